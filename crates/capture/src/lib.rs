@@ -1,0 +1,1 @@
+//! Attention of a Gemma3 run, with its gradients, as relevancy layers.

@@ -1,0 +1,3 @@
+//! The command `medgemma-explainer`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What a medical vision-language model looked at: load, answer, explain, export.

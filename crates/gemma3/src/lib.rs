@@ -1,0 +1,1 @@
+//! Gemma3 vision-language models on libtorch, loaded from Hugging Face checkpoints.

@@ -1,0 +1,1 @@
+//! Gradient-weighted attention relevancy of transformers from plain arrays.

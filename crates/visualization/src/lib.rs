@@ -1,0 +1,1 @@
+//! Relevancy maps as pictures.

@@ -1,0 +1,3 @@
+//! Set-up, checks and chores of this workspace.
+
+fn main() {}
