@@ -1,0 +1,249 @@
+//! What can go wrong between a checkpoint and a loaded model.
+
+use std::path::PathBuf;
+
+use tch::TchError;
+
+/// Why a checkpoint could not be used. Messages name the file or field and say what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // ---- the directory and its files ----
+    /// The model directory does not exist.
+    #[error("model directory {} does not exist", path.display())]
+    MissingDirectory {
+        /// As asked for.
+        path: PathBuf,
+    },
+    /// The model path is something else than a directory.
+    #[error("{} is not a directory; name the directory that holds config.json and the weights", path.display())]
+    NotADirectory {
+        /// As asked for.
+        path: PathBuf,
+    },
+    /// A file that every checkpoint has is not there.
+    #[error("{} is missing; every checkpoint directory has one", path.display())]
+    MissingFile {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The operating system refused to read something.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// The reason of the operating system.
+        source: std::io::Error,
+    },
+    /// A metadata file is far larger than any real one.
+    #[error("{} has {found} bytes, more than the {limit} that any real one has", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is accepted, in bytes.
+        limit: u64,
+        /// Its length in bytes.
+        found: u64,
+    },
+    /// A file that should hold JSON does not.
+    #[error("{} is not valid JSON: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why parsing stopped.
+        source: serde_json::Error,
+    },
+
+    // ---- config.json ----
+    /// The checkpoint is of another architecture.
+    #[error(
+        "config.json describes {found:?}; only Gemma3ForConditionalGeneration (model_type \"gemma3\", text with vision) is supported"
+    )]
+    Architecture {
+        /// What config.json says it is.
+        found: String,
+    },
+    /// A field without a safe default is absent.
+    #[error("config.json has no {field}, and no default would be right for every model")]
+    MissingField {
+        /// Dotted path of the field.
+        field: String,
+    },
+    /// A field has a value that cannot be right.
+    #[error("config.json: {field} {reason}")]
+    Field {
+        /// Dotted path of the field.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A field asks for something that this crate does not compute.
+    #[error("config.json: {field} = {found} is not supported; {supported}")]
+    Unsupported {
+        /// Dotted path of the field.
+        field: String,
+        /// Its value.
+        found: String,
+        /// What would be accepted.
+        supported: &'static str,
+    },
+    /// A field of generation_config.json has a value that cannot be right.
+    #[error("generation_config.json: {field} {reason}")]
+    GenerationField {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    // ---- weights ----
+    /// The directory holds no weights in a known form.
+    #[error("{} has neither model.safetensors nor model.safetensors.index.json", path.display())]
+    NoWeights {
+        /// The checkpoint directory.
+        path: PathBuf,
+    },
+    /// The shard index is malformed, or names what it must not.
+    #[error("{}: {reason}", path.display())]
+    Index {
+        /// The index file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The index names a shard that is not there.
+    #[error("shard {} is missing, though model.safetensors.index.json names it; the download may be incomplete", path.display())]
+    MissingShard {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The index places a tensor in a shard that does not have it.
+    #[error(
+        "model.safetensors.index.json places tensor {name:?} in {shard:?}, which does not have it"
+    )]
+    NotInShard {
+        /// Stored name of the tensor.
+        name: String,
+        /// File name of the shard.
+        shard: String,
+    },
+    /// The header of a safetensors file is broken or lies.
+    #[error("{} has a broken safetensors header: {reason}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A safetensors file is shorter or longer than its header says.
+    #[error("{} has {found} bytes but its header describes {expected}; it is truncated or damaged", path.display())]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the header describes, itself included.
+        expected: u64,
+        /// Bytes in the file.
+        found: u64,
+    },
+    /// Two stored tensors have the same meaning.
+    #[error("tensors {first:?} and {second:?} both mean {name:?}")]
+    DuplicateTensor {
+        /// Canonical name.
+        name: String,
+        /// One stored name.
+        first: String,
+        /// The other stored name.
+        second: String,
+    },
+    /// A tensor that the configuration asks for is absent.
+    #[error("tensor {name:?} is missing{}", nearest.as_ref().map(|n| format!("; the nearest that is there is {n:?}")).unwrap_or_default())]
+    MissingTensor {
+        /// Canonical name.
+        name: String,
+        /// The most similar canonical name that exists.
+        nearest: Option<String>,
+    },
+    /// A tensor is not of the shape that the configuration implies.
+    #[error("tensor {name:?} has shape {found:?}, but config.json implies {expected:?}")]
+    Shape {
+        /// Stored name.
+        name: String,
+        /// Shape by the configuration.
+        expected: Vec<usize>,
+        /// Shape in the file.
+        found: Vec<usize>,
+    },
+    /// A tensor is stored in a type that weights cannot have here.
+    #[error(
+        "tensor {name:?} is stored as {found}; only BF16, F16, F32 and F64 weights can be loaded (quantised checkpoints cannot)"
+    )]
+    Dtype {
+        /// Stored name.
+        name: String,
+        /// Type by the safetensors header.
+        found: String,
+    },
+
+    // ---- device and memory ----
+    /// A device name was not understood.
+    #[error("unknown device {found:?}; use auto, cpu, cuda or cuda:N")]
+    UnknownDevice {
+        /// As given.
+        found: String,
+    },
+    /// A dtype name was not understood.
+    #[error("unknown dtype {found:?}; use auto, float32 or bfloat16")]
+    UnknownDtype {
+        /// As given.
+        found: String,
+    },
+    /// CUDA was asked for and cannot be had.
+    #[error("device {asked} was asked for, but {reason}; use --device cpu or auto")]
+    NoCuda {
+        /// The device asked for.
+        asked: String,
+        /// Why it cannot be had.
+        reason: String,
+    },
+    /// The model would not fit into memory.
+    #[error("{} needs about {needed} of memory and {available} is available", what)]
+    Memory {
+        /// What would be loaded or made.
+        what: String,
+        /// Bytes, for people.
+        needed: crate::memory::Bytes,
+        /// Bytes, for people.
+        available: crate::memory::Bytes,
+    },
+    /// libtorch refused.
+    #[error("{context}: {}", first_line(source))]
+    Torch {
+        /// What was being done.
+        context: String,
+        /// The error of libtorch, with its C++ trace.
+        source: TchError,
+    },
+}
+
+impl Error {
+    /// Wraps an error of libtorch with what was being done.
+    pub(crate) fn torch(context: impl Into<String>) -> impl FnOnce(TchError) -> Self {
+        let context = context.into();
+        move |source| Self::Torch { context, source }
+    }
+
+    /// Wraps an error of the operating system with the path it is about.
+    pub(crate) fn read(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Read { path, source }
+    }
+
+    pub(crate) fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Field { field: field.into(), reason: reason.into() }
+    }
+}
+
+/// The message without the C++ stack trace that libtorch appends.
+fn first_line(error: &TchError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}

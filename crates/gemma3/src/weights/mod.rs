@@ -1,0 +1,160 @@
+//! The weights of a checkpoint: memory-mapped shards, walked by path segment, each tensor asked for with its shape.
+//!
+//! On the CPU, and where the type stays, a tensor is a view of the file: nothing is copied, and loading takes the time of
+//! reading headers. libtorch itself owns the maps and frees each with the last tensor on it, so nothing has to be kept alive.
+//! A file must not be truncated while a model uses it; a new download never does that, it writes a new file.
+
+mod index;
+mod names;
+mod shard;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::Path;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::{Error, files};
+
+use shard::{Shard, kind_of};
+
+/// Where a loaded tensor shall be, and in which type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placement {
+    /// The device.
+    pub device: Device,
+    /// The type; `None` leaves it as stored.
+    pub kind: Option<Kind>,
+}
+
+impl Placement {
+    /// On the CPU as stored: no copy is made.
+    pub const AS_STORED: Self = Self { device: Device::Cpu, kind: None };
+}
+
+/// All weights of a checkpoint directory, with every header checked.
+pub struct Weights {
+    shards: Vec<Shard>,
+    /// Canonical name → where it is.
+    entries: BTreeMap<String, Entry>,
+}
+
+struct Entry {
+    shard: usize,
+    stored: String,
+}
+
+impl Weights {
+    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names, and checks all headers.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        files::check_directory(dir)?;
+        let mut weights = Self { shards: Vec::new(), entries: BTreeMap::new() };
+        for (file, promised) in index::find(dir)? {
+            let path = dir.join(&file);
+            if !path.exists() {
+                return Err(Error::MissingShard { path });
+            }
+            weights.add(Shard::open(&path)?, &file, &promised)?;
+        }
+        Ok(weights)
+    }
+
+    /// The start of the walk: `weights.root(placement).at("language_model").at("layers").at(3)`.
+    pub fn root(&self, placement: Placement) -> WeightPath<'_> {
+        WeightPath { weights: self, placement, prefix: String::new() }
+    }
+
+    /// Canonical names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Bytes of all weight files.
+    pub fn bytes(&self) -> u64 {
+        self.shards.iter().map(Shard::length).sum()
+    }
+
+    /// Shape, and type where it is one that weights may have, of every tensor by canonical name, sorted.
+    pub(crate) fn infos(&self) -> impl Iterator<Item = (&str, &[usize], Option<Kind>)> {
+        self.entries.iter().map(|(name, entry)| {
+            let info = self.info(entry);
+            (name.as_str(), info.shape.as_slice(), kind_of(info.dtype))
+        })
+    }
+
+    fn info(&self, entry: &Entry) -> &safetensors::tensor::TensorInfo {
+        self.shards[entry.shard]
+            .info(&entry.stored)
+            .expect("entries are made from the shards' own names")
+    }
+
+    /// Takes in the tensors of one shard.
+    fn add(&mut self, shard: Shard, file: &str, promised: &[String]) -> Result<(), Error> {
+        if let Some(name) = promised.iter().find(|name| shard.info(name).is_none()) {
+            return Err(Error::NotInShard { name: name.clone(), shard: file.to_owned() });
+        }
+        for stored in shard.tensors().into_keys() {
+            let name = names::canonical(&stored);
+            if let Some(first) = self.entries.get(&name) {
+                return Err(Error::DuplicateTensor {
+                    name,
+                    first: first.stored.clone(),
+                    second: stored,
+                });
+            }
+            self.entries.insert(name, Entry { shard: self.shards.len(), stored });
+        }
+        self.shards.push(shard);
+        Ok(())
+    }
+
+    fn load(&self, name: &str, shape: &[usize], placement: Placement) -> Result<Tensor, Error> {
+        let Some(entry) = self.entries.get(name) else {
+            let nearest = names::nearest(name, self.names()).map(str::to_owned);
+            return Err(Error::MissingTensor { name: name.to_owned(), nearest });
+        };
+        let (shard, info) = (&self.shards[entry.shard], self.info(entry));
+        if info.shape != shape {
+            let (expected, found) = (shape.to_owned(), info.shape.clone());
+            return Err(Error::Shape { name: entry.stored.clone(), expected, found });
+        }
+        let Some(stored) = kind_of(info.dtype) else {
+            return Err(Error::Dtype { name: entry.stored.clone(), found: info.dtype.to_string() });
+        };
+        match placement.kind.unwrap_or(stored) {
+            kind if kind == stored && placement.device == Device::Cpu => shard.mapped(info, stored),
+            kind => shard.converted(info, stored, placement.device, kind),
+        }
+    }
+}
+
+/// A place in the tree of tensor names.
+#[derive(Clone)]
+pub struct WeightPath<'a> {
+    weights: &'a Weights,
+    placement: Placement,
+    /// Empty, or ends in a dot.
+    prefix: String,
+}
+
+impl WeightPath<'_> {
+    /// One segment down: a name or a layer's number.
+    #[must_use]
+    pub fn at(&self, segment: impl Display) -> Self {
+        Self { prefix: format!("{}{segment}.", self.prefix), ..self.clone() }
+    }
+
+    /// The tensor `name` below this place, which must have exactly this shape.
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
+        self.weights.load(&self.full(name), shape, self.placement)
+    }
+
+    /// Whether there is a tensor `name` below this place.
+    pub fn contains(&self, name: &str) -> bool {
+        self.weights.entries.contains_key(&self.full(name))
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
