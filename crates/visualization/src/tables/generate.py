@@ -1,0 +1,17 @@
+"""Writes the colour tables of this folder: 32 lines of eight colours, rrggbb.
+
+Needs numpy and matplotlib (3.11 was used):  python generate.py
+The tables viridis, inferno and magma are by Nathaniel J. Smith and Stefan van der Walt (viridis with Eric Firing),
+released under CC0 1.0. A channel is the table's value times 255, rounded to nearest.
+"""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+for name in ("viridis", "inferno", "magma"):
+    rgb = np.rint(np.asarray(matplotlib.colormaps[name].colors) * 255).astype(int)
+    codes = ["%02x%02x%02x" % tuple(c) for c in rgb]
+    lines = [" ".join(codes[i : i + 8]) for i in range(0, 256, 8)]
+    Path(__file__).with_name(f"{name}.hex").write_text("\n".join(lines) + "\n")

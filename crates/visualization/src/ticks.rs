@@ -1,0 +1,135 @@
+//! Where a colour bar has its ticks, and what they say.
+
+/// A tick of the colour bar.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tick {
+    /// 0 at the low end of the bar, 1 at its high end.
+    pub(crate) position: f64,
+    /// The value, divided by the power of ten of the whole bar.
+    pub(crate) label: String,
+}
+
+/// The ticks of one colour bar.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ticks {
+    /// From low to high.
+    pub(crate) ticks: Vec<Tick>,
+    /// `×10⁻⁵`, where labels are given in such units.
+    pub(crate) unit: Option<String>,
+}
+
+impl Ticks {
+    /// Ticks for values from zero to `max`, no more than `most` (at least two): round numbers, and the end itself to three
+    /// digits. `exceeded` marks the end with ≥.
+    pub(crate) fn new(max: f32, exceeded: bool, most: usize) -> Self {
+        let sign = if exceeded { "≥" } else { "" };
+        if max <= 0.0 {
+            let label = format!("{sign}0");
+            return Self { ticks: vec![Tick { position: 0.0, label }], unit: None };
+        }
+        let max = f64::from(max);
+        let exponent = unit_exponent(max);
+        let end = max / 10f64.powi(exponent);
+        let step = round_step(end, most.max(2));
+        let decimals = decimals_of(step);
+        // A round tick so close to the end that the labels would touch is left out.
+        let round = (0..)
+            .map(|i| f64::from(i) * step)
+            .take_while(|value| *value <= end - 0.6 * end / most.max(2) as f64)
+            .map(|value| Tick { position: value / end, label: label(value, decimals) });
+        let last = Tick { position: 1.0, label: format!("{sign}{}", three_digits(end)) };
+        let unit = (exponent != 0).then(|| format!("×10{}", superscript(exponent)));
+        Self { ticks: round.chain([last]).collect(), unit }
+    }
+}
+
+/// 0 for numbers that read well as they are, the decimal exponent for the others.
+fn unit_exponent(max: f64) -> i32 {
+    let exponent = max.log10().floor() as i32;
+    if (-3..4).contains(&exponent) { 0 } else { exponent }
+}
+
+/// The smallest of 1, 2, 2.5, 5, 10 times a power of ten that needs at most `most` steps.
+fn round_step(end: f64, most: usize) -> f64 {
+    let raw = end / most as f64;
+    let power = 10f64.powi(raw.log10().floor() as i32);
+    let factor = [1.0, 2.0, 2.5, 5.0].into_iter().find(|f| f * power >= raw).unwrap_or(10.0);
+    factor * power
+}
+
+/// Decimals that show every multiple of `step` exactly.
+fn decimals_of(step: f64) -> usize {
+    (0..9).find(|d| is_whole(step * 10f64.powi(*d))).unwrap_or(9) as usize
+}
+
+fn is_whole(x: f64) -> bool {
+    (x - x.round()).abs() < 1e-6
+}
+
+fn label(value: f64, decimals: usize) -> String {
+    if value == 0.0 { "0".to_owned() } else { format!("{value:.decimals$}") }
+}
+
+/// Three significant digits.
+fn three_digits(value: f64) -> String {
+    let decimals = (2 - value.log10().floor() as i32).max(0) as usize;
+    format!("{value:.decimals$}")
+}
+
+fn superscript(exponent: i32) -> String {
+    let digit = |c| match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        '0' => '⁰',
+        c => char::from_u32('⁴' as u32 + (c as u32 - '4' as u32)).unwrap_or(c),
+    };
+    exponent.to_string().chars().map(digit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(max: f32, most: usize) -> (Vec<String>, Option<String>) {
+        let Ticks { ticks, unit } = Ticks::new(max, false, most);
+        (ticks.into_iter().map(|t| t.label).collect(), unit)
+    }
+
+    #[test]
+    fn labels_are_round_and_the_end_is_stated() {
+        assert_eq!(labels(0.0137, 6).0, ["0", "0.0025", "0.0050", "0.0075", "0.0100", "0.0137"]);
+        assert_eq!(labels(1.0, 5).0, ["0", "0.2", "0.4", "0.6", "0.8", "1.00"]);
+        assert_eq!(labels(1234.5, 4).0, ["0", "500", "1000", "1234"]);
+    }
+
+    #[test]
+    fn small_and_large_values_share_a_power_of_ten() {
+        assert_eq!(
+            labels(3.2e-5, 4),
+            (vec!["0".into(), "1".into(), "2".into(), "3.20".into()], Some("×10⁻⁵".into()))
+        );
+        assert_eq!(labels(6.5e15, 2).1, Some("×10¹⁵".into()));
+        assert_eq!(labels(f32::from_bits(1), 4).1, Some("×10⁻⁴⁵".into()));
+        assert_eq!(labels(f32::MAX, 4).1, Some("×10³⁸".into()));
+    }
+
+    #[test]
+    fn nothing_and_too_much() {
+        assert_eq!(labels(0.0, 5), (vec!["0".into()], None));
+        let ticks = Ticks::new(0.5, true, 5).ticks;
+        assert_eq!(ticks.last().unwrap().label, "≥0.500");
+    }
+
+    #[test]
+    fn positions_fit_the_values_and_never_crowd() {
+        for (max, most) in [(0.0137_f32, 6), (7.77, 3), (99.9, 8), (1e-30, 2), (0.001, 12)] {
+            let ticks = Ticks::new(max, false, most).ticks;
+            assert!(ticks.len() <= most + 1, "{max} {ticks:?}");
+            let gaps = ticks.windows(2).map(|w| w[1].position - w[0].position);
+            assert!(gaps.fold(f64::INFINITY, f64::min) > 0.55 / most as f64, "{max} {ticks:?}");
+            assert_eq!((ticks[0].position, ticks.last().unwrap().position), (0.0, 1.0));
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Pictures as a reader gets them: golden files, and what every figure must keep.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p relevancy-visualization` rewrites the files in `golden/`; look at them before you keep them.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: clippy only excuses the tests themselves"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array2, array};
+use relevancy_visualization::image::{self, Rgb, RgbImage};
+use relevancy_visualization::{
+    Caption, Colormap, Error, GridMap, Interpolation, Opacity, OverlayOptions, Placement, Scale,
+    ndarray, overlay, overlay_figure, save_png,
+};
+
+/// A grey picture whose left half is darker, so that a flip would show.
+fn picture(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        let side = if x < width / 2 { 40 } else { 110 };
+        Rgb([(side + 60 * y / height) as u8; 3])
+    })
+}
+
+/// A peak in the lower right quarter, 8 × 8.
+fn peak(height: f32) -> Array2<f32> {
+    Array2::from_shape_fn((8, 8), |(row, column)| {
+        let d = (row as f32 - 5.0).powi(2) + (column as f32 - 5.5).powi(2);
+        height * (-d / 4.0).exp()
+    })
+}
+
+fn figure(size: (u32, u32), grid: &Array2<f32>, caption: &Caption) -> RgbImage {
+    let picture = picture(size.0, size.1);
+    let map = GridMap { grid: grid.view(), placement: Placement::whole(&picture) };
+    overlay_figure(&picture, &[map], caption, &OverlayOptions::default()).unwrap()
+}
+
+/// Every golden picture, by file name.
+fn drawn() -> BTreeMap<String, RgbImage> {
+    let subtitle = |text: &str, caption: Caption| Caption { subtitle: text.to_owned(), ..caption };
+    let padded = {
+        let picture = picture(240, 160);
+        let placement = Placement { x0: 0.0, y0: -40.0, x1: 240.0, y1: 200.0 };
+        let grid = peak(1.0);
+        let options = OverlayOptions {
+            colormap: Colormap::Jet,
+            interpolation: Interpolation::Cells,
+            opacity: Opacity::Constant(0.5),
+            scale: Scale::Shared { max: 0.8 },
+        };
+        overlay(&picture, &[GridMap { grid: grid.view(), placement }], &options).unwrap()
+    };
+    let portrait = subtitle("position 271", Caption::new("cardiomegaly"));
+    let escaped = subtitle("résumé <b> & ₂ 肺", Caption::new("<script>alert(1)</script>"));
+    [
+        ("heat-jet-cells-padded", padded),
+        ("figure-portrait", figure((200, 260), &peak(0.0137), &portrait)),
+        ("figure-escaped-tiny-values", figure((300, 200), &peak(3.2e-5), &escaped)),
+        ("figure-all-zero", figure((300, 200), &peak(0.0), &Caption::new("nothing"))),
+    ]
+    .into_iter()
+    .map(|(name, image)| (format!("{name}.png"), image))
+    .collect()
+}
+
+fn golden_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// Share of channels that differ by more than two levels: another processor may round an edge of a letter otherwise.
+fn far_off(a: &RgbImage, b: &RgbImage) -> f64 {
+    let far = a.iter().zip(b.iter()).filter(|(a, b)| a.abs_diff(**b) > 2).count();
+    far as f64 / a.len() as f64
+}
+
+#[test]
+fn pictures_equal_the_golden_files() {
+    let folder = golden_folder();
+    let drawn = drawn();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(&folder).unwrap();
+        for (name, image) in &drawn {
+            save_png(image, folder.join(name)).unwrap();
+        }
+    }
+    let found: Vec<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(found.len(), drawn.len(), "golden/ and this test differ: {found:?}");
+    for name in found {
+        let golden = image::open(folder.join(&name)).unwrap().into_rgb8();
+        let image = drawn.get(&name).unwrap_or_else(|| panic!("{name} is not drawn any more"));
+        assert_eq!(golden.dimensions(), image.dimensions(), "{name}");
+        let share = far_off(&golden, image);
+        assert!(share < 1e-3, "{name}: {share} of the channels differ");
+    }
+}
+
+#[test]
+fn the_picture_stands_unchanged_in_a_figure_without_heat() {
+    let zero = Array2::zeros((4, 4));
+    let figure = figure((700, 640), &zero, &Caption::new("word"));
+    let picture = picture(700, 640);
+    let stands_at = |x0: u32, y0: u32| {
+        picture.enumerate_pixels().all(|(x, y, p)| figure.get_pixel(x0 + x, y0 + y) == p)
+    };
+    let (free_x, free_y) = (figure.width() - 700, figure.height() - 640);
+    assert!((0..free_y).any(|y| (0..free_x).any(|x| stands_at(x, y))));
+}
+
+#[test]
+fn opacity_zero_leaves_every_byte() {
+    let picture = picture(61, 47);
+    let grid = peak(2.0);
+    let map = GridMap { grid: grid.view(), placement: Placement::whole(&picture) };
+    for opacity in [Opacity::Constant(0.0), Opacity::ByValue(0.0)] {
+        let options = OverlayOptions { opacity, ..OverlayOptions::default() };
+        assert_eq!(overlay(&picture, &[map], &options).unwrap(), picture);
+    }
+}
+
+#[test]
+fn a_constant_map_is_one_colour() {
+    let black = RgbImage::new(31, 17);
+    let grid = Array2::from_elem((3, 5), 0.25);
+    let map = GridMap { grid: grid.view(), placement: Placement::whole(&black) };
+    for interpolation in [Interpolation::Cells, Interpolation::Bilinear] {
+        let mut options = OverlayOptions { interpolation, ..OverlayOptions::default() };
+        options.opacity = Opacity::Constant(1.0);
+        let last = Rgb(Colormap::Inferno.table()[255]);
+        assert!(overlay(&black, &[map], &options).unwrap().pixels().all(|p| *p == last));
+        options.scale = Scale::Shared { max: 0.5 };
+        let middle = Rgb(Colormap::Inferno.table()[128]);
+        assert!(overlay(&black, &[map], &options).unwrap().pixels().all(|p| *p == middle));
+    }
+}
+
+/// The pixels that `Cells` changes, as (x0, y0, x1, y1).
+fn stained(picture: &RgbImage, marked: (usize, usize), placement: Placement) -> [u32; 4] {
+    let mut grid = Array2::zeros((16, 16));
+    grid[marked] = 1.0;
+    let options =
+        OverlayOptions { interpolation: Interpolation::Cells, ..OverlayOptions::default() };
+    let drawn = overlay(picture, &[GridMap { grid: grid.view(), placement }], &options).unwrap();
+    let changed: Vec<_> = drawn
+        .enumerate_pixels()
+        .filter(|(x, y, p)| picture.get_pixel(*x, *y) != *p)
+        .map(|(x, y, _)| (x, y))
+        .collect();
+    let (xs, ys) = (|| changed.iter().map(|p| p.0), || changed.iter().map(|p| p.1));
+    let [x0, y0] = [xs().min().unwrap(), ys().min().unwrap()];
+    let [x1, y1] = [xs().max().unwrap() + 1, ys().max().unwrap() + 1];
+    assert_eq!(changed.len() as u32, (x1 - x0) * (y1 - y0), "the stain is a full rectangle");
+    [x0, y0, x1, y1]
+}
+
+#[test]
+fn a_marked_cell_lands_in_its_rectangle() {
+    let landscape = picture(320, 160);
+    // Resized without padding: cells of 20 × 10 pixels.
+    assert_eq!(stained(&landscape, (3, 12), Placement::whole(&landscape)), [240, 30, 260, 40]);
+    // Padded above and below to 320 × 320: cells of 20 × 20, the picture begins at row 4.
+    let padded = Placement { x0: 0.0, y0: -80.0, x1: 320.0, y1: 240.0 };
+    assert_eq!(stained(&landscape, (4, 0), padded), [0, 0, 20, 20]);
+    assert_eq!(stained(&landscape, (11, 15), padded), [300, 140, 320, 160]);
+    // A crop, as of pan-and-scan: cells of 10 × 10 in the right half.
+    let crop = Placement { x0: 160.0, y0: 0.0, x1: 320.0, y1: 160.0 };
+    assert_eq!(stained(&landscape, (15, 0), crop), [160, 150, 170, 160]);
+}
+
+#[test]
+fn where_maps_overlap_the_largest_value_shows() {
+    let black = RgbImage::new(4, 1);
+    let (whole, crop) = (array![[0.5, 0.25]], array![[1.0, 0.0]]);
+    let maps = [
+        GridMap { grid: whole.view(), placement: Placement::whole(&black) },
+        GridMap { grid: crop.view(), placement: Placement { x0: 2.0, y0: 0.0, x1: 4.0, y1: 1.0 } },
+    ];
+    let options = OverlayOptions {
+        interpolation: Interpolation::Cells,
+        opacity: Opacity::Constant(1.0),
+        ..OverlayOptions::default()
+    };
+    let drawn = overlay(&black, &maps, &options).unwrap();
+    let expected = [128, 128, 255, 64].map(|i| Rgb(Colormap::Inferno.table()[i]));
+    assert!(drawn.pixels().eq(expected.iter()), "{drawn:?}");
+}
+
+#[test]
+fn nothing_is_drawn_outside_the_maps_or_on_an_empty_scale() {
+    let picture = picture(20, 10);
+    let grid = array![[3000.0_f32]];
+    let left = Placement { x0: 0.0, y0: 0.0, x1: 10.0, y1: 10.0 };
+    let opaque = OverlayOptions { opacity: Opacity::Constant(1.0), ..OverlayOptions::default() };
+    let drawn =
+        overlay(&picture, &[GridMap { grid: grid.view(), placement: left }], &opaque).unwrap();
+    for (x, y, pixel) in drawn.enumerate_pixels() {
+        assert_eq!(pixel == picture.get_pixel(x, y), x >= 10, "({x}, {y})");
+    }
+    let zero = array![[0.0, -0.0]];
+    let map = GridMap { grid: zero.view(), placement: left };
+    assert_eq!(overlay(&picture, &[map], &opaque).unwrap(), picture);
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    let picture = picture(8, 8);
+    let grid = array![[1.0]];
+    let map = GridMap { grid: grid.view(), placement: Placement::whole(&picture) };
+    for value in [-0.1, 1.1, f32::NAN] {
+        let options =
+            OverlayOptions { opacity: Opacity::Constant(value), ..OverlayOptions::default() };
+        assert!(matches!(overlay(&picture, &[map], &options), Err(Error::BadOpacity { .. })));
+    }
+    for max in [-1.0, f32::NAN, f32::INFINITY] {
+        let options = OverlayOptions { scale: Scale::Shared { max }, ..OverlayOptions::default() };
+        assert!(matches!(overlay(&picture, &[map], &options), Err(Error::BadScale { .. })));
+    }
+}
+
+#[test]
+fn extreme_shapes_give_bounded_figures() {
+    let caption = Caption {
+        subtitle: "subtitle ".repeat(40),
+        ..Caption::new("a very long explained phrase ".repeat(100))
+    };
+    for (width, height) in [(1, 1), (20_000, 30), (30, 20_000), (2, 599), (601, 1)] {
+        let figure = figure((width, height), &peak(1e-9), &caption);
+        let (wide, high) = (f64::from(figure.width()), f64::from(figure.height()));
+        let side = f64::from(width.max(height)).max(1200.0);
+        assert!(wide.max(high) < 1.1 * side, "{width} x {height}: {wide} x {high}");
+        assert!(wide.min(high) < 1200.0, "{width} x {height}: {wide} x {high}");
+    }
+}
