@@ -1,1 +1,128 @@
 //! Gradient-weighted attention relevancy of transformers from plain arrays.
+//!
+//! Symbols: S tokens, H heads, L layers, b rows in a block, p the position of the explained token.
+//!
+//! The rule is that of Chefer, Gur and Wolf, "Generic Attention-model Explainability for Interpreting Bi-Modal and
+//! Encoder-Decoder Transformers" (ICCV 2021). Each layer has a fused attention `Ā = E_h[(∇A ⊙ A)⁺] ∈ ℝ^{S×S}`, the relevancy
+//! starts as `R = I`, and the layers, first to last, update it by `R ← R + Ā·R`. What the token at position p owes to every
+//! other token is row p−1 of R, because the logits at p−1 are what chose that token.
+//!
+//! Only that row is wanted, and a row can be had without the matrix: `e·(I+Ā_L)…(I+Ā_1)`, last layer first, in O(L·S²) instead
+//! of O(L·S³). [`Propagation`] does so; [`relevancy_matrix`] is the matrix for those who want all of it.
+//!
+//! # Overview
+//! - [`FusedAttention`] is the seam: something that shows rows of Ā, block by block. [`RetainedLayer`] makes them from attention
+//!   and gradient in memory, [`FusedMatrix`] holds a ready Ā; an engine that never stores either implements the trait itself.
+//! - [`HeadFusion`] says how heads become one, [`Update`] how a layer acts on the row, [`Propagation`] carries the row.
+//! - [`Target`] says which token is explained, [`TokenLayout`] which tokens are text and which are cells of an image,
+//!   [`Explanation`] is the raw row read with both, and [`Scale`] brings values to a common range without touching the raw ones.
+//! - [`raw_attention_row`] and [`rollout_row`] are the baselines; [`check_attention`] tells captured attention that is none.
+//!
+//! # Example
+//! Three tokens and two layers, the fused attentions given:
+//! ```
+//! use attention_relevancy::ndarray::{Array2, array};
+//! use attention_relevancy::{FusedMatrix, Propagation, Update, relevancy_matrix};
+//!
+//! let first = array![[0.1, 0.3, 0.2], [0.2, 0.1, 0.4], [0.3, 0.2, 0.1]];
+//! let last = array![[0.2, 0.4, 0.1], [0.1, 0.2, 0.5], [0.4, 0.1, 0.2]];
+//! let layers = || [&first, &last].map(|fused| FusedMatrix::new(fused.view()).unwrap());
+//!
+//! // R = (I + Ā₂)(I + Ā₁), worked by hand.
+//! let expected = array![[1.43, 0.82, 0.51], [0.50, 1.45, 1.05], [0.82, 0.47, 1.44]];
+//! let matrix: Array2<f32> = relevancy_matrix(3, layers(), Update::Additive)?;
+//! assert!((&matrix - &expected).iter().all(|error| error.abs() < 1e-6));
+//!
+//! // Its last row, from the last layer to the first.
+//! let mut propagation = Propagation::from_position(3, 2)?;
+//! for mut layer in layers().into_iter().rev() {
+//!     propagation.step(Update::Additive, &mut layer)?;
+//! }
+//! let row = propagation.finish();
+//! assert!((&row - &expected.row(2)).iter().all(|error| error.abs() < 1e-6));
+//! # Ok::<(), attention_relevancy::Error>(())
+//! ```
+//!
+//! From attention and gradient to an explanation. The prompt is a word, a picture of 1×2 cells and a word; the model answered
+//! with the token 7 at position 4, so row 3 is the one that counts:
+//! ```
+//! use attention_relevancy::ndarray::{Array3, array};
+//! use attention_relevancy::{
+//!     Explanation, HeadFusion, ImageGrid, Propagation, RetainedLayer, Target, TokenLayout, Update, check_attention,
+//! };
+//!
+//! // [H, S, S], one head: causal softmax rows, and the gradient of the logit.
+//! let rows = array![
+//!     [1.0, 0.0, 0.0, 0.0, 0.0],
+//!     [0.5, 0.5, 0.0, 0.0, 0.0],
+//!     [0.2, 0.4, 0.4, 0.0, 0.0],
+//!     [0.1, 0.2, 0.5, 0.2, 0.0],
+//!     [0.2, 0.2, 0.2, 0.2, 0.2],
+//! ];
+//! let attention: Array3<f32> = rows.into_shape_with_order((1, 5, 5)).unwrap();
+//! let mut gradient = Array3::zeros((1, 5, 5));
+//! gradient[[0, 3, 0]] = -1.0; // against the answer: does not count
+//! gradient[[0, 3, 1]] = 0.5;
+//! gradient[[0, 3, 2]] = 0.8;
+//! check_attention(attention.view(), 1e-5)?;
+//!
+//! let target = Target::new(4, 7)?;
+//! let mut propagation = Propagation::from_position(5, target.logit_row())?;
+//! let mut layer = RetainedLayer::new(HeadFusion::PositiveGradient, attention.view(), Some(gradient.view()))?;
+//! propagation.step(Update::Additive, &mut layer)?; // a deeper model: once per layer, last to first
+//!
+//! let layout = TokenLayout::from_images(5, [(1..3, ImageGrid { image: 0, rows: 1, columns: 2 })])?;
+//! let explanation = Explanation::new(vec![target], propagation.finish(), layout)?;
+//! assert_eq!(explanation.image_grid(0), Some(array![[0.1, 0.4]]));
+//! assert_eq!(explanation.text().collect::<Vec<_>>(), [(0, 0.0), (3, 1.0)]); // 3 is the row itself
+//! assert_eq!(explanation.shares().unwrap().image(), 1.0);
+//! # Ok::<(), attention_relevancy::Error>(())
+//! ```
+
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "array views are references; ndarray takes them by value too"
+)]
+
+pub use ndarray;
+
+pub use crate::{
+    attention::FusedAttention,
+    baseline::{raw_attention_row, rollout_row},
+    error::{Error, StepError},
+    explanation::{Explanation, Shares},
+    layout::{ImageGrid, Segment, SegmentKind, TokenLayout},
+    matrix::{FusedMatrix, relevancy_matrix},
+    propagation::Propagation,
+    retained::{HeadFusion, RetainedLayer},
+    scale::Scale,
+    soundness::check_attention,
+    target::Target,
+    update::Update,
+};
+
+mod update;
+
+mod attention;
+mod propagation;
+
+mod matrix;
+mod retained;
+
+mod baseline;
+mod soundness;
+
+mod explanation;
+mod layout;
+mod scale;
+mod target;
+
+mod error;
+
+/// Runs the example of the README as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// From how many numbers on a loop is worth spreading over threads: below, waking them costs more than it saves.
+const WORTH_THREADS: usize = 1 << 16;

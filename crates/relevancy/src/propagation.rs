@@ -1,0 +1,103 @@
+//! A row of the relevancy, pulled back through the layers.
+
+use ndarray::{Array1, ArrayView1};
+
+use crate::{Error, FusedAttention, StepError, Update};
+
+/// A row vector on its way from the last layer to the first: `r ← r·T_L`, `r ← r·T_{L−1}`, …, `r ← r·T_1`.
+///
+/// Started as the unit row `e_i` it ends as row i of `R = T_L…T_1`. After each step [`row`](Self::row) is the relevancy at the
+/// input of the layer just taken: keep a copy to see it by depth.
+///
+/// Rows are float32, sums inside a step double precision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Propagation {
+    row: Array1<f32>,
+    next: Array1<f32>,
+}
+
+impl Propagation {
+    /// Starts with the unit row of `row` in a sequence of `tokens` tokens.
+    ///
+    /// For the token at position p that is row p−1: [`Target::logit_row`](crate::Target::logit_row).
+    /// Fails with [`Error::Row`] where there is no such row.
+    pub fn from_position(tokens: usize, row: usize) -> Result<Self, Error> {
+        if tokens <= row {
+            return Err(Error::Row { row, tokens });
+        }
+        let mut unit = Array1::zeros(tokens);
+        unit[row] = 1.0;
+        Ok(Self::from_row(unit))
+    }
+
+    /// Starts with any weights `[S]`: several rows at once, or a row taken part of the way before.
+    pub fn from_row(row: Array1<f32>) -> Self {
+        Self { next: Array1::zeros(row.len()), row }
+    }
+
+    /// Takes the row through one layer. Layers come last to first.
+    ///
+    /// Fails with [`StepError::Tokens`] for a layer of another length, or as the layer does; the row is then as it was.
+    pub fn step<L: FusedAttention + ?Sized>(
+        &mut self,
+        update: Update,
+        layer: &mut L,
+    ) -> Result<(), StepError<L::Error>> {
+        let (expected, found) = (self.row.len(), layer.tokens());
+        if expected != found {
+            return Err(StepError::Tokens { expected, found });
+        }
+        layer.apply(update, self.row.view(), self.next.view_mut())?;
+        std::mem::swap(&mut self.row, &mut self.next);
+        Ok(())
+    }
+
+    /// The row `[S]` as it stands.
+    pub fn row(&self) -> ArrayView1<'_, f32> {
+        self.row.view()
+    }
+
+    /// The row `[S]` after the last step, self term included.
+    pub fn finish(self) -> Array1<f32> {
+        self.row
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::*;
+    use crate::FusedMatrix;
+
+    #[test]
+    fn starts_as_the_unit_row() {
+        assert_eq!(Propagation::from_position(3, 1).unwrap().finish(), array![0.0, 1.0, 0.0]);
+        assert_eq!(Propagation::from_position(3, 3), Err(Error::Row { row: 3, tokens: 3 }));
+        assert_eq!(Propagation::from_position(0, 0), Err(Error::Row { row: 0, tokens: 0 }));
+    }
+
+    #[test]
+    fn refuses_a_layer_of_another_length() {
+        let fused = Array2::zeros((4, 4));
+        let mut propagation = Propagation::from_position(3, 1).unwrap();
+        let error = propagation
+            .step(Update::Additive, &mut FusedMatrix::new(fused.view()).unwrap())
+            .unwrap_err();
+        assert_eq!(Error::from(error), Error::Tokens { expected: 3, found: 4 });
+        assert_eq!(propagation.row(), array![0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn keeps_the_row_of_every_depth() {
+        let fused = array![[0.0, 0.0], [0.5, 0.0]];
+        let mut propagation = Propagation::from_position(2, 1).unwrap();
+        let rows = [0, 1].map(|_| {
+            propagation
+                .step(Update::Additive, &mut FusedMatrix::new(fused.view()).unwrap())
+                .unwrap();
+            propagation.row().to_owned()
+        });
+        assert_eq!(rows, [array![0.5, 1.0], array![1.0, 1.0]]);
+    }
+}

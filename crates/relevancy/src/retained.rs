@@ -1,0 +1,202 @@
+//! Layers whose attention is kept whole: the reference for every other engine.
+
+use std::{convert::Infallible, ops::Range};
+
+use ndarray::{
+    ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, Zip, parallel::prelude::*, s,
+};
+
+use crate::{Error, FusedAttention, WORTH_THREADS};
+
+/// How the attention of H heads becomes one fused attention Ā.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum HeadFusion {
+    /// `Ā = E_h[(A ⊙ ∇A)⁺]`: the mean over heads of what speaks for the logit (Chefer et al. 2021, equation 5).
+    #[default]
+    PositiveGradient,
+    /// `Ā = E_h[A]`: the plain mean, for raw attention and rollout. Needs no gradient.
+    Attention,
+}
+
+/// One layer's attention and its gradient in memory, `[H, S, S]` each: head, query, key.
+///
+/// It borrows both and keeps a small block of fused rows of its own.
+#[derive(Debug, Clone)]
+pub struct RetainedLayer<'a> {
+    attention: ArrayView3<'a, f32>,
+    /// Present exactly where the fusion multiplies by it.
+    gradient: Option<ArrayView3<'a, f32>>,
+    block_rows: usize,
+    block: Vec<f32>,
+}
+
+impl<'a> RetainedLayer<'a> {
+    /// A layer from its attention and, where `fusion` needs it, the gradient of the explained logit with respect to it.
+    ///
+    /// Any strides will do; keys next to each other in memory are fastest. A number that is not finite is not hidden: it
+    /// reaches the result. [`check_attention`](crate::check_attention) finds it earlier.
+    ///
+    /// Fails with [`Error::AttentionShape`], [`Error::GradientShape`] or [`Error::MissingGradient`].
+    pub fn new(
+        fusion: HeadFusion,
+        attention: ArrayView3<'a, f32>,
+        gradient: Option<ArrayView3<'a, f32>>,
+    ) -> Result<Self, Error> {
+        let tokens = check_shape(attention)?;
+        let (expected, found) = (attention.dim(), gradient.map(|gradient| gradient.dim()));
+        if let Some(found) = found.filter(|&found| found != expected) {
+            return Err(Error::GradientShape { expected: expected.into(), found: found.into() });
+        }
+        let gradient = match fusion {
+            HeadFusion::PositiveGradient => {
+                Some(gradient.ok_or(Error::MissingGradient { fusion })?)
+            }
+            HeadFusion::Attention => None,
+        };
+        Ok(Self { attention, gradient, block_rows: (BLOCK / tokens).max(1), block: Vec::new() })
+    }
+
+    /// The same layer with blocks of `rows` rows, at least one. Results do not depend on it, memory and speed do.
+    #[must_use]
+    pub fn with_block_rows(mut self, rows: usize) -> Self {
+        self.block_rows = rows.max(1);
+        self
+    }
+}
+
+impl FusedAttention for RetainedLayer<'_> {
+    type Error = Infallible;
+
+    fn tokens(&self) -> usize {
+        self.attention.dim().1
+    }
+
+    fn visit_rows(
+        &mut self,
+        rows: Range<usize>,
+        visit: &mut dyn FnMut(usize, ArrayView2<'_, f32>),
+    ) -> Result<(), Infallible> {
+        let tokens = self.tokens();
+        let mut block = std::mem::take(&mut self.block);
+        for start in rows.clone().step_by(self.block_rows) {
+            let height = self.block_rows.min(rows.end - start);
+            block.resize(height * tokens, 0.0);
+            let mut view = ArrayViewMut2::from_shape((height, tokens), &mut block)
+                .expect("sized to this shape");
+            self.fuse_rows(start, view.view_mut());
+            visit(start, view.view());
+        }
+        self.block = block;
+        Ok(())
+    }
+}
+
+/// Numbers in a block: 1 MiB, which a core's cache holds.
+const BLOCK: usize = 1 << 18;
+
+impl RetainedLayer<'_> {
+    /// Writes the rows of Ā from `start` on to `block` `[b, S]`. Rows are independent, so threads change nothing.
+    fn fuse_rows(&self, start: usize, mut block: ArrayViewMut2<'_, f32>) {
+        let heads = self.attention.dim().0;
+        let fuse = |(i, row): (usize, ArrayViewMut1<'_, f32>)| self.fuse_row(start + i, row);
+        if heads * block.len() < WORTH_THREADS {
+            block.outer_iter_mut().enumerate().for_each(fuse);
+        } else {
+            block.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(fuse);
+        }
+    }
+
+    /// Writes row `i` of Ā to `row` `[S]`.
+    fn fuse_row(&self, i: usize, mut row: ArrayViewMut1<'_, f32>) {
+        let heads = self.attention.dim().0;
+        row.fill(0.0);
+        for h in 0..heads {
+            let attention = self.attention.slice(s![h, i, ..]);
+            match self.gradient.map(|gradient| gradient.slice_move(s![h, i, ..])) {
+                Some(gradient) => Zip::from(&mut row)
+                    .and(attention)
+                    .and(gradient)
+                    .for_each(|sum, &attention, &gradient| *sum += positive(attention * gradient)),
+                None => row += &attention,
+            }
+        }
+        row /= heads as f32;
+    }
+}
+
+/// The positive part. Unlike `f32::max` it keeps what is not a number, so that a broken gradient is seen.
+fn positive(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+/// The number of tokens of an `[H, S, S]` array.
+pub(crate) fn check_shape(attention: ArrayView3<'_, f32>) -> Result<usize, Error> {
+    match attention.dim() {
+        (heads, rows, columns) if 0 < heads && 0 < rows && rows == columns => Ok(rows),
+        (heads, rows, columns) => Err(Error::AttentionShape { found: [heads, rows, columns] }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array3, array};
+
+    use super::*;
+
+    #[test]
+    fn fuses_the_positive_part_over_heads() {
+        let attention = array![[[1.0, 0.0], [0.25, 0.75]], [[1.0, 0.0], [0.5, 0.5]]];
+        let gradient = array![[[2.0, 9.0], [4.0, -1.0]], [[-1.0, 9.0], [1.0, 2.0]]];
+        let fused = |fusion| {
+            let mut layer =
+                RetainedLayer::new(fusion, attention.view(), Some(gradient.view())).unwrap();
+            [0, 1].map(|row| layer.fused_row(row).unwrap())
+        };
+        assert_eq!(fused(HeadFusion::PositiveGradient), [array![1.0, 0.0], array![0.75, 0.5]]);
+        assert_eq!(fused(HeadFusion::Attention), [array![1.0, 0.0], array![0.375, 0.625]]);
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_seen() {
+        let attention = Array3::ones((1, 2, 2));
+        let gradient = array![[[f32::NAN, 1.0], [f32::NEG_INFINITY, -1.0]]];
+        let mut layer = RetainedLayer::new(
+            HeadFusion::PositiveGradient,
+            attention.view(),
+            Some(gradient.view()),
+        )
+        .unwrap();
+        assert!(layer.fused_row(0).unwrap()[0].is_nan());
+        assert_eq!(layer.fused_row(1).unwrap(), array![0.0, 0.0]);
+    }
+
+    #[test]
+    fn blocks_cover_the_rows_in_order() {
+        let attention = Array3::zeros((2, 7, 7));
+        let mut layer = RetainedLayer::new(HeadFusion::Attention, attention.view(), None)
+            .unwrap()
+            .with_block_rows(3);
+        let mut seen = Vec::new();
+        layer.visit_rows(1..6, &mut |start, block| seen.push((start, block.dim()))).unwrap();
+        assert_eq!(seen, [(1, (3, 7)), (4, (2, 7))]);
+    }
+
+    #[test]
+    fn shapes_are_checked() {
+        let new = |attention: [usize; 3], gradient: Option<[usize; 3]>| {
+            let (attention, gradient) = (Array3::zeros(attention), gradient.map(Array3::zeros));
+            let gradient = gradient.as_ref().map(|gradient| gradient.view());
+            RetainedLayer::new(HeadFusion::PositiveGradient, attention.view(), gradient)
+                .map(|layer| layer.tokens())
+        };
+        assert_eq!(new([2, 3, 3], Some([2, 3, 3])), Ok(3));
+        assert_eq!(new([2, 3, 4], None), Err(Error::AttentionShape { found: [2, 3, 4] }));
+        assert_eq!(new([0, 3, 3], None), Err(Error::AttentionShape { found: [0, 3, 3] }));
+        assert_eq!(new([2, 0, 0], None), Err(Error::AttentionShape { found: [2, 0, 0] }));
+        let fusion = HeadFusion::PositiveGradient;
+        assert_eq!(new([2, 3, 3], None), Err(Error::MissingGradient { fusion }));
+        let (expected, found) = ([2, 3, 3], [1, 3, 3]);
+        assert_eq!(new(expected, Some(found)), Err(Error::GradientShape { expected, found }));
+    }
+}
