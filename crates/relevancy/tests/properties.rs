@@ -1,8 +1,9 @@
 //! What must hold for any layers whatever.
+#![expect(clippy::unwrap_used, reason = "a test may end so")]
 
 mod common;
 
-use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
+use attention_relevancy::ndarray::{Array1, Array2, Array3};
 use attention_relevancy::{
     FusedAttention, HeadFusion, Propagation, RetainedLayer, Update, relevancy_matrix,
 };
@@ -48,7 +49,7 @@ fn matrix(layers: &[Layer], fusion: HeadFusion, update: Update) -> Array2<f32> {
 }
 
 /// `array[h, order[i], order[j]]`.
-fn permuted(array: ArrayView3<'_, f32>, order: &[usize]) -> Array3<f32> {
+fn permuted(array: &Array3<f32>, order: &[usize]) -> Array3<f32> {
     Array3::from_shape_fn(array.raw_dim(), |(h, i, j)| array[[h, order[i], order[j]]])
 }
 
@@ -66,7 +67,9 @@ fn assert_near<'a>(
 proptest! {
     #[test]
     fn zero_gradient_gives_identity(mut layers in layers(), update in update()) {
-        layers.iter_mut().for_each(|layer| layer.gradient.fill(0.0));
+        for layer in &mut layers {
+            layer.gradient.fill(0.0);
+        }
         let identity = Array2::<f32>::eye(tokens(&layers));
         prop_assert_eq!(&matrix(&layers, HeadFusion::PositiveGradient, update), &identity);
         for (row, unit) in identity.rows().into_iter().enumerate() {
@@ -107,8 +110,8 @@ proptest! {
         let moved: Vec<_> = layers
             .iter()
             .map(|Layer { attention, gradient }| Layer {
-                attention: permuted(attention.view(), &order),
-                gradient: permuted(gradient.view(), &order),
+                attention: permuted(attention, &order),
+                gradient: permuted(gradient, &order),
             })
             .collect();
         for (row, &original) in order.iter().enumerate() {
@@ -146,7 +149,9 @@ proptest! {
             turned.assign(&array.t());
             turned
         });
-        turned.iter_mut().for_each(|array| array.swap_axes(0, 2)); // [H, S, S] again, heads innermost
+        for array in &mut turned {
+            array.swap_axes(0, 2); // [H, S, S] again, heads innermost
+        }
         let [attention, gradient] = turned;
         let mut strided = RetainedLayer::new(fusion, attention.view(), Some(gradient.view())).unwrap();
         let row = Array1::from_elem(tokens(&layers), 0.5);

@@ -3,7 +3,7 @@
 use attention_relevancy::ndarray::Array3;
 use attention_relevancy::{HeadFusion, RetainedLayer};
 
-/// The numbers of SplitMix64 (Steele, Lea and Flood 2014) in 0…1.
+/// The numbers of `SplitMix64` (Steele, Lea and Flood 2014) in 0…1.
 pub(crate) struct Random(u64);
 
 impl Random {
