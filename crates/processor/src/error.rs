@@ -1,0 +1,282 @@
+//! What can go wrong, by fault domain: checkpoint files, prompt, pictures, keyword.
+
+use std::path::PathBuf;
+
+/// Every failure of this crate. Messages name the file or field and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // Files
+    /// The checkpoint is not a directory.
+    #[error("{} is not a directory; give the folder that holds config.json and tokenizer.json", path.display())]
+    NotADirectory {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is larger than anything sensible of its kind.
+    #[error("{} is larger than the limit of {limit} bytes", path.display())]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Accepted size in bytes.
+        limit: u64,
+    },
+
+    // Checkpoint
+    /// A JSON file does not parse or has a field of another type.
+    #[error("{} is not what it should be: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said, with line and column.
+        source: serde_json::Error,
+    },
+    /// A field that cannot be guessed is absent.
+    #[error("{}: field `{field}` is missing", path.display())]
+    MissingField {
+        /// The file.
+        path: PathBuf,
+        /// The field, dotted.
+        field: String,
+    },
+    /// A field has a value this crate cannot work with.
+    #[error("{}: field `{field}` is {found}, expected {expected}", path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// The field, dotted.
+        field: String,
+        /// What would have been accepted.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// `tokenizer.json` cannot be used.
+    #[error("{}: broken or unsupported tokenizer: {message}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// None of the three places holds a chat template.
+    #[error(
+        "no chat template in {}: neither chat_template.jinja nor chat_template.json nor tokenizer_config.json has one",
+        path.display()
+    )]
+    NoTemplate {
+        /// The checkpoint directory.
+        path: PathBuf,
+    },
+    /// The chat template does not compile, or refuses the messages.
+    #[error("chat template {}: {message}", path.display())]
+    Template {
+        /// The file the template came from.
+        path: PathBuf,
+        /// The engine's message, or what the template raised.
+        message: String,
+    },
+
+    // Prompt
+    /// There is nothing to ask: no message, a message without content, or a blank text.
+    #[error("message {message} is empty; a prompt needs text")]
+    EmptyPrompt {
+        /// Index of the message.
+        message: usize,
+    },
+    /// A text contains a token that only the template may write.
+    #[error(
+        "message {message} contains the control token `{token}`; pictures and turns cannot be written as text, remove it"
+    )]
+    ControlToken {
+        /// Index of the message.
+        message: usize,
+        /// The token as it was typed.
+        token: String,
+    },
+    /// Texts that are harmless alone join to a control token in the rendered prompt.
+    #[error(
+        "the texts join to the control token `{token}` once the chat template is applied; change them"
+    )]
+    JoinedControlToken {
+        /// The token that appeared.
+        token: String,
+    },
+    /// Image items and pictures differ in number.
+    #[error("the messages have {expected} image items, but {found} pictures were given")]
+    PictureCount {
+        /// Image items in the messages.
+        expected: usize,
+        /// Pictures given.
+        found: usize,
+    },
+    /// The template dropped every image.
+    #[error(
+        "no image placeholder in the template: `{placeholder}` does not occur in the rendered prompt"
+    )]
+    NoPlaceholder {
+        /// The token that should stand for an image.
+        placeholder: String,
+    },
+    /// The template dropped or doubled some images.
+    #[error("the template wrote {found} image placeholders for {expected} pictures")]
+    PlaceholderCount {
+        /// Pictures given.
+        expected: usize,
+        /// Placeholders in the rendered prompt.
+        found: usize,
+    },
+    /// The prompt does not begin with exactly one beginning-of-sequence token.
+    #[error(
+        "the prompt has {found} `{token}` tokens and must begin with exactly one; check the chat template and the tokenizer"
+    )]
+    BeginToken {
+        /// The token.
+        token: String,
+        /// How many were found.
+        found: usize,
+    },
+    /// A run of image tokens has another length, or is not wrapped as it should be.
+    #[error(
+        "the image tokens at positions {start}..{end} are not one image of {expected} tokens between its begin and end"
+    )]
+    ImageSpan {
+        /// First position of the run.
+        start: usize,
+        /// Position after the run.
+        end: usize,
+        /// Tokens an image has.
+        expected: usize,
+    },
+    /// Images in the token sequence and images prepared differ in number.
+    #[error("{expected} images were prepared, but the tokens hold {found}")]
+    ImageCount {
+        /// Images (pictures and their crops).
+        expected: usize,
+        /// Runs of image tokens.
+        found: usize,
+    },
+    /// The prompt does not fit the context of the model.
+    #[error(
+        "the prompt has at least {tokens} tokens, the model takes {limit}; shorten the text or give fewer pictures"
+    )]
+    TooManyTokens {
+        /// Tokens counted.
+        tokens: usize,
+        /// `max_position_embeddings`.
+        limit: usize,
+    },
+    /// The tokenizer refused a text.
+    #[error("cannot tokenise the text: {message}")]
+    Encode {
+        /// What the tokenizer said.
+        message: String,
+    },
+
+    // Pictures
+    /// The bytes are no picture of a known kind.
+    #[error("{name} is not a picture; PNG, JPEG, TIFF, WebP and BMP can be read")]
+    NotAPicture {
+        /// File name.
+        name: String,
+    },
+    /// A picture format or pixel type that is not handled.
+    #[error(
+        "{name}: {what} is not supported; convert it to 8-bit or 16-bit PNG, JPEG, TIFF, WebP or BMP"
+    )]
+    UnsupportedPicture {
+        /// File name.
+        name: String,
+        /// The format or pixel type.
+        what: String,
+    },
+    /// The picture would need more memory than allowed.
+    #[error(
+        "{name}: {what} is {found}, the limit is {limit}; if the picture is trusted, raise the limit"
+    )]
+    PictureLimit {
+        /// File name.
+        name: String,
+        /// The quantity that is limited.
+        what: &'static str,
+        /// Its value.
+        found: u64,
+        /// Its limit.
+        limit: u64,
+    },
+    /// The decoder found the data broken.
+    #[error("{name}: cannot decode the picture: {message}")]
+    Decode {
+        /// File name.
+        name: String,
+        /// What the decoder said.
+        message: String,
+    },
+    /// The file ends before the picture does.
+    #[error("{name}: the picture is truncated")]
+    Truncated {
+        /// File name.
+        name: String,
+    },
+    /// The decoder itself failed on the data.
+    #[error("{name}: the picture decoder crashed on this file; it is broken or hostile")]
+    DecoderPanic {
+        /// File name.
+        name: String,
+    },
+    /// A side of the picture is zero.
+    #[error("{name}: the picture has no pixels ({width} x {height})")]
+    ZeroSize {
+        /// File name.
+        name: String,
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// A window that maps nothing.
+    #[error("the window {low}..{high} is empty or out of order; low must be below high")]
+    Window {
+        /// Lower end, as given.
+        low: f64,
+        /// Upper end, as given.
+        high: f64,
+    },
+    /// The rule for pan-and-scan cannot be applied.
+    #[error("pan-and-scan: `{field}` is {found}; {expected}")]
+    CropRule {
+        /// Field of the rule.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+
+    // Keyword
+    /// The keyword is blank.
+    #[error("the keyword is empty")]
+    EmptyKeyword,
+    /// The keyword does not occur (often enough).
+    #[error(
+        "`{keyword}` occurs {found} times, occurrence {nth} (from 0) was asked for, in: {text}"
+    )]
+    KeywordNotFound {
+        /// What was searched.
+        keyword: String,
+        /// Which occurrence, from 0.
+        nth: usize,
+        /// How many there are.
+        found: usize,
+        /// The text that was searched.
+        text: String,
+    },
+}

@@ -1,0 +1,145 @@
+//! Decoding with limits; whatever the decoder does, the caller gets a picture or an error.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::error::ImageError;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+
+use super::PictureOptions;
+use crate::Error;
+
+/// The picture as stored, and how it is to be turned.
+pub(super) fn decode(
+    bytes: &[u8],
+    name: &str,
+    options: &PictureOptions,
+) -> Result<(DynamicImage, Orientation), Error> {
+    let format = format(bytes, name)?;
+    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+        return Err(Error::Truncated { name: name.into() });
+    }
+    guarded(name, || {
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        reader.limits(limits(options));
+        let mut decoder = reader.into_decoder().map_err(|error| failed(name, error))?;
+        check_size(name, &decoder, options)?;
+        let orientation = decoder.orientation().map_err(|error| failed(name, error))?;
+        let picture = DynamicImage::from_decoder(decoder).map_err(|error| failed(name, error))?;
+        Ok((picture, orientation))
+    })
+}
+
+/// Decoders have panicked on hostile files before; that must not end the process.
+fn guarded<T>(name: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // Nothing outlives the closure but its result, so no broken state can be seen afterwards.
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::DecoderPanic { name: name.into() }))
+}
+
+fn format(bytes: &[u8], name: &str) -> Result<ImageFormat, Error> {
+    use ImageFormat::{Bmp, Jpeg, Png, Tiff, WebP};
+    match image::guess_format(bytes) {
+        Ok(format @ (Png | Jpeg | Tiff | WebP | Bmp)) => Ok(format),
+        Ok(other) => {
+            let what = format!("the format {other:?}");
+            Err(Error::UnsupportedPicture { name: name.into(), what })
+        }
+        Err(_) => Err(Error::NotAPicture { name: name.into() }),
+    }
+}
+
+fn limits(options: &PictureOptions) -> Limits {
+    // Sides are checked here with a better message; the decoders need to know how much they may allocate.
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(options.max_decoded_bytes);
+    limits
+}
+
+fn check_size(
+    name: &str,
+    decoder: &impl ImageDecoder,
+    options: &PictureOptions,
+) -> Result<(), Error> {
+    let (width, height) = decoder.dimensions();
+    if width == 0 || height == 0 {
+        return Err(Error::ZeroSize { name: name.into(), width, height });
+    }
+    let over =
+        |what, found, limit| Err(Error::PictureLimit { name: name.into(), what, found, limit });
+    if width.max(height) > options.max_side {
+        return over(
+            "the longest side in pixels",
+            width.max(height).into(),
+            options.max_side.into(),
+        );
+    }
+    if decoder.total_bytes() > options.max_decoded_bytes {
+        return over("the decoded size in bytes", decoder.total_bytes(), options.max_decoded_bytes);
+    }
+    Ok(())
+}
+
+fn failed(name: &str, error: ImageError) -> Error {
+    let name = name.to_owned();
+    match error {
+        ImageError::Unsupported(what) => Error::UnsupportedPicture { name, what: what.to_string() },
+        ImageError::IoError(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Error::Truncated { name }
+        }
+        other => Error::Decode { name, message: other.to_string() },
+    }
+}
+
+/// Whether the scan of a JPEG comes to its end marker. The decoder fills what is missing with grey and says nothing.
+///
+/// Segments before the scan carry their length and may hold a thumbnail with an end marker of its own, so they are
+/// stepped over; inside the scan `FF D9` cannot be data, because a data byte `FF` is followed by `00`.
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    scan_start(bytes).is_some_and(|scan| bytes[scan..].windows(2).any(|pair| pair == [0xFF, 0xD9]))
+}
+
+/// Position after the header of the first scan.
+fn scan_start(bytes: &[u8]) -> Option<usize> {
+    let mut at = 2;
+    loop {
+        match *bytes.get(at..at + 2)? {
+            [0xFF, 0xFF] => at += 1,               // padding
+            [0xFF, 0x01 | 0xD0..=0xD8] => at += 2, // markers without a length
+            [0xFF, 0xD9] => return None,           // the end, before any scan
+            [0xFF, marker] => {
+                let length = bytes.get(at + 2..at + 4)?;
+                at += 2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
+                if marker == 0xDA {
+                    return Some(at).filter(|&at| at <= bytes.len());
+                }
+            }
+            _ => at += 1, // decoders skip stray bytes between segments
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panicking_decoder_is_an_error_that_names_the_file() {
+        let error = guarded::<()>("x.png", || panic!("as hostile data may cause")).unwrap_err();
+        assert!(error.to_string().contains("x.png"));
+    }
+
+    #[test]
+    fn the_thumbnail_of_a_jpeg_does_not_hide_that_it_is_cut() {
+        let thumbnail = [0xFF, 0xE1, 0, 6, 0xFF, 0xD8, 0xFF, 0xD9];
+        let scan = [0xFF, 0xDA, 0, 2, 1, 2, 3];
+        let mut file = [&[0xFF, 0xD8][..], &thumbnail, &scan].concat();
+        assert!(!jpeg_is_complete(&file));
+        file.extend([0xFF, 0xD9]);
+        assert!(jpeg_is_complete(&file));
+        for end in 0..file.len() {
+            assert!(!jpeg_is_complete(&file[..end]));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! A conversation and its pictures to what the model takes.
+
+use std::ops::Range;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::Error;
+use crate::config::{ModelFacts, read_scaling, token_text};
+use crate::files::Document;
+use crate::geometry::Geometry;
+use crate::message::Message;
+use crate::picture::Picture;
+use crate::pixels::{Pixels, Scaling};
+use crate::prompt::{self, ImageWords};
+use crate::resize::{Resize, resize};
+use crate::template::ChatTemplate;
+use crate::tokenizer::TextTokenizer;
+use crate::views::{CropRule, View, views};
+
+/// What can be chosen about the inputs; the default is what transformers 5 does.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ProcessorOptions {
+    /// Whose resize arithmetic.
+    pub resize: Resize,
+    /// Also show crops of elongated pictures. As in transformers, the checkpoint's files have no say in this.
+    pub pan_and_scan: bool,
+    /// How crops are cut when `pan_and_scan` is set.
+    pub crops: CropRule,
+    /// Pad pictures with black to a square before resizing, as `MedGemma`'s X-ray localisation expects; otherwise the
+    /// aspect ratio is not kept.
+    pub pad_to_square: bool,
+}
+
+/// Prepares inputs for one checkpoint.
+#[derive(Debug)]
+pub struct Processor {
+    options: ProcessorOptions,
+    facts: ModelFacts,
+    scaling: Scaling,
+    tokenizer: TextTokenizer,
+    template: ChatTemplate,
+    words: ImageWords,
+    begin: (String, u32),
+    control: Vec<String>,
+}
+
+/// What the model takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    /// The rendered chat template, before pictures become tokens.
+    pub prompt: String,
+    /// Token ids, images included. [`TextTokenizer::label`] and [`TextTokenizer::spans`] make them readable.
+    pub ids: Vec<u32>,
+    /// The images in the order of their tokens: each picture, followed by its crops.
+    pub images: Vec<PreparedImage>,
+}
+
+/// One image as the model sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PreparedImage {
+    /// Index of the picture it shows; crops share it.
+    pub picture: usize,
+    /// Positions of its tokens in [`Prepared::ids`].
+    pub span: Range<usize>,
+    /// Rows and columns of its tokens, row by row in `span`.
+    pub grid: [usize; 2],
+    /// Input of the vision tower.
+    pub pixels: Pixels,
+    /// From a cell of the grid to the original picture.
+    pub geometry: Geometry,
+}
+
+impl Processor {
+    /// Reads a checkpoint directory as a hub snapshot has it.
+    ///
+    /// Needed: `config.json`, `tokenizer.json`, `tokenizer_config.json`, `preprocessor_config.json` (or
+    /// `processor_config.json` with `image_processor`), and a chat template in `chat_template.jinja`,
+    /// `chat_template.json` or `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// The file and checkpoint variants of [`Error`], and [`Error::CropRule`] for the options.
+    pub fn from_dir(dir: &Path, options: ProcessorOptions) -> Result<Self, Error> {
+        if !dir.is_dir() {
+            return Err(Error::NotADirectory { path: dir.into() });
+        }
+        options.crops.check()?;
+        let facts = ModelFacts::read(dir)?;
+        let scaling = read_scaling(dir, &facts)?;
+        let tokenizer = TextTokenizer::from_file(&dir.join("tokenizer.json"))?;
+        let config: Document<Map<String, Value>> =
+            Document::read(dir.join("tokenizer_config.json"))?;
+        let template = ChatTemplate::read(dir, &config)?;
+        let words = ImageWords::new(&facts, image_tokens(&facts, &tokenizer, dir, &config)?);
+        let begin = begin_token(&tokenizer, &config)?;
+        let control = prompt::control_tokens(&tokenizer, &template);
+        Ok(Self { options, facts, scaling, tokenizer, template, words, begin, control })
+    }
+
+    /// Inputs for `messages`, whose image items are `pictures` in order. The model is to speak next.
+    ///
+    /// Texts are data: one that spells a control token (a special token such as `<start_of_image>` or
+    /// `<end_of_turn>`, or a token the template writes) is refused, also where it only arises from two texts side by
+    /// side. transformers would let such text act as the token. Other tokens spelled in a text, `<unused94>` for one,
+    /// become those tokens, as in transformers.
+    ///
+    /// # Errors
+    /// The prompt variants of [`Error`], [`Error::Template`] when the template refuses the messages, and
+    /// [`Error::PictureLimit`] when padding makes a picture too large.
+    pub fn prepare(&self, messages: &[Message], pictures: &[Picture]) -> Result<Prepared, Error> {
+        prompt::check_messages(messages, pictures.len())?;
+        let prompt = prompt::render(&self.template, messages, &self.control)?;
+        prompt::check_placeholders(&prompt, &self.words.placeholder, pictures.len())?;
+        let shown =
+            pictures.iter().map(|picture| self.views(picture)).collect::<Result<Vec<_>, _>>()?;
+        let (ids, spans) = self.tokens(&prompt, &shown)?;
+
+        let of_picture =
+            |(n, views): (usize, Vec<View>)| views.into_iter().map(move |view| (n, view));
+        let all_views = shown.into_iter().enumerate().flat_map(of_picture);
+        let images = all_views
+            .zip(spans)
+            .map(|((n, view), span)| {
+                let (pixels, geometry) = self.image(&pictures[n], view)?;
+                Ok(PreparedImage { picture: n, span, grid: geometry.grid, pixels, geometry })
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Prepared { prompt, ids, images })
+    }
+
+    /// The checkpoint's tokenizer.
+    pub fn tokenizer(&self) -> &TextTokenizer {
+        &self.tokenizer
+    }
+
+    /// What was chosen.
+    pub fn options(&self) -> &ProcessorOptions {
+        &self.options
+    }
+
+    /// Id of the tokens that stand for an image.
+    pub fn image_token(&self) -> u32 {
+        self.facts.image
+    }
+
+    /// How many tokens prompt and answer may have together.
+    pub fn max_positions(&self) -> usize {
+        self.facts.max_positions
+    }
+
+    fn views(&self, picture: &Picture) -> Result<Vec<View>, Error> {
+        let size = [picture.width(), picture.height()];
+        let crops = self.options.pan_and_scan.then_some(&self.options.crops);
+        views(picture.name(), size, self.options.pad_to_square, crops)
+    }
+
+    /// The string is put together first and tokenised once: newlines of text and image merge into one token.
+    fn tokens(
+        &self,
+        prompt: &str,
+        shown: &[Vec<View>],
+    ) -> Result<(Vec<u32>, Vec<Range<usize>>), Error> {
+        let n_images: usize = shown.iter().map(Vec::len).sum();
+        self.check_length(n_images.saturating_mul(self.facts.tokens_per_image))?;
+        let n_crops: Vec<usize> = shown.iter().map(|views| views.len() - 1).collect();
+        let text = self.words.expand(prompt, &n_crops);
+        let ids = prompt::encode(&self.tokenizer, &text, (&self.begin.0, self.begin.1))?;
+        self.check_length(ids.len())?;
+        let spans = prompt::image_spans(&ids, &self.facts)?;
+        if spans.len() != n_images {
+            return Err(Error::ImageCount { expected: n_images, found: spans.len() });
+        }
+        Ok((ids, spans))
+    }
+
+    fn check_length(&self, tokens: usize) -> Result<(), Error> {
+        let limit = self.facts.max_positions;
+        if tokens > limit { Err(Error::TooManyTokens { tokens, limit }) } else { Ok(()) }
+    }
+
+    fn image(&self, picture: &Picture, view: View) -> Result<(Pixels, Geometry), Error> {
+        let (side, how) = (self.facts.image_size, self.options.resize);
+        let pixels = self.scaling.apply(&resize(&view.cut(picture.rgb()), [side, side], how)?, how);
+        let geometry = Geometry {
+            picture: [picture.width(), picture.height()],
+            region: view.rect(),
+            grid: [self.facts.grid; 2],
+        };
+        Ok((pixels, geometry))
+    }
+}
+
+/// The tokens that begin, fill and end an image: known to the tokenizer under the ids of `config.json`, and named the
+/// same where the tokenizer's configuration names them.
+fn image_tokens(
+    facts: &ModelFacts,
+    tokenizer: &TextTokenizer,
+    dir: &Path,
+    config: &Document<Map<String, Value>>,
+) -> Result<[String; 3], Error> {
+    let token = |field: &str, id: u32| {
+        let token = tokenizer.token(id).ok_or_else(|| Error::Tokenizer {
+            path: dir.join("tokenizer.json"),
+            message: format!("it has no token {id}, which config.json gives as the {field}"),
+        })?;
+        match config.value.get(field).and_then(token_text) {
+            Some(named) if named != token => Err(config.wrong(
+                field,
+                &named,
+                &format!("`{token}`, the token {id} of config.json"),
+            )),
+            _ => Ok(token),
+        }
+    };
+    Ok([
+        token("boi_token", facts.boi)?,
+        token("image_token", facts.image)?,
+        token("eoi_token", facts.eoi)?,
+    ])
+}
+
+fn begin_token(
+    tokenizer: &TextTokenizer,
+    config: &Document<Map<String, Value>>,
+) -> Result<(String, u32), Error> {
+    let named = config.value.get("bos_token").and_then(token_text);
+    let token = named.ok_or_else(|| config.missing("bos_token"))?;
+    let id = tokenizer
+        .id(token)
+        .ok_or_else(|| config.wrong("bos_token", &token, "a token of tokenizer.json"))?;
+    Ok((token.into(), id))
+}
