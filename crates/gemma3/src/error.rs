@@ -87,7 +87,7 @@ pub enum Error {
         /// What would be accepted.
         supported: &'static str,
     },
-    /// A field of generation_config.json has a value that cannot be right.
+    /// A field of `generation_config.json` has a value that cannot be right.
     #[error("generation_config.json: {field} {reason}")]
     GenerationField {
         /// The field.
@@ -214,6 +214,117 @@ pub enum Error {
         needed: crate::memory::Bytes,
         /// Bytes, for people.
         available: crate::memory::Bytes,
+    },
+    // ---- running the model ----
+    /// A picture's pixels are not of the model's size.
+    #[error(
+        "pixels have shape {found:?}, but the model takes {expected:?} [channels, height, width]"
+    )]
+    Pixels {
+        /// By the configuration.
+        expected: [usize; 3],
+        /// As given.
+        found: [usize; 3],
+    },
+    /// A token id is not in the vocabulary.
+    #[error("token id {id} is outside the model's vocabulary of {vocab_size}")]
+    TokenId {
+        /// The id.
+        id: u32,
+        /// Size of the vocabulary.
+        vocab_size: usize,
+    },
+    /// Image spans and image features do not fit the sequence.
+    #[error("image spans {spans:?} do not fit {features} images in a sequence of {tokens} tokens")]
+    ImageSpans {
+        /// Positions of image tokens, as given.
+        spans: Vec<std::ops::Range<usize>>,
+        /// Length of the sequence.
+        tokens: usize,
+        /// Number of images given.
+        features: usize,
+    },
+    /// The model computed NaN or infinity.
+    #[error(
+        "the {what} at position {position} are not finite; the checkpoint overflows in this dtype, try --dtype float32"
+    )]
+    NonFinite {
+        /// What was computed.
+        what: &'static str,
+        /// Position in the sequence.
+        position: usize,
+    },
+
+    // ---- the hub (feature `hub`) ----
+    /// A text is not the id of a model.
+    #[error("{found:?} is neither a directory nor a model id; ids look like owner/name")]
+    HubId {
+        /// As given.
+        found: String,
+    },
+    /// A text cannot be a revision.
+    #[error("{found:?} cannot be a revision; it is a branch, a tag or a commit")]
+    HubRevision {
+        /// As given.
+        found: String,
+    },
+    /// A gated or private model without access.
+    #[error(
+        "no access to {id}: open {page}, log in and accept the licence, create a token with read access in your settings there, and set HF_TOKEN to it or log in with `hf auth login`{said}"
+    )]
+    HubAccess {
+        /// The model.
+        id: String,
+        /// Address of its page.
+        page: String,
+        /// What the hub adds, or nothing.
+        said: String,
+    },
+    /// The hub sent something else than the file.
+    #[error(
+        "what was stored for {name} is not the hub's file ({reason}); it was removed from the cache, so try again"
+    )]
+    HubDamaged {
+        /// Name of the file.
+        name: String,
+        /// How it was seen.
+        reason: String,
+    },
+    /// No connection.
+    #[error(
+        "cannot reach {endpoint} ({reason}); a model that was fetched before can be used offline (HF_HUB_OFFLINE=1)"
+    )]
+    HubUnreachable {
+        /// Address of the hub.
+        endpoint: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// No request may be made, and files are missing.
+    #[error("offline, and the cache lacks files of {id} at {revision}: {}; fetch it once while online", missing.join(", "))]
+    Offline {
+        /// The model.
+        id: String,
+        /// The revision asked for.
+        revision: String,
+        /// Names of the missing files.
+        missing: Vec<String>,
+    },
+    /// Anything else between us and the hub.
+    #[error("cannot fetch {id} from the hub: {reason}")]
+    Hub {
+        /// The model.
+        id: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The operating system refused to write or remove something.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The reason of the operating system.
+        source: std::io::Error,
     },
     /// libtorch refused.
     #[error("{context}: {}", first_line(source))]

@@ -110,7 +110,7 @@ impl<'a> Fields<'a> {
     pub(super) fn unsupported(
         &self,
         name: &str,
-        found: impl ToString,
+        found: &dyn std::fmt::Display,
         supported: &'static str,
     ) -> Error {
         Error::Unsupported { field: self.path(name), found: found.to_string(), supported }

@@ -22,7 +22,8 @@ pub use generation::GenerationConfig;
 pub use text::{LayerType, Rope, TextConfig};
 pub use vision::VisionConfig;
 
-const ARCHITECTURE: &str = "Gemma3ForConditionalGeneration";
+/// The name of the one architecture that is supported.
+pub(crate) const ARCHITECTURE: &str = "Gemma3ForConditionalGeneration";
 
 /// A validated Gemma3 vision-language configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +101,7 @@ impl Config {
             ));
         }
         let patches = self.vision.patches_per_side();
-        if patches % side != 0 {
+        if !patches.is_multiple_of(side) {
             let reason = format!(
                 "asks for a grid of {side}, which does not divide the {patches} patches per side"
             );
@@ -153,7 +154,7 @@ fn declared_dtype(fields: Fields<'_>) -> Result<Option<Kind>, Error> {
         "float64" => Ok(Some(Kind::Double)),
         _ => Err(fields.unsupported(
             "dtype",
-            name,
+            &name,
             "weights are bfloat16, float16, float32 or float64",
         )),
     }
@@ -163,6 +164,6 @@ fn declared_dtype(fields: Fields<'_>) -> Result<Option<Kind>, Error> {
 fn check_activation(fields: Fields<'_>, name: &str) -> Result<(), Error> {
     match fields.text(name)? {
         None | Some("gelu_pytorch_tanh" | "gelu_tanh") => Ok(()),
-        Some(found) => Err(fields.unsupported(name, found, "only gelu_pytorch_tanh is")),
+        Some(found) => Err(fields.unsupported(name, &found, "only gelu_pytorch_tanh is")),
     }
 }

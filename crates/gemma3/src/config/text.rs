@@ -112,7 +112,7 @@ fn refuse_unsupported(fields: Fields<'_>) -> Result<(), Error> {
     }
     for name in ["attention_bias", "use_bidirectional_attention"] {
         if fields.flag(name)? == Some(true) {
-            return Err(fields.unsupported(name, true, "it must be false or absent"));
+            return Err(fields.unsupported(name, &true, "it must be false or absent"));
         }
     }
     Ok(())
@@ -182,6 +182,6 @@ fn factor(part: Option<Fields<'_>>) -> Result<Option<f64>, Error> {
             let factor = part.positive("factor")?;
             factor.map(Some).ok_or_else(|| Error::MissingField { field: part.path("factor") })
         }
-        Some(found) => Err(part.unsupported("rope_type", found, "it is default or linear")),
+        Some(found) => Err(part.unsupported("rope_type", &found, "it is default or linear")),
     }
 }

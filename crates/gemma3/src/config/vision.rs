@@ -1,4 +1,4 @@
-//! The part of the configuration that describes the SigLIP image encoder.
+//! The part of the configuration that describes the image encoder.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::check_activation;
 use super::fields::Fields;
 use crate::Error;
 
-/// Sizes of the SigLIP encoder.
+/// Sizes of the image encoder, a `SigLIP`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VisionConfig {
     /// Width of a patch embedding.
@@ -72,11 +72,7 @@ fn square_side(fields: Fields<'_>, name: &str) -> Result<usize, Error> {
     match fields.value(name) {
         Some(Value::Array(sides)) => match sides.as_slice() {
             [height, width] if height == width => side(fields, name, height),
-            _ => Err(fields.unsupported(
-                name,
-                fields.list(name)?.map_or(0, <[_]>::len),
-                "only squares are",
-            )),
+            _ => Err(fields.unsupported(name, &Value::from(sides.as_slice()), "only squares are")),
         },
         _ => fields.required_size(name, 1 << 14),
     }

@@ -5,6 +5,7 @@
 //! A file must not be truncated while a model uses it; a new download never does that, it writes a new file.
 
 mod index;
+mod layout;
 mod names;
 mod shard;
 
@@ -16,7 +17,14 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{Error, files};
 
-use shard::{Shard, kind_of};
+#[cfg(feature = "hub")]
+pub(crate) use index::{INDEX, SINGLE, parse as parse_index};
+pub(crate) use layout::visit as visit_layout;
+#[cfg(feature = "hub")]
+pub(crate) use shard::Shard;
+#[cfg(not(feature = "hub"))]
+use shard::Shard;
+use shard::kind_of;
 
 /// Where a loaded tensor shall be, and in which type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +45,18 @@ pub struct Weights {
     shards: Vec<Shard>,
     /// Canonical name → where it is.
     entries: BTreeMap<String, Entry>,
+}
+
+/// What a header says of one tensor.
+pub(crate) struct Stored<'a> {
+    /// Canonical name.
+    pub(crate) name: &'a str,
+    pub(crate) shape: &'a [usize],
+    /// The type's name in safetensors.
+    pub(crate) dtype: String,
+    /// The type, if weights may have it.
+    pub(crate) kind: Option<Kind>,
+    pub(crate) bytes: u64,
 }
 
 struct Entry {
@@ -74,11 +94,31 @@ impl Weights {
         self.shards.iter().map(Shard::length).sum()
     }
 
-    /// Shape, and type where it is one that weights may have, of every tensor by canonical name, sorted.
-    pub(crate) fn infos(&self) -> impl Iterator<Item = (&str, &[usize], Option<Kind>)> {
+    /// The type that most parameters are stored in, of those that weights may have.
+    pub(crate) fn main_kind(&self) -> Option<Kind> {
+        let mut counts: Vec<(u64, Kind)> = Vec::new();
+        for (kind, bytes) in self.stored().filter_map(|tensor| Some((tensor.kind?, tensor.bytes))) {
+            let parameters = bytes / kind.elt_size_in_bytes() as u64;
+            match counts.iter_mut().find(|(_, known)| *known == kind) {
+                Some((count, _)) => *count += parameters,
+                None => counts.push((parameters, kind)),
+            }
+        }
+        counts.into_iter().max_by_key(|&(count, _)| count).map(|(_, kind)| kind)
+    }
+
+    /// What the headers say of every tensor, sorted by canonical name.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = Stored<'_>> {
         self.entries.iter().map(|(name, entry)| {
             let info = self.info(entry);
-            (name.as_str(), info.shape.as_slice(), kind_of(info.dtype))
+            let bytes = (info.data_offsets.1 - info.data_offsets.0) as u64;
+            Stored {
+                name,
+                shape: &info.shape,
+                dtype: info.dtype.to_string(),
+                kind: kind_of(info.dtype),
+                bytes,
+            }
         })
     }
 

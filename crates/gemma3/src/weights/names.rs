@@ -3,14 +3,16 @@
 //! Before transformers 4.52 `language_model.model.*` and `vision_tower.vision_model.*`; to 4.57 `model.language_model.*`;
 //! from 5 on without the level `vision_model`. The canonical name leaves out every optional level.
 
+/// Spellings with a level that others leave out.
+const SHORTENED: [(&str, &str); 3] = [
+    ("language_model.model.", "language_model."),
+    ("language_model.lm_head.", "lm_head."),
+    ("vision_tower.vision_model.", "vision_tower."),
+];
+
 /// The canonical name of a stored tensor.
 pub(super) fn canonical(stored: &str) -> String {
     let name = stored.strip_prefix("model.").unwrap_or(stored);
-    const SHORTENED: [(&str, &str); 3] = [
-        ("language_model.model.", "language_model."),
-        ("language_model.lm_head.", "lm_head."),
-        ("vision_tower.vision_model.", "vision_tower."),
-    ];
     let shorten = |&(long, short): &(&str, &str)| {
         name.strip_prefix(long).map(|rest| format!("{short}{rest}"))
     };

@@ -49,10 +49,6 @@ impl Shard {
         self.length
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Stored names and what the header says about them.
     pub(crate) fn tensors(&self) -> HashMap<String, &TensorInfo> {
         self.metadata.tensors()

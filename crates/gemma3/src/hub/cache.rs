@@ -1,0 +1,131 @@
+//! The layout of the shared cache (`models--owner--name/{blobs,refs,snapshots}`) and our notes of what was verified.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use crate::Error;
+
+/// Folder of our notes in a model's part of the cache; other programs leave it alone.
+const NOTES: &str = ".gemma3-tch";
+
+/// One model's part of the cache.
+pub(super) struct Cache {
+    repo: PathBuf,
+}
+
+impl Cache {
+    pub(super) fn new(cache: &Path, id: &str) -> Self {
+        Self { repo: cache.join(format!("models--{}", id.replace('/', "--"))) }
+    }
+
+    /// The directory of a commit.
+    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.repo.join("snapshots").join(commit)
+    }
+
+    /// A file of a commit: a link to a blob.
+    pub(super) fn file(&self, commit: &str, name: &str) -> PathBuf {
+        self.snapshot(commit).join(name)
+    }
+
+    /// The commit that a revision was at when it was last fetched.
+    pub(super) fn commit(&self, revision: &str) -> Option<String> {
+        if is_commit(revision) {
+            return Some(revision.to_owned());
+        }
+        let text = fs::read_to_string(self.repo.join("refs").join(revision)).ok()?;
+        Some(text.trim().to_owned()).filter(|commit| is_commit(commit))
+    }
+
+    /// Notes that all files of a commit are there, and points the revision to it.
+    pub(super) fn complete(
+        &self,
+        revision: &str,
+        commit: &str,
+        names: &[String],
+    ) -> Result<(), Error> {
+        write(&self.manifest_path(commit), &names.join("\n"))?;
+        if is_commit(revision) {
+            return Ok(());
+        }
+        write(&self.repo.join("refs").join(revision), commit)
+    }
+
+    /// The files of a commit that was fetched completely.
+    pub(super) fn manifest(&self, commit: &str) -> Option<Vec<String>> {
+        let text = fs::read_to_string(self.manifest_path(commit)).ok()?;
+        let names: Vec<String> = text.lines().map(str::to_owned).collect();
+        (!names.is_empty() && names.iter().all(|name| is_file_name(name))).then_some(names)
+    }
+
+    /// Whether the file passed verification and has not changed since.
+    pub(super) fn is_verified(&self, path: &Path) -> bool {
+        let noted =
+            self.note(path).and_then(|note| Some((fs::read_to_string(note).ok()?, stamp(path)?)));
+        noted.is_some_and(|(noted, stamp)| noted == stamp)
+    }
+
+    /// Notes that the file passed.
+    pub(super) fn mark_verified(&self, path: &Path) -> Result<(), Error> {
+        match self.note(path).zip(stamp(path)) {
+            Some((note, stamp)) => write(&note, &stamp),
+            None => Ok(()), // no time of change here: it will be verified again
+        }
+    }
+
+    /// Removes a file of a snapshot with the blob behind it, so that nobody takes it for the finished file.
+    pub(super) fn remove(&self, path: &Path) -> Result<(), Error> {
+        let blob = fs::canonicalize(path).map_err(Error::read(path))?;
+        let inside = fs::canonicalize(&self.repo).is_ok_and(|repo| blob.starts_with(repo));
+        remove_file(path)?;
+        if inside { remove_file(&blob) } else { Ok(()) }
+    }
+
+    fn manifest_path(&self, commit: &str) -> PathBuf {
+        self.repo.join(NOTES).join("complete").join(commit)
+    }
+
+    /// Where the note of a file is: it goes by the blob, which several snapshots may share.
+    fn note(&self, path: &Path) -> Option<PathBuf> {
+        let blob = fs::canonicalize(path).ok()?;
+        Some(self.repo.join(NOTES).join("verified").join(blob.file_name()?))
+    }
+}
+
+/// Whether a revision is a full commit hash.
+pub(super) fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Size and time of change of the blob.
+fn stamp(path: &Path) -> Option<String> {
+    let metadata = fs::metadata(path).ok()?;
+    let changed = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(format!("{} {}", metadata.len(), changed.as_nanos()))
+}
+
+fn is_file_name(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    matches!(components.next(), Some(Component::Normal(_))) && components.next().is_none()
+}
+
+/// Writes a small file so that no reader sees half of it.
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    let folder = path.parent().expect("all paths here are below the cache");
+    let beside = folder.join(format!(".{}.tmp", std::process::id()));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&beside, text))
+        .and_then(|()| fs::rename(&beside, path))
+        .map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+fn remove_file(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(Error::Write { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
