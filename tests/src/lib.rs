@@ -1,1 +1,8 @@
-//! Integration tests.
+//! What the integration tests share: reading the reference data, and comparing with a stated tolerance.
+#![expect(clippy::missing_panics_doc, reason = "test support: a broken fixture shall stop the test")]
+
+mod fixture;
+mod tolerance;
+
+pub use fixture::Fixture;
+pub use tolerance::{Tolerance, assert_close, assert_row_close, difference, row_difference};

@@ -1,1 +1,19 @@
-//! Attention of a Gemma3 run, with its gradients, as relevancy layers.
+//! The hook layer: turns a run of a Gemma3 model into relevancy layers.
+//!
+//! The model hands every attention to an observer ([`gemma3_tch::Attend`]); the engines here are such observers. What they capture
+//! becomes, layer by layer and last to first, the input of [`attention_relevancy::Propagation`].
+//!
+//! | engine | keeps | for |
+//! |---|---|---|
+//! | [`Retained`] | every attention `[H, S, S]` in float32, with the graph | the reference |
+//!
+//! Symbols: S tokens, H query heads, K key/value heads, d head width, D hidden width, L layers.
+
+mod convert;
+mod error;
+mod goal;
+mod retained;
+
+pub use error::Error;
+pub use goal::{Attribution, Goal, Objective, Score};
+pub use retained::Retained;

@@ -1,3 +1,26 @@
-//! The command `medgemma-explainer`.
+//! The command `medgemma-explainer`. Exit codes: 0 done, 1 failure, 2 wrong use.
 
-fn main() {}
+mod answer;
+mod args;
+mod explain;
+mod inspect;
+mod progress;
+
+use args::{Args, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().command {
+        Command::Explain(args) => explain::run(&args),
+        Command::Answer(args) => answer::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,23 @@
-//! What a medical vision-language model looked at: load, answer, explain, export.
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod error;
+mod explain;
+mod explainer;
+mod export;
+mod record;
+mod source;
+
+pub use answer::{Answer, AnswerOptions, Question, Token, TokenKind};
+pub use error::Error;
+pub use explain::{Ask, Engine, ExplainOptions, Explanations, SpanRule, TargetExplanation};
+pub use explainer::{Explainer, LoadOptions};
+pub use export::{Exported, OutputFolder};
+pub use record::{Record, SCHEMA, SCHEMA_VERSION};
+pub use source::{FetchObserver, ModelSource};
+
+pub use attention_capture::{Objective, Score};
+pub use attention_relevancy::{self, Update};
+pub use gemma3_processor::{self, Picture, PictureOptions, ProcessorOptions, Resize, Window};
+pub use gemma3_tch::{Bytes, DeviceSpec, DtypeSpec, GenerationConfig, Inspection, LayerType, Placement, Sampling, StopReason};
+pub use relevancy_visualization::{Colormap, OverlayOptions};

@@ -1,5 +1,7 @@
 //! How a layer's fused attention acts on the relevancy.
 
+use std::fmt;
+
 use ndarray::ArrayView1;
 
 /// The transition T of a layer, made from its fused attention Ā: `R ← T·R`.
@@ -17,6 +19,16 @@ pub enum Update {
     /// With the head mean of attention as Ā this is the rollout of Abnar and Zuidema (2020), `(A + I)/2` row by row: softmax
     /// rows sum to one, so N changes nothing and D is 2.
     Stochastic,
+}
+
+/// The name in lower case: `additive`, `stochastic`.
+impl fmt::Display for Update {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Additive => "additive",
+            Self::Stochastic => "stochastic",
+        })
+    }
 }
 
 impl Update {

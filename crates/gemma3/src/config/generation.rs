@@ -37,16 +37,18 @@ impl GenerationConfig {
             Some(0) => None, // transformers: no limit
             _ => Some(fields.size("top_k", 1 << 24)?.unwrap_or(DEFAULT_TOP_K)),
         };
+        let greedy = fields.value("temperature").and_then(Value::as_f64) == Some(0.0); // the limit of no randomness
+        let temperature = if greedy { None } else { fields.positive("temperature")? };
         let top_p = fields.positive("top_p")?.unwrap_or(1.0);
         if 1.0 < top_p {
             return Err(fields.wrong("top_p", format!("is {top_p}, but must be at most 1")));
         }
         Ok(Self {
             eos_token_ids: eos.unwrap_or_else(|| config.eos_token_ids.clone()),
-            do_sample: fields.flag("do_sample")?.unwrap_or(false),
+            do_sample: fields.flag("do_sample")?.unwrap_or(false) && !greedy,
             top_k,
             top_p,
-            temperature: fields.positive("temperature")?.unwrap_or(1.0),
+            temperature: temperature.unwrap_or(1.0),
         })
     }
 }

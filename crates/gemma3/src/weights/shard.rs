@@ -84,6 +84,7 @@ impl Shard {
     }
 
     /// The bytes of the file as a tensor. The map is private: were a tensor on it written to, the file would not change.
+    /// Linux grants such a map by default up to the size of memory and swap; a larger model could not be computed with anyway.
     fn map_file(&self) -> Result<Tensor, Error> {
         let name = self
             .path

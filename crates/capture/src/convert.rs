@@ -1,0 +1,16 @@
+//! The one place where a tensor becomes an array.
+
+use attention_relevancy::ndarray::Array3;
+use tch::{Kind, Tensor};
+
+
+/// `[a, b, c]` of any dtype and device, as float32.
+pub(crate) fn volume(tensor: &Tensor) -> Array3<f32> {
+    let shape = <[i64; 3]>::try_from(tensor.size()).expect("three dimensions").map(|n| n as usize);
+    Array3::from_shape_vec(shape, values(tensor)).expect("as many values as the shape says")
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    let flat = tensor.detach().to_kind(Kind::Float).reshape([-1]);
+    Vec::try_from(&flat).expect("a vector of float32")
+}

@@ -1,0 +1,74 @@
+//! What can go wrong while attention is captured.
+
+use attention_relevancy::StepError;
+use std::convert::Infallible;
+
+/// Why no explanation could be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The target does not lie in the sequence, or another token stands there.
+    #[error(
+        "target token {token} at position {position} does not stand in the sequence of {tokens} tokens"
+    )]
+    Target {
+        /// The position asked for.
+        position: usize,
+        /// The token said to stand there.
+        token: u32,
+        /// Length of the sequence.
+        tokens: usize,
+    },
+    /// The hook saw another number of layers than the model has.
+    #[error("attention of {found} layers was captured, but the model has {expected}")]
+    Layers {
+        /// Layers of the model.
+        expected: usize,
+        /// Layers captured.
+        found: usize,
+    },
+    /// A captured attention has the wrong shape.
+    #[error(
+        "layer {layer}: attention has shape {found:?}, expected {expected:?} [heads, tokens, tokens]"
+    )]
+    Shape {
+        /// The layer.
+        layer: usize,
+        /// By the configuration and the sequence.
+        expected: [usize; 3],
+        /// As captured.
+        found: Vec<i64>,
+    },
+    /// A captured attention is no attention.
+    #[error("layer {layer}: {source}")]
+    Attention {
+        /// The layer.
+        layer: usize,
+        /// What is wrong with it.
+        source: attention_relevancy::Error,
+    },
+    /// A gradient is NaN or infinite.
+    #[error("layer {layer}: the gradient of the attention is not finite; try --dtype float32")]
+    Gradient {
+        /// The layer.
+        layer: usize,
+    },
+    /// A logit is NaN or infinite.
+    #[error("the logit at position {row} is not finite; try --dtype float32")]
+    Logit {
+        /// The position.
+        row: usize,
+    },
+    /// The arrays do not fit together.
+    #[error(transparent)]
+    Relevancy(#[from] attention_relevancy::Error),
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] gemma3_tch::Error),
+}
+
+impl From<StepError<Infallible>> for Error {
+    fn from(error: StepError<Infallible>) -> Self {
+        Self::Relevancy(error.into())
+    }
+}

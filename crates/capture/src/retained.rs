@@ -1,0 +1,212 @@
+//! The reference engine: every attention is kept in float32, and one backward pass gives all their gradients.
+//!
+//! It is the published method as written (Chefer, Gur and Wolf, ICCV 2021, eq. 5 and 6) and costs what it says: `L·H·S²` numbers
+//! for the attention, as many for what autograd keeps, as many for the gradient.
+
+use crate::{Attribution, Error, Goal, Objective, Score, convert};
+use attention_relevancy::ndarray::{Array1, Array3, ArrayView3};
+use attention_relevancy::{
+    HeadFusion, Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
+};
+use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, Site, guard};
+use tch::{Kind, Tensor};
+
+/// How far the sum of an attention row may be from one: float32 rounding over the longest rows, with room to spare.
+const ROW_SUM_TOLERANCE: f64 = 1e-4;
+
+/// A captured forward pass over a sequence, ready to explain any of its tokens.
+#[derive(Debug)]
+pub struct Retained {
+    attention: Vec<Tensor>, // L × [H, S, S], float32, part of the graph
+    hidden: Tensor,         // [S, D] after the last layer, part of the graph
+    ids: Vec<u32>,
+}
+
+impl Retained {
+    /// Runs the language model over `sequence` with gradients enabled and checks what was captured. Weights stay frozen: the input
+    /// embeddings are the leaf of the graph. Image features are constants.
+    pub fn run(model: &Gemma3, sequence: &Sequence) -> Result<Self, Error> {
+        let mut capture = Capture::default();
+        let hidden = tch::with_grad(|| {
+            guard("capturing attention", || {
+                let embeddings = model.embed(sequence).detach().set_requires_grad(true);
+                model.text().forward(&embeddings, 0, sequence.images(), &mut capture)
+            })
+        })?;
+        let run = Self { attention: capture.maps, hidden, ids: sequence.ids().to_vec() };
+        run.check(model)?;
+        Ok(run)
+    }
+
+    /// The attention of each layer, `[H, S, S]` float32, first to last.
+    pub fn attention(&self) -> &[Tensor] {
+        &self.attention
+    }
+
+    /// Logit and log-probability of the token that stands at each target's position, from the row before it.
+    pub fn scores(&self, model: &Gemma3, goal: &Goal) -> Result<Vec<Score>, Error> {
+        self.check_targets(goal)?;
+        let _no_grad = tch::no_grad_guard();
+        let logits = guard("computing logits", || self.logits(model, goal))?;
+        let log_probabilities = logits.log_softmax(-1, Kind::Float);
+        goal.targets()
+            .iter()
+            .enumerate()
+            .map(|(index, target)| {
+                let at = [index as i64, i64::from(target.token())];
+                let score = Score {
+                    logit: logits.double_value(&at) as f32,
+                    log_probability: log_probabilities.double_value(&at) as f32,
+                };
+                let finite = score.logit.is_finite() && score.log_probability.is_finite();
+                if finite { Ok(score) } else { Err(Error::Logit { row: target.logit_row() }) }
+            })
+            .collect()
+    }
+
+    /// Explains one goal. The graph is kept: any number of goals may follow.
+    pub fn explain(
+        &self,
+        model: &Gemma3,
+        goal: &Goal,
+        objective: Objective,
+        update: Update,
+    ) -> Result<Attribution, Error> {
+        self.check_targets(goal)?;
+        let gradients = tch::with_grad(|| {
+            guard("pulling the gradient back", || {
+                let z = self.objective(model, goal, objective);
+                Tensor::run_backward(&[z], &self.attention, true, false)
+            })
+        })?;
+        let start = goal.start(self.ids.len());
+        let (mut relevancy, mut rollout) =
+            (Propagation::from_row(start.clone()), Propagation::from_row(start.clone()));
+        let mut raw_attention = None;
+        for (layer, (attention, gradient)) in
+            self.attention.iter().zip(&gradients).enumerate().rev()
+        {
+            let attention = convert::volume(attention);
+            // Where a window lets nothing through to the target, autograd has no gradient to give.
+            let gradient = gradient.defined().then(|| convert::volume(gradient));
+            let gradient = gradient.unwrap_or_else(|| Array3::zeros(attention.dim()));
+            if gradient.iter().any(|g| !g.is_finite()) {
+                return Err(Error::Gradient { layer });
+            }
+            let (a, g) = (attention.view(), gradient.view());
+            relevancy
+                .step(update, &mut RetainedLayer::new(HeadFusion::PositiveGradient, a, Some(g))?)?;
+            rollout.step(
+                Update::Stochastic,
+                &mut RetainedLayer::new(HeadFusion::Attention, a, None)?,
+            )?;
+            if raw_attention.is_none() {
+                raw_attention = Some(mean_rows(a, goal)?);
+            }
+        }
+        Ok(Attribution {
+            relevancy: relevancy.finish(),
+            raw_attention: raw_attention.unwrap_or(start),
+            rollout: rollout.finish(),
+        })
+    }
+}
+
+impl Retained {
+    /// Checks that what the hook saw is attention: every layer, the right shape, rows of probabilities.
+    fn check(&self, model: &Gemma3) -> Result<(), Error> {
+        let (config, tokens) = (&model.config().text, self.ids.len());
+        if self.attention.len() != config.num_hidden_layers {
+            return Err(Error::Layers {
+                expected: config.num_hidden_layers,
+                found: self.attention.len(),
+            });
+        }
+        let expected = [config.num_attention_heads, tokens, tokens];
+        for (layer, attention) in self.attention.iter().enumerate() {
+            if attention.size() != expected.map(|n| n as i64) {
+                return Err(Error::Shape { layer, expected, found: attention.size() });
+            }
+            check_attention(convert::volume(attention).view(), ROW_SUM_TOLERANCE)
+                .map_err(|source| Error::Attention { layer, source })?;
+        }
+        Ok(())
+    }
+
+    fn check_targets(&self, goal: &Goal) -> Result<(), Error> {
+        let stands = |target: &&Target| self.ids.get(target.position()) == Some(&target.token());
+        goal.targets().iter().find(|target| !stands(target)).map_or(Ok(()), |target| {
+            let (position, token) = (target.position(), target.token());
+            Err(Error::Target { position, token, tokens: self.ids.len() })
+        })
+    }
+
+    /// Logits in float32, `[targets, V]`: the row before each target.
+    fn logits(&self, model: &Gemma3, goal: &Goal) -> Tensor {
+        let rows: Vec<i64> =
+            goal.targets().iter().map(|target| target.logit_row() as i64).collect();
+        let rows = Tensor::from_slice(&rows).to_device(self.hidden.device());
+        model.text().logits(&self.hidden.index_select(0, &rows)).to_kind(Kind::Float)
+    }
+
+    /// The scalar that is explained.
+    fn objective(&self, model: &Gemma3, goal: &Goal, objective: Objective) -> Tensor {
+        let logits = self.logits(model, goal);
+        let values = match objective {
+            Objective::Logit => logits,
+            Objective::LogProbability => logits.log_softmax(-1, Kind::Float),
+        };
+        let tokens: Vec<i64> =
+            goal.targets().iter().map(|target| i64::from(target.token())).collect();
+        let tokens = Tensor::from_slice(&tokens).to_device(values.device()).unsqueeze(1);
+        values.gather(1, &tokens, false).sum(Kind::Float)
+    }
+}
+
+/// Attention in float32 with every map kept.
+#[derive(Default)]
+struct Capture {
+    maps: Vec<Tensor>,
+}
+
+impl Attend for Capture {
+    fn attend(&mut self, _: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
+        let attention = attention_map(qkv, mask); // [H, S, S]
+        let heads = attended(&attention, qkv);
+        self.maps.push(attention);
+        heads
+    }
+}
+
+/// `softmax(q·kᵀ·scale + mask)` in float32, `[H, S, S]`. The query heads of a group are rows of one product with their key head.
+fn attention_map(qkv: &Qkv, mask: &MaskRule) -> Tensor {
+    let [n_heads, n, d] = <[i64; 3]>::try_from(qkv.q.size()).expect("queries are [H, S, d]");
+    let all = 0..n as usize;
+    let q = qkv.q.to_kind(Kind::Float).reshape([-1, qkv.group() * n, d]); // [K, H/K·S, d]
+    let scores =
+        q.bmm(&qkv.k.to_kind(Kind::Float).transpose(1, 2)).view([n_heads, n, n]) * qkv.scale;
+    let scores = match mask.block(&all, &all, scores.device()) {
+        Some(visible) => scores.masked_fill(&visible.logical_not(), f64::NEG_INFINITY),
+        None => scores,
+    };
+    scores.softmax(-1, Kind::Float)
+}
+
+/// Attention times values, `[H, S, d]`, in the dtype of the model.
+fn attended(attention: &Tensor, qkv: &Qkv) -> Tensor {
+    let [n_heads, n, d] = <[i64; 3]>::try_from(qkv.q.size()).expect("queries are [H, S, d]");
+    let grouped = attention.view([-1, qkv.group() * n, n]); // [K, H/K·S, S]
+    grouped.bmm(&qkv.v.to_kind(Kind::Float)).view([n_heads, n, d]).to_kind(qkv.v.kind())
+}
+
+/// Head mean of one layer's attention at the predicting positions, their mean.
+fn mean_rows(
+    attention: ArrayView3<'_, f32>,
+    goal: &Goal,
+) -> Result<Array1<f32>, attention_relevancy::Error> {
+    let mut mean = Array1::zeros(attention.dim().1);
+    for target in goal.targets() {
+        mean += &(raw_attention_row(attention, target.logit_row())? / goal.targets().len() as f32);
+    }
+    Ok(mean)
+}

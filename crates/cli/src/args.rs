@@ -1,0 +1,281 @@
+//! What the command understands.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use medgemma_explainer::{
+    AnswerOptions, Ask, Colormap, DeviceSpec, DtypeSpec, Engine, ExplainOptions, LoadOptions, ModelSource, Objective,
+    PictureOptions, ProcessorOptions, Resize, Sampling, SpanRule, Update, Window,
+};
+use std::path::PathBuf;
+
+/// Shows what a medical vision-language model looked at.
+#[derive(Parser, Debug)]
+#[command(name = "medgemma-explainer", version, about, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Answer a question about pictures and explain words of the answer
+    Explain(ExplainArgs),
+    /// Answer a question about pictures
+    Answer(AnswerArgs),
+    /// Say what a checkpoint is and what memory it will take
+    Inspect(InspectArgs),
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) question: QuestionArgs,
+
+    /// Explain the token at this position, counted from 0 over prompt and answer; may be repeated
+    #[arg(long, value_name = "N", help_heading = "What is explained (default: the last token)")]
+    position: Vec<usize>,
+    /// Explain a word or phrase of the answer; WORD#2 is its second occurrence; may be repeated
+    #[arg(long, value_name = "WORD", help_heading = "What is explained (default: the last token)")]
+    keyword: Vec<String>,
+    /// Explain the whole answer
+    #[arg(long, help_heading = "What is explained (default: the last token)")]
+    answer_span: bool,
+    /// How the tokens of the answer make one explanation
+    #[arg(long, value_enum, default_value_t, help_heading = "What is explained (default: the last token)")]
+    span: SpanArg,
+
+    /// Engine: auto or retained
+    #[arg(long, default_value = "auto", help_heading = "How it is explained")]
+    engine: Engine,
+    /// How a layer acts on the relevancy
+    #[arg(long, value_enum, default_value_t, help_heading = "How it is explained")]
+    update: UpdateArg,
+    /// The scalar whose gradient is taken
+    #[arg(long, value_enum, default_value_t, help_heading = "How it is explained")]
+    objective: ObjectiveArg,
+
+    /// Folder for explanation.json, explanation.npz and the overlays
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) out: PathBuf,
+    /// Colour map of the overlays: inferno, magma, viridis or jet
+    #[arg(long, default_value_t, help_heading = "Output")]
+    pub(crate) colormap: Colormap,
+    /// Print the record on stdout
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct AnswerArgs {
+    #[command(flatten)]
+    pub(crate) question: QuestionArgs,
+    /// Also list the tokens of the answer with their positions
+    #[arg(long)]
+    pub(crate) tokens: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Length of the sequence that memory is estimated for
+    #[arg(long, value_name = "N", default_value_t = 324)]
+    pub(crate) tokens: usize,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct ModelArgs {
+    /// Checkpoint directory, or owner/name on the Hugging Face hub
+    #[arg(long, value_name = "DIR_OR_ID")]
+    model: String,
+    /// Branch, tag or commit on the hub
+    #[arg(long)]
+    revision: Option<String>,
+    /// Use only what the hub's cache holds
+    #[arg(long)]
+    offline: bool,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value_t)]
+    pub(crate) device: DeviceSpec,
+    /// Type of weights and activations: auto, float32 or bfloat16
+    #[arg(long, default_value_t)]
+    pub(crate) dtype: DtypeSpec,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct QuestionArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+
+    /// Picture (PNG, JPEG, TIFF, WebP, BMP); may be repeated
+    #[arg(long, value_name = "FILE", required = true, num_args = 1.., help_heading = "Question")]
+    pub(crate) image: Vec<PathBuf>,
+    /// The question; pictures stand before it
+    #[arg(long, value_name = "TEXT", help_heading = "Question")]
+    pub(crate) prompt: String,
+    /// System prompt
+    #[arg(long, value_name = "TEXT", help_heading = "Question")]
+    pub(crate) system: Option<String>,
+
+    /// Whose resize arithmetic prepares the pictures: torchvision (transformers 5) or pillow (before)
+    #[arg(long, value_enum, default_value_t, help_heading = "Pictures")]
+    resize: ResizeArg,
+    /// Also show the model crops of elongated pictures
+    #[arg(long, help_heading = "Pictures")]
+    pan_and_scan: bool,
+    /// Pad pictures with black to a square, as for `MedGemma`'s localisation
+    #[arg(long, help_heading = "Pictures")]
+    pad_to_square: bool,
+    /// Grey values of a 16-bit picture that become black and white: LOW,HIGH or min-max
+    #[arg(long, value_name = "LOW,HIGH", value_parser = window, help_heading = "Pictures")]
+    window: Option<Window>,
+
+    /// The most tokens of the answer
+    #[arg(long, value_name = "N", default_value_t = 300, help_heading = "Generation")]
+    max_new_tokens: usize,
+    /// Go on after the model's stop token
+    #[arg(long, help_heading = "Generation")]
+    ignore_stop: bool,
+    /// Draw tokens as the checkpoint's makers advise, instead of taking the most likely one
+    #[arg(long, help_heading = "Generation")]
+    pub(crate) sample: bool,
+    /// Of the drawing: the same seed gives the same answer
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Generation")]
+    pub(crate) seed: u64,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+enum SpanArg {
+    /// Mean of the explanations of its tokens
+    #[default]
+    Mean,
+    /// One explanation of the sum of their objectives
+    Sum,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+enum UpdateArg {
+    /// R ← R + Ā·R
+    #[default]
+    Additive,
+    /// Rows of Ā, and of the sum with the identity, are divided by their sums
+    Stochastic,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+enum ObjectiveArg {
+    /// The logit of the token: the published rule
+    #[default]
+    Logit,
+    /// The logarithm of its probability
+    LogProbability,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+enum ResizeArg {
+    /// As transformers 5
+    #[default]
+    Torchvision,
+    /// As transformers before 5
+    Pillow,
+}
+
+impl ExplainArgs {
+    pub(crate) fn asks(&self) -> Vec<Ask> {
+        let positions = self.position.iter().copied().map(Ask::Position);
+        let keywords = self.keyword.iter().map(|keyword| parse_keyword(keyword));
+        let rule = match self.span {
+            SpanArg::Mean => SpanRule::Mean,
+            SpanArg::Sum => SpanRule::Sum,
+        };
+        let span = self.answer_span.then_some(Ask::Answer(rule));
+        let asks: Vec<Ask> = positions.chain(keywords).chain(span).collect();
+        if asks.is_empty() { vec![Ask::Last] } else { asks }
+    }
+
+    pub(crate) fn options(&self) -> ExplainOptions {
+        let update = match self.update {
+            UpdateArg::Additive => Update::Additive,
+            UpdateArg::Stochastic => Update::Stochastic,
+        };
+        let objective = match self.objective {
+            ObjectiveArg::Logit => Objective::Logit,
+            ObjectiveArg::LogProbability => Objective::LogProbability,
+        };
+        ExplainOptions { engine: self.engine, update, objective }
+    }
+}
+
+impl ModelArgs {
+    pub(crate) fn source(&self) -> ModelSource {
+        ModelSource::parse(&self.model, self.revision.as_deref(), self.offline)
+    }
+}
+
+impl QuestionArgs {
+    pub(crate) fn load_options(&self) -> LoadOptions {
+        let resize = match self.resize {
+            ResizeArg::Torchvision => Resize::TorchVision,
+            ResizeArg::Pillow => Resize::Pillow,
+        };
+        let (pan_and_scan, pad_to_square) = (self.pan_and_scan, self.pad_to_square);
+        let processor = ProcessorOptions { resize, pan_and_scan, pad_to_square, ..ProcessorOptions::default() };
+        LoadOptions { device: self.model.device, dtype: self.model.dtype, processor, ..LoadOptions::default() }
+    }
+
+    pub(crate) fn picture_options(&self) -> PictureOptions {
+        PictureOptions { window: self.window, ..PictureOptions::default() }
+    }
+
+    pub(crate) fn answer_options(&self, sampling: Option<Sampling>) -> AnswerOptions {
+        AnswerOptions { max_new_tokens: self.max_new_tokens, sampling, stop: !self.ignore_stop }
+    }
+}
+
+/// `word` or `word#2`: the second occurrence.
+fn parse_keyword(text: &str) -> Ask {
+    let numbered = text.rsplit_once('#').and_then(|(word, number)| Some((word, number.parse::<usize>().ok()?)));
+    match numbered {
+        Some((word, number)) if !word.is_empty() && 0 < number => {
+            Ask::Keyword { word: word.to_owned(), occurrence: number - 1 }
+        }
+        _ => Ask::Keyword { word: text.to_owned(), occurrence: 0 },
+    }
+}
+
+fn window(text: &str) -> Result<Window, String> {
+    if text == "min-max" {
+        return Ok(Window::MinMax);
+    }
+    let bounds = text.split_once(',').and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)));
+    match bounds {
+        Some((low, high)) => Ok(Window::Range { low, high }),
+        None => Err("give LOW,HIGH as two grey values from 0 to 65535, or min-max".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_keyword_may_name_its_occurrence() {
+        let keyword = |word: &str, occurrence| Ask::Keyword { word: word.to_owned(), occurrence };
+        assert_eq!(parse_keyword("heart"), keyword("heart", 0));
+        assert_eq!(parse_keyword("heart#2"), keyword("heart", 1));
+        assert_eq!(parse_keyword("C#"), keyword("C#", 0));
+        assert_eq!(parse_keyword("#1"), keyword("#1", 0));
+    }
+
+    #[test]
+    fn a_window_is_two_numbers() {
+        assert_eq!(window("100, 900").unwrap(), Window::Range { low: 100, high: 900 });
+        assert!(window("100").is_err());
+        assert!(window("-1,5").is_err());
+    }
+}

@@ -1,0 +1,126 @@
+//! A question, and the model's answer to it with every token named.
+
+use gemma3_processor::{Picture, Prepared};
+use gemma3_tch::{Generated, Sampling, Sequence};
+use std::ops::Range;
+use std::time::Duration;
+
+/// Pictures and a text for the model. The pictures stand before the text.
+#[derive(Debug)]
+pub struct Question {
+    /// The pictures, in order.
+    pub pictures: Vec<Picture>,
+    /// The user's text.
+    pub prompt: String,
+    /// A system prompt; Gemma3's template puts it before the user's text.
+    pub system: Option<String>,
+}
+
+/// How an answer is generated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AnswerOptions {
+    /// The most tokens that are made.
+    pub max_new_tokens: usize,
+    /// How tokens are drawn; `None`: always the most likely one.
+    pub sampling: Option<Sampling>,
+    /// Whether the checkpoint's stop tokens end the answer; otherwise only the limit does.
+    pub stop: bool,
+}
+
+impl Default for AnswerOptions {
+    fn default() -> Self {
+        Self { max_new_tokens: 300, sampling: None, stop: true }
+    }
+}
+
+/// What a token of the sequence is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Text or control token of the prompt.
+    Prompt,
+    /// A place of a picture.
+    Image,
+    /// Made by the model; its thinking trace included.
+    Answer,
+}
+
+/// A token of prompt or answer.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// Position in the sequence, from 0.
+    pub position: usize,
+    /// Its id.
+    pub id: u32,
+    /// Its text for people: a space stands for `▁`.
+    pub text: String,
+    /// What it is.
+    pub kind: TokenKind,
+    /// Where its text stands in [`Answer::generated_text`], in bytes; only for tokens of the answer.
+    pub span: Option<Range<usize>>,
+}
+
+/// A generated answer. It serves any number of explanations.
+#[derive(Debug)]
+pub struct Answer {
+    pub(crate) question: Question,
+    pub(crate) prepared: Prepared,
+    /// Prompt and answer with the image features.
+    pub(crate) sequence: Sequence,
+    pub(crate) generated: Generated,
+    pub(crate) tokens: Vec<Token>,
+    /// Everything that was generated, as text.
+    pub(crate) text: String,
+    /// The tokens of the answer proper, without the thinking trace: positions in the sequence.
+    pub(crate) answer: Range<usize>,
+    pub(crate) preprocess: Duration,
+    pub(crate) vision: Duration,
+}
+
+impl Answer {
+    /// What was asked.
+    pub fn question(&self) -> &Question {
+        &self.question
+    }
+
+    /// Prompt and pictures as the model got them.
+    pub fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
+
+    /// All tokens, prompt first.
+    pub fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    /// The generated tokens as they came, with the reason why they ended and the time they took.
+    pub fn generated(&self) -> &Generated {
+        &self.generated
+    }
+
+    /// All generated text: a thinking trace, if there is one, and the answer.
+    pub fn generated_text(&self) -> &str {
+        &self.text
+    }
+
+    /// Positions of the answer's tokens, without the thinking trace.
+    pub fn positions(&self) -> Range<usize> {
+        self.answer.clone()
+    }
+
+    /// The answer's text, without the thinking trace.
+    pub fn text(&self) -> &str {
+        self.text_of(&self.answer)
+    }
+
+    /// The thinking trace's text; empty when the model did not think aloud.
+    pub fn trace(&self) -> &str {
+        self.text_of(&(self.prepared.ids.len()..self.answer.start))
+    }
+
+    /// The generated text that the tokens at `positions` spell.
+    pub fn text_of(&self, positions: &Range<usize>) -> &str {
+        let spans = self.tokens[positions.clone()].iter().filter_map(|token| token.span.clone());
+        let whole = spans.filter(|span| !span.is_empty()).reduce(|whole, span| whole.start..whole.end.max(span.end));
+        &self.text[whole.unwrap_or(0..0)]
+    }
+}

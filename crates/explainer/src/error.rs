@@ -1,0 +1,92 @@
+//! What can go wrong between a question and its explained answer.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// Why something could not be answered, explained or written. Messages say what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A hub model was named, but this build has no hub.
+    #[error("{id:?} is no directory, and this build cannot reach the hub (feature `hub` is off); give a checkpoint directory")]
+    NoHub {
+        /// The model as given.
+        id: String,
+    },
+    /// Position 0 was asked for.
+    #[error("position 0 is the first token of the prompt: no row predicts it; the answer is at positions {}..={}", answer.start, answer.end - 1)]
+    PositionZero {
+        /// Positions of the answer.
+        answer: Range<usize>,
+    },
+    /// A position of the prompt was asked for.
+    #[error("position {position} ({token:?}) is in the prompt; the answer is at positions {}..={}", answer.start, answer.end - 1)]
+    PositionInPrompt {
+        /// As asked.
+        position: usize,
+        /// The token that stands there.
+        token: String,
+        /// Positions of the answer.
+        answer: Range<usize>,
+    },
+    /// A position inside a picture was asked for.
+    #[error("position {position} is an image token; the answer is at positions {}..={}", answer.start, answer.end - 1)]
+    PositionInImage {
+        /// As asked.
+        position: usize,
+        /// Positions of the answer.
+        answer: Range<usize>,
+    },
+    /// A position behind the answer was asked for.
+    #[error("position {position} is past the end; the answer is at positions {}..={}", answer.start, answer.end - 1)]
+    PositionPastEnd {
+        /// As asked.
+        position: usize,
+        /// Positions of the answer.
+        answer: Range<usize>,
+    },
+    /// There is no answer to explain.
+    #[error("the model gave no answer{}; nothing can be explained", if *thought { ": its thinking was cut off, allow more tokens" } else { "" })]
+    NoAnswer {
+        /// Whether a thinking trace without an end was made.
+        thought: bool,
+    },
+    /// A file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason of the operating system.
+        source: std::io::Error,
+    },
+    /// Arrays could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    WriteArrays {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ndarray_npy::WriteNpzError,
+    },
+    /// The prompt, a picture or the tokenizer.
+    #[error(transparent)]
+    Input(#[from] gemma3_processor::Error),
+    /// The checkpoint or the model.
+    #[error(transparent)]
+    Model(#[from] gemma3_tch::Error),
+    /// The capture of attention.
+    #[error(transparent)]
+    Capture(#[from] attention_capture::Error),
+    /// The relevancy itself.
+    #[error(transparent)]
+    Relevancy(#[from] attention_relevancy::Error),
+    /// A picture could not be drawn.
+    #[error(transparent)]
+    Picture(#[from] relevancy_visualization::Error),
+}
+
+impl Error {
+    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Write { path, source }
+    }
+}

@@ -1,0 +1,308 @@
+//! Explaining an answer.
+
+use crate::{Answer, Error, Explainer, TokenKind};
+use attention_capture::{Attribution, Goal, Objective, Retained, Score};
+use attention_relevancy::ndarray::{Array1, Array2};
+use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout, Update};
+use gemma3_processor::find_keyword;
+use gemma3_tch::{available_memory, check_memory};
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// What is to be explained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// The last token of the answer.
+    Last,
+    /// The token at this position, counted from 0 over prompt and answer.
+    Position(usize),
+    /// A word or phrase of the answer, over as many tokens as it takes; case does not matter, and it must stand alone.
+    Keyword {
+        /// The word or phrase.
+        word: String,
+        /// Which occurrence, from 0.
+        occurrence: usize,
+    },
+    /// The whole answer, without its thinking trace.
+    Answer(SpanRule),
+}
+
+/// How several tokens make one explanation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpanRule {
+    /// The mean of the explanations of the tokens: nothing cancels.
+    #[default]
+    Mean,
+    /// One explanation of the sum of their objectives: gradients add up first, so that tokens can cancel each other.
+    Sum,
+}
+
+/// Which engine makes the explanations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// The best that there is.
+    #[default]
+    Auto,
+    /// Every attention kept: the reference.
+    Retained,
+}
+
+/// How an answer is explained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExplainOptions {
+    /// The engine.
+    pub engine: Engine,
+    /// How a layer acts on the row.
+    pub update: Update,
+    /// The scalar that is differentiated.
+    pub objective: Objective,
+}
+
+/// The explanation of one [`Ask`].
+#[derive(Clone, Debug)]
+pub struct TargetExplanation {
+    text: String,
+    positions: Range<usize>,
+    token_ids: Vec<u32>,
+    scores: Vec<Score>,
+    relevancy: Explanation,
+    raw_attention: Array1<f32>,
+    rollout: Array1<f32>,
+}
+
+/// The explanations of an answer, in the order asked.
+#[derive(Clone, Debug)]
+pub struct Explanations {
+    /// One for each [`Ask`].
+    pub targets: Vec<TargetExplanation>,
+    /// With what they were made; the engine is never [`Engine::Auto`].
+    pub options: ExplainOptions,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl Explainer {
+    /// Explains the token at `position`, or the last one of the answer.
+    pub fn explain(
+        &self,
+        answer: &Answer,
+        position: Option<usize>,
+        options: &ExplainOptions,
+    ) -> Result<TargetExplanation, Error> {
+        self.explain_one(answer, position.map_or(Ask::Last, Ask::Position), options)
+    }
+
+    /// Explains occurrence `occurrence` (from 0) of a word or phrase in the answer: the mean over its tokens.
+    pub fn explain_keyword(
+        &self,
+        answer: &Answer,
+        word: &str,
+        occurrence: usize,
+        options: &ExplainOptions,
+    ) -> Result<TargetExplanation, Error> {
+        self.explain_one(answer, Ask::Keyword { word: word.to_owned(), occurrence }, options)
+    }
+
+    /// Explains the whole answer.
+    pub fn explain_answer_span(
+        &self,
+        answer: &Answer,
+        rule: SpanRule,
+        options: &ExplainOptions,
+    ) -> Result<TargetExplanation, Error> {
+        self.explain_one(answer, Ask::Answer(rule), options)
+    }
+
+    /// Explains any number of things about one answer; they share one forward pass.
+    pub fn explain_all(&self, answer: &Answer, asks: &[Ask], options: &ExplainOptions) -> Result<Explanations, Error> {
+        let started = Instant::now();
+        let spans = asks.iter().map(|ask| self.positions(answer, ask)).collect::<Result<Vec<_>, _>>()?;
+        let tokens = answer.tokens.len();
+        let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
+        check_memory(&format!("keeping the attention of {tokens} tokens"), needed, available_memory())?;
+        let run = Retained::run(&self.model, &answer.sequence)?;
+        let targets = asks
+            .iter()
+            .zip(spans)
+            .map(|(ask, span)| Work { explainer: self, answer, run: &run, options }.target(ask, span))
+            .collect::<Result<_, _>>()?;
+        let options = ExplainOptions { engine: Engine::Retained, ..*options };
+        Ok(Explanations { targets, options, duration: started.elapsed() })
+    }
+
+    fn explain_one(&self, answer: &Answer, ask: Ask, options: &ExplainOptions) -> Result<TargetExplanation, Error> {
+        let explanations = self.explain_all(answer, &[ask], options)?;
+        Ok(explanations.targets.into_iter().next().expect("one was asked for"))
+    }
+
+    /// The tokens that an ask is about, as positions in the sequence.
+    fn positions(&self, answer: &Answer, ask: &Ask) -> Result<Range<usize>, Error> {
+        let span = answer.positions();
+        if span.is_empty() {
+            return Err(Error::NoAnswer { thought: !answer.trace().is_empty() });
+        }
+        match ask {
+            Ask::Last => Ok(span.end - 1..span.end),
+            Ask::Position(position) => check_position(answer, *position).map(|()| *position..position + 1),
+            Ask::Keyword { word, occurrence } => {
+                let generated = &answer.generated.tokens[span.start - answer.prepared.ids.len()..];
+                let spelled = self.processor.tokenizer().spans(generated);
+                let found = find_keyword(&spelled, word, *occurrence, true)?;
+                Ok(span.start + found.start..span.start + found.end)
+            }
+            Ask::Answer(_) => Ok(span),
+        }
+    }
+}
+
+/// Only a token that the model made can be explained: its own choice is what the gradient is taken of.
+fn check_position(answer: &Answer, position: usize) -> Result<(), Error> {
+    let span = answer.prepared.ids.len()..answer.tokens.len();
+    match answer.tokens.get(position) {
+        None => Err(Error::PositionPastEnd { position, answer: span }),
+        Some(_) if position == 0 => Err(Error::PositionZero { answer: span }),
+        Some(token) => match token.kind {
+            TokenKind::Answer => Ok(()),
+            TokenKind::Image => Err(Error::PositionInImage { position, answer: span }),
+            TokenKind::Prompt => Err(Error::PositionInPrompt { position, token: token.text.clone(), answer: span }),
+        },
+    }
+}
+
+/// One captured run at work.
+struct Work<'a> {
+    explainer: &'a Explainer,
+    answer: &'a Answer,
+    run: &'a Retained,
+    options: &'a ExplainOptions,
+}
+
+impl Work<'_> {
+    fn target(&self, ask: &Ask, positions: Range<usize>) -> Result<TargetExplanation, Error> {
+        let token_ids = self.answer.sequence.ids()[positions.clone()].to_vec();
+        let targets = positions.clone().zip(&token_ids).map(|(position, &id)| Target::new(position, id));
+        let targets: Vec<Target> = targets.collect::<Result<_, _>>()?;
+        let whole = Goal::sum(targets.clone()).expect("an ask covers at least one token");
+        let scores = self.run.scores(&self.explainer.model, &whole)?;
+        let goals = match ask {
+            Ask::Answer(SpanRule::Sum) => vec![whole],
+            _ => targets.iter().map(|&target| Goal::token(target)).collect(),
+        };
+        let parts = goals.iter().map(|goal| self.attribution(goal)).collect::<Result<Vec<_>, Error>>()?;
+        let mean = |row: fn(&Attribution) -> &Array1<f32>| mean(parts.iter().map(row));
+        let relevancy = Explanation::new(targets, mean(|part| &part.relevancy), layout(self.answer)?)?;
+        let (raw_attention, rollout) = (mean(|part| &part.raw_attention), mean(|part| &part.rollout));
+        let text = self.text(&positions);
+        Ok(TargetExplanation { text, positions, token_ids, scores, relevancy, raw_attention, rollout })
+    }
+
+    fn attribution(&self, goal: &Goal) -> Result<Attribution, Error> {
+        Ok(self.run.explain(&self.explainer.model, goal, self.options.objective, self.options.update)?)
+    }
+
+    /// What the tokens spell; their names where they spell nothing.
+    fn text(&self, positions: &Range<usize>) -> String {
+        let spelled = self.answer.text_of(positions).trim();
+        if spelled.is_empty() {
+            self.answer.tokens[positions.clone()].iter().map(|token| token.text.as_str()).collect()
+        } else {
+            spelled.to_owned()
+        }
+    }
+}
+
+/// Text and image grids of a sequence.
+fn layout(answer: &Answer) -> Result<TokenLayout, Error> {
+    let grids = answer.prepared.images.iter().map(|image| {
+        let [rows, columns] = image.grid;
+        (image.span.clone(), ImageGrid { image: image.picture, rows, columns })
+    });
+    Ok(TokenLayout::from_images(answer.tokens.len(), grids)?)
+}
+
+/// The mean of rows `[S]`, at least one, summed in double precision.
+fn mean<'a>(rows: impl ExactSizeIterator<Item = &'a Array1<f32>>) -> Array1<f32> {
+    let n_rows = rows.len() as f64;
+    let sum = rows.map(|row| row.mapv(f64::from)).reduce(|sum, row| sum + row).expect("at least one row");
+    sum.mapv(|sum| (sum / n_rows) as f32)
+}
+
+impl TargetExplanation {
+    /// The explained text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Positions of the explained tokens.
+    pub fn positions(&self) -> Range<usize> {
+        self.positions.clone()
+    }
+
+    /// The explained tokens.
+    pub fn token_ids(&self) -> &[u32] {
+        &self.token_ids
+    }
+
+    /// How the model rated each of them.
+    pub fn scores(&self) -> &[Score] {
+        &self.scores
+    }
+
+    /// Sum of the tokens' logits: the objective that the published rule differentiates.
+    pub fn logit(&self) -> f32 {
+        self.scores.iter().map(|score| score.logit).sum()
+    }
+
+    /// Logarithm of the probability of all the tokens, one after the other.
+    pub fn log_probability(&self) -> f32 {
+        self.scores.iter().map(|score| score.log_probability).sum()
+    }
+
+    /// Probability of all the tokens, one after the other.
+    pub fn probability(&self) -> f32 {
+        self.log_probability().exp()
+    }
+
+    /// The raw relevancy row with its layout: shares, text, normalised forms.
+    pub fn relevancy(&self) -> &Explanation {
+        &self.relevancy
+    }
+
+    /// Raw relevancy of image `image` (counted over pictures and their crops) `[rows, columns]`; `None` past the last.
+    pub fn image_relevancy(&self, image: usize) -> Option<Array2<f32>> {
+        self.relevancy.image_grid(image)
+    }
+
+    /// Baseline: head mean of the last layer's attention `[S]` at the predicting position.
+    pub fn raw_attention(&self) -> &Array1<f32> {
+        &self.raw_attention
+    }
+
+    /// Baseline: attention rollout `[S]` at the predicting position.
+    pub fn rollout(&self) -> &Array1<f32> {
+        &self.rollout
+    }
+}
+
+impl FromStr for Engine {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "retained" => Ok(Self::Retained),
+            _ => Err(format!("unknown engine {text:?}; use auto or retained")),
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Retained => "retained",
+        })
+    }
+}

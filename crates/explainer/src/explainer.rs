@@ -1,0 +1,143 @@
+//! A loaded checkpoint that answers questions.
+
+use crate::source::FetchObserver;
+use crate::{Answer, AnswerOptions, Error, ModelSource, Question, Token, TokenKind};
+use gemma3_processor::{Message, Prepared, Processor, ProcessorOptions};
+use gemma3_tch::{
+    DeviceSpec, DtypeSpec, Generated, GenerationConfig, GenerationOptions, Gemma3, Inspection, Placement, Weights,
+    available_memory, check_memory,
+};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How a checkpoint is loaded.
+#[derive(Clone, Default)]
+pub struct LoadOptions {
+    /// Where to compute.
+    pub device: DeviceSpec,
+    /// In which type.
+    pub dtype: DtypeSpec,
+    /// How pictures are prepared.
+    pub processor: ProcessorOptions,
+    /// Called while a checkpoint is fetched from the hub.
+    pub fetch_progress: Option<FetchObserver>,
+}
+
+/// A model and its processor, ready to answer and to explain.
+pub struct Explainer {
+    pub(crate) processor: Processor,
+    pub(crate) model: Gemma3,
+    generation: GenerationConfig,
+    pub(crate) inspection: Inspection,
+    source: ModelSource,
+    dir: PathBuf,
+    revision: Option<String>,
+    load: Duration,
+}
+
+impl Explainer {
+    /// Loads a checkpoint, after a check that the memory will do.
+    pub fn load(source: &ModelSource, options: &LoadOptions) -> Result<Self, Error> {
+        let (dir, revision) = source.resolve(options.fetch_progress.clone())?;
+        let started = Instant::now();
+        let inspection = Inspection::open(&dir)?;
+        let placement = Placement::resolve(options.device, options.dtype, &inspection.config, &Weights::open(&dir)?)?;
+        if placement.device == tch::Device::Cpu {
+            check_memory("the model", inspection.load_bytes(placement), available_memory())?;
+        }
+        let processor = Processor::from_dir(&dir, options.processor.clone())?;
+        let model = Gemma3::load(&dir, placement)?;
+        let generation = GenerationConfig::from_dir(&dir, model.config())?;
+        let (source, load) = (source.clone(), started.elapsed());
+        Ok(Self { processor, model, generation, inspection, source, dir, revision, load })
+    }
+
+    /// Answers a question. `on_text` sees the text as it is made and may end the answer.
+    pub fn answer(
+        &self,
+        question: Question,
+        options: &AnswerOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Answer, Error> {
+        let started = Instant::now();
+        let prepared = self.processor.prepare(&messages(&question), &question.pictures)?;
+        let preprocess = started.elapsed();
+        let prompt = self.model.encode(&prepared)?;
+        let vision = started.elapsed() - preprocess;
+
+        let stop_ids = if options.stop { self.generation.eos_token_ids.clone() } else { Vec::new() };
+        let generation = GenerationOptions { max_new_tokens: options.max_new_tokens, sampling: options.sampling, stop_ids };
+        let mut stream = self.processor.tokenizer().stream();
+        let generated = self.model.generate(&prompt, &generation, &mut |token| match stream.push(token) {
+            Some(text) => on_text(&text),
+            None => ControlFlow::Continue(()),
+        })?;
+        if let Some(text) = stream.finish() {
+            let _ended = on_text(&text);
+        }
+
+        let n_prompt = prepared.ids.len();
+        let split = self.processor.tokenizer().split_trace(&generated.tokens);
+        let answer = n_prompt + split.answer.start..n_prompt + split.answer.end;
+        let (tokens, text) = self.tokens(&prepared, &generated);
+        let sequence = prompt.followed_by(&generated.tokens);
+        Ok(Answer { question, prepared, sequence, generated, tokens, text, answer, preprocess, vision })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Gemma3 {
+        &self.model
+    }
+
+    /// What prepares its inputs.
+    pub fn processor(&self) -> &Processor {
+        &self.processor
+    }
+
+    /// The makers' advice for sampling.
+    pub fn generation_config(&self) -> &GenerationConfig {
+        &self.generation
+    }
+
+    /// Where the checkpoint was asked for.
+    pub fn source(&self) -> &ModelSource {
+        &self.source
+    }
+
+    /// The directory that it was loaded from.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The commit, for a model of the hub.
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
+    }
+
+    /// How long loading took, fetching not counted.
+    pub fn load_time(&self) -> Duration {
+        self.load
+    }
+
+    /// Every token of prompt and answer, and the generated text.
+    fn tokens(&self, prepared: &Prepared, generated: &Generated) -> (Vec<Token>, String) {
+        let tokenizer = self.processor.tokenizer();
+        let spelled = tokenizer.spans(&generated.tokens);
+        let image = |position: &usize| prepared.images.iter().any(|image| image.span.contains(position));
+        let prompt = prepared.ids.iter().enumerate().map(|(position, &id)| {
+            let kind = if image(&position) { TokenKind::Image } else { TokenKind::Prompt };
+            Token { position, id, text: tokenizer.label(id), kind, span: None }
+        });
+        let answer = generated.tokens.iter().zip(spelled.spans).enumerate().map(|(index, (&id, span))| {
+            let (position, text) = (prepared.ids.len() + index, tokenizer.label(id));
+            Token { position, id, text, kind: TokenKind::Answer, span: Some(span) }
+        });
+        (prompt.chain(answer).collect(), spelled.text)
+    }
+}
+
+fn messages(question: &Question) -> Vec<Message> {
+    let system = question.system.iter().map(Message::system);
+    system.chain([Message::user(question.pictures.len(), &question.prompt)]).collect()
+}

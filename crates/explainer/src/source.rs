@@ -1,0 +1,90 @@
+//! Where a checkpoint comes from.
+
+use crate::{Error, LoadOptions};
+#[cfg(feature = "hub")]
+use gemma3_tch::hub;
+use gemma3_tch::{Inspection, Placement, Weights};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A checkpoint directory, or a model on the Hugging Face hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// A directory as a hub snapshot has it.
+    Directory(PathBuf),
+    /// A model of the hub; needs the feature `hub`.
+    Hub {
+        /// `owner/name`.
+        id: String,
+        /// Branch, tag or commit; `None`: `main`.
+        revision: Option<String>,
+        /// Use only what the cache holds.
+        offline: bool,
+    },
+}
+
+impl ModelSource {
+    /// A directory where there is one of that name or the text is a path by its looks; else `owner/name` on the hub.
+    pub fn parse(text: &str, revision: Option<&str>, offline: bool) -> Self {
+        let path = Path::new(text);
+        if path.exists() || text.starts_with(['.', '/', '~']) || text.split('/').count() != 2 {
+            return Self::Directory(path.to_owned());
+        }
+        Self::Hub { id: text.to_owned(), revision: revision.map(str::to_owned), offline }
+    }
+
+    /// What the checkpoint is, from its headers alone, and where and in which type `options` would load it.
+    pub fn inspect(&self, options: &LoadOptions) -> Result<(Inspection, Placement), Error> {
+        let (dir, _) = self.resolve(options.fetch_progress.clone())?;
+        let inspection = Inspection::open(&dir)?;
+        let placement =
+            Placement::resolve(options.device, options.dtype, &inspection.config, &Weights::open(&dir)?)?;
+        Ok((inspection, placement))
+    }
+
+    /// The checkpoint directory, fetched where it must be, and the commit of the hub that it is.
+    pub(crate) fn resolve(&self, progress: Option<FetchObserver>) -> Result<(PathBuf, Option<String>), Error> {
+        match self {
+            Self::Directory(path) => Ok((path.clone(), None)),
+            Self::Hub { id, revision, offline } => fetch(id, revision.as_deref(), *offline, progress),
+        }
+    }
+}
+
+/// Sees file name, bytes done and bytes in all while a checkpoint is fetched.
+pub type FetchObserver = Arc<dyn Fn(&str, u64, u64) + Send + Sync>;
+
+#[cfg(feature = "hub")]
+fn fetch(
+    id: &str,
+    revision: Option<&str>,
+    offline: bool,
+    progress: Option<FetchObserver>,
+) -> Result<(PathBuf, Option<String>), Error> {
+    let offline = offline.then_some(true); // else the environment decides
+    let progress = progress.map(|observer| -> Arc<dyn Fn(&hub::FetchProgress) + Send + Sync> {
+        Arc::new(move |step| observer(&step.file, step.done, step.total))
+    });
+    let snapshot = hub::fetch(id, revision, &hub::HubOptions { offline, progress, ..Default::default() })?;
+    Ok((snapshot.dir, Some(snapshot.revision)))
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch(id: &str, _: Option<&str>, _: bool, _: Option<FetchObserver>) -> Result<(PathBuf, Option<String>), Error> {
+    Err(Error::NoHub { id: id.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_exists_or_is_no_hub_id_is_a_directory() {
+        for text in ["/nowhere/at/all", "./x/y", "a/b/c", "..", "src", "~/models"] {
+            let source = ModelSource::parse(text, None, false);
+            assert_eq!(source, ModelSource::Directory(text.into()));
+        }
+        let hub = ModelSource::parse("google/medgemma-1.5-4b-it", Some("main"), true);
+        assert!(matches!(hub, ModelSource::Hub { offline: true, .. }));
+    }
+}

@@ -1,0 +1,100 @@
+//! The seam at which a model is cut: what a layer hands to attention, which keys a query may see, who computes it.
+
+use crate::MaskRule;
+use tch::Tensor;
+
+/// Which of the two transformers a layer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tower {
+    /// SigLIP, over the patches of one picture.
+    Vision,
+    /// The language model, over the tokens.
+    Text,
+}
+
+/// The typed name of an attention in the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Site {
+    /// The transformer.
+    pub tower: Tower,
+    /// The layer, counted from 0.
+    pub layer: usize,
+}
+
+/// Queries, keys and values of one attention, after norms and rotation, ready for the dot product.
+///
+/// # Shapes
+/// `q: [H, n, d]`, `k, v: [K, n, d]` for `n` consecutive tokens; query head `h` uses key head `h / (H / K)`.
+#[derive(Debug)]
+pub struct Qkv {
+    /// Queries `[H, n, d]`.
+    pub q: Tensor,
+    /// Keys `[K, n, d]`.
+    pub k: Tensor,
+    /// Values `[K, n, d]`.
+    pub v: Tensor,
+    /// What the dot products are multiplied by before the softmax.
+    pub scale: f64,
+    /// Position of the first of the `n` tokens.
+    pub start: usize,
+}
+
+impl Qkv {
+    /// Number of tokens `n`.
+    pub fn tokens(&self) -> usize {
+        self.q.size()[1] as usize
+    }
+
+    /// Query heads that share one key head, `H / K`.
+    pub fn group(&self) -> i64 {
+        self.q.size()[0] / self.k.size()[0]
+    }
+}
+
+/// How attention is computed.
+///
+/// The fast attention with its cache ([`Cached`](crate::Cached)), the capturing ones of `attention-capture`: each is an
+/// implementation, passed to the forward pass as an argument. A model holds none.
+pub trait Attend {
+    /// `softmax(q·kᵀ·scale + mask)·v`, `[H, n, d]`, in the dtype of `v`.
+    fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor;
+}
+
+/// A transformer layer cut at its attention: `forward(x) = merge(x, attend(project(x)))`.
+///
+/// # Shapes
+/// `x: [n, D]`, `heads: [H, n, d]`.
+pub trait AttentionLayer {
+    /// The layer's name.
+    fn site(&self) -> Site;
+
+    /// Norm, the three projections and what turns them into queries, keys and values of tokens `start..start + n`.
+    fn project(&self, x: &Tensor, start: usize) -> Qkv;
+
+    /// Output projection, residual connections, norms and MLP: the layer's output `[n, D]`.
+    fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor;
+
+    /// The whole layer.
+    fn forward(
+        &self,
+        x: &Tensor,
+        start: usize,
+        mask: &MaskRule,
+        attend: &mut dyn Attend,
+    ) -> Tensor {
+        let heads = attend.attend(self.site(), &self.project(x, start), mask);
+        self.merge(x, &heads)
+    }
+}
+
+/// `[n, H·d]` → `[H, n, d]`.
+pub(crate) fn split_heads(x: &Tensor, n_heads: i64) -> Tensor {
+    let [n, width] = <[i64; 2]>::try_from(x.size()).expect("projections are [n, H·d]");
+    x.view([n, n_heads, width / n_heads]).transpose(0, 1)
+}
+
+/// `[H, n, d]` → `[n, H·d]`.
+pub(crate) fn join_heads(heads: &Tensor) -> Tensor {
+    let n = heads.size()[1];
+    heads.transpose(0, 1).reshape([n, -1])
+}

@@ -1,0 +1,236 @@
+//! The fast attention: libtorch's fused kernel over blocks of queries, with the keys and values of earlier calls kept.
+
+use crate::{Attend, MaskRule, Qkv, Site};
+use std::ops::Range;
+use tch::{Kind, Tensor};
+
+/// Most query rows that are handed to the kernel at once: it bounds the mask to `QUERY_BLOCK × S` and lets a sliding layer skip
+/// the keys that no row of the block sees.
+const QUERY_BLOCK: usize = 512;
+
+/// Plain attention without memory: the vision tower, or a sequence in one go.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fast;
+
+impl Attend for Fast {
+    fn attend(&mut self, _: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
+        attend_in_blocks(
+            qkv,
+            &Kept { k: qkv.k.shallow_clone(), v: qkv.v.shallow_clone(), first: qkv.start },
+            mask,
+        )
+    }
+}
+
+/// Plain attention that remembers keys and values by layer, so that a sequence can be continued token by token.
+///
+/// A layer with a window of `w` keys keeps no more than it can still see.
+#[derive(Debug, Default)]
+pub struct Cached {
+    layers: Vec<Cache>,
+}
+
+impl Attend for Cached {
+    fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
+        if self.layers.len() <= site.layer {
+            self.layers.resize_with(site.layer + 1, Cache::default);
+        }
+        let cache = &mut self.layers[site.layer];
+        cache.append(qkv, mask.window);
+        attend_in_blocks(qkv, &cache.kept(), mask)
+    }
+}
+
+/// Keys and values `[K, n, d]` of tokens `first..first + n`.
+struct Kept {
+    k: Tensor,
+    v: Tensor,
+    first: usize,
+}
+
+/// The keys and values of one layer, in a buffer that grows by doubling.
+#[derive(Debug, Default)]
+struct Cache {
+    /// `[2, K, capacity, d]`: keys, values.
+    buffer: Option<Tensor>,
+    len: usize,
+    first: usize,
+}
+
+impl Cache {
+    fn append(&mut self, qkv: &Qkv, window: Option<usize>) {
+        let (n, capacity) = (qkv.tokens(), self.capacity());
+        if self.len == 0 {
+            self.first = qkv.start;
+        }
+        if capacity < self.len + n {
+            self.make_room(qkv, window);
+        }
+        let buffer = self.buffer.as_ref().expect("room was made");
+        for (side, new) in [&qkv.k, &qkv.v].into_iter().enumerate() {
+            buffer.get(side as i64).narrow(1, self.len as i64, n as i64).copy_(new);
+        }
+        self.len += n;
+    }
+
+    /// Drops what no later query sees, then moves the rest into a buffer with room for as much again.
+    fn make_room(&mut self, qkv: &Qkv, window: Option<usize>) {
+        let [n_heads, n, d] = <[i64; 3]>::try_from(qkv.k.size()).expect("keys are [K, n, d]");
+        let keep = window.map_or(self.len, |window| self.len.min(window - 1));
+        let capacity = (2 * (keep as i64 + n)).max(256);
+        let grown = Tensor::empty([2, n_heads, capacity, d], (qkv.k.kind(), qkv.k.device()));
+        if let Some(old) = self.buffer.take() {
+            grown.narrow(2, 0, keep as i64).copy_(&old.narrow(
+                2,
+                (self.len - keep) as i64,
+                keep as i64,
+            ));
+        }
+        self.first += self.len - keep;
+        self.len = keep;
+        self.buffer = Some(grown);
+    }
+
+    fn capacity(&self) -> usize {
+        self.buffer.as_ref().map_or(0, |buffer| buffer.size()[2] as usize)
+    }
+
+    fn kept(&self) -> Kept {
+        let all =
+            self.buffer.as_ref().expect("something was appended").narrow(2, 0, self.len as i64);
+        Kept { k: all.get(0), v: all.get(1), first: self.first }
+    }
+}
+
+fn attend_in_blocks(qkv: &Qkv, kept: &Kept, mask: &MaskRule) -> Tensor {
+    let (n, tokens) = (qkv.tokens(), kept.first + kept.k.size()[1] as usize);
+    let blocks: Vec<Tensor> = (0..n)
+        .step_by(QUERY_BLOCK)
+        .map(|row| {
+            let rows = row..(row + QUERY_BLOCK).min(n);
+            let queries = qkv.start + rows.start..qkv.start + rows.end;
+            let keys = mask.keys(&queries, tokens);
+            attend_block(qkv, &rows, kept, &keys, mask.block(&queries, &keys, qkv.q.device()))
+        })
+        .collect();
+    if blocks.len() == 1 {
+        blocks.into_iter().next().expect("one block")
+    } else {
+        Tensor::cat(&blocks, 1)
+    }
+}
+
+fn attend_block(
+    qkv: &Qkv,
+    rows: &Range<usize>,
+    kept: &Kept,
+    keys: &Range<usize>,
+    mask: Option<Tensor>,
+) -> Tensor {
+    let (offset, len) = ((keys.start - kept.first) as i64, keys.len() as i64);
+    let (k, v) = (kept.k.narrow(1, offset, len), kept.v.narrow(1, offset, len)); // [K, m, d]
+    let q = qkv.q.narrow(1, rows.start as i64, rows.len() as i64); // [H, b, d]
+    let [n_heads, b, d] = <[i64; 3]>::try_from(q.size()).expect("queries are [H, n, d]");
+    let group = qkv.group();
+    if b == 1 && mask.is_none() {
+        // One row of every head of a group makes one product with the group's keys: nothing is copied.
+        let q = q.reshape([n_heads / group, group, d]);
+        return fused(&q, &k, &v, None, qkv.scale).reshape([n_heads, 1, d]);
+    }
+    let repeat = |x: &Tensor| {
+        if group == 1 { x.shallow_clone() } else { x.repeat_interleave_self_int(group, 0, None) }
+    };
+    fused(&q, &repeat(&k), &repeat(&v), mask, qkv.scale)
+}
+
+/// `[H, b, d]` from `q [H, b, d]`, `k, v [H, m, d]`, mask bool `[b, m]`.
+fn fused(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<Tensor>, scale: f64) -> Tensor {
+    debug_assert!(mask.as_ref().is_none_or(|mask| mask.kind() == Kind::Bool));
+    let [q, k, v] = [q, k, v].map(|x| x.unsqueeze(0));
+    Tensor::scaled_dot_product_attention(&q, &k, &v, mask, 0.0, false, scale, false).squeeze_dim(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tower;
+    use tch::Device;
+
+    const SITE: Site = Site { tower: Tower::Text, layer: 0 };
+
+    fn random(n: i64, start: usize) -> Qkv {
+        let make = |heads| Tensor::randn([heads, n, 8], (Kind::Float, Device::Cpu));
+        Qkv { q: make(4), k: make(2), v: make(2), scale: 0.3, start }
+    }
+
+    fn piece(qkv: &Qkv, rows: Range<usize>) -> Qkv {
+        let cut = |x: &Tensor| x.narrow(1, rows.start as i64, rows.len() as i64);
+        Qkv { q: cut(&qkv.q), k: cut(&qkv.k), v: cut(&qkv.v), scale: qkv.scale, start: rows.start }
+    }
+
+    /// The definition: softmax over the visible keys, one head at a time.
+    fn plain(qkv: &Qkv, mask: &MaskRule) -> Tensor {
+        let n = qkv.tokens();
+        let heads: Vec<Tensor> = (0..qkv.q.size()[0])
+            .map(|h| {
+                let shared = h / qkv.group();
+                let hidden =
+                    mask.block(&(0..n), &(0..n), Device::Cpu).map(|visible| visible.logical_not());
+                let scores = qkv.q.get(h).matmul(&qkv.k.get(shared).tr()) * qkv.scale;
+                let scores = hidden.map_or(scores.shallow_clone(), |hidden| {
+                    scores.masked_fill(&hidden, f64::NEG_INFINITY)
+                });
+                scores.softmax(-1, Kind::Float).matmul(&qkv.v.get(shared))
+            })
+            .collect();
+        Tensor::stack(&heads, 0)
+    }
+
+    fn distance(a: &Tensor, b: &Tensor) -> f64 {
+        (a - b).abs().max().double_value(&[])
+    }
+
+    #[test]
+    fn blocks_and_groups_equal_the_definition() {
+        tch::manual_seed(1);
+        let qkv = random(1100, 0);
+        for window in [None, Some(40), Some(700)] {
+            let mask = MaskRule { causal: true, window, bidirectional: vec![10..60, 500..530] };
+            assert!(distance(&Fast.attend(SITE, &qkv, &mask), &plain(&qkv, &mask)) < 2e-6);
+        }
+        assert!(
+            distance(&Fast.attend(SITE, &qkv, &MaskRule::all()), &plain(&qkv, &MaskRule::all()))
+                < 2e-6
+        );
+    }
+
+    #[test]
+    fn continuing_token_by_token_equals_one_go() {
+        tch::manual_seed(2);
+        let (prefill, total) = (90, 700);
+        let qkv = random(total as i64, 0);
+        for window in [None, Some(1), Some(16), Some(300)] {
+            let mask = MaskRule { causal: true, window, bidirectional: vec![5..37] };
+            let mut cached = Cached::default();
+            let mut outputs = vec![cached.attend(SITE, &piece(&qkv, 0..prefill), &mask)];
+            outputs.extend(
+                (prefill..total).map(|row| cached.attend(SITE, &piece(&qkv, row..row + 1), &mask)),
+            );
+            assert!(
+                distance(&Tensor::cat(&outputs, 1), &plain(&qkv, &mask)) < 2e-6,
+                "window {window:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_window_bounds_what_is_kept() {
+        let qkv = random(2000, 0);
+        let mask = MaskRule { causal: true, window: Some(16), bidirectional: vec![] };
+        let mut cached = Cached::default();
+        for row in 0..2000 {
+            let _ = cached.attend(SITE, &piece(&qkv, row..row + 1), &mask);
+        }
+        assert!(cached.layers[0].capacity() <= 256);
+    }
+}

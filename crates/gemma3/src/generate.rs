@@ -1,0 +1,119 @@
+//! Answering: the prompt in one go, then token by token on the cache.
+
+use crate::sampling::{draw, greedy};
+use crate::{Cached, Error, Gemma3, Sampling, Sequence, guard};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::ops::{ControlFlow, Range};
+use std::time::{Duration, Instant};
+use tch::{Kind, Tensor};
+
+/// How an answer is generated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GenerationOptions {
+    /// The most tokens that are made.
+    pub max_new_tokens: usize,
+    /// How a token is drawn; `None`: always the most likely one.
+    pub sampling: Option<Sampling>,
+    /// Tokens that end the answer. They are not part of it. Empty: only the limit ends it.
+    pub stop_ids: Vec<u32>,
+}
+
+/// Why generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The model made this stop token.
+    Token(u32),
+    /// `max_new_tokens` were made.
+    Limit,
+    /// The model's context is full.
+    Context,
+    /// The caller asked to stop.
+    Caller,
+}
+
+/// An answer as token ids, with the time it took.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    /// The answer, without the stop token.
+    pub tokens: Vec<u32>,
+    /// Why it ended.
+    pub stop: StopReason,
+    /// From the embeddings of the prompt to its last logits.
+    pub prefill: Duration,
+    /// From there to the end.
+    pub decode: Duration,
+}
+
+impl Gemma3 {
+    /// Generates an answer to `prompt`; `on_token` sees each token as it is made and may end the answer after it.
+    pub fn generate(
+        &self,
+        prompt: &Sequence,
+        options: &GenerationOptions,
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<Generated, Error> {
+        let _no_grad = tch::no_grad_guard();
+        let started = Instant::now();
+        let mut decoder = Decoder::new(self, options.sampling);
+        let mut next = decoder.step(|| self.embed(prompt), prompt.images())?;
+        let prefill = started.elapsed();
+        let (context, mut tokens) = (self.config().text.max_position_embeddings, Vec::new());
+        let stop = loop {
+            if tokens.len() == options.max_new_tokens {
+                break StopReason::Limit;
+            } else if options.stop_ids.contains(&next) {
+                break StopReason::Token(next);
+            } else if context <= prompt.ids().len() + tokens.len() {
+                break StopReason::Context;
+            }
+            tokens.push(next);
+            if on_token(next).is_break() {
+                break StopReason::Caller;
+            }
+            if tokens.len() < options.max_new_tokens {
+                next = decoder.step(|| self.text().embed(&[next]), &[])?;
+            }
+        };
+        Ok(Generated { tokens, stop, prefill, decode: started.elapsed() - prefill })
+    }
+}
+
+/// The state of one generation.
+struct Decoder<'m> {
+    model: &'m Gemma3,
+    cached: Cached,
+    position: usize,
+    sampling: Option<(Sampling, ChaCha8Rng)>,
+}
+
+impl<'m> Decoder<'m> {
+    fn new(model: &'m Gemma3, sampling: Option<Sampling>) -> Self {
+        let sampling =
+            sampling.map(|sampling| (sampling, ChaCha8Rng::seed_from_u64(sampling.seed)));
+        Self { model, cached: Cached::default(), position: 0, sampling }
+    }
+
+    /// Takes the embeddings `[n, D]` of the next `n` tokens and returns the token that follows them.
+    fn step(
+        &mut self,
+        embeddings: impl FnOnce() -> Tensor,
+        images: &[Range<usize>],
+    ) -> Result<u32, Error> {
+        let text = self.model.text();
+        let (n, logits) = guard("generating", || {
+            let hidden = text.forward(&embeddings(), self.position, images, &mut self.cached);
+            let n = hidden.size()[0];
+            let logits = text.logits(&hidden.narrow(0, n - 1, 1)).to_kind(Kind::Float).view([-1]);
+            (n, Vec::<f32>::try_from(logits).expect("logits are float32 [V]"))
+        })?;
+        self.position += n as usize;
+        if logits.iter().any(|logit| !logit.is_finite()) {
+            return Err(Error::NonFinite { what: "logits", position: self.position - 1 });
+        }
+        Ok(match &mut self.sampling {
+            Some((sampling, random)) => draw(&logits, sampling, random),
+            None => greedy(&logits),
+        })
+    }
+}

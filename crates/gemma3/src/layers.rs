@@ -1,0 +1,144 @@
+//! The pieces that layers are made of: linear maps, the two norms, rotary positions.
+//!
+//! Each is checked against its shape when it is loaded, so that its forward pass can only fail by exhaustion.
+
+use crate::{Error, WeightPath};
+use tch::{Device, Kind, Tensor};
+
+/// `y = x·Wᵀ + b`, `W: [outputs, inputs]`.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    pub(crate) fn load(
+        path: &WeightPath<'_>,
+        [inputs, outputs]: [usize; 2],
+    ) -> Result<Self, Error> {
+        Ok(Self { weight: path.tensor("weight", &[outputs, inputs])?, bias: None })
+    }
+
+    pub(crate) fn load_with_bias(
+        path: &WeightPath<'_>,
+        [inputs, outputs]: [usize; 2],
+    ) -> Result<Self, Error> {
+        let bias = Some(path.tensor("bias", &[outputs])?);
+        Ok(Self { bias, ..Self::load(path, [inputs, outputs])? })
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, self.bias.as_ref())
+    }
+}
+
+/// `y = x · (mean(x²) + ε)^-½ · (1 + w)` over the last dimension, computed in float32 (stored weights are centred at zero).
+#[derive(Debug)]
+pub(crate) struct RmsNorm {
+    /// `1 + w`, float32.
+    gain: Tensor,
+    eps: f64,
+}
+
+impl RmsNorm {
+    pub(crate) fn load(path: &WeightPath<'_>, width: usize, eps: f64) -> Result<Self, Error> {
+        let weight = path.tensor("weight", &[width])?;
+        Ok(Self { gain: weight.to_kind(Kind::Float) + 1.0, eps })
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        self.gain.device()
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        let wide = x.to_kind(Kind::Float);
+        let variance = wide.square().mean_dim(-1, true, Kind::Float);
+        (wide * (variance + self.eps).rsqrt() * &self.gain).to_kind(x.kind())
+    }
+}
+
+/// Layer normalisation with gain and bias over the last dimension.
+#[derive(Debug)]
+pub(crate) struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    pub(crate) fn load(path: &WeightPath<'_>, width: usize, eps: f64) -> Result<Self, Error> {
+        Ok(Self {
+            weight: path.tensor("weight", &[width])?,
+            bias: path.tensor("bias", &[width])?,
+            eps,
+        })
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false)
+    }
+}
+
+/// Rotary position embedding, half-split layout: pairs are `(x[i], x[i + d/2])`.
+#[derive(Debug)]
+pub(crate) struct Rotary {
+    /// Radians per token, `[d/2]`, float32.
+    frequencies: Tensor,
+}
+
+impl Rotary {
+    pub(crate) fn new(head_dim: usize, rope: crate::Rope, device: Device) -> Self {
+        let float = (Kind::Float, device);
+        // The model's own order of float32 operations: at far positions another rounding would turn the angle.
+        let exponent = Tensor::arange_start_step(0, head_dim as i64, 2, float) / head_dim as f64;
+        let frequencies = Tensor::pow_scalar(rope.theta, &exponent).reciprocal() / rope.factor;
+        Self { frequencies }
+    }
+
+    /// Rotates tokens `start..start + n` of each of `heads` (`[H, n, d]`); angles are made in float32 and cast, as in the model.
+    pub(crate) fn forward<const N: usize>(&self, heads: [&Tensor; N], start: usize) -> [Tensor; N] {
+        let (n, kind) = (heads[0].size()[1], heads[0].kind());
+        let positions = Tensor::arange_start(
+            start as i64,
+            start as i64 + n,
+            (Kind::Float, self.frequencies.device()),
+        );
+        let angles = positions.outer(&self.frequencies); // [n, d/2]
+        let angles = Tensor::cat(&[&angles, &angles], -1); // [n, d]
+        let (cos, sin) = (angles.cos().to_kind(kind), angles.sin().to_kind(kind));
+        heads.map(|x| x * &cos + rotate_half(x) * &sin)
+    }
+}
+
+fn rotate_half(x: &Tensor) -> Tensor {
+    let halves = x.chunk(2, -1);
+    Tensor::cat(&[&halves[1].neg(), &halves[0]], -1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotation_is_by_the_half_split_pairs() {
+        let rope = crate::Rope { theta: 10_000.0, factor: 1.0 };
+        let rotary = Rotary::new(4, rope, Device::Cpu);
+        let x = Tensor::from_slice(&[1f32, 0., 0., 0.]).view([1, 1, 4]);
+        let [y] = rotary.forward([&x], 2);
+        // Pair (0, 2) turns by 2 rad: (1, 0) → (cos 2, sin 2).
+        let found: Vec<f32> = Vec::try_from(y.view([-1])).unwrap();
+        let expected = [2f32.cos(), 0., 2f32.sin(), 0.];
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+    }
+
+    #[test]
+    fn a_linear_factor_slows_every_pair() {
+        let turn = |factor, start| {
+            let rotary = Rotary::new(8, crate::Rope { theta: 1e6, factor }, Device::Cpu);
+            let [y] = rotary.forward([&Tensor::ones([1, 1, 8], (Kind::Float, Device::Cpu))], start);
+            y
+        };
+        assert!((turn(8.0, 16) - turn(1.0, 2)).abs().max().double_value(&[]) < 1e-6);
+    }
+}

@@ -1,0 +1,175 @@
+//! The whole model: vision tower, projector, language model, and the sequence that joins their tokens.
+
+use crate::{
+    Attend, Config, Error, Fast, Placement, Projector, TextModel, VisionModel, Weights, guard,
+};
+use gemma3_processor::{Pixels, Prepared};
+use std::ops::Range;
+use std::path::Path;
+use tch::{Device, Kind, Tensor};
+
+/// A Gemma3 vision-language model. Immutable: it holds weights, no cache and no mode.
+///
+/// Weights that stay in the dtype of the file are views of it: they cost no memory of their own and are never written to.
+#[derive(Debug)]
+pub struct Gemma3 {
+    config: Config,
+    text: TextModel,
+    vision: VisionModel,
+    projector: Projector,
+    device: Device,
+}
+
+/// Token ids with the features that stand at their image tokens.
+#[derive(Debug)]
+pub struct Sequence {
+    ids: Vec<u32>,
+    images: Vec<Range<usize>>,
+    features: Vec<Tensor>,
+}
+
+impl Gemma3 {
+    /// Loads a checkpoint directory as a hub snapshot has it.
+    pub fn load(dir: &Path, placement: Placement) -> Result<Self, Error> {
+        let config = Config::from_dir(dir)?;
+        let weights = Weights::open(dir)?;
+        let root = weights.root(placement);
+        let _no_grad = tch::no_grad_guard();
+        guard("loading the weights", || {
+            Ok(Self {
+                text: TextModel::load(&root, &config.text)?,
+                vision: VisionModel::load(&root, &config.vision)?,
+                projector: Projector::load(&root, &config)?,
+                device: placement.device,
+                config,
+            })
+        })?
+    }
+
+    /// What the checkpoint says of itself.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The language model.
+    pub fn text(&self) -> &TextModel {
+        &self.text
+    }
+
+    /// The vision tower.
+    pub fn vision(&self) -> &VisionModel {
+        &self.vision
+    }
+
+    /// The map from patches to image tokens.
+    pub fn projector(&self) -> &Projector {
+        &self.projector
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The dtype that the language model computes in.
+    pub fn kind(&self) -> Kind {
+        self.text.kind()
+    }
+
+    /// The image tokens `[t, D]` of one picture, without a graph.
+    pub fn encode_image(&self, pixels: &Pixels) -> Result<Tensor, Error> {
+        let (side, channels) = (self.config.vision.image_size, self.config.vision.num_channels);
+        let found = [pixels.channels, pixels.height, pixels.width];
+        if found != [channels, side, side] {
+            return Err(Error::Pixels { expected: [channels, side, side], found });
+        }
+        let _no_grad = tch::no_grad_guard();
+        guard("running the vision tower", || {
+            let pixels = Tensor::from_slice(&pixels.values)
+                .view(found.map(|n| n as i64))
+                .to_device(self.device);
+            let tokens = self.projector.forward(&self.vision.forward(&pixels, &mut Fast));
+            tokens.to_kind(self.kind())
+        })
+    }
+
+    /// Runs the vision tower on every picture of a prepared prompt.
+    pub fn encode(&self, prepared: &Prepared) -> Result<Sequence, Error> {
+        let features = prepared
+            .images
+            .iter()
+            .map(|image| self.encode_image(&image.pixels))
+            .collect::<Result<_, _>>()?;
+        let images = prepared.images.iter().map(|image| image.span.clone()).collect();
+        self.sequence(prepared.ids.clone(), images, features)
+    }
+
+    /// Joins token ids and image features; `images` are the positions that the features (`[t, D]` each) fill, in order.
+    pub fn sequence(
+        &self,
+        ids: Vec<u32>,
+        images: Vec<Range<usize>>,
+        features: Vec<Tensor>,
+    ) -> Result<Sequence, Error> {
+        if let Some(&id) = ids.iter().find(|&&id| self.config.text.vocab_size <= id as usize) {
+            return Err(Error::TokenId { id, vocab_size: self.config.text.vocab_size });
+        }
+        let fits = |(span, features): (&Range<usize>, &Tensor)| {
+            features.size() == [span.len() as i64, self.config.text.hidden_size as i64]
+        };
+        let ordered = images.windows(2).all(|pair| pair[0].end <= pair[1].start);
+        let inside = images.iter().all(|span| span.start < span.end && span.end <= ids.len());
+        if images.len() != features.len()
+            || !ordered
+            || !inside
+            || !images.iter().zip(&features).all(fits)
+        {
+            return Err(Error::ImageSpans {
+                spans: images,
+                tokens: ids.len(),
+                features: features.len(),
+            });
+        }
+        Ok(Sequence { ids, images, features })
+    }
+
+    /// Input embeddings `[S, D]`: token embeddings, with the features written over the image tokens.
+    pub fn embed(&self, sequence: &Sequence) -> Tensor {
+        let embeddings = self.text.embed(&sequence.ids);
+        for (span, features) in sequence.images.iter().zip(&sequence.features) {
+            embeddings.narrow(0, span.start as i64, span.len() as i64).copy_(features);
+        }
+        embeddings
+    }
+
+    /// The last layer's output `[S, D]` for a whole sequence, before the final norm.
+    pub fn forward(&self, sequence: &Sequence, attend: &mut dyn Attend) -> Tensor {
+        self.text.forward(&self.embed(sequence), 0, &sequence.images, attend)
+    }
+}
+
+impl Sequence {
+    /// The token ids `[S]`.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// The spans of image tokens, in order.
+    pub fn images(&self) -> &[Range<usize>] {
+        &self.images
+    }
+
+    /// The features that fill the spans, `[t, D]` each.
+    pub fn features(&self) -> &[Tensor] {
+        &self.features
+    }
+
+    /// The same sequence with `ids` behind it: a prompt and its answer.
+    pub fn followed_by(&self, ids: &[u32]) -> Self {
+        Self {
+            ids: [self.ids.as_slice(), ids].concat(),
+            images: self.images.clone(),
+            features: self.features.iter().map(Tensor::shallow_clone).collect(),
+        }
+    }
+}

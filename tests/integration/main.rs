@@ -1,0 +1,8 @@
+//! One binary for all integration tests: libtorch is linked and loaded once.
+
+mod command; // the command: its files, its exit codes, its complaints
+mod explainer; // the facade: from pictures and a prompt to explanations
+mod faults; // bad input at the facade: a clear error, no panic, nothing half-written
+mod model; // the model against transformers: pixels, features, logits, greedy answers
+mod relevancy; // the retained engine against autograd in PyTorch, and the mistakes that must not pass
+mod support; // what these share

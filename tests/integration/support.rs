@@ -1,0 +1,50 @@
+//! What the tests share beside reading fixtures: running a fixture's checkpoint.
+
+use gemma3_processor::{Message, Picture, PictureOptions, Prepared, Processor, ProcessorOptions, Resize};
+use gemma3_tch::{Gemma3, Placement, Sequence};
+use integration_tests::Fixture;
+use ndarray::Array2;
+use tch::{Kind, Tensor};
+
+/// A reference checkpoint in float32, whatever it is stored in.
+pub(crate) fn model(fixture: &Fixture) -> Gemma3 {
+    let placement = Placement { kind: Some(Kind::Float), ..Placement::AS_STORED };
+    Gemma3::load(&fixture.model(), placement).unwrap()
+}
+
+/// How the reference prepared its pictures.
+pub(crate) fn processor_options(fixture: &Fixture) -> ProcessorOptions {
+    let resize = match fixture.text("resize") {
+        "pillow" => Resize::Pillow,
+        "torchvision" => Resize::TorchVision,
+        other => panic!("unknown resize {other}"),
+    };
+    ProcessorOptions { resize, ..ProcessorOptions::default() }
+}
+
+pub(crate) fn pictures(fixture: &Fixture) -> Vec<Picture> {
+    let open = |path: &std::path::PathBuf| Picture::open(path, &PictureOptions::default()).unwrap();
+    fixture.pictures().iter().map(open).collect()
+}
+
+/// The fixture's prompt and pictures, prepared by this project.
+pub(crate) fn prepare(fixture: &Fixture) -> Prepared {
+    let processor = Processor::from_dir(&fixture.model(), processor_options(fixture)).unwrap();
+    let pictures = pictures(fixture);
+    let system = fixture.system().map(Message::system);
+    let messages: Vec<_> =
+        system.into_iter().chain([Message::user(pictures.len(), fixture.text("prompt"))]).collect();
+    processor.prepare(&messages, &pictures).unwrap()
+}
+
+/// Prompt and answer of the reference, teacher-forced, with this project's image features.
+pub(crate) fn answered(fixture: &Fixture, model: &Gemma3) -> Sequence {
+    let prompt = model.encode(&prepare(fixture)).unwrap();
+    prompt.followed_by(&fixture.ids("full_ids")[prompt.ids().len()..])
+}
+
+pub(crate) fn matrix(tensor: &Tensor) -> Array2<f32> {
+    let shape = <[i64; 2]>::try_from(tensor.size()).unwrap().map(|n| n as usize);
+    let values = Vec::try_from(tensor.detach().reshape([-1])).unwrap();
+    Array2::from_shape_vec(shape, values).unwrap()
+}
