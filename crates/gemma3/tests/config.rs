@@ -343,6 +343,12 @@ fn generation_settings_with_and_without_a_file() {
     assert_eq!((found.eos_token_ids, found.do_sample), (vec![3], true));
     assert_eq!((found.top_k, found.top_p, found.temperature), (Some(64), 0.95, 0.7));
     assert_eq!(with(r#"{"top_k": 0}"#).unwrap().top_k, None);
+    let zero = with(r#"{"do_sample": true, "temperature": 0}"#).unwrap();
+    assert_eq!(
+        (zero.do_sample, zero.temperature),
+        (false, 1.0),
+        "no randomness is the greedy choice"
+    );
     let message = with(r#"{"top_p": 1.5}"#).unwrap_err().to_string();
     assert_eq!(message, "generation_config.json: top_p is 1.5, but must be at most 1");
     let message = with(r#"{"temperature": -1}"#).unwrap_err().to_string();

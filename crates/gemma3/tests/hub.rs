@@ -140,13 +140,10 @@ impl State {
         let Some(bytes) = self.files.get(name) else { return respond(stream, 404, "", b"", 0) };
         let mischief = *self.mischief.lock().unwrap();
         let mischief = mischief.filter(|(file, _)| *file == name).map(|(_, mischief)| mischief);
-        let linked = match is_large(name) {
-            true => format!(
-                "X-Linked-Etag: \"{}\"\r\nX-Linked-Size: {}\r\n",
-                sha256(bytes),
-                bytes.len()
-            ),
-            false => String::new(),
+        let linked = if is_large(name) {
+            format!("X-Linked-Etag: \"{}\"\r\nX-Linked-Size: {}\r\n", sha256(bytes), bytes.len())
+        } else {
+            String::new()
         };
         let headers = format!("X-Repo-Commit: {COMMIT}\r\nETag: \"{}\"\r\n{linked}", oid(bytes));
         match mischief {
