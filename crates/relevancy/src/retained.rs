@@ -118,7 +118,9 @@ impl RetainedLayer<'_> {
                     .and(attention)
                     .and(gradient)
                     .for_each(|sum, &attention, &gradient| *sum += positive(attention * gradient)),
-                None => row += &attention,
+                None => {
+                    Zip::from(&mut row).and(attention).for_each(|sum, &attention| *sum += attention)
+                }
             }
         }
         row /= heads as f32;
