@@ -119,7 +119,9 @@ impl RetainedLayer<'_> {
                     .and(gradient)
                     .for_each(|sum, &attention, &gradient| *sum += positive(attention * gradient)),
                 None => {
-                    Zip::from(&mut row).and(attention).for_each(|sum, &attention| *sum += attention)
+                    Zip::from(&mut row)
+                        .and(attention)
+                        .for_each(|sum, &attention| *sum += attention);
                 }
             }
         }
