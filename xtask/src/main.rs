@@ -1,3 +1,79 @@
-//! Set-up, checks and chores of this workspace.
+//! Set-up, checks and chores of this workspace: `cargo xtask COMMAND`.
+//!
+//! It builds without libtorch, because it is what fetches libtorch.
+#![allow(clippy::print_stdout, reason = "a command line tool talks on stdout")]
 
-fn main() {}
+mod demo;
+mod disk;
+mod process;
+mod setup;
+mod synthesize;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use pico_args::Arguments;
+
+use crate::workspace::Workspace;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  setup [--cuda|--cpu]   put libtorch where this workspace finds it (.libtorch, kept in the user's cache);
+                         without an option: what is there already, else the CPU parts
+  demo                   set up, build, and explain a picture with a small random checkpoint
+  test                   set up and run every check: format, clippy, docs, tests, doc tests, tidy, deny
+  tidy                   check the rules that the compiler does not know
+  synthesize --size tiny|1b|4b --out DIR [--seed N] [--dtype bfloat16|float32]
+                         write a random checkpoint with the layout and the names of the real one
+";
+
+fn main() -> ExitCode {
+    match dispatch(Arguments::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(mut args: Arguments) -> Result<()> {
+    if args.contains(["-h", "--help"]) {
+        print!("{HELP}");
+        return Ok(());
+    }
+    let command = args.subcommand()?;
+    let workspace = Workspace::find()?;
+    match command.as_deref() {
+        Some("setup") => {
+            let variant =
+                setup::Variant::from_flags(args.contains("--cuda"), args.contains("--cpu"))?;
+            finished(args)?;
+            setup::run(&workspace, variant)
+        }
+        Some("demo") => finished(args).and_then(|()| demo::run(&workspace)),
+        Some("test") => finished(args).and_then(|()| test::run(&workspace)),
+        Some("tidy") => finished(args).and_then(|()| tidy::run(&workspace)),
+        Some("synthesize") => {
+            let options = synthesize::Options::parse(&mut args)?;
+            finished(args)?;
+            synthesize::run(&options)
+        }
+        Some(other) => bail!("there is no command {other}\n\n{HELP}"),
+        None => bail!("a command is missing\n\n{HELP}"),
+    }
+}
+
+/// Refuses arguments that nobody asked for: a misspelt option must not be ignored.
+fn finished(args: Arguments) -> Result<()> {
+    let rest = args.finish();
+    if rest.is_empty() {
+        return Ok(());
+    }
+    let rest: Vec<_> = rest.iter().map(|word| word.to_string_lossy()).collect();
+    bail!("not understood: {}\n\n{HELP}", rest.join(" "))
+}

@@ -1,0 +1,195 @@
+//! Rules about the text of files.
+
+/// Every breach in one file; `path` is relative to the root, with slashes.
+pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
+    let rules = [
+        module_doc,
+        trailing_space,
+        machine_path,
+        ignored_test,
+        network,
+        tensor_to_array,
+        manifest,
+    ];
+    let found = rules.into_iter().filter_map(|rule| rule(path, text));
+    found.map(|(line, what)| format!("{path}:{line}: {what}")).collect()
+}
+
+/// A line number and what is wrong there.
+type Breach = Option<(usize, &'static str)>;
+
+fn module_doc(path: &str, text: &str) -> Breach {
+    (is_rust(path) && !text.starts_with("//! ")).then_some((1, "the first line is no module doc"))
+}
+
+/// Fixtures stay as the program that made them wrote them.
+fn trailing_space(path: &str, text: &str) -> Breach {
+    if path.contains("/fixtures/") {
+        return None;
+    }
+    let line = position(text, |line| line.ends_with([' ', '\t', '\r']))?;
+    Some((line, "space at the end of the line"))
+}
+
+/// Folders of one machine have no place in the project.
+fn machine_path(_path: &str, text: &str) -> Breach {
+    // In halves, so that this file keeps its own rule.
+    const FOLDERS: [(&str, &str); 4] =
+        [("/home", "/"), ("/root", "/"), ("/Users", "/"), ("/tmp", "/")];
+    let is_named = |line: &str| {
+        FOLDERS.iter().any(|(front, back)| names_folder(line, &format!("{front}{back}")))
+    };
+    Some((position(text, is_named)?, "path of one machine"))
+}
+
+/// Whether an absolute path begins with `folder`; `target/tmp/…` is another thing.
+fn names_folder(line: &str, folder: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "._-}$".contains(c);
+    line.match_indices(folder).any(|(at, _)| !line[..at].ends_with(is_part))
+}
+
+fn ignored_test(path: &str, text: &str) -> Breach {
+    let line = position(text, |line| line.trim_start().starts_with("#[ignore"))
+        .filter(|_| is_rust(path))?;
+    Some((line, "a test that is not run proves nothing"))
+}
+
+/// One file touches the network.
+fn network(path: &str, text: &str) -> Breach {
+    const HOME: &str = "crates/gemma3/src/hub/client.rs";
+    const SIGNS: [&str; 4] = ["hf_hub::", "std::net::", "TcpStream", "reqwest::"];
+    if !is_product(path) || path == HOME {
+        return None;
+    }
+    Some((code_position(text, &SIGNS)?, "only crates/gemma3/src/hub/client.rs touches the network"))
+}
+
+/// One file reads a tensor's numbers into an array.
+fn tensor_to_array(path: &str, text: &str) -> Breach {
+    const HOME: &str = "crates/capture/src/convert.rs";
+    const ABOVE_MODEL: [&str; 3] = ["crates/capture/", "crates/explainer/", "crates/cli/"];
+    const SIGNS: [&str; 6] = [
+        "copy_data(",
+        "data_ptr(",
+        "Vec::<f32>::try_from",
+        "Vec::<f64>::try_from",
+        "ArrayD::<f32>::try_from",
+        "TryFrom<&Tensor>",
+    ];
+    let concerns = is_product(path)
+        && path != HOME
+        && ABOVE_MODEL.iter().any(|folder| path.starts_with(folder));
+    let line = code_position(text, &SIGNS).filter(|_| concerns)?;
+    Some((line, "only crates/capture/src/convert.rs turns a tensor into an array"))
+}
+
+fn manifest(path: &str, text: &str) -> Breach {
+    let is_member = path.ends_with("/Cargo.toml");
+    let follows =
+        text.contains("[lints]\nworkspace = true") && text.contains("license.workspace = true");
+    (is_member && !follows).then_some((1, "lints or licence are not those of the workspace"))
+}
+
+fn is_rust(path: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|extension| extension == "rs")
+}
+
+/// Sources that are shipped: no tests, examples or benches.
+fn is_product(path: &str) -> bool {
+    is_rust(path) && path.starts_with("crates/") && path.contains("/src/")
+}
+
+fn position(text: &str, is_bad: impl Fn(&str) -> bool) -> Option<usize> {
+    text.split('\n').position(is_bad).map(|index| index + 1)
+}
+
+/// First line of code, comments and inline tests left out, with one of the signs.
+fn code_position(text: &str, signs: &[&str]) -> Option<usize> {
+    let code = text.split("\n#[cfg(test)]").next().unwrap_or_default();
+    position(code, |line| {
+        !line.trim_start().starts_with("//") && signs.iter().any(|sign| line.contains(sign))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "crates/capture/src/a.rs";
+
+    #[track_caller]
+    fn check(path: &str, text: &str, expected: &[&str]) {
+        assert_eq!(breaches(path, text), expected);
+    }
+
+    #[test]
+    fn a_clean_file_passes() {
+        check(FILE, "//! A file.\n\nfn a() {}\n", &[]);
+        check("README.md", "# Title\n", &[]);
+    }
+
+    #[test]
+    fn module_doc_is_wanted_in_rust_alone() {
+        check(FILE, "fn a() {}\n", &["crates/capture/src/a.rs:1: the first line is no module doc"]);
+        check("a.py", "def a(): ...\n", &[]);
+    }
+
+    #[test]
+    fn trailing_space_is_found() {
+        check("a.md", "one\ntwo \n", &["a.md:2: space at the end of the line"]);
+        check("a.md", "one\r\n", &["a.md:1: space at the end of the line"]);
+        check("tests/fixtures/a.json", "{ \n}\n", &[]);
+    }
+
+    #[test]
+    fn machine_paths_are_found_and_relative_ones_are_not() {
+        let home = format!("see {}{}", "/home", "/x/a\n");
+        check("a.md", &home, &["a.md:1: path of one machine"]);
+        check("a.md", &format!("open(\"{}{}\")\n", "/tmp", "/a"), &["a.md:1: path of one machine"]);
+        check("a.md", &format!("target{}{}\n", "/tmp", "/a"), &[]);
+    }
+
+    #[test]
+    fn ignored_tests_are_found() {
+        check(
+            FILE,
+            "//! A.\n    #[ignore]\n",
+            &["crates/capture/src/a.rs:2: a test that is not run proves nothing"],
+        );
+    }
+
+    #[test]
+    fn the_network_has_one_home() {
+        let text = "//! A.\nuse hf_hub::Client;\n";
+        check(
+            FILE,
+            text,
+            &[
+                "crates/capture/src/a.rs:2: only crates/gemma3/src/hub/client.rs touches the network",
+            ],
+        );
+        check("crates/gemma3/src/hub/client.rs", text, &[]);
+        check("crates/gemma3/tests/hub.rs", text, &[]);
+        check(FILE, "//! A.\n// hf_hub::Client\n\n#[cfg(test)]\nuse std::net::TcpListener;\n", &[]);
+    }
+
+    #[test]
+    fn the_conversion_has_one_home() {
+        let text = "//! A.\nfn a() { t.f_copy_data(&mut v, n) }\n";
+        let breach = "crates/capture/src/a.rs:2: only crates/capture/src/convert.rs turns a tensor into an array";
+        check(FILE, text, &[breach]);
+        check("crates/capture/src/convert.rs", text, &[]);
+        check("crates/gemma3/src/a.rs", text, &[]);
+    }
+
+    #[test]
+    fn manifests_follow_the_workspace() {
+        check(
+            "crates/a/Cargo.toml",
+            "[package]\nlicense.workspace = true\n\n[lints]\nworkspace = true\n",
+            &[],
+        );
+        let breach = "crates/a/Cargo.toml:1: lints or licence are not those of the workspace";
+        check("crates/a/Cargo.toml", "[package]\nlicense.workspace = true\n", &[breach]);
+    }
+}
