@@ -1,6 +1,6 @@
 //! One binary for all integration tests: libtorch is linked and loaded once.
 
-mod command; // the command: its files, its exit codes, its complaints
+mod engines; // the streaming engine against the retained one
 mod explainer; // the facade: from pictures and a prompt to explanations
 mod faults; // bad input at the facade: a clear error, no panic, nothing half-written
 mod model; // the model against transformers: pixels, features, logits, greedy answers

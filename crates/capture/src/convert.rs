@@ -1,8 +1,13 @@
 //! The one place where a tensor becomes an array.
 
-use attention_relevancy::ndarray::Array3;
+use attention_relevancy::ndarray::{Array2, Array3};
 use tch::{Kind, Tensor};
 
+/// `[a, b]` of any dtype and device, as float32.
+pub(crate) fn matrix(tensor: &Tensor) -> Array2<f32> {
+    let shape = <[i64; 2]>::try_from(tensor.size()).expect("two dimensions").map(|n| n as usize);
+    Array2::from_shape_vec(shape, values(tensor)).expect("as many values as the shape says")
+}
 
 /// `[a, b, c]` of any dtype and device, as float32.
 pub(crate) fn volume(tensor: &Tensor) -> Array3<f32> {

@@ -27,6 +27,24 @@ pub enum Error {
         /// Layers captured.
         found: usize,
     },
+    /// The recorded states do not belong to the sequence.
+    #[error("states of {tokens} tokens were recorded, which do not fit the sequence of {sequence}")]
+    States {
+        /// Tokens recorded.
+        tokens: usize,
+        /// Length of the sequence.
+        sequence: usize,
+    },
+    /// The memory budget is too small for a single row.
+    #[error(
+        "a memory budget of {budget} bytes is too small; the smallest that works here is {smallest}"
+    )]
+    Budget {
+        /// The budget in bytes.
+        budget: u64,
+        /// What one goal and one row of a block take, in bytes.
+        smallest: u64,
+    },
     /// A captured attention has the wrong shape.
     #[error(
         "layer {layer}: attention has shape {found:?}, expected {expected:?} [heads, tokens, tokens]"
@@ -48,7 +66,7 @@ pub enum Error {
         source: attention_relevancy::Error,
     },
     /// A gradient is NaN or infinite.
-    #[error("layer {layer}: the gradient of the attention is not finite; try --dtype float32")]
+    #[error("layer {layer}: the gradient is not finite; try --dtype float32")]
     Gradient {
         /// The layer.
         layer: usize,

@@ -1,8 +1,10 @@
 //! What is explained, and what comes out.
 
+use crate::Error;
 use attention_relevancy::Target;
 use attention_relevancy::ndarray::Array1;
 use std::fmt;
+use tch::{Kind, Tensor};
 
 /// The scalar whose gradient weights the attention.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +51,22 @@ impl Goal {
         &self.targets
     }
 
+    /// One behind the last predicting position: nothing from there on is needed.
+    pub(crate) fn end(&self) -> usize {
+        self.targets.iter().map(|target| target.logit_row() + 1).max().unwrap_or(0)
+    }
+
+    /// Whether every target stands in the sequence and the row that predicts it was computed.
+    pub(crate) fn check(&self, ids: &[u32], computed: usize) -> Result<(), Error> {
+        let stands = |target: &&Target| {
+            ids.get(target.position()) == Some(&target.token()) && target.logit_row() < computed
+        };
+        self.targets.iter().find(|target| !stands(target)).map_or(Ok(()), |target| {
+            let (position, token) = (target.position(), target.token());
+            Err(Error::Target { position, token, tokens: ids.len() })
+        })
+    }
+
     /// The row that the propagation starts from: the mean of the unit vectors at the predicting positions, `[S]`.
     pub(crate) fn start(&self, tokens: usize) -> Array1<f32> {
         let mut row = Array1::zeros(tokens);
@@ -77,4 +95,21 @@ pub struct Score {
     pub logit: f32,
     /// The logarithm of its probability.
     pub log_probability: f32,
+}
+
+impl Score {
+    /// Of each target, from the logits `[targets, V]` of the rows before them.
+    pub(crate) fn of(logits: &Tensor, goal: &Goal) -> Result<Vec<Self>, Error> {
+        let log_probabilities = logits.log_softmax(-1, Kind::Float);
+        let score = |(index, target): (usize, &Target)| {
+            let at = [index as i64, i64::from(target.token())];
+            let score = Self {
+                logit: logits.double_value(&at) as f32,
+                log_probability: log_probabilities.double_value(&at) as f32,
+            };
+            let finite = score.logit.is_finite() && score.log_probability.is_finite();
+            if finite { Ok(score) } else { Err(Error::Logit { row: target.logit_row() }) }
+        };
+        goal.targets().iter().enumerate().map(score).collect()
+    }
 }

@@ -6,14 +6,21 @@
 //! | engine | keeps | for |
 //! |---|---|---|
 //! | [`Retained`] | every attention `[H, S, S]` in float32, with the graph | the reference |
+//! | [`Streaming`] | layer inputs `[S, D]`, or all that the pull-back needs; attention never | everything else |
 //!
 //! Symbols: S tokens, H query heads, K key/value heads, d head width, D hidden width, L layers.
 
+mod attention;
 mod convert;
 mod error;
 mod goal;
 mod retained;
+mod states;
+mod streaming;
+mod sweep;
 
 pub use error::Error;
 pub use goal::{Attribution, Goal, Objective, Score};
 pub use retained::Retained;
+pub use states::{Keep, Recorder, States};
+pub use streaming::{Streaming, SweepOptions};

@@ -3,10 +3,11 @@
 //! It is the published method as written (Chefer, Gur and Wolf, ICCV 2021, eq. 5 and 6) and costs what it says: `L·H·S²` numbers
 //! for the attention, as many for what autograd keeps, as many for the gradient.
 
+use crate::attention::Float;
 use crate::{Attribution, Error, Goal, Objective, Score, convert};
 use attention_relevancy::ndarray::{Array1, Array3, ArrayView3};
 use attention_relevancy::{
-    HeadFusion, Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
+    HeadFusion, Propagation, RetainedLayer, Update, check_attention, raw_attention_row,
 };
 use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, Site, guard};
 use tch::{Kind, Tensor};
@@ -45,23 +46,10 @@ impl Retained {
 
     /// Logit and log-probability of the token that stands at each target's position, from the row before it.
     pub fn scores(&self, model: &Gemma3, goal: &Goal) -> Result<Vec<Score>, Error> {
-        self.check_targets(goal)?;
+        goal.check(&self.ids, self.ids.len())?;
         let _no_grad = tch::no_grad_guard();
         let logits = guard("computing logits", || self.logits(model, goal))?;
-        let log_probabilities = logits.log_softmax(-1, Kind::Float);
-        goal.targets()
-            .iter()
-            .enumerate()
-            .map(|(index, target)| {
-                let at = [index as i64, i64::from(target.token())];
-                let score = Score {
-                    logit: logits.double_value(&at) as f32,
-                    log_probability: log_probabilities.double_value(&at) as f32,
-                };
-                let finite = score.logit.is_finite() && score.log_probability.is_finite();
-                if finite { Ok(score) } else { Err(Error::Logit { row: target.logit_row() }) }
-            })
-            .collect()
+        Score::of(&logits, goal)
     }
 
     /// Explains one goal. The graph is kept: any number of goals may follow.
@@ -72,7 +60,7 @@ impl Retained {
         objective: Objective,
         update: Update,
     ) -> Result<Attribution, Error> {
-        self.check_targets(goal)?;
+        goal.check(&self.ids, self.ids.len())?;
         let gradients = tch::with_grad(|| {
             guard("pulling the gradient back", || {
                 let z = self.objective(model, goal, objective);
@@ -133,14 +121,6 @@ impl Retained {
         Ok(())
     }
 
-    fn check_targets(&self, goal: &Goal) -> Result<(), Error> {
-        let stands = |target: &&Target| self.ids.get(target.position()) == Some(&target.token());
-        goal.targets().iter().find(|target| !stands(target)).map_or(Ok(()), |target| {
-            let (position, token) = (target.position(), target.token());
-            Err(Error::Target { position, token, tokens: self.ids.len() })
-        })
-    }
-
     /// Logits in float32, `[targets, V]`: the row before each target.
     fn logits(&self, model: &Gemma3, goal: &Goal) -> Tensor {
         let rows: Vec<i64> =
@@ -171,32 +151,14 @@ struct Capture {
 
 impl Attend for Capture {
     fn attend(&mut self, _: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
-        let attention = attention_map(qkv, mask); // [H, S, S]
-        let heads = attended(&attention, qkv);
+        let (all, float) = (0..qkv.tokens(), Float::new(qkv));
+        let attention = float.attention(&all, &all, mask); // [H, S, S]
+        let [n_heads, n, d] = <[i64; 3]>::try_from(qkv.q.size()).expect("queries are [H, S, d]");
+        let grouped = attention.view([-1, float.group() * n, n]); // [K, G·S, S]
+        let heads = grouped.bmm(&float.v).view([n_heads, n, d]).to_kind(qkv.v.kind());
         self.maps.push(attention);
         heads
     }
-}
-
-/// `softmax(q·kᵀ·scale + mask)` in float32, `[H, S, S]`. The query heads of a group are rows of one product with their key head.
-fn attention_map(qkv: &Qkv, mask: &MaskRule) -> Tensor {
-    let [n_heads, n, d] = <[i64; 3]>::try_from(qkv.q.size()).expect("queries are [H, S, d]");
-    let all = 0..n as usize;
-    let q = qkv.q.to_kind(Kind::Float).reshape([-1, qkv.group() * n, d]); // [K, H/K·S, d]
-    let scores =
-        q.bmm(&qkv.k.to_kind(Kind::Float).transpose(1, 2)).view([n_heads, n, n]) * qkv.scale;
-    let scores = match mask.block(&all, &all, scores.device()) {
-        Some(visible) => scores.masked_fill(&visible.logical_not(), f64::NEG_INFINITY),
-        None => scores,
-    };
-    scores.softmax(-1, Kind::Float)
-}
-
-/// Attention times values, `[H, S, d]`, in the dtype of the model.
-fn attended(attention: &Tensor, qkv: &Qkv) -> Tensor {
-    let [n_heads, n, d] = <[i64; 3]>::try_from(qkv.q.size()).expect("queries are [H, S, d]");
-    let grouped = attention.view([-1, qkv.group() * n, n]); // [K, H/K·S, S]
-    grouped.bmm(&qkv.v.to_kind(Kind::Float)).view([n_heads, n, d]).to_kind(qkv.v.kind())
 }
 
 /// Head mean of one layer's attention at the predicting positions, their mean.

@@ -1,6 +1,6 @@
 //! The seam at which a model is cut: what a layer hands to attention, which keys a query may see, who computes it.
 
-use crate::MaskRule;
+use crate::{MaskRule, Trace};
 use tch::Tensor;
 
 /// Which of the two transformers a layer belongs to.
@@ -58,6 +58,12 @@ impl Qkv {
 pub trait Attend {
     /// `softmax(q·kᵀ·scale + mask)·v`, `[H, n, d]`, in the dtype of `v`.
     fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor;
+
+    /// Sees what a layer of the language model computed, when it is done with it. Keeping it is what costs memory: the default
+    /// lets it go.
+    fn layer_done(&mut self, site: Site, trace: Trace) {
+        let _ = (site, trace);
+    }
 }
 
 /// A transformer layer cut at its attention: `forward(x) = merge(x, attend(project(x)))`.

@@ -120,6 +120,33 @@ impl Placement {
     ) -> Result<Self, Error> {
         Ok(Self { device: device.resolve()?, kind: Some(dtype.resolve(config, weights)) })
     }
+
+    /// Whether main memory holds the weights.
+    pub fn on_cpu(self) -> bool {
+        self.device == Device::Cpu
+    }
+
+    /// The device as a user writes it: `cpu` or `cuda:N`.
+    pub fn device_name(self) -> String {
+        match self.device {
+            Device::Cuda(index) => DeviceSpec::Cuda(index).to_string(),
+            _ => DeviceSpec::Cpu.to_string(),
+        }
+    }
+
+    /// The type as a user writes it; `auto` where it is as stored.
+    pub fn dtype_name(self) -> String {
+        match self.kind {
+            Some(Kind::BFloat16) => DtypeSpec::BFloat16.to_string(),
+            Some(_) => DtypeSpec::Float32.to_string(),
+            None => DtypeSpec::Auto.to_string(),
+        }
+    }
+}
+
+/// Threads that libtorch computes with inside one operation.
+pub fn threads() -> usize {
+    usize::try_from(tch::get_num_threads()).unwrap_or(1)
 }
 
 /// N of `cuda:N`, in digits only.

@@ -54,10 +54,11 @@ impl Gemma3 {
         on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
     ) -> Result<Generated, Error> {
         let _no_grad = tch::no_grad_guard();
-        let started = Instant::now();
+        let mut started = Instant::now();
         let mut decoder = Decoder::new(self, options.sampling);
         let mut next = decoder.step(|| self.embed(prompt), prompt.images())?;
         let prefill = started.elapsed();
+        started = Instant::now();
         let (context, mut tokens) = (self.config().text.max_position_embeddings, Vec::new());
         let stop = loop {
             if tokens.len() == options.max_new_tokens {
@@ -75,7 +76,7 @@ impl Gemma3 {
                 next = decoder.step(|| self.text().embed(&[next]), &[])?;
             }
         };
-        Ok(Generated { tokens, stop, prefill, decode: started.elapsed() - prefill })
+        Ok(Generated { tokens, stop, prefill, decode: started.elapsed() })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The pieces that layers are made of: linear maps, the two norms, rotary positions.
 //!
-//! Each is checked against its shape when it is loaded, so that its forward pass can only fail by exhaustion.
+//! Each is checked against its shape when it is loaded, so that its forward pass can only fail by exhaustion. Those of the language
+//! model also have a pull-back: `pull_back(…, dy)` takes the gradient at the output, float32, to the gradient at the input, float32.
+//! Weights are frozen and get none. Forward and backward stand in pairs; the test at the end holds each against autograd.
 
 use crate::{Error, WeightPath};
 use tch::{Device, Kind, Tensor};
@@ -31,6 +33,11 @@ impl Linear {
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, self.bias.as_ref())
     }
+
+    /// `dx = dy·W`. The product is made in the dtype of the weights, as the forward product is.
+    pub(crate) fn pull_back(&self, dy: &Tensor) -> Tensor {
+        dy.to_kind(self.weight.kind()).matmul(&self.weight).to_kind(Kind::Float)
+    }
 }
 
 /// `y = x · (mean(x²) + ε)^-½ · (1 + w)` over the last dimension, computed in float32 (stored weights are centred at zero).
@@ -55,6 +62,16 @@ impl RmsNorm {
         let wide = x.to_kind(Kind::Float);
         let variance = wide.square().mean_dim(-1, true, Kind::Float);
         (wide * (variance + self.eps).rsqrt() * &self.gain).to_kind(x.kind())
+    }
+
+    /// With `σ = (mean(x²) + ε)^-½` and `g = (1 + w)·dy`: `dx = σ·g − σ³·x·mean(x·g)`. Any leading dimensions of `dy` broadcast.
+    pub(crate) fn pull_back(&self, x: &Tensor, dy: &Tensor) -> Tensor {
+        let x = x.to_kind(Kind::Float);
+        let sigma = (x.square().mean_dim(-1, true, Kind::Float) + self.eps).rsqrt();
+        let x = x * &sigma; // normalised
+        let g = dy * &self.gain;
+        let along = (&g * &x).mean_dim(-1, true, Kind::Float);
+        (g - x * along) * sigma
     }
 }
 
@@ -98,16 +115,29 @@ impl Rotary {
 
     /// Rotates tokens `start..start + n` of each of `heads` (`[H, n, d]`); angles are made in float32 and cast, as in the model.
     pub(crate) fn forward<const N: usize>(&self, heads: [&Tensor; N], start: usize) -> [Tensor; N] {
-        let (n, kind) = (heads[0].size()[1], heads[0].kind());
-        let positions = Tensor::arange_start(
-            start as i64,
-            start as i64 + n,
-            (Kind::Float, self.frequencies.device()),
-        );
+        let [cos, sin] = self.turns(heads[0].size()[1], start, heads[0].kind());
+        heads.map(|x| x * &cos + rotate_half(x) * &sin)
+    }
+
+    /// The opposite rotation of gradients `[…, n, d]`; `kind` is the dtype that the forward rotation was made in.
+    pub(crate) fn pull_back<const N: usize>(
+        &self,
+        dy: [&Tensor; N],
+        start: usize,
+        kind: Kind,
+    ) -> [Tensor; N] {
+        let n = dy[0].size()[dy[0].dim() - 2];
+        let [cos, sin] = self.turns(n, start, kind).map(|turn| turn.to_kind(Kind::Float));
+        dy.map(|dy| dy * &cos - rotate_half(dy) * &sin)
+    }
+
+    /// Cosine and sine of each token's angles, `[n, d]`.
+    fn turns(&self, n: i64, start: usize, kind: Kind) -> [Tensor; 2] {
+        let float = (Kind::Float, self.frequencies.device());
+        let positions = Tensor::arange_start(start as i64, start as i64 + n, float);
         let angles = positions.outer(&self.frequencies); // [n, d/2]
         let angles = Tensor::cat(&[&angles, &angles], -1); // [n, d]
-        let (cos, sin) = (angles.cos().to_kind(kind), angles.sin().to_kind(kind));
-        heads.map(|x| x * &cos + rotate_half(x) * &sin)
+        [angles.cos().to_kind(kind), angles.sin().to_kind(kind)]
     }
 }
 
@@ -140,5 +170,38 @@ mod tests {
             y
         };
         assert!((turn(8.0, 16) - turn(1.0, 2)).abs().max().double_value(&[]) < 1e-6);
+    }
+
+    /// The gradient that autograd finds for `f` at `x` against `dy`.
+    fn autograd(x: &Tensor, dy: &Tensor, f: impl Fn(&Tensor) -> Tensor) -> Tensor {
+        let x = x.detach().set_requires_grad(true);
+        let z = (f(&x) * dy).sum(Kind::Float);
+        Tensor::run_backward(&[z], &[x], false, false).remove(0)
+    }
+
+    fn random(shape: &[i64]) -> Tensor {
+        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
+
+    fn assert_same(found: &Tensor, expected: &Tensor) {
+        let distance = (found - expected).abs().max() / expected.abs().max();
+        assert!(distance.double_value(&[]) < 2e-6, "{distance:?}");
+    }
+
+    #[test]
+    fn each_pull_back_is_that_of_autograd() {
+        tch::manual_seed(3);
+        let linear = Linear { weight: random(&[7, 5]), bias: None };
+        let (x, dy) = (random(&[4, 5]), random(&[4, 7]));
+        assert_same(&linear.pull_back(&dy), &autograd(&x, &dy, |x| linear.forward(x)));
+
+        let norm = RmsNorm { gain: random(&[5]), eps: 1e-6 };
+        let dy = random(&[4, 5]);
+        assert_same(&norm.pull_back(&x, &dy), &autograd(&x, &dy, |x| norm.forward(x)));
+
+        let rotary = Rotary::new(6, crate::Rope { theta: 100.0, factor: 2.0 }, Device::Cpu);
+        let (x, dy) = (random(&[3, 4, 6]), random(&[3, 4, 6]));
+        let [found] = rotary.pull_back([&dy], 9, Kind::Float);
+        assert_same(&found, &autograd(&x, &dy, |x| rotary.forward([x], 9)[0].shallow_clone()));
     }
 }

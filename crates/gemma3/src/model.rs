@@ -6,7 +6,7 @@ use crate::{
 use gemma3_processor::{Pixels, Prepared};
 use std::ops::Range;
 use std::path::Path;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// A Gemma3 vision-language model. Immutable: it holds weights, no cache and no mode.
 ///
@@ -17,7 +17,7 @@ pub struct Gemma3 {
     text: TextModel,
     vision: VisionModel,
     projector: Projector,
-    device: Device,
+    placement: Placement,
 }
 
 /// Token ids with the features that stand at their image tokens.
@@ -36,11 +36,12 @@ impl Gemma3 {
         let root = weights.root(placement);
         let _no_grad = tch::no_grad_guard();
         guard("loading the weights", || {
+            let text = TextModel::load(&root, &config.text)?;
             Ok(Self {
-                text: TextModel::load(&root, &config.text)?,
                 vision: VisionModel::load(&root, &config.vision)?,
                 projector: Projector::load(&root, &config)?,
-                device: placement.device,
+                placement: Placement { kind: Some(text.kind()), ..placement },
+                text,
                 config,
             })
         })?
@@ -66,9 +67,9 @@ impl Gemma3 {
         &self.projector
     }
 
-    /// Where the weights are.
-    pub fn device(&self) -> Device {
-        self.device
+    /// Where the weights are, and the dtype that the language model computes in.
+    pub fn placement(&self) -> Placement {
+        self.placement
     }
 
     /// The dtype that the language model computes in.
@@ -87,7 +88,7 @@ impl Gemma3 {
         guard("running the vision tower", || {
             let pixels = Tensor::from_slice(&pixels.values)
                 .view(found.map(|n| n as i64))
-                .to_device(self.device);
+                .to_device(self.placement.device);
             let tokens = self.projector.forward(&self.vision.forward(&pixels, &mut Fast));
             tokens.to_kind(self.kind())
         })
@@ -165,6 +166,7 @@ impl Sequence {
     }
 
     /// The same sequence with `ids` behind it: a prompt and its answer.
+    #[must_use]
     pub fn followed_by(&self, ids: &[u32]) -> Self {
         Self {
             ids: [self.ids.as_slice(), ids].concat(),

@@ -76,6 +76,13 @@ impl TextModel {
         let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
         self.norm.forward(rows).linear(head, None::<&Tensor>)
     }
+
+    /// Pull-back of [`TextModel::logits`]: from the gradient at the logits `[m, V]` to that at the rows `[m, D]`, float32.
+    pub fn pull_logits(&self, rows: &Tensor, dlogits: &Tensor) -> Tensor {
+        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
+        let dn = dlogits.to_kind(head.kind()).matmul(head).to_kind(Kind::Float);
+        self.norm.pull_back(rows, &dn)
+    }
 }
 
 /// One decoder layer: `h = x + post(attention(norm x))`, `y = h + post(mlp(norm h))`.
@@ -119,15 +126,175 @@ impl AttentionLayer for DecoderLayer {
     }
 
     fn project(&self, x: &Tensor, start: usize) -> Qkv {
-        self.self_attn.project(&self.input_layernorm.forward(x), start)
+        self.self_attn.heads(&self.self_attn.project(&self.input_layernorm.forward(x)), start)
     }
 
     fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor {
+        self.merge_traced(x, heads).0
+    }
+
+    fn forward(
+        &self,
+        x: &Tensor,
+        start: usize,
+        mask: &MaskRule,
+        attend: &mut dyn Attend,
+    ) -> Tensor {
+        let [q, k, v] = self.self_attn.project(&self.input_layernorm.forward(x));
+        let qkv = self.self_attn.heads(&[&q, &k, &v].map(Tensor::shallow_clone), start);
+        let heads = attend.attend(self.site, &qkv, mask);
+        let (y, [attended, gate, up, mlp]) = self.merge_traced(x, &heads);
+        attend.layer_done(
+            self.site,
+            Trace { x: x.shallow_clone(), q, k, v, attended, gate, up, mlp },
+        );
+        y
+    }
+}
+
+/// What a decoder layer computed for n tokens, as much as its pull-back needs. `[n, …]` each, in the dtype of the model.
+#[derive(Debug)]
+pub struct Trace {
+    /// The layer's input `[n, D]`.
+    pub x: Tensor,
+    /// Queries before their norm `[n, H·d]`.
+    pub q: Tensor,
+    /// Keys before their norm `[n, K·d]`.
+    pub k: Tensor,
+    /// Values `[n, K·d]`.
+    pub v: Tensor,
+    /// Output of `o_proj` `[n, D]`.
+    pub attended: Tensor,
+    /// Output of `gate_proj` `[n, F]`.
+    pub gate: Tensor,
+    /// Output of `up_proj` `[n, F]`.
+    pub up: Tensor,
+    /// Output of `down_proj` `[n, D]`.
+    pub mlp: Tensor,
+}
+
+impl Trace {
+    /// The same for some of its tokens, without a copy.
+    #[must_use]
+    pub fn rows(&self, rows: &Range<usize>) -> Self {
+        self.map(|x| x.narrow(0, rows.start as i64, rows.len() as i64))
+    }
+
+    /// The trace of tokens that were computed in pieces, in order.
+    pub fn concatenated(pieces: &[Self]) -> Self {
+        let all = |field: fn(&Self) -> &Tensor| {
+            Tensor::cat(&pieces.iter().map(field).collect::<Vec<_>>(), 0)
+        };
+        Self {
+            x: all(|trace| &trace.x),
+            q: all(|trace| &trace.q),
+            k: all(|trace| &trace.k),
+            v: all(|trace| &trace.v),
+            attended: all(|trace| &trace.attended),
+            gate: all(|trace| &trace.gate),
+            up: all(|trace| &trace.up),
+            mlp: all(|trace| &trace.mlp),
+        }
+    }
+
+    fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Self {
+        Self {
+            x: f(&self.x),
+            q: f(&self.q),
+            k: f(&self.k),
+            v: f(&self.v),
+            attended: f(&self.attended),
+            gate: f(&self.gate),
+            up: f(&self.up),
+            mlp: f(&self.mlp),
+        }
+    }
+}
+
+/// The gradient at what [`AttentionLayer::merge`] took.
+#[derive(Debug)]
+pub struct MergeGradient {
+    /// At `x`, `[…, n, D]`.
+    pub x: Tensor,
+    /// At `heads`, `[…, H, n, d]`.
+    pub heads: Tensor,
+}
+
+/// The gradient at what [`AttentionLayer::project`] gave. Queries may be fewer than keys: they begin `skip` tokens later.
+#[derive(Debug)]
+pub struct QkvGradient {
+    /// At the queries, `[…, H, m, d]`.
+    pub q: Tensor,
+    /// At the keys, `[…, K, n, d]`.
+    pub k: Tensor,
+    /// At the values, `[…, K, n, d]`.
+    pub v: Tensor,
+    /// Tokens of the keys that stand before the first query.
+    pub skip: usize,
+}
+
+/// Pull-backs: from the gradient at the output to that at the input, float32 whatever the dtype of the weights, for any number of
+/// gradients at once (leading dimensions). Products with weights are made in the dtype of the weights.
+impl DecoderLayer {
+    /// Queries, keys and values of tokens `start..start + n` from their trace.
+    pub fn heads(&self, trace: &Trace, start: usize) -> Qkv {
+        self.self_attn.heads(&[&trace.q, &trace.k, &trace.v].map(Tensor::shallow_clone), start)
+    }
+
+    /// The layer's output `[n, D]` from its trace.
+    pub fn output(&self, trace: &Trace) -> Tensor {
+        self.hidden(trace) + self.post_feedforward_layernorm.forward(&trace.mlp)
+    }
+
+    /// Pull-back of [`AttentionLayer::merge`]: `dy` is `[…, n, D]`.
+    pub fn pull_merge(&self, trace: &Trace, dy: &Tensor) -> MergeGradient {
+        // y = h + post(mlp(pre(h)))
+        let dmlp = self.post_feedforward_layernorm.pull_back(&trace.mlp, dy);
+        let dn = self.mlp.pull_back(&trace.gate, &trace.up, &dmlp);
+        let dh = dy + self.pre_feedforward_layernorm.pull_back(&self.hidden(trace), &dn);
+        // h = x + post(o_proj(heads))
+        let dattended = self.post_attention_layernorm.pull_back(&trace.attended, &dh);
+        let heads =
+            split_gradient(&self.self_attn.o_proj.pull_back(&dattended), self.self_attn.n_heads);
+        MergeGradient { x: dh, heads }
+    }
+
+    /// Pull-back of [`AttentionLayer::project`] for tokens `start..start + n`: the gradient at `x`, `[…, n, D]`.
+    pub fn pull_project(&self, trace: &Trace, start: usize, gradient: &QkvGradient) -> Tensor {
+        let (skip, m) = (gradient.skip as i64, gradient.q.size()[gradient.q.dim() - 2]);
+        let dn = self.self_attn.pull_keys(trace, start, gradient); // [.., n, D]
+        let q = trace.q.narrow(0, skip, m);
+        let from_queries = self.self_attn.pull_queries(&q, start + gradient.skip, &gradient.q); // [.., m, D]
+        let _ = dn.narrow(-2, skip, m).g_add_(&from_queries); // a view: the sum lands in `dn`
+        self.input_layernorm.pull_back(&trace.x, &dn)
+    }
+
+    /// What stands between attention and MLP: `h = x + post(attended)`.
+    fn hidden(&self, trace: &Trace) -> Tensor {
+        &trace.x + self.post_attention_layernorm.forward(&trace.attended)
+    }
+
+    /// The output, and of the trace `attended`, `gate`, `up`, `mlp`.
+    fn merge_traced(&self, x: &Tensor, heads: &Tensor) -> (Tensor, [Tensor; 4]) {
         let attended = self.self_attn.o_proj.forward(&join_heads(heads));
         let h = x + self.post_attention_layernorm.forward(&attended);
-        let mlp = self.mlp.forward(&self.pre_feedforward_layernorm.forward(&h));
-        h + self.post_feedforward_layernorm.forward(&mlp)
+        let [gate, up, mlp] = self.mlp.forward(&self.pre_feedforward_layernorm.forward(&h));
+        let y = h + self.post_feedforward_layernorm.forward(&mlp);
+        (y, [attended, gate, up, mlp])
     }
+}
+
+/// `[…, n, H·d]` → `[…, H, n, d]`.
+fn split_gradient(gradient: &Tensor, n_heads: i64) -> Tensor {
+    let mut shape = gradient.size();
+    let width = shape.pop().expect("at least [n, H·d]");
+    shape.extend([n_heads, width / n_heads]);
+    gradient.view(shape.as_slice()).transpose(-3, -2)
+}
+
+/// `[…, H, n, d]` → `[…, n, H·d]`.
+fn join_gradient(gradient: &Tensor) -> Tensor {
+    gradient.transpose(-3, -2).flatten(-2, -1)
 }
 
 #[derive(Debug)]
@@ -164,18 +331,39 @@ impl SelfAttention {
         })
     }
 
-    /// Projections, the norms of q and k, then their rotation; `x: [n, D]` is normalised already.
-    fn project(&self, x: &Tensor, start: usize) -> Qkv {
-        let q = self.q_norm.forward(&split_heads(&self.q_proj.forward(x), self.n_heads)); // [H, n, d]
-        let k = self.k_norm.forward(&split_heads(&self.k_proj.forward(x), self.n_key_heads)); // [K, n, d]
-        let v = split_heads(&self.v_proj.forward(x), self.n_key_heads); // [K, n, d]
+    /// Queries, keys and values `[n, ·]` of the normalised input `[n, D]`.
+    fn project(&self, x: &Tensor) -> [Tensor; 3] {
+        [&self.q_proj, &self.k_proj, &self.v_proj].map(|linear| linear.forward(x))
+    }
+
+    /// Heads, the norms of q and k, then their rotation.
+    fn heads(&self, [q, k, v]: &[Tensor; 3], start: usize) -> Qkv {
+        let q = self.q_norm.forward(&split_heads(q, self.n_heads)); // [H, n, d]
+        let k = self.k_norm.forward(&split_heads(k, self.n_key_heads)); // [K, n, d]
+        let v = split_heads(v, self.n_key_heads); // [K, n, d]
         let [q, k] = self.rotary.forward([&q, &k], start);
         Qkv { q, k, v, scale: self.scale, start }
+    }
+
+    /// From the gradient at rotated queries `[…, H, m, d]` to that at the normalised input `[…, m, D]`; `q` is `[m, H·d]`.
+    fn pull_queries(&self, q: &Tensor, start: usize, dq: &Tensor) -> Tensor {
+        let [dq] = self.rotary.pull_back([dq], start, q.kind());
+        let dq = self.q_norm.pull_back(&split_heads(q, self.n_heads), &dq);
+        self.q_proj.pull_back(&join_gradient(&dq))
+    }
+
+    /// From the gradients at rotated keys and at values to that at the normalised input `[…, n, D]`.
+    fn pull_keys(&self, trace: &Trace, start: usize, gradient: &QkvGradient) -> Tensor {
+        let [dk] = self.rotary.pull_back([&gradient.k], start, trace.k.kind());
+        let dk = self.k_norm.pull_back(&split_heads(&trace.k, self.n_key_heads), &dk);
+        self.k_proj.pull_back(&join_gradient(&dk))
+            + self.v_proj.pull_back(&join_gradient(&gradient.v))
     }
 }
 
 /// `down(gelu(gate x) ⊙ up x)`, the tanh form of GELU.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "the checkpoint's names")]
 struct GatedMlp {
     gate_proj: Linear,
     up_proj: Linear,
@@ -192,7 +380,106 @@ impl GatedMlp {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Tensor {
-        self.down_proj.forward(&(self.gate_proj.forward(x).gelu("tanh") * self.up_proj.forward(x)))
+    /// What the gates and the values were before they met, and the result.
+    fn forward(&self, x: &Tensor) -> [Tensor; 3] {
+        let (gate, up) = (self.gate_proj.forward(x), self.up_proj.forward(x));
+        let down = self.down_proj.forward(&(gate.gelu("tanh") * &up));
+        [gate, up, down]
+    }
+
+    fn pull_back(&self, gate: &Tensor, up: &Tensor, dy: &Tensor) -> Tensor {
+        let (gate, up) = (gate.to_kind(Kind::Float), up.to_kind(Kind::Float));
+        let dproduct = self.down_proj.pull_back(dy); // […, n, F]
+        let dup = &dproduct * gate.gelu("tanh");
+        let dgate = gate.expand_as(&dproduct).gelu_backward(&(&dproduct * up), "tanh");
+        self.up_proj.pull_back(&dup) + self.gate_proj.pull_back(&dgate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Placement, Weights};
+    use std::path::Path;
+    use tch::Device;
+
+    /// Layer 5 (full) of a reference checkpoint in float32.
+    fn layer() -> (DecoderLayer, i64) {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
+        let (config, weights) = (Config::from_dir(&dir).unwrap(), Weights::open(&dir).unwrap());
+        let path = weights.root(Placement::AS_STORED).at("language_model").at("layers").at(5);
+        (DecoderLayer::load(&path, &config.text, 5).unwrap(), config.text.hidden_size as i64)
+    }
+
+    fn random(shape: &[i64]) -> Tensor {
+        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
+
+    /// Keeps what it sees; attention is made by heads given beforehand.
+    struct Given(Tensor, Option<Trace>);
+
+    impl Attend for Given {
+        fn attend(&mut self, _: Site, _: &Qkv, _: &MaskRule) -> Tensor {
+            self.0.shallow_clone()
+        }
+
+        fn layer_done(&mut self, _: Site, trace: Trace) {
+            self.1 = Some(trace);
+        }
+    }
+
+    fn trace(layer: &DecoderLayer, x: &Tensor, heads: &Tensor, start: usize) -> (Tensor, Trace) {
+        let mut given = Given(heads.shallow_clone(), None);
+        let y = layer.forward(x, start, &MaskRule::all(), &mut given);
+        (y, given.1.unwrap())
+    }
+
+    fn gradients(z: &Tensor, leaves: &[&Tensor]) -> Vec<Tensor> {
+        Tensor::run_backward(&[z], leaves, false, false)
+    }
+
+    fn assert_same(what: &str, found: &Tensor, expected: &Tensor) {
+        let distance = ((found - expected).abs().max() / expected.abs().max()).double_value(&[]);
+        assert!(distance < 5e-6, "{what}: {distance}");
+    }
+
+    #[test]
+    fn the_pull_back_of_merge_is_that_of_autograd() {
+        tch::manual_seed(5);
+        let ((layer, width), n) = (layer(), 9);
+        let x = random(&[n, width]).set_requires_grad(true);
+        let heads = random(&[4, n, 16]).set_requires_grad(true);
+        let dy = random(&[2, n, width]);
+        let (y, trace) = trace(&layer, &x.detach(), &heads.detach(), 0);
+        assert_same("output", &layer.output(&trace), &y);
+        let found = layer.pull_merge(&trace, &dy);
+        for target in 0..2 {
+            let z = (layer.merge(&x, &heads) * dy.get(target)).sum(Kind::Float);
+            let expected = gradients(&z, &[&x, &heads]);
+            assert_same("x", &found.x.get(target), &expected[0]);
+            assert_same("heads", &found.heads.get(target), &expected[1]);
+        }
+    }
+
+    #[test]
+    fn the_pull_back_of_project_is_that_of_autograd() {
+        tch::manual_seed(6);
+        let ((layer, width), n, skip, start) = (layer(), 9, 4, 30);
+        let x = random(&[n, width]).set_requires_grad(true);
+        let (_, trace) = trace(&layer, &x.detach(), &random(&[4, n, 16]), start);
+        let gradient = QkvGradient {
+            q: random(&[2, 4, n - skip, 16]),
+            k: random(&[2, 2, n, 16]),
+            v: random(&[2, 2, n, 16]),
+            skip: skip as usize,
+        };
+        let found = layer.pull_project(&trace, start, &gradient);
+        for target in 0..2 {
+            let qkv = layer.project(&x, start);
+            let q = qkv.q.narrow(1, skip, n - skip) * gradient.q.get(target);
+            let (k, v) = (qkv.k * gradient.k.get(target), qkv.v * gradient.v.get(target));
+            let z = q.sum(Kind::Float) + k.sum(Kind::Float) + v.sum(Kind::Float);
+            assert_same("x", &found.get(target), &gradients(&z, &[&x])[0]);
+        }
     }
 }

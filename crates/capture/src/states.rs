@@ -1,0 +1,164 @@
+//! What is kept of a run of the language model, so that a reverse sweep can start from it.
+
+use crate::Error;
+use gemma3_tch::{
+    Attend, AttentionLayer, Cached, DecoderLayer, Fast, Gemma3, MaskRule, Qkv, Sequence, Site,
+    Tower, Trace, guard,
+};
+use std::ops::Range;
+use tch::Tensor;
+
+/// How much of every layer is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// The layer's input `[S, D]`: the layer is rebuilt when the sweep comes to it.
+    #[default]
+    Inputs,
+    /// All that the pull-back needs, about `4D + 2F + (H + 2K)·d` numbers a token and layer: nothing is rebuilt.
+    Everything,
+}
+
+/// Records a run: hand it to [`Gemma3::generate`] or to a forward pass.
+#[derive(Debug)]
+pub struct Recorder<A> {
+    inner: A,
+    keep: Keep,
+    layers: Vec<Vec<Piece>>,
+}
+
+/// What is known of a layer for the tokens of one call.
+#[derive(Debug)]
+enum Piece {
+    Input(Tensor),
+    Trace(Trace),
+}
+
+impl Recorder<Cached> {
+    /// Records while an answer is generated.
+    pub fn generating(keep: Keep) -> Self {
+        Self { inner: Cached::default(), keep, layers: Vec::new() }
+    }
+}
+
+impl<A: Attend> Attend for Recorder<A> {
+    fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
+        self.inner.attend(site, qkv, mask)
+    }
+
+    fn layer_done(&mut self, site: Site, trace: Trace) {
+        debug_assert!(site.tower == Tower::Text);
+        if self.layers.len() <= site.layer {
+            self.layers.resize_with(site.layer + 1, Vec::new);
+        }
+        self.layers[site.layer].push(match self.keep {
+            Keep::Inputs => Piece::Input(trace.x),
+            Keep::Everything => Piece::Trace(trace),
+        });
+    }
+}
+
+/// A recorded run of the language model over the first tokens of a sequence.
+#[derive(Debug)]
+pub struct States {
+    layers: Vec<Kept>,
+    images: Vec<Range<usize>>,
+    tokens: usize,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Input(Tensor),
+    Trace(Trace),
+}
+
+impl States {
+    /// One forward pass without a graph over a given sequence.
+    pub fn of(model: &Gemma3, sequence: &Sequence, keep: Keep) -> Result<Self, Error> {
+        let _no_grad = tch::no_grad_guard();
+        let mut recorder = Recorder { inner: Fast, keep, layers: Vec::new() };
+        guard("running the language model", || drop(model.forward(sequence, &mut recorder)))?;
+        Self::recorded(recorder, model, sequence)
+    }
+
+    /// What a recorder saw of `sequence`. The last token of a generated answer was never fed to the model, and need not be: what
+    /// explains it stands one row before.
+    pub fn recorded<A>(
+        recorder: Recorder<A>,
+        model: &Gemma3,
+        sequence: &Sequence,
+    ) -> Result<Self, Error> {
+        let (expected, found) = (model.text().layers().len(), recorder.layers.len());
+        if expected != found {
+            return Err(Error::Layers { expected, found });
+        }
+        let layers: Vec<Kept> = recorder.layers.into_iter().map(Kept::join).collect();
+        let tokens = layers.iter().map(Kept::tokens).min().unwrap_or(0);
+        if sequence.ids().len() < tokens || layers.iter().any(|kept| kept.tokens() != tokens) {
+            return Err(Error::States { tokens, sequence: sequence.ids().len() });
+        }
+        Ok(Self { layers, images: sequence.images().to_vec(), tokens })
+    }
+
+    /// Tokens that the model saw.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// The spans of image tokens.
+    pub(crate) fn images(&self) -> &[Range<usize>] {
+        &self.images
+    }
+
+    /// What `layer` computed for tokens `0..end`, from memory or made again.
+    pub(crate) fn trace(&self, layer: &DecoderLayer, end: usize) -> Trace {
+        let all = 0..end;
+        match &self.layers[layer.site().layer] {
+            Kept::Trace(trace) => trace.rows(&all),
+            Kept::Input(x) => {
+                let mut rebuilt = Rebuilt(None);
+                let x = x.narrow(0, 0, end as i64);
+                let _output = layer.forward(&x, 0, &layer.mask(&self.images), &mut rebuilt);
+                rebuilt.0.expect("a decoder layer shows its trace")
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn join(pieces: Vec<Piece>) -> Self {
+        let mut inputs = Vec::new();
+        let mut traces = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Input(x) => inputs.push(x),
+                Piece::Trace(trace) => traces.push(trace),
+            }
+        }
+        if traces.is_empty() {
+            Self::Input(Tensor::cat(&inputs, 0))
+        } else {
+            Self::Trace(Trace::concatenated(&traces))
+        }
+    }
+
+    fn tokens(&self) -> usize {
+        let x = match self {
+            Self::Input(x) => x,
+            Self::Trace(trace) => &trace.x,
+        };
+        x.size()[0] as usize
+    }
+}
+
+/// The fast attention, catching the trace of the one layer that is run with it.
+struct Rebuilt(Option<Trace>);
+
+impl Attend for Rebuilt {
+    fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
+        Fast.attend(site, qkv, mask)
+    }
+
+    fn layer_done(&mut self, _: Site, trace: Trace) {
+        self.0 = Some(trace);
+    }
+}

@@ -1,0 +1,188 @@
+//! One layer of the reverse sweep: attention rebuilt block of query rows by block, folded into the rows and pulled back in the
+//! same pass. No S×S value exists.
+//!
+//! Symbols: T goals, H query heads, K key heads, G = H/K, m query rows, n keys, b rows of a block, j keys of a block.
+
+use crate::attention::Float;
+use attention_relevancy::Update;
+use gemma3_tch::{MaskRule, Qkv, QkvGradient};
+use std::ops::Range;
+use tch::{Kind, Tensor};
+
+const FLOAT: Kind = Kind::Float;
+
+/// The rows of T goals on their way down, `[T, S]` each.
+pub(crate) struct Rows {
+    pub(crate) relevancy: Tensor,
+    pub(crate) rollout: Tensor,
+}
+
+/// What the pass over a layer gives.
+pub(crate) struct Swept {
+    pub(crate) rows: Rows,
+    pub(crate) gradient: QkvGradient,
+    /// How much each head carried into the row, `[T, H]`.
+    pub(crate) heads: Tensor,
+}
+
+/// The pass over one layer. `queries` are the positions that the rows and the gradient `dheads` `[T, H, m, d]` stand on; the keys of
+/// `qkv` are all that they see. Blocks have `block` rows.
+pub(crate) struct Pass<'a> {
+    pub(crate) qkv: &'a Qkv,
+    pub(crate) mask: &'a MaskRule,
+    pub(crate) queries: Range<usize>,
+    pub(crate) dheads: &'a Tensor,
+    pub(crate) update: Update,
+    pub(crate) block: usize,
+}
+
+impl Pass<'_> {
+    pub(crate) fn run(&self, rows: &Rows) -> Swept {
+        let float = Float::with_queries(self.qkv, &self.queries);
+        let mut sums = Sums::new(self, rows, &float);
+        for start in self.queries.clone().step_by(self.block) {
+            let block = start..(start + self.block).min(self.queries.end);
+            sums.add(self, rows, &float, &block);
+        }
+        let skip = self.queries.start - self.qkv.start;
+        let gradient = QkvGradient { q: Tensor::cat(&sums.dq, 2), k: sums.dk, v: sums.dv, skip };
+        Swept {
+            rows: Rows { relevancy: sums.relevancy, rollout: sums.rollout },
+            gradient,
+            heads: sums.heads,
+        }
+    }
+}
+
+/// What blocks add up to.
+struct Sums {
+    relevancy: Tensor, // [T, S]
+    rollout: Tensor,   // [T, S]
+    heads: Tensor,     // [T, H]
+    dq: Vec<Tensor>,   // blocks of [T, H, b, d]
+    dk: Tensor,        // [T, K, n, d]
+    dv: Tensor,        // [T, K, n, d]
+}
+
+impl Sums {
+    fn new(pass: &Pass<'_>, rows: &Rows, float: &Float) -> Self {
+        let (t, options) = (pass.dheads.size()[0], (FLOAT, pass.dheads.device()));
+        let [k, n, d] = <[i64; 3]>::try_from(float.k.size()).expect("keys are [K, n, d]");
+        Self {
+            relevancy: rows.relevancy.zeros_like(),
+            rollout: rows.rollout.zeros_like(),
+            heads: Tensor::zeros([t, pass.dheads.size()[1]], options),
+            dq: Vec::new(),
+            dk: Tensor::zeros([t, k, n, d], options),
+            dv: Tensor::zeros([t, k, n, d], options),
+        }
+    }
+
+    fn add(&mut self, pass: &Pass<'_>, rows: &Rows, float: &Float, block: &Range<usize>) {
+        let keys = pass.mask.keys(block, pass.qkv.start + pass.qkv.tokens());
+        let attention = float.attention(block, &keys, pass.mask); // [H, b, j]
+        let within = (block.start - pass.queries.start) as i64;
+        let dheads = pass.dheads.narrow(2, within, block.len() as i64); // [T, H, b, d]
+
+        // ∂z/∂A[h,i,j] = dO[h,i,:]·V[h,j,:], and A ⊙ ∇A of it.
+        let grouped = Grouped::new(&dheads, float, &attention);
+        let weighted = grouped.attention_gradient(&float.values(&keys)) * &attention; // [T, H, b, j]
+        self.fold(pass, rows, block, &keys, &weighted);
+        self.roll(rows, block, &keys, &attention);
+
+        // softmax: dS = A⊙∇A − A·Σ_j(A⊙∇A)
+        let total = weighted.sum_dim_intlist(-1, true, FLOAT);
+        let dscores = (weighted - &attention * total) * float.scale;
+        self.dq.push(grouped.query_gradient(&dscores, &float.keys(&keys)));
+        let at = (keys.start - pass.qkv.start) as i64;
+        let slice = |sum: &Tensor| sum.narrow(2, at, keys.len() as i64);
+        let _ = slice(&self.dk).g_add_(&grouped.key_gradient(&dscores, &float.queries(block)));
+        let _ = slice(&self.dv).g_add_(&grouped.value_gradient(&attention));
+    }
+
+    /// `r ← r·T` for the block's rows: `T_i = α_i·e_i + β_i·Ā_i`, with `Ā = E_h[(A⊙∇A)⁺]`.
+    fn fold(
+        &mut self,
+        pass: &Pass<'_>,
+        rows: &Rows,
+        block: &Range<usize>,
+        keys: &Range<usize>,
+        weighted: &Tensor,
+    ) {
+        let positive = weighted.relu(); // [T, H, b, j]
+        let fused = positive.mean_dim(1, false, FLOAT); // [T, b, j]
+        let row = part(&rows.relevancy, block); // [T, b]
+        let (alpha, beta) = match pass.update {
+            Update::Stochastic => stochastic(&fused),
+            _ => (Tensor::ones_like(&row), Tensor::ones_like(&row)),
+        };
+        let weight = &row * beta; // [T, b]
+        let _ = part(&self.relevancy, block).g_add_(&(alpha * &row));
+        let _ = part(&self.relevancy, keys).g_add_(&weight.unsqueeze(1).bmm(&fused).squeeze_dim(1));
+        let by_head = positive.sum_dim_intlist(-1, false, FLOAT).matmul(&weight.unsqueeze(-1)); // [T, H, 1]
+        let _ = self.heads.g_add_(&by_head.squeeze_dim(-1));
+    }
+
+    /// The same for attention rollout: `T = (I + E_h[A])/2`.
+    fn roll(&mut self, rows: &Rows, block: &Range<usize>, keys: &Range<usize>, attention: &Tensor) {
+        let half = part(&rows.rollout, block) * 0.5; // [T, b]
+        let _ = part(&self.rollout, block).g_add_(&half);
+        let _ =
+            part(&self.rollout, keys).g_add_(&half.matmul(&attention.mean_dim(0, false, FLOAT)));
+    }
+}
+
+/// The two weights of [`Update::Stochastic`]: ½ and ½ over the row's sum; a row without anything stays.
+fn stochastic(fused: &Tensor) -> (Tensor, Tensor) {
+    let sum = fused.sum_dim_intlist(-1, false, FLOAT); // [T, b]
+    let empty = sum.eq(0.0);
+    let alpha = empty.to_kind(FLOAT) * 0.5 + 0.5;
+    let beta = (sum.reciprocal() * 0.5).masked_fill(&empty, 0.0);
+    (alpha, beta)
+}
+
+/// The entries of rows `[T, S]` at some positions: a view.
+fn part(rows: &Tensor, positions: &Range<usize>) -> Tensor {
+    rows.narrow(1, positions.start as i64, positions.len() as i64)
+}
+
+/// The products of a block with query heads in their groups: `[T·K, G·b, ·]`.
+struct Grouped {
+    dheads: Tensor,  // [T, K, G·b, d]
+    shape: [i64; 5], // T, K, G, b, j
+}
+
+impl Grouped {
+    fn new(dheads: &Tensor, float: &Float, attention: &Tensor) -> Self {
+        let [t, h, b, d] = <[i64; 4]>::try_from(dheads.size()).expect("[T, H, b, d]");
+        let (group, j) = (float.group(), attention.size()[2]);
+        Self {
+            dheads: dheads.reshape([t, h / group, group * b, d]),
+            shape: [t, h / group, group, b, j],
+        }
+    }
+
+    /// `dO·Vᵀ` `[T, H, b, j]`.
+    fn attention_gradient(&self, values: &Tensor) -> Tensor {
+        let [t, k, g, b, j] = self.shape;
+        self.dheads.matmul(&values.transpose(1, 2)).view([t, k * g, b, j])
+    }
+
+    /// `dS·K` `[T, H, b, d]`.
+    fn query_gradient(&self, dscores: &Tensor, keys: &Tensor) -> Tensor {
+        let [t, k, g, b, j] = self.shape;
+        dscores.view([t, k, g * b, j]).matmul(keys).view([t, k * g, b, -1])
+    }
+
+    /// `dSᵀ·Q` `[T, K, j, d]`, summed over the heads of a group.
+    fn key_gradient(&self, dscores: &Tensor, queries: &Tensor) -> Tensor {
+        let [t, k, g, b, j] = self.shape;
+        dscores.view([t, k, g * b, j]).transpose(2, 3).matmul(&queries.reshape([k, g * b, -1]))
+    }
+
+    /// `Aᵀ·dO` `[T, K, j, d]`, summed over the heads of a group.
+    fn value_gradient(&self, attention: &Tensor) -> Tensor {
+        let [_, k, g, b, j] = self.shape;
+        attention.view([k, g * b, j]).transpose(1, 2).matmul(&self.dheads)
+    }
+}

@@ -1,0 +1,11 @@
+//! Build script of every package that links libtorch: its binaries find the library by rpath, so that no environment variable is
+//! needed to run them.
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    let Ok(folder) = std::env::var("DEP_TCH_LIBTORCH_LIB") else { return };
+    println!("cargo:rerun-if-changed={folder}"); // set-up may have put another variant there
+    // `.libtorch` is a link into the user's cache: what it points to outlives the clone.
+    let folder = std::fs::canonicalize(&folder).unwrap_or(folder.into());
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", folder.display());
+}
