@@ -1,7 +1,9 @@
 //! The streaming engine against the retained one: the same numbers, whatever is kept and however the sweep is cut.
 
 use crate::support::{answered, model};
-use attention_capture::{Attribution, Goal, Keep, Objective, Retained, States, Streaming, SweepOptions};
+use attention_capture::{
+    Attribution, Goal, Keep, Objective, Retained, States, Streaming, SweepOptions,
+};
 use attention_relevancy::{Target, Update};
 use gemma3_tch::{Gemma3, Sequence};
 use integration_tests::{Fixture, row_difference};

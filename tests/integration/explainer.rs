@@ -1,1 +1,406 @@
-//! (being written)
+//! The facade: from pictures and a prompt to explanations.
+
+use crate::support::{answered, pictures, processor_options};
+use attention_capture::{Goal, Retained};
+use attention_relevancy::Target;
+use gemma3_tch::{Gemma3, Placement};
+use integration_tests::{Checkpoint, Fixture, Tolerance, assert_close, assert_row_close};
+use medgemma_explainer::{
+    Answer, AnswerOptions, Ask, DeviceSpec, DtypeSpec, ExplainOptions, Explainer, LoadOptions,
+    ModelSource, Objective, Question, Record, Sampling, SpanRule, StopReason, TargetExplanation,
+    TokenKind, Update,
+};
+use ndarray::{Array1, Axis, Ix1, Ix2, Ix4, s};
+use serde_json::{Value, json};
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
+use tch::Kind;
+
+/// A loaded reference checkpoint.
+pub(crate) fn load(fixture: &Fixture, dtype: DtypeSpec) -> Explainer {
+    let processor = processor_options(fixture);
+    let options = LoadOptions { dtype, processor, device: DeviceSpec::Cpu, ..Default::default() };
+    Explainer::load(&ModelSource::Directory(fixture.model()), &options).unwrap()
+}
+
+pub(crate) fn question(fixture: &Fixture) -> Question {
+    let (prompt, system) = (fixture.text("prompt").to_owned(), fixture.system().map(str::to_owned));
+    Question { pictures: pictures(fixture), prompt, system }
+}
+
+/// The reference generated so many tokens and went on after stop tokens.
+pub(crate) fn options(fixture: &Fixture) -> AnswerOptions {
+    let max_new_tokens = fixture.number("max_new_tokens");
+    AnswerOptions { max_new_tokens, sampling: None, stop: false }
+}
+
+pub(crate) fn answer(fixture: &Fixture, explainer: &Explainer) -> Answer {
+    let keep_on = &mut |_: &str| ControlFlow::Continue(());
+    explainer.answer(question(fixture), &options(fixture), keep_on).unwrap()
+}
+
+fn answered_float32(fixture: &Fixture) -> (Explainer, Answer) {
+    let explainer = load(fixture, DtypeSpec::Float32);
+    let answer = answer(fixture, &explainer);
+    (explainer, answer)
+}
+
+/// A row without the self terms of a span: the entries at the predicting positions.
+fn without_self(mut row: Array1<f64>, positions: &Range<usize>) -> Array1<f64> {
+    row.slice_mut(s![positions.start - 1..positions.end - 1]).fill(0.0);
+    row
+}
+
+fn assert_span_close(what: &str, found: &TargetExplanation, expected: Array1<f64>) {
+    let positions = found.positions();
+    let row = found.relevancy().relevancy().mapv(f64::from);
+    let row = without_self(row, &positions).mapv(|x| x as f32);
+    assert_close(what, &row, &without_self(expected, &positions), Tolerance::Rounding);
+}
+
+#[test]
+fn answers_are_those_of_the_reference() {
+    for fixture in Fixture::all() {
+        let (_, answer) = answered_float32(&fixture);
+        let name = fixture.name();
+        assert_eq!(answer.text(), fixture.text("generated_text"), "{name}");
+        assert_eq!(answer.trace(), "", "{name}");
+        let ids: Vec<u32> = answer.tokens().iter().map(|token| token.id).collect();
+        assert_eq!(ids, fixture.ids("full_ids"), "{name}");
+        assert_eq!(answer.positions(), fixture.number("input_len")..fixture.number("seq_len"));
+        assert_eq!(answer.generated().stop, StopReason::Limit);
+    }
+}
+
+#[test]
+fn tokens_have_position_label_kind_and_place_in_the_text() {
+    for fixture in Fixture::all() {
+        let (_, answer) = answered_float32(&fixture);
+        let labels: Vec<String> = serde_json::from_value(fixture.json("token_labels")).unwrap();
+        assert_eq!(answer.tokens().len(), labels.len());
+        let spans = fixture.image_spans();
+        for (position, token) in answer.tokens().iter().enumerate() {
+            let kind = match position {
+                _ if fixture.number("input_len") <= position => TokenKind::Answer,
+                _ if spans.iter().any(|span| span.contains(&position)) => TokenKind::Image,
+                _ => TokenKind::Prompt,
+            };
+            assert_eq!((token.position, token.kind), (position, kind));
+            let spelled = token.span.clone().map(|span| &answer.generated_text()[span]);
+            let label = labels[position].as_str();
+            assert_eq!(spelled, (kind == TokenKind::Answer).then_some(label), "at {position}");
+            // The reference decodes each token alone; a label keeps a byte token apart from a letter.
+            let byte = format!("<0x{:02X}>", label.as_bytes()[0]);
+            assert!(token.text == label || token.text == byte, "{:?} at {position}", token.text);
+        }
+    }
+}
+
+#[test]
+fn one_answer_serves_every_explanation() {
+    for fixture in Fixture::all() {
+        let (explainer, answer) = answered_float32(&fixture);
+        let positions = fixture.numbers("targets");
+        let asks: Vec<Ask> = positions.iter().copied().map(Ask::Position).collect();
+        let all = explainer.explain_all(&answer, &asks, &ExplainOptions::default()).unwrap();
+        assert_eq!(all.targets.len(), positions.len());
+
+        let rows = |name| fixture.array::<Ix2>(name);
+        let (relevancy, raw, rollout) = (rows("relevancy"), rows("raw_attention"), rows("rollout"));
+        let grids = fixture.array::<Ix4>("image_relevancy");
+        let logits = fixture.array::<Ix1>("target_logit");
+        for (index, (target, &position)) in all.targets.iter().zip(&positions).enumerate() {
+            let what = format!("{}: target {position}", fixture.name());
+            let at = Axis(0);
+            let expected = relevancy.index_axis(at, index);
+            assert_row_close(&what, target.relevancy().relevancy().view(), expected, position - 1);
+            let expected = raw.index_axis(at, index);
+            assert_row_close(&what, target.raw_attention().view(), expected, position - 1);
+            let expected = rollout.index_axis(at, index);
+            assert_row_close(&what, target.rollout().view(), expected, position - 1);
+            for (image, expected) in grids.index_axis(at, index).axis_iter(at).enumerate() {
+                let grid = target.image_relevancy(image).unwrap();
+                assert_close(&what, &grid, &expected, Tolerance::Rounding);
+            }
+            assert!(target.image_relevancy(answer.prepared().images.len()).is_none());
+            assert_close(
+                &what,
+                &ndarray::arr1(&[target.logit()]),
+                &ndarray::arr1(&[logits[index]]),
+                Tolerance::Rounding,
+            );
+            assert!((target.probability().ln() - target.log_probability()).abs() < 1e-4);
+        }
+    }
+}
+
+#[test]
+fn update_and_objective_are_chosen() {
+    let fixture = Fixture::open("two-images");
+    let (explainer, answer) = answered_float32(&fixture);
+    let last = fixture.numbers("targets").len() - 1;
+    let position = fixture.numbers("targets")[last];
+    let (update, objective) = (Update::Stochastic, Objective::LogProbability);
+    for (name, options) in [
+        ("relevancy_normalized", ExplainOptions { update, ..Default::default() }),
+        ("relevancy_log_probability", ExplainOptions { objective, ..Default::default() }),
+    ] {
+        let found = explainer.explain(&answer, Some(position), &options).unwrap();
+        let expected = fixture.array::<Ix2>(name);
+        let row = found.relevancy().relevancy();
+        assert_row_close(name, row.view(), expected.index_axis(Axis(0), last), position - 1);
+    }
+}
+
+#[test]
+fn without_a_position_the_last_generated_token_is_explained() {
+    let fixture = Fixture::open("two-images");
+    let (explainer, answer) = answered_float32(&fixture);
+    let default = explainer.explain(&answer, None, &ExplainOptions::default()).unwrap();
+    let last = fixture.number("seq_len") - 1;
+    assert_eq!(default.positions(), last..last + 1);
+    let named = explainer.explain(&answer, Some(last), &ExplainOptions::default()).unwrap();
+    assert_eq!(default.relevancy().relevancy(), named.relevancy().relevancy());
+}
+
+#[test]
+fn the_whole_answer_is_a_mean_or_a_sum() {
+    for fixture in Fixture::all() {
+        let (explainer, answer) = answered_float32(&fixture);
+        for (rule, name) in
+            [(SpanRule::Mean, "span_relevancy_mean"), (SpanRule::Sum, "span_relevancy")]
+        {
+            let options = ExplainOptions::default();
+            let found = explainer.explain_answer_span(&answer, rule, &options).unwrap();
+            assert_eq!((found.positions(), found.rule()), (answer.positions(), rule));
+            assert_eq!(found.text(), fixture.text("generated_text").trim());
+            assert_span_close(&format!("{}: {name}", fixture.name()), &found, fixture.array(name));
+        }
+    }
+}
+
+#[test]
+fn a_keyword_takes_all_its_tokens_whatever_its_case() {
+    // case, keyword, occurrence, tokens of the answer
+    for (name, word, occurrence, tokens) in [
+        ("short-window", "changed", 0, 2..3),
+        ("short-window", "CHANGED", 1, 3..4),
+        ("short-window", "yes changed", 0, 1..3),
+        ("short-window", "neuremopneumonia", 0, 4..7),
+        ("short-window", "Uppnsns", 0, 7..10),
+        ("two-images", "Consolidation", 0, 3..4),
+        ("two-images", "thbe", 0, 0..2),
+        ("two-images", "s", 0, 6..7),
+        ("two-images", "remos", 0, 7..9),
+        ("bfloat16", "cocoolidatpleural", 0, 1..5),
+    ] {
+        let fixture = Fixture::open(name);
+        let (explainer, answer) = answered_float32(&fixture);
+        let options = ExplainOptions::default();
+        let found = explainer.explain_keyword(&answer, word, occurrence, &options).unwrap();
+        let start = fixture.number("input_len");
+        let expected = start + tokens.start..start + tokens.end;
+        assert_eq!(found.positions(), expected, "{name}: {word}");
+        assert_eq!(found.text().to_lowercase(), word.to_lowercase());
+        assert_eq!(found.token_ids(), &fixture.ids("full_ids")[expected.clone()]);
+
+        // Over several tokens it is the mean of theirs.
+        let asks: Vec<Ask> = expected.clone().map(Ask::Position).collect();
+        let parts = explainer.explain_all(&answer, &asks, &options).unwrap().targets;
+        let sum = parts
+            .iter()
+            .map(|part| part.relevancy().relevancy().mapv(f64::from))
+            .reduce(|sum, row| sum + row);
+        let mean = sum.unwrap() / expected.len() as f64;
+        let row = found.relevancy().relevancy();
+        assert_close(&format!("{name}: {word}"), &row, &mean, Tolerance::Rounding);
+        let logits: f32 = parts.iter().map(TargetExplanation::logit).sum();
+        assert!((found.logit() - logits).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn a_question_without_pictures_is_explained_too() {
+    let fixture = Fixture::open("two-images");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let question = Question { pictures: vec![], ..question(&fixture) };
+    let keep_on = &mut |_: &str| ControlFlow::Continue(());
+    let answer = explainer.answer(question, &options(&fixture), keep_on).unwrap();
+    assert!(answer.tokens().iter().all(|token| token.kind != TokenKind::Image));
+    let found = explainer.explain(&answer, None, &ExplainOptions::default()).unwrap();
+    assert!(found.image_relevancy(0).is_none());
+    assert_eq!(found.relevancy().relevancy().len(), answer.tokens().len());
+}
+
+#[test]
+fn text_is_streamed_as_it_is_in_the_end_and_may_be_stopped() {
+    for fixture in Fixture::all() {
+        let explainer = load(&fixture, DtypeSpec::Float32);
+        let mut pieces = Vec::new();
+        let mut on_text = |text: &str| {
+            pieces.push(text.to_owned());
+            ControlFlow::Continue(())
+        };
+        let answer =
+            explainer.answer(question(&fixture), &options(&fixture), &mut on_text).unwrap();
+        assert_eq!(pieces.concat(), answer.generated_text());
+        // The answer of `layout` is one run of byte tokens: what it spells is certain only at its end.
+        assert_eq!(pieces.len() == 1, fixture.name() == "layout", "{}", fixture.name());
+    }
+    let fixture = Fixture::open("two-images");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let mut calls = 0;
+    let mut stop = |_: &str| {
+        calls += 1;
+        ControlFlow::Break(())
+    };
+    let answer = explainer.answer(question(&fixture), &options(&fixture), &mut stop).unwrap();
+    assert_eq!((answer.generated().stop, answer.generated().tokens.len()), (StopReason::Caller, 1));
+    assert_eq!(calls, 1);
+}
+
+#[test]
+fn the_same_seed_draws_the_same_answer() {
+    let fixture = Fixture::open("two-images");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let draw = |seed| {
+        let sampling = Some(Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed });
+        let options = AnswerOptions { sampling, ..options(&fixture) };
+        let keep_on = &mut |_: &str| ControlFlow::Continue(());
+        explainer.answer(question(&fixture), &options, keep_on).unwrap().generated().tokens.clone()
+    };
+    let drawn: Vec<Vec<u32>> = (0..4).map(draw).collect();
+    assert_eq!(drawn, (0..4).map(draw).collect::<Vec<_>>());
+    assert!(drawn.iter().any(|tokens| *tokens != drawn[0]), "the seed has no effect");
+}
+
+/// Gives token `id` another name; the merges that make or use the old one go.
+fn rename(tokenizer: &mut Value, id: u32, name: &str) {
+    let vocabulary = tokenizer["model"]["vocab"].as_object_mut().unwrap();
+    let old = vocabulary.iter().find(|(_, value)| **value == id).unwrap().0.clone();
+    vocabulary.remove(&old);
+    vocabulary.insert(name.to_owned(), id.into());
+    let merges = tokenizer["model"]["merges"].as_array_mut().unwrap();
+    merges.retain(|merge| {
+        let [left, right] = [0, 1].map(|side| merge[side].as_str().unwrap());
+        left != old && right != old && format!("{left}{right}") != old
+    });
+    tokenizer["added_tokens"].as_array_mut().unwrap().push(json!({
+        "id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": false,
+    }));
+}
+
+#[test]
+fn a_thinking_trace_is_told_apart_from_the_answer() {
+    // The reference answer is `has ifiis lung sizas …`; with `has ` and `is ` renamed it begins with a trace.
+    let fixture = Fixture::open("old-names");
+    let checkpoint = Checkpoint::copy(&fixture);
+    let ids = fixture.ids("full_ids")[fixture.number("input_len")..].to_vec();
+    checkpoint.edit("tokenizer.json", |tokenizer| {
+        rename(tokenizer, ids[0], "<unused94>");
+        rename(tokenizer, ids[2], "<unused95>");
+    });
+    let options = LoadOptions { dtype: DtypeSpec::Float32, ..Default::default() };
+    let source = ModelSource::Directory(checkpoint.path().to_owned());
+    let explainer = Explainer::load(&source, &options).unwrap();
+    let ask = |max_new_tokens| {
+        let options = AnswerOptions { max_new_tokens, ..self::options(&fixture) };
+        let keep_on = &mut |_: &str| ControlFlow::Continue(());
+        explainer.answer(question(&fixture), &options, keep_on).unwrap()
+    };
+    let answer = ask(ids.len());
+    assert_eq!(answer.generated().tokens, ids);
+    assert_eq!(answer.trace(), "<unused94>ifi<unused95>");
+    assert_eq!(answer.text(), "lung sizas upper er sizsiz");
+    let start = fixture.number("input_len") + 3;
+    assert_eq!(answer.positions(), start..fixture.number("seq_len"));
+
+    let options = ExplainOptions::default();
+    let span = explainer.explain_answer_span(&answer, SpanRule::Mean, &options).unwrap();
+    assert_eq!(span.positions(), answer.positions());
+    let word = explainer.explain_keyword(&answer, "lung", 0, &options).unwrap();
+    assert_eq!(word.positions(), start..start + 1);
+    let error = explainer.explain_keyword(&answer, "ifi", 0, &options).unwrap_err().to_string();
+    assert!(error.ends_with("in the text: lung sizas upper er sizsiz"), "{error}");
+    // A token of the trace can be named by its position.
+    let inside = explainer.explain(&answer, Some(start - 2), &options).unwrap();
+    assert_eq!(inside.text(), "ifi");
+
+    let all = explainer.explain_all(&answer, &[Ask::Last], &options).unwrap();
+    let record = Record::new(&explainer, &answer, &all).unwrap().to_json();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["trace"], answer.trace());
+    assert_eq!(record["answer"], answer.text());
+    assert_eq!(record["tokens"][start - 1]["characters"], Value::Null);
+    assert_eq!(record["tokens"][start]["characters"], json!([0, 5]));
+
+    let cut = ask(2);
+    assert_eq!((cut.text(), cut.trace()), ("", "<unused94>ifi"));
+    let error = explainer.explain(&cut, None, &options).unwrap_err().to_string();
+    assert!(error.starts_with("the model gave no answer"), "{error}");
+    assert!(error.contains("allow more tokens"), "{error}");
+    assert!(explainer.explain(&cut, Some(start - 2), &options).is_ok());
+}
+
+/// Ranks from 0; the values are all different.
+fn ranks(values: &[f32]) -> Vec<f64> {
+    let rank = |value: &f32| values.iter().filter(|other| *other < value).count() as f64;
+    values.iter().map(rank).collect()
+}
+
+/// Spearman's ρ = 1 − 6 Σ d² / (n·(n² − 1)).
+fn spearman(a: &[f32], b: &[f32]) -> f64 {
+    let n = a.len() as f64;
+    let squares: f64 = ranks(a).iter().zip(ranks(b)).map(|(a, b)| (a - b).powi(2)).sum();
+    1.0 - 6.0 * squares / (n * (n * n - 1.0))
+}
+
+#[test]
+fn bfloat16_keeps_the_ranks_of_the_cells() {
+    let fixture = Fixture::open("bfloat16");
+    let placement = Placement { kind: Some(Kind::BFloat16), ..Placement::AS_STORED };
+    let model = Gemma3::load(&fixture.model(), placement).unwrap();
+    let sequence = answered(&fixture, &model); // the same tokens as in float32
+    let run = Retained::run(&model, &sequence).unwrap();
+    let (relevancy, image) = (fixture.array::<Ix2>("relevancy"), fixture.image_spans()[0].clone());
+    for (index, position) in fixture.numbers("targets").into_iter().enumerate() {
+        let goal = Goal::token(Target::new(position, sequence.ids()[position]).unwrap());
+        let row = run.explain(&model, &goal, Objective::Logit, Update::Additive).unwrap().relevancy;
+        let found = row.slice(s![image.clone()]).to_vec();
+        let expected = relevancy.slice(s![index, image.clone()]).mapv(|x| x as f32).to_vec();
+        let rho = spearman(&found, &expected);
+        println!("target {position}: rank correlation {rho:.4}");
+        assert!(0.9 <= rho, "target {position}: rank correlation {rho:.3} with float32");
+    }
+}
+
+#[test]
+fn bfloat16_is_what_auto_takes_for_a_bfloat16_checkpoint() {
+    let fixture = Fixture::open("bfloat16");
+    for dtype in [DtypeSpec::BFloat16, DtypeSpec::Auto] {
+        let explainer = load(&fixture, dtype);
+        let answer = answer(&fixture, &explainer);
+        let options = ExplainOptions::default();
+        let all = explainer.explain_all(&answer, &[Ask::Last], &options).unwrap();
+        let record = Record::new(&explainer, &answer, &all).unwrap().to_json();
+        let record: Value = serde_json::from_str(&record).unwrap();
+        assert_eq!(record["settings"]["dtype"], "bfloat16");
+        assert!(all.targets[0].relevancy().relevancy().iter().all(|x| x.is_finite()));
+    }
+}
+
+#[test]
+fn a_checkpoint_is_inspected_without_loading_it() {
+    let fixture = Fixture::open("old-names");
+    let source = ModelSource::parse(fixture.model().to_str().unwrap(), None, false);
+    assert_eq!(source, ModelSource::Directory(fixture.model()));
+    let (inspection, placement) = source.inspect(&LoadOptions::default()).unwrap();
+    assert_eq!(placement.dtype_name(), "float32");
+    assert!(inspection.missing.is_empty() && inspection.misshapen.is_empty());
+    assert!(inspection.unused.is_empty());
+    let length = |path: &Path| std::fs::metadata(path).unwrap().len();
+    let files =
+        (1..=3).map(|n| fixture.model().join(format!("model-0000{n}-of-00003.safetensors")));
+    assert_eq!(inspection.bytes_on_disk.0, files.map(|file| length(&file)).sum::<u64>());
+}

@@ -1,1 +1,332 @@
-//! (being written)
+//! Bad input at the facade: a clear error, no panic, nothing half-written.
+
+use crate::damage::{NORM, WEIGHTS, try_load};
+use crate::explainer::{answer, load, options, question};
+use crate::support::processor_options;
+use integration_tests::{Checkpoint, Fixture};
+use medgemma_explainer::{
+    Answer, AnswerOptions, Ask, DtypeSpec, Error, ExplainOptions, Explainer, LoadOptions,
+    ModelSource, OutputFolder, OverlayOptions, Picture, PictureOptions, Question, SpanRule,
+    StopReason, Window,
+};
+use serde_json::Value;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// The parts stand in the message one after the other.
+pub(crate) fn assert_says(what: &str, message: &str, parts: &[&str]) {
+    let mut rest = message;
+    for part in parts {
+        let Some((_, behind)) = rest.split_once(part) else {
+            panic!("{what}: expected {part:?} in: {message}");
+        };
+        rest = behind;
+    }
+    assert!(!message.contains('\n'), "{what}: more than a line: {message}");
+}
+
+/// What answering `question` on `dir` gives.
+fn ask(dir: &Path, question: Question) -> Result<Answer, Error> {
+    let options = AnswerOptions { max_new_tokens: 2, sampling: None, stop: false };
+    try_load(dir)?.answer(question, &options, &mut |_| ControlFlow::Continue(()))
+}
+
+fn ask_error(what: &str, dir: &Path, question: Question, parts: &[&str]) {
+    match ask(dir, question) {
+        Ok(answer) => panic!("{what}: there should be no answer {:?}", answer.text()),
+        Err(error) => assert_says(what, &error.to_string(), parts),
+    }
+}
+
+#[test]
+fn a_template_that_does_not_fit_is_an_error() {
+    let fixture = Fixture::open("two-images");
+    let checkpoint = Checkpoint::copy(&fixture);
+    let template = fs::read_to_string(checkpoint.file("chat_template.jinja")).unwrap();
+    let check = |template: String, parts: &[&str]| {
+        checkpoint.write("chat_template.jinja", &template);
+        ask_error("template", checkpoint.path(), question(&fixture), parts);
+    };
+    check(
+        template.replace("<start_of_image>", ""),
+        &["no image placeholder in the template: `<start_of_image>`"],
+    );
+    check(
+        template.replace("<start_of_image>", "<start_of_image><start_of_image>"),
+        &["the template wrote 4 image placeholders for 2 pictures"],
+    );
+    check(
+        "{{ raise_exception('pictures are forbidden') }}".to_owned(),
+        &["chat template ", "pictures are forbidden"],
+    );
+    let doubled = format!("{{{{ bos_token }}}}{template}");
+    check(doubled, &["the prompt has 2 `<bos>` tokens and must begin with exactly one"]);
+    check("{% for i in range(1000000000) %}{{ i }}{% endfor %}".to_owned(), &["chat template "]);
+}
+
+#[test]
+fn a_prompt_that_does_not_fit_is_an_error() {
+    let fixture = Fixture::open("short-window");
+    let checkpoint = Checkpoint::copy(&fixture);
+    let dir = checkpoint.path();
+    for prompt in ["", " \n\t"] {
+        let question = Question { prompt: prompt.to_owned(), ..question(&fixture) };
+        ask_error(
+            "empty prompt",
+            dir,
+            question,
+            &["the prompt is empty; ask something about the pictures"],
+        );
+    }
+    let system = Question { system: Some(" ".to_owned()), ..question(&fixture) };
+    ask_error(
+        "empty system",
+        dir,
+        system,
+        &["the system prompt is empty; leave it out or write one"],
+    );
+    let control = Question { prompt: "a<start_of_image>b".to_owned(), ..question(&fixture) };
+    ask_error("control", dir, control, &["contains the control token `<start_of_image>`"]);
+
+    let limit = |limit: usize| {
+        checkpoint.edit("config.json", |config| {
+            config["text_config"]["max_position_embeddings"] = limit.into();
+        });
+    };
+    limit(80);
+    let parts = [
+        "the prompt has at least 87 tokens, the model takes 80; shorten the text or give fewer pictures",
+    ];
+    ask_error("too long", dir, question(&fixture), &parts);
+    limit(60); // fewer than the picture takes
+    ask_error("too long", dir, question(&fixture), &["the model takes 60; shorten"]);
+
+    limit(88);
+    let answer = ask(dir, question(&fixture)).unwrap();
+    assert_eq!(
+        (answer.generated().tokens.len(), answer.generated().stop),
+        (1, StopReason::Context)
+    );
+    limit(87);
+    let explainer = try_load(dir).unwrap();
+    let full = explainer
+        .answer(question(&fixture), &AnswerOptions::default(), &mut |_| ControlFlow::Continue(()));
+    let error = explainer
+        .explain(&full.unwrap(), None, &ExplainOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert_says(
+        "full",
+        &error,
+        &["the model gave no answer, so nothing can be explained: the prompt fills its context"],
+    );
+}
+
+#[test]
+fn only_what_the_model_made_can_be_explained() {
+    let fixture = Fixture::open("short-window");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let answer = answer(&fixture, &explainer);
+    let text = fixture.text("generated_text");
+    let keyword = |word: &str, occurrence| Ask::Keyword { word: word.to_owned(), occurrence };
+    let found = format!("in the text: {text}");
+    for (ask, parts) in [
+        (
+            Ask::Position(0),
+            vec![
+                "position 0 is the first token of the prompt",
+                "the answer is at positions 87..=96",
+            ],
+        ),
+        (
+            Ask::Position(2),
+            vec!["position 2 (\"us\") is in the prompt; the answer is at positions 87..=96"],
+        ),
+        (Ask::Position(86), vec!["position 86 (\"\\n\") is in the prompt"]),
+        (
+            Ask::Position(6),
+            vec!["position 6 is an image token; the answer is at positions 87..=96"],
+        ),
+        (Ask::Position(69), vec!["position 69 is an image token"]),
+        (
+            Ask::Position(97),
+            vec!["position 97 is past the end; the answer is at positions 87..=96"],
+        ),
+        (Ask::Position(usize::MAX), vec!["is past the end"]),
+        (keyword("heart", 0), vec!["`heart` does not occur as a whole word ", &found]),
+        (keyword("pneumonia", 0), vec!["`pneumonia` does not occur as a whole word ", &found]), // neuremopneumonia
+        (keyword("nodule", 0), vec!["`nodule` does not occur", &found]), // only in the prompt
+        (keyword("yes", 1), vec!["`yes` occurs once and has no occurrence 2 ", &found]),
+        (keyword("changed", 2), vec!["`changed` occurs 2 times and has no occurrence 3 ", &found]),
+        (keyword("changed", usize::MAX), vec!["`changed` occurs 2 times"]),
+        (keyword(" ", 0), vec!["the keyword is empty"]),
+    ] {
+        // One that is wrong spoils them all: no target is left out silently.
+        let asks = [Ask::Last, ask.clone()];
+        let error = explainer.explain_all(&answer, &asks, &ExplainOptions::default()).unwrap_err();
+        assert_says(&format!("{ask:?}"), &error.to_string(), &parts);
+    }
+}
+
+#[test]
+fn an_answer_without_tokens_cannot_be_explained() {
+    let fixture = Fixture::open("two-images");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let options = AnswerOptions { max_new_tokens: 0, ..options(&fixture) };
+    let answer =
+        explainer.answer(question(&fixture), &options, &mut |_| ControlFlow::Continue(())).unwrap();
+    for ask in [Ask::Last, Ask::Position(0), Ask::Position(105), Ask::Answer(SpanRule::Mean)] {
+        let error = explainer.explain_all(&answer, &[ask], &ExplainOptions::default()).unwrap_err();
+        assert_says(
+            "no answer",
+            &error.to_string(),
+            &["the model gave no answer, so nothing can be explained: no token was asked for"],
+        );
+    }
+    let none = explainer.explain_all(&answer, &[], &ExplainOptions::default()).unwrap();
+    assert!(none.targets.is_empty());
+}
+
+#[test]
+fn a_model_that_computes_nan_is_an_error() {
+    let fixture = Fixture::open("two-images");
+    let checkpoint = Checkpoint::copy(&fixture);
+    let (mut start, mut end) = (0, 0);
+    checkpoint.edit_header(WEIGHTS, |header| {
+        [start, end] =
+            [0, 1].map(|side| header[NORM]["data_offsets"][side].as_u64().unwrap() as usize);
+    });
+    let mut bytes = fs::read(checkpoint.file(WEIGHTS)).unwrap();
+    let data = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[data + start..data + end].fill(0xff);
+    checkpoint.write(WEIGHTS, bytes);
+    ask_error(
+        "NaN",
+        checkpoint.path(),
+        question(&fixture),
+        &["the logits at position 104 are not finite"],
+    );
+}
+
+/// Bytes of a BMP header for 24-bit pixels, without pixels.
+fn bitmap(width: i32, height: i32) -> Vec<u8> {
+    let mut bytes = b"BM".to_vec();
+    for field in [54u32, 0, 54, 40] {
+        bytes.extend(field.to_le_bytes());
+    }
+    bytes.extend(width.to_le_bytes());
+    bytes.extend(height.to_le_bytes());
+    bytes.extend([1, 0, 24, 0]);
+    bytes.extend([0; 24]);
+    bytes
+}
+
+#[test]
+fn a_picture_that_is_none_is_an_error() {
+    let fixture = Fixture::open("two-images");
+    let png = fs::read(&fixture.pictures()[0]).unwrap();
+    let jpeg = fs::read(Fixture::folder().join("pictures/orientation6.jpg")).unwrap();
+    let half = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes, parts) in [
+        (
+            "text.png",
+            b"this is text".to_vec(),
+            &["text.png is not a picture; PNG, JPEG, TIFF, WebP and BMP can be read"][..],
+        ),
+        ("empty.png", vec![], &["empty.png is not a picture"]),
+        ("half.png", half(&png), &["half.png: the picture is truncated"]),
+        ("half.jpg", half(&jpeg), &["half.jpg: the picture is truncated"]),
+        ("none.bmp", bitmap(10, 10), &["none.bmp: the picture is truncated"]),
+        (
+            "wide.bmp",
+            bitmap(40_000, 10),
+            &["wide.bmp: the longest side in pixels is 40000, the limit is 32768"],
+        ),
+        (
+            "bomb.bmp",
+            bitmap(30_000, 30_000),
+            &["bomb.bmp: the decoded size in bytes is 2700000000, the limit is 536870912"],
+        ),
+        ("zero.bmp", bitmap(0, 10), &["zero.bmp: "]),
+        ("flat.bmp", bitmap(10, 0), &["flat.bmp: "]),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let error = Picture::open(&path, &PictureOptions::default()).unwrap_err();
+        assert_says(name, &error.to_string(), parts);
+    }
+    let missing =
+        Picture::open(&folder.path().join("no.png"), &PictureOptions::default()).unwrap_err();
+    assert_says("no.png", &missing.to_string(), &["cannot read ", "no.png: "]);
+    let grey = Fixture::folder().join("pictures/grey16.png");
+    let window = Some(Window::Range { low: 9, high: 9 });
+    let empty = Picture::open(&grey, &PictureOptions { window, ..Default::default() }).unwrap_err();
+    assert_says("window", &empty.to_string(), &["the window 9..9 is empty or out of order"]);
+}
+
+/// Every name in a folder, hidden ones included.
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_written_is_an_error() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("file");
+    fs::write(&file, "x").unwrap();
+    for path in [file.clone(), file.join("a"), file.join("a/b")] {
+        let error = OutputFolder::create(&path).unwrap_err().to_string();
+        assert_says("output", &error, &["cannot write ", "file"]);
+    }
+    assert_eq!(names(root.path()), ["file"]);
+    if Path::new("/proc/self").exists() {
+        for path in ["/proc", "/proc/x/y", "/proc/self/x"] {
+            let error = OutputFolder::create(Path::new(path)).unwrap_err().to_string();
+            assert_says(path, &error, &["cannot write /proc"]);
+        }
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_by_a_folder_spoils_nothing() {
+    let fixture = Fixture::open("two-images");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let answer = answer(&fixture, &explainer);
+    let all = explainer.explain_all(&answer, &[Ask::Last], &ExplainOptions::default()).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let write = || {
+        OutputFolder::create(root.path()).unwrap().write(
+            &explainer,
+            &answer,
+            &all,
+            &OverlayOptions::default(),
+        )
+    };
+    write().unwrap();
+    let arrays = root.path().join("explanation.npz");
+    fs::remove_file(&arrays).unwrap();
+    fs::create_dir_all(arrays.join("inside")).unwrap();
+    let before = names(root.path());
+    let error = write().unwrap_err().to_string();
+    assert_says("taken", &error, &["cannot write ", "explanation.npz: is a directory"]);
+    assert_eq!(names(root.path()), before);
+    let record = fs::read_to_string(root.path().join("explanation.json")).unwrap();
+    assert!(serde_json::from_str::<Value>(&record).is_ok());
+}
+
+#[test]
+fn options_of_pictures_that_cannot_be_are_errors() {
+    let fixture = Fixture::open("two-images");
+    let mut processor = processor_options(&fixture);
+    processor.pan_and_scan = true;
+    processor.crops.max_crops = 0;
+    let options = LoadOptions { processor, ..LoadOptions::default() };
+    let loaded = Explainer::load(&ModelSource::Directory(fixture.model()), &options);
+    assert_says("crops", &loaded.err().unwrap().to_string(), &["pan-and-scan: `max_crops` is 0; "]);
+}

@@ -1,5 +1,7 @@
 //! One binary for all integration tests: libtorch is linked and loaded once.
+#![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
+mod damage; // checkpoints that cannot be loaded
 mod engines; // the streaming engine against the retained one
 mod explainer; // the facade: from pictures and a prompt to explanations
 mod faults; // bad input at the facade: a clear error, no panic, nothing half-written

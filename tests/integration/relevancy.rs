@@ -54,11 +54,18 @@ impl Case {
 fn attention_agrees() {
     for case in Case::all() {
         let maps = case.run.attention();
-        let sums: Vec<Tensor> =
-            maps.iter().map(|map| map.sum_dim_intlist(-1, false, Kind::Float).mean_dim(0, false, Kind::Float)).collect();
+        let sums: Vec<Tensor> = maps
+            .iter()
+            .map(|map| map.sum_dim_intlist(-1, false, Kind::Float).mean_dim(0, false, Kind::Float))
+            .collect();
         let name = case.fixture.name();
         let expected = case.fixture.array::<Ix2>("attention_row_sums");
-        assert_close(&format!("{name}: row sums"), &matrix(&Tensor::stack(&sums, 0)), &expected, Tolerance::Rounding);
+        assert_close(
+            &format!("{name}: row sums"),
+            &matrix(&Tensor::stack(&sums, 0)),
+            &expected,
+            Tolerance::Rounding,
+        );
         let last = matrix(&maps[maps.len() - 1].mean_dim(0, false, Kind::Float));
         let expected = case.fixture.array::<Ix2>("attention_last_mean");
         assert_close(&format!("{name}: last layer"), &last, &expected, Tolerance::Rounding);
@@ -69,9 +76,15 @@ fn attention_agrees() {
 fn relevancy_and_baselines_agree() {
     for case in Case::all() {
         case.compare("relevancy", |goal| case.relevancy(goal, Objective::Logit, Update::Additive));
-        case.compare("relevancy_normalized", |goal| case.relevancy(goal, Objective::Logit, Update::Stochastic));
-        case.compare("relevancy_log_probability", |goal| case.relevancy(goal, Objective::LogProbability, Update::Additive));
-        let plain = |goal: &Goal| case.run.explain(&case.model, goal, Objective::Logit, Update::Additive).unwrap();
+        case.compare("relevancy_normalized", |goal| {
+            case.relevancy(goal, Objective::Logit, Update::Stochastic)
+        });
+        case.compare("relevancy_log_probability", |goal| {
+            case.relevancy(goal, Objective::LogProbability, Update::Additive)
+        });
+        let plain = |goal: &Goal| {
+            case.run.explain(&case.model, goal, Objective::Logit, Update::Additive).unwrap()
+        };
         case.compare("raw_attention", |goal| plain(goal).raw_attention);
         case.compare("rollout", |goal| plain(goal).rollout);
     }
@@ -83,10 +96,16 @@ fn scores_agree() {
         let goal = Goal::sum(case.targets()).unwrap();
         let scores = case.run.scores(&case.model, &goal).unwrap();
         let logits: Array1<f32> = scores.iter().map(|score| score.logit).collect();
-        let log_probabilities: Array1<f32> = scores.iter().map(|score| score.log_probability).collect();
+        let log_probabilities: Array1<f32> =
+            scores.iter().map(|score| score.log_probability).collect();
         let expected = |name| case.fixture.array::<Ix1>(name);
         assert_close("logits", &logits, &expected("target_logit"), Tolerance::Rounding);
-        assert_close("log-probabilities", &log_probabilities, &expected("target_log_probability"), Tolerance::Rounding);
+        assert_close(
+            "log-probabilities",
+            &log_probabilities,
+            &expected("target_log_probability"),
+            Tolerance::Rounding,
+        );
     }
 }
 
@@ -97,17 +116,26 @@ fn spans_agree() {
         let targets: Vec<Target> = answer.map(|position| case.target(position)).collect();
         // The predicting rows hold self terms: they are left out of the comparison.
         let without_self = |mut row: Array1<f64>| {
-            targets.iter().for_each(|target| row[target.logit_row()] = 0.0);
+            for target in &targets {
+                row[target.logit_row()] = 0.0;
+            }
             row
         };
         let check = |what: &str, found: Array1<f32>| {
             let found = without_self(found.mapv(f64::from)).mapv(|x| x as f32);
             let expected = without_self(case.fixture.array::<Ix1>(what));
-            assert_close(&format!("{}: {what}", case.fixture.name()), &found, &expected, Tolerance::Rounding);
+            assert_close(
+                &format!("{}: {what}", case.fixture.name()),
+                &found,
+                &expected,
+                Tolerance::Rounding,
+            );
         };
         let whole = Goal::sum(targets.clone()).unwrap();
         check("span_relevancy", case.relevancy(&whole, Objective::Logit, Update::Additive));
-        let rows = targets.iter().map(|&target| case.relevancy(&Goal::token(target), Objective::Logit, Update::Additive));
+        let rows = targets.iter().map(|&target| {
+            case.relevancy(&Goal::token(target), Objective::Logit, Update::Additive)
+        });
         let sum = rows.reduce(|sum, row| sum + row).unwrap();
         check("span_relevancy_mean", sum / targets.len() as f32);
     }
@@ -135,9 +163,14 @@ fn a_mistake_would_be_caught() {
             _ => {}
         }
         for mistake in mistakes {
-            assert!(FAR < distance_to(&case, mistake, |fixture| fixture.array::<Ix1>(mistake)), "{mistake}");
+            assert!(
+                FAR < distance_to(&case, mistake, |fixture| fixture.array::<Ix1>(mistake)),
+                "{mistake}"
+            );
         }
-        let off_by_one = |fixture: &Fixture| fixture.array::<Ix2>("relevancy_off_by_one").index_axis(Axis(0), last).to_owned();
+        let off_by_one = |fixture: &Fixture| {
+            fixture.array::<Ix2>("relevancy_off_by_one").index_axis(Axis(0), last).to_owned()
+        };
         assert!(FAR < distance_to(&case, "off by one", off_by_one));
         let doubled = |fixture: &Fixture| {
             let row = fixture.array::<Ix1>("relevancy_double_bos_last_target");
@@ -151,9 +184,12 @@ fn a_mistake_would_be_caught() {
 fn a_target_that_does_not_stand_there_is_an_error() {
     let case = Case::new(Fixture::open("two-images"));
     let wrong = Goal::token(Target::new(110, 7).unwrap());
-    let error = case.run.explain(&case.model, &wrong, Objective::Logit, Update::Additive).unwrap_err();
-    assert_eq!(error.to_string(), "target token 7 at position 110 does not stand in the sequence of 115 tokens");
+    let error =
+        case.run.explain(&case.model, &wrong, Objective::Logit, Update::Additive).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "target token 7 at position 110 does not stand in the sequence of 115 tokens"
+    );
     let past = Goal::token(Target::new(5000, 7).unwrap());
     assert!(case.run.scores(&case.model, &past).is_err());
 }
-

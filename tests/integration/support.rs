@@ -1,6 +1,8 @@
 //! What the tests share beside reading fixtures: running a fixture's checkpoint.
 
-use gemma3_processor::{Message, Picture, PictureOptions, Prepared, Processor, ProcessorOptions, Resize};
+use gemma3_processor::{
+    Message, Picture, PictureOptions, Prepared, Processor, ProcessorOptions, Resize,
+};
 use gemma3_tch::{Gemma3, Placement, Sequence};
 use integration_tests::Fixture;
 use ndarray::Array2;

@@ -26,11 +26,16 @@ impl Fixture {
 
     /// Every case there is.
     pub fn all() -> Vec<Self> {
-        let folders = std::fs::read_dir(Self::folder()).expect("tests/fixtures").map(|entry| entry.expect("entry").path());
+        let folders = std::fs::read_dir(Self::folder())
+            .expect("tests/fixtures")
+            .map(|entry| entry.expect("entry").path());
         let mut names: Vec<_> = folders.filter(|path| path.join("expected.npz").exists()).collect();
         names.sort();
         assert!(5 <= names.len(), "cases are missing: {names:?}");
-        names.iter().map(|path| Self::open(path.file_name().and_then(|name| name.to_str()).expect("name"))).collect()
+        names
+            .iter()
+            .map(|path| Self::open(path.file_name().and_then(|name| name.to_str()).expect("name")))
+            .collect()
     }
 
     /// `tests/fixtures`.
@@ -61,7 +66,8 @@ impl Fixture {
 
     /// Positions of the tokens of each image.
     pub fn image_spans(&self) -> Vec<Range<usize>> {
-        let spans: Vec<[usize; 2]> = serde_json::from_value(self.expected["image_spans"].clone()).expect("spans");
+        let spans: Vec<[usize; 2]> =
+            serde_json::from_value(self.expected["image_spans"].clone()).expect("spans");
         spans.into_iter().map(|[start, end]| start..end).collect()
     }
 
@@ -72,31 +78,48 @@ impl Fixture {
 
     /// A number of `expected.json`.
     pub fn number(&self, field: &str) -> usize {
-        self.expected[field].as_u64().unwrap_or_else(|| panic!("{}: no number {field}", self.name())) as usize
+        self.expected[field]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{}: no number {field}", self.name())) as usize
+    }
+
+    /// Any value of `expected.json`.
+    pub fn json(&self, field: &str) -> Value {
+        self.expected[field].clone()
     }
 
     /// A list of numbers of `expected.json`.
     pub fn numbers(&self, field: &str) -> Vec<usize> {
-        let list = self.expected[field].as_array().unwrap_or_else(|| panic!("{}: no list {field}", self.name()));
+        let list = self.expected[field]
+            .as_array()
+            .unwrap_or_else(|| panic!("{}: no list {field}", self.name()));
         list.iter().map(|item| item.as_u64().expect("number") as usize).collect()
     }
 
     /// A float array, whatever its stored width.
     pub fn array<D: Dimension>(&self, name: &str) -> ndarray::Array<f64, D> {
-        let wide = self.read::<f64>(name).or_else(|_| self.read::<f32>(name).map(|array| array.mapv(f64::from)));
-        wide.unwrap_or_else(|error| panic!("{}: {name}: {error}", self.name())).into_dimensionality().expect("dimensions")
+        let wide = self
+            .read::<f64>(name)
+            .or_else(|_| self.read::<f32>(name).map(|array| array.mapv(f64::from)));
+        wide.unwrap_or_else(|error| panic!("{}: {name}: {error}", self.name()))
+            .into_dimensionality()
+            .expect("dimensions")
     }
 
     /// An array of token ids.
     pub fn ids(&self, name: &str) -> Vec<u32> {
-        let wide = self.read::<i64>(name).or_else(|_| self.read::<i32>(name).map(|array| array.mapv(i64::from)));
+        let wide = self
+            .read::<i64>(name)
+            .or_else(|_| self.read::<i32>(name).map(|array| array.mapv(i64::from)));
         let wide = wide.unwrap_or_else(|error| panic!("{}: {name}: {error}", self.name()));
         wide.iter().map(|&id| u32::try_from(id).expect("id")).collect()
     }
 
     fn read<T: ndarray_npy::ReadableElement>(&self, name: &str) -> Result<ArrayD<T>, ReadNpzError> {
         let file = format!("{name}.npy");
-        let from = |archive: &str| NpzReader::new(File::open(self.dir.join(archive)).expect("archive"))?.by_name(&file);
+        let from = |archive: &str| {
+            NpzReader::new(File::open(self.dir.join(archive)).expect("archive"))?.by_name(&file)
+        };
         let extra = self.dir.join("extra.npz").exists();
         from("expected.npz").or_else(|error| if extra { from("extra.npz") } else { Err(error) })
     }

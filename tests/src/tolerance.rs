@@ -38,7 +38,11 @@ pub fn difference<D: Dimension>(
 
 /// Largest difference of two relevancy rows, relative to the largest expected entry; the self term, which is at least 1 by
 /// definition and would hide the rest, is left out of both.
-pub fn row_difference(found: ArrayView1<'_, f32>, expected: ArrayView1<'_, f64>, self_position: usize) -> f64 {
+pub fn row_difference(
+    found: ArrayView1<'_, f32>,
+    expected: ArrayView1<'_, f64>,
+    self_position: usize,
+) -> f64 {
     let (mut found, mut expected) = (found.to_owned(), expected.to_owned());
     (found[self_position], expected[self_position]) = (0.0, 0.0);
     difference(&found, &expected)
@@ -52,11 +56,20 @@ pub fn assert_close<D: Dimension>(
     tolerance: Tolerance,
 ) {
     let distance = difference(found, expected);
-    assert!(distance <= tolerance.limit(), "{what}: differs by {distance:.2e}, allowed {:.0e}", tolerance.limit());
+    assert!(
+        distance <= tolerance.limit(),
+        "{what}: differs by {distance:.2e}, allowed {:.0e}",
+        tolerance.limit()
+    );
 }
 
 /// [`assert_close`] for a relevancy row, without its self term.
-pub fn assert_row_close(what: &str, found: ArrayView1<'_, f32>, expected: ArrayView1<'_, f64>, self_position: usize) {
+pub fn assert_row_close(
+    what: &str,
+    found: ArrayView1<'_, f32>,
+    expected: ArrayView1<'_, f64>,
+    self_position: usize,
+) {
     let distance = row_difference(found, expected, self_position);
     let limit = Tolerance::Rounding.limit();
     assert!(distance <= limit, "{what}: differs by {distance:.2e}, allowed {limit:.0e}");

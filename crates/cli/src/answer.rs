@@ -1,10 +1,8 @@
 //! `medgemma-explainer answer`, and the part that `explain` shares with it.
 
 use crate::args::{AnswerArgs, QuestionArgs};
-use crate::progress;
-use anyhow::Context;
+use crate::{output, progress};
 use medgemma_explainer::{Answer, Explainer, LoadOptions, Picture, Question, Sampling};
-use std::io::Write;
 use std::ops::ControlFlow;
 
 /// Answers and prints the text as it is made.
@@ -14,7 +12,8 @@ pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
     let answer = ask(&args.question, &explainer, question, true)?;
     if args.tokens {
         for token in &answer.tokens()[answer.prepared().ids.len()..] {
-            println!("{:>6}  {:>6}  {:?}", token.position, token.id, token.text);
+            let (position, id, text) = (token.position, token.id, &token.text);
+            output::line(format_args!("{position:>6}  {id:>6}  {text:?}"))?;
         }
     }
     Ok(())
@@ -37,25 +36,43 @@ pub(crate) fn question(args: &QuestionArgs) -> anyhow::Result<Question> {
 /// Loads the checkpoint.
 pub(crate) fn load(args: &QuestionArgs) -> anyhow::Result<Explainer> {
     let options = LoadOptions { fetch_progress: progress::fetch_bars()?, ..args.load_options() };
-    Ok(progress::step("loading the model", || Explainer::load(&args.model.source(), &options))?)
+    let load = || Explainer::load(&args.model.source(), &options);
+    Ok(progress::step("loading the model", load)?)
 }
 
-/// Answers the question; with `show` the text goes to stdout as it is made.
-pub(crate) fn ask(args: &QuestionArgs, explainer: &Explainer, question: Question, show: bool) -> anyhow::Result<Answer> {
+/// Answers the question; with `show` the text goes to stdout as it is made. A stdout that is closed is an error: what was not
+/// shown must not pass for the whole answer.
+pub(crate) fn ask(
+    args: &QuestionArgs,
+    explainer: &Explainer,
+    question: Question,
+    show: bool,
+) -> anyhow::Result<Answer> {
+    let mut shown = Ok(());
+    let answer = {
+        let mut on_text = |text: &str| {
+            if show && shown.is_ok() {
+                shown = output::show(text);
+            }
+            if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let options = args.answer_options(sampling(args, explainer));
+        explainer.answer(question, &options, &mut on_text)?
+    };
+    shown?;
+    if show {
+        output::line("")?;
+    }
+    Ok(answer)
+}
+
+/// What the checkpoint's makers advise, where drawing was asked for.
+fn sampling(args: &QuestionArgs, explainer: &Explainer) -> Option<Sampling> {
     let advice = explainer.generation_config();
-    let sampling = args.sample.then(|| Sampling {
+    args.sample.then(|| Sampling {
         temperature: advice.temperature,
         top_k: advice.top_k.unwrap_or(0),
         top_p: advice.top_p,
         seed: args.seed,
-    });
-    let mut stdout = std::io::stdout().lock();
-    let answer = explainer.answer(question, &args.answer_options(sampling), &mut |text| {
-        let shown = if show { write!(stdout, "{text}").and_then(|()| stdout.flush()) } else { Ok(()) };
-        if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    if show {
-        writeln!(stdout).context("cannot write to stdout")?;
-    }
-    Ok(answer)
+    })
 }

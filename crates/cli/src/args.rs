@@ -1,23 +1,38 @@
 //! What the command understands.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use medgemma_explainer::{
-    AnswerOptions, Ask, Colormap, DeviceSpec, DtypeSpec, Engine, ExplainOptions, LoadOptions, ModelSource, Objective,
-    PictureOptions, ProcessorOptions, Resize, Sampling, SpanRule, Update, Window,
+    AnswerOptions, Ask, Colormap, DeviceSpec, DtypeSpec, Engine, ExplainOptions, LoadOptions,
+    ModelSource, Objective, PictureOptions, ProcessorOptions, Resize, Sampling, SpanRule, Update,
+    Window,
 };
 use std::path::PathBuf;
 
-/// Shows what a medical vision-language model looked at.
+/// Shows what a medical vision-language model looked at: for any word of its answer, how much every part of the pictures and
+/// every word of the text contributed
 #[derive(Parser, Debug)]
-#[command(name = "medgemma-explainer", version, about, max_term_width = 100)]
+#[command(name = "medgemma-explainer", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failure, 2 wrong use. Data goes to stdout, all else to stderr.";
+
+const TARGETS: &str = concat!(
+    "Without --position, --keyword or --answer-span the last token of the answer is explained. One answer serves all ",
+    "targets; they are numbered from 0: positions first, then keywords, then the whole answer. The command `answer` with ",
+    "--tokens lists positions.\n\n",
+    "Files in --out: explanation.json (the record), explanation.npz (the raw numbers), overlay-TARGET-IMAGE.png."
+);
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Answer a question about pictures and explain words of the answer
+    #[command(after_help = TARGETS)]
     Explain(ExplainArgs),
     /// Answer a question about pictures
     Answer(AnswerArgs),
@@ -31,35 +46,35 @@ pub(crate) struct ExplainArgs {
     pub(crate) question: QuestionArgs,
 
     /// Explain the token at this position, counted from 0 over prompt and answer; may be repeated
-    #[arg(long, value_name = "N", help_heading = "What is explained (default: the last token)")]
+    #[arg(long, value_name = "N", help_heading = "Targets")]
     position: Vec<usize>,
-    /// Explain a word or phrase of the answer; WORD#2 is its second occurrence; may be repeated
-    #[arg(long, value_name = "WORD", help_heading = "What is explained (default: the last token)")]
+    /// Explain a word or phrase of the answer, whatever its case; WORD#2 is its second occurrence; may be repeated
+    #[arg(long, value_name = "WORD", value_parser = not_blank(), help_heading = "Targets")]
     keyword: Vec<String>,
     /// Explain the whole answer
-    #[arg(long, help_heading = "What is explained (default: the last token)")]
+    #[arg(long, help_heading = "Targets")]
     answer_span: bool,
-    /// How the tokens of the answer make one explanation
-    #[arg(long, value_enum, default_value_t, help_heading = "What is explained (default: the last token)")]
+    /// How the tokens of the whole answer make one explanation
+    #[arg(long, value_enum, default_value_t, requires = "answer_span", help_heading = "Targets")]
     span: SpanArg,
 
-    /// Engine: auto or retained
-    #[arg(long, default_value = "auto", help_heading = "How it is explained")]
+    /// What computes the explanation: auto or retained (every attention is kept)
+    #[arg(long, default_value_t, help_heading = "Method")]
     engine: Engine,
-    /// How a layer acts on the relevancy
-    #[arg(long, value_enum, default_value_t, help_heading = "How it is explained")]
+    /// How a layer acts on the relevancy R, with Ā the mean over heads of (attention × its gradient)⁺
+    #[arg(long, value_enum, default_value_t, help_heading = "Method")]
     update: UpdateArg,
-    /// The scalar whose gradient is taken
-    #[arg(long, value_enum, default_value_t, help_heading = "How it is explained")]
+    /// The number whose gradient is taken
+    #[arg(long, value_enum, default_value_t, help_heading = "Method")]
     objective: ObjectiveArg,
 
-    /// Folder for explanation.json, explanation.npz and the overlays
+    /// Folder for the results; made where it is not there, an earlier explanation in it is replaced
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) out: PathBuf,
     /// Colour map of the overlays: inferno, magma, viridis or jet
     #[arg(long, default_value_t, help_heading = "Output")]
     pub(crate) colormap: Colormap,
-    /// Print the record on stdout
+    /// Print the record (explanation.json) on stdout, and nothing else
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
 }
@@ -78,17 +93,17 @@ pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// Length of the sequence that memory is estimated for
-    #[arg(long, value_name = "N", default_value_t = 324)]
+    #[arg(long, value_name = "N", default_value_t = 324, value_parser = at_least_one())]
     pub(crate) tokens: usize,
 }
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct ModelArgs {
     /// Checkpoint directory, or owner/name on the Hugging Face hub
-    #[arg(long, value_name = "DIR_OR_ID")]
+    #[arg(long, value_name = "DIR_OR_ID", value_parser = NonEmptyStringValueParser::new())]
     model: String,
     /// Branch, tag or commit on the hub
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     revision: Option<String>,
     /// Use only what the hub's cache holds
     #[arg(long)]
@@ -102,6 +117,10 @@ pub(crate) struct ModelArgs {
 }
 
 #[derive(clap::Args, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own on the command line"
+)]
 pub(crate) struct QuestionArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -109,28 +128,28 @@ pub(crate) struct QuestionArgs {
     /// Picture (PNG, JPEG, TIFF, WebP, BMP); may be repeated
     #[arg(long, value_name = "FILE", required = true, num_args = 1.., help_heading = "Question")]
     pub(crate) image: Vec<PathBuf>,
-    /// The question; pictures stand before it
-    #[arg(long, value_name = "TEXT", help_heading = "Question")]
+    /// The question; the model sees the pictures before it
+    #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Question")]
     pub(crate) prompt: String,
     /// System prompt
-    #[arg(long, value_name = "TEXT", help_heading = "Question")]
+    #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Question")]
     pub(crate) system: Option<String>,
 
-    /// Whose resize arithmetic prepares the pictures: torchvision (transformers 5) or pillow (before)
+    /// Whose arithmetic resizes the pictures
     #[arg(long, value_enum, default_value_t, help_heading = "Pictures")]
     resize: ResizeArg,
     /// Also show the model crops of elongated pictures
     #[arg(long, help_heading = "Pictures")]
     pan_and_scan: bool,
-    /// Pad pictures with black to a square, as for `MedGemma`'s localisation
+    /// Pad pictures with black to a square, as MedGemma's localisation does
     #[arg(long, help_heading = "Pictures")]
     pad_to_square: bool,
-    /// Grey values of a 16-bit picture that become black and white: LOW,HIGH or min-max
+    /// Grey values of 16-bit pictures that become black and white: LOW,HIGH or min-max; the default is chosen with a warning
     #[arg(long, value_name = "LOW,HIGH", value_parser = window, help_heading = "Pictures")]
     window: Option<Window>,
 
-    /// The most tokens of the answer
-    #[arg(long, value_name = "N", default_value_t = 300, help_heading = "Generation")]
+    /// The most tokens that the answer may have
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = at_least_one(), help_heading = "Generation")]
     max_new_tokens: usize,
     /// Go on after the model's stop token
     #[arg(long, help_heading = "Generation")]
@@ -138,8 +157,14 @@ pub(crate) struct QuestionArgs {
     /// Draw tokens as the checkpoint's makers advise, instead of taking the most likely one
     #[arg(long, help_heading = "Generation")]
     pub(crate) sample: bool,
-    /// Of the drawing: the same seed gives the same answer
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Generation")]
+    /// The same seed draws the same answer
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        requires = "sample",
+        help_heading = "Generation"
+    )]
     pub(crate) seed: u64,
 }
 
@@ -177,6 +202,23 @@ enum ResizeArg {
     Torchvision,
     /// As transformers before 5
     Pillow,
+}
+
+impl Args {
+    /// The arguments, checked for what goes together; ends the process with exit code 2 where they are wrong.
+    pub(crate) fn parse_checked() -> Self {
+        let args = Self::parse();
+        let model = match &args.command {
+            Command::Explain(args) => &args.question.model,
+            Command::Answer(args) => &args.question.model,
+            Command::Inspect(args) => &args.model,
+        };
+        if model.revision.is_some() && matches!(model.source(), ModelSource::Directory(_)) {
+            let message = "--revision is for models of the hub, but --model is a directory";
+            Self::command().error(ErrorKind::ArgumentConflict, message).exit();
+        }
+        args
+    }
 }
 
 impl ExplainArgs {
@@ -218,8 +260,14 @@ impl QuestionArgs {
             ResizeArg::Pillow => Resize::Pillow,
         };
         let (pan_and_scan, pad_to_square) = (self.pan_and_scan, self.pad_to_square);
-        let processor = ProcessorOptions { resize, pan_and_scan, pad_to_square, ..ProcessorOptions::default() };
-        LoadOptions { device: self.model.device, dtype: self.model.dtype, processor, ..LoadOptions::default() }
+        let processor =
+            ProcessorOptions { resize, pan_and_scan, pad_to_square, ..ProcessorOptions::default() };
+        LoadOptions {
+            device: self.model.device,
+            dtype: self.model.dtype,
+            processor,
+            ..LoadOptions::default()
+        }
     }
 
     pub(crate) fn picture_options(&self) -> PictureOptions {
@@ -231,9 +279,23 @@ impl QuestionArgs {
     }
 }
 
+/// A text that has more than white space.
+fn not_blank() -> impl TypedValueParser<Value = String> {
+    NonEmptyStringValueParser::new().try_map(|text| match text.trim() {
+        "" => Err("it is blank"),
+        _ => Ok(text),
+    })
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
+
 /// `word` or `word#2`: the second occurrence.
 fn parse_keyword(text: &str) -> Ask {
-    let numbered = text.rsplit_once('#').and_then(|(word, number)| Some((word, number.parse::<usize>().ok()?)));
+    let numbered = text
+        .rsplit_once('#')
+        .and_then(|(word, number)| Some((word, number.parse::<usize>().ok()?)));
     match numbered {
         Some((word, number)) if !word.is_empty() && 0 < number => {
             Ask::Keyword { word: word.to_owned(), occurrence: number - 1 }
@@ -246,7 +308,9 @@ fn window(text: &str) -> Result<Window, String> {
     if text == "min-max" {
         return Ok(Window::MinMax);
     }
-    let bounds = text.split_once(',').and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)));
+    let bounds = text
+        .split_once(',')
+        .and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)));
     match bounds {
         Some((low, high)) => Ok(Window::Range { low, high }),
         None => Err("give LOW,HIGH as two grey values from 0 to 65535, or min-max".to_owned()),
@@ -256,7 +320,6 @@ fn window(text: &str) -> Result<Window, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,9 +1,12 @@
 //! `medgemma-explainer explain`.
 
 use crate::args::ExplainArgs;
-use crate::{answer, progress};
-use medgemma_explainer::{Answer, Explanations, OutputFolder, OverlayOptions, Record, TargetExplanation, TokenKind};
-use std::path::Path;
+use crate::{answer, output, progress};
+use medgemma_explainer::{
+    Answer, Explanations, OutputFolder, OverlayOptions, TargetExplanation, TokenKind,
+};
+use std::ops::Range;
+use std::path::PathBuf;
 
 /// Answers, explains, writes the results and says where they are.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
@@ -11,47 +14,52 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let folder = OutputFolder::create(&args.out)?;
     let explainer = answer::load(&args.question)?;
     let answer = answer::ask(&args.question, &explainer, question, !args.json)?;
-    let explanations =
-        progress::step("explaining", || explainer.explain_all(&answer, &args.asks(), &args.options()))?;
+    let explain = || explainer.explain_all(&answer, &args.asks(), &args.options());
+    let explanations = progress::step("explaining", explain)?;
     let options = OverlayOptions { colormap: args.colormap, ..OverlayOptions::default() };
     let written = folder.write(&explainer, &answer, &explanations, &options)?;
     if args.json {
-        println!("{}", Record::new(&explainer, &answer, &explanations)?.to_json());
-        return Ok(());
+        return output::line(&written.json);
     }
-    println!();
-    print_targets(&answer, &explanations);
-    println!();
-    for path in written.overlays.iter().map(AsRef::as_ref).chain([written.arrays.as_path(), &written.record]) {
-        println!("{}", Path::display(path));
-    }
-    Ok(())
+    output::line("")?;
+    print_targets(&answer, &explanations)?;
+    output::line("")?;
+    let files: [&[PathBuf]; 2] = [&written.overlays, &[written.arrays, written.record]];
+    files.into_iter().flatten().try_for_each(|file| output::line(file.display()))
 }
 
 /// One line for each explained word: what it is and where its relevancy lies.
-fn print_targets(answer: &Answer, explanations: &Explanations) {
-    println!("{:<24} {:>11} {:>9} {:>9}  most relevant text", "explained", "positions", "prob.", "pictures");
-    for target in &explanations.targets {
+fn print_targets(answer: &Answer, explanations: &Explanations) -> anyhow::Result<()> {
+    row(["explained", "positions", "prob.", "pictures", "most relevant text"])?;
+    explanations.targets.iter().try_for_each(|target| {
         let share = target.relevancy().shares().map_or(0.0, |shares| 100.0 * shares.image());
-        let positions = target.positions();
-        println!(
-            "{:<24} {:>11} {:>9.4} {:>7.1} %  {}",
-            shorten(target.text(), 24),
-            format!("{}..={}", positions.start, positions.end - 1),
-            target.probability(),
-            share,
-            top_text(answer, target)
-        );
-    }
+        let (text, positions) = (shorten(target.text(), 24), interval(&target.positions()));
+        let share = format!("{share:.1} %");
+        row([&text, &positions, &target.probability_text(), &share, &top_text(answer, target)])
+    })
+}
+
+fn row([text, positions, probability, share, relevant]: [&str; 5]) -> anyhow::Result<()> {
+    output::line(format_args!("{text:<24} {positions:>11} {probability:>7} {share:>9}  {relevant}"))
+}
+
+/// The first and the last position, counted as `--position` counts.
+fn interval(positions: &Range<usize>) -> String {
+    let (first, last) = (positions.start, positions.end - 1);
+    if first == last { first.to_string() } else { format!("{first} to {last}") }
 }
 
 /// The three text tokens that contributed most, the self terms aside.
 fn top_text(answer: &Answer, target: &TargetExplanation) -> String {
     let relevancy = target.relevancy().without_self();
-    let mut tokens: Vec<_> = answer.tokens().iter().filter(|token| token.kind != TokenKind::Image).collect();
+    let is_text = |kind| kind != TokenKind::Image;
+    let mut tokens: Vec<_> = answer.tokens().iter().filter(|token| is_text(token.kind)).collect();
     tokens.sort_by(|a, b| relevancy[b.position].total_cmp(&relevancy[a.position]));
-    let names = tokens.iter().take(3).map(|token| format!("{:?}", token.text.trim()));
-    names.collect::<Vec<_>>().join(" ")
+    let quoted = |text: &str| {
+        let trimmed = text.trim();
+        format!("{:?}", if trimmed.is_empty() { text } else { trimmed })
+    };
+    tokens.iter().take(3).map(|token| quoted(&token.text)).collect::<Vec<_>>().join(" ")
 }
 
 /// At most `n` characters on one line.

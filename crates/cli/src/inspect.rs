@@ -1,26 +1,28 @@
 //! `medgemma-explainer inspect`.
 
 use crate::args::InspectArgs;
-use crate::progress;
-use medgemma_explainer::{Inspection, LoadOptions};
+use crate::{output, progress};
+use medgemma_explainer::{Inspection, LayerType, LoadOptions, Placement};
+use std::fmt::Display;
 
 /// Says what a checkpoint is and what memory it will take, from its headers alone.
 pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<()> {
-    let (device, dtype, fetch_progress) = (args.model.device, args.model.dtype, progress::fetch_bars()?);
+    let (device, dtype, fetch_progress) =
+        (args.model.device, args.model.dtype, progress::fetch_bars()?);
     let options = LoadOptions { device, dtype, fetch_progress, ..LoadOptions::default() };
     let (inspection, placement) = args.model.source().inspect(&options)?;
-    print_model(&inspection);
-
-    let kind = placement.kind.expect("a resolved placement has a type");
-    println!();
-    line("loading on this device", inspection.load_bytes(placement));
-    line(&format!("key/value cache, {} tokens", args.tokens), inspection.cache_bytes(kind, args.tokens));
-    line(&format!("retained engine, {} tokens", args.tokens), inspection.retained_bytes(kind, args.tokens));
+    print_parameters(&inspection)?;
+    print_sizes(&inspection)?;
+    output::line("")?;
+    print_memory(&inspection, placement, args.tokens)?;
     for name in &inspection.missing {
         eprintln!("warning: tensor {name} is missing");
     }
     for tensor in &inspection.misshapen {
-        eprintln!("warning: tensor {} has shape {:?}, expected {:?}", tensor.name, tensor.found, tensor.expected);
+        let (name, found, expected) = (&tensor.name, &tensor.found, &tensor.expected);
+        eprintln!(
+            "warning: tensor {name} has shape {found:?}, but config.json implies {expected:?}"
+        );
     }
     for name in &inspection.unused {
         eprintln!("warning: tensor {name} is not used");
@@ -28,33 +30,75 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_model(inspection: &Inspection) {
+fn print_parameters(inspection: &Inspection) -> anyhow::Result<()> {
+    let parameters = &inspection.parameters;
+    line("architecture", inspection.architecture)?;
+    line("parameters", count(parameters.total()))?;
+    line("  embeddings", count(parameters.embeddings))?;
+    line("  language model", count(parameters.text))?;
+    line("  vision tower", count(parameters.vision))?;
+    line("  projector", count(parameters.projector))?;
+    let types: Vec<&str> = inspection.stored.keys().map(String::as_str).collect();
+    let (tensors, bytes, types) =
+        (inspection.tensors, inspection.bytes_on_disk, types.join(" and "));
+    line("files", format_args!("{tensors} tensors, {bytes}, {types}"))
+}
+
+fn print_sizes(inspection: &Inspection) -> anyhow::Result<()> {
     let (text, vision) = (&inspection.config.text, &inspection.config.vision);
-    let stored: Vec<&str> = inspection.stored.keys().map(String::as_str).collect();
-    line("architecture", inspection.architecture);
-    line("parameters", format!("{:.2} million", inspection.parameters.total() as f64 / 1e6));
-    line("  embeddings", format!("{:.2} million", inspection.parameters.embeddings as f64 / 1e6));
-    line("  language model", format!("{:.2} million", inspection.parameters.text as f64 / 1e6));
-    line("  vision tower", format!("{:.2} million", inspection.parameters.vision as f64 / 1e6));
-    line("  projector", format!("{:.2} million", inspection.parameters.projector as f64 / 1e6));
-    line("files", format!("{} tensors, {}, {}", inspection.tensors, inspection.bytes_on_disk, stored.join(" and ")));
-    line("language model", format!("{} layers of width {}, vocabulary {}", text.num_hidden_layers, text.hidden_size, text.vocab_size));
-    let heads = format!("{} query, {} key and value heads of width {}", text.num_attention_heads, text.num_key_value_heads, text.head_dim);
-    line("  attention", heads);
-    line("  full layers", full_layers(inspection));
-    line("  window of the others", format!("{} tokens", text.sliding_window));
-    line("  context", format!("{} tokens", text.max_position_embeddings));
-    line("vision tower", format!("{} layers of width {}, {} heads", vision.num_hidden_layers, vision.hidden_size, vision.num_attention_heads));
-    let image = format!("{0}×{0} pixels → {1} patches → {2} tokens", vision.image_size, vision.patches(), inspection.config.mm_tokens_per_image);
-    line("  picture", image);
+    let (layers, width, words) = (text.num_hidden_layers, text.hidden_size, text.vocab_size);
+    line(
+        "language model",
+        format_args!("{layers} layers of width {width}, vocabulary of {words}"),
+    )?;
+    let (heads, keys, width) = (text.num_attention_heads, text.num_key_value_heads, text.head_dim);
+    line(
+        "  attention",
+        format_args!("{heads} query heads, {keys} key/value heads, of width {width}"),
+    )?;
+    line("  layers without a window", full_layers(inspection))?;
+    line("  window of the others", format_args!("{} tokens", text.sliding_window))?;
+    line("  context", format_args!("{} tokens", text.max_position_embeddings))?;
+    let (layers, width, heads) =
+        (vision.num_hidden_layers, vision.hidden_size, vision.num_attention_heads);
+    line("vision tower", format_args!("{layers} layers of width {width}, {heads} heads"))?;
+    let (side, patches) = (vision.image_size, vision.patches());
+    let tokens = inspection.config.mm_tokens_per_image;
+    line("  picture", format_args!("{side}×{side} pixels → {patches} patches → {tokens} tokens"))
+}
+
+fn print_memory(
+    inspection: &Inspection,
+    placement: Placement,
+    tokens: usize,
+) -> anyhow::Result<()> {
+    let kind = placement.kind.expect("a resolved placement has a type");
+    let (device, dtype) = (placement.device_name(), placement.dtype_name());
+    line("memory", format_args!("with {dtype} on {device}, about"))?;
+    line("  main memory to load", inspection.load_bytes(placement))?;
+    if !placement.on_cpu() {
+        line("  weights on the device", inspection.weight_bytes(placement.kind))?;
+    }
+    line(&format!("  answering, {tokens} tokens"), inspection.cache_bytes(kind, tokens))?;
+    line(&format!("  explaining, {tokens} tokens"), inspection.retained_bytes(kind, tokens))
 }
 
 fn full_layers(inspection: &Inspection) -> String {
     let layers = inspection.config.text.layers.iter().enumerate();
-    let full = layers.filter(|(_, kind)| **kind == medgemma_explainer::LayerType::Full);
+    let full = layers.filter(|(_, kind)| **kind == LayerType::Full);
     full.map(|(layer, _)| layer.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn line(name: &str, value: impl std::fmt::Display) {
-    println!("{name:<30} {value}");
+/// A number of parameters in three or four digits.
+fn count(n: u64) -> String {
+    match n as f64 {
+        small if small < 1e4 => format!("{small}"),
+        n if n < 1e6 => format!("{:.1} thousand", n / 1e3),
+        n if n < 1e9 => format!("{:.1} million", n / 1e6),
+        n => format!("{:.2} billion", n / 1e9),
+    }
+}
+
+fn line(name: &str, value: impl Display) -> anyhow::Result<()> {
+    output::line(format_args!("{name:<30} {value}"))
 }

@@ -4,22 +4,23 @@ mod answer;
 mod args;
 mod explain;
 mod inspect;
+mod output;
 mod progress;
 
 use args::{Args, Command};
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let outcome = match Args::parse().command {
-        Command::Explain(args) => explain::run(&args),
-        Command::Answer(args) => answer::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
+    let args = Args::parse_checked();
+    let outcome = match &args.command {
+        Command::Explain(args) => explain::run(args),
+        Command::Answer(args) => answer::run(args),
+        Command::Inspect(args) => inspect::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }

@@ -9,7 +9,11 @@ use std::time::Duration;
 
 /// Shows `what` with a spinner while `work` runs.
 pub(crate) fn step<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let spinner = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    let spinner = if std::io::stderr().is_terminal() {
+        ProgressBar::new_spinner()
+    } else {
+        ProgressBar::hidden()
+    };
     spinner.set_message(what.to_owned());
     spinner.enable_steady_tick(Duration::from_millis(100));
     let result = work();
@@ -22,7 +26,8 @@ pub(crate) fn fetch_bars() -> anyhow::Result<Option<FetchObserver>> {
     if !std::io::stderr().is_terminal() {
         return Ok(None);
     }
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}").context("progress bar")?;
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}")
+        .context("progress bar")?;
     let bar = ProgressBar::new(0).with_style(style);
     Ok(Some(Arc::new(move |file: &str, done: u64, total: u64| {
         bar.set_length(total);

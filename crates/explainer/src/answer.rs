@@ -63,6 +63,7 @@ pub struct Token {
 #[derive(Debug)]
 pub struct Answer {
     pub(crate) question: Question,
+    pub(crate) options: AnswerOptions,
     pub(crate) prepared: Prepared,
     /// Prompt and answer with the image features.
     pub(crate) sequence: Sequence,
@@ -80,6 +81,11 @@ impl Answer {
     /// What was asked.
     pub fn question(&self) -> &Question {
         &self.question
+    }
+
+    /// How it was generated.
+    pub fn options(&self) -> &AnswerOptions {
+        &self.options
     }
 
     /// Prompt and pictures as the model got them.
@@ -120,7 +126,9 @@ impl Answer {
     /// The generated text that the tokens at `positions` spell.
     pub fn text_of(&self, positions: &Range<usize>) -> &str {
         let spans = self.tokens[positions.clone()].iter().filter_map(|token| token.span.clone());
-        let whole = spans.filter(|span| !span.is_empty()).reduce(|whole, span| whole.start..whole.end.max(span.end));
+        let whole = spans
+            .filter(|span| !span.is_empty())
+            .reduce(|whole, span| whole.start..whole.end.max(span.end));
         &self.text[whole.unwrap_or(0..0)]
     }
 }

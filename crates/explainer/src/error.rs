@@ -8,11 +8,19 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A hub model was named, but this build has no hub.
-    #[error("{id:?} is no directory, and this build cannot reach the hub (feature `hub` is off); give a checkpoint directory")]
+    #[error(
+        "{id:?} is no directory, and this build cannot reach the hub (feature `hub` is off); give a checkpoint directory"
+    )]
     NoHub {
         /// The model as given.
         id: String,
     },
+    /// There is no question.
+    #[error("the prompt is empty; ask something about the pictures")]
+    EmptyPrompt,
+    /// There is a system prompt without text.
+    #[error("the system prompt is empty; leave it out or write one")]
+    EmptySystem,
     /// Position 0 was asked for.
     #[error("position 0 is the first token of the prompt: no row predicts it; the answer is at positions {}..={}", answer.start, answer.end - 1)]
     PositionZero {
@@ -46,10 +54,10 @@ pub enum Error {
         answer: Range<usize>,
     },
     /// There is no answer to explain.
-    #[error("the model gave no answer{}; nothing can be explained", if *thought { ": its thinking was cut off, allow more tokens" } else { "" })]
+    #[error("the model gave no answer, so nothing can be explained: {reason}")]
     NoAnswer {
-        /// Whether a thinking trace without an end was made.
-        thought: bool,
+        /// Why, and what to do.
+        reason: &'static str,
     },
     /// A file could not be written.
     #[error("cannot write {}: {source}", path.display())]

@@ -5,7 +5,7 @@ use attention_capture::{Attribution, Goal, Objective, Retained, Score};
 use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout, Update};
 use gemma3_processor::find_keyword;
-use gemma3_tch::{available_memory, check_memory};
+use gemma3_tch::{StopReason, available_memory, check_memory};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -64,6 +64,7 @@ pub struct ExplainOptions {
 #[derive(Clone, Debug)]
 pub struct TargetExplanation {
     text: String,
+    rule: SpanRule,
     positions: Range<usize>,
     token_ids: Vec<u32>,
     scores: Vec<Score>,
@@ -91,7 +92,7 @@ impl Explainer {
         position: Option<usize>,
         options: &ExplainOptions,
     ) -> Result<TargetExplanation, Error> {
-        self.explain_one(answer, position.map_or(Ask::Last, Ask::Position), options)
+        self.explain_one(answer, position.map_or(Ask::Last, Ask::Position), *options)
     }
 
     /// Explains occurrence `occurrence` (from 0) of a word or phrase in the answer: the mean over its tokens.
@@ -102,7 +103,7 @@ impl Explainer {
         occurrence: usize,
         options: &ExplainOptions,
     ) -> Result<TargetExplanation, Error> {
-        self.explain_one(answer, Ask::Keyword { word: word.to_owned(), occurrence }, options)
+        self.explain_one(answer, Ask::Keyword { word: word.to_owned(), occurrence }, *options)
     }
 
     /// Explains the whole answer.
@@ -112,40 +113,59 @@ impl Explainer {
         rule: SpanRule,
         options: &ExplainOptions,
     ) -> Result<TargetExplanation, Error> {
-        self.explain_one(answer, Ask::Answer(rule), options)
+        self.explain_one(answer, Ask::Answer(rule), *options)
     }
 
     /// Explains any number of things about one answer; they share one forward pass.
-    pub fn explain_all(&self, answer: &Answer, asks: &[Ask], options: &ExplainOptions) -> Result<Explanations, Error> {
+    pub fn explain_all(
+        &self,
+        answer: &Answer,
+        asks: &[Ask],
+        options: &ExplainOptions,
+    ) -> Result<Explanations, Error> {
         let started = Instant::now();
-        let spans = asks.iter().map(|ask| self.positions(answer, ask)).collect::<Result<Vec<_>, _>>()?;
+        let spans =
+            asks.iter().map(|ask| self.positions(answer, ask)).collect::<Result<Vec<_>, _>>()?;
         let tokens = answer.tokens.len();
         let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
-        check_memory(&format!("keeping the attention of {tokens} tokens"), needed, available_memory())?;
+        check_memory(
+            &format!("keeping the attention of {tokens} tokens"),
+            needed,
+            available_memory(),
+        )?;
         let run = Retained::run(&self.model, &answer.sequence)?;
         let targets = asks
             .iter()
             .zip(spans)
-            .map(|(ask, span)| Work { explainer: self, answer, run: &run, options }.target(ask, span))
+            .map(|(ask, span)| {
+                Work { explainer: self, answer, run: &run, options }.target(ask, span)
+            })
             .collect::<Result<_, _>>()?;
         let options = ExplainOptions { engine: Engine::Retained, ..*options };
         Ok(Explanations { targets, options, duration: started.elapsed() })
     }
 
-    fn explain_one(&self, answer: &Answer, ask: Ask, options: &ExplainOptions) -> Result<TargetExplanation, Error> {
-        let explanations = self.explain_all(answer, &[ask], options)?;
+    fn explain_one(
+        &self,
+        answer: &Answer,
+        ask: Ask,
+        options: ExplainOptions,
+    ) -> Result<TargetExplanation, Error> {
+        let explanations = self.explain_all(answer, &[ask], &options)?;
         Ok(explanations.targets.into_iter().next().expect("one was asked for"))
     }
 
     /// The tokens that an ask is about, as positions in the sequence.
     fn positions(&self, answer: &Answer, ask: &Ask) -> Result<Range<usize>, Error> {
+        if let Ask::Position(position) = ask {
+            return check_position(answer, *position).map(|()| *position..position + 1);
+        }
         let span = answer.positions();
         if span.is_empty() {
-            return Err(Error::NoAnswer { thought: !answer.trace().is_empty() });
+            return Err(Error::NoAnswer { reason: why_empty(answer) });
         }
         match ask {
-            Ask::Last => Ok(span.end - 1..span.end),
-            Ask::Position(position) => check_position(answer, *position).map(|()| *position..position + 1),
+            Ask::Position(_) | Ask::Last => Ok(span.end - 1..span.end),
             Ask::Keyword { word, occurrence } => {
                 let generated = &answer.generated.tokens[span.start - answer.prepared.ids.len()..];
                 let spelled = self.processor.tokenizer().spans(generated);
@@ -160,14 +180,33 @@ impl Explainer {
 /// Only a token that the model made can be explained: its own choice is what the gradient is taken of.
 fn check_position(answer: &Answer, position: usize) -> Result<(), Error> {
     let span = answer.prepared.ids.len()..answer.tokens.len();
+    if span.is_empty() {
+        return Err(Error::NoAnswer { reason: why_empty(answer) });
+    }
     match answer.tokens.get(position) {
         None => Err(Error::PositionPastEnd { position, answer: span }),
         Some(_) if position == 0 => Err(Error::PositionZero { answer: span }),
         Some(token) => match token.kind {
             TokenKind::Answer => Ok(()),
             TokenKind::Image => Err(Error::PositionInImage { position, answer: span }),
-            TokenKind::Prompt => Err(Error::PositionInPrompt { position, token: token.text.clone(), answer: span }),
+            TokenKind::Prompt => {
+                Err(Error::PositionInPrompt { position, token: token.text.clone(), answer: span })
+            }
         },
+    }
+}
+
+/// Why there is no token to explain in the answer.
+fn why_empty(answer: &Answer) -> &'static str {
+    match answer.generated.stop {
+        _ if !answer.generated.tokens.is_empty() => {
+            "it stopped while or after thinking; allow more tokens, or name a position in the trace"
+        }
+        StopReason::Token(_) => "its first token was a stop token",
+        StopReason::Context => {
+            "the prompt fills its context; shorten the text or give fewer pictures"
+        }
+        StopReason::Limit | StopReason::Caller => "no token was asked for",
     }
 }
 
@@ -182,24 +221,46 @@ struct Work<'a> {
 impl Work<'_> {
     fn target(&self, ask: &Ask, positions: Range<usize>) -> Result<TargetExplanation, Error> {
         let token_ids = self.answer.sequence.ids()[positions.clone()].to_vec();
-        let targets = positions.clone().zip(&token_ids).map(|(position, &id)| Target::new(position, id));
+        let targets =
+            positions.clone().zip(&token_ids).map(|(position, &id)| Target::new(position, id));
         let targets: Vec<Target> = targets.collect::<Result<_, _>>()?;
         let whole = Goal::sum(targets.clone()).expect("an ask covers at least one token");
         let scores = self.run.scores(&self.explainer.model, &whole)?;
-        let goals = match ask {
-            Ask::Answer(SpanRule::Sum) => vec![whole],
-            _ => targets.iter().map(|&target| Goal::token(target)).collect(),
+        let rule = match ask {
+            Ask::Answer(rule) => *rule,
+            _ => SpanRule::Mean,
         };
-        let parts = goals.iter().map(|goal| self.attribution(goal)).collect::<Result<Vec<_>, Error>>()?;
+        let goals = match rule {
+            SpanRule::Sum => vec![whole],
+            SpanRule::Mean => targets.iter().map(|&target| Goal::token(target)).collect(),
+        };
+        let parts =
+            goals.iter().map(|goal| self.attribution(goal)).collect::<Result<Vec<_>, Error>>()?;
         let mean = |row: fn(&Attribution) -> &Array1<f32>| mean(parts.iter().map(row));
-        let relevancy = Explanation::new(targets, mean(|part| &part.relevancy), layout(self.answer)?)?;
-        let (raw_attention, rollout) = (mean(|part| &part.raw_attention), mean(|part| &part.rollout));
+        let relevancy =
+            Explanation::new(targets, mean(|part| &part.relevancy), layout(self.answer)?)?;
+        let (raw_attention, rollout) =
+            (mean(|part| &part.raw_attention), mean(|part| &part.rollout));
         let text = self.text(&positions);
-        Ok(TargetExplanation { text, positions, token_ids, scores, relevancy, raw_attention, rollout })
+        Ok(TargetExplanation {
+            text,
+            rule,
+            positions,
+            token_ids,
+            scores,
+            relevancy,
+            raw_attention,
+            rollout,
+        })
     }
 
     fn attribution(&self, goal: &Goal) -> Result<Attribution, Error> {
-        Ok(self.run.explain(&self.explainer.model, goal, self.options.objective, self.options.update)?)
+        Ok(self.run.explain(
+            &self.explainer.model,
+            goal,
+            self.options.objective,
+            self.options.update,
+        )?)
     }
 
     /// What the tokens spell; their names where they spell nothing.
@@ -225,7 +286,8 @@ fn layout(answer: &Answer) -> Result<TokenLayout, Error> {
 /// The mean of rows `[S]`, at least one, summed in double precision.
 fn mean<'a>(rows: impl ExactSizeIterator<Item = &'a Array1<f32>>) -> Array1<f32> {
     let n_rows = rows.len() as f64;
-    let sum = rows.map(|row| row.mapv(f64::from)).reduce(|sum, row| sum + row).expect("at least one row");
+    let sum =
+        rows.map(|row| row.mapv(f64::from)).reduce(|sum, row| sum + row).expect("at least one row");
     sum.mapv(|sum| (sum / n_rows) as f32)
 }
 
@@ -233,6 +295,11 @@ impl TargetExplanation {
     /// The explained text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// How its tokens make one explanation.
+    pub fn rule(&self) -> SpanRule {
+        self.rule
     }
 
     /// Positions of the explained tokens.
@@ -263,6 +330,14 @@ impl TargetExplanation {
     /// Probability of all the tokens, one after the other.
     pub fn probability(&self) -> f32 {
         self.log_probability().exp()
+    }
+
+    /// The probability for people: `0.983`, or `3e-18` where decimals would hide it.
+    pub fn probability_text(&self) -> String {
+        match self.probability() {
+            small if small < 0.001 => format!("{small:.0e}"),
+            probability => format!("{probability:.3}"),
+        }
     }
 
     /// The raw relevancy row with its layout: shares, text, normalised forms.
@@ -303,6 +378,15 @@ impl fmt::Display for Engine {
         f.write_str(match self {
             Self::Auto => "auto",
             Self::Retained => "retained",
+        })
+    }
+}
+
+impl fmt::Display for SpanRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mean => "mean",
+            Self::Sum => "sum",
         })
     }
 }

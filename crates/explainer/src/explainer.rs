@@ -4,8 +4,8 @@ use crate::source::FetchObserver;
 use crate::{Answer, AnswerOptions, Error, ModelSource, Question, Token, TokenKind};
 use gemma3_processor::{Message, Prepared, Processor, ProcessorOptions};
 use gemma3_tch::{
-    DeviceSpec, DtypeSpec, Generated, GenerationConfig, GenerationOptions, Gemma3, Inspection, Placement, Weights,
-    available_memory, check_memory,
+    DeviceSpec, DtypeSpec, Gemma3, Generated, GenerationConfig, GenerationOptions, Inspection,
+    Placement, Weights, available_memory, check_memory,
 };
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -42,8 +42,13 @@ impl Explainer {
         let (dir, revision) = source.resolve(options.fetch_progress.clone())?;
         let started = Instant::now();
         let inspection = Inspection::open(&dir)?;
-        let placement = Placement::resolve(options.device, options.dtype, &inspection.config, &Weights::open(&dir)?)?;
-        if placement.device == tch::Device::Cpu {
+        let placement = Placement::resolve(
+            options.device,
+            options.dtype,
+            &inspection.config,
+            &Weights::open(&dir)?,
+        )?;
+        if placement.on_cpu() {
             check_memory("the model", inspection.load_bytes(placement), available_memory())?;
         }
         let processor = Processor::from_dir(&dir, options.processor.clone())?;
@@ -60,19 +65,27 @@ impl Explainer {
         options: &AnswerOptions,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, Error> {
+        check_question(&question)?;
         let started = Instant::now();
         let prepared = self.processor.prepare(&messages(&question), &question.pictures)?;
         let preprocess = started.elapsed();
+        let started = Instant::now();
         let prompt = self.model.encode(&prepared)?;
-        let vision = started.elapsed() - preprocess;
+        let vision = started.elapsed();
 
-        let stop_ids = if options.stop { self.generation.eos_token_ids.clone() } else { Vec::new() };
-        let generation = GenerationOptions { max_new_tokens: options.max_new_tokens, sampling: options.sampling, stop_ids };
+        let stop_ids =
+            if options.stop { self.generation.eos_token_ids.clone() } else { Vec::new() };
+        let generation = GenerationOptions {
+            max_new_tokens: options.max_new_tokens,
+            sampling: options.sampling,
+            stop_ids,
+        };
         let mut stream = self.processor.tokenizer().stream();
-        let generated = self.model.generate(&prompt, &generation, &mut |token| match stream.push(token) {
-            Some(text) => on_text(&text),
-            None => ControlFlow::Continue(()),
-        })?;
+        let generated =
+            self.model.generate(&prompt, &generation, &mut |token| match stream.push(token) {
+                Some(text) => on_text(&text),
+                None => ControlFlow::Continue(()),
+            })?;
         if let Some(text) = stream.finish() {
             let _ended = on_text(&text);
         }
@@ -82,7 +95,18 @@ impl Explainer {
         let answer = n_prompt + split.answer.start..n_prompt + split.answer.end;
         let (tokens, text) = self.tokens(&prepared, &generated);
         let sequence = prompt.followed_by(&generated.tokens);
-        Ok(Answer { question, prepared, sequence, generated, tokens, text, answer, preprocess, vision })
+        Ok(Answer {
+            question,
+            options: *options,
+            prepared,
+            sequence,
+            generated,
+            tokens,
+            text,
+            answer,
+            preprocess,
+            vision,
+        })
     }
 
     /// The model.
@@ -124,17 +148,30 @@ impl Explainer {
     fn tokens(&self, prepared: &Prepared, generated: &Generated) -> (Vec<Token>, String) {
         let tokenizer = self.processor.tokenizer();
         let spelled = tokenizer.spans(&generated.tokens);
-        let image = |position: &usize| prepared.images.iter().any(|image| image.span.contains(position));
+        let image =
+            |position: &usize| prepared.images.iter().any(|image| image.span.contains(position));
         let prompt = prepared.ids.iter().enumerate().map(|(position, &id)| {
             let kind = if image(&position) { TokenKind::Image } else { TokenKind::Prompt };
             Token { position, id, text: tokenizer.label(id), kind, span: None }
         });
-        let answer = generated.tokens.iter().zip(spelled.spans).enumerate().map(|(index, (&id, span))| {
-            let (position, text) = (prepared.ids.len() + index, tokenizer.label(id));
-            Token { position, id, text, kind: TokenKind::Answer, span: Some(span) }
-        });
+        let answer =
+            generated.tokens.iter().zip(spelled.spans).enumerate().map(|(index, (&id, span))| {
+                let (position, text) = (prepared.ids.len() + index, tokenizer.label(id));
+                Token { position, id, text, kind: TokenKind::Answer, span: Some(span) }
+            });
         (prompt.chain(answer).collect(), spelled.text)
     }
+}
+
+fn check_question(question: &Question) -> Result<(), Error> {
+    let blank = |text: &str| text.trim().is_empty();
+    if blank(&question.prompt) {
+        return Err(Error::EmptyPrompt);
+    }
+    if question.system.as_deref().is_some_and(blank) {
+        return Err(Error::EmptySystem);
+    }
+    Ok(())
 }
 
 fn messages(question: &Question) -> Vec<Message> {

@@ -1,3 +1,5 @@
+//! The facade: load a checkpoint, ask, explain, write.
+//!
 #![doc = include_str!("../README.md")]
 
 mod answer;
@@ -19,5 +21,8 @@ pub use source::{FetchObserver, ModelSource};
 pub use attention_capture::{Objective, Score};
 pub use attention_relevancy::{self, Update};
 pub use gemma3_processor::{self, Picture, PictureOptions, ProcessorOptions, Resize, Window};
-pub use gemma3_tch::{Bytes, DeviceSpec, DtypeSpec, GenerationConfig, Inspection, LayerType, Placement, Sampling, StopReason};
+pub use gemma3_tch::{
+    Bytes, DeviceSpec, DtypeSpec, GenerationConfig, Inspection, LayerType, Placement, Sampling,
+    StopReason,
+};
 pub use relevancy_visualization::{Colormap, OverlayOptions};

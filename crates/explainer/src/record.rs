@@ -1,7 +1,10 @@
 //! The exported record: what was asked, answered and explained, and with what. The only place where output is serialised.
 
 use crate::explain::ExplainOptions;
-use crate::{Answer, Error, Explainer, Explanations, ModelSource, TargetExplanation, Token, TokenKind};
+use crate::{
+    Answer, AnswerOptions, Error, Explainer, Explanations, ModelSource, TargetExplanation, Token,
+    TokenKind,
+};
 use gemma3_processor::Resize;
 use gemma3_tch::StopReason;
 use serde::Serialize;
@@ -30,6 +33,7 @@ pub struct Record {
     pictures: Vec<PictureRecord>,
     images: Vec<ImageRecord>,
     targets: Vec<TargetRecord>,
+    generation: GenerationRecord,
     settings: Settings,
     model: ModelRecord,
     timings: Timings,
@@ -74,6 +78,8 @@ struct TargetRecord {
     /// First position and the one behind the last.
     positions: [usize; 2],
     token_ids: Vec<u32>,
+    /// How the tokens make one explanation: mean of theirs, or that of the sum of their objectives.
+    rule: String,
     /// Sum over the tokens.
     logit: f32,
     /// Sum over the tokens.
@@ -86,13 +92,30 @@ struct TargetRecord {
 }
 
 #[derive(Debug, Clone, Serialize)]
+struct GenerationRecord {
+    max_new_tokens: usize,
+    /// Whether stop tokens end the answer.
+    stop: bool,
+    /// Null: always the most likely token.
+    sampling: Option<SamplingRecord>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct SamplingRecord {
+    temperature: f64,
+    top_k: usize,
+    top_p: f64,
+    seed: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
 struct Settings {
     engine: String,
     update: String,
     objective: String,
-    dtype: &'static str,
+    dtype: String,
     device: String,
-    threads: i32,
+    threads: usize,
     resize: &'static str,
     pan_and_scan: bool,
     pad_to_square: bool,
@@ -133,7 +156,11 @@ pub(crate) fn overlay_name(target: usize, image: usize) -> String {
 
 impl Record {
     /// The record of an explained answer.
-    pub fn new(explainer: &Explainer, answer: &Answer, explanations: &Explanations) -> Result<Self, Error> {
+    pub fn new(
+        explainer: &Explainer,
+        answer: &Answer,
+        explanations: &Explanations,
+    ) -> Result<Self, Error> {
         let n_images = answer.prepared.images.len();
         let names = |target| (0..n_images).map(move |image| overlay_name(target, image));
         Ok(Self {
@@ -154,15 +181,20 @@ impl Record {
                 .enumerate()
                 .map(|(index, target)| target_record(target, names(index).collect()))
                 .collect(),
-            settings: settings(explainer, &explanations.options),
+            generation: generation(answer.options()),
+            settings: settings(explainer, explanations.options),
             model: model_record(explainer)?,
             timings: timings(explainer, answer, explanations),
             peak_rss_bytes: peak_rss(),
-            files: Files { arrays: ARRAYS, overlays: (0..explanations.targets.len()).flat_map(names).collect() },
+            files: Files {
+                arrays: ARRAYS,
+                overlays: (0..explanations.targets.len()).flat_map(names).collect(),
+            },
         })
     }
 
     /// As JSON for people and programs.
+    #[expect(clippy::missing_panics_doc, reason = "it cannot fail: all keys are strings")]
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a record has string keys only")
     }
@@ -176,7 +208,13 @@ fn token_record(answer: &Answer, token: &Token) -> TokenRecord {
     };
     let span = token.span.clone().filter(|_| answer.answer.contains(&token.position));
     let characters = span.map(|span| characters(answer, &span));
-    TokenRecord { position: token.position, id: token.id, text: token.text.clone(), kind, characters }
+    TokenRecord {
+        position: token.position,
+        id: token.id,
+        text: token.text.clone(),
+        kind,
+        characters,
+    }
 }
 
 /// Bytes of the generated text as characters of the answer.
@@ -211,27 +249,39 @@ fn target_record(target: &TargetExplanation, overlays: Vec<String>) -> TargetRec
         text: target.text().to_owned(),
         positions: [target.positions().start, target.positions().end],
         token_ids: target.token_ids().to_vec(),
+        rule: target.rule().to_string(),
         logit: target.logit(),
         log_probability: target.log_probability(),
         token_logits: target.scores().iter().map(|score| score.logit).collect(),
-        token_log_probabilities: target.scores().iter().map(|score| score.log_probability).collect(),
+        token_log_probabilities: target
+            .scores()
+            .iter()
+            .map(|score| score.log_probability)
+            .collect(),
         image_share: target.relevancy().shares().map(|shares| shares.image()),
         overlays,
     }
 }
 
-fn settings(explainer: &Explainer, options: &ExplainOptions) -> Settings {
+fn generation(options: &AnswerOptions) -> GenerationRecord {
+    let sampling = options.sampling.map(|sampling| SamplingRecord {
+        temperature: sampling.temperature,
+        top_k: sampling.top_k,
+        top_p: sampling.top_p,
+        seed: sampling.seed,
+    });
+    GenerationRecord { max_new_tokens: options.max_new_tokens, stop: options.stop, sampling }
+}
+
+fn settings(explainer: &Explainer, options: ExplainOptions) -> Settings {
     let processor = explainer.processor.options();
     Settings {
         engine: options.engine.to_string(),
         update: options.update.to_string(),
         objective: options.objective.to_string(),
-        dtype: if explainer.model.kind() == tch::Kind::BFloat16 { "bfloat16" } else { "float32" },
-        device: match explainer.model.device() {
-            tch::Device::Cuda(index) => format!("cuda:{index}"),
-            _ => "cpu".to_owned(),
-        },
-        threads: tch::get_num_threads(),
+        dtype: explainer.model.placement().dtype_name(),
+        device: explainer.model.placement().device_name(),
+        threads: gemma3_tch::threads(),
         resize: match processor.resize {
             Resize::TorchVision => "torchvision",
             Resize::Pillow => "pillow",
@@ -243,7 +293,8 @@ fn settings(explainer: &Explainer, options: &ExplainOptions) -> Settings {
 
 fn model_record(explainer: &Explainer) -> Result<ModelRecord, Error> {
     let config = explainer.dir().join("config.json");
-    let bytes = std::fs::read(&config).map_err(|source| gemma3_tch::Error::Read { path: config, source })?;
+    let bytes = std::fs::read(&config)
+        .map_err(|source| gemma3_tch::Error::Read { path: config, source })?;
     let source = match explainer.source() {
         ModelSource::Directory(path) => path.display().to_string(),
         ModelSource::Hub { id, .. } => id.clone(),
@@ -252,8 +303,12 @@ fn model_record(explainer: &Explainer) -> Result<ModelRecord, Error> {
         source,
         revision: explainer.revision().map(str::to_owned),
         architecture: explainer.inspection.architecture,
-        config_sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        config_sha256: hexadecimal(&Sha256::digest(&bytes)),
     })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn timings(explainer: &Explainer, answer: &Answer, explanations: &Explanations) -> Timings {

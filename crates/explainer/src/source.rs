@@ -37,16 +37,25 @@ impl ModelSource {
     pub fn inspect(&self, options: &LoadOptions) -> Result<(Inspection, Placement), Error> {
         let (dir, _) = self.resolve(options.fetch_progress.clone())?;
         let inspection = Inspection::open(&dir)?;
-        let placement =
-            Placement::resolve(options.device, options.dtype, &inspection.config, &Weights::open(&dir)?)?;
+        let placement = Placement::resolve(
+            options.device,
+            options.dtype,
+            &inspection.config,
+            &Weights::open(&dir)?,
+        )?;
         Ok((inspection, placement))
     }
 
     /// The checkpoint directory, fetched where it must be, and the commit of the hub that it is.
-    pub(crate) fn resolve(&self, progress: Option<FetchObserver>) -> Result<(PathBuf, Option<String>), Error> {
+    pub(crate) fn resolve(
+        &self,
+        progress: Option<FetchObserver>,
+    ) -> Result<(PathBuf, Option<String>), Error> {
         match self {
             Self::Directory(path) => Ok((path.clone(), None)),
-            Self::Hub { id, revision, offline } => fetch(id, revision.as_deref(), *offline, progress),
+            Self::Hub { id, revision, offline } => {
+                fetch(id, revision.as_deref(), *offline, progress)
+            }
         }
     }
 }
@@ -65,12 +74,18 @@ fn fetch(
     let progress = progress.map(|observer| -> Arc<dyn Fn(&hub::FetchProgress) + Send + Sync> {
         Arc::new(move |step| observer(&step.file, step.done, step.total))
     });
-    let snapshot = hub::fetch(id, revision, &hub::HubOptions { offline, progress, ..Default::default() })?;
+    let snapshot =
+        hub::fetch(id, revision, &hub::HubOptions { offline, progress, ..Default::default() })?;
     Ok((snapshot.dir, Some(snapshot.revision)))
 }
 
 #[cfg(not(feature = "hub"))]
-fn fetch(id: &str, _: Option<&str>, _: bool, _: Option<FetchObserver>) -> Result<(PathBuf, Option<String>), Error> {
+fn fetch(
+    id: &str,
+    _: Option<&str>,
+    _: bool,
+    _: Option<FetchObserver>,
+) -> Result<(PathBuf, Option<String>), Error> {
     Err(Error::NoHub { id: id.to_owned() })
 }
 

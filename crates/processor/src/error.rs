@@ -266,9 +266,7 @@ pub enum Error {
     #[error("the keyword is empty")]
     EmptyKeyword,
     /// The keyword does not occur (often enough).
-    #[error(
-        "`{keyword}` occurs {found} times, occurrence {nth} (from 0) was asked for, in: {text}"
-    )]
+    #[error("`{keyword}` {} in the text: {text}", shortfall(*found, *nth))]
     KeywordNotFound {
         /// What was searched.
         keyword: String,
@@ -279,4 +277,13 @@ pub enum Error {
         /// The text that was searched.
         text: String,
     },
+}
+
+/// How often a keyword occurs, for people, who count from 1.
+fn shortfall(found: usize, nth: usize) -> String {
+    match found {
+        0 => "does not occur as a whole word".to_owned(),
+        1 => format!("occurs once and has no occurrence {}", nth.saturating_add(1)),
+        _ => format!("occurs {found} times and has no occurrence {}", nth.saturating_add(1)),
+    }
 }

@@ -1,0 +1,7 @@
+//! The command as a script sees it: arguments in; files, streams and exit codes out.
+#![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
+
+mod contract; // what it promises
+mod faults; // what it says when something is wrong
+mod pictures; // pictures in, pictures out
+mod support; // running it
