@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p benchmarks --bench NAME`, on a machine that does nothing else.
 
+pub mod memory;
+
 use ndarray::Array3;
 
 /// Sequence lengths: one picture and a question, three pictures, eleven.

@@ -1,7 +1,7 @@
 //! The model against transformers.
 
 use crate::support::{answered, matrix, model, prepare};
-use gemma3_tch::{Fast, GenerationOptions, StopReason};
+use gemma3_tch::{Cached, Fast, GenerationOptions, StopReason};
 use integration_tests::{Fixture, Tolerance, assert_close};
 use ndarray::{Array4, ArrayView3, Axis, Ix2, Ix4};
 use std::ops::ControlFlow;
@@ -31,7 +31,12 @@ fn image_features_agree() {
         let prompt = model(&fixture).encode(&prepare(&fixture)).unwrap();
         let features = matrix(&Tensor::cat(prompt.features(), 0));
         let expected = fixture.array::<Ix2>("image_features");
-        assert_close(&format!("{}: image features", fixture.name()), &features, &expected, Tolerance::Rounding);
+        assert_close(
+            &format!("{}: image features", fixture.name()),
+            &features,
+            &expected,
+            Tolerance::Rounding,
+        );
     }
 }
 
@@ -40,12 +45,18 @@ fn logits_agree_in_one_go() {
     for fixture in Fixture::all() {
         let model = model(&fixture);
         let sequence = answered(&fixture, &model);
-        let (n_prompt, n_tokens) = (fixture.number("input_len") as i64, sequence.ids().len() as i64);
+        let (n_prompt, n_tokens) =
+            (fixture.number("input_len") as i64, sequence.ids().len() as i64);
         let _no_grad = tch::no_grad_guard();
         let hidden = model.forward(&sequence, &mut Fast);
         let logits = model.text().logits(&hidden.narrow(0, n_prompt - 1, n_tokens - n_prompt));
         let expected = fixture.array::<Ix2>("logits_answer");
-        assert_close(&format!("{}: logits", fixture.name()), &matrix(&logits), &expected, Tolerance::Rounding);
+        assert_close(
+            &format!("{}: logits", fixture.name()),
+            &matrix(&logits),
+            &expected,
+            Tolerance::Rounding,
+        );
     }
 }
 
@@ -55,10 +66,11 @@ fn greedy_answers_are_equal_token_by_token() {
         let model = model(&fixture);
         let prompt = model.encode(&prepare(&fixture)).unwrap();
         let expected = &fixture.ids("full_ids")[prompt.ids().len()..];
-        let options = GenerationOptions { max_new_tokens: expected.len(), sampling: None, stop_ids: vec![] };
+        let options =
+            GenerationOptions { max_new_tokens: expected.len(), sampling: None, stop_ids: vec![] };
         let mut seen = Vec::new();
         let generated = model
-            .generate(&prompt, &options, &mut |token| {
+            .generate(&prompt, &options, &mut Cached::default(), &mut |token| {
                 seen.push(token);
                 ControlFlow::Continue(())
             })
@@ -75,13 +87,24 @@ fn an_answer_ends_where_it_must() {
     let model = model(&fixture);
     let prompt = model.encode(&prepare(&fixture)).unwrap();
     let answer = &fixture.ids("full_ids")[prompt.ids().len()..];
-    let options = |stop_ids, max_new_tokens| GenerationOptions { max_new_tokens, sampling: None, stop_ids };
+    let options =
+        |stop_ids, max_new_tokens| GenerationOptions { max_new_tokens, sampling: None, stop_ids };
     let keep_on = &mut |_| ControlFlow::Continue(());
 
-    let stopped = model.generate(&prompt, &options(vec![answer[2]], 10), keep_on).unwrap();
-    assert_eq!((stopped.tokens.as_slice(), stopped.stop), (&answer[..2], StopReason::Token(answer[2])));
-    let nothing = model.generate(&prompt, &options(vec![], 0), keep_on).unwrap();
+    let stopped = model
+        .generate(&prompt, &options(vec![answer[2]], 10), &mut Cached::default(), keep_on)
+        .unwrap();
+    assert_eq!(
+        (stopped.tokens.as_slice(), stopped.stop),
+        (&answer[..2], StopReason::Token(answer[2]))
+    );
+    let nothing =
+        model.generate(&prompt, &options(vec![], 0), &mut Cached::default(), keep_on).unwrap();
     assert_eq!((nothing.tokens.len(), nothing.stop), (0, StopReason::Limit));
-    let broken = model.generate(&prompt, &options(vec![], 10), &mut |_| ControlFlow::Break(())).unwrap();
+    let broken = model
+        .generate(&prompt, &options(vec![], 10), &mut Cached::default(), &mut |_| {
+            ControlFlow::Break(())
+        })
+        .unwrap();
     assert_eq!((broken.tokens.as_slice(), broken.stop), (&answer[..1], StopReason::Caller));
 }

@@ -1,7 +1,7 @@
 //! Answering: the prompt in one go, then token by token on the cache.
 
 use crate::sampling::{draw, greedy};
-use crate::{Cached, Error, Gemma3, Sampling, Sequence, guard};
+use crate::{Attend, Error, Gemma3, Sampling, Sequence, guard};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::ops::{ControlFlow, Range};
@@ -46,16 +46,18 @@ pub struct Generated {
 }
 
 impl Gemma3 {
-    /// Generates an answer to `prompt`; `on_token` sees each token as it is made and may end the answer after it.
+    /// Generates an answer to `prompt`; `on_token` sees each token as it is made and may end the answer after it. `attend` must
+    /// remember earlier tokens: a new [`Cached`](crate::Cached), or an observer around one.
     pub fn generate(
         &self,
         prompt: &Sequence,
         options: &GenerationOptions,
+        attend: &mut dyn Attend,
         on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
     ) -> Result<Generated, Error> {
         let _no_grad = tch::no_grad_guard();
         let mut started = Instant::now();
-        let mut decoder = Decoder::new(self, options.sampling);
+        let mut decoder = Decoder::new(self, attend, options.sampling);
         let mut next = decoder.step(|| self.embed(prompt), prompt.images())?;
         let prefill = started.elapsed();
         started = Instant::now();
@@ -83,16 +85,16 @@ impl Gemma3 {
 /// The state of one generation.
 struct Decoder<'m> {
     model: &'m Gemma3,
-    cached: Cached,
+    attend: &'m mut dyn Attend,
     position: usize,
     sampling: Option<(Sampling, ChaCha8Rng)>,
 }
 
 impl<'m> Decoder<'m> {
-    fn new(model: &'m Gemma3, sampling: Option<Sampling>) -> Self {
+    fn new(model: &'m Gemma3, attend: &'m mut dyn Attend, sampling: Option<Sampling>) -> Self {
         let sampling =
             sampling.map(|sampling| (sampling, ChaCha8Rng::seed_from_u64(sampling.seed)));
-        Self { model, cached: Cached::default(), position: 0, sampling }
+        Self { model, attend, position: 0, sampling }
     }
 
     /// Takes the embeddings `[n, D]` of the next `n` tokens and returns the token that follows them.
@@ -103,7 +105,7 @@ impl<'m> Decoder<'m> {
     ) -> Result<u32, Error> {
         let text = self.model.text();
         let (n, logits) = guard("generating", || {
-            let hidden = text.forward(&embeddings(), self.position, images, &mut self.cached);
+            let hidden = text.forward(&embeddings(), self.position, images, self.attend);
             let n = hidden.size()[0];
             let logits = text.logits(&hidden.narrow(0, n - 1, 1)).to_kind(Kind::Float).view([-1]);
             (n, Vec::<f32>::try_from(logits).expect("logits are float32 [V]"))
