@@ -1,6 +1,6 @@
 //! The retained engine on the small reference checkpoint: 293 tokens, 7 layers, 4 heads.
 
-use attention_capture::{Goal, Objective, Retained};
+use attention_capture::{Engine, Goal, Objective, Retained};
 use attention_relevancy::{Target, Update};
 use criterion::{Criterion, criterion_group, criterion_main};
 use gemma3_processor::{Message, Picture, PictureOptions, Processor, ProcessorOptions};
@@ -14,7 +14,8 @@ const ANSWER: [u32; 12] = [48; 12];
 fn sequence(folder: &Path, model: &Gemma3) -> Sequence {
     let options = ProcessorOptions::default();
     let processor = Processor::from_dir(&folder.join("model"), options).expect("fixture");
-    let picture = Picture::open(&folder.join("image-0.png"), &PictureOptions::default()).expect("fixture");
+    let picture =
+        Picture::open(&folder.join("image-0.png"), &PictureOptions::default()).expect("fixture");
     let messages = [Message::user(1, "Where is the opacity in this X-ray?")];
     let prepared = processor.prepare(&messages, &[picture]).expect("fixture");
     model.encode(&prepared).expect("fixture").followed_by(&ANSWER)
@@ -33,7 +34,11 @@ fn explain(criterion: &mut Criterion) {
     });
     let run = Retained::run(&model, &sequence).expect("captured");
     group.bench_function("one target", |bencher| {
-        bencher.iter(|| black_box(run.explain(&model, &goal, Objective::Logit, Update::Additive).expect("explained")));
+        bencher.iter(|| {
+            black_box(
+                run.explain_one(&goal, Objective::Logit, Update::Additive).expect("explained"),
+            )
+        });
     });
     group.finish();
 }

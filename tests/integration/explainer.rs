@@ -1,7 +1,7 @@
 //! The facade: from pictures and a prompt to explanations.
 
 use crate::support::{answered, pictures, processor_options};
-use attention_capture::{Goal, Retained};
+use attention_capture::{Engine as _, Goal, Retained};
 use attention_relevancy::Target;
 use gemma3_tch::{Gemma3, Placement};
 use integration_tests::{Checkpoint, Fixture, Tolerance, assert_close, assert_row_close};
@@ -31,7 +31,7 @@ pub(crate) fn question(fixture: &Fixture) -> Question {
 /// The reference generated so many tokens and went on after stop tokens.
 pub(crate) fn options(fixture: &Fixture) -> AnswerOptions {
     let max_new_tokens = fixture.number("max_new_tokens");
-    AnswerOptions { max_new_tokens, sampling: None, stop: false }
+    AnswerOptions { max_new_tokens, sampling: None, stop: false, record: true }
 }
 
 pub(crate) fn answer(fixture: &Fixture, explainer: &Explainer) -> Answer {
@@ -366,7 +366,7 @@ fn bfloat16_keeps_the_ranks_of_the_cells() {
     let (relevancy, image) = (fixture.array::<Ix2>("relevancy"), fixture.image_spans()[0].clone());
     for (index, position) in fixture.numbers("targets").into_iter().enumerate() {
         let goal = Goal::token(Target::new(position, sequence.ids()[position]).unwrap());
-        let row = run.explain(&model, &goal, Objective::Logit, Update::Additive).unwrap().relevancy;
+        let row = run.explain_one(&goal, Objective::Logit, Update::Additive).unwrap().relevancy;
         let found = row.slice(s![image.clone()]).to_vec();
         let expected = relevancy.slice(s![index, image.clone()]).mapv(|x| x as f32).to_vec();
         let rho = spearman(&found, &expected);

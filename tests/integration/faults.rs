@@ -28,7 +28,7 @@ pub(crate) fn assert_says(what: &str, message: &str, parts: &[&str]) {
 
 /// What answering `question` on `dir` gives.
 fn ask(dir: &Path, question: Question) -> Result<Answer, Error> {
-    let options = AnswerOptions { max_new_tokens: 2, sampling: None, stop: false };
+    let options = AnswerOptions { max_new_tokens: 2, sampling: None, stop: false, record: true };
     try_load(dir)?.answer(question, &options, &mut |_| ControlFlow::Continue(()))
 }
 

@@ -1,7 +1,7 @@
 //! The retained engine against autograd in PyTorch, and the mistakes that must not pass for right.
 
 use crate::support::{answered, matrix, model};
-use attention_capture::{Goal, Objective, Retained};
+use attention_capture::{Engine, Goal, Objective, Retained};
 use attention_relevancy::{Target, Update};
 use gemma3_tch::{Gemma3, Sequence};
 use integration_tests::{Fixture, Tolerance, assert_close, assert_row_close, row_difference};
@@ -13,7 +13,6 @@ struct Case {
     fixture: Fixture,
     model: Gemma3,
     sequence: Sequence,
-    run: Retained,
 }
 
 impl Case {
@@ -24,8 +23,11 @@ impl Case {
     fn new(fixture: Fixture) -> Self {
         let model = model(&fixture);
         let sequence = answered(&fixture, &model);
-        let run = Retained::run(&model, &sequence).unwrap();
-        Self { fixture, model, sequence, run }
+        Self { fixture, model, sequence }
+    }
+
+    fn run(&self) -> Retained<'_> {
+        Retained::run(&self.model, &self.sequence).unwrap()
     }
 
     fn target(&self, position: usize) -> Target {
@@ -46,14 +48,15 @@ impl Case {
     }
 
     fn relevancy(&self, goal: &Goal, objective: Objective, update: Update) -> Array1<f32> {
-        self.run.explain(&self.model, goal, objective, update).unwrap().relevancy
+        self.run().explain_one(goal, objective, update).unwrap().relevancy
     }
 }
 
 #[test]
 fn attention_agrees() {
     for case in Case::all() {
-        let maps = case.run.attention();
+        let run = case.run();
+        let maps = run.attention();
         let sums: Vec<Tensor> = maps
             .iter()
             .map(|map| map.sum_dim_intlist(-1, false, Kind::Float).mean_dim(0, false, Kind::Float))
@@ -82,9 +85,8 @@ fn relevancy_and_baselines_agree() {
         case.compare("relevancy_log_probability", |goal| {
             case.relevancy(goal, Objective::LogProbability, Update::Additive)
         });
-        let plain = |goal: &Goal| {
-            case.run.explain(&case.model, goal, Objective::Logit, Update::Additive).unwrap()
-        };
+        let plain =
+            |goal: &Goal| case.run().explain_one(goal, Objective::Logit, Update::Additive).unwrap();
         case.compare("raw_attention", |goal| plain(goal).raw_attention);
         case.compare("rollout", |goal| plain(goal).rollout);
     }
@@ -94,7 +96,7 @@ fn relevancy_and_baselines_agree() {
 fn scores_agree() {
     for case in Case::all() {
         let goal = Goal::sum(case.targets()).unwrap();
-        let scores = case.run.scores(&case.model, &goal).unwrap();
+        let scores = case.run().scores(goal.targets()).unwrap();
         let logits: Array1<f32> = scores.iter().map(|score| score.logit).collect();
         let log_probabilities: Array1<f32> =
             scores.iter().map(|score| score.log_probability).collect();
@@ -184,12 +186,11 @@ fn a_mistake_would_be_caught() {
 fn a_target_that_does_not_stand_there_is_an_error() {
     let case = Case::new(Fixture::open("two-images"));
     let wrong = Goal::token(Target::new(110, 7).unwrap());
-    let error =
-        case.run.explain(&case.model, &wrong, Objective::Logit, Update::Additive).unwrap_err();
+    let error = case.run().explain_one(&wrong, Objective::Logit, Update::Additive).unwrap_err();
     assert_eq!(
         error.to_string(),
         "target token 7 at position 110 does not stand in the sequence of 115 tokens"
     );
     let past = Goal::token(Target::new(5000, 7).unwrap());
-    assert!(case.run.scores(&case.model, &past).is_err());
+    assert!(case.run().scores(past.targets()).is_err());
 }

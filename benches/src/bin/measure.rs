@@ -4,7 +4,7 @@
 
 use anyhow::{Context, bail};
 use attention_capture::{
-    Goal, Keep, Objective, Recorder, Retained, States, Streaming, SweepOptions,
+    Engine, Goal, Keep, Objective, Recorder, Retained, States, Streaming, SweepOptions,
 };
 use attention_relevancy::{Target, Update};
 use benchmarks::memory::Watch;
@@ -94,7 +94,7 @@ fn work<'a>(
 ) -> anyhow::Result<Box<dyn FnMut() -> anyhow::Result<()> + 'a>> {
     let goals = goals(sequence, args.targets)?;
     let explain = move |states: &States| -> anyhow::Result<()> {
-        let options = SweepOptions { memory_budget: args.memory_budget };
+        let options = SweepOptions { memory_budget: args.memory_budget, cancel: None };
         Streaming::new(model, sequence.ids(), states, options).explain(
             &goals,
             Objective::Logit,
@@ -105,7 +105,7 @@ fn work<'a>(
     Ok(match args.job {
         Job::Generate => Box::new(|| generate(model, args, &mut Cached::default())),
         Job::GenerateKeeping => {
-            Box::new(|| generate(model, args, &mut Recorder::generating(Keep::Everything)))
+            Box::new(|| generate(model, args, &mut Recorder::generating(model, Keep::Everything)))
         }
         Job::Rebuild => {
             let states = States::of(model, sequence, Keep::Inputs)?;
@@ -118,7 +118,7 @@ fn work<'a>(
         Job::Retained => Box::new(|| {
             let run = Retained::run(model, sequence)?;
             for goal in self::goals(sequence, args.targets)? {
-                run.explain(model, &goal, Objective::Logit, Update::Additive)?;
+                run.explain_one(&goal, Objective::Logit, Update::Additive)?;
             }
             Ok(())
         }),

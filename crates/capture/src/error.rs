@@ -27,6 +27,9 @@ pub enum Error {
         /// Layers captured.
         found: usize,
     },
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
     /// The recorded states do not belong to the sequence.
     #[error("states of {tokens} tokens were recorded, which do not fit the sequence of {sequence}")]
     States {
@@ -83,6 +86,13 @@ pub enum Error {
     /// The model failed.
     #[error(transparent)]
     Model(#[from] gemma3_tch::Error),
+}
+
+impl Error {
+    /// Whether memory ran out inside libtorch: less at a time may do.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Model(error) if error.is_out_of_memory())
+    }
 }
 
 impl From<StepError<Infallible>> for Error {

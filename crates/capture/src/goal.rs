@@ -3,8 +3,9 @@
 use crate::Error;
 use attention_relevancy::Target;
 use attention_relevancy::ndarray::Array1;
+use gemma3_tch::guard;
 use std::fmt;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// The scalar whose gradient weights the attention.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,17 +57,6 @@ impl Goal {
         self.targets.iter().map(|target| target.logit_row() + 1).max().unwrap_or(0)
     }
 
-    /// Whether every target stands in the sequence and the row that predicts it was computed.
-    pub(crate) fn check(&self, ids: &[u32], computed: usize) -> Result<(), Error> {
-        let stands = |target: &&Target| {
-            ids.get(target.position()) == Some(&target.token()) && target.logit_row() < computed
-        };
-        self.targets.iter().find(|target| !stands(target)).map_or(Ok(()), |target| {
-            let (position, token) = (target.position(), target.token());
-            Err(Error::Target { position, token, tokens: ids.len() })
-        })
-    }
-
     /// The row that the propagation starts from: the mean of the unit vectors at the predicting positions, `[S]`.
     pub(crate) fn start(&self, tokens: usize) -> Array1<f32> {
         let mut row = Array1::zeros(tokens);
@@ -97,19 +87,54 @@ pub struct Score {
     pub log_probability: f32,
 }
 
+/// Most rows of logits that are made at once: each has as many numbers as the vocabulary.
+pub(crate) const LOGIT_ROWS: usize = 32;
+
 impl Score {
-    /// Of each target, from the logits `[targets, V]` of the rows before them.
-    pub(crate) fn of(logits: &Tensor, goal: &Goal) -> Result<Vec<Self>, Error> {
+    /// Of each target; `logits` makes those of some targets, `[targets, V]`.
+    pub(crate) fn of(
+        targets: &[Target],
+        logits: impl Fn(&[Target]) -> Tensor,
+    ) -> Result<Vec<Self>, Error> {
+        let _no_grad = tch::no_grad_guard();
+        let mut scores = Vec::new();
+        for targets in targets.chunks(LOGIT_ROWS) {
+            scores.extend(guard("computing logits", || Self::of_rows(targets, &logits(targets)))??);
+        }
+        Ok(scores)
+    }
+
+    fn of_rows(targets: &[Target], logits: &Tensor) -> Result<Vec<Self>, Error> {
+        let logits = logits.to_kind(Kind::Float);
         let log_probabilities = logits.log_softmax(-1, Kind::Float);
         let score = |(index, target): (usize, &Target)| {
             let at = [index as i64, i64::from(target.token())];
-            let score = Self {
-                logit: logits.double_value(&at) as f32,
-                log_probability: log_probabilities.double_value(&at) as f32,
-            };
-            let finite = score.logit.is_finite() && score.log_probability.is_finite();
-            if finite { Ok(score) } else { Err(Error::Logit { row: target.logit_row() }) }
+            let [logit, log_probability] =
+                [&logits, &log_probabilities].map(|values| values.double_value(&at) as f32);
+            let finite = logit.is_finite() && log_probability.is_finite();
+            if finite {
+                Ok(Self { logit, log_probability })
+            } else {
+                Err(Error::Logit { row: target.logit_row() })
+            }
         };
-        goal.targets().iter().enumerate().map(score).collect()
+        targets.iter().enumerate().map(score).collect()
     }
+}
+
+/// Whether every target stands in the sequence and the row that predicts it was computed.
+pub(crate) fn check_targets(targets: &[Target], ids: &[u32], computed: usize) -> Result<(), Error> {
+    let stands = |target: &&Target| {
+        ids.get(target.position()) == Some(&target.token()) && target.logit_row() < computed
+    };
+    targets.iter().find(|target| !stands(target)).map_or(Ok(()), |target| {
+        let (position, token) = (target.position(), target.token());
+        Err(Error::Target { position, token, tokens: ids.len() })
+    })
+}
+
+/// The rows before the targets, as an index for `device`.
+pub(crate) fn logit_rows(targets: &[Target], device: Device) -> Tensor {
+    let rows: Vec<i64> = targets.iter().map(|target| target.logit_row() as i64).collect();
+    Tensor::from_slice(&rows).to_device(device)
 }

@@ -11,7 +11,9 @@
 //! Symbols: S tokens, H query heads, K key/value heads, d head width, D hidden width, L layers.
 
 mod attention;
+mod budget;
 mod convert;
+mod engine;
 mod error;
 mod goal;
 mod retained;
@@ -19,8 +21,9 @@ mod states;
 mod streaming;
 mod sweep;
 
+pub use engine::Engine;
 pub use error::Error;
 pub use goal::{Attribution, Goal, Objective, Score};
 pub use retained::Retained;
 pub use states::{Keep, Recorder, States};
-pub use streaming::{Streaming, SweepOptions};
+pub use streaming::{LayerSwept, Streaming, SweepOptions};

@@ -4,10 +4,11 @@
 //! for the attention, as many for what autograd keeps, as many for the gradient.
 
 use crate::attention::Float;
-use crate::{Attribution, Error, Goal, Objective, Score, convert};
+use crate::goal::{check_targets, logit_rows};
+use crate::{Attribution, Engine, Error, Goal, Objective, Score, convert};
 use attention_relevancy::ndarray::{Array1, Array3, ArrayView3};
 use attention_relevancy::{
-    HeadFusion, Propagation, RetainedLayer, Update, check_attention, raw_attention_row,
+    HeadFusion, Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
 };
 use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, Site, guard};
 use tch::{Kind, Tensor};
@@ -17,16 +18,17 @@ const ROW_SUM_TOLERANCE: f64 = 1e-4;
 
 /// A captured forward pass over a sequence, ready to explain any of its tokens.
 #[derive(Debug)]
-pub struct Retained {
+pub struct Retained<'a> {
+    model: &'a Gemma3,
     attention: Vec<Tensor>, // L × [H, S, S], float32, part of the graph
     hidden: Tensor,         // [S, D] after the last layer, part of the graph
     ids: Vec<u32>,
 }
 
-impl Retained {
+impl<'a> Retained<'a> {
     /// Runs the language model over `sequence` with gradients enabled and checks what was captured. Weights stay frozen: the input
     /// embeddings are the leaf of the graph. Image features are constants.
-    pub fn run(model: &Gemma3, sequence: &Sequence) -> Result<Self, Error> {
+    pub fn run(model: &'a Gemma3, sequence: &Sequence) -> Result<Self, Error> {
         let mut capture = Capture::default();
         let hidden = tch::with_grad(|| {
             guard("capturing attention", || {
@@ -34,8 +36,8 @@ impl Retained {
                 model.text().forward(&embeddings, 0, sequence.images(), &mut capture)
             })
         })?;
-        let run = Self { attention: capture.maps, hidden, ids: sequence.ids().to_vec() };
-        run.check(model)?;
+        let run = Self { model, attention: capture.maps, hidden, ids: sequence.ids().to_vec() };
+        run.check()?;
         Ok(run)
     }
 
@@ -43,27 +45,36 @@ impl Retained {
     pub fn attention(&self) -> &[Tensor] {
         &self.attention
     }
+}
 
-    /// Logit and log-probability of the token that stands at each target's position, from the row before it.
-    pub fn scores(&self, model: &Gemma3, goal: &Goal) -> Result<Vec<Score>, Error> {
-        goal.check(&self.ids, self.ids.len())?;
-        let _no_grad = tch::no_grad_guard();
-        let logits = guard("computing logits", || self.logits(model, goal))?;
-        Score::of(&logits, goal)
+impl Engine for Retained<'_> {
+    fn scores(&self, targets: &[Target]) -> Result<Vec<Score>, Error> {
+        check_targets(targets, &self.ids, self.ids.len())?;
+        Score::of(targets, |targets| self.logits(targets))
     }
 
-    /// Explains one goal. The graph is kept: any number of goals may follow.
-    pub fn explain(
+    /// The graph is kept: any number of goals may follow.
+    fn explain(
         &self,
-        model: &Gemma3,
+        goals: &[Goal],
+        objective: Objective,
+        update: Update,
+    ) -> Result<Vec<Attribution>, Error> {
+        goals.iter().map(|goal| self.attribution(goal, objective, update)).collect()
+    }
+}
+
+impl Retained<'_> {
+    fn attribution(
+        &self,
         goal: &Goal,
         objective: Objective,
         update: Update,
     ) -> Result<Attribution, Error> {
-        goal.check(&self.ids, self.ids.len())?;
+        check_targets(goal.targets(), &self.ids, self.ids.len())?;
         let gradients = tch::with_grad(|| {
             guard("pulling the gradient back", || {
-                let z = self.objective(model, goal, objective);
+                let z = self.objective(goal, objective);
                 Tensor::run_backward(&[z], &self.attention, true, false)
             })
         })?;
@@ -98,12 +109,10 @@ impl Retained {
             rollout: rollout.finish(),
         })
     }
-}
 
-impl Retained {
     /// Checks that what the hook saw is attention: every layer, the right shape, rows of probabilities.
-    fn check(&self, model: &Gemma3) -> Result<(), Error> {
-        let (config, tokens) = (&model.config().text, self.ids.len());
+    fn check(&self) -> Result<(), Error> {
+        let (config, tokens) = (&self.model.config().text, self.ids.len());
         if self.attention.len() != config.num_hidden_layers {
             return Err(Error::Layers {
                 expected: config.num_hidden_layers,
@@ -122,16 +131,14 @@ impl Retained {
     }
 
     /// Logits in float32, `[targets, V]`: the row before each target.
-    fn logits(&self, model: &Gemma3, goal: &Goal) -> Tensor {
-        let rows: Vec<i64> =
-            goal.targets().iter().map(|target| target.logit_row() as i64).collect();
-        let rows = Tensor::from_slice(&rows).to_device(self.hidden.device());
-        model.text().logits(&self.hidden.index_select(0, &rows)).to_kind(Kind::Float)
+    fn logits(&self, targets: &[Target]) -> Tensor {
+        let rows = logit_rows(targets, self.hidden.device());
+        self.model.text().logits(&self.hidden.index_select(0, &rows)).to_kind(Kind::Float)
     }
 
     /// The scalar that is explained.
-    fn objective(&self, model: &Gemma3, goal: &Goal, objective: Objective) -> Tensor {
-        let logits = self.logits(model, goal);
+    fn objective(&self, goal: &Goal, objective: Objective) -> Tensor {
+        let logits = self.logits(goal.targets());
         let values = match objective {
             Objective::Logit => logits,
             Objective::LogProbability => logits.log_softmax(-1, Kind::Float),

@@ -1,6 +1,8 @@
 //! What is kept of a run of the language model, so that a reverse sweep can start from it.
 
 use crate::Error;
+use crate::goal::logit_rows;
+use attention_relevancy::Target;
 use gemma3_tch::{
     Attend, AttentionLayer, Cached, DecoderLayer, Fast, Gemma3, MaskRule, Qkv, Sequence, Site,
     Tower, Trace, guard,
@@ -20,10 +22,13 @@ pub enum Keep {
 
 /// Records a run: hand it to [`Gemma3::generate`] or to a forward pass.
 #[derive(Debug)]
-pub struct Recorder<A> {
+pub struct Recorder<'m, A> {
+    model: &'m Gemma3,
     inner: A,
     keep: Keep,
     layers: Vec<Vec<Piece>>,
+    /// Outputs of the last layer.
+    outputs: Vec<Tensor>,
 }
 
 /// What is known of a layer for the tokens of one call.
@@ -33,14 +38,21 @@ enum Piece {
     Trace(Trace),
 }
 
-impl Recorder<Cached> {
-    /// Records while an answer is generated.
-    pub fn generating(keep: Keep) -> Self {
-        Self { inner: Cached::default(), keep, layers: Vec::new() }
+impl<'m> Recorder<'m, Cached> {
+    /// Records while `model` generates an answer.
+    pub fn generating(model: &'m Gemma3, keep: Keep) -> Self {
+        Self::around(Cached::default(), model, keep)
     }
 }
 
-impl<A: Attend> Attend for Recorder<A> {
+impl<'m, A: Attend> Recorder<'m, A> {
+    /// Records a run of `model` whose attention `inner` computes.
+    fn around(inner: A, model: &'m Gemma3, keep: Keep) -> Self {
+        Self { model, inner, keep, layers: Vec::new(), outputs: Vec::new() }
+    }
+}
+
+impl<A: Attend> Attend for Recorder<'_, A> {
     fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
         self.inner.attend(site, qkv, mask)
     }
@@ -49,6 +61,10 @@ impl<A: Attend> Attend for Recorder<A> {
         debug_assert!(site.tower == Tower::Text);
         if self.layers.len() <= site.layer {
             self.layers.resize_with(site.layer + 1, Vec::new);
+        }
+        let layers = self.model.text().layers();
+        if site.layer + 1 == layers.len() {
+            self.outputs.push(layers[site.layer].output(&trace));
         }
         self.layers[site.layer].push(match self.keep {
             Keep::Inputs => Piece::Input(trace.x),
@@ -61,6 +77,8 @@ impl<A: Attend> Attend for Recorder<A> {
 #[derive(Debug)]
 pub struct States {
     layers: Vec<Kept>,
+    /// Output of the last layer `[S, D]`.
+    output: Tensor,
     images: Vec<Range<usize>>,
     tokens: usize,
 }
@@ -75,28 +93,27 @@ impl States {
     /// One forward pass without a graph over a given sequence.
     pub fn of(model: &Gemma3, sequence: &Sequence, keep: Keep) -> Result<Self, Error> {
         let _no_grad = tch::no_grad_guard();
-        let mut recorder = Recorder { inner: Fast, keep, layers: Vec::new() };
+        let mut recorder = Recorder::around(Fast, model, keep);
         guard("running the language model", || drop(model.forward(sequence, &mut recorder)))?;
-        Self::recorded(recorder, model, sequence)
+        Self::recorded(recorder, sequence)
     }
 
     /// What a recorder saw of `sequence`. The last token of a generated answer was never fed to the model, and need not be: what
     /// explains it stands one row before.
-    pub fn recorded<A>(
-        recorder: Recorder<A>,
-        model: &Gemma3,
-        sequence: &Sequence,
-    ) -> Result<Self, Error> {
-        let (expected, found) = (model.text().layers().len(), recorder.layers.len());
+    pub fn recorded<A>(recorder: Recorder<'_, A>, sequence: &Sequence) -> Result<Self, Error> {
+        let (expected, found) = (recorder.model.text().layers().len(), recorder.layers.len());
         if expected != found {
             return Err(Error::Layers { expected, found });
         }
-        let layers: Vec<Kept> = recorder.layers.into_iter().map(Kept::join).collect();
-        let tokens = layers.iter().map(Kept::tokens).min().unwrap_or(0);
+        let (layers, output) = guard("joining what was recorded", || {
+            let layers: Vec<Kept> = recorder.layers.into_iter().map(Kept::join).collect();
+            (layers, Tensor::cat(&recorder.outputs, 0))
+        })?;
+        let tokens = output.size()[0] as usize;
         if sequence.ids().len() < tokens || layers.iter().any(|kept| kept.tokens() != tokens) {
             return Err(Error::States { tokens, sequence: sequence.ids().len() });
         }
-        Ok(Self { layers, images: sequence.images().to_vec(), tokens })
+        Ok(Self { layers, output, images: sequence.images().to_vec(), tokens })
     }
 
     /// Tokens that the model saw.
@@ -104,9 +121,24 @@ impl States {
         self.tokens
     }
 
+    /// Bytes that they take.
+    pub fn bytes(&self) -> u64 {
+        let of = |tensor: &Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
+        let layer = |kept: &Kept| match kept {
+            Kept::Input(x) => of(x),
+            Kept::Trace(trace) => trace.tensors().into_iter().map(of).sum(),
+        };
+        of(&self.output) + self.layers.iter().map(layer).sum::<u64>()
+    }
+
     /// The spans of image tokens.
     pub(crate) fn images(&self) -> &[Range<usize>] {
         &self.images
+    }
+
+    /// The last layer's output at the rows that predict the targets, `[targets, D]`.
+    pub(crate) fn hidden(&self, targets: &[Target]) -> Tensor {
+        self.output.index_select(0, &logit_rows(targets, self.output.device()))
     }
 
     /// What `layer` computed for tokens `0..end`, from memory or made again.

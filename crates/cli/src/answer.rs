@@ -1,15 +1,15 @@
 //! `medgemma-explainer answer`, and the part that `explain` shares with it.
 
 use crate::args::{AnswerArgs, QuestionArgs};
-use crate::{output, progress};
+use crate::{interrupt, output, progress};
 use medgemma_explainer::{Answer, Explainer, LoadOptions, Picture, Question, Sampling};
 use std::ops::ControlFlow;
 
 /// Answers and prints the text as it is made.
 pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
     let question = question(&args.question)?;
-    let explainer = load(&args.question)?;
-    let answer = ask(&args.question, &explainer, question, true)?;
+    let explainer = load(&args.question, None)?;
+    let answer = ask(&args.question, &explainer, question, Ask { show: true, record: false })?;
     if args.tokens {
         for token in &answer.tokens()[answer.prepared().ids.len()..] {
             let (position, id, text) = (token.position, token.id, &token.text);
@@ -33,11 +33,24 @@ pub(crate) fn question(args: &QuestionArgs) -> anyhow::Result<Question> {
     Ok(Question { pictures, prompt: args.prompt.clone(), system: args.system.clone() })
 }
 
-/// Loads the checkpoint.
-pub(crate) fn load(args: &QuestionArgs) -> anyhow::Result<Explainer> {
-    let options = LoadOptions { fetch_progress: progress::fetch_bars()?, ..args.load_options() };
+/// Loads the checkpoint; from here on Ctrl-C ends the work between two steps.
+pub(crate) fn load(args: &QuestionArgs, memory_budget: Option<u64>) -> anyhow::Result<Explainer> {
+    if let Some(threads) = args.model.threads {
+        medgemma_explainer::set_threads(threads);
+    }
+    let (fetch_progress, cancel) = (progress::fetch_bars()?, Some(interrupt::flag()?));
+    let options = LoadOptions { fetch_progress, cancel, memory_budget, ..args.load_options() };
     let load = || Explainer::load(&args.model.source(), &options);
     Ok(progress::step("loading the model", load)?)
+}
+
+/// What an answer is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask {
+    /// Its text is shown as it is made.
+    pub(crate) show: bool,
+    /// It will be explained.
+    pub(crate) record: bool,
 }
 
 /// Answers the question; with `show` the text goes to stdout as it is made. A stdout that is closed is an error: what was not
@@ -46,7 +59,7 @@ pub(crate) fn ask(
     args: &QuestionArgs,
     explainer: &Explainer,
     question: Question,
-    show: bool,
+    Ask { show, record }: Ask,
 ) -> anyhow::Result<Answer> {
     let mut shown = Ok(());
     let answer = {
@@ -56,7 +69,7 @@ pub(crate) fn ask(
             }
             if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        let options = args.answer_options(sampling(args, explainer));
+        let options = args.answer_options(sampling(args, explainer), record);
         explainer.answer(question, &options, &mut on_text)?
     };
     shown?;

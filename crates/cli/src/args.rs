@@ -58,9 +58,12 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_enum, default_value_t, requires = "answer_span", help_heading = "Targets")]
     span: SpanArg,
 
-    /// What computes the explanation: auto or retained (every attention is kept)
+    /// What computes the explanation: streaming (auto; attention is never stored) or retained (every attention is kept)
     #[arg(long, default_value_t, help_heading = "Method")]
     engine: Engine,
+    /// Memory that explaining may take beside the weights, such as 800MB or 2GiB; the default is a quarter of what is free
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Method")]
+    memory_budget: Option<u64>,
     /// How a layer acts on the relevancy R, with Ā the mean over heads of (attention × its gradient)⁺
     #[arg(long, value_enum, default_value_t, help_heading = "Method")]
     update: UpdateArg,
@@ -114,6 +117,9 @@ pub(crate) struct ModelArgs {
     /// Type of weights and activations: auto, float32 or bfloat16
     #[arg(long, default_value_t)]
     pub(crate) dtype: DtypeSpec,
+    /// Threads to compute with; the default is one for each core
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub(crate) threads: Option<usize>,
 }
 
 #[derive(clap::Args, Debug)]
@@ -234,6 +240,15 @@ impl ExplainArgs {
         if asks.is_empty() { vec![Ask::Last] } else { asks }
     }
 
+    pub(crate) fn memory_budget(&self) -> Option<u64> {
+        self.memory_budget
+    }
+
+    /// Whether the engine starts from what is kept while the answer is generated.
+    pub(crate) fn records(&self) -> bool {
+        self.engine != Engine::Retained
+    }
+
     pub(crate) fn options(&self) -> ExplainOptions {
         let update = match self.update {
             UpdateArg::Additive => Update::Additive,
@@ -274,8 +289,14 @@ impl QuestionArgs {
         PictureOptions { window: self.window, ..PictureOptions::default() }
     }
 
-    pub(crate) fn answer_options(&self, sampling: Option<Sampling>) -> AnswerOptions {
-        AnswerOptions { max_new_tokens: self.max_new_tokens, sampling, stop: !self.ignore_stop }
+    /// `record`: whether the answer will be explained.
+    pub(crate) fn answer_options(&self, sampling: Option<Sampling>, record: bool) -> AnswerOptions {
+        AnswerOptions {
+            max_new_tokens: self.max_new_tokens,
+            sampling,
+            stop: !self.ignore_stop,
+            record,
+        }
     }
 }
 
@@ -301,6 +322,29 @@ fn parse_keyword(text: &str) -> Ask {
             Ask::Keyword { word: word.to_owned(), occurrence: number - 1 }
         }
         _ => Ask::Keyword { word: text.to_owned(), occurrence: 0 },
+    }
+}
+
+/// Bytes, with an optional unit of powers of 1000 or, with an i, of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 6] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+    ];
+    let unit = UNITS.iter().find_map(|(name, bytes)| Some((text.strip_suffix(name)?, *bytes)));
+    let (number, bytes) = unit.unwrap_or((text, 1));
+    let number: f64 = number
+        .trim()
+        .parse()
+        .map_err(|_| "give bytes, or a size such as 800MB or 2GiB".to_owned())?;
+    if number.is_finite() && 0.0 < number {
+        Ok((number * bytes as f64) as u64)
+    } else {
+        Err("it must be above zero".to_owned())
     }
 }
 
@@ -333,6 +377,14 @@ mod tests {
         assert_eq!(parse_keyword("heart#2"), keyword("heart", 1));
         assert_eq!(parse_keyword("C#"), keyword("C#", 0));
         assert_eq!(parse_keyword("#1"), keyword("#1", 0));
+    }
+
+    #[test]
+    fn a_size_has_a_unit_or_is_in_bytes() {
+        assert_eq!(size("800MB"), Ok(800_000_000));
+        assert_eq!(size("1.5 GiB"), Ok(3 << 29));
+        assert_eq!(size("4096"), Ok(4096));
+        assert!(size("2GB/s").is_err() && size("-1MB").is_err() && size("").is_err());
     }
 
     #[test]

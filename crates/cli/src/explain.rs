@@ -12,10 +12,14 @@ use std::path::PathBuf;
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let question = answer::question(&args.question)?;
     let folder = OutputFolder::create(&args.out)?;
-    let explainer = answer::load(&args.question)?;
-    let answer = answer::ask(&args.question, &explainer, question, !args.json)?;
+    let explainer = answer::load(&args.question, args.memory_budget())?;
+    let purpose = answer::Ask { show: !args.json, record: args.records() };
+    let answer = answer::ask(&args.question, &explainer, question, purpose)?;
     let explain = || explainer.explain_all(&answer, &args.asks(), &args.options());
     let explanations = progress::step("explaining", explain)?;
+    for note in &explanations.notes {
+        eprintln!("warning: {note}");
+    }
     let options = OverlayOptions { colormap: args.colormap, ..OverlayOptions::default() };
     let written = folder.write(&explainer, &answer, &explanations, &options)?;
     if args.json {

@@ -1,9 +1,10 @@
-//! The command `medgemma-explainer`. Exit codes: 0 done, 1 failure, 2 wrong use.
+//! The command `medgemma-explainer`. Exit codes: 0 done, 1 failure, 2 wrong use, 130 interrupted.
 
 mod answer;
 mod args;
 mod explain;
 mod inspect;
+mod interrupt;
 mod output;
 mod progress;
 
@@ -17,6 +18,10 @@ fn main() -> ExitCode {
         Command::Answer(args) => answer::run(args),
         Command::Inspect(args) => inspect::run(args),
     };
+    if interrupt::happened() {
+        eprintln!("interrupted");
+        return ExitCode::from(interrupt::EXIT_CODE);
+    }
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,5 +1,6 @@
 //! A question, and the model's answer to it with every token named.
 
+use attention_capture::States;
 use gemma3_processor::{Picture, Prepared};
 use gemma3_tch::{Generated, Sampling, Sequence};
 use std::ops::Range;
@@ -25,11 +26,13 @@ pub struct AnswerOptions {
     pub sampling: Option<Sampling>,
     /// Whether the checkpoint's stop tokens end the answer; otherwise only the limit does.
     pub stop: bool,
+    /// Whether what the layers compute is kept, so that an explanation needs no forward pass of its own.
+    pub record: bool,
 }
 
 impl Default for AnswerOptions {
     fn default() -> Self {
-        Self { max_new_tokens: 300, sampling: None, stop: true }
+        Self { max_new_tokens: 300, sampling: None, stop: true, record: true }
     }
 }
 
@@ -67,6 +70,8 @@ pub struct Answer {
     pub(crate) prepared: Prepared,
     /// Prompt and answer with the image features.
     pub(crate) sequence: Sequence,
+    /// What the layers computed, where it was recorded.
+    pub(crate) states: Option<States>,
     pub(crate) generated: Generated,
     pub(crate) tokens: Vec<Token>,
     /// Everything that was generated, as text.

@@ -1,7 +1,9 @@
 //! Explaining an answer.
 
 use crate::{Answer, Error, Explainer, TokenKind};
-use attention_capture::{Attribution, Goal, Objective, Retained, Score};
+use attention_capture::{
+    Attribution, Goal, Objective, Retained, Score, States, Streaming, SweepOptions,
+};
 use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout, Update};
 use gemma3_processor::find_keyword;
@@ -47,6 +49,8 @@ pub enum Engine {
     Auto,
     /// Every attention kept: the reference.
     Retained,
+    /// A reverse sweep that never stores attention.
+    Streaming,
 }
 
 /// How an answer is explained.
@@ -80,6 +84,8 @@ pub struct Explanations {
     pub targets: Vec<TargetExplanation>,
     /// With what they were made; the engine is never [`Engine::Auto`].
     pub options: ExplainOptions,
+    /// What went otherwise than planned, for people.
+    pub notes: Vec<String>,
     /// How long it took.
     pub duration: Duration,
 }
@@ -126,6 +132,40 @@ impl Explainer {
         let started = Instant::now();
         let spans =
             asks.iter().map(|ask| self.positions(answer, ask)).collect::<Result<Vec<_>, _>>()?;
+        let targets: Vec<Vec<Target>> =
+            spans.iter().map(|span| targets(answer, span)).collect::<Result<_, _>>()?;
+        let plans: Vec<Plan<'_>> = asks
+            .iter()
+            .zip(&spans)
+            .zip(&targets)
+            .map(|((ask, span), targets)| Plan::new(ask, span, targets))
+            .collect();
+        let mut notes = Vec::new();
+        let found = match options.engine {
+            Engine::Retained => self.retained(answer, &plans, options)?,
+            Engine::Auto | Engine::Streaming => {
+                self.streaming(answer, &plans, options, &mut notes)?
+            }
+        };
+        let explained =
+            plans.iter().zip(found).map(|(plan, found)| plan.explanation(answer, found));
+        let targets = explained.collect::<Result<_, _>>()?;
+        let engine =
+            if options.engine == Engine::Retained { Engine::Retained } else { Engine::Streaming };
+        Ok(Explanations {
+            targets,
+            options: ExplainOptions { engine, ..*options },
+            notes,
+            duration: started.elapsed(),
+        })
+    }
+
+    fn retained(
+        &self,
+        answer: &Answer,
+        plans: &[Plan<'_>],
+        options: &ExplainOptions,
+    ) -> Result<Vec<Found>, Error> {
         let tokens = answer.tokens.len();
         let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
         check_memory(
@@ -133,16 +173,41 @@ impl Explainer {
             needed,
             available_memory(),
         )?;
-        let run = Retained::run(&self.model, &answer.sequence)?;
-        let targets = asks
-            .iter()
-            .zip(spans)
-            .map(|(ask, span)| {
-                Work { explainer: self, answer, run: &run, options }.target(ask, span)
-            })
-            .collect::<Result<_, _>>()?;
-        let options = ExplainOptions { engine: Engine::Retained, ..*options };
-        Ok(Explanations { targets, options, duration: started.elapsed() })
+        find(&Retained::run(&self.model, &answer.sequence)?, plans, options)
+    }
+
+    /// Starts from the states that were kept while the answer was generated, or makes them.
+    fn streaming(
+        &self,
+        answer: &Answer,
+        plans: &[Plan<'_>],
+        options: &ExplainOptions,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Found>, Error> {
+        let made;
+        let states = match &answer.states {
+            Some(states) => states,
+            None => {
+                made = States::of(&self.model, &answer.sequence, self.keep(answer.tokens.len())?)?;
+                &made
+            }
+        };
+        let kept = states.bytes();
+        let sweep = |budget: u64| {
+            let memory_budget = budget.saturating_sub(kept);
+            let options_of_sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
+            let engine =
+                Streaming::new(&self.model, answer.sequence.ids(), states, options_of_sweep);
+            find(&engine, plans, options).map_err(|error| with_kept(error, kept))
+        };
+        match sweep(self.memory_budget) {
+            Err(Error::Capture(error)) if error.is_out_of_memory() => {
+                let smaller = kept + self.memory_budget.saturating_sub(kept) / 4;
+                notes.push(format!("memory ran out ({error}); done again with smaller blocks"));
+                sweep(smaller)
+            }
+            outcome => outcome,
+        }
     }
 
     fn explain_one(
@@ -210,67 +275,94 @@ fn why_empty(answer: &Answer) -> &'static str {
     }
 }
 
-/// One captured run at work.
-struct Work<'a> {
-    explainer: &'a Explainer,
-    answer: &'a Answer,
-    run: &'a Retained,
-    options: &'a ExplainOptions,
+/// The tokens at `positions` as targets.
+fn targets(answer: &Answer, positions: &Range<usize>) -> Result<Vec<Target>, Error> {
+    let ids = &answer.sequence.ids()[positions.clone()];
+    let targets = positions.clone().zip(ids).map(|(position, &id)| Target::new(position, id));
+    Ok(targets.collect::<Result<_, _>>()?)
 }
 
-impl Work<'_> {
-    fn target(&self, ask: &Ask, positions: Range<usize>) -> Result<TargetExplanation, Error> {
-        let token_ids = self.answer.sequence.ids()[positions.clone()].to_vec();
-        let targets =
-            positions.clone().zip(&token_ids).map(|(position, &id)| Target::new(position, id));
-        let targets: Vec<Target> = targets.collect::<Result<_, _>>()?;
-        let whole = Goal::sum(targets.clone()).expect("an ask covers at least one token");
-        let scores = self.run.scores(&self.explainer.model, &whole)?;
+/// The budget of the user is for the sweep and what was kept for it.
+fn with_kept(error: Error, kept: u64) -> Error {
+    match error {
+        Error::Capture(attention_capture::Error::Budget { budget, smallest }) => {
+            attention_capture::Error::Budget { budget: budget + kept, smallest: smallest + kept }
+                .into()
+        }
+        error => error,
+    }
+}
+
+/// How one ask is answered: by which goals, which then are averaged.
+struct Plan<'a> {
+    positions: &'a Range<usize>,
+    targets: &'a [Target],
+    rule: SpanRule,
+    goals: Vec<Goal>,
+}
+
+/// What an engine found out for one plan.
+struct Found {
+    scores: Vec<Score>,
+    parts: Vec<Attribution>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(ask: &Ask, positions: &'a Range<usize>, targets: &'a [Target]) -> Self {
         let rule = match ask {
             Ask::Answer(rule) => *rule,
             _ => SpanRule::Mean,
         };
         let goals = match rule {
-            SpanRule::Sum => vec![whole],
+            SpanRule::Sum => Goal::sum(targets.to_vec()).into_iter().collect(),
             SpanRule::Mean => targets.iter().map(|&target| Goal::token(target)).collect(),
         };
-        let parts =
-            goals.iter().map(|goal| self.attribution(goal)).collect::<Result<Vec<_>, Error>>()?;
-        let mean = |row: fn(&Attribution) -> &Array1<f32>| mean(parts.iter().map(row));
-        let relevancy =
-            Explanation::new(targets, mean(|part| &part.relevancy), layout(self.answer)?)?;
-        let (raw_attention, rollout) =
-            (mean(|part| &part.raw_attention), mean(|part| &part.rollout));
-        let text = self.text(&positions);
+        Self { positions, targets, rule, goals }
+    }
+
+    fn explanation(&self, answer: &Answer, found: Found) -> Result<TargetExplanation, Error> {
+        let mean = |row: fn(&Attribution) -> &Array1<f32>| mean(found.parts.iter().map(row));
         Ok(TargetExplanation {
-            text,
-            rule,
-            positions,
-            token_ids,
-            scores,
-            relevancy,
-            raw_attention,
-            rollout,
+            text: text(answer, self.positions),
+            rule: self.rule,
+            positions: self.positions.clone(),
+            token_ids: self.targets.iter().map(|target| target.token()).collect(),
+            relevancy: Explanation::new(
+                self.targets.to_vec(),
+                mean(|part| &part.relevancy),
+                layout(answer)?,
+            )?,
+            raw_attention: mean(|part| &part.raw_attention),
+            rollout: mean(|part| &part.rollout),
+            scores: found.scores,
         })
     }
+}
 
-    fn attribution(&self, goal: &Goal) -> Result<Attribution, Error> {
-        Ok(self.run.explain(
-            &self.explainer.model,
-            goal,
-            self.options.objective,
-            self.options.update,
-        )?)
-    }
+/// Asks the engine about all plans together, so that their goals share its work.
+fn find(
+    engine: &dyn attention_capture::Engine,
+    plans: &[Plan<'_>],
+    options: &ExplainOptions,
+) -> Result<Vec<Found>, Error> {
+    let targets: Vec<Target> = plans.iter().flat_map(|plan| plan.targets).copied().collect();
+    let goals: Vec<Goal> = plans.iter().flat_map(|plan| plan.goals.clone()).collect();
+    let mut scores = engine.scores(&targets)?.into_iter();
+    let mut parts = engine.explain(&goals, options.objective, options.update)?.into_iter();
+    let found = plans.iter().map(|plan| Found {
+        scores: scores.by_ref().take(plan.targets.len()).collect(),
+        parts: parts.by_ref().take(plan.goals.len()).collect(),
+    });
+    Ok(found.collect())
+}
 
-    /// What the tokens spell; their names where they spell nothing.
-    fn text(&self, positions: &Range<usize>) -> String {
-        let spelled = self.answer.text_of(positions).trim();
-        if spelled.is_empty() {
-            self.answer.tokens[positions.clone()].iter().map(|token| token.text.as_str()).collect()
-        } else {
-            spelled.to_owned()
-        }
+/// What the tokens spell; their names where they spell nothing.
+fn text(answer: &Answer, positions: &Range<usize>) -> String {
+    let spelled = answer.text_of(positions).trim();
+    if spelled.is_empty() {
+        answer.tokens[positions.clone()].iter().map(|token| token.text.as_str()).collect()
+    } else {
+        spelled.to_owned()
     }
 }
 
@@ -368,7 +460,8 @@ impl FromStr for Engine {
         match text {
             "auto" => Ok(Self::Auto),
             "retained" => Ok(Self::Retained),
-            _ => Err(format!("unknown engine {text:?}; use auto or retained")),
+            "streaming" => Ok(Self::Streaming),
+            _ => Err(format!("unknown engine {text:?}; use auto, streaming or retained")),
         }
     }
 }
@@ -378,6 +471,7 @@ impl fmt::Display for Engine {
         f.write_str(match self {
             Self::Auto => "auto",
             Self::Retained => "retained",
+            Self::Streaming => "streaming",
         })
     }
 }

@@ -2,13 +2,16 @@
 
 use crate::source::FetchObserver;
 use crate::{Answer, AnswerOptions, Error, ModelSource, Question, Token, TokenKind};
+use attention_capture::{Keep, Recorder, States};
 use gemma3_processor::{Message, Prepared, Processor, ProcessorOptions};
 use gemma3_tch::{
-    DeviceSpec, DtypeSpec, Gemma3, Generated, GenerationConfig, GenerationOptions, Inspection,
-    Placement, Weights, available_memory, check_memory,
+    Bytes, Cached, DeviceSpec, DtypeSpec, Gemma3, Generated, GenerationConfig, GenerationOptions,
+    Inspection, Placement, Weights, available_memory, check_memory,
 };
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How a checkpoint is loaded.
@@ -22,6 +25,11 @@ pub struct LoadOptions {
     pub processor: ProcessorOptions,
     /// Called while a checkpoint is fetched from the hub.
     pub fetch_progress: Option<FetchObserver>,
+    /// Bytes that explaining may take beside the weights; `None`: a quarter of what is free when the model is loaded, or 4 GiB on
+    /// CUDA, whose free memory libtorch's bindings do not tell.
+    pub memory_budget: Option<u64>,
+    /// When it becomes true, generation ends after the next token and a sweep with [`attention_capture::Error::Cancelled`].
+    pub cancel: Option<Arc<AtomicBool>>,
 }
 
 /// A model and its processor, ready to answer and to explain.
@@ -34,6 +42,8 @@ pub struct Explainer {
     dir: PathBuf,
     revision: Option<String>,
     load: Duration,
+    pub(crate) memory_budget: u64,
+    pub(crate) cancel: Option<Arc<AtomicBool>>,
 }
 
 impl Explainer {
@@ -54,8 +64,20 @@ impl Explainer {
         let processor = Processor::from_dir(&dir, options.processor.clone())?;
         let model = Gemma3::load(&dir, placement)?;
         let generation = GenerationConfig::from_dir(&dir, model.config())?;
-        let (source, load) = (source.clone(), started.elapsed());
-        Ok(Self { processor, model, generation, inspection, source, dir, revision, load })
+        let memory_budget = options.memory_budget.unwrap_or_else(|| default_budget(placement));
+        let (source, load, cancel) = (source.clone(), started.elapsed(), options.cancel.clone());
+        Ok(Self {
+            processor,
+            model,
+            generation,
+            inspection,
+            source,
+            dir,
+            revision,
+            load,
+            memory_budget,
+            cancel,
+        })
     }
 
     /// Answers a question. `on_text` sees the text as it is made and may end the answer.
@@ -81,11 +103,23 @@ impl Explainer {
             stop_ids,
         };
         let mut stream = self.processor.tokenizer().stream();
-        let generated =
-            self.model.generate(&prompt, &generation, &mut |token| match stream.push(token) {
-                Some(text) => on_text(&text),
-                None => ControlFlow::Continue(()),
-            })?;
+        let mut on_token = |token| match stream.push(token) {
+            _ if self.cancelled() => ControlFlow::Break(()),
+            Some(text) => on_text(&text),
+            None => ControlFlow::Continue(()),
+        };
+        let (generated, states) = if options.record {
+            let keep = self.keep(prepared.ids.len() + options.max_new_tokens)?;
+            let mut recorder = Recorder::generating(&self.model, keep);
+            let generated =
+                self.model.generate(&prompt, &generation, &mut recorder, &mut on_token)?;
+            (generated, Some(recorder))
+        } else {
+            (
+                self.model.generate(&prompt, &generation, &mut Cached::default(), &mut on_token)?,
+                None,
+            )
+        };
         if let Some(text) = stream.finish() {
             let _ended = on_text(&text);
         }
@@ -95,11 +129,13 @@ impl Explainer {
         let answer = n_prompt + split.answer.start..n_prompt + split.answer.end;
         let (tokens, text) = self.tokens(&prepared, &generated);
         let sequence = prompt.followed_by(&generated.tokens);
+        let states = states.map(|recorder| States::recorded(recorder, &sequence)).transpose()?;
         Ok(Answer {
             question,
             options: *options,
             prepared,
             sequence,
+            states,
             generated,
             tokens,
             text,
@@ -144,6 +180,26 @@ impl Explainer {
         self.load
     }
 
+    /// How much of a run over `tokens` tokens is kept: everything, if half the budget holds it.
+    pub(crate) fn keep(&self, tokens: usize) -> Result<Keep, Error> {
+        let text = &self.model.config().text;
+        let width = self.model.kind().elt_size_in_bytes() as u64;
+        let keep = Keep::fitting(text, tokens, width, self.memory_budget / 2);
+        if self.model.placement().on_cpu() {
+            let needed = Bytes(keep.bytes(text, tokens, width));
+            check_memory(
+                &format!("keeping the states of {tokens} tokens"),
+                needed,
+                available_memory(),
+            )?;
+        }
+        Ok(keep)
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+    }
+
     /// Every token of prompt and answer, and the generated text.
     fn tokens(&self, prepared: &Prepared, generated: &Generated) -> (Vec<Token>, String) {
         let tokenizer = self.processor.tokenizer();
@@ -172,6 +228,13 @@ fn check_question(question: &Question) -> Result<(), Error> {
         return Err(Error::EmptySystem);
     }
     Ok(())
+}
+
+/// A quarter of what is free.
+fn default_budget(placement: Placement) -> u64 {
+    const UNKNOWN: u64 = 4 << 30;
+    let available = available_memory().filter(|_| placement.on_cpu());
+    available.map_or(UNKNOWN, |available| available.0 / 4)
 }
 
 fn messages(question: &Question) -> Vec<Message> {

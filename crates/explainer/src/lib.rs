@@ -23,6 +23,6 @@ pub use attention_relevancy::{self, Update};
 pub use gemma3_processor::{self, Picture, PictureOptions, ProcessorOptions, Resize, Window};
 pub use gemma3_tch::{
     Bytes, DeviceSpec, DtypeSpec, GenerationConfig, Inspection, LayerType, Placement, Sampling,
-    StopReason,
+    StopReason, set_threads,
 };
 pub use relevancy_visualization::{Colormap, OverlayOptions};

@@ -38,6 +38,7 @@ pub struct Record {
     model: ModelRecord,
     timings: Timings,
     peak_rss_bytes: Option<u64>,
+    notes: Vec<String>,
     files: Files,
 }
 
@@ -186,6 +187,7 @@ impl Record {
             model: model_record(explainer)?,
             timings: timings(explainer, answer, explanations),
             peak_rss_bytes: peak_rss(),
+            notes: explanations.notes.clone(),
             files: Files {
                 arrays: ARRAYS,
                 overlays: (0..explanations.targets.len()).flat_map(names).collect(),

@@ -149,6 +149,11 @@ pub fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1)
 }
 
+/// Sets [`threads`]; at least one.
+pub fn set_threads(threads: usize) {
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX).max(1));
+}
+
 /// N of `cuda:N`, in digits only.
 fn cuda_index(text: &str) -> Option<usize> {
     let digits = text.strip_prefix("cuda:")?;

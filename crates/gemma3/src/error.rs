@@ -337,6 +337,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether memory ran out inside libtorch, on the CPU or on CUDA: by the words of its allocators, it has no code for it.
+    pub fn is_out_of_memory(&self) -> bool {
+        let words = ["can't allocate memory", "not enough memory", "out of memory"];
+        matches!(self, Self::Torch { source, .. } if words.iter().any(|words| source.to_string().contains(words)))
+    }
+
     /// Wraps an error of libtorch with what was being done.
     pub(crate) fn torch(context: impl Into<String>) -> impl FnOnce(TchError) -> Self {
         let context = context.into();

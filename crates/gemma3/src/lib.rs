@@ -23,7 +23,7 @@ mod weights;
 pub use attention::{Attend, AttentionLayer, Qkv, Site, Tower};
 pub use cached::{Cached, Fast};
 pub use config::{Config, GenerationConfig, LayerType, Rope, TextConfig, VisionConfig};
-pub use device::{DeviceSpec, DtypeSpec, threads};
+pub use device::{DeviceSpec, DtypeSpec, set_threads, threads};
 pub use error::Error;
 pub use generate::{Generated, GenerationOptions, StopReason};
 pub use guard::guard;

@@ -77,6 +77,14 @@ impl TextModel {
         self.norm.forward(rows).linear(head, None::<&Tensor>)
     }
 
+    /// The gradient of one logit a row, that of `tokens[i]` at row i, at the rows `[m, D]`, float32.
+    pub fn pull_tokens(&self, rows: &Tensor, tokens: &[u32]) -> Tensor {
+        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
+        let tokens: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
+        let tokens = Tensor::from_slice(&tokens).to_device(head.device());
+        self.norm.pull_back(rows, &head.index_select(0, &tokens).to_kind(Kind::Float))
+    }
+
     /// Pull-back of [`TextModel::logits`]: from the gradient at the logits `[m, V]` to that at the rows `[m, D]`, float32.
     pub fn pull_logits(&self, rows: &Tensor, dlogits: &Tensor) -> Tensor {
         let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
@@ -177,37 +185,27 @@ impl Trace {
     /// The same for some of its tokens, without a copy.
     #[must_use]
     pub fn rows(&self, rows: &Range<usize>) -> Self {
-        self.map(|x| x.narrow(0, rows.start as i64, rows.len() as i64))
+        Self::from_tensors(
+            self.tensors().map(|x| x.narrow(0, rows.start as i64, rows.len() as i64)),
+        )
     }
 
     /// The trace of tokens that were computed in pieces, in order.
     pub fn concatenated(pieces: &[Self]) -> Self {
-        let all = |field: fn(&Self) -> &Tensor| {
-            Tensor::cat(&pieces.iter().map(field).collect::<Vec<_>>(), 0)
+        let pieces: Vec<[&Tensor; 8]> = pieces.iter().map(Self::tensors).collect();
+        let all = |field: usize| {
+            Tensor::cat(&pieces.iter().map(|piece| piece[field]).collect::<Vec<_>>(), 0)
         };
-        Self {
-            x: all(|trace| &trace.x),
-            q: all(|trace| &trace.q),
-            k: all(|trace| &trace.k),
-            v: all(|trace| &trace.v),
-            attended: all(|trace| &trace.attended),
-            gate: all(|trace| &trace.gate),
-            up: all(|trace| &trace.up),
-            mlp: all(|trace| &trace.mlp),
-        }
+        Self::from_tensors(std::array::from_fn(all))
     }
 
-    fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Self {
-        Self {
-            x: f(&self.x),
-            q: f(&self.q),
-            k: f(&self.k),
-            v: f(&self.v),
-            attended: f(&self.attended),
-            gate: f(&self.gate),
-            up: f(&self.up),
-            mlp: f(&self.mlp),
-        }
+    /// Its tensors, in the order of the fields.
+    pub fn tensors(&self) -> [&Tensor; 8] {
+        [&self.x, &self.q, &self.k, &self.v, &self.attended, &self.gate, &self.up, &self.mlp]
+    }
+
+    fn from_tensors([x, q, k, v, attended, gate, up, mlp]: [Tensor; 8]) -> Self {
+        Self { x, q, k, v, attended, gate, up, mlp }
     }
 }
 

@@ -1,0 +1,153 @@
+//! Fitting a sweep, and what is kept for it, into a memory budget.
+
+use crate::{Error, Keep};
+use gemma3_tch::TextConfig;
+
+/// How many goals share a sweep, and how many query rows a block of attention has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub(crate) goals: usize,
+    pub(crate) rows: usize,
+}
+
+/// Rows beyond this make a block no faster.
+const MOST_ROWS: u64 = 512;
+/// Goals beyond this make a sweep no faster: their products are large already.
+const MOST_GOALS: u64 = 16;
+/// Rows of a block below which products get slow: goals give way to them.
+const GOOD_ROWS: u64 = 64;
+
+const FLOAT_BYTES: u64 = 4;
+
+impl Cut {
+    /// The largest that fits; [`Error::Budget`] where one goal and one row do not.
+    pub(crate) fn new(
+        config: &TextConfig,
+        tokens: usize,
+        goals: usize,
+        budget: u64,
+    ) -> Result<Self, Error> {
+        let cost = Cost::new(config, tokens);
+        let smallest = cost.bytes(1, 1);
+        if budget < smallest {
+            return Err(Error::Budget { budget, smallest });
+        }
+        let most = MOST_GOALS.min(goals.max(1) as u64);
+        let goals = (1..=most)
+            .rev()
+            .find(|&goals| cost.bytes(goals, GOOD_ROWS.min(tokens as u64)) <= budget)
+            .unwrap_or(1);
+        let rest = budget - cost.bytes(goals, 0);
+        let rows = (rest / cost.per_row(goals)).clamp(1, MOST_ROWS);
+        Ok(Self { goals: goals as usize, rows: rows as usize })
+    }
+}
+
+/// Bytes of float32 numbers that a sweep over one layer holds at a time. Counted from the operations in `sweep.rs` and in the
+/// pull-backs of `gemma3-tch`; a test compares it with what is really used.
+struct Cost {
+    /// Whatever the number of goals: a layer rebuilt, q, k and v in float32, the activations of the MLP in float32.
+    shared: u64,
+    /// For each goal: gradients around the MLP, of queries, keys, values and hidden states, and the rows.
+    per_goal: u64,
+    /// A row of attention, all heads, all keys.
+    row: u64,
+}
+
+impl Cost {
+    fn new(config: &TextConfig, tokens: usize) -> Self {
+        let [d, f, h, k, w, s] = [
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.head_dim,
+            tokens,
+        ]
+        .map(|n| n as u64);
+        Self {
+            shared: FLOAT_BYTES * s * (6 * f + 8 * d + 3 * (h + 2 * k) * w),
+            per_goal: FLOAT_BYTES * s * (5 * f + 6 * d + 3 * (h + 2 * k) * w),
+            row: FLOAT_BYTES * h * s,
+        }
+    }
+
+    /// Attention, scores and mask; for each goal A⊙∇A, its positive part, the gradient of the scores and a product in the making.
+    fn per_row(&self, goals: u64) -> u64 {
+        self.row * (3 + 5 * goals)
+    }
+
+    fn bytes(&self, goals: u64, rows: u64) -> u64 {
+        self.shared + goals * self.per_goal + rows * self.per_row(goals)
+    }
+}
+
+impl Keep {
+    /// Bytes that recording a run over `tokens` tokens takes, when hidden states have `width` bytes a number.
+    pub fn bytes(self, config: &TextConfig, tokens: usize, width: u64) -> u64 {
+        let [d, f, h, k, w] = [
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.head_dim,
+        ]
+        .map(|n| n as u64);
+        let numbers = match self {
+            Self::Inputs => d,
+            Self::Everything => 3 * d + 2 * f + (h + 2 * k) * w,
+        };
+        width * tokens as u64 * (config.num_hidden_layers as u64 * numbers + d)
+    }
+
+    /// The most that fits into `budget`.
+    pub fn fitting(config: &TextConfig, tokens: usize, width: u64, budget: u64) -> Self {
+        if Self::Everything.bytes(config, tokens, width) <= budget {
+            Self::Everything
+        } else {
+            Self::Inputs
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gemma3_tch::Config;
+    use std::path::Path;
+
+    fn config() -> TextConfig {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
+        Config::from_dir(&dir).unwrap().text
+    }
+
+    #[test]
+    fn a_budget_below_one_row_names_the_smallest_that_works() {
+        let error = Cut::new(&config(), 300, 4, 1000).unwrap_err();
+        let Error::Budget { smallest, .. } = error else { panic!("{error}") };
+        assert_eq!(Cut::new(&config(), 300, 4, smallest).unwrap(), Cut { goals: 1, rows: 1 });
+        assert!(Cut::new(&config(), 300, 4, smallest - 1).is_err());
+    }
+
+    #[test]
+    fn more_memory_means_more_at_a_time_and_never_more_than_is_there() {
+        let mut former = Cut { goals: 0, rows: 0 };
+        for megabytes in [4, 8, 16, 64, 256, 4096] {
+            let (config, budget) = (config(), megabytes << 20);
+            let cut = Cut::new(&config, 300, 4, budget).unwrap();
+            assert!(former.goals <= cut.goals, "{megabytes} MB: {cut:?} after {former:?}");
+            assert!(Cost::new(&config, 300).bytes(cut.goals as u64, cut.rows as u64) <= budget);
+            former = cut;
+        }
+        assert_eq!(former, Cut { goals: 4, rows: 512 });
+    }
+
+    #[test]
+    fn everything_is_kept_where_it_fits() {
+        let config = config();
+        let all = Keep::Everything.bytes(&config, 300, 4);
+        assert_eq!(Keep::fitting(&config, 300, 4, all), Keep::Everything);
+        assert_eq!(Keep::fitting(&config, 300, 4, all - 1), Keep::Inputs);
+        assert!(Keep::Inputs.bytes(&config, 300, 4) * 4 < all);
+    }
+}
