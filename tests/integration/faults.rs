@@ -189,24 +189,29 @@ fn an_answer_without_tokens_cannot_be_explained() {
 }
 
 #[test]
-fn a_model_that_computes_nan_is_an_error() {
-    let fixture = Fixture::open("two-images");
-    let checkpoint = Checkpoint::copy(&fixture);
+fn a_model_that_computes_nan_is_an_error_that_names_the_layer() {
+    let layer = NORM.replace("model.norm", "model.layers.2.post_feedforward_layernorm");
+    for (tensor, expected) in [
+        (NORM, "the logits at position 104 are not finite;"),
+        (&layer, "the logits at position 104 are not finite, from the output of layer 2 on;"),
+    ] {
+        let fixture = Fixture::open("two-images");
+        let checkpoint = Checkpoint::copy(&fixture);
+        fill_with_nan(&checkpoint, tensor);
+        ask_error("NaN", checkpoint.path(), question(&fixture), &[expected]);
+    }
+}
+
+fn fill_with_nan(checkpoint: &Checkpoint, tensor: &str) {
     let (mut start, mut end) = (0, 0);
     checkpoint.edit_header(WEIGHTS, |header| {
         [start, end] =
-            [0, 1].map(|side| header[NORM]["data_offsets"][side].as_u64().unwrap() as usize);
+            [0, 1].map(|side| header[tensor]["data_offsets"][side].as_u64().unwrap() as usize);
     });
     let mut bytes = fs::read(checkpoint.file(WEIGHTS)).unwrap();
     let data = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     bytes[data + start..data + end].fill(0xff);
     checkpoint.write(WEIGHTS, bytes);
-    ask_error(
-        "NaN",
-        checkpoint.path(),
-        question(&fixture),
-        &["the logits at position 104 are not finite"],
-    );
 }
 
 /// Bytes of a BMP header for 24-bit pixels, without pixels.

@@ -3,6 +3,18 @@
 use crate::{Error, Keep};
 use gemma3_tch::TextConfig;
 
+/// Does `work` within `budget` bytes and, when memory runs out inside libtorch, once more within a quarter of them. Beside the
+/// result stands the error that made the second try necessary.
+pub fn with_budget<T>(
+    budget: u64,
+    work: impl Fn(u64) -> Result<T, Error>,
+) -> Result<(T, Option<Error>), Error> {
+    match work(budget) {
+        Err(error) if error.is_out_of_memory() => Ok((work(budget / 4)?, Some(error))),
+        outcome => Ok((outcome?, None)),
+    }
+}
+
 /// How many goals share a sweep, and how many query rows a block of attention has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
@@ -113,12 +125,35 @@ impl Keep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gemma3_tch::Config;
+    use gemma3_tch::{Config, guard};
     use std::path::Path;
+    use tch::{Device, Kind, Tensor};
 
     fn config() -> TextConfig {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
         Config::from_dir(&dir).unwrap().text
+    }
+
+    #[test]
+    fn memory_that_ran_out_is_tried_again_once_with_less() {
+        // More than an address space holds: libtorch's own allocator refuses it.
+        let allocate = |elements: i64| {
+            let make = || drop(Tensor::zeros([elements], (Kind::Float, Device::Cpu)));
+            Ok::<_, Error>(guard("allocating", make)?)
+        };
+        let (budget, first) = with_budget(400, |budget| {
+            allocate(if budget == 400 { 1 << 60 } else { 1 })?;
+            Ok(budget)
+        })
+        .unwrap();
+        assert_eq!(budget, 100);
+        assert!(first.unwrap().to_string().contains("allocating"));
+        assert!(with_budget(400, |_| allocate(1 << 60)).unwrap_err().is_out_of_memory());
+        assert!(matches!(with_budget(400, Ok), Ok((400, None))));
+        assert!(matches!(
+            with_budget(4, |_| Err::<(), _>(Error::Cancelled)),
+            Err(Error::Cancelled)
+        ));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod states;
 mod streaming;
 mod sweep;
 
+pub use budget::with_budget;
 pub use engine::Engine;
 pub use error::Error;
 pub use goal::{Attribution, Goal, Objective, Score};

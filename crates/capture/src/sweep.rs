@@ -42,7 +42,8 @@ impl Pass<'_> {
         let mut sums = Sums::new(self, rows, &float);
         for start in self.queries.clone().step_by(self.block) {
             let block = start..(start + self.block).min(self.queries.end);
-            sums.add(self, rows, &float, &block);
+            let keys = self.mask.keys(&block, self.qkv.start + self.qkv.tokens());
+            sums.add(self, rows, &float, &Block { rows: block, keys });
         }
         let skip = self.queries.start - self.qkv.start;
         let gradient = QkvGradient { q: Tensor::cat(&sums.dq, 2), k: sums.dk, v: sums.dv, skip };
@@ -52,6 +53,12 @@ impl Pass<'_> {
             heads: sums.heads,
         }
     }
+}
+
+/// Positions of some query rows and of all keys that they see.
+struct Block {
+    rows: Range<usize>,
+    keys: Range<usize>,
 }
 
 /// What blocks add up to.
@@ -78,57 +85,51 @@ impl Sums {
         }
     }
 
-    fn add(&mut self, pass: &Pass<'_>, rows: &Rows, float: &Float, block: &Range<usize>) {
-        let keys = pass.mask.keys(block, pass.qkv.start + pass.qkv.tokens());
-        let attention = float.attention(block, &keys, pass.mask); // [H, b, j]
-        let within = (block.start - pass.queries.start) as i64;
-        let dheads = pass.dheads.narrow(2, within, block.len() as i64); // [T, H, b, d]
+    fn add(&mut self, pass: &Pass<'_>, rows: &Rows, float: &Float, block: &Block) {
+        let Block { rows: queries, keys } = block;
+        let attention = float.attention(queries, keys, pass.mask); // [H, b, j]
+        let within = (queries.start - pass.queries.start) as i64;
+        let dheads = pass.dheads.narrow(2, within, queries.len() as i64); // [T, H, b, d]
 
         // ∂z/∂A[h,i,j] = dO[h,i,:]·V[h,j,:], and A ⊙ ∇A of it.
         let grouped = Grouped::new(&dheads, float, &attention);
-        let weighted = grouped.attention_gradient(&float.values(&keys)) * &attention; // [T, H, b, j]
-        self.fold(pass, rows, block, &keys, &weighted);
-        self.roll(rows, block, &keys, &attention);
+        let weighted = grouped.attention_gradient(&float.values(keys)) * &attention; // [T, H, b, j]
+        self.fold(pass.update, rows, block, &weighted);
+        self.roll(rows, block, &attention);
 
         // softmax: dS = A⊙∇A − A·Σ_j(A⊙∇A)
         let total = weighted.sum_dim_intlist(-1, true, FLOAT);
         let dscores = (weighted - &attention * total) * float.scale;
-        self.dq.push(grouped.query_gradient(&dscores, &float.keys(&keys)));
+        self.dq.push(grouped.query_gradient(&dscores, &float.keys(keys)));
         let at = (keys.start - pass.qkv.start) as i64;
         let slice = |sum: &Tensor| sum.narrow(2, at, keys.len() as i64);
-        let _ = slice(&self.dk).g_add_(&grouped.key_gradient(&dscores, &float.queries(block)));
+        let _ = slice(&self.dk).g_add_(&grouped.key_gradient(&dscores, &float.queries(queries)));
         let _ = slice(&self.dv).g_add_(&grouped.value_gradient(&attention));
     }
 
     /// `r ← r·T` for the block's rows: `T_i = α_i·e_i + β_i·Ā_i`, with `Ā = E_h[(A⊙∇A)⁺]`.
-    fn fold(
-        &mut self,
-        pass: &Pass<'_>,
-        rows: &Rows,
-        block: &Range<usize>,
-        keys: &Range<usize>,
-        weighted: &Tensor,
-    ) {
+    fn fold(&mut self, update: Update, rows: &Rows, block: &Block, weighted: &Tensor) {
         let positive = weighted.relu(); // [T, H, b, j]
         let fused = positive.mean_dim(1, false, FLOAT); // [T, b, j]
-        let row = part(&rows.relevancy, block); // [T, b]
-        let (alpha, beta) = match pass.update {
+        let row = part(&rows.relevancy, &block.rows); // [T, b]
+        let (alpha, beta) = match update {
             Update::Stochastic => stochastic(&fused),
             _ => (Tensor::ones_like(&row), Tensor::ones_like(&row)),
         };
         let weight = &row * beta; // [T, b]
-        let _ = part(&self.relevancy, block).g_add_(&(alpha * &row));
-        let _ = part(&self.relevancy, keys).g_add_(&weight.unsqueeze(1).bmm(&fused).squeeze_dim(1));
+        let _ = part(&self.relevancy, &block.rows).g_add_(&(alpha * &row));
+        let _ = part(&self.relevancy, &block.keys)
+            .g_add_(&weight.unsqueeze(1).bmm(&fused).squeeze_dim(1));
         let by_head = positive.sum_dim_intlist(-1, false, FLOAT).matmul(&weight.unsqueeze(-1)); // [T, H, 1]
         let _ = self.heads.g_add_(&by_head.squeeze_dim(-1));
     }
 
     /// The same for attention rollout: `T = (I + E_h[A])/2`.
-    fn roll(&mut self, rows: &Rows, block: &Range<usize>, keys: &Range<usize>, attention: &Tensor) {
-        let half = part(&rows.rollout, block) * 0.5; // [T, b]
-        let _ = part(&self.rollout, block).g_add_(&half);
-        let _ =
-            part(&self.rollout, keys).g_add_(&half.matmul(&attention.mean_dim(0, false, FLOAT)));
+    fn roll(&mut self, rows: &Rows, block: &Block, attention: &Tensor) {
+        let half = part(&rows.rollout, &block.rows) * 0.5; // [T, b]
+        let _ = part(&self.rollout, &block.rows).g_add_(&half);
+        let _ = part(&self.rollout, &block.keys)
+            .g_add_(&half.matmul(&attention.mean_dim(0, false, FLOAT)));
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p medgemma-explainer --example explain_answer -- CHECKPOINT PICTURE QUESTION`
 
+#![expect(clippy::print_stdout, reason = "an example prints")]
+
 use medgemma_explainer::{
     AnswerOptions, Ask, Error, ExplainOptions, Explainer, LoadOptions, ModelSource, Picture,
     PictureOptions, Question,

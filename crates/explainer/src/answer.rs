@@ -77,7 +77,7 @@ pub struct Answer {
     /// Everything that was generated, as text.
     pub(crate) text: String,
     /// The tokens of the answer proper, without the thinking trace: positions in the sequence.
-    pub(crate) answer: Range<usize>,
+    pub(crate) proper: Range<usize>,
     pub(crate) preprocess: Duration,
     pub(crate) vision: Duration,
 }
@@ -115,17 +115,17 @@ impl Answer {
 
     /// Positions of the answer's tokens, without the thinking trace.
     pub fn positions(&self) -> Range<usize> {
-        self.answer.clone()
+        self.proper.clone()
     }
 
     /// The answer's text, without the thinking trace.
     pub fn text(&self) -> &str {
-        self.text_of(&self.answer)
+        self.text_of(&self.proper)
     }
 
     /// The thinking trace's text; empty when the model did not think aloud.
     pub fn trace(&self) -> &str {
-        self.text_of(&(self.prepared.ids.len()..self.answer.start))
+        self.text_of(&(self.prepared.ids.len()..self.proper.start))
     }
 
     /// The generated text that the tokens at `positions` spell.

@@ -2,7 +2,7 @@
 
 use crate::{Answer, Error, Explainer, TokenKind};
 use attention_capture::{
-    Attribution, Goal, Objective, Retained, Score, States, Streaming, SweepOptions,
+    Attribution, Goal, Objective, Retained, Score, States, Streaming, SweepOptions, with_budget,
 };
 use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout, Update};
@@ -142,9 +142,9 @@ impl Explainer {
             .collect();
         let mut notes = Vec::new();
         let found = match options.engine {
-            Engine::Retained => self.retained(answer, &plans, options)?,
+            Engine::Retained => self.retained(answer, &plans, *options)?,
             Engine::Auto | Engine::Streaming => {
-                self.streaming(answer, &plans, options, &mut notes)?
+                self.streaming(answer, &plans, *options, &mut notes)?
             }
         };
         let explained =
@@ -164,7 +164,7 @@ impl Explainer {
         &self,
         answer: &Answer,
         plans: &[Plan<'_>],
-        options: &ExplainOptions,
+        options: ExplainOptions,
     ) -> Result<Vec<Found>, Error> {
         let tokens = answer.tokens.len();
         let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
@@ -173,7 +173,7 @@ impl Explainer {
             needed,
             available_memory(),
         )?;
-        find(&Retained::run(&self.model, &answer.sequence)?, plans, options)
+        Ok(find(&Retained::run(&self.model, &answer.sequence)?, plans, options)?)
     }
 
     /// Starts from the states that were kept while the answer was generated, or makes them.
@@ -181,33 +181,26 @@ impl Explainer {
         &self,
         answer: &Answer,
         plans: &[Plan<'_>],
-        options: &ExplainOptions,
+        options: ExplainOptions,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Found>, Error> {
         let made;
-        let states = match &answer.states {
-            Some(states) => states,
-            None => {
-                made = States::of(&self.model, &answer.sequence, self.keep(answer.tokens.len())?)?;
-                &made
-            }
+        let states = if let Some(states) = &answer.states {
+            states
+        } else {
+            made = States::of(&self.model, &answer.sequence, self.keep(answer.tokens.len())?)?;
+            &made
         };
         let kept = states.bytes();
-        let sweep = |budget: u64| {
-            let memory_budget = budget.saturating_sub(kept);
+        let sweep = |memory_budget| {
             let options_of_sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
-            let engine =
-                Streaming::new(&self.model, answer.sequence.ids(), states, options_of_sweep);
-            find(&engine, plans, options).map_err(|error| with_kept(error, kept))
+            let ids = answer.sequence.ids();
+            find(&Streaming::new(&self.model, ids, states, options_of_sweep), plans, options)
         };
-        match sweep(self.memory_budget) {
-            Err(Error::Capture(error)) if error.is_out_of_memory() => {
-                let smaller = kept + self.memory_budget.saturating_sub(kept) / 4;
-                notes.push(format!("memory ran out ({error}); done again with smaller blocks"));
-                sweep(smaller)
-            }
-            outcome => outcome,
-        }
+        let outcome = with_budget(self.memory_budget.saturating_sub(kept), sweep);
+        let (found, ran_out) = outcome.map_err(|error| with_kept(error, kept))?;
+        notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
+        Ok(found)
     }
 
     fn explain_one(
@@ -283,11 +276,10 @@ fn targets(answer: &Answer, positions: &Range<usize>) -> Result<Vec<Target>, Err
 }
 
 /// The budget of the user is for the sweep and what was kept for it.
-fn with_kept(error: Error, kept: u64) -> Error {
+fn with_kept(error: attention_capture::Error, kept: u64) -> attention_capture::Error {
     match error {
-        Error::Capture(attention_capture::Error::Budget { budget, smallest }) => {
+        attention_capture::Error::Budget { budget, smallest } => {
             attention_capture::Error::Budget { budget: budget + kept, smallest: smallest + kept }
-                .into()
         }
         error => error,
     }
@@ -343,8 +335,8 @@ impl<'a> Plan<'a> {
 fn find(
     engine: &dyn attention_capture::Engine,
     plans: &[Plan<'_>],
-    options: &ExplainOptions,
-) -> Result<Vec<Found>, Error> {
+    options: ExplainOptions,
+) -> Result<Vec<Found>, attention_capture::Error> {
     let targets: Vec<Target> = plans.iter().flat_map(|plan| plan.targets).copied().collect();
     let goals: Vec<Goal> = plans.iter().flat_map(|plan| plan.goals.clone()).collect();
     let mut scores = engine.scores(&targets)?.into_iter();

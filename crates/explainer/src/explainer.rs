@@ -126,7 +126,7 @@ impl Explainer {
 
         let n_prompt = prepared.ids.len();
         let split = self.processor.tokenizer().split_trace(&generated.tokens);
-        let answer = n_prompt + split.answer.start..n_prompt + split.answer.end;
+        let proper = n_prompt + split.answer.start..n_prompt + split.answer.end;
         let (tokens, text) = self.tokens(&prepared, &generated);
         let sequence = prompt.followed_by(&generated.tokens);
         let states = states.map(|recorder| States::recorded(recorder, &sequence)).transpose()?;
@@ -139,7 +139,7 @@ impl Explainer {
             generated,
             tokens,
             text,
-            answer,
+            proper,
             preprocess,
             vision,
         })

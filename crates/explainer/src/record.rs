@@ -208,7 +208,7 @@ fn token_record(answer: &Answer, token: &Token) -> TokenRecord {
         TokenKind::Image => "image",
         TokenKind::Answer => "answer",
     };
-    let span = token.span.clone().filter(|_| answer.answer.contains(&token.position));
+    let span = token.span.clone().filter(|_| answer.proper.contains(&token.position));
     let characters = span.map(|span| characters(answer, &span));
     TokenRecord {
         position: token.position,

@@ -246,13 +246,14 @@ pub enum Error {
     },
     /// The model computed NaN or infinity.
     #[error(
-        "the {what} at position {position} are not finite; the checkpoint overflows in this dtype, try --dtype float32"
+        "the logits at position {position} are not finite{}; the weights are damaged or overflow in this dtype, try --dtype float32",
+        layer.map(|layer| format!(", from the output of layer {layer} on")).unwrap_or_default()
     )]
     NonFinite {
-        /// What was computed.
-        what: &'static str,
         /// Position in the sequence.
         position: usize,
+        /// The first layer whose output is not finite; `None` where only the head's is.
+        layer: Option<usize>,
     },
 
     // ---- the hub (feature `hub`) ----

@@ -1,7 +1,7 @@
 //! Answering: the prompt in one go, then token by token on the cache.
 
 use crate::sampling::{draw, greedy};
-use crate::{Attend, Error, Gemma3, Sampling, Sequence, guard};
+use crate::{Attend, AttentionLayer, Error, Fast, Gemma3, Sampling, Sequence, guard};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::ops::{ControlFlow, Range};
@@ -58,7 +58,12 @@ impl Gemma3 {
         let _no_grad = tch::no_grad_guard();
         let mut started = Instant::now();
         let mut decoder = Decoder::new(self, attend, options.sampling);
-        let mut next = decoder.step(|| self.embed(prompt), prompt.images())?;
+        // Where the numbers break is looked for only when they did: the sequence is run once more, layer by layer.
+        let locate =
+            |error, tokens: &[u32]| self.locate_overflow(error, &prompt.followed_by(tokens));
+        let mut next = decoder
+            .step(|| self.embed(prompt), prompt.images())
+            .map_err(|error| locate(error, &[]))?;
         let prefill = started.elapsed();
         started = Instant::now();
         let (context, mut tokens) = (self.config().text.max_position_embeddings, Vec::new());
@@ -75,10 +80,25 @@ impl Gemma3 {
                 break StopReason::Caller;
             }
             if tokens.len() < options.max_new_tokens {
-                next = decoder.step(|| self.text().embed(&[next]), &[])?;
+                let step = decoder.step(|| self.text().embed(&[next]), &[]);
+                next = step.map_err(|error| locate(error, &tokens))?;
             }
         };
         Ok(Generated { tokens, stop, prefill, decode: started.elapsed() })
+    }
+
+    /// Adds to [`Error::NonFinite`] the first layer whose output is not finite.
+    fn locate_overflow(&self, error: Error, sequence: &Sequence) -> Error {
+        let Error::NonFinite { position, .. } = error else { return error };
+        let (embeddings, images) = (self.embed(sequence), sequence.images());
+        let run = guard("looking for the overflow", || {
+            let mut x = embeddings;
+            self.text().layers().iter().position(|layer| {
+                x = layer.forward(&x, 0, &layer.mask(images), &mut Fast);
+                !x.sum(Kind::Double).double_value(&[]).is_finite()
+            })
+        });
+        Error::NonFinite { position, layer: run.ok().flatten() }
     }
 }
 
@@ -112,7 +132,7 @@ impl<'m> Decoder<'m> {
         })?;
         self.position += n as usize;
         if logits.iter().any(|logit| !logit.is_finite()) {
-            return Err(Error::NonFinite { what: "logits", position: self.position - 1 });
+            return Err(Error::NonFinite { position: self.position - 1, layer: None });
         }
         Ok(match &mut self.sampling {
             Some((sampling, random)) => draw(&logits, sampling, random),

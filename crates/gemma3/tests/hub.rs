@@ -1,6 +1,6 @@
 //! The real client of the hub against a server on loopback that serves a small checkpoint, well and badly.
-#![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 #![cfg(feature = "hub")]
+#![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -79,11 +79,6 @@
 //! # Ok::<(), attention_relevancy::Error>(())
 //! ```
 
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "array views are references; ndarray takes them by value too"
-)]
-
 pub use ndarray;
 
 pub use crate::{

@@ -2,8 +2,6 @@
 //!
 //! Tolerance: 2·10⁻⁶ of the largest entry other than the self term, that is a few roundings of float32 for six layers.
 #![expect(clippy::unwrap_used, reason = "a test may end so")]
-#![expect(clippy::needless_pass_by_value, reason = "array views are references")]
-
 mod common;
 
 use attention_relevancy::ndarray::{Array1, Array2, ArrayView1, Axis};

@@ -39,10 +39,6 @@ fn invalid(message: impl Into<String>) -> Error {
 }
 
 /// `json.dumps(value, ensure_ascii=False, indent=indent)`.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the engine hands filters their options by value"
-)]
 fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
     options.assert_all_used()?;
