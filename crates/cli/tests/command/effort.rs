@@ -1,0 +1,60 @@
+//! How much memory the command takes, which engine does the work, and how it is stopped.
+
+use crate::support::{asked, command, explain, explain_args, names, record};
+use integration_tests::Fixture;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use tempfile::tempdir;
+
+#[test]
+fn both_engines_say_who_they_are_and_agree() {
+    let fixture = Fixture::open("two-images");
+    let root = tempdir().unwrap();
+    let share = |engine: &str, name: &str| {
+        let out = root.path().join(engine);
+        explain(&fixture, &out, &["--engine", engine]).done();
+        let record = record(&out);
+        assert_eq!(record["settings"]["engine"], name);
+        assert_eq!(record["notes"], serde_json::json!([]));
+        record["targets"][0]["image_share"].as_f64().unwrap()
+    };
+    let (auto, retained) = (share("auto", "streaming"), share("retained", "retained"));
+    assert!((auto - retained).abs() < 1e-5, "{auto} {retained}");
+    assert!((auto - share("streaming", "streaming")).abs() < 1e-6);
+}
+
+#[test]
+fn a_budget_that_is_too_small_names_the_smallest_that_works() {
+    let fixture = Fixture::open("two-images");
+    let root = tempdir().unwrap();
+    let out = root.path().join("out");
+    let failed = explain(&fixture, &out, &["--memory-budget", "10kB"]);
+    let stderr = failed.stderr.clone();
+    failed.failed(&["a memory budget of ", " is too small; the smallest that works here is "]);
+    let smallest = stderr.trim_end().rsplit(' ').find(|word| word.parse::<u64>().is_ok()).unwrap();
+    explain(&fixture, &out, &["--memory-budget", smallest]).done();
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_ends_the_work_and_leaves_nothing() {
+    let fixture = Fixture::open("layout");
+    let root = tempdir().unwrap();
+    let out = root.path().join("out");
+    let mut asked = asked(&fixture);
+    let tokens = asked.iter().position(|arg| arg == "--max-new-tokens").unwrap() + 1;
+    asked[tokens] = "7000".to_owned(); // minutes, if nobody stops it
+    let mut child = command(explain_args(asked, &out, &[]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 1];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap(); // the answer has begun
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "interrupted\n");
+    assert_eq!(names(root.path()), [""; 0]);
+}
