@@ -1,7 +1,9 @@
-//! Criterion benchmarks, and the inputs they share.
+//! Criterion benchmarks, the program `measure`, and what they share.
 //!
-//! `cargo bench -p benchmarks --bench NAME`, on a machine that does nothing else.
+//! `cargo bench -p benchmarks --bench NAME`, on a machine that does nothing else. `cargo xtask bench` runs `measure` beside the
+//! Python way and writes `docs/benchmarks.md`.
 
+pub mod forms;
 pub mod memory;
 
 use ndarray::Array3;

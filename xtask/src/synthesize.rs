@@ -34,6 +34,8 @@ pub(crate) struct Options {
 pub(crate) enum Size {
     /// Below 2 MB: 7 layers, 64 wide, all the structure.
     Tiny,
+    /// 12 layers, 640 wide, window 1024, with the vocabulary of tiny: long sequences on a small machine.
+    Mid,
     /// The language model of Gemma 3 1B under the vision tower of 4B.
     OneB,
     /// Gemma 3 4B.
@@ -63,9 +65,10 @@ impl Size {
     fn parse(text: &str) -> Result<Self> {
         match text {
             "tiny" => Ok(Self::Tiny),
+            "mid" => Ok(Self::Mid),
             "1b" => Ok(Self::OneB),
             "4b" => Ok(Self::FourB),
-            other => bail!("no size {other}; there are tiny, 1b and 4b"),
+            other => bail!("no size {other}; there are tiny, mid, 1b and 4b"),
         }
     }
 
@@ -75,7 +78,10 @@ impl Size {
     }
 
     fn vocabulary(self) -> Vocabulary {
-        if self == Self::Tiny { Vocabulary::tiny() } else { Vocabulary::full() }
+        match self {
+            Self::Tiny | Self::Mid => Vocabulary::tiny(),
+            Self::OneB | Self::FourB => Vocabulary::full(),
+        }
     }
 }
 

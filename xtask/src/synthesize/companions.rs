@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_picture_has_as_many_cells_as_the_prompt_has_tokens() {
-        for size in [Size::Tiny, Size::OneB, Size::FourB] {
+        for size in [Size::Tiny, Size::Mid, Size::OneB, Size::FourB] {
             let vision = Model::new(size).vision;
             let pooled = (vision.image / vision.patch).pow(2) / IMAGE_TOKENS;
             assert!([4, 16].contains(&pooled), "{size:?}: {pooled} patches in a cell");

@@ -57,6 +57,10 @@ pub(crate) const EMBEDDING: &str = "language_model.model.embed_tokens.weight";
 const SIGLIP: Vision =
     Vision { hidden: 1152, layers: 27, heads: 16, feed_forward: 4304, image: 896, patch: 14 };
 
+/// A vision tower that costs next to nothing.
+const SMALL_SIGLIP: Vision =
+    Vision { hidden: 32, layers: 2, heads: 2, feed_forward: 64, image: 448, patch: 14 };
+
 impl Model {
     pub(crate) fn new(size: Size) -> Self {
         let (text, vision) = match size {
@@ -71,7 +75,20 @@ impl Model {
                     feed_forward: 128,
                     window: 96,
                 },
-                Vision { hidden: 32, layers: 2, heads: 2, feed_forward: 64, image: 448, patch: 14 },
+                SMALL_SIGLIP,
+            ),
+            Size::Mid => (
+                Text {
+                    rows: 768,
+                    hidden: 640,
+                    layers: 12,
+                    heads: 8,
+                    key_heads: 4,
+                    head_width: 64,
+                    feed_forward: 2560,
+                    window: 1024,
+                },
+                SMALL_SIGLIP,
             ),
             Size::OneB => (
                 Text {

@@ -35,7 +35,7 @@ const RESERVED: [(&str, &[&str]); 4] = [
     ("tch", &["gemma3-tch", "attention-capture", "integration-tests", "benchmarks"]),
     ("hf-hub", &["gemma3-tch"]),
     ("anyhow", &["medgemma-explainer-cli", "xtask", "integration-tests", "benchmarks"]),
-    ("clap", &["medgemma-explainer-cli"]),
+    ("clap", &["medgemma-explainer-cli", "benchmarks"]),
 ];
 
 /// Members that know no format of a record on disk: the facade owns it.
