@@ -157,7 +157,14 @@ impl States {
 }
 
 impl Kept {
-    fn join(pieces: Vec<Piece>) -> Self {
+    fn join(mut pieces: Vec<Piece>) -> Self {
+        if pieces.len() == 1 {
+            // One forward pass: there is nothing to copy.
+            return match pieces.remove(0) {
+                Piece::Input(x) => Self::Input(x),
+                Piece::Trace(trace) => Self::Trace(trace),
+            };
+        }
         let mut inputs = Vec::new();
         let mut traces = Vec::new();
         for piece in pieces {
