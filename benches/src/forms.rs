@@ -6,6 +6,9 @@ use ndarray::{Array1, Array2};
 use crate::Layer;
 
 /// The row of the last token pulled back through the layers, last to first: O(L·S²).
+///
+/// # Panics
+/// When a layer has another length than `tokens`.
 pub fn row<'a>(layers: impl DoubleEndedIterator<Item = &'a Layer>, tokens: usize) -> Array1<f32> {
     let mut propagation =
         Propagation::from_position(tokens, tokens - 1).expect("the last row exists");
@@ -16,6 +19,9 @@ pub fn row<'a>(layers: impl DoubleEndedIterator<Item = &'a Layer>, tokens: usize
 }
 
 /// The whole matrix, first layer to last: O(L·S³).
+///
+/// # Panics
+/// When a layer has another length than `tokens`.
 pub fn matrix<'a>(layers: impl Iterator<Item = &'a Layer>, tokens: usize) -> Array2<f32> {
     relevancy_matrix(tokens, layers.map(retained), Update::Additive).expect("layers of one length")
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 struct Damage {
     name: &'static str,
     fixture: &'static str,
-    damage: fn(&Checkpoint),
+    apply: fn(&Checkpoint),
     message: &'static [&'static str],
 }
 
@@ -22,119 +22,119 @@ pub(crate) const NORM: &str = "language_model.model.norm.weight";
 #[rustfmt::skip]
 const DAMAGES: &[Damage] = &[
     Damage { name: "no config", fixture: "two-images",
-        damage: |c| c.remove("config.json"),
+        apply: |c| c.remove("config.json"),
         message: &["config.json is missing; every checkpoint directory has one"] },
     Damage { name: "a folder for a config", fixture: "two-images",
-        damage: |c| { c.remove("config.json"); fs::create_dir(c.file("config.json")).unwrap() },
+        apply: |c| { c.remove("config.json"); fs::create_dir(c.file("config.json")).unwrap() },
         message: &["cannot read ", "config.json: "] },
     Damage { name: "broken config", fixture: "two-images",
-        damage: |c| c.write("config.json", "{\"model_type\": "),
+        apply: |c| c.write("config.json", "{\"model_type\": "),
         message: &["config.json is not valid JSON: "] },
     Damage { name: "another architecture", fixture: "two-images",
-        damage: |c| c.edit("config.json", |config| {
+        apply: |c| c.edit("config.json", |config| {
             config["architectures"] = json!(["LlamaForCausalLM"]);
             config["model_type"] = json!("llama");
         }),
         message: &["config.json describes \"", "lama", "only Gemma3ForConditionalGeneration"] },
     Damage { name: "text-only Gemma3", fixture: "two-images",
-        damage: |c| c.edit("config.json", |config| {
+        apply: |c| c.edit("config.json", |config| {
             config["architectures"] = json!(["Gemma3ForCausalLM"]);
             config["model_type"] = json!("gemma3_text");
         }),
         message: &["config.json describes \"", "only Gemma3ForConditionalGeneration"] },
     Damage { name: "no weights", fixture: "two-images",
-        damage: |c| c.remove(WEIGHTS),
+        apply: |c| c.remove(WEIGHTS),
         message: &["has neither model.safetensors nor model.safetensors.index.json"] },
     Damage { name: "missing shard", fixture: "old-names",
-        damage: |c| c.remove("model-00002-of-00003.safetensors"),
+        apply: |c| c.remove("model-00002-of-00003.safetensors"),
         message: &["shard ", "model-00002-of-00003.safetensors is missing, though ", "the download may be incomplete"] },
     Damage { name: "shard outside of the folder", fixture: "old-names",
-        damage: |c| c.edit(INDEX, |index| {
+        apply: |c| c.edit(INDEX, |index| {
             let shard = index["weight_map"].as_object_mut().unwrap().values_mut().next().unwrap();
             *shard = json!("../model.safetensors");
         }),
         message: &[INDEX, "\"../model.safetensors\""] },
     Damage { name: "shard by an absolute path", fixture: "old-names",
-        damage: |c| c.edit(INDEX, |index| {
+        apply: |c| c.edit(INDEX, |index| {
             let shard = index["weight_map"].as_object_mut().unwrap().values_mut().next().unwrap();
             *shard = json!("/etc/passwd");
         }),
         message: &[INDEX, "\"/etc/passwd\""] },
     Damage { name: "missing tensor", fixture: "two-images",
-        damage: |c| c.edit_header(WEIGHTS, |header| {
+        apply: |c| c.edit_header(WEIGHTS, |header| {
             let tensors = header.as_object_mut().unwrap();
             let tensor = tensors.remove(NORM).unwrap();
             tensors.insert("language_model.model.nrm.weight".to_owned(), tensor);
         }),
         message: &["tensor \"language_model.norm.weight\" is missing; the nearest that is there is ", "nrm"] },
     Damage { name: "tensor of another shape", fixture: "two-images",
-        damage: |c| c.edit_header(WEIGHTS, |header| {
+        apply: |c| c.edit_header(WEIGHTS, |header| {
             let length = header[NORM]["shape"][0].as_u64().unwrap();
             header[NORM]["shape"] = json!([2, length / 2]);
         }),
         message: &["tensor \"", "norm.weight\" has shape [2, ", "but config.json implies ["] },
     Damage { name: "tensor of another type", fixture: "two-images",
-        damage: |c| c.edit_header(WEIGHTS, |header| header[NORM]["dtype"] = json!("I32")),
+        apply: |c| c.edit_header(WEIGHTS, |header| header[NORM]["dtype"] = json!("I32")),
         message: &["tensor \"", "norm.weight\" is stored as I32; only BF16, F16, F32 and F64 weights"] },
     Damage { name: "truncated weights", fixture: "two-images",
-        damage: |c| {
+        apply: |c| {
             let bytes = fs::read(c.file(WEIGHTS)).unwrap();
             c.write(WEIGHTS, &bytes[..bytes.len() - 5]);
         },
         message: &["model.safetensors has ", "it is truncated or damaged"] },
     Damage { name: "weights cut inside the header", fixture: "two-images",
-        damage: |c| {
+        apply: |c| {
             let bytes = fs::read(c.file(WEIGHTS)).unwrap();
             c.write(WEIGHTS, &bytes[..100]);
         },
         message: &["model.safetensors has 100 bytes but its header describes "] },
     Damage { name: "empty weights", fixture: "two-images",
-        damage: |c| c.write(WEIGHTS, ""),
+        apply: |c| c.write(WEIGHTS, ""),
         message: &["model.safetensors has 0 bytes but its header describes 8"] },
     Damage { name: "header of a lying length", fixture: "two-images",
-        damage: |c| {
+        apply: |c| {
             let mut bytes = fs::read(c.file(WEIGHTS)).unwrap();
             bytes[..8].copy_from_slice(&u64::MAX.to_le_bytes());
             c.write(WEIGHTS, bytes);
         },
         message: &["model.safetensors has a broken safetensors header: it claims 18446744073709551615 bytes"] },
     Damage { name: "tensors that overlap", fixture: "two-images",
-        damage: |c| c.edit_header(WEIGHTS, |header| {
+        apply: |c| c.edit_header(WEIGHTS, |header| {
             header[NORM]["data_offsets"] = json!([0, header[NORM]["shape"][0].as_u64().unwrap() * 4]);
         }),
         message: &["model.safetensors has a broken safetensors header: "] },
     Damage { name: "shape whose size overflows", fixture: "two-images",
-        damage: |c| c.edit_header(WEIGHTS, |header| header[NORM]["shape"] = json!([1u64 << 63, 1u64 << 63])),
+        apply: |c| c.edit_header(WEIGHTS, |header| header[NORM]["shape"] = json!([1u64 << 63, 1u64 << 63])),
         message: &["model.safetensors has a broken safetensors header: "] },
     Damage { name: "header that is no JSON", fixture: "two-images",
-        damage: |c| {
+        apply: |c| {
             let mut bytes = fs::read(c.file(WEIGHTS)).unwrap();
             bytes[8] = b'x';
             c.write(WEIGHTS, bytes);
         },
         message: &["model.safetensors has a broken safetensors header: "] },
     Damage { name: "no tokenizer", fixture: "two-images",
-        damage: |c| c.remove("tokenizer.json"),
+        apply: |c| c.remove("tokenizer.json"),
         message: &["cannot read ", "tokenizer.json: "] },
     Damage { name: "broken tokenizer", fixture: "two-images",
-        damage: |c| c.write("tokenizer.json", "{\"version\": \"1.0\""),
+        apply: |c| c.write("tokenizer.json", "{\"version\": \"1.0\""),
         message: &["tokenizer.json: broken or unsupported tokenizer: "] },
     Damage { name: "tokenizer whose merges name nothing", fixture: "two-images",
-        damage: |c| c.edit("tokenizer.json", |tokenizer| {
+        apply: |c| c.edit("tokenizer.json", |tokenizer| {
             tokenizer["model"]["merges"].as_array_mut().unwrap().push(json!(["qq", "zz"]));
         }),
         message: &["tokenizer.json: broken or unsupported tokenizer: "] },
     Damage { name: "no template", fixture: "two-images",
-        damage: |c| c.remove("chat_template.jinja"),
+        apply: |c| c.remove("chat_template.jinja"),
         message: &["no chat template in "] },
     Damage { name: "broken template", fixture: "two-images",
-        damage: |c| c.write("chat_template.jinja", "{% for message in messages %}"),
+        apply: |c| c.write("chat_template.jinja", "{% for message in messages %}"),
         message: &["chat template ", "chat_template.jinja: "] },
     Damage { name: "broken preprocessing", fixture: "two-images",
-        damage: |c| c.write("preprocessor_config.json", "[]"),
+        apply: |c| c.write("preprocessor_config.json", "[]"),
         message: &["preprocessor_config.json"] },
     Damage { name: "broken generation config", fixture: "two-images",
-        damage: |c| c.write("generation_config.json", "{"),
+        apply: |c| c.write("generation_config.json", "{"),
         message: &["generation_config.json is not valid JSON"] },
 ];
 
@@ -152,10 +152,10 @@ fn load_error(dir: &Path) -> String {
 
 #[test]
 fn a_damaged_checkpoint_is_an_error_that_names_the_damage() {
-    for Damage { name, fixture, damage, message } in DAMAGES {
+    for Damage { name, fixture, apply, message } in DAMAGES {
         let checkpoint = Checkpoint::copy(&Fixture::open(fixture));
         assert!(try_load(checkpoint.path()).is_ok(), "{name}");
-        damage(&checkpoint);
+        apply(&checkpoint);
         assert_says(name, &load_error(checkpoint.path()), message);
     }
 }

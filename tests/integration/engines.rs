@@ -156,7 +156,11 @@ fn by_products_are_those_of_the_retained_engine() {
         gradient = Some((swept.layer, swept.keys.clone(), swept.input_gradient.copy()));
     };
     let found = streaming
-        .explain_observed(&[goal.clone()], (Objective::Logit, Update::Additive), &mut observe)
+        .explain_observed(
+            std::slice::from_ref(&goal),
+            (Objective::Logit, Update::Additive),
+            &mut observe,
+        )
         .unwrap();
 
     // The last row is the result, and what a layer adds to the row is what its heads carried, on average.
