@@ -3,6 +3,7 @@
 //! It builds without libtorch, because it is what fetches libtorch.
 #![allow(clippy::print_stdout, reason = "a command line tool talks on stdout")]
 
+mod bench;
 mod demo;
 mod disk;
 mod process;
@@ -27,8 +28,15 @@ cargo xtask COMMAND
   demo                   set up, build, and explain a picture with a small random checkpoint
   test                   set up and run every check: format, clippy, docs, tests, doc tests, tidy, deny
   tidy                   check the rules that the compiler does not know
-  synthesize --size tiny|1b|4b --out DIR [--seed N] [--dtype bfloat16|float32]
+  synthesize --size tiny|mid|1b|4b --out DIR [--seed N] [--dtype bfloat16|float32]
                          write a random checkpoint with the layout and the names of the real one
+  bench [--model DIR] [--python PATH] [--device cpu|cuda] [--quick] [--only SECTION]… [--date YYYY-MM-DD] [--out DIR]
+                         measure ours and, where that Python has torch and transformers, the Python way, in turn;
+                         write docs/benchmarks.md and .json (--quick and --only: target/bench, unless --out says
+                         where); without --model a random 4B checkpoint of 8.6 GB is made in target/bench.
+                         Sections: generation, explanation, targets, growth, relevancy
+  bench --page [--out DIR]
+                         write the page anew from its JSON file
 ";
 
 fn main() -> ExitCode {
@@ -58,6 +66,11 @@ fn dispatch(mut args: Arguments) -> Result<()> {
         Some("demo") => finished(args).and_then(|()| demo::run(&workspace)),
         Some("test") => finished(args).and_then(|()| test::run(&workspace)),
         Some("tidy") => finished(args).and_then(|()| tidy::run(&workspace)),
+        Some("bench") => {
+            let options = bench::Options::parse(&mut args)?;
+            finished(args)?;
+            bench::run(&workspace, &options)
+        }
         Some("synthesize") => {
             let options = synthesize::Options::parse(&mut args)?;
             finished(args)?;

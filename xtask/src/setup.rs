@@ -20,6 +20,7 @@ use anyhow::{Result, bail};
 
 use crate::process;
 use crate::workspace::Workspace;
+pub(crate) use wanted::version as wanted_version;
 
 /// What of libtorch is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{bench, process};
 use graph::Graph;
 
 /// Prints every breach; an error if there is one.
@@ -31,6 +31,13 @@ fn breaches(workspace: &Workspace, files: &[String]) -> Result<Vec<String>> {
     let usual = Graph::parse(&workspace.metadata(&[])?)?;
     let mut found = every_feature.breaches();
     found.extend(usual.missing_feature("gemma3-tch", "hub"));
+    for stem in ["benchmarks", "benchmarks-cuda"] {
+        if bench::page_is_stale(workspace, stem)? {
+            found.push(format!(
+                "docs/{stem}.md: not what docs/{stem}.json makes; cargo xtask bench --page"
+            ));
+        }
+    }
     for file in files {
         let path = workspace.root().join(file);
         let bytes =
