@@ -8,6 +8,22 @@
 //! | [`Retained`] | every attention `[H, S, S]` in float32, with the graph | the reference |
 //! | [`Streaming`] | layer inputs `[S, D]`, or all that the pull-back needs; attention never | everything else |
 //!
+//! ```no_run
+//! use attention_capture::{Engine, Goal, Keep, Objective, States, Streaming, SweepOptions};
+//! use attention_relevancy::{Target, Update};
+//! # use gemma3_tch::{Gemma3, Sequence};
+//! # fn explain(model: &Gemma3, sequence: &Sequence) -> Result<(), attention_capture::Error> {
+//! // `sequence` is prompt and answer. A `Recorder` gives the states without this forward pass, while the answer is generated.
+//! let states = States::of(model, sequence, Keep::Everything)?;
+//! let engine = Streaming::new(model, sequence.ids(), &states, SweepOptions::default());
+//! let last = sequence.ids().len() - 1;
+//! let goal = Goal::token(Target::new(last, sequence.ids()[last])?);
+//! let row = engine.explain_one(&goal, Objective::Logit, Update::Additive)?.relevancy; // [S], raw
+//! # let _ = row;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Symbols: S tokens, H query heads, K key/value heads, d head width, D hidden width, L layers.
 
 mod attention;

@@ -7,11 +7,13 @@ mod inspect;
 mod interrupt;
 mod output;
 mod progress;
+mod waiting;
 
 use args::{Args, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    waiting::choose_policy();
     let args = Args::parse_checked();
     let outcome = match &args.command {
         Command::Explain(args) => explain::run(args),

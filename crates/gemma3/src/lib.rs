@@ -1,4 +1,28 @@
 //! Gemma3 vision-language models on libtorch, loaded from Hugging Face checkpoints.
+//!
+//! A [`Gemma3`] holds weights and nothing else: no cache, no mode, no hook. A layer is cut at its attention
+//! ([`AttentionLayer`]: `forward(x) = merge(x, attend(project(x)))`), and how attention is computed is an argument ([`Attend`]):
+//! [`Fast`] for a sequence in one go, [`Cached`] for token by token, or an observer of your own. Which keys a query may see is a
+//! rule ([`MaskRule`]) that makes the block of a mask when one is needed. The layers of the language model can also be pulled back
+//! without a graph ([`DecoderLayer::pull_merge`], [`DecoderLayer::pull_project`]).
+//!
+//! ```no_run
+//! use gemma3_processor::{Message, Picture, PictureOptions, Processor, ProcessorOptions};
+//! use gemma3_tch::{Cached, GenerationOptions, Gemma3, Placement};
+//! use std::ops::ControlFlow;
+//! use std::path::Path;
+//!
+//! let checkpoint = Path::new("medgemma-1.5-4b-it");
+//! let model = Gemma3::load(checkpoint, Placement::AS_STORED)?;
+//! let processor = Processor::from_dir(checkpoint, ProcessorOptions::default())?;
+//! let picture = Picture::open(Path::new("chest.png"), &PictureOptions::default())?;
+//! let prompt = model.encode(&processor.prepare(&[Message::user(1, "Is there an effusion?")], &[picture])?)?;
+//!
+//! let options = GenerationOptions { max_new_tokens: 100, sampling: None, stop_ids: model.config().eos_token_ids.clone() };
+//! let answer = model.generate(&prompt, &options, &mut Cached::default(), &mut |_| ControlFlow::Continue(()))?;
+//! println!("{}", processor.tokenizer().decode(&answer.tokens, true));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod attention;
 mod cached;
