@@ -86,7 +86,9 @@ pub struct States {
 #[derive(Debug)]
 enum Kept {
     Input(Tensor),
-    Trace(Trace),
+    /// In the pieces that they were computed in, prompt and single tokens, never empty: joined for good they would be in memory
+    /// twice at that moment, and leave holes.
+    Trace(Vec<Trace>),
 }
 
 impl States {
@@ -126,7 +128,7 @@ impl States {
         let of = |tensor: &Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
         let layer = |kept: &Kept| match kept {
             Kept::Input(x) => of(x),
-            Kept::Trace(trace) => trace.tensors().into_iter().map(of).sum(),
+            Kept::Trace(pieces) => pieces.iter().flat_map(Trace::tensors).map(of).sum(),
         };
         of(&self.output) + self.layers.iter().map(layer).sum::<u64>()
     }
@@ -145,7 +147,8 @@ impl States {
     pub(crate) fn trace(&self, layer: &DecoderLayer, end: usize) -> Trace {
         let all = 0..end;
         match &self.layers[layer.site().layer] {
-            Kept::Trace(trace) => trace.rows(&all),
+            Kept::Trace(pieces) if pieces.len() == 1 => pieces[0].rows(&all),
+            Kept::Trace(pieces) => Trace::concatenated(pieces).rows(&all),
             Kept::Input(x) => {
                 let mut rebuilt = Rebuilt(None);
                 let x = x.narrow(0, 0, end as i64);
@@ -157,14 +160,7 @@ impl States {
 }
 
 impl Kept {
-    fn join(mut pieces: Vec<Piece>) -> Self {
-        if pieces.len() == 1 {
-            // One forward pass: there is nothing to copy.
-            return match pieces.remove(0) {
-                Piece::Input(x) => Self::Input(x),
-                Piece::Trace(trace) => Self::Trace(trace),
-            };
-        }
+    fn join(pieces: Vec<Piece>) -> Self {
         let mut inputs = Vec::new();
         let mut traces = Vec::new();
         for piece in pieces {
@@ -173,19 +169,19 @@ impl Kept {
                 Piece::Trace(trace) => traces.push(trace),
             }
         }
-        if traces.is_empty() {
-            Self::Input(Tensor::cat(&inputs, 0))
-        } else {
-            Self::Trace(Trace::concatenated(&traces))
+        match inputs.len() {
+            0 => Self::Trace(traces),
+            1 => Self::Input(inputs.remove(0)), // one forward pass: there is nothing to copy
+            _ => Self::Input(Tensor::cat(&inputs, 0)),
         }
     }
 
     fn tokens(&self) -> usize {
-        let x = match self {
-            Self::Input(x) => x,
-            Self::Trace(trace) => &trace.x,
-        };
-        x.size()[0] as usize
+        let tokens = |x: &Tensor| x.size()[0] as usize;
+        match self {
+            Self::Input(x) => tokens(x),
+            Self::Trace(pieces) => pieces.iter().map(|piece| tokens(&piece.x)).sum(),
+        }
     }
 }
 

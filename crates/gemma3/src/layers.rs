@@ -4,6 +4,7 @@
 //! model also have a pull-back: `pull_back(…, dy)` takes the gradient at the output, float32, to the gradient at the input, float32.
 //! Weights are frozen and get none. Forward and backward stand in pairs; the test at the end holds each against autograd.
 
+use crate::row_product::row_product;
 use crate::{Error, WeightPath};
 use tch::{Device, Kind, Tensor};
 
@@ -31,12 +32,18 @@ impl Linear {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, self.bias.as_ref())
+        let one_row = if self.bias.is_none() { row_product(x, &self.weight) } else { None };
+        one_row.unwrap_or_else(|| x.linear(&self.weight, self.bias.as_ref()))
     }
 
     /// `dx = dy·W`. The product is made in the dtype of the weights, as the forward product is.
     pub(crate) fn pull_back(&self, dy: &Tensor) -> Tensor {
-        dy.to_kind(self.weight.kind()).matmul(&self.weight).to_kind(Kind::Float)
+        self.pull_back_narrow(dy).to_kind(Kind::Float)
+    }
+
+    /// [`Linear::pull_back`] left in the dtype of the weights.
+    pub(crate) fn pull_back_narrow(&self, dy: &Tensor) -> Tensor {
+        dy.to_kind(self.weight.kind()).matmul(&self.weight)
     }
 }
 

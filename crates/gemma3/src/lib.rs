@@ -39,6 +39,7 @@ mod layers;
 mod mask;
 mod memory;
 mod model;
+mod row_product;
 mod sampling;
 mod text;
 mod vision;

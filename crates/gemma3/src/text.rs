@@ -4,11 +4,12 @@
 
 use crate::attention::{join_heads, split_heads};
 use crate::layers::{Linear, RmsNorm, Rotary};
+use crate::row_product::row_product;
 use crate::{
     Attend, AttentionLayer, Error, LayerType, MaskRule, Qkv, Site, TextConfig, Tower, WeightPath,
 };
 use std::ops::Range;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Token embeddings, decoder layers, final norm and the (usually tied) head.
 #[derive(Debug)]
@@ -74,7 +75,8 @@ impl TextModel {
     /// Logits `[m, V]` of `m` rows of the last layer's output. Ask for the rows that are needed: V is large.
     pub fn logits(&self, rows: &Tensor) -> Tensor {
         let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
-        self.norm.forward(rows).linear(head, None::<&Tensor>)
+        let rows = self.norm.forward(rows);
+        row_product(&rows, head).unwrap_or_else(|| rows.linear(head, None::<&Tensor>))
     }
 
     /// The gradient of one logit a row, that of `tokens[i]` at row i, at the rows `[m, D]`, float32.
@@ -385,21 +387,41 @@ impl GatedMlp {
         [gate, up, down]
     }
 
+    /// `gate`, `up` `[n, F]`, `dy` `[…, n, D]`.
+    ///
+    /// With a = gelu(gate) and b = up⊙gelu′(gate): dup = dp⊙a and dgate = dp⊙b. What lies between the products is done for some
+    /// rows and one gradient at a time, so that it stays in the cache, and only in float32 while it is there.
     fn pull_back(&self, gate: &Tensor, up: &Tensor, dy: &Tensor) -> Tensor {
-        let (gate, up) = (gate.to_kind(Kind::Float), up.to_kind(Kind::Float));
-        let dproduct = self.down_proj.pull_back(dy); // […, n, F]
-        let dup = &dproduct * gate.gelu("tanh");
-        let dgate = gate.expand_as(&dproduct).gelu_backward(&(&dproduct * up), "tanh");
+        let dproduct = self.down_proj.pull_back_narrow(dy); // […, n, F]
+        let [n, width] = <[i64; 2]>::try_from(gate.size()).expect("gates are [n, F]");
+        let (dup, dgate) = (dproduct.empty_like(), dproduct.empty_like());
+        let [from, to_up, to_gate] = [&dproduct, &dup, &dgate].map(|x| x.view([-1, n, width]));
+        let tile = if gate.device() == Device::Cpu { CACHED / width } else { n }.max(1);
+        for row in (0..n).step_by(tile as usize) {
+            let rows = tile.min(n - row);
+            let gate = gate.narrow(0, row, rows).to_kind(Kind::Float);
+            let a = gate.gelu("tanh");
+            let slope = gate.gelu_backward(&gate.ones_like(), "tanh");
+            let b = slope * up.narrow(0, row, rows).to_kind(Kind::Float);
+            for goal in 0..from.size()[0] {
+                let part = |x: &Tensor| x.get(goal).narrow(0, row, rows);
+                let dp = part(&from).to_kind(Kind::Float);
+                part(&to_up).copy_(&(&dp * &a));
+                part(&to_gate).copy_(&(dp * &b));
+            }
+        }
         self.up_proj.pull_back(&dup) + self.gate_proj.pull_back(&dgate)
     }
 }
+
+/// Numbers of one tile of an elementwise pass: a few such tiles fit into a core's cache.
+const CACHED: i64 = 1 << 17;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Config, Placement, Weights};
     use std::path::Path;
-    use tch::Device;
 
     /// Layer 5 (full) of a reference checkpoint in float32.
     fn layer() -> (DecoderLayer, i64) {
