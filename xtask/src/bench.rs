@@ -200,7 +200,11 @@ impl<'a> Bench<'a> {
 
     fn command(&self, planned: &Planned, device: &str) -> Result<Command, String> {
         let mut command = match planned.program {
-            Program::Ours => Command::new(&self.measure),
+            Program::Ours => {
+                let mut command = Command::new(&self.measure);
+                command.env("OMP_WAIT_POLICY", "PASSIVE"); // as the program chooses for itself
+                command
+            }
             Program::Peer => {
                 self.peer.as_ref().map_err(Clone::clone)?;
                 let mut command = Command::new(self.python);

@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 /// The query heads of a group stand below each other, so that one product with their key head serves them all and no key is
 /// copied: `[K, G·b, ·]` and `[H, b, ·]` are the same numbers.
 pub(crate) struct Float {
-    q: Tensor,            // [H, m, d]
+    q: Tensor,            // [H, m, d], times `scale`
     pub(crate) k: Tensor, // [K, n, d]
     pub(crate) v: Tensor, // [K, n, d]
     pub(crate) scale: f64,
@@ -23,6 +23,7 @@ impl Float {
     /// All queries and keys of `qkv`.
     pub(crate) fn new(qkv: &Qkv) -> Self {
         let [q, k, v] = [&qkv.q, &qkv.k, &qkv.v].map(|x| x.to_kind(Kind::Float));
+        let q = q * qkv.scale;
         Self { q, k, v, scale: qkv.scale, first_query: qkv.start, first_key: qkv.start }
     }
 
@@ -39,7 +40,7 @@ impl Float {
         self.q.size()[0] / self.k.size()[0]
     }
 
-    /// The queries at these positions `[H, b, d]`.
+    /// The queries at these positions, times `scale`, `[H, b, d]`.
     pub(crate) fn queries(&self, rows: &Range<usize>) -> Tensor {
         self.q.narrow(1, (rows.start - self.first_query) as i64, rows.len() as i64)
     }
@@ -63,11 +64,10 @@ impl Float {
     ) -> Tensor {
         let shape = [self.q.size()[0], rows.len() as i64, keys.len() as i64];
         let q = self.queries(rows).reshape([-1, self.group() * shape[1], self.q.size()[2]]);
-        let scores = q.bmm(&self.keys(keys).transpose(1, 2)).view(shape) * self.scale;
-        let scores = match mask.block(rows, keys, scores.device()) {
-            Some(visible) => scores.masked_fill(&visible.logical_not(), f64::NEG_INFINITY),
-            None => scores,
-        };
+        let mut scores = q.bmm(&self.keys(keys).transpose(1, 2)).view(shape);
+        if let Some(visible) = mask.block(rows, keys, scores.device()) {
+            scores = scores.masked_fill_(&visible.logical_not(), f64::NEG_INFINITY);
+        }
         scores.softmax(-1, Kind::Float)
     }
 }

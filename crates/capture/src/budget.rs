@@ -1,7 +1,8 @@
 //! Fitting a sweep, and what is kept for it, into a memory budget.
 
 use crate::{Error, Keep};
-use gemma3_tch::TextConfig;
+use gemma3_tch::{Placement, TextConfig};
+use tch::Kind;
 
 /// Does `work` within `budget` bytes and, when memory runs out inside libtorch, once more within a quarter of them. Beside the
 /// result stands the error that made the second try necessary.
@@ -22,8 +23,9 @@ pub(crate) struct Cut {
     pub(crate) rows: usize,
 }
 
-/// Rows beyond this make a block no faster.
-const MOST_ROWS: u64 = 512;
+/// Rows beyond this make a block no faster: on a CPU they only push it out of the cache.
+const MOST_ROWS_CPU: u64 = 64;
+const MOST_ROWS_CUDA: u64 = 512;
 /// Goals beyond this make a sweep no faster: their products are large already.
 const MOST_GOALS: u64 = 16;
 /// Rows of a block below which products get slow: goals give way to them.
@@ -35,11 +37,13 @@ impl Cut {
     /// The largest that fits; [`Error::Budget`] where one goal and one row do not.
     pub(crate) fn new(
         config: &TextConfig,
-        tokens: usize,
-        goals: usize,
+        placement: Placement,
+        (tokens, goals): (usize, usize),
         budget: u64,
     ) -> Result<Self, Error> {
-        let cost = Cost::new(config, tokens);
+        let most_rows = if placement.on_cpu() { MOST_ROWS_CPU } else { MOST_ROWS_CUDA };
+        let width = placement.kind.unwrap_or(Kind::Float).elt_size_in_bytes() as u64;
+        let cost = Cost::new(config, width, tokens);
         let smallest = cost.bytes(1, 1);
         if budget < smallest {
             return Err(Error::Budget { budget, smallest });
@@ -50,15 +54,16 @@ impl Cut {
             .find(|&goals| cost.bytes(goals, GOOD_ROWS.min(tokens as u64)) <= budget)
             .unwrap_or(1);
         let rest = budget - cost.bytes(goals, 0);
-        let rows = (rest / cost.per_row(goals)).clamp(1, MOST_ROWS);
+        let rows = (rest / cost.per_row(goals)).clamp(1, most_rows);
         Ok(Self { goals: goals as usize, rows: rows as usize })
     }
 }
 
-/// Bytes of float32 numbers that a sweep over one layer holds at a time. Counted from the operations in `sweep.rs` and in the
+/// Bytes that a sweep over one layer holds at a time. Counted from the operations in `sweep.rs` and in the
 /// pull-backs of `gemma3-tch`; a test compares it with what is really used.
 struct Cost {
-    /// Whatever the number of goals: a layer rebuilt, q, k and v in float32, the activations of the MLP in float32.
+    /// Whatever the number of goals: a layer rebuilt, with the activations of the MLP in the dtype of the weights; hidden states, q, k
+    /// and v in float32.
     shared: u64,
     /// For each goal: gradients around the MLP, of queries, keys, values and hidden states, and the rows.
     per_goal: u64,
@@ -67,7 +72,7 @@ struct Cost {
 }
 
 impl Cost {
-    fn new(config: &TextConfig, tokens: usize) -> Self {
+    fn new(config: &TextConfig, width: u64, tokens: usize) -> Self {
         let [d, f, h, k, w, s] = [
             config.hidden_size,
             config.intermediate_size,
@@ -78,8 +83,8 @@ impl Cost {
         ]
         .map(|n| n as u64);
         Self {
-            shared: FLOAT_BYTES * s * (6 * f + 8 * d + 3 * (h + 2 * k) * w),
-            per_goal: FLOAT_BYTES * s * (5 * f + 6 * d + 3 * (h + 2 * k) * w),
+            shared: s * (4 * width * f + FLOAT_BYTES * (8 * d + 3 * (h + 2 * k) * w)),
+            per_goal: s * (3 * width * f + FLOAT_BYTES * (6 * d + 3 * (h + 2 * k) * w)),
             row: FLOAT_BYTES * h * s,
         }
     }
@@ -127,7 +132,7 @@ mod tests {
     use super::*;
     use gemma3_tch::{Config, guard};
     use std::path::Path;
-    use tch::{Device, Kind, Tensor};
+    use tch::{Device, Tensor};
 
     fn config() -> TextConfig {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
@@ -156,25 +161,38 @@ mod tests {
         ));
     }
 
+    fn cut(goals: usize, budget: u64) -> Result<Cut, Error> {
+        Cut::new(&config(), Placement::AS_STORED, (300, goals), budget)
+    }
+
     #[test]
     fn a_budget_below_one_row_names_the_smallest_that_works() {
-        let error = Cut::new(&config(), 300, 4, 1000).unwrap_err();
+        let error = cut(4, 1000).unwrap_err();
         let Error::Budget { smallest, .. } = error else { panic!("{error}") };
-        assert_eq!(Cut::new(&config(), 300, 4, smallest).unwrap(), Cut { goals: 1, rows: 1 });
-        assert!(Cut::new(&config(), 300, 4, smallest - 1).is_err());
+        assert_eq!(cut(4, smallest).unwrap(), Cut { goals: 1, rows: 1 });
+        assert!(cut(4, smallest - 1).is_err());
     }
 
     #[test]
     fn more_memory_means_more_at_a_time_and_never_more_than_is_there() {
         let mut former = Cut { goals: 0, rows: 0 };
         for megabytes in [4, 8, 16, 64, 256, 4096] {
-            let (config, budget) = (config(), megabytes << 20);
-            let cut = Cut::new(&config, 300, 4, budget).unwrap();
+            let budget = megabytes << 20;
+            let cut = cut(4, budget).unwrap();
             assert!(former.goals <= cut.goals, "{megabytes} MB: {cut:?} after {former:?}");
-            assert!(Cost::new(&config, 300).bytes(cut.goals as u64, cut.rows as u64) <= budget);
+            assert!(
+                Cost::new(&config(), 4, 300).bytes(cut.goals as u64, cut.rows as u64) <= budget
+            );
             former = cut;
         }
-        assert_eq!(former, Cut { goals: 4, rows: 512 });
+        assert_eq!(former, Cut { goals: 4, rows: 64 });
+    }
+
+    #[test]
+    fn narrow_weights_leave_room_for_more_goals() {
+        let narrow = Placement { kind: Some(Kind::BFloat16), ..Placement::AS_STORED };
+        let goals = |placement| Cut::new(&config(), placement, (300, 16), 8 << 20).unwrap().goals;
+        assert!(goals(Placement::AS_STORED) < goals(narrow));
     }
 
     #[test]

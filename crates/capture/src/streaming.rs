@@ -87,8 +87,8 @@ impl<'a> Streaming<'a> {
             .try_for_each(|goal| check_targets(goal.targets(), self.ids, self.states.tokens()))?;
         let _no_grad = tch::no_grad_guard();
         let tokens = goals.iter().map(Goal::end).max().unwrap_or(1);
-        let cut =
-            Cut::new(&self.model.config().text, tokens, goals.len(), self.options.memory_budget)?;
+        let (config, placement) = (&self.model.config().text, self.model.placement());
+        let cut = Cut::new(config, placement, (tokens, goals.len()), self.options.memory_budget)?;
         let mut attributions = Vec::new();
         for (index, part) in goals.chunks(cut.goals).enumerate() {
             let first = index * cut.goals;

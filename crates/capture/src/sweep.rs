@@ -93,14 +93,15 @@ impl Sums {
 
         // ∂z/∂A[h,i,j] = dO[h,i,:]·V[h,j,:], and A ⊙ ∇A of it.
         let grouped = Grouped::new(&dheads, float, &attention);
-        let weighted = grouped.attention_gradient(&float.values(keys)) * &attention; // [T, H, b, j]
+        let mut weighted = grouped.attention_gradient(&float.values(keys)); // [T, H, b, j]
+        let _ = weighted.g_mul_(&attention);
         self.fold(pass.update, rows, block, &weighted);
         self.roll(rows, block, &attention);
 
         // softmax: dS = A⊙∇A − A·Σ_j(A⊙∇A)
         let total = weighted.sum_dim_intlist(-1, true, FLOAT);
-        let dscores = (weighted - &attention * total) * float.scale;
-        self.dq.push(grouped.query_gradient(&dscores, &float.keys(keys)));
+        let dscores = weighted.addcmul_(&attention, &total.neg());
+        self.dq.push(grouped.query_gradient(&dscores, &float.keys(keys)) * float.scale);
         let at = (keys.start - pass.qkv.start) as i64;
         let slice = |sum: &Tensor| sum.narrow(2, at, keys.len() as i64);
         let _ = slice(&self.dk).g_add_(&grouped.key_gradient(&dscores, &float.queries(queries)));
@@ -110,32 +111,31 @@ impl Sums {
     /// `r ← r·T` for the block's rows: `T_i = α_i·e_i + β_i·Ā_i`, with `Ā = E_h[(A⊙∇A)⁺]`.
     fn fold(&mut self, update: Update, rows: &Rows, block: &Block, weighted: &Tensor) {
         let positive = weighted.relu(); // [T, H, b, j]
-        let fused = positive.mean_dim(1, false, FLOAT); // [T, b, j]
         let row = part(&rows.relevancy, &block.rows); // [T, b]
         let (alpha, beta) = match update {
-            Update::Stochastic => stochastic(&fused),
+            Update::Stochastic => stochastic(&positive),
             _ => (Tensor::ones_like(&row), Tensor::ones_like(&row)),
         };
-        let weight = &row * beta; // [T, b]
+        let [t, h, b, _] = <[i64; 4]>::try_from(positive.size()).expect("[T, H, b, j]");
+        let weight = (&row * beta).view([t, 1, 1, b]).expand([t, h, 1, b], false);
+        let by_head = weight.matmul(&positive).squeeze_dim(2); // [T, H, j]
         let _ = part(&self.relevancy, &block.rows).g_add_(&(alpha * &row));
-        let _ = part(&self.relevancy, &block.keys)
-            .g_add_(&weight.unsqueeze(1).bmm(&fused).squeeze_dim(1));
-        let by_head = positive.sum_dim_intlist(-1, false, FLOAT).matmul(&weight.unsqueeze(-1)); // [T, H, 1]
-        let _ = self.heads.g_add_(&by_head.squeeze_dim(-1));
+        let _ = part(&self.relevancy, &block.keys).g_add_(&by_head.mean_dim(1, false, FLOAT));
+        let _ = self.heads.g_add_(&by_head.sum_dim_intlist(-1, false, FLOAT));
     }
 
     /// The same for attention rollout: `T = (I + E_h[A])/2`.
     fn roll(&mut self, rows: &Rows, block: &Block, attention: &Tensor) {
         let half = part(&rows.rollout, &block.rows) * 0.5; // [T, b]
         let _ = part(&self.rollout, &block.rows).g_add_(&half);
-        let _ = part(&self.rollout, &block.keys)
-            .g_add_(&half.matmul(&attention.mean_dim(0, false, FLOAT)));
+        let by_head = half.matmul(attention); // [H, T, j]
+        let _ = part(&self.rollout, &block.keys).g_add_(&by_head.mean_dim(0, false, FLOAT));
     }
 }
 
 /// The two weights of [`Update::Stochastic`]: ½ and ½ over the row's sum; a row without anything stays.
-fn stochastic(fused: &Tensor) -> (Tensor, Tensor) {
-    let sum = fused.sum_dim_intlist(-1, false, FLOAT); // [T, b]
+fn stochastic(positive: &Tensor) -> (Tensor, Tensor) {
+    let sum = positive.sum_dim_intlist(-1, false, FLOAT).mean_dim(1, false, FLOAT); // [T, b]
     let empty = sum.eq(0.0);
     let alpha = empty.to_kind(FLOAT) * 0.5 + 0.5;
     let beta = (sum.reciprocal() * 0.5).masked_fill(&empty, 0.0);

@@ -71,15 +71,38 @@ impl RmsNorm {
         (wide * (variance + self.eps).rsqrt() * &self.gain).to_kind(x.kind())
     }
 
-    /// With `σ = (mean(x²) + ε)^-½` and `g = (1 + w)·dy`: `dx = σ·g − σ³·x·mean(x·g)`. Any leading dimensions of `dy` broadcast.
+    /// With `σ = (mean(x²) + ε)^-½` and `g = (1 + w)·dy`: `dx = σ·g − σ³·x·mean(x·g)`. `dy` may have any number of leading
+    /// dimensions before those of `x`: several gradients.
     pub(crate) fn pull_back(&self, x: &Tensor, dy: &Tensor) -> Tensor {
-        let x = x.to_kind(Kind::Float);
-        let sigma = (x.square().mean_dim(-1, true, Kind::Float) + self.eps).rsqrt();
-        let x = x * &sigma; // normalised
-        let g = dy * &self.gain;
-        let along = (&g * &x).mean_dim(-1, true, Kind::Float);
-        (g - x * along) * sigma
+        let width = self.gain.size()[0];
+        let x = x.reshape([-1, width]);
+        let n = x.size()[0];
+        let (flat, dx) = (dy.reshape([-1, n, width]), dy.empty_like());
+        let to = dx.view([-1, n, width]);
+        for (row, rows) in tiles(&x) {
+            let x = x.narrow(0, row, rows).to_kind(Kind::Float);
+            let sigma = (x.square().mean_dim(-1, true, Kind::Float) + self.eps).rsqrt();
+            let x = x * &sigma; // normalised
+            for goal in 0..flat.size()[0] {
+                let part = |dy: &Tensor| dy.get(goal).narrow(0, row, rows);
+                let mut g = part(&flat) * &self.gain;
+                let along = (&g * &x).mean_dim(-1, true, Kind::Float);
+                part(&to).copy_(&g.addcmul_(&x, &along.neg()).g_mul_(&sigma));
+            }
+        }
+        dx
     }
+}
+
+/// Numbers of one tile of an elementwise pass: a few such tiles fit into a core's cache.
+const CACHED: i64 = 1 << 19;
+
+/// Starts and lengths of stretches of rows of `x` `[n, width]` that are worked on one after the other, so that what lies between
+/// the passes stays in the cache. On a GPU one stretch is all.
+pub(crate) fn tiles(x: &Tensor) -> impl Iterator<Item = (i64, i64)> + use<> {
+    let [n, width] = <[i64; 2]>::try_from(x.size()).expect("rows of numbers");
+    let rows = if x.device() == Device::Cpu { (CACHED / width).max(1) } else { n.max(1) };
+    (0..n).step_by(rows as usize).map(move |start| (start, rows.min(n - start)))
 }
 
 /// Layer normalisation with gain and bias over the last dimension.

@@ -3,13 +3,13 @@
 //! Symbols: n tokens of this call, H query heads, K key/value heads, d head width, D hidden width, F feed-forward width.
 
 use crate::attention::{join_heads, split_heads};
-use crate::layers::{Linear, RmsNorm, Rotary};
+use crate::layers::{Linear, RmsNorm, Rotary, tiles};
 use crate::row_product::row_product;
 use crate::{
     Attend, AttentionLayer, Error, LayerType, MaskRule, Qkv, Site, TextConfig, Tower, WeightPath,
 };
 use std::ops::Range;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// Token embeddings, decoder layers, final norm and the (usually tied) head.
 #[derive(Debug)]
@@ -396,9 +396,7 @@ impl GatedMlp {
         let [n, width] = <[i64; 2]>::try_from(gate.size()).expect("gates are [n, F]");
         let (dup, dgate) = (dproduct.empty_like(), dproduct.empty_like());
         let [from, to_up, to_gate] = [&dproduct, &dup, &dgate].map(|x| x.view([-1, n, width]));
-        let tile = if gate.device() == Device::Cpu { CACHED / width } else { n }.max(1);
-        for row in (0..n).step_by(tile as usize) {
-            let rows = tile.min(n - row);
+        for (row, rows) in tiles(gate) {
             let gate = gate.narrow(0, row, rows).to_kind(Kind::Float);
             let a = gate.gelu("tanh");
             let slope = gate.gelu_backward(&gate.ones_like(), "tanh");
@@ -414,14 +412,12 @@ impl GatedMlp {
     }
 }
 
-/// Numbers of one tile of an elementwise pass: a few such tiles fit into a core's cache.
-const CACHED: i64 = 1 << 17;
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Config, Placement, Weights};
     use std::path::Path;
+    use tch::Device;
 
     /// Layer 5 (full) of a reference checkpoint in float32.
     fn layer() -> (DecoderLayer, i64) {
