@@ -54,7 +54,7 @@ pub use generate::{Generated, GenerationOptions, StopReason};
 pub use guard::guard;
 pub use inspect::{Inspection, Misshapen, Parameters};
 pub use mask::MaskRule;
-pub use memory::{Bytes, available_memory, check_memory};
+pub use memory::{Bytes, available_memory, check_memory, free_device_memory};
 pub use model::{Gemma3, Sequence};
 pub use sampling::Sampling;
 pub use text::{DecoderLayer, MergeGradient, QkvGradient, TextModel, Trace};

@@ -4,6 +4,9 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nvml_wrapper::Nvml;
+use tch::Device;
+
 use crate::Error;
 
 /// A number of bytes; displays as `8.6 GB` (powers of ten).
@@ -26,6 +29,39 @@ impl fmt::Display for Bytes {
 /// (version 1 or 2) if that is less. `None` where it cannot be known.
 pub fn available_memory() -> Option<Bytes> {
     available_under(Path::new("/")).map(Bytes)
+}
+
+/// Bytes that are free on a CUDA device, by the driver's management library; `None` on a CPU and where the driver cannot be asked.
+///
+/// libtorch numbers the devices that `CUDA_VISIBLE_DEVICES` leaves, the driver numbers all of them; on a machine with unlike GPUs
+/// set `CUDA_DEVICE_ORDER=PCI_BUS_ID`, or the two may count in another order.
+pub fn free_device_memory(device: Device) -> Option<Bytes> {
+    let Device::Cuda(index) = device else { return None };
+    let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+    let nvml = Nvml::init().ok()?;
+    let device = match driver_name(visible.as_deref(), index)? {
+        DriverName::Index(index) => nvml.device_by_index(index),
+        DriverName::Uuid(uuid) => nvml.device_by_uuid(uuid),
+    };
+    Some(Bytes(device.ok()?.memory_info().ok()?.free))
+}
+
+/// How the driver calls a device.
+#[derive(Debug, PartialEq, Eq)]
+enum DriverName<'a> {
+    Index(u32),
+    Uuid(&'a str),
+}
+
+/// The driver's name of the device that libtorch calls `cuda:index`; `None` where the list does not tell.
+fn driver_name(visible: Option<&str>, index: usize) -> Option<DriverName<'_>> {
+    let Some(visible) = visible else { return u32::try_from(index).ok().map(DriverName::Index) };
+    let entry = visible.split(',').nth(index)?.trim();
+    match entry.parse() {
+        Ok(number) => Some(DriverName::Index(number)),
+        Err(_) if entry.starts_with("GPU-") => Some(DriverName::Uuid(entry)),
+        Err(_) => None, // a slice of a device (MIG), or a shortened name
+    }
 }
 
 /// Compares what is needed with what there is; `what` begins the message. Unknown memory (`None`) passes.
@@ -108,6 +144,17 @@ mod tests {
         {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
+    }
+
+    #[test]
+    fn devices_are_found_by_the_drivers_name() {
+        assert_eq!(driver_name(None, 2), Some(DriverName::Index(2)));
+        assert_eq!(driver_name(Some("3, 5"), 1), Some(DriverName::Index(5)));
+        assert_eq!(driver_name(Some("0,GPU-4f2a"), 1), Some(DriverName::Uuid("GPU-4f2a")));
+        assert_eq!(driver_name(Some("MIG-1"), 0), None);
+        assert_eq!(driver_name(Some("3"), 1), None);
+        assert_eq!(free_device_memory(Device::Cpu), None);
+        assert_eq!(free_device_memory(Device::Cuda(4096)), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
         ignored_test,
         network,
         tensor_to_array,
+        unsafe_code,
         manifest,
     ];
     let found = rules.into_iter().filter_map(|rule| rule(path, text));
@@ -81,6 +82,16 @@ fn tensor_to_array(path: &str, text: &str) -> Breach {
         && ABOVE_MODEL.iter().any(|folder| path.starts_with(folder));
     let line = code_position(text, &SIGNS).filter(|_| concerns)?;
     Some((line, "only crates/capture/src/convert.rs turns a tensor into an array"))
+}
+
+/// One file looks at memory by itself; the compiler denies it everywhere, and this rule says where it may be allowed.
+fn unsafe_code(path: &str, text: &str) -> Breach {
+    const HOME: &str = "crates/gemma3/src/row_product.rs";
+    const SIGNS: [&str; 2] = ["expect(unsafe_code", "allow(unsafe_code"];
+    if !is_product(path) || path == HOME {
+        return None;
+    }
+    Some((code_position(text, &SIGNS)?, "only crates/gemma3/src/row_product.rs holds unsafe code"))
 }
 
 fn manifest(path: &str, text: &str) -> Breach {
@@ -180,6 +191,15 @@ mod tests {
         check(FILE, text, &[breach]);
         check("crates/capture/src/convert.rs", text, &[]);
         check("crates/gemma3/src/a.rs", text, &[]);
+    }
+
+    #[test]
+    fn unsafe_code_has_one_home() {
+        let text = "//! A.\n#[expect(unsafe_code, reason = \"fast\")]\n";
+        let breach =
+            "crates/capture/src/a.rs:2: only crates/gemma3/src/row_product.rs holds unsafe code";
+        check(FILE, text, &[breach]);
+        check("crates/gemma3/src/row_product.rs", text, &[]);
     }
 
     #[test]
