@@ -60,8 +60,8 @@ pub(crate) fn burn(scene: &Scene, size: u32, values: &mut [f32]) -> [Mask; 2] {
     };
     // The tag is where the letter is not.
     let tag = match side {
-        Side::Right => ("PORTABLE", [0.765, 0.038], 0.029),
-        Side::Left => ("PORTABLE", [0.035, 0.038], 0.029),
+        Side::Right => ("PORTABLE", [0.735, 0.038], 0.032),
+        Side::Left => ("PORTABLE", [0.035, 0.038], 0.032),
     };
     [(markers.side_letter, letter), (markers.portable, tag)].map(|(wanted, (text, at, height))| {
         if wanted { write(text, at, height, size, values) } else { Mask::empty(size, size) }
@@ -71,7 +71,7 @@ pub(crate) fn burn(scene: &Scene, size: u32, values: &mut [f32]) -> [Mask; 2] {
 /// Writes a text with its upper left corner at a place, in sides of the picture.
 fn write(text: &str, [left, top]: [f32; 2], height: f32, size: u32, values: &mut [f32]) -> Mask {
     let side = size as f32;
-    let radius = (0.075 * height * side).max(0.55);
+    let radius = (0.075 * height * side).max(0.65);
     let mut layer = Layer::whole(size);
     for (index, letter) in text.chars().enumerate() {
         let start = left + index as f32 * ADVANCE * height;

@@ -12,7 +12,7 @@ use crate::lesion::{self, Place};
 use crate::mask::Mask;
 use crate::phantom::Phantom;
 use crate::scene::Scene;
-use crate::tissue::Tissue;
+use crate::tissue::{EMPTY, Tissue};
 use crate::vessels::vessels;
 use crate::{THRESHOLD, letters};
 
@@ -47,13 +47,11 @@ fn healthy(chest: &Chest, frame: &Frame) -> (Vec<f32>, Vec<f32>, Layer) {
     let rows = vessels.values.chunks_exact(frame.size as usize);
     for (y, row) in rows.enumerate() {
         for (x, vessel) in row.iter().enumerate() {
-            let at = frame.at(x as u32, y as u32);
-            let lung = chest.lung(at);
-            lungs.push(lung);
-            let tissue = tissue.at(chest, at, lung, *vessel);
-            // Nothing has bones where nobody is.
-            let within = if at[0].abs() < chest.skin.at(at[1]) { 1.0 } else { 0.0 };
-            density.push(tissue + within * bones.at(chest, at));
+            let site = chest.site(frame.at(x as u32, y as u32));
+            lungs.push(site.map_or(0.0, |site| site.lung));
+            density.push(site.map_or(EMPTY, |site| {
+                tissue.at(chest, &site, *vessel) + bones.at(chest, [site.u, site.v])
+            }));
         }
     }
     (density, lungs, vessels)

@@ -43,9 +43,9 @@ impl Tree<'_> {
         for (index, angle) in spread.into_iter().enumerate() {
             let lower = index >= 4;
             let at = [0.07 + self.draw.within(-0.01, 0.01), hilum + 0.035 * angle];
-            let angle = angle + self.draw.within(-0.15, 0.15);
-            let radius = self.draw.within(0.0055, 0.0075) * if lower { 1.2 } else { 0.9 };
-            let length = self.draw.within(0.055, 0.075);
+            let angle = angle + self.draw.within(-0.3, 0.3);
+            let radius = self.draw.within(0.0045, 0.0070) * if lower { 1.2 } else { 0.9 };
+            let length = self.draw.within(0.040, 0.062);
             self.grow(Branch { at, angle, length, radius }, 0);
         }
     }
@@ -53,7 +53,7 @@ impl Tree<'_> {
     /// Draws a branch, bent a little, and what it forks into.
     fn grow(&mut self, branch: Branch, forks: u32) {
         let Branch { at: [x, y], angle, length, radius } = branch;
-        let bend = self.draw.within(-0.25, 0.25);
+        let bend = self.draw.within(-0.5, 0.5);
         let half = |at: [f32; 2], angle: f32| {
             [at[0] + 0.5 * length * angle.cos(), at[1] + 0.5 * length * angle.sin()]
         };
