@@ -32,10 +32,10 @@ impl Family {
         let shape = self.shape.at(across);
         let step = self.spacing + self.bend_step * shape;
         let index = (v - self.start - self.bend * shape) / step;
-        let nearest = (index + 0.5).floor();
-        if nearest < 0.0 || nearest > self.count {
+        if !(-0.5..self.count + 0.5).contains(&index) {
             return 0.0;
         }
+        let nearest = (index + 0.5) as u32 as f32;
         let distance = (index - nearest).abs() * step * self.slope.at(across);
         tube(distance, RIB, soft)
     }

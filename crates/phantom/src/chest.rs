@@ -111,12 +111,6 @@ impl Chest {
         within.fold(self.inner.at(v), f32::max)
     }
 
-    /// The lowest height that counts as upper and as middle zone.
-    pub(crate) fn level_ends(&self, side: Side) -> [f32; 2] {
-        let (top, bottom) = (self.anatomy.apex, self.dome(side) + 0.05);
-        [mix(top, bottom, 1.0 / 3.0), mix(top, bottom, 2.0 / 3.0)]
-    }
-
     /// Height of the dome of the diaphragm on a side.
     pub(crate) fn dome(&self, side: Side) -> f32 {
         dome(&self.anatomy, side)
@@ -124,25 +118,32 @@ impl Chest {
 
     /// Heights at which a zone begins and ends.
     pub(crate) fn heights(&self, zone: Zone) -> [f32; 2] {
-        let [upper, middle] = self.level_ends(zone.side);
+        let [top, upper, middle, bottom] = levels(&self.anatomy, zone.side);
         match zone.level {
-            Level::Upper => [self.anatomy.apex, upper],
+            Level::Upper => [top, upper],
             Level::Middle => [upper, middle],
-            Level::Lower => [middle, self.dome(zone.side) + 0.05],
+            Level::Lower => [middle, bottom],
         }
     }
+}
 
-    /// The zone that a place belongs to, in a lung or beside it.
-    pub(crate) fn zone_at(&self, [u, v]: [f32; 2]) -> Zone {
-        let side = if u < 0.0 { Side::Right } else { Side::Left };
-        let [upper, middle] = self.level_ends(side);
-        let level = match v {
-            v if v < upper => Level::Upper,
-            v if v < middle => Level::Middle,
-            _ => Level::Lower,
-        };
-        Zone { side, level }
-    }
+/// The zone that a place of the body belongs to, in a lung or beside it.
+pub(crate) fn zone_at(anatomy: &Anatomy, [u, v]: [f32; 2]) -> Zone {
+    let side = if u < 0.0 { Side::Right } else { Side::Left };
+    let [_, upper, middle, _] = levels(anatomy, side);
+    let level = match v {
+        v if v < upper => Level::Upper,
+        v if v < middle => Level::Middle,
+        _ => Level::Lower,
+    };
+    Zone { side, level }
+}
+
+/// Heights that cut the lung of a side into thirds: top, end of the upper and of the middle one, bottom.
+fn levels(anatomy: &Anatomy, side: Side) -> [f32; 4] {
+    // A lung ends below its dome at the wall and above it in the middle.
+    let (top, bottom) = (anatomy.apex, dome(anatomy, side) + 0.05);
+    [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0].map(|share| mix(top, bottom, share))
 }
 
 fn outer(a: &Anatomy, v: f32) -> f32 {

@@ -8,10 +8,9 @@ use crate::{THRESHOLD, zone::Side};
 /// How white a letter is.
 const INK: f32 = 0.96;
 
-/// A letter as lines through points, in a box one high and [`WIDTH`] wide.
+/// A letter as lines through points, in a box one high and 0.62 wide.
 type Glyph = &'static [&'static [[f32; 2]]];
 
-const WIDTH: f32 = 0.62;
 /// Distance from one letter to the next.
 const ADVANCE: f32 = 0.88;
 
@@ -103,7 +102,7 @@ mod tests {
         for letter in "LRPORTABLE".chars() {
             let points = || glyph(letter).iter().copied().flatten();
             assert!(points().count() > 2, "{letter}");
-            assert!(points().all(|[x, y]| (0.0..=WIDTH).contains(x) && (0.0..=1.0).contains(y)));
+            assert!(points().all(|[x, y]| (0.0..=0.62).contains(x) && (0.0..=1.0).contains(y)));
         }
     }
 }

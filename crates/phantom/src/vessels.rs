@@ -4,7 +4,7 @@ use crate::chest::Chest;
 use crate::draw::Draw;
 use crate::frame::Frame;
 use crate::layer::{Layer, Stroke};
-use crate::zone::Side;
+use crate::zone::{Level, Side, Zone};
 
 /// How often a branch forks.
 const FORKS: u32 = 5;
@@ -37,7 +37,7 @@ pub(crate) fn vessels(chest: &Chest, frame: &Frame) -> Layer {
 
 impl Tree<'_> {
     fn grow_from_hilum(&mut self, chest: &Chest) {
-        let [_, middle] = chest.level_ends(self.side);
+        let [_, middle] = chest.heights(Zone { side: self.side, level: Level::Middle });
         let hilum = middle - 0.115 + if self.side == Side::Right { 0.012 } else { -0.006 };
         let spread = [-1.35, -0.95, -0.5, -0.1, 0.3, 0.65, 0.95, 1.25, 1.5];
         for (index, angle) in spread.into_iter().enumerate() {
