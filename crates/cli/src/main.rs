@@ -6,7 +6,9 @@ mod explain;
 mod inspect;
 mod interrupt;
 mod output;
+mod phantom;
 mod progress;
+mod size;
 mod waiting;
 
 use args::{Args, Command};
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Answer(args) => answer::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Phantom(args) => phantom::run(args),
     };
     if interrupt::happened() {
         eprintln!("interrupted");

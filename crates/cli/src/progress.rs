@@ -21,6 +21,16 @@ pub(crate) fn step<T>(what: &str, work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// A bar that counts to `count`.
+pub(crate) fn counter(what: &'static str, count: u64) -> anyhow::Result<ProgressBar> {
+    if !std::io::stderr().is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")
+        .context("progress bar")?;
+    Ok(ProgressBar::new(count).with_style(style).with_message(what))
+}
+
 /// A bar for each file that is fetched from the hub.
 pub(crate) fn fetch_bars() -> anyhow::Result<Option<FetchObserver>> {
     if !std::io::stderr().is_terminal() {

@@ -4,5 +4,6 @@
 mod contract; // what it promises
 mod effort; // memory, engines, Ctrl-C
 mod faults; // what it says when something is wrong
+mod phantom; // made-up radiographs
 mod pictures; // pictures in, pictures out
 mod support; // running it

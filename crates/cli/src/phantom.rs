@@ -1,0 +1,82 @@
+//! `medgemma-explainer phantom`.
+
+use crate::{interrupt, output, progress};
+use clap::ValueEnum;
+use clap::builder::RangedU64ValueParser;
+use phantom_radiograph::{Bits, COUNTS, Distribution, SIZES, SetOptions, Truth, write_set};
+use std::ops::{ControlFlow, RangeInclusive};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+pub(crate) const FILES: &str = concat!(
+    "Files in --out for each picture, numbered from 000: NNN.png; for its finding K NNN-mask-K-KIND.png, and NNN-twin-K.png, ",
+    "the picture without it; the same for letters burnt in; NNN.json, all that is true of it. Nothing in them is of a patient."
+);
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct PhantomArgs {
+    /// Seed of the first picture; every further one takes the next number
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Number of pictures
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = within(COUNTS))]
+    count: u32,
+    /// Pixels along each side
+    #[arg(long, value_name = "N", default_value_t = 896, value_parser = within(SIZES))]
+    size: u32,
+    /// Bits per pixel
+    #[arg(long, value_enum, default_value_t)]
+    bits: BitsArg,
+    /// Folder for the pictures; made where it is not there, and empty where it is
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+enum BitsArg {
+    /// 256 grey values
+    #[default]
+    #[value(name = "8")]
+    Eight,
+    /// 65 536 grey values
+    #[value(name = "16")]
+    Sixteen,
+}
+
+fn within(range: RangeInclusive<u32>) -> RangedU64ValueParser<u32> {
+    let (low, high) = (u64::from(*range.start()), u64::from(*range.end()));
+    RangedU64ValueParser::new().range(low..=high)
+}
+
+/// Writes the pictures and says of each what is to be seen.
+pub(crate) fn run(args: &PhantomArgs) -> anyhow::Result<()> {
+    let bits = match args.bits {
+        BitsArg::Eight => Bits::Eight,
+        BitsArg::Sixteen => Bits::Sixteen,
+    };
+    let &PhantomArgs { seed, count, size, .. } = args;
+    let options = SetOptions { seed, count, size, bits, distribution: Distribution::default() };
+    let stop = interrupt::flag()?;
+    let bar = progress::counter("drawing", u64::from(count))?;
+    let mut lines = Vec::new();
+    let written = write_set(&args.out, &options, |truth| {
+        lines.push(line(args, truth));
+        bar.inc(1);
+        if stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    bar.finish_and_clear();
+    lines.iter().try_for_each(output::line)?;
+    Ok(written?)
+}
+
+fn line(args: &PhantomArgs, truth: &Truth) -> String {
+    let picture = args.out.join(truth.picture.as_deref().unwrap_or_default());
+    let findings: Vec<String> =
+        truth.findings.iter().map(|found| format!("{}, {}", found.name, found.zone)).collect();
+    let findings = if findings.is_empty() { "no finding".to_owned() } else { findings.join("; ") };
+    format!("{}  {findings}", picture.display())
+}
