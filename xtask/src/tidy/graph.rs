@@ -6,12 +6,13 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What a member of the workspace may depend on among the other members.
-const TABLE: [(&str, &[&str]); 10] = [
+const TABLE: [(&str, &[&str]); 11] = [
     ("attention-relevancy", &[]),
     ("gemma3-processor", &[]),
     ("gemma3-tch", &["gemma3-processor"]),
     ("attention-capture", &["gemma3-tch", "attention-relevancy"]),
     ("relevancy-visualization", &["attention-relevancy"]),
+    ("phantom-radiograph", &[]),
     (
         "medgemma-explainer",
         &[
@@ -22,7 +23,7 @@ const TABLE: [(&str, &[&str]); 10] = [
             "relevancy-visualization",
         ],
     ),
-    ("medgemma-explainer-cli", &["medgemma-explainer"]),
+    ("medgemma-explainer-cli", &["medgemma-explainer", "phantom-radiograph"]),
     ("xtask", &[]),
     ("integration-tests", ANY),
     ("benchmarks", ANY),
@@ -43,8 +44,13 @@ const WITHOUT_SERDE: [&str; 3] =
     ["attention-relevancy", "attention-capture", "relevancy-visualization"];
 
 /// Members that build on a machine without libtorch, with all their tests.
-const WITHOUT_TORCH: [&str; 4] =
-    ["attention-relevancy", "gemma3-processor", "relevancy-visualization", "xtask"];
+const WITHOUT_TORCH: [&str; 5] = [
+    "attention-relevancy",
+    "gemma3-processor",
+    "relevancy-visualization",
+    "phantom-radiograph",
+    "xtask",
+];
 
 const LICENCE: &str = "MIT OR Apache-2.0";
 

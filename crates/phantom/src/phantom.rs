@@ -1,0 +1,54 @@
+//! A drawn scene: picture and masks.
+
+use image::{GrayImage, ImageBuffer, Luma};
+
+use crate::mask::Mask;
+
+/// A picture with what is known about it.
+#[derive(Clone, Debug)]
+pub struct Phantom {
+    pub(crate) size: u32,
+    pub(crate) values: Vec<f32>,
+    pub(crate) masks: Vec<Mask>,
+    pub(crate) side_letter: Mask,
+    pub(crate) portable: Mask,
+}
+
+impl Phantom {
+    /// Pixels along each side.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// Grey values from 0, black, to 1, white, row by row from the top.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// One mask per finding, in the order of [`Scene::findings`](crate::Scene::findings).
+    pub fn masks(&self) -> &[Mask] {
+        &self.masks
+    }
+
+    /// The mask of the tag `PORTABLE`, empty where there is none.
+    pub fn portable_mask(&self) -> &Mask {
+        &self.portable
+    }
+
+    /// The mask of the side letter, empty where there is none.
+    pub fn side_letter_mask(&self) -> &Mask {
+        &self.side_letter
+    }
+
+    /// The picture with 8 bits.
+    pub fn grey8(&self) -> GrayImage {
+        let bytes = self.values.iter().map(|v| (v * 255.0 + 0.5) as u8).collect();
+        GrayImage::from_raw(self.size, self.size, bytes).expect("one value per pixel")
+    }
+
+    /// The picture with 16 bits.
+    pub fn grey16(&self) -> ImageBuffer<Luma<u16>, Vec<u16>> {
+        let words = self.values.iter().map(|v| (v * 65535.0 + 0.5) as u16).collect();
+        ImageBuffer::from_raw(self.size, self.size, words).expect("one value per pixel")
+    }
+}
