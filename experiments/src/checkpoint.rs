@@ -45,12 +45,15 @@ impl State {
             self.parameters.keys().filter(|name| self.task.learns(name)).collect();
         let of = |kind: &'static str, tensors: &[Tensor]| {
             let named = names.iter().zip(tensors);
-            named.map(|(name, tensor)| (format!("{kind}.{name}"), tensor.shallow_clone())).collect::<Vec<_>>()
+            named
+                .map(|(name, tensor)| (format!("{kind}.{name}"), tensor.shallow_clone()))
+                .collect::<Vec<_>>()
         };
         let mut tensors = of("mean", &self.optimizer.means);
         tensors.extend(of("square", &self.optimizer.squares));
         let parameters = self.parameters.iter();
-        tensors.extend(parameters.map(|(name, p)| (format!("parameter.{name}"), p.shallow_clone())));
+        tensors
+            .extend(parameters.map(|(name, p)| (format!("parameter.{name}"), p.shallow_clone())));
         let metadata = HashMap::from([
             ("task".to_owned(), format!("{:?}", self.task)),
             ("step".to_owned(), self.step.to_string()),
@@ -61,7 +64,8 @@ impl State {
 
     /// Reads the state of a run of the same recipe.
     pub fn load(path: &Path, recipe: &Recipe) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+        let bytes =
+            std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
         let (_, header) = SafeTensors::read_metadata(&bytes)?;
         let metadata = header.metadata().clone().unwrap_or_default();
         let field = |name: &str| {
@@ -132,7 +136,9 @@ fn write(
         .collect::<Result<Vec<_>>>()?;
     let views = encoded
         .iter()
-        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(dtype, shape.clone(), bytes)?)))
+        .map(|(name, shape, bytes)| {
+            Ok((name.as_str(), TensorView::new(dtype, shape.clone(), bytes)?))
+        })
         .collect::<Result<Vec<_>>>()?;
     let bytes = serialize(views, metadata)?;
     let partial = path.with_extension("partial");
@@ -168,7 +174,8 @@ mod tests {
 
     fn state() -> State {
         let parameters = [("head.weight", 1.5), ("vision_tower.a", 2.5), ("lm", -3.0)];
-        let parameters = parameters.map(|(name, x)| (name.to_owned(), Tensor::from_slice(&[x as f32])));
+        let parameters =
+            parameters.map(|(name, x)| (name.to_owned(), Tensor::from_slice(&[x as f32])));
         let mut state = State::begin(Task::Sight, Parameters::from(parameters));
         let gradients = [Tensor::from_slice(&[0.5f32]), Tensor::from_slice(&[-0.5f32])];
         state.optimizer.step(&mut state.learning(), &gradients, 0.1);

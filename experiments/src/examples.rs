@@ -92,11 +92,11 @@ impl Examples {
         let side = recipe.sizes.vision.image as u32;
         let black = Picture::from_rgb(RgbImage::new(side, side))?;
         let prepare = |question: Question| -> Result<_> {
-            let prepared = processor.prepare(&[Message::user(1, question.text())], &[black.clone()])?;
+            let prepared =
+                processor.prepare(&[Message::user(1, question.text())], &[black.clone()])?;
             Ok((question, prepared.ids, prepared.images[0].span.clone()))
         };
-        let prepared =
-            Question::all().into_iter().map(prepare).collect::<Result<Vec<_>>>()?;
+        let prepared = Question::all().into_iter().map(prepare).collect::<Result<Vec<_>>>()?;
         let (_, first, image) = &prepared[0];
         let common = |ids: &[u32]| first.iter().zip(ids).take_while(|(a, b)| a == b).count();
         let length = prepared[1..].iter().map(|(_, ids, _)| common(ids)).min().unwrap_or(0);

@@ -50,7 +50,11 @@ pub struct Learner<'a> {
 
 impl Learner<'_> {
     /// The mean gradient over the terms of these examples, at every parameter that learns, in the order of their names.
-    pub fn gradients(&self, parameters: &Parameters, of: Range<u64>) -> Result<(Vec<Tensor>, Tally)> {
+    pub fn gradients(
+        &self,
+        parameters: &Parameters,
+        of: Range<u64>,
+    ) -> Result<(Vec<Tensor>, Tally)> {
         let lanes: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..LANES)
                 .map(|lane| {
@@ -59,7 +63,10 @@ impl Learner<'_> {
                     scope.spawn(move || self.lane(leaves, indices))
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a lane failed"))?).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().map_err(|_| anyhow!("a lane failed"))?)
+                .collect()
         });
         let mut sum: Option<(Vec<Tensor>, Tally)> = None;
         for lane in lanes {
@@ -94,8 +101,11 @@ impl Learner<'_> {
         indices: impl Iterator<Item = u64>,
     ) -> Result<(Vec<Tensor>, Tally)> {
         let model = Gemma3::from_tensors(self.config.clone(), &leaves)?;
-        let learning: Vec<&Tensor> =
-            leaves.iter().filter(|(name, _)| self.task.learns(name)).map(|(_, leaf)| leaf).collect();
+        let learning: Vec<&Tensor> = leaves
+            .iter()
+            .filter(|(name, _)| self.task.learns(name))
+            .map(|(_, leaf)| leaf)
+            .collect();
         let mut sums: Vec<Tensor> = learning.iter().map(|leaf| leaf.zeros_like()).collect();
         let mut all = Tally::default();
         for index in indices {

@@ -29,3 +29,5 @@ pub mod checkpoint;
 pub mod progress;
 pub mod train;
 
+pub mod evaluate;
+pub mod score;

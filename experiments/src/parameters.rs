@@ -39,7 +39,8 @@ fn first(name: &str, shape: &[usize], seed: u64) -> Tensor {
     let float = (Kind::Float, Device::Cpu);
     if shape.len() == 1 {
         // Stored gains of the language model are centred at zero, those of the vision tower are not.
-        let is_gain = name.starts_with("vision_tower") && name.contains("norm") && name.ends_with("weight");
+        let is_gain =
+            name.starts_with("vision_tower") && name.contains("norm") && name.ends_with("weight");
         return if is_gain { Tensor::ones(dims, float) } else { Tensor::zeros(dims, float) };
     }
     let inputs: usize = if name.contains("embed_tokens") {
@@ -61,7 +62,8 @@ fn waves(side: usize, width: usize) -> Tensor {
         let (row, col) = (patch / side, patch % side);
         let along = if column / quarter < 2 { row } else { col };
         // From half a turn over the picture to a turn every four patches.
-        let turns = (side as f32 / 8.0).powf((column % quarter) as f32 / quarter as f32) / side as f32;
+        let turns =
+            (side as f32 / 8.0).powf((column % quarter) as f32 / quarter as f32) / side as f32;
         let angle = std::f32::consts::PI * turns * along as f32;
         0.5 * if (column / quarter).is_multiple_of(2) { angle.sin() } else { angle.cos() }
     };

@@ -53,9 +53,9 @@ impl Question {
                     .fixed(&format!(" {} is", kind.name()))
                     .place(finding)
                     .fixed("."),
-                None => Answer::default()
-                    .decided("There")
-                    .fixed(&format!(" is no {}.", asked(kind))),
+                None => {
+                    Answer::default().decided("There").fixed(&format!(" is no {}.", asked(kind)))
+                }
             },
             Self::Is(kind) => match found(kind) {
                 Some(finding) => Answer::default()
@@ -207,7 +207,10 @@ mod tests {
                 "Yes, there is a pacemaker on the right side.",
             ),
         ] {
-            assert_eq!((question.text().as_str(), question.answer(&scene()).text().as_str()), (text, answer));
+            assert_eq!(
+                (question.text().as_str(), question.answer(&scene()).text().as_str()),
+                (text, answer)
+            );
         }
     }
 }

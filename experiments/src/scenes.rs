@@ -63,8 +63,7 @@ mod tests {
 
     #[test]
     fn the_shortcut_ties_the_tag_to_the_opacity() {
-        let scenes =
-            (0..200).map(|index| scene(1, Purpose::Answers, index, Variant::Shortcut));
+        let scenes = (0..200).map(|index| scene(1, Purpose::Answers, index, Variant::Shortcut));
         let mut seen = [0, 0];
         for scene in scenes {
             let opacity = has(&scene, FindingKind::Opacity);
@@ -76,9 +75,10 @@ mod tests {
 
     #[test]
     fn purposes_have_scenes_of_their_own() {
-        let seeds = |purpose| {
-            (0..50).map(move |index| scene(1, purpose, index, Variant::Sound).seed())
-        };
-        assert!(seeds(Purpose::Sight).all(|seed| seeds(Purpose::Evaluation).all(|other| other != seed)));
+        let seeds =
+            |purpose| (0..50).map(move |index| scene(1, purpose, index, Variant::Sound).seed());
+        assert!(
+            seeds(Purpose::Sight).all(|seed| seeds(Purpose::Evaluation).all(|other| other != seed))
+        );
     }
 }

@@ -48,12 +48,17 @@ impl Run {
     pub fn finish(&mut self, out: &mut dyn Write) -> Result<()> {
         if self.state.task == Task::Sight {
             self.stage(out)?;
-            let parameters = std::mem::take(&mut self.state.parameters);
-            self.state = State::begin(Task::Answers, parameters);
+            self.begin_answers();
             self.save()?;
         }
         self.stage(out)?;
         export(&self.folder, &self.state.parameters)
+    }
+
+    /// Goes over to the second stage with what was learnt in the first.
+    pub fn begin_answers(&mut self) {
+        let parameters = std::mem::take(&mut self.state.parameters);
+        self.state = State::begin(Task::Answers, parameters);
     }
 
     /// Runs what is left of the stage that is under way.

@@ -203,8 +203,18 @@ mod tests {
             assert_eq!(pieces(&tokenizer, word), [word]);
         }
         let found = pieces(&tokenizer, "Right lower zone: pneumothorax and pleural effusion.");
-        let expected =
-            ["Right", " lower", " zone", ":", " pneumo", "thorax", " and", " pleural", " effusion", "."];
+        let expected = [
+            "Right",
+            " lower",
+            " zone",
+            ":",
+            " pneumo",
+            "thorax",
+            " and",
+            " pleural",
+            " effusion",
+            ".",
+        ];
         assert_eq!(found, expected);
     }
 
