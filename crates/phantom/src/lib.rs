@@ -15,16 +15,38 @@ pub use crate::{
     zone::{Level, Side, Zone},
 };
 
-mod anatomy;
-mod distribution;
-mod draw;
+mod zone;
+
 mod finding;
 mod markers;
+
+mod distribution;
+mod scene;
+
+mod render;
+
+mod anatomy;
+mod frame;
+
+mod bones;
+mod chest;
+mod lesion;
+mod tissue;
+mod vessels;
+
+mod film;
+mod letters;
+
 mod mask;
 mod phantom;
-mod render;
-mod scene;
-mod zone;
+
+mod curve;
+mod draw;
+mod layer;
+mod noise;
 
 /// The sizes a picture may have, in pixels along each side.
 pub const SIZES: RangeInclusive<u32> = 64..=4096;
+
+/// The least change of a grey value, of which white is 1, that belongs to a mask: one step of an 8-bit picture.
+pub const THRESHOLD: f32 = 1.0 / 255.0;

@@ -9,11 +9,13 @@ use crate::finding::{Finding, FindingKind};
 use crate::markers::Markers;
 use crate::phantom::Phantom;
 use crate::render;
+use crate::zone::Side;
 
 /// Streams of a seed: anatomy, findings and markers do not disturb each other.
 const ANATOMY: u64 = 0;
 const FINDINGS: u64 = 1;
 const MARKERS: u64 = 2;
+const LETTER: u64 = 3;
 
 /// A chest, its findings and what is written beside it, at no particular size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +102,11 @@ impl Scene {
         let is_absent = |kind: &FindingKind| self.findings.iter().all(|f| f.kind != *kind);
         let absent = FindingKind::ALL.into_iter().filter(is_absent);
         present.chain(absent.map(|kind| format!("There is no {kind}."))).collect()
+    }
+
+    /// The side whose letter the scene has, or would have: `R` or `L`. The seed decides.
+    pub(crate) fn marked_side(&self) -> Side {
+        Side::ALL[Draw::new(self.seed, LETTER).index(Side::ALL.len())]
     }
 
     /// Draws the scene, `size` pixels wide and high.
