@@ -92,8 +92,8 @@ impl Examples {
         let side = recipe.sizes.vision.image as u32;
         let black = Picture::from_rgb(RgbImage::new(side, side))?;
         let prepare = |question: Question| -> Result<_> {
-            let prepared =
-                processor.prepare(&[Message::user(1, question.text())], &[black.clone()])?;
+            let prepared = processor
+                .prepare(&[Message::user(1, question.text())], std::slice::from_ref(&black))?;
             Ok((question, prepared.ids, prepared.images[0].span.clone()))
         };
         let prepared = Question::all().into_iter().map(prepare).collect::<Result<Vec<_>>>()?;

@@ -70,6 +70,9 @@ pub fn sight(model: &Gemma3, head: [&Tensor; 2], seen: &Seen) -> (Tensor, Tally)
 /// the positions of the image in them.
 ///
 /// The picture and what stands before the question go through the model once; each turn continues from there.
+///
+/// # Panics
+/// Where libtorch fails, or where `image` is no span of as many tokens as the model gives a picture.
 pub fn answers(
     model: &Gemma3,
     (beginning, image): (&[u32], Range<usize>),

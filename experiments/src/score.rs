@@ -1,6 +1,7 @@
 //! How right an answer is, clause by clause and finding by finding.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use phantom_radiograph::FindingKind;
 use serde_json::{Value, json};
@@ -124,7 +125,8 @@ impl Score {
         let mut table = String::from("| | right | of | |\n|---|---:|---:|---:|\n");
         let mut row = |name: &str, share: Share| {
             let Share { right, all } = share;
-            table += &format!("| {name} | {right} | {all} | {:.1} % |\n", 100.0 * share.value());
+            let _ =
+                writeln!(table, "| {name} | {right} | {all} | {:.1} % |", 100.0 * share.value());
         };
         row("all clauses", self.total());
         for (family, share) in &self.clauses {

@@ -1,4 +1,5 @@
 //! Small runs from beginning to end.
+#![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
 //! Models on tensors in memory: the same numbers as from files, and gradients that reach every tensor.
+#![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
