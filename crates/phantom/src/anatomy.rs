@@ -51,7 +51,7 @@ impl Anatomy {
     pub(crate) fn random(draw: &mut Draw) -> Self {
         Self {
             width: draw.within(0.92, 1.06),
-            girth: draw.within(-0.015, 0.045),
+            girth: draw.within(-0.005, 0.06),
             apex: draw.within(0.115, 0.145),
             dome: draw.within(0.665, 0.73),
             dome_step: draw.within(0.015, 0.035),

@@ -32,10 +32,10 @@ impl Family {
         let shape = self.shape.at(across);
         let step = self.spacing + self.bend_step * shape;
         let index = (v - self.start - self.bend * shape) / step;
-        let nearest = (index + 0.5).floor();
-        if nearest < 0.0 || nearest > self.count {
+        if !(-0.5..self.count + 0.5).contains(&index) {
             return 0.0;
         }
+        let nearest = (index + 0.5) as u32 as f32;
         let distance = (index - nearest).abs() * step * self.slope.at(across);
         tube(distance, RIB, soft)
     }
@@ -130,7 +130,8 @@ impl Bones {
     #[inline]
     fn ribs(&self, chest: &Chest, across: f32, v: f32) -> f32 {
         let wall = chest.outer.at(v) + 0.010;
-        let on_cage = inside(wall - across, 0.008);
+        let low = smooth((v - chest.anatomy.apex + 0.035) / 0.05) * smooth((0.99 - v) / 0.16);
+        let on_cage = inside(wall - across, 0.008) * low;
         if on_cage <= 0.0 {
             return 0.0;
         }
@@ -140,6 +141,8 @@ impl Bones {
         // Towards the breast bone ribs are cartilage, which hardly shows.
         let bony = smooth((across / self.width - 0.10) / 0.10);
         let front = if bony > 0.0 { self.in_front.at(across, v, self.soft) * bony } else { 0.0 };
+        // Behind the liver little light is left to tell bone from flesh.
+        let on_cage = on_cage * (1.0 - 0.45 * smooth((v - chest.anatomy.dome) / 0.1));
         on_cage * (behind * (0.17 + 0.08 * edge) + front * (0.10 + 0.06 * edge) + 0.10 * edge)
     }
 
@@ -154,15 +157,17 @@ impl Bones {
             return 0.0;
         }
         let ends = inside(across - 0.03, 0.012) * inside(0.40 - across, 0.02);
-        0.34 * ends * tube(distance, radius, self.soft)
+        0.28 * ends * tube(distance, radius, self.soft)
     }
 
     /// The shoulder blade with its inner border, and the head of the arm.
     #[inline]
     fn blade(&self, across: f32, v: f32) -> f32 {
         let v = v + self.shoulders;
-        let (x, y) = (across - 0.465, v - 0.185);
-        let head = inside(0.062 - (x * x + y * y).sqrt(), 0.012) * 0.32;
+        let (x, y) = (across - 0.475, v - 0.19);
+        let shaft = inside(y, 0.02) * inside(0.034 - (x - 0.012).abs(), 0.014);
+        let ball = inside(0.055 - (x * x + y * y).sqrt(), 0.022);
+        let head = 0.22 * ball.max(shaft) * smooth((0.52 - v) / 0.25);
         let from_border = across - self.blade.at(v);
         if from_border < -0.01 {
             return head;

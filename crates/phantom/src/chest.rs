@@ -29,9 +29,26 @@ pub(crate) struct Chest {
     diaphragm_steepness: Curve,
     /// Half the width of the body by height.
     pub(crate) skin: Curve,
-    heart: [Ellipse; 5],
+    heart: [Ellipse; 6],
     edge: f32,
     edge_below: f32,
+}
+
+/// What is at one place of the body.
+#[derive(Clone, Copy)]
+pub(crate) struct Site {
+    pub(crate) u: f32,
+    pub(crate) v: f32,
+    /// Half the width of the body at this height.
+    pub(crate) skin: f32,
+    /// Distance from the wall of the chest, positive within.
+    pub(crate) wall: f32,
+    /// How much lung: 1 within, 0 outside, soft at the edges.
+    pub(crate) lung: f32,
+    /// How deep that lung is, from 0 at the wall to 1: a lung is a rounded thing.
+    pub(crate) depth: f32,
+    /// How much heart and great vessels.
+    pub(crate) heart: f32,
 }
 
 impl Chest {
@@ -55,28 +72,27 @@ impl Chest {
         }
     }
 
-    /// How much of a lung is at a place: 1 within, 0 outside, soft at the edges.
+    /// What is at a place of the body; none beside the body.
     #[inline]
-    pub(crate) fn lung(&self, [u, v]: [f32; 2]) -> f32 {
-        let across = u.abs();
-        let below = (self.diaphragm.at(u) - v) * self.diaphragm_steepness.at(u);
-        if v < self.anatomy.apex - 0.01 || below < -self.edge_below {
-            return 0.0;
+    pub(crate) fn site(&self, [u, v]: [f32; 2]) -> Option<Site> {
+        let (across, skin) = (u.abs(), self.skin.at(v));
+        if across >= skin {
+            return None;
         }
-        let outer = (self.outer.at(v) - across) * self.outer_steepness.at(v);
-        let inner = (across - self.inner.at(v)) * self.inner_steepness.at(v);
-        inside(outer, self.edge)
-            * inside(inner, 1.5 * self.edge)
-            * inside(below, self.edge_below)
-            * inside(v - self.anatomy.apex, self.edge)
-    }
-
-    /// How deep the lung is at a place within it, from 0 at the edge to 1: a lung is a rounded thing.
-    #[inline]
-    pub(crate) fn depth(&self, [u, v]: [f32; 2]) -> f32 {
-        let outer = self.outer.at(v) - u.abs();
+        let wall = self.outer.at(v) - across;
+        let mut site = Site { u, v, skin, wall, lung: 0.0, depth: 0.0, heart: self.heart([u, v]) };
         let above = v - self.anatomy.apex;
-        smooth(outer / 0.16 + 0.25) * smooth(above / 0.22 + 0.35)
+        if above < -0.01 || wall < -self.edge {
+            return Some(site);
+        }
+        let below = (self.diaphragm.at(u) - v) * self.diaphragm_steepness.at(u);
+        let inner = (across - self.inner.at(v)) * self.inner_steepness.at(v);
+        site.lung = inside(wall * self.outer_steepness.at(v), self.edge)
+            * inside(inner, 3.0 * self.edge)
+            * inside(below, self.edge_below)
+            * inside(above, self.edge);
+        site.depth = smooth(wall / 0.16 + 0.25) * smooth(above / 0.22 + 0.35);
+        Some(site)
     }
 
     /// How much of the heart and the great vessels is at a place.
@@ -95,12 +111,6 @@ impl Chest {
         within.fold(self.inner.at(v), f32::max)
     }
 
-    /// The lowest height that counts as upper and as middle zone.
-    pub(crate) fn level_ends(&self, side: Side) -> [f32; 2] {
-        let (top, bottom) = (self.anatomy.apex, self.dome(side) + 0.05);
-        [mix(top, bottom, 1.0 / 3.0), mix(top, bottom, 2.0 / 3.0)]
-    }
-
     /// Height of the dome of the diaphragm on a side.
     pub(crate) fn dome(&self, side: Side) -> f32 {
         dome(&self.anatomy, side)
@@ -108,25 +118,32 @@ impl Chest {
 
     /// Heights at which a zone begins and ends.
     pub(crate) fn heights(&self, zone: Zone) -> [f32; 2] {
-        let [upper, middle] = self.level_ends(zone.side);
+        let [top, upper, middle, bottom] = levels(&self.anatomy, zone.side);
         match zone.level {
-            Level::Upper => [self.anatomy.apex, upper],
+            Level::Upper => [top, upper],
             Level::Middle => [upper, middle],
-            Level::Lower => [middle, self.dome(zone.side) + 0.05],
+            Level::Lower => [middle, bottom],
         }
     }
+}
 
-    /// The zone that a place belongs to, in a lung or beside it.
-    pub(crate) fn zone_at(&self, [u, v]: [f32; 2]) -> Zone {
-        let side = if u < 0.0 { Side::Right } else { Side::Left };
-        let [upper, middle] = self.level_ends(side);
-        let level = match v {
-            v if v < upper => Level::Upper,
-            v if v < middle => Level::Middle,
-            _ => Level::Lower,
-        };
-        Zone { side, level }
-    }
+/// The zone that a place of the body belongs to, in a lung or beside it.
+pub(crate) fn zone_at(anatomy: &Anatomy, [u, v]: [f32; 2]) -> Zone {
+    let side = if u < 0.0 { Side::Right } else { Side::Left };
+    let [_, upper, middle, _] = levels(anatomy, side);
+    let level = match v {
+        v if v < upper => Level::Upper,
+        v if v < middle => Level::Middle,
+        _ => Level::Lower,
+    };
+    Zone { side, level }
+}
+
+/// Heights that cut the lung of a side into thirds: top, end of the upper and of the middle one, bottom.
+fn levels(anatomy: &Anatomy, side: Side) -> [f32; 4] {
+    // A lung ends below its dome at the wall and above it in the middle.
+    let (top, bottom) = (anatomy.apex, dome(anatomy, side) + 0.05);
+    [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0].map(|share| mix(top, bottom, share))
 }
 
 fn outer(a: &Anatomy, v: f32) -> f32 {
@@ -169,10 +186,10 @@ fn diaphragm(a: &Anatomy, u: f32) -> f32 {
 /// Neck, shoulders, chest wall and waist.
 fn skin(a: &Anatomy, v: f32) -> f32 {
     let neck = 0.105 + 0.5 * a.girth;
-    let wall = 0.40 * a.width + a.girth;
+    let wall = 0.415 * a.width + a.girth;
     let shoulders = smooth((v + a.shoulders - 0.035) / 0.15);
     let upper = mix(neck + 0.05 * smooth((v + 0.05) / 0.15), 0.53, shoulders);
-    let chest = mix(upper, wall, smooth((v - 0.26) / 0.26));
+    let chest = mix(upper, wall, smooth((v - 0.24) / 0.40));
     chest + 0.02 * smooth((v - 0.75) / 0.3)
 }
 
@@ -199,8 +216,8 @@ impl Ellipse {
     }
 }
 
-/// Left ventricle, right atrium, pulmonary trunk, aortic arch, superior vena cava.
-fn heart(a: &Anatomy) -> [Ellipse; 5] {
+/// Left ventricle, right atrium, pulmonary trunk, aortic arch, superior vena cava, descending aorta.
+fn heart(a: &Anatomy) -> [Ellipse; 6] {
     let size = a.heart;
     let (sine, cosine) = a.heart_angle.sin_cos();
     let round = |centre, radii, soft| Ellipse { centre, radii, cosine: 1.0, sine: 0.0, soft };
@@ -210,13 +227,14 @@ fn heart(a: &Anatomy) -> [Ellipse; 5] {
         radii: [0.150 * size, 0.112 * size],
         cosine,
         sine,
-        soft: 0.012,
+        soft: 0.020,
     };
     [
         ventricle,
-        round([-0.03 * size, bottom - 0.085 * size], [0.068 * size, 0.105 * size], 0.012),
-        round([0.045, bottom - 0.255], [0.055, 0.06], 0.016),
-        round([0.035, a.apex + 0.195], [0.048, 0.045], 0.012),
-        round([-0.012, a.apex + 0.26], [0.048, 0.17], 0.016),
+        round([-0.022 * size, bottom - 0.085 * size], [0.070 * size, 0.115 * size], 0.022),
+        round([0.030, bottom - 0.245], [0.062, 0.085], 0.024),
+        round([0.030, a.apex + 0.195], [0.046, 0.050], 0.018),
+        round([-0.014, a.apex + 0.26], [0.048, 0.19], 0.024),
+        round([0.010, a.apex + 0.32], [0.052, 0.22], 0.024),
     ]
 }

@@ -8,10 +8,9 @@ use crate::{THRESHOLD, zone::Side};
 /// How white a letter is.
 const INK: f32 = 0.96;
 
-/// A letter as lines through points, in a box one high and [`WIDTH`] wide.
+/// A letter as lines through points, in a box one high and 0.62 wide.
 type Glyph = &'static [&'static [[f32; 2]]];
 
-const WIDTH: f32 = 0.62;
 /// Distance from one letter to the next.
 const ADVANCE: f32 = 0.88;
 
@@ -60,8 +59,8 @@ pub(crate) fn burn(scene: &Scene, size: u32, values: &mut [f32]) -> [Mask; 2] {
     };
     // The tag is where the letter is not.
     let tag = match side {
-        Side::Right => ("PORTABLE", [0.765, 0.038], 0.029),
-        Side::Left => ("PORTABLE", [0.035, 0.038], 0.029),
+        Side::Right => ("PORTABLE", [0.735, 0.038], 0.032),
+        Side::Left => ("PORTABLE", [0.035, 0.038], 0.032),
     };
     [(markers.side_letter, letter), (markers.portable, tag)].map(|(wanted, (text, at, height))| {
         if wanted { write(text, at, height, size, values) } else { Mask::empty(size, size) }
@@ -71,7 +70,7 @@ pub(crate) fn burn(scene: &Scene, size: u32, values: &mut [f32]) -> [Mask; 2] {
 /// Writes a text with its upper left corner at a place, in sides of the picture.
 fn write(text: &str, [left, top]: [f32; 2], height: f32, size: u32, values: &mut [f32]) -> Mask {
     let side = size as f32;
-    let radius = (0.075 * height * side).max(0.55);
+    let radius = (0.075 * height * side).max(0.65);
     let mut layer = Layer::whole(size);
     for (index, letter) in text.chars().enumerate() {
         let start = left + index as f32 * ADVANCE * height;
@@ -103,7 +102,7 @@ mod tests {
         for letter in "LRPORTABLE".chars() {
             let points = || glyph(letter).iter().copied().flatten();
             assert!(points().count() > 2, "{letter}");
-            assert!(points().all(|[x, y]| (0.0..=WIDTH).contains(x) && (0.0..=1.0).contains(y)));
+            assert!(points().all(|[x, y]| (0.0..=0.62).contains(x) && (0.0..=1.0).contains(y)));
         }
     }
 }

@@ -84,12 +84,11 @@ impl Mask {
         }
         let mut result = Self::empty(self.width, self.height);
         let width = self.width as usize;
-        for y in 0..self.height {
-            let rows = y.saturating_sub(radius)..(y + radius + 1).min(self.height);
-            let start = y as usize * width;
-            for row in rows {
-                let source = &wide.bits[row as usize * width..][..width];
-                let target = &mut result.bits[start..start + width];
+        let covered = self.tight_box().map_or(0..0, |[_, top, _, bottom]| top..bottom);
+        for row in covered {
+            let source = &wide.bits[row as usize * width..][..width];
+            for y in row.saturating_sub(radius)..(row + radius + 1).min(self.height) {
+                let target = &mut result.bits[y as usize * width..][..width];
                 target.iter_mut().zip(source).for_each(|(target, source)| *target |= source);
             }
         }

@@ -3,10 +3,13 @@
 use image::{GrayImage, ImageBuffer, Luma};
 
 use crate::mask::Mask;
+use crate::scene::Scene;
+use crate::truth::Truth;
 
 /// A picture with what is known about it.
 #[derive(Clone, Debug)]
 pub struct Phantom {
+    pub(crate) scene: Scene,
     pub(crate) size: u32,
     pub(crate) values: Vec<f32>,
     pub(crate) masks: Vec<Mask>,
@@ -15,6 +18,11 @@ pub struct Phantom {
 }
 
 impl Phantom {
+    /// The scene that was drawn.
+    pub fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
     /// Pixels along each side.
     pub fn size(&self) -> u32 {
         self.size
@@ -25,7 +33,12 @@ impl Phantom {
         &self.values
     }
 
-    /// One mask per finding, in the order of [`Scene::findings`](crate::Scene::findings).
+    /// One mask per finding, in the order of [`Scene::findings`].
+    ///
+    /// A pixel belongs to a finding if the finding alone, grain aside, changes the grey value of the healthy chest there by more
+    /// than [`THRESHOLD`](crate::THRESHOLD). So the mask does not depend on what else is found; what is hidden behind bone or
+    /// heart is not in it, and a faint finding may have holes. [`margin`](crate::margin) says how far beyond its mask a finding
+    /// can change anything at all.
     pub fn masks(&self) -> &[Mask] {
         &self.masks
     }
@@ -38,6 +51,11 @@ impl Phantom {
     /// The mask of the side letter, empty where there is none.
     pub fn side_letter_mask(&self) -> &Mask {
         &self.side_letter
+    }
+
+    /// What is known, ready to be written; it names no files.
+    pub fn truth(&self) -> Truth {
+        Truth::of(self)
     }
 
     /// The picture with 8 bits.

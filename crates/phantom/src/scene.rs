@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::anatomy::Anatomy;
+use crate::chest;
 use crate::distribution::Distribution;
 use crate::draw::Draw;
 use crate::finding::{Finding, FindingKind};
+use crate::frame::Frame;
 use crate::markers::Markers;
 use crate::phantom::Phantom;
 use crate::render;
-use crate::zone::Side;
+use crate::zone::{Side, Zone};
 
 /// Streams of a seed: anatomy, findings and markers do not disturb each other.
 const ANATOMY: u64 = 0;
@@ -104,8 +106,14 @@ impl Scene {
         present.chain(absent.map(|kind| format!("There is no {kind}."))).collect()
     }
 
+    /// The zone that a place of the picture belongs to, in a lung or beside it; in sides of the picture from its upper left
+    /// corner.
+    pub fn zone_at(&self, x: f32, y: f32) -> Zone {
+        chest::zone_at(&self.anatomy, Frame::new(&self.anatomy, 1).body([x, y]))
+    }
+
     /// The side whose letter the scene has, or would have: `R` or `L`. The seed decides.
-    pub(crate) fn marked_side(&self) -> Side {
+    pub fn marked_side(&self) -> Side {
         Side::ALL[Draw::new(self.seed, LETTER).index(Side::ALL.len())]
     }
 

@@ -4,7 +4,7 @@ use crate::chest::Chest;
 use crate::draw::Draw;
 use crate::frame::Frame;
 use crate::layer::{Layer, Stroke};
-use crate::zone::Side;
+use crate::zone::{Level, Side, Zone};
 
 /// How often a branch forks.
 const FORKS: u32 = 5;
@@ -37,15 +37,15 @@ pub(crate) fn vessels(chest: &Chest, frame: &Frame) -> Layer {
 
 impl Tree<'_> {
     fn grow_from_hilum(&mut self, chest: &Chest) {
-        let [_, middle] = chest.level_ends(self.side);
+        let [_, middle] = chest.heights(Zone { side: self.side, level: Level::Middle });
         let hilum = middle - 0.115 + if self.side == Side::Right { 0.012 } else { -0.006 };
         let spread = [-1.35, -0.95, -0.5, -0.1, 0.3, 0.65, 0.95, 1.25, 1.5];
         for (index, angle) in spread.into_iter().enumerate() {
             let lower = index >= 4;
             let at = [0.07 + self.draw.within(-0.01, 0.01), hilum + 0.035 * angle];
-            let angle = angle + self.draw.within(-0.15, 0.15);
-            let radius = self.draw.within(0.0055, 0.0075) * if lower { 1.2 } else { 0.9 };
-            let length = self.draw.within(0.055, 0.075);
+            let angle = angle + self.draw.within(-0.3, 0.3);
+            let radius = self.draw.within(0.0045, 0.0070) * if lower { 1.2 } else { 0.9 };
+            let length = self.draw.within(0.040, 0.062);
             self.grow(Branch { at, angle, length, radius }, 0);
         }
     }
@@ -53,7 +53,7 @@ impl Tree<'_> {
     /// Draws a branch, bent a little, and what it forks into.
     fn grow(&mut self, branch: Branch, forks: u32) {
         let Branch { at: [x, y], angle, length, radius } = branch;
-        let bend = self.draw.within(-0.25, 0.25);
+        let bend = self.draw.within(-0.5, 0.5);
         let half = |at: [f32; 2], angle: f32| {
             [at[0] + 0.5 * length * angle.cos(), at[1] + 0.5 * length * angle.sin()]
         };

@@ -35,10 +35,6 @@ impl Side {
             Self::Left => 1.0,
         }
     }
-
-    pub(crate) fn index(self) -> usize {
-        self as usize
-    }
 }
 
 /// A third of the height of a lung.

@@ -9,10 +9,10 @@ use crate::zone::Zone;
 
 /// A ball, a little lobed: densest in its middle, with a clear edge.
 pub(super) fn change(zone: Zone, strength: f32, place: &Place<'_>, draw: &mut Draw) -> Layer {
-    let radius = draw.within(0.017, 0.030);
-    let [cu, cv] = place.within(zone, radius + 0.016, draw);
+    let radius = draw.within(0.019, 0.030);
+    let [cu, cv] = place.within(zone, radius + 0.020, draw);
     let seed = u64::from(draw.bits());
-    let amount = mix(0.16, 0.50, strength);
+    let amount = mix(0.20, 0.52, strength);
     let mut layer = Layer::around(place.frame, &[[cu, cv]], 1.2 * radius);
     layer.fill(|x, y| {
         let [u, v] = place.frame.at(x, y);

@@ -4,10 +4,8 @@ use super::Place;
 use crate::curve::{inside, mix, smooth};
 use crate::draw::Draw;
 use crate::layer::Layer;
+use crate::tissue::VESSEL;
 use crate::zone::Side;
-
-/// What vessels add to the density of lung; within the air there are none.
-const VESSEL: f32 = 0.24;
 
 /// A dark rim at apex and outer wall, without vessels, ended by the bright line of the pleura.
 pub(super) fn change(side: Side, strength: f32, place: &Place<'_>, draw: &mut Draw) -> Layer {
@@ -44,7 +42,7 @@ pub(super) fn change(side: Side, strength: f32, place: &Place<'_>, draw: &mut Dr
         let air = (1.0 - inside(within, soft)) * end;
         let pleura = smooth(1.0 - (within / line).abs()) * end;
         let vessel = VESSEL * place.vessels.values[index];
-        place.lung[index] * (0.20 * pleura - air * (amount + vessel))
+        place.lung[index] * (0.26 * pleura - air * (amount + vessel))
     });
     layer
 }
