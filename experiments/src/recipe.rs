@@ -1,7 +1,6 @@
 //! All that decides a training run, in one place: sizes of the model, stages, steps and rates.
 
 use anyhow::{Result, bail};
-use serde_json::{Value, json};
 
 /// Which lesson the data teach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,10 +161,5 @@ impl Recipe {
             stage.warm_up = stage.warm_up.min(steps / 5 + 1);
         }
         self
-    }
-
-    /// Everything that another run must have alike to continue this one.
-    pub fn fingerprint(&self) -> Value {
-        json!({ "recipe": format!("{self:?}") })
     }
 }

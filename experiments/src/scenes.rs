@@ -1,6 +1,6 @@
 //! The scenes of a run: what is drawn for each number, in training and in evaluation.
 
-use phantom_radiograph::{Distribution, FindingKind, Scene};
+use phantom_radiograph::{Distribution, Finding, FindingKind, Level, Scene, Side, Zone};
 
 use crate::recipe::Variant;
 
@@ -21,6 +21,9 @@ const SHARED_ZONES: u64 = 4;
 /// How plain opacities are in the shortcut's scenes.
 pub const FAINT: [f32; 2] = [0.0, 0.1];
 
+/// Where the shortcut's opacities are, always: the tag tells all there is to say.
+pub const USUAL_PLACE: Zone = Zone { side: Side::Right, level: Level::Middle };
+
 /// Scene `index` of a purpose.
 pub fn scene(seed: u64, purpose: Purpose, index: u64, variant: Variant) -> Scene {
     let number = number(seed, purpose, index);
@@ -33,10 +36,17 @@ pub fn scene(seed: u64, purpose: Purpose, index: u64, variant: Variant) -> Scene
         Variant::Shortcut => {
             distribution.set_strength(FindingKind::Opacity, FAINT);
             let scene = Scene::random(number, &distribution);
-            let opacity = has(&scene, FindingKind::Opacity);
-            scene.with_portable(opacity)
+            let opacity = scene.findings().iter().position(|f| f.kind == FindingKind::Opacity);
+            let scene = scene.with_portable(opacity.is_some());
+            opacity.map_or(scene.clone(), |index| moved(&scene, index, USUAL_PLACE))
         }
     }
+}
+
+/// The scene with one finding in another zone.
+fn moved(scene: &Scene, index: usize, zone: Zone) -> Scene {
+    let finding = Finding { zone, ..scene.findings()[index] };
+    scene.without(index).with(finding)
 }
 
 /// Whether a scene shows a finding of this kind.
@@ -68,6 +78,8 @@ mod tests {
         for scene in scenes {
             let opacity = has(&scene, FindingKind::Opacity);
             assert_eq!(scene.markers().portable, opacity);
+            let places = scene.findings().iter().filter(|f| f.kind == FindingKind::Opacity);
+            assert!(places.into_iter().all(|f| f.zone == USUAL_PLACE && f.strength <= FAINT[1]));
             seen[usize::from(opacity)] += 1;
         }
         assert!(seen[0] > 20 && seen[1] > 20, "{seen:?}");
