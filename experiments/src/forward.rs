@@ -130,3 +130,60 @@ fn continued(
 fn count(set: &Tensor) -> f64 {
     set.sum(Kind::Int64).int64_value(&[]) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples::Examples;
+    use crate::recipe::{Recipe, Variant};
+    use crate::{companions, parameters};
+
+    /// Each turn as a sequence of its own, in one go.
+    fn apart(model: &Gemma3, examples: &Examples, asked: &Asked) -> Tensor {
+        let (beginning, image) = examples.prefix();
+        let loss = |turn: &Turn| {
+            let ids = [beginning, &turn.ids].concat();
+            let features = image_tokens(model, &asked.pixels);
+            let sequence = model.sequence(ids, vec![image.clone()], vec![features]).unwrap();
+            let logits = model.text().logits(&model.forward(&sequence, &mut Fast));
+            let (first, count) = (beginning.len() + turn.prompt, turn.decided.len());
+            let answer: Vec<i64> = turn.ids[turn.prompt..].iter().map(|&id| id.into()).collect();
+            logits.narrow(0, first as i64 - 1, count as i64).cross_entropy_loss(
+                &Tensor::from_slice(&answer),
+                None::<&Tensor>,
+                Reduction::Sum,
+                -100,
+                0.0,
+            )
+        };
+        let losses: Vec<Tensor> = asked.turns.iter().map(loss).collect();
+        Tensor::stack(&losses, 0).sum(Kind::Float)
+    }
+
+    /// Rounding: both ways add up the same numbers in another order.
+    #[test]
+    fn turns_that_share_a_beginning_equal_turns_apart() {
+        let recipe = Recipe::tiny(Variant::Sound);
+        let folder = tempfile::tempdir().unwrap();
+        companions::write(folder.path(), &recipe.sizes).unwrap();
+        let examples = Examples::new(&recipe, folder.path()).unwrap();
+        let config = companions::config(&recipe.sizes).unwrap();
+        let leaves: parameters::Parameters = parameters::initial(&config, 1)
+            .into_iter()
+            .map(|(name, tensor)| (name, tensor.set_requires_grad(true)))
+            .collect();
+        let model = Gemma3::from_tensors(config, &leaves).unwrap();
+        let asked = examples.asked(5).unwrap();
+        let (shared, tally) = answers(&model, examples.prefix(), &asked);
+        let apart = apart(&model, &examples, &asked);
+        assert!((tally.loss / apart.double_value(&[]) - 1.0).abs() < 1e-5);
+        let names = leaves.values().collect::<Vec<_>>();
+        let [shared, apart] =
+            [shared, apart].map(|loss| Tensor::run_backward(&[loss], &names, false, false));
+        for ((name, shared), apart) in leaves.keys().zip(shared).zip(apart) {
+            let distance = (&shared - &apart).norm().double_value(&[]);
+            let size = apart.norm().double_value(&[]);
+            assert!(distance <= 1e-4 * size + 1e-6, "{name}: {distance} of {size}");
+        }
+    }
+}
