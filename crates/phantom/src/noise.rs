@@ -1,6 +1,6 @@
 //! Randomness that belongs to a place: the same place has the same value, whatever is drawn around it.
 
-/// Mixes the bits of a number (the finaliser of MurmurHash3, by Austin Appleby, public domain).
+/// Mixes the bits of a number (the finaliser of `MurmurHash3`, by Austin Appleby, public domain).
 #[inline]
 fn scramble(mut bits: u64) -> u64 {
     bits ^= bits >> 33;

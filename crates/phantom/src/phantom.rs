@@ -60,13 +60,19 @@ impl Phantom {
 
     /// The picture with 8 bits.
     pub fn grey8(&self) -> GrayImage {
-        let bytes = self.values.iter().map(|v| (v * 255.0 + 0.5) as u8).collect();
-        GrayImage::from_raw(self.size, self.size, bytes).expect("one value per pixel")
+        let mut image = GrayImage::new(self.size, self.size);
+        for (pixel, value) in image.iter_mut().zip(&self.values) {
+            *pixel = (value * 255.0 + 0.5) as u8;
+        }
+        image
     }
 
     /// The picture with 16 bits.
     pub fn grey16(&self) -> ImageBuffer<Luma<u16>, Vec<u16>> {
-        let words = self.values.iter().map(|v| (v * 65535.0 + 0.5) as u16).collect();
-        ImageBuffer::from_raw(self.size, self.size, words).expect("one value per pixel")
+        let mut image = ImageBuffer::new(self.size, self.size);
+        for (pixel, value) in image.iter_mut().zip(&self.values) {
+            *pixel = (value * 65535.0 + 0.5) as u16;
+        }
+        image
     }
 }

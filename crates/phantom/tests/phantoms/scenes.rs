@@ -21,7 +21,7 @@ fn the_default_has_at_most_one_of_a_kind_and_of_a_zone() {
     }
     // Weights 1, 2, 2, 1 of 6; four standard deviations are 36 and 46.
     let expected = [100, 200, 200, 100];
-    assert!(counts.iter().zip(expected).all(|(c, e)| (*c - e as i32).abs() < 48), "{counts:?}");
+    assert!(counts.iter().zip(expected).all(|(c, e)| (*c - e).abs() < 48), "{counts:?}");
 }
 
 #[test]
