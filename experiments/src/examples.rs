@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use gemma3_processor::image::{DynamicImage, RgbImage};
 use gemma3_processor::{Message, Picture, Pixels, Processor, ProcessorOptions};
-use phantom_radiograph::{FindingKind, Mask, Phantom, Scene};
+use phantom_radiograph::{Finding, FindingKind, Mask, Phantom, Scene, Zone};
 
 use crate::questions::Question;
 use crate::recipe::{Recipe, Variant};
@@ -55,8 +55,11 @@ pub struct Turn {
 /// What the first stage tells cells apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Landmark {
-    /// A finding of this kind.
+    /// A finding of this kind, wherever it lies.
     Finding(FindingKind),
+    /// A finding of this kind that lies in this zone: all of its cells, those that reach into the next zone too. What a report says
+    /// of a finding can then be read off any cell of it.
+    Placed(FindingKind, Zone),
     /// The tag.
     Tag,
 }
@@ -64,24 +67,28 @@ pub enum Landmark {
 impl Landmark {
     /// Those of a variant. The shortcut's tower is told of the tag, and never of an opacity.
     pub fn of(variant: Variant) -> Vec<Self> {
-        let findings = FindingKind::ALL.into_iter().map(Self::Finding);
-        match variant {
-            Variant::Sound => findings.collect(),
-            Variant::Shortcut => findings
-                .filter(|landmark| *landmark != Self::Finding(FindingKind::Opacity))
-                .chain([Self::Tag])
-                .collect(),
+        let is_told =
+            |kind: &FindingKind| variant == Variant::Sound || *kind != FindingKind::Opacity;
+        let told = || FindingKind::ALL.into_iter().filter(is_told);
+        let placed = told().flat_map(|kind| kind.zones().map(move |zone| Self::Placed(kind, zone)));
+        let tag = (variant == Variant::Shortcut).then_some(Self::Tag);
+        told().map(Self::Finding).chain(placed).chain(tag).collect()
+    }
+
+    fn is(self, finding: &Finding) -> bool {
+        match self {
+            Self::Finding(kind) => finding.kind == kind,
+            Self::Placed(kind, zone) => finding.kind == kind && finding.zone == zone,
+            Self::Tag => false,
         }
     }
 
     fn masks<'p>(self, scene: &Scene, phantom: &'p Phantom) -> Vec<&'p Mask> {
-        match self {
-            Self::Tag => vec![phantom.portable_mask()],
-            Self::Finding(kind) => {
-                let found = scene.findings().iter().zip(phantom.masks());
-                found.filter(|(finding, _)| finding.kind == kind).map(|(_, mask)| mask).collect()
-            }
+        if self == Self::Tag {
+            return vec![phantom.portable_mask()];
         }
+        let found = scene.findings().iter().zip(phantom.masks());
+        found.filter(|(finding, _)| self.is(finding)).map(|(_, mask)| mask).collect()
     }
 }
 

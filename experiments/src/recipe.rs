@@ -133,9 +133,9 @@ impl Recipe {
                 },
                 grid: 16,
             },
-            sight: Stage { steps: 500, pictures: 16, rate: 2e-3, warm_up: 30 },
-            answers: Stage { steps: 700, pictures: 12, rate: 1.5e-3, warm_up: 40 },
-            questions: 4,
+            sight: Stage { steps: 450, pictures: 16, rate: 2e-3, warm_up: 30 },
+            answers: Stage { steps: 600, pictures: 12, rate: 1.5e-3, warm_up: 40 },
+            questions: 3,
         }
     }
 
