@@ -57,7 +57,9 @@ impl Vocabulary {
     /// The one vocabulary of the project's checkpoints.
     pub fn new() -> Self {
         let mut made = Self { pieces: Vec::new(), known: HashMap::new(), merges: Vec::new() };
-        CONTROL.into_iter().for_each(|piece| made.add(piece));
+        for piece in CONTROL {
+            made.add(piece);
+        }
         (0..=255_u8).for_each(|byte| made.add(&format!("<0x{byte:02X}>")));
         (b'!'..=b'~').for_each(|byte| made.add(&char::from(byte).to_string()));
         made.add("▁");
