@@ -11,6 +11,7 @@ mod setup;
 mod synthesize;
 mod test;
 mod tidy;
+mod train_phantom;
 mod workspace;
 
 use std::process::ExitCode;
@@ -37,6 +38,11 @@ cargo xtask COMMAND
                          Sections: generation, explanation, targets, growth, relevancy
   bench --page [--out DIR]
                          write the page anew from its JSON file
+  train-phantom [--variant sound|shortcut] [--steps N] [--out DIR] [--resume]
+                         train a small checkpoint on phantom radiographs (target/train-phantom/VARIANT, unless --out says
+                         where); --resume goes on where the run in that folder stopped
+  train-phantom --evaluate DIR [--variant sound|shortcut] [--pictures N] [--size PIXELS]
+                         ask a checkpoint about phantoms that no training saw
 ";
 
 fn main() -> ExitCode {
@@ -70,6 +76,11 @@ fn dispatch(mut args: Arguments) -> Result<()> {
             let options = bench::Options::parse(&mut args)?;
             finished(args)?;
             bench::run(&workspace, &options)
+        }
+        Some("train-phantom") => {
+            let options = train_phantom::Options::parse(&mut args)?;
+            finished(args)?;
+            train_phantom::run(&workspace, &options)
         }
         Some("synthesize") => {
             let options = synthesize::Options::parse(&mut args)?;

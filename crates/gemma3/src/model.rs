@@ -1,12 +1,15 @@
 //! The whole model: vision tower, projector, language model, and the sequence that joins their tokens.
 
+use crate::weights::InMemory;
 use crate::{
-    Attend, Config, Error, Fast, Placement, Projector, TextModel, VisionModel, Weights, guard,
+    Attend, Config, Error, Fast, Placement, Projector, TextModel, VisionModel, WeightPath, Weights,
+    guard,
 };
 use gemma3_processor::{Pixels, Prepared};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// A Gemma3 vision-language model. Immutable: it holds weights, no cache and no mode.
 ///
@@ -33,18 +36,33 @@ impl Gemma3 {
     pub fn load(dir: &Path, placement: Placement) -> Result<Self, Error> {
         let config = Config::from_dir(dir)?;
         let weights = Weights::open(dir)?;
-        let root = weights.root(placement);
         let _no_grad = tch::no_grad_guard();
         guard("loading the weights", || {
-            let text = TextModel::load(&root, &config.text)?;
-            Ok(Self {
-                vision: VisionModel::load(&root, &config.vision)?,
-                projector: Projector::load(&root, &config)?,
-                placement: Placement { kind: Some(text.kind()), ..placement },
-                text,
-                config,
-            })
+            Self::build(config, &weights.root(placement), placement.device)
         })?
+    }
+
+    /// A model on tensors that are there already, by canonical name ([`Config::tensors`] lists them), all of one dtype and on one
+    /// device. They are shared, not copied, and the model is part of their graph: gradients of what it computes reach them.
+    /// A model is cheap to make so; one that is trained is made anew after each change of its tensors.
+    pub fn from_tensors(config: Config, tensors: &BTreeMap<String, Tensor>) -> Result<Self, Error> {
+        let source = InMemory(tensors);
+        guard("taking the weights", || {
+            let device = tensors.values().next().map_or(Device::Cpu, Tensor::device);
+            let root = WeightPath::new(&source, Placement { device, kind: None });
+            Self::build(config, &root, device)
+        })?
+    }
+
+    fn build(config: Config, root: &WeightPath<'_>, device: Device) -> Result<Self, Error> {
+        let text = TextModel::load(root, &config.text)?;
+        Ok(Self {
+            vision: VisionModel::load(root, &config.vision)?,
+            projector: Projector::load(root, &config)?,
+            placement: Placement { kind: Some(text.kind()), device },
+            text,
+            config,
+        })
     }
 
     /// What the checkpoint says of itself.
@@ -134,13 +152,18 @@ impl Gemma3 {
         Ok(Sequence { ids, images, features })
     }
 
-    /// Input embeddings `[S, D]`: token embeddings, with the features written over the image tokens.
+    /// Input embeddings `[S, D]`: token embeddings, with the features in place of the image tokens.
     pub fn embed(&self, sequence: &Sequence) -> Tensor {
-        let embeddings = self.text.embed(&sequence.ids);
+        let words = self.text.embed(&sequence.ids);
+        let between =
+            |from: usize, to: usize| words.narrow(0, from as i64, to as i64 - from as i64);
+        let (mut pieces, mut done) = (Vec::new(), 0);
         for (span, features) in sequence.images.iter().zip(&sequence.features) {
-            embeddings.narrow(0, span.start as i64, span.len() as i64).copy_(features);
+            pieces.extend([between(done, span.start), features.to_kind(words.kind())]);
+            done = span.end;
         }
-        embeddings
+        pieces.push(between(done, sequence.ids.len()));
+        Tensor::cat(&pieces, 0)
     }
 
     /// The last layer's output `[S, D]` for a whole sequence, before the final norm.

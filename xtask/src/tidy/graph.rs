@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What a member of the workspace may depend on among the other members.
-const TABLE: [(&str, &[&str]); 11] = [
+const TABLE: [(&str, &[&str]); 12] = [
     ("attention-relevancy", &[]),
     ("gemma3-processor", &[]),
     ("gemma3-tch", &["gemma3-processor"]),
@@ -27,16 +27,20 @@ const TABLE: [(&str, &[&str]); 11] = [
     ("xtask", &[]),
     ("integration-tests", ANY),
     ("benchmarks", ANY),
+    ("experiments", &["gemma3-processor", "gemma3-tch", "phantom-radiograph"]),
 ];
 /// Tests and benches reach everywhere.
 const ANY: &[&str] = &["*"];
 
 /// Packages that only the named members may use outside of tests.
 const RESERVED: [(&str, &[&str]); 4] = [
-    ("tch", &["gemma3-tch", "attention-capture", "integration-tests", "benchmarks"]),
+    ("tch", &["gemma3-tch", "attention-capture", "integration-tests", "benchmarks", "experiments"]),
     ("hf-hub", &["gemma3-tch"]),
-    ("anyhow", &["medgemma-explainer-cli", "xtask", "integration-tests", "benchmarks"]),
-    ("clap", &["medgemma-explainer-cli", "benchmarks"]),
+    (
+        "anyhow",
+        &["medgemma-explainer-cli", "xtask", "integration-tests", "benchmarks", "experiments"],
+    ),
+    ("clap", &["medgemma-explainer-cli", "benchmarks", "experiments"]),
 ];
 
 /// Members that know no format of a record on disk: the facade owns it.
@@ -223,7 +227,9 @@ mod tests {
         let members = TABLE.iter().map(|(name, _)| *name);
         for name in members.clone().chain(["tch", "serde", "hf-hub"]) {
             let mut uses = Vec::new();
-            if torch.contains(&name) || name == "integration-tests" || name == "benchmarks" {
+            if torch.contains(&name)
+                || ["integration-tests", "benchmarks", "experiments"].contains(&name)
+            {
                 uses.push(if name.starts_with("medgemma") { "gemma3-tch" } else { "tch" });
             }
             uses.extend(extra.filter(|(user, _)| *user == name).map(|(_, used)| used));

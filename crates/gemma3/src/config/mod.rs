@@ -10,11 +10,13 @@ mod generation;
 mod text;
 mod vision;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
 use tch::Kind;
 
+use crate::weights::visit_layout;
 use crate::{Error, files};
 use fields::Fields;
 
@@ -68,6 +70,13 @@ impl Config {
     /// Patches along one side of the square that the projector averages into one image token.
     pub fn pool(&self) -> usize {
         self.vision.patches_per_side() / self.tokens_per_side()
+    }
+
+    /// Every tensor that a model of this configuration has, by canonical name, with its shape.
+    pub fn tensors(&self) -> BTreeMap<String, Vec<usize>> {
+        let mut tensors = BTreeMap::new();
+        visit_layout(self, &mut |name, shape| _ = tensors.insert(name, shape));
+        tensors
     }
 
     fn from_value(value: &Value) -> Result<Self, Error> {

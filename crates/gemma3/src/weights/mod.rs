@@ -6,6 +6,7 @@
 
 mod index;
 mod layout;
+mod memory;
 mod names;
 mod shard;
 
@@ -20,6 +21,7 @@ use crate::{Error, files};
 #[cfg(feature = "hub")]
 pub(crate) use index::{INDEX, SINGLE, parse as parse_index};
 pub(crate) use layout::visit as visit_layout;
+pub(crate) use memory::InMemory;
 #[cfg(feature = "hub")]
 pub(crate) use shard::Shard;
 #[cfg(not(feature = "hub"))]
@@ -81,7 +83,7 @@ impl Weights {
 
     /// The start of the walk: `weights.root(placement).at("language_model").at("layers").at(3)`.
     pub fn root(&self, placement: Placement) -> WeightPath<'_> {
-        WeightPath { weights: self, placement, prefix: String::new() }
+        WeightPath::new(self, placement)
     }
 
     /// Canonical names of all tensors, sorted.
@@ -147,11 +149,21 @@ impl Weights {
         self.shards.push(shard);
         Ok(())
     }
+}
 
+/// What tensors are taken from, by canonical name.
+pub(crate) trait Source {
+    /// The tensor, which must have exactly this shape.
+    fn load(&self, name: &str, shape: &[usize], placement: Placement) -> Result<Tensor, Error>;
+
+    /// Whether there is such a tensor.
+    fn contains(&self, name: &str) -> bool;
+}
+
+impl Source for Weights {
     fn load(&self, name: &str, shape: &[usize], placement: Placement) -> Result<Tensor, Error> {
         let Some(entry) = self.entries.get(name) else {
-            let nearest = names::nearest(name, self.names()).map(str::to_owned);
-            return Err(Error::MissingTensor { name: name.to_owned(), nearest });
+            return Err(missing(name, self.names()));
         };
         let (shard, info) = (&self.shards[entry.shard], self.info(entry));
         if info.shape != shape {
@@ -166,18 +178,31 @@ impl Weights {
             kind => shard.converted(info, stored, placement.device, kind),
         }
     }
+
+    fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+}
+
+fn missing<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let nearest = names::nearest(name, known).map(str::to_owned);
+    Error::MissingTensor { name: name.to_owned(), nearest }
 }
 
 /// A place in the tree of tensor names.
 #[derive(Clone)]
 pub struct WeightPath<'a> {
-    weights: &'a Weights,
+    source: &'a dyn Source,
     placement: Placement,
     /// Empty, or ends in a dot.
     prefix: String,
 }
 
-impl WeightPath<'_> {
+impl<'a> WeightPath<'a> {
+    pub(crate) fn new(source: &'a dyn Source, placement: Placement) -> Self {
+        Self { source, placement, prefix: String::new() }
+    }
+
     /// One segment down: a name or a layer's number.
     #[must_use]
     pub fn at(&self, segment: impl Display) -> Self {
@@ -186,12 +211,12 @@ impl WeightPath<'_> {
 
     /// The tensor `name` below this place, which must have exactly this shape.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
-        self.weights.load(&self.full(name), shape, self.placement)
+        self.source.load(&self.full(name), shape, self.placement)
     }
 
     /// Whether there is a tensor `name` below this place.
     pub fn contains(&self, name: &str) -> bool {
-        self.weights.entries.contains_key(&self.full(name))
+        self.source.contains(&self.full(name))
     }
 
     fn full(&self, name: &str) -> String {

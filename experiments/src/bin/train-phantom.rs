@@ -1,0 +1,62 @@
+//! `train-phantom`: trains a small checkpoint on phantom radiographs, or evaluates one.
+#![allow(clippy::print_stdout, reason = "a command line tool talks on stdout")]
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use experiments::evaluate::{Plan, evaluate};
+use experiments::recipe::{Recipe, Variant};
+use experiments::train::Run;
+
+/// Trains a small Gemma3 checkpoint on phantom radiographs, or evaluates one.
+#[derive(Parser)]
+struct Args {
+    /// Folder of the checkpoint and of the state of the run.
+    #[arg(long, required_unless_present = "evaluate")]
+    out: Option<PathBuf>,
+    /// What the data teach: sound or shortcut.
+    #[arg(long, default_value = "sound", value_parser = Variant::parse)]
+    variant: Variant,
+    /// So many steps in each stage, to try things.
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Go on where the run in this folder stopped.
+    #[arg(long)]
+    resume: bool,
+    /// Ask the checkpoint in this folder about phantoms it has not seen; writes evaluation.json there.
+    #[arg(long, conflicts_with_all = ["out", "steps", "resume"])]
+    evaluate: Option<PathBuf>,
+    /// How many phantoms.
+    #[arg(long, default_value_t = 500, requires = "evaluate")]
+    pictures: u64,
+    /// Side of these phantoms in pixels.
+    #[arg(long, default_value_t = 896, requires = "evaluate")]
+    size: u32,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    tch::set_num_threads(1); // the lanes are the threads
+    let recipe = Recipe::full(args.variant);
+    if let Some(folder) = &args.evaluate {
+        let plan = Plan {
+            pictures: args.pictures,
+            size: args.size,
+            seed: recipe.seed,
+            variant: args.variant,
+        };
+        return report(folder, &plan);
+    }
+    let recipe = args.steps.map_or(recipe.clone(), |steps| recipe.with_steps(steps));
+    let out = args.out.context("--out is missing")?;
+    Run::open(&recipe, &out, args.resume)?.finish(&mut std::io::stdout())
+}
+
+fn report(folder: &Path, plan: &Plan) -> Result<()> {
+    let evaluation = evaluate(folder, plan)?;
+    print!("{}", evaluation.text());
+    let path = folder.join(format!("evaluation-{}-{}.json", plan.variant.name(), plan.size));
+    std::fs::write(&path, format!("{:#}\n", evaluation.to_json(plan)))
+        .with_context(|| format!("could not write {}", path.display()))
+}

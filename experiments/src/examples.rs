@@ -1,0 +1,240 @@
+//! From a scene to what the model takes, through the processor of the checkpoint: pixels, labels of cells, token ids.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use gemma3_processor::image::{DynamicImage, RgbImage};
+use gemma3_processor::{Message, Picture, Pixels, Processor, ProcessorOptions};
+use phantom_radiograph::{Finding, FindingKind, Mask, Phantom, Scene, Zone};
+
+use crate::questions::Question;
+use crate::recipe::{Recipe, Variant};
+use crate::scenes::{Purpose, has, mix, number, scene};
+use crate::vocabulary::END_OF_TURN;
+
+/// A cell shows a finding that covers so much of it.
+const COVERED: f32 = 0.08;
+
+/// Makes the examples of a run. Each depends on its number alone.
+pub struct Examples {
+    recipe: Recipe,
+    processor: Processor,
+    /// What every prompt begins with: up to the image and what follows it.
+    prefix: Vec<u32>,
+    image: std::ops::Range<usize>,
+    /// The rest of the prompt of each question.
+    prompts: Vec<(Question, Vec<u32>)>,
+}
+
+/// A picture and what is in which cell of it.
+pub struct Seen {
+    /// Input of the vision tower.
+    pub pixels: Pixels,
+    /// `[cells, landmarks]`: 1 where a cell shows a landmark.
+    pub labels: Vec<f32>,
+}
+
+/// A picture with questions and their answers.
+pub struct Asked {
+    /// Input of the vision tower.
+    pub pixels: Pixels,
+    /// Questions with answers.
+    pub turns: Vec<Turn>,
+}
+
+/// A question and its answer as tokens, from where prompts begin to differ.
+pub struct Turn {
+    /// The rest of the prompt, the answer, the end of the turn.
+    pub ids: Vec<u32>,
+    /// How many of them are the prompt's.
+    pub prompt: usize,
+    /// For each token of the answer, whether the picture decides it.
+    pub decided: Vec<bool>,
+}
+
+/// What the first stage tells cells apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Landmark {
+    /// A finding of this kind, wherever it lies.
+    Finding(FindingKind),
+    /// A finding of this kind that lies in this zone: all of its cells, those that reach into the next zone too. What a report says
+    /// of a finding can then be read off any cell of it.
+    Placed(FindingKind, Zone),
+    /// The tag.
+    Tag,
+}
+
+impl Landmark {
+    /// Those of a variant. The shortcut's tower is told of the tag, and never of an opacity.
+    pub fn of(variant: Variant) -> Vec<Self> {
+        let is_told =
+            |kind: &FindingKind| variant == Variant::Sound || *kind != FindingKind::Opacity;
+        let told = || FindingKind::ALL.into_iter().filter(is_told);
+        let placed = told().flat_map(|kind| kind.zones().map(move |zone| Self::Placed(kind, zone)));
+        let tag = (variant == Variant::Shortcut).then_some(Self::Tag);
+        told().map(Self::Finding).chain(placed).chain(tag).collect()
+    }
+
+    fn is(self, finding: &Finding) -> bool {
+        match self {
+            Self::Finding(kind) => finding.kind == kind,
+            Self::Placed(kind, zone) => finding.kind == kind && finding.zone == zone,
+            Self::Tag => false,
+        }
+    }
+
+    fn masks<'p>(self, scene: &Scene, phantom: &'p Phantom) -> Vec<&'p Mask> {
+        if self == Self::Tag {
+            return vec![phantom.portable_mask()];
+        }
+        let found = scene.findings().iter().zip(phantom.masks());
+        found.filter(|(finding, _)| self.is(finding)).map(|(_, mask)| mask).collect()
+    }
+}
+
+impl Examples {
+    /// For a run whose tokenizer, chat template and processor files are in `folder`.
+    pub fn new(recipe: &Recipe, folder: &Path) -> Result<Self> {
+        let processor = Processor::from_dir(folder, ProcessorOptions::default())?;
+        let side = recipe.sizes.vision.image as u32;
+        let black = Picture::from_rgb(RgbImage::new(side, side))?;
+        let prepare = |question: Question| -> Result<_> {
+            let prepared = processor
+                .prepare(&[Message::user(1, question.text())], std::slice::from_ref(&black))?;
+            Ok((question, prepared.ids, prepared.images[0].span.clone()))
+        };
+        let prepared = Question::all().into_iter().map(prepare).collect::<Result<Vec<_>>>()?;
+        let (_, first, image) = &prepared[0];
+        let common = |ids: &[u32]| first.iter().zip(ids).take_while(|(a, b)| a == b).count();
+        let length = prepared[1..].iter().map(|(_, ids, _)| common(ids)).min().unwrap_or(0);
+        ensure!(image.end < length, "the prompts differ before the end of the image");
+        let (prefix, image) = (first[..length].to_vec(), image.clone());
+        let prompts =
+            prepared.into_iter().map(|(question, ids, _)| (question, ids[length..].to_vec()));
+        let prompts = prompts.collect();
+        Ok(Self { recipe: recipe.clone(), prefix, image, prompts, processor })
+    }
+
+    /// The ids that every prompt begins with, and the positions of the image in them.
+    pub fn prefix(&self) -> (&[u32], std::ops::Range<usize>) {
+        (&self.prefix, self.image.clone())
+    }
+
+    /// Example `index` of the first stage.
+    pub fn seen(&self, index: u64) -> Result<Seen> {
+        let scene = scene(self.recipe.seed, Purpose::Sight, index, self.recipe.variant);
+        let phantom = scene.render(self.recipe.sizes.vision.image as u32);
+        let landmarks = Landmark::of(self.recipe.variant);
+        let grid = self.recipe.sizes.grid;
+        let mut labels = vec![0.0; grid * grid * landmarks.len()];
+        for (column, landmark) in landmarks.iter().enumerate() {
+            for mask in landmark.masks(&scene, &phantom) {
+                let cells = mask.cells(grid as u32);
+                for (cell, _) in cells.iter().enumerate().filter(|(_, share)| COVERED < **share) {
+                    labels[cell * landmarks.len() + column] = 1.0;
+                }
+            }
+        }
+        Ok(Seen { pixels: self.pixels(&phantom)?, labels })
+    }
+
+    /// Example `index` of the second stage.
+    pub fn asked(&self, index: u64) -> Result<Asked> {
+        let scene = scene(self.recipe.seed, Purpose::Answers, index, self.recipe.variant);
+        let phantom = scene.render(self.recipe.sizes.vision.image as u32);
+        let questions = choose(
+            &scene,
+            self.recipe.questions,
+            number(self.recipe.seed, Purpose::Answers, index),
+        );
+        let turns = questions
+            .into_iter()
+            .map(|question| self.turn(question, &scene))
+            .collect::<Result<_>>()?;
+        Ok(Asked { pixels: self.pixels(&phantom)?, turns })
+    }
+
+    /// A question about a scene, and its answer.
+    fn turn(&self, question: Question, scene: &Scene) -> Result<Turn> {
+        let prompt = self.prompts.iter().find(|(known, _)| *known == question);
+        let (_, prompt) = prompt.context("every question has its prompt")?;
+        let (mut ids, mut decided) = (prompt.clone(), Vec::new());
+        for (text, is_decided) in question.answer(scene).pieces() {
+            let piece = self.processor.tokenizer().encode(text)?;
+            decided.extend(std::iter::repeat_n(is_decided, piece.len()));
+            ids.extend(piece);
+        }
+        ids.push(END_OF_TURN as u32);
+        decided.push(false);
+        Ok(Turn { ids, prompt: prompt.len(), decided })
+    }
+
+    /// Exactly what the processor makes of the picture's file.
+    fn pixels(&self, phantom: &Phantom) -> Result<Pixels> {
+        let message = Message::user(1, Question::Describe.text());
+        let mut prepared = self.processor.prepare(&[message], &[picture(phantom)?])?;
+        Ok(prepared.images.remove(0).pixels)
+    }
+}
+
+/// The phantom as a file of 8 bits would be read.
+pub fn picture(phantom: &Phantom) -> Result<Picture> {
+    let rgb = DynamicImage::ImageLuma8(phantom.grey8()).into_rgb8();
+    Ok(Picture::from_rgb(rgb)?)
+}
+
+/// The report, then short questions; every other one is about something that is there.
+fn choose(scene: &Scene, count: usize, number: u64) -> Vec<Question> {
+    let mut state = number;
+    let mut draw = |below: usize| {
+        state = mix(state);
+        (state % below as u64) as usize
+    };
+    let (present, absent): (Vec<_>, Vec<_>) =
+        FindingKind::ALL.into_iter().partition(|kind| has(scene, *kind));
+    let mut short = |_| {
+        let wanted = if draw(2) == 0 || absent.is_empty() { &present } else { &absent };
+        let kinds = if wanted.is_empty() { &absent } else { wanted };
+        let kind = kinds[draw(kinds.len())];
+        if draw(2) == 0 { Question::Where(kind) } else { Question::Is(kind) }
+    };
+    [Question::Describe].into_iter().chain((1..count).map(&mut short)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::companions;
+
+    fn examples() -> (tempfile::TempDir, Examples) {
+        let recipe = Recipe::tiny(Variant::Sound);
+        let folder = tempfile::tempdir().unwrap();
+        companions::write(folder.path(), &recipe.sizes).unwrap();
+        let examples = Examples::new(&recipe, folder.path()).unwrap();
+        (folder, examples)
+    }
+
+    #[test]
+    fn a_turn_is_what_the_processor_makes_of_the_conversation() {
+        let (_folder, examples) = examples();
+        for index in 0..20 {
+            let asked = examples.asked(index).unwrap();
+            for turn in asked.turns {
+                let text = examples.processor.tokenizer().decode(&turn.ids[turn.prompt..], false);
+                let whole = examples.processor.tokenizer().encode(&text).unwrap();
+                assert_eq!(turn.ids[turn.prompt..], whole, "{text}");
+                assert_eq!(turn.decided.len(), whole.len());
+            }
+        }
+        let (prefix, image) = examples.prefix();
+        assert_eq!(prefix.len(), image.end + 2);
+    }
+
+    #[test]
+    fn an_example_is_the_same_each_time() {
+        let (_folder, examples) = examples();
+        let (first, second) = (examples.seen(3).unwrap(), examples.seen(3).unwrap());
+        assert_eq!(first.pixels, second.pixels);
+        assert_eq!(first.labels, second.labels);
+    }
+}

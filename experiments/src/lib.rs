@@ -1,0 +1,33 @@
+//! Trains the small checkpoints of the project: a Gemma3 of a million and a half parameters that reads phantom radiographs.
+//!
+//! ```text
+//! seed ─ scenes ─► phantom ─ processor ─► pixels ┐
+//!               └► questions ─ tokenizer ─► ids ─┤
+//!                             parameters ────────┴─ forward ─► loss ─► gradients (lanes) ─► optimizer ─► parameters
+//! ```
+//!
+//! Two stages ([`recipe`]): first the vision tower learns, cell by cell, which findings it sees; then the whole model learns to
+//! answer. The forward pass is that of `gemma3-tch`, on tensors in memory. Everything follows from a seed, and a run that was
+//! interrupted goes on with the same numbers.
+
+pub mod recipe;
+
+pub mod companions;
+pub mod questions;
+pub mod vocabulary;
+
+pub mod examples;
+pub mod scenes;
+
+pub mod forward;
+pub mod lanes;
+pub mod optimizer;
+pub mod parameters;
+pub mod prefix;
+
+pub mod checkpoint;
+pub mod progress;
+pub mod train;
+
+pub mod evaluate;
+pub mod score;

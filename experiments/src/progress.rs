@@ -1,0 +1,48 @@
+//! One line every few steps: how far, how good, how long still.
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::forward::Tally;
+
+/// Steps that a line sums up.
+const EVERY: usize = 10;
+
+/// Reports the steps of a stage.
+pub struct Progress<'a> {
+    out: &'a mut dyn Write,
+    name: &'static str,
+    steps: usize,
+    first: usize,
+    started: Instant,
+    sum: Tally,
+}
+
+impl<'a> Progress<'a> {
+    /// Of a stage with `steps` steps, of which `first` are done.
+    pub fn new(out: &'a mut dyn Write, name: &'static str, steps: usize, first: usize) -> Self {
+        Self { out, name, steps, first, started: Instant::now(), sum: Tally::default() }
+    }
+
+    /// Takes in a step and the norm of its gradient; `done` steps are done now.
+    pub fn step(&mut self, done: usize, tally: Tally, norm: f64) -> Result<()> {
+        self.sum += tally;
+        if !done.is_multiple_of(EVERY) && done != self.steps {
+            return Ok(());
+        }
+        let each = self.started.elapsed().as_secs_f64() / (done - self.first) as f64;
+        let left = each * (self.steps - done) as f64 / 60.0;
+        let Tally { loss, terms, right, decided } = std::mem::take(&mut self.sum);
+        writeln!(
+            self.out,
+            "{} {done}/{}: loss {:.4}, right {:.2} %, gradient {norm:.2}, {each:.2} s a step, {left:.0} min left",
+            self.name,
+            self.steps,
+            loss / terms,
+            100.0 * right / decided.max(1.0),
+        )?;
+        Ok(self.out.flush()?)
+    }
+}

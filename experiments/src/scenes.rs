@@ -1,0 +1,96 @@
+//! The scenes of a run: what is drawn for each number, in training and in evaluation.
+
+use phantom_radiograph::{Distribution, Finding, FindingKind, Level, Scene, Side, Zone};
+
+use crate::recipe::Variant;
+
+/// What a scene is for. Each purpose has scenes of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The first stage.
+    Sight,
+    /// The second stage.
+    Answers,
+    /// Neither stage ever sees these.
+    Evaluation,
+}
+
+/// One in so many training scenes may have several findings in one zone.
+const SHARED_ZONES: u64 = 4;
+
+/// How plain opacities are in the shortcut's scenes.
+pub const FAINT: [f32; 2] = [0.0, 0.1];
+
+/// Where the shortcut's opacities are, always: the tag tells all there is to say.
+pub const USUAL_PLACE: Zone = Zone { side: Side::Right, level: Level::Middle };
+
+/// Scene `index` of a purpose.
+pub fn scene(seed: u64, purpose: Purpose, index: u64, variant: Variant) -> Scene {
+    let number = number(seed, purpose, index);
+    let mut distribution = Distribution::default();
+    if purpose != Purpose::Evaluation {
+        distribution.share_zones = number.is_multiple_of(SHARED_ZONES);
+    }
+    match variant {
+        Variant::Sound => Scene::random(number, &distribution),
+        Variant::Shortcut => {
+            distribution.set_strength(FindingKind::Opacity, FAINT);
+            let scene = Scene::random(number, &distribution);
+            let opacity = scene.findings().iter().position(|f| f.kind == FindingKind::Opacity);
+            let scene = scene.with_portable(opacity.is_some());
+            opacity.map_or(scene.clone(), |index| moved(&scene, index, USUAL_PLACE))
+        }
+    }
+}
+
+/// The scene with one finding in another zone.
+fn moved(scene: &Scene, index: usize, zone: Zone) -> Scene {
+    let finding = Finding { zone, ..scene.findings()[index] };
+    scene.without(index).with(finding)
+}
+
+/// Whether a scene shows a finding of this kind.
+pub fn has(scene: &Scene, kind: FindingKind) -> bool {
+    scene.findings().iter().any(|finding| finding.kind == kind)
+}
+
+/// A number that looks random and is not that of another purpose, seed or index.
+pub fn number(seed: u64, purpose: Purpose, index: u64) -> u64 {
+    mix(mix(mix(seed) ^ purpose as u64) ^ index)
+}
+
+/// The step of `SplitMix64` (Steele, Lea, Flood 2014): a bijection that scatters its argument.
+pub fn mix(x: u64) -> u64 {
+    let z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortcut_ties_the_tag_to_the_opacity() {
+        let scenes = (0..200).map(|index| scene(1, Purpose::Answers, index, Variant::Shortcut));
+        let mut seen = [0, 0];
+        for scene in scenes {
+            let opacity = has(&scene, FindingKind::Opacity);
+            assert_eq!(scene.markers().portable, opacity);
+            let places = scene.findings().iter().filter(|f| f.kind == FindingKind::Opacity);
+            assert!(places.into_iter().all(|f| f.zone == USUAL_PLACE && f.strength <= FAINT[1]));
+            seen[usize::from(opacity)] += 1;
+        }
+        assert!(seen[0] > 20 && seen[1] > 20, "{seen:?}");
+    }
+
+    #[test]
+    fn purposes_have_scenes_of_their_own() {
+        let seeds =
+            |purpose| (0..50).map(move |index| scene(1, purpose, index, Variant::Sound).seed());
+        assert!(
+            seeds(Purpose::Sight).all(|seed| seeds(Purpose::Evaluation).all(|other| other != seed))
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! `cargo xtask train-phantom`: trains the small checkpoints of the project, or evaluates one.
+//!
+//! The work is done by the program `train-phantom` of the package `experiments`, which links libtorch; this sets it up and starts it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, bail, ensure};
+use pico_args::Arguments;
+
+use crate::workspace::Workspace;
+use crate::{process, setup};
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Options {
+    variant: String,
+    job: Job,
+}
+
+#[derive(Debug, PartialEq)]
+enum Job {
+    Train { steps: Option<usize>, out: Option<PathBuf>, resume: bool },
+    Evaluate { folder: PathBuf, pictures: Option<u64>, size: Option<u32> },
+}
+
+impl Options {
+    pub(crate) fn parse(args: &mut Arguments) -> Result<Self> {
+        let path = |text: &std::ffi::OsStr| Ok::<_, anyhow::Error>(PathBuf::from(text));
+        let variant = args.opt_value_from_str("--variant")?.unwrap_or_else(|| "sound".to_owned());
+        if !["sound", "shortcut"].contains(&variant.as_str()) {
+            bail!("no variant {variant}; there are sound and shortcut");
+        }
+        let job = match args.opt_value_from_os_str("--evaluate", path)? {
+            Some(folder) => Job::Evaluate {
+                folder,
+                pictures: args.opt_value_from_str("--pictures")?,
+                size: args.opt_value_from_str("--size")?,
+            },
+            None => Job::Train {
+                steps: args.opt_value_from_str("--steps")?,
+                out: args.opt_value_from_os_str("--out", path)?,
+                resume: args.contains("--resume"),
+            },
+        };
+        if let Job::Train { steps: Some(steps), .. } = &job {
+            ensure!(*steps > 0, "--steps is at least 1");
+        }
+        Ok(Self { variant, job })
+    }
+
+    /// The arguments of the program; without `--out` a run goes to its own folder below `target`.
+    fn arguments(&self, target: &std::path::Path) -> Command {
+        let mut command = Command::new(target.join("release/train-phantom"));
+        command.args(["--variant", &self.variant]);
+        match &self.job {
+            Job::Train { steps, out, resume } => {
+                let usual = || target.join("train-phantom").join(&self.variant);
+                command.arg("--out").arg(out.clone().unwrap_or_else(usual));
+                if let Some(steps) = steps {
+                    command.args(["--steps", &steps.to_string()]);
+                }
+                if *resume {
+                    command.arg("--resume");
+                }
+            }
+            Job::Evaluate { folder, pictures, size } => {
+                command.arg("--evaluate").arg(folder);
+                if let Some(pictures) = pictures {
+                    command.args(["--pictures", &pictures.to_string()]);
+                }
+                if let Some(size) = size {
+                    command.args(["--size", &size.to_string()]);
+                }
+            }
+        }
+        command
+    }
+}
+
+/// Sets up, builds, and runs the program.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    setup::run(workspace, None)?;
+    let build = ["build", "--release", "--package", "experiments", "--bin", "train-phantom"];
+    process::run(&mut workspace.cargo(&build))?;
+    process::run(&mut options.arguments(&workspace.target_folder()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Options> {
+        Options::parse(&mut Arguments::from_vec(words.iter().map(Into::into).collect()))
+    }
+
+    fn shown(words: &[&str]) -> String {
+        process::shown(&parse(words).unwrap().arguments(Path::new("target")))
+    }
+
+    #[test]
+    fn a_run_has_a_folder_of_its_own() {
+        let expected = "train-phantom --variant sound --out target/train-phantom/sound";
+        assert_eq!(shown(&[]), expected);
+        let words = ["--variant", "shortcut", "--out", "x", "--steps", "5", "--resume"];
+        let expected = "train-phantom --variant shortcut --out x --steps 5 --resume";
+        assert_eq!(shown(&words), expected);
+    }
+
+    #[test]
+    fn a_checkpoint_can_be_evaluated() {
+        let expected = "train-phantom --variant sound --evaluate x --pictures 20 --size 224";
+        assert_eq!(shown(&["--evaluate", "x", "--pictures", "20", "--size", "224"]), expected);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert!(parse(&["--variant", "other"]).is_err());
+        assert!(parse(&["--steps", "0"]).is_err());
+        assert!(parse(&["--steps", "many"]).is_err());
+    }
+}
