@@ -203,6 +203,7 @@ impl<'a> Bench<'a> {
             Program::Ours => {
                 let mut command = Command::new(&self.measure);
                 command.env("OMP_WAIT_POLICY", "PASSIVE"); // as the program chooses for itself
+                command.env("RUST_BACKTRACE", "0"); // the last line of a failure is then what went wrong
                 command
             }
             Program::Peer => {

@@ -6,8 +6,7 @@ use attention_capture::{Keep, Recorder, States};
 use gemma3_processor::{Message, Prepared, Processor, ProcessorOptions};
 use gemma3_tch::{
     Bytes, Cached, DeviceSpec, DtypeSpec, Gemma3, Generated, GenerationConfig, GenerationOptions,
-    Inspection, Placement, Weights, available_memory, check_memory,
-    free_device_memory,
+    Inspection, Placement, Weights, available_memory, check_memory, free_device_memory,
 };
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -234,11 +233,8 @@ fn check_question(question: &Question) -> Result<(), Error> {
 /// A quarter of what is free.
 fn default_budget(placement: Placement) -> u64 {
     const UNKNOWN: u64 = 4 << 30;
-    let available = if placement.on_cpu() {
-        available_memory()
-    } else {
-        free_device_memory(placement.device)
-    };
+    let available =
+        if placement.on_cpu() { available_memory() } else { free_device_memory(placement.device) };
     available.map_or(UNKNOWN, |available| available.0 / 4)
 }
 

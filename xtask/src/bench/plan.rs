@@ -79,7 +79,7 @@ impl Plan {
 
     /// The conversation grows by pictures.
     fn growth(&self) -> Vec<Planned> {
-        let budget = if self.cuda { 16_u64 << 30 } else { 2 << 30 };
+        let budget = if self.cuda { 16_u64 << 30 } else { 4 << 30 };
         let ours = format!("--memory-budget {budget}");
         let mut list = Vec::new();
         for (tokens, images) in self.lengths() {
