@@ -6,7 +6,7 @@ use phantom_radiograph::{Distribution, FindingKind, Level, Scene, Side, Zone};
 
 #[test]
 fn the_default_has_at_most_one_of_a_kind_and_of_a_zone() {
-    let mut counts = [0; 4];
+    let mut counts = [0i32; 4];
     for seed in 0..600 {
         let scene = Scene::random(seed, &Distribution::default());
         let findings = scene.findings();
