@@ -1,7 +1,8 @@
 //! Colour maps: 256 colours each, from low to high.
 //!
 //! `viridis`, `inferno` and `magma` are by Nathaniel J. Smith and Stéfan van der Walt (viridis with Eric Firing), released
-//! under CC0 1.0; `tables/generate.py` writes their tables. `jet` is computed from its published segments.
+//! under CC0 1.0; `coolwarm` is Kenneth Moreland's, in the public domain; `tables/generate.py` writes their tables. `jet` is
+//! computed from its published segments.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +12,8 @@ use crate::Error;
 /// One colour, red, green and blue in sRGB.
 pub type Rgb8 = [u8; 3];
 
-/// A sequential colour map.
+/// A colour map: sequential, from zero to the end of the scale, or diverging, from the negative end over zero to the
+/// positive one.
 ///
 /// ```
 /// use relevancy_visualization::Colormap;
@@ -34,11 +36,14 @@ pub enum Colormap {
     /// Blue, cyan, yellow, red. Not perceptually uniform: it draws edges where the map has none. For comparison with older
     /// figures.
     Jet,
+    /// Blue, light grey, red, with zero in the middle: the one for signed maps (differences, gradients).
+    Coolwarm,
 }
 
 impl Colormap {
     /// Every colour map.
-    pub const ALL: [Self; 4] = [Self::Viridis, Self::Inferno, Self::Magma, Self::Jet];
+    pub const ALL: [Self; 5] =
+        [Self::Viridis, Self::Inferno, Self::Magma, Self::Jet, Self::Coolwarm];
 
     /// The name that [`FromStr`] reads.
     pub fn name(self) -> &'static str {
@@ -47,16 +52,24 @@ impl Colormap {
             Self::Inferno => "inferno",
             Self::Magma => "magma",
             Self::Jet => "jet",
+            Self::Coolwarm => "coolwarm",
         }
     }
 
-    /// The 256 colours, from zero to the end of the scale.
+    /// Whether zero has the middle colour, so that negative values can be shown.
+    pub fn is_diverging(self) -> bool {
+        self == Self::Coolwarm
+    }
+
+    /// The 256 colours, from the low to the high end of the scale. A sequential scale begins at zero; a diverging one has zero
+    /// between the colours 127 and 128.
     pub fn table(self) -> &'static [Rgb8; 256] {
         match self {
             Self::Viridis => &VIRIDIS,
             Self::Inferno => &INFERNO,
             Self::Magma => &MAGMA,
             Self::Jet => &JET,
+            Self::Coolwarm => &COOLWARM,
         }
     }
 }
@@ -72,7 +85,8 @@ impl FromStr for Colormap {
 
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|map| map.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
-            Error::UnknownColormap {
+            Error::UnknownName {
+                what: "colour map",
                 name: name.to_owned(),
                 expected: Self::ALL.map(Self::name).join(", "),
             }
@@ -83,6 +97,7 @@ impl FromStr for Colormap {
 static VIRIDIS: [Rgb8; 256] = from_hex(include_bytes!("tables/viridis.hex"));
 static INFERNO: [Rgb8; 256] = from_hex(include_bytes!("tables/inferno.hex"));
 static MAGMA: [Rgb8; 256] = from_hex(include_bytes!("tables/magma.hex"));
+static COOLWARM: [Rgb8; 256] = from_hex(include_bytes!("tables/coolwarm.hex"));
 static JET: [Rgb8; 256] = jet();
 
 /// Reads 256 codes `rrggbb`, each followed by one space or line end. A bad table fails to compile.
@@ -146,6 +161,7 @@ mod tests {
             (Colormap::Inferno, [0x00_0004, 0x57_106e, 0xbc_3754, 0xf9_8e09, 0xfc_ffa4]),
             (Colormap::Magma, [0x00_0004, 0x51_127c, 0xb7_3779, 0xfc_8961, 0xfc_fdbf]),
             (Colormap::Jet, [0x00_0080, 0x00_80ff, 0x7d_ff7a, 0xff_9400, 0x80_0000]),
+            (Colormap::Coolwarm, [0x3b_4cc0, 0x8d_b0fe, 0xdd_dcdc, 0xf4_987a, 0xb4_0426]),
         ];
         for (map, codes) in anchors {
             for (index, code) in [0, 64, 128, 192, 255].into_iter().zip(codes) {
@@ -176,7 +192,7 @@ mod tests {
         let error = "rainbow".parse::<Colormap>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "unknown colour map \"rainbow\": expected one of viridis, inferno, magma, jet"
+            "unknown colour map \"rainbow\": expected one of viridis, inferno, magma, jet, coolwarm"
         );
     }
 }

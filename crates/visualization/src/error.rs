@@ -43,10 +43,10 @@ pub enum Error {
         /// The value found.
         value: f32,
     },
-    /// A cell is negative; every colour map of this crate is sequential and starts at zero.
+    /// A cell is negative, and the colour map is sequential.
     #[error(
-        "map {map} holds {value} at row {row}, column {column}: a sequential colour map starts at zero, \
-         draw positive and negative parts apart"
+        "map {map} holds {value} at row {row}, column {column}: this needs values from zero \
+         on; a signed map takes a diverging colour map"
     )]
     Negative {
         /// Index in the list of maps.
@@ -92,9 +92,17 @@ pub enum Error {
         /// The end found.
         max: f32,
     },
-    /// A colour map of this name does not exist.
-    #[error("unknown colour map {name:?}: expected one of {expected}")]
-    UnknownColormap {
+    /// A quantile is not within 0 and 1.
+    #[error("quantile {value} is not within 0 and 1")]
+    BadQuantile {
+        /// The quantile found.
+        value: f64,
+    },
+    /// Nothing of this kind has this name.
+    #[error("unknown {what} {name:?}: expected one of {expected}")]
+    UnknownName {
+        /// What was looked for, for instance a colour map.
+        what: &'static str,
         /// The name asked for.
         name: String,
         /// The names that exist.
@@ -115,6 +123,9 @@ pub enum Error {
     /// The text of a figure could not be drawn.
     #[error("cannot draw the text of the figure")]
     Svg(#[from] resvg::usvg::Error),
+    /// A picture could not be put into an SVG.
+    #[error("cannot encode a picture of the figure")]
+    EmbedPicture(#[source] image::ImageError),
     /// A picture could not be encoded.
     #[error("cannot encode {}", path.display())]
     Encode {
@@ -131,4 +142,17 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// The value with this name, whatever its case.
+pub(crate) fn by_name<T: Copy>(
+    what: &'static str,
+    name: &str,
+    all: &[(&str, T)],
+) -> Result<T, Error> {
+    let found = all.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|&(_, value)| value).ok_or_else(|| {
+        let expected: Vec<_> = all.iter().map(|&(known, _)| known).collect();
+        Error::UnknownName { what, name: name.to_owned(), expected: expected.join(", ") }
+    })
 }

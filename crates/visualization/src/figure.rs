@@ -1,22 +1,22 @@
-//! A picture with its heat, the explained word above it and a colour bar beside it.
+//! Figures: one description each, as pixels, SVG or a file.
 
-use std::borrow::Cow;
+use std::path::Path;
 
-use image::imageops::{self, FilterType};
-use image::{Rgb, RgbImage};
-use resvg::tiny_skia::Pixmap;
+use image::RgbImage;
 
-use crate::layout::{Area, GAP, Layout, Words, bar_height, em};
-use crate::overlay::{Range, draw};
-use crate::svg::{Drawing, drawing};
-use crate::text::Line;
-use crate::ticks::Ticks;
-use crate::{Colormap, Error, GridMap, OverlayOptions};
+use crate::png::{save_bytes, save_png};
+use crate::scene::Scene;
+use crate::{Error, GridMap, OverlayOptions, Panel};
 
-/// The words of a figure.
+pub use single::single_figure;
+
+mod single;
+
+/// The words around a figure.
 ///
-/// Any text will do: control and direction characters are taken out, white space is folded, what is too long ends in an
-/// ellipsis, and a character that the embedded font lacks (Chinese, Japanese, Korean, Indic scripts) becomes `·`.
+/// Any text will do: control and direction characters are taken out, white space is folded, and what is too long ends in an
+/// ellipsis, with the whole of it as the title of the SVG element. A character that the embedded font lacks (Chinese,
+/// Japanese, Korean, Indic scripts) becomes `·` in pixels; the SVG keeps it and leaves the font to its reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caption {
     /// The explained word. Empty: no title.
@@ -32,22 +32,56 @@ impl Caption {
     pub fn new(title: impl Into<String>) -> Self {
         Self { title: title.into(), subtitle: String::new(), quantity: "relevancy".to_owned() }
     }
+
+    /// The caption with a subtitle.
+    #[must_use]
+    pub fn subtitled(self, subtitle: impl Into<String>) -> Self {
+        Self { subtitle: subtitle.into(), ..self }
+    }
 }
 
-/// The ground of a figure: paper.
-const PAPER: Rgb<u8> = Rgb([255; 3]);
+/// A figure, ready to become pixels or SVG. Both show the same, from one description.
+#[derive(Clone, Debug)]
+pub struct Figure(pub(crate) Scene);
 
-/// A picture whose longer side is below this is enlarged by a whole factor.
-const READABLE_SIDE: u32 = 600;
+impl Figure {
+    /// Width and height in pixels.
+    pub fn size(&self) -> (u32, u32) {
+        self.0.size()
+    }
 
-/// The largest figure, 805 MB of pixels.
-const PIXEL_LIMIT: u64 = 1 << 28;
+    /// The pixels, on white.
+    ///
+    /// # Errors
+    /// [`Error::Svg`] if the words cannot be drawn.
+    pub fn to_image(&self) -> Result<RgbImage, Error> {
+        self.0.to_image()
+    }
 
-/// Draws a figure on white: heat over the picture as [`overlay`](crate::overlay()) draws it, title and subtitle above, a
-/// colour bar with the real values beside it.
-///
-/// The picture keeps its pixels, one to one, unless it is so small that text beside it would not be readable: below 600
-/// pixels it is enlarged by a whole factor (cubic), and the heat is drawn at that size. Text grows with the picture.
+    /// An SVG of its own: pictures are embedded as PNG, text is text, nothing is loaded from elsewhere and nothing runs.
+    ///
+    /// # Errors
+    /// [`Error::EmbedPicture`] if a picture cannot be encoded.
+    pub fn to_svg(&self) -> Result<String, Error> {
+        self.0.to_svg()
+    }
+
+    /// Writes the figure whole or not at all, as SVG where `path` ends in `.svg`, as PNG otherwise.
+    ///
+    /// # Errors
+    /// As [`save_png`], [`Figure::to_image`] and [`Figure::to_svg`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        let is_svg = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("svg"));
+        if is_svg {
+            save_bytes(self.to_svg()?.as_bytes(), path)
+        } else {
+            save_png(&self.to_image()?, path)
+        }
+    }
+}
+
+/// The pixels of [`single_figure`] for a picture and its maps.
 ///
 /// # Errors
 /// As [`overlay`](crate::overlay()), and [`Error::FigureTooLarge`] above 2²⁸ pixels.
@@ -57,102 +91,5 @@ pub fn overlay_figure(
     caption: &Caption,
     options: &OverlayOptions,
 ) -> Result<RgbImage, Error> {
-    let range = Range::new(picture, maps, options)?;
-    let factor = READABLE_SIDE.div_ceil(picture.width().max(picture.height()));
-    let size = (picture.width() * factor, picture.height() * factor);
-    let words = words(caption, range, size);
-    let layout = Layout::new(size, &words);
-    let mut canvas = blank(&layout)?;
-
-    let heated = draw(&enlarge(picture, factor), &enlarged(maps, factor), options, range.max);
-    imageops::replace(&mut canvas, &heated, layout.picture.x.into(), layout.picture.y.into());
-    if range.max > 0.0 {
-        gradient(&mut canvas, layout.bar, options.colormap);
-    }
-    letter(&mut canvas, &layout, &words)?;
-    Ok(canvas)
-}
-
-fn words(caption: &Caption, range: Range, (width, height): (u32, u32)) -> Words {
-    let em = em(width, height);
-    let most = (bar_height(em, height) / (2.6 * em)).clamp(2.0, 6.0) as usize;
-    Words {
-        title: Line::new(&caption.title),
-        subtitle: Line::new(&caption.subtitle),
-        quantity: Line::new(&caption.quantity),
-        ticks: Ticks::new(range.max, range.exceeded, most),
-    }
-}
-
-fn blank(layout: &Layout) -> Result<RgbImage, Error> {
-    let Layout { width, height, .. } = *layout;
-    if u64::from(width) * u64::from(height) > PIXEL_LIMIT {
-        return Err(too_large(width, height));
-    }
-    Ok(RgbImage::from_pixel(width, height, PAPER))
-}
-
-fn too_large(width: u32, height: u32) -> Error {
-    Error::FigureTooLarge { width: width.into(), height: height.into(), limit: PIXEL_LIMIT }
-}
-
-fn enlarge(picture: &RgbImage, factor: u32) -> Cow<'_, RgbImage> {
-    if factor == 1 {
-        return Cow::Borrowed(picture);
-    }
-    let (width, height) = picture.dimensions();
-    Cow::Owned(imageops::resize(picture, width * factor, height * factor, FilterType::CatmullRom))
-}
-
-fn enlarged<'a>(maps: &[GridMap<'a>], factor: u32) -> Vec<GridMap<'a>> {
-    let enlarged = |m: &GridMap<'a>| GridMap { placement: m.placement.enlarged(factor), ..*m };
-    maps.iter().map(enlarged).collect()
-}
-
-/// The colours of the bar, high values above.
-fn gradient(canvas: &mut RgbImage, bar: Area, colormap: Colormap) {
-    for row in 0..bar.height {
-        let position = 1.0 - (f64::from(row) + 0.5) / f64::from(bar.height);
-        let colour = colormap.table()[(position * 255.0).round() as usize];
-        for x in bar.x..bar.right() {
-            canvas.put_pixel(x, bar.y + row, Rgb(colour));
-        }
-    }
-}
-
-/// Draws text and lines, in two areas that share no pixel.
-fn letter(canvas: &mut RgbImage, layout: &Layout, words: &Words) -> Result<(), Error> {
-    let drawing = Drawing::new(&drawing(layout, words))?;
-    let gap = (GAP * layout.em) as u32;
-    let Layout { bar, picture, width, height, .. } = *layout;
-    let unit = if words.ticks.unit.is_some() { (1.5 * layout.em) as u32 } else { gap };
-    let side = Area {
-        x: picture.right(),
-        y: bar.y - unit,
-        width: width - picture.right(),
-        height: (bar.height + unit + gap).min(height + unit - bar.y),
-    };
-    let header = Area { x: 0, y: 0, width, height: side.y.min(picture.y - gap) };
-    for area in [header, side].into_iter().filter(|a| a.width > 0 && a.height > 0) {
-        let pixels = drawing.pixels(area).ok_or_else(|| too_large(width, height))?;
-        blend(canvas, &pixels, area);
-    }
-    Ok(())
-}
-
-/// Source over ground: the source is premultiplied.
-fn blend(canvas: &mut RgbImage, source: &Pixmap, area: Area) {
-    let place = |i: usize| {
-        let i = i as u32;
-        (area.x + i % area.width, area.y + i / area.width)
-    };
-    for (i, ink) in source.pixels().iter().enumerate().filter(|(_, ink)| ink.alpha() > 0) {
-        let (x, y) = place(i);
-        let keep = 255 - u32::from(ink.alpha());
-        let ground = canvas.get_pixel_mut(x, y);
-        for (channel, ink) in ground.0.iter_mut().zip([ink.red(), ink.green(), ink.blue()]) {
-            let mixed = u32::from(ink) + (u32::from(*channel) * keep + 127) / 255;
-            *channel = mixed.min(255) as u8;
-        }
-    }
+    single_figure(&Panel::new(picture, maps), caption, options)?.to_image()
 }

@@ -29,9 +29,12 @@ pub use ndarray;
 
 pub use colormap::{Colormap, Rgb8};
 pub use error::Error;
-pub use figure::{Caption, overlay_figure};
+pub use figure::{Caption, Figure, overlay_figure, single_figure};
 pub use map::{GridMap, Placement};
-pub use overlay::{Opacity, OverlayOptions, Scale, overlay};
+pub use options::{Opacity, OverlayOptions, Scale};
+pub use orientation::{Orientation, PictureSide};
+pub use overlay::overlay;
+pub use panel::{Outline, Panel};
 pub use png::save_png;
 pub use upsample::Interpolation;
 
@@ -40,11 +43,18 @@ mod map;
 mod upsample;
 
 mod colormap;
+mod options;
+mod orientation;
 mod overlay;
+mod panel;
 
+mod contour;
+mod marks;
+
+mod colorbar;
 mod figure;
-mod layout;
-mod svg;
+mod raster;
+mod scene;
 mod text;
 mod ticks;
 

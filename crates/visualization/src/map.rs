@@ -29,10 +29,9 @@ impl Placement {
         Self { x0: 0.0, y0: 0.0, x1: f64::from(picture.width()), y1: f64::from(picture.height()) }
     }
 
-    /// The same placement after the picture was enlarged `factor` times.
-    pub(crate) fn enlarged(self, factor: u32) -> Self {
-        let f = f64::from(factor);
-        Self { x0: self.x0 * f, y0: self.y0 * f, x1: self.x1 * f, y1: self.y1 * f }
+    /// The same placement after the picture was resized by these factors, along x and along y.
+    pub(crate) fn scaled(self, [fx, fy]: [f64; 2]) -> Self {
+        Self { x0: self.x0 * fx, y0: self.y0 * fy, x1: self.x1 * fx, y1: self.y1 * fy }
     }
 
     fn is_rectangle(&self) -> bool {
@@ -48,20 +47,37 @@ impl Placement {
 /// A map: values per cell and the rectangle they cover.
 #[derive(Clone, Copy, Debug)]
 pub struct GridMap<'a> {
-    /// `[rows, columns]`, row 0 at the top and column 0 at the left; finite and not negative.
+    /// `[rows, columns]`, row 0 at the top and column 0 at the left; finite, and not negative unless the colour map is
+    /// diverging.
     pub grid: ArrayView2<'a, f32>,
     /// Where the whole grid lies.
     pub placement: Placement,
 }
 
-impl GridMap<'_> {
-    /// The largest value among the cells that reach into a picture of this size.
-    pub(crate) fn largest_visible(&self, width: u32, height: u32) -> f32 {
+impl<'a> GridMap<'a> {
+    /// A grid that covers the whole picture, as when the picture was resized without padding.
+    pub fn whole(grid: ArrayView2<'a, f32>, picture: &RgbImage) -> Self {
+        Self { grid, placement: Placement::whole(picture) }
+    }
+
+    /// The same map for a shorter time: views of arrays do not shorten by themselves.
+    pub(crate) fn reborrow(&self) -> GridMap<'_> {
+        GridMap { grid: self.grid.reborrow(), placement: self.placement }
+    }
+
+    /// The cells that reach into a picture of this size.
+    pub(crate) fn visible(&self, width: u32, height: u32) -> ArrayView2<'a, f32> {
         let (rows, columns) = self.grid.dim();
         let p = self.placement;
         let rows = visible_cells((p.y0, p.y1), rows, height);
         let columns = visible_cells((p.x0, p.x1), columns, width);
-        self.grid.slice(s![rows, columns]).iter().fold(0.0, |largest: f32, &v| v.max(largest))
+        self.grid.slice_move(s![rows, columns])
+    }
+
+    /// The smallest and the largest of the [visible](Self::visible) cells.
+    pub(crate) fn bounds(&self, width: u32, height: u32) -> (f32, f32) {
+        let start = (f32::INFINITY, f32::NEG_INFINITY);
+        self.visible(width, height).iter().fold(start, |(l, h), &v| (v.min(l), v.max(h)))
     }
 }
 
@@ -79,8 +95,8 @@ pub(crate) fn visible_cells((start, end): (f64, f64), cells: usize, pixels: u32)
     first..(cells - after).max(first + 1)
 }
 
-/// Checks everything that drawing relies on.
-pub(crate) fn check(picture: &RgbImage, maps: &[GridMap<'_>]) -> Result<(), Error> {
+/// Checks everything that drawing relies on. `signed`: negative values are allowed.
+pub(crate) fn check(picture: &RgbImage, maps: &[GridMap<'_>], signed: bool) -> Result<(), Error> {
     let (width, height) = picture.dimensions();
     if width == 0 || height == 0 {
         return Err(Error::EmptyPicture { width, height });
@@ -88,13 +104,27 @@ pub(crate) fn check(picture: &RgbImage, maps: &[GridMap<'_>]) -> Result<(), Erro
     if maps.is_empty() {
         return Err(Error::NoMaps);
     }
-    maps.iter().enumerate().try_for_each(|(index, map)| {
-        check_values(index, map)?;
-        check_placement(index, map.placement, (width, height))
-    })
+    maps.iter()
+        .enumerate()
+        .try_for_each(|(index, map)| check_map(index, map, (width, height), signed))
 }
 
-fn check_values(map: usize, &GridMap { grid, .. }: &GridMap<'_>) -> Result<(), Error> {
+/// Checks one map, number `index`, over a picture of this size.
+pub(crate) fn check_map(
+    index: usize,
+    map: &GridMap<'_>,
+    size: (u32, u32),
+    signed: bool,
+) -> Result<(), Error> {
+    check_values(index, map, signed)?;
+    check_placement(index, map.placement, size)
+}
+
+fn check_values(
+    map: usize,
+    &GridMap { grid, .. }: &GridMap<'_>,
+    signed: bool,
+) -> Result<(), Error> {
     let (rows, columns) = grid.dim();
     if grid.is_empty() {
         return Err(Error::EmptyGrid { map, rows, columns });
@@ -103,7 +133,7 @@ fn check_values(map: usize, &GridMap { grid, .. }: &GridMap<'_>) -> Result<(), E
         if !value.is_finite() {
             return Err(Error::NotFinite { map, row, column, value });
         }
-        if value < 0.0 {
+        if value < 0.0 && !signed {
             return Err(Error::Negative { map, row, column, value });
         }
     }
@@ -134,7 +164,7 @@ mod tests {
         let [x0, y0, x1, y1] = sides;
         let placement = Placement { x0, y0, x1, y1 };
         let map = GridMap { grid: grid.view(), placement };
-        check(&RgbImage::new(picture.0, picture.1), &[map]).unwrap_err()
+        check(&RgbImage::new(picture.0, picture.1), &[map], false).unwrap_err()
     }
 
     #[test]
@@ -152,11 +182,14 @@ mod tests {
                 Error::NotFinite { row: 0, column: 1, .. }
             ));
         }
+        let signed = array![[0.0], [-0.1]];
+        let picture = RgbImage::new(4, 4);
         assert!(matches!(
-            refused((4, 4), &array![[0.0], [-0.1]], sides),
+            refused((4, 4), &signed, sides),
             Error::Negative { row: 1, column: 0, .. }
         ));
-        assert!(matches!(check(&RgbImage::new(4, 4), &[]), Err(Error::NoMaps)));
+        assert!(check(&picture, &[GridMap::whole(signed.view(), &picture)], true).is_ok());
+        assert!(matches!(check(&RgbImage::new(4, 4), &[], false), Err(Error::NoMaps)));
     }
 
     #[test]
@@ -182,7 +215,7 @@ mod tests {
         let grid = array![[9.0, 9.0], [1.0, 2.0], [3.0, 4.0], [8.0, 8.0]];
         let placement = Placement { x0: 0.0, y0: -5.0, x1: 20.0, y1: 15.0 };
         let map = GridMap { grid: grid.view(), placement };
-        assert!((map.largest_visible(20, 10) - 4.0).abs() < 1e-6);
-        assert!((map.largest_visible(20, 11) - 8.0).abs() < 1e-6);
+        assert_eq!(map.bounds(20, 10), (1.0, 4.0));
+        assert_eq!(map.bounds(20, 11), (1.0, 8.0));
     }
 }

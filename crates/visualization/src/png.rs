@@ -1,4 +1,4 @@
-//! Pictures on disk.
+//! Files on disk, whole or not at all.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -30,6 +30,15 @@ pub fn save_png(image: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Writes bytes whole or not at all, as [`save_png`] does.
+pub(crate) fn save_bytes(bytes: &[u8], path: &Path) -> Result<(), Error> {
+    let write = |source| Error::Write { path: path.to_owned(), source };
+    let mut file = temporary(path).map_err(write)?;
+    file.write_all(bytes).map_err(write)?;
+    file.persist(path).map_err(|error| write(error.error))?;
+    Ok(())
+}
+
 fn encode(image: &RgbImage, file: &mut NamedTempFile) -> Result<(), ImageError> {
     let mut writer = BufWriter::new(file);
     image.write_with_encoder(PngEncoder::new(&mut writer))?;
@@ -39,7 +48,7 @@ fn encode(image: &RgbImage, file: &mut NamedTempFile) -> Result<(), ImageError> 
 fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = Builder::new();
-    builder.prefix(".overlay-").suffix(".png");
+    builder.prefix(".figure-").suffix(".part");
     #[cfg(unix)]
     {
         // As any new file, not private as temporary files are; the umask still applies.

@@ -1,7 +1,8 @@
 //! Text that is safe to draw: cleaned, measured, shortened, escaped.
 //!
 //! The embedded font is `DejaVu Sans` 2.37 (licence beside it in `fonts/`): Latin, Greek, Cyrillic, Armenian, Georgian, Arabic,
-//! Hebrew and much more, but no Chinese, Japanese, Korean or Indic scripts. A character that the font lacks becomes `·`.
+//! Hebrew and much more, but no Chinese, Japanese, Korean or Indic scripts and few emoji. In pixels, what the font lacks
+//! becomes `·`, one for each character that a reader sees.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -11,6 +12,7 @@ use skrifa::charmap::Charmap;
 use skrifa::instance::{LocationRef, Size};
 use skrifa::metrics::GlyphMetrics;
 use skrifa::{FontRef, MetadataProvider};
+use unicode_segmentation::UnicodeSegmentation;
 
 /// The family name of the embedded font.
 pub(crate) const FAMILY: &str = "DejaVu Sans";
@@ -27,7 +29,7 @@ pub(crate) fn fonts() -> Arc<fontdb::Database> {
     FONTS.clone()
 }
 
-/// A line of text that the font can show: no control or direction characters, single spaces, `·` for what the font lacks.
+/// A line of text that can be drawn: no control or direction characters, single spaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line(String);
 
@@ -36,13 +38,11 @@ const LONGEST: usize = 512;
 
 impl Line {
     pub(crate) fn new(text: &str) -> Self {
-        let font = Font::new();
         let shown: String = text
             .chars()
             .take(LONGEST)
             .map(|c| if c.is_control() { ' ' } else { c })
             .filter(|&c| !is_invisible(c))
-            .map(|c| if c.is_whitespace() || font.has(c) { c } else { '·' })
             .collect();
         let mut line = shown.split_whitespace().collect::<Vec<_>>().join(" ");
         if text.chars().nth(LONGEST).is_some() {
@@ -55,7 +55,8 @@ impl Line {
         self.0.is_empty()
     }
 
-    /// Width at font size `em`: the sum of the advances, without kerning and joining.
+    /// Width at font size `em`: the sum of the advances, without kerning and joining. A character that the font lacks counts
+    /// as a square, which Chinese characters and emoji are.
     pub(crate) fn width(&self, em: f64) -> f64 {
         Font::new().width(&self.0) * em
     }
@@ -68,12 +69,12 @@ impl Line {
         let font = Font::new();
         let mut left = limit / em - font.advance('…');
         let mut end = 0;
-        for (at, c) in self.0.char_indices() {
-            left -= font.advance(c);
+        for (at, cluster) in self.0.grapheme_indices(true) {
+            left -= font.width(cluster);
             if left < 0.0 {
                 break;
             }
-            end = at + c.len_utf8();
+            end = at + cluster.len();
         }
         Self(format!("{}…", self.0[..end].trim_end()))
     }
@@ -93,6 +94,23 @@ impl Line {
         };
         Cow::Owned(self.0.chars().map(escape).collect())
     }
+}
+
+/// The text with `·` in place of what the font lacks: one for a character with all that joins it, as an emoji of a family or a
+/// letter with marks; marks alone that the font lacks are left out.
+pub(crate) fn with_dots(text: &str) -> Cow<'_, str> {
+    let font = Font::new();
+    if text.is_ascii() || text.chars().all(|c| font.has(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for cluster in text.graphemes(true) {
+        match cluster.chars().next() {
+            Some(first) if !font.has(first) && !first.is_ascii() => shown.push('·'),
+            _ => shown.extend(cluster.chars().filter(|&c| c.is_ascii() || font.has(c))),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Characters that show nothing: direction marks and overrides, soft hyphen, joiners other than ZWJ and ZWNJ (Persian and
@@ -125,7 +143,7 @@ impl Font {
 
     /// In units of the font size.
     fn advance(&self, c: char) -> f64 {
-        let glyph = self.characters.map(c).unwrap_or_default();
+        let Some(glyph) = self.characters.map(c) else { return 1.0 };
         f64::from(self.metrics.advance_width(glyph).unwrap_or_default())
     }
 
@@ -152,9 +170,12 @@ mod tests {
 
     #[test]
     fn what_the_font_lacks_is_a_dot_and_no_box() {
-        assert_eq!(cleaned("肺炎 x"), "·· x");
-        assert_eq!(cleaned("Épanchement Пневмония πλεύρα ذات"), "Épanchement Пневмония πλεύρα ذات");
-        assert_eq!(cleaned("\u{fffe}\u{ffff}\u{e000}"), "···");
+        assert_eq!(with_dots("肺炎 x"), "·· x");
+        assert_eq!(cleaned("肺炎 x"), "肺炎 x");
+        let known = "Épanchement Пневмония πλεύρα ذات ריאות";
+        assert_eq!(with_dots(known), known);
+        assert_eq!(with_dots("\u{fffe}\u{ffff}\u{e000}"), "···");
+        assert_eq!(with_dots("a\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}b"), "a·b", "one family");
     }
 
     #[test]

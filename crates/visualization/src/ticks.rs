@@ -41,6 +41,22 @@ impl Ticks {
         let unit = (exponent != 0).then(|| format!("×10{}", superscript(exponent)));
         Self { ticks: round.chain([last]).collect(), unit }
     }
+
+    /// Ticks for values from −`max` to `max`: those of [`Ticks::new`] for half as many, on both sides of zero.
+    pub(crate) fn diverging(max: f32, exceeded: bool, most: usize) -> Self {
+        let Self { ticks, unit } = Self::new(max, exceeded, most / 2);
+        let negative = ticks.iter().rev().filter(|tick| tick.position > 0.0).map(|tick| Tick {
+            position: 0.5 - 0.5 * tick.position,
+            label: match tick.label.strip_prefix('≥') {
+                Some(end) => format!("≤−{end}"),
+                None => format!("−{}", tick.label),
+            },
+        });
+        let positive = ticks
+            .iter()
+            .map(|tick| Tick { position: 0.5 + 0.5 * tick.position, label: tick.label.clone() });
+        Self { ticks: negative.chain(positive).collect(), unit }
+    }
 }
 
 /// 0 for numbers that read well as they are, the decimal exponent for the others.
@@ -120,6 +136,15 @@ mod tests {
         assert_eq!(labels(0.0, 5), (vec!["0".into()], None));
         let ticks = Ticks::new(0.5, true, 5).ticks;
         assert_eq!(ticks.last().unwrap().label, "≥0.500");
+    }
+
+    #[test]
+    fn a_diverging_bar_is_symmetric_about_zero() {
+        let ticks = Ticks::diverging(0.5, true, 6).ticks;
+        assert_eq!((ticks[0].label.as_str(), ticks[0].position), ("≤−0.500", 0.0));
+        assert_eq!(ticks.iter().map(|t| t.label.as_str()).nth(ticks.len() / 2), Some("0"));
+        assert_eq!(ticks.len() % 2, 1);
+        assert_eq!(Ticks::diverging(0.0, false, 6).ticks.len(), 1);
     }
 
     #[test]

@@ -2,15 +2,16 @@
 //!
 //! One convention: values live at centres. The centre of pixel x is at x + ½; a grid of n cells over [start, end) has the
 //! centre of cell i at start + (i + ½)·(end − start)/n. With u(x) = (x + ½ − start)·n/(end − start), the position of a pixel
-//! centre in cells, `Cells` takes cell ⌊u⌋ and `Bilinear` blends the cells around u − ½, as `align_corners=False` does in
-//! `PyTorch`. Both axes are independent, so they are worked out once per column and once per row.
+//! centre in cells, `Cells` takes cell ⌊u⌋; `Bilinear` and `Bicubic` blend the two or four cells around u − ½, as
+//! `align_corners=False` does in `PyTorch`. Both axes are independent, so they are worked out once per column and once per row.
 
 use std::ops::Range;
+use std::str::FromStr;
 
 use ndarray::ArrayView2;
 
-use crate::GridMap;
 use crate::map::visible_cells;
+use crate::{Error, GridMap};
 
 /// How the value of a pixel follows from the cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,19 +23,38 @@ pub enum Interpolation {
     /// no part.
     #[default]
     Bilinear,
+    /// Cubic convolution (Keys 1981, a = −½, also named Catmull-Rom), the outermost cells repeated. Where it would swing past
+    /// the smallest or largest visible cell it is cut there: no colour stands for a value that no cell has.
+    Bicubic,
 }
 
-/// Two cells of one axis and the weight of the second.
+impl Interpolation {
+    const ALL: [(&'static str, Self); 3] =
+        [("cells", Self::Cells), ("bilinear", Self::Bilinear), ("bicubic", Self::Bicubic)];
+}
+
+impl FromStr for Interpolation {
+    type Err = Error;
+
+    /// Reads `cells`, `bilinear` or `bicubic`.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        crate::error::by_name("interpolation", name, &Self::ALL)
+    }
+}
+
+/// Four neighbouring cells of one axis; weights of all but the second, which takes the rest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Tap {
-    lower: usize,
-    upper: usize,
-    weight: f32,
+    cells: [u32; 4],
+    weights: [f32; 3],
 }
 
 impl Tap {
-    fn blend(self, line: &[f32]) -> f32 {
-        lerp(line[self.lower], line[self.upper], self.weight)
+    /// The blend. Exactly the common value where all cells are equal, so a constant map stays constant.
+    fn blend(self, value: impl Fn(usize) -> f32) -> f32 {
+        let [before, base, next, after] = self.cells.map(|cell| value(cell as usize));
+        let [b, n, a] = self.weights;
+        base + (b * (before - base) + n * (next - base) + a * (after - base))
     }
 }
 
@@ -66,17 +86,21 @@ impl Interpolation {
     /// The cells of a pixel centre at `u`, in cells from the start of the grid.
     fn tap(self, u: f64, visible: &Range<usize>) -> Tap {
         let (first, last) = (visible.start, visible.end - 1);
-        match self {
-            Self::Cells => {
-                let cell = (u as usize).clamp(first, last);
-                Tap { lower: cell, upper: cell, weight: 0.0 }
-            }
-            Self::Bilinear => {
-                let u = (u - 0.5).clamp(first as f64, last as f64);
-                let lower = u as usize;
-                Tap { lower, upper: (lower + 1).min(last), weight: (u - lower as f64) as f32 }
-            }
+        if self == Self::Cells {
+            let cell = (u as usize).clamp(first, last) as u32;
+            return Tap { cells: [cell; 4], weights: [0.0; 3] };
         }
+        let u = (u - 0.5).clamp(first as f64, last as f64);
+        let base = u as usize;
+        let (next, t) = ((base + 1).min(last), u - base as f64);
+        if self == Self::Bilinear {
+            let cells = [base, base, next, next].map(|cell| cell as u32);
+            return Tap { cells, weights: [0.0, t as f32, 0.0] };
+        }
+        let cells = [base.saturating_sub(1).max(first), base, next, (base + 2).min(last)];
+        let (t2, t3) = (t * t, t * t * t);
+        let weights = [-0.5 * t + t2 - 0.5 * t3, 0.5 * t + 2.0 * t2 - 1.5 * t3, 0.5 * (t3 - t2)];
+        Tap { cells: cells.map(|cell| cell as u32), weights: weights.map(|w| w as f32) }
     }
 }
 
@@ -86,6 +110,8 @@ pub(crate) struct Sampler<'a> {
     grid: ArrayView2<'a, f32>,
     columns: Axis,
     rows: Axis,
+    /// The smallest and largest visible cell.
+    bounds: (f32, f32),
 }
 
 impl<'a> Sampler<'a> {
@@ -101,28 +127,32 @@ impl<'a> Sampler<'a> {
             grid,
             columns: Axis::new((p.x0, p.x1), columns, width, interpolation),
             rows: Axis::new((p.y0, p.y1), rows, height, interpolation),
+            bounds: map.bounds(width, height),
         }
     }
 
-    /// Raises each value of the pixel row `y` to the map's, where the map covers it.
+    /// Sets each value of the pixel row `y` to the map's, where the map covers it and what stands there is [`UNCOVERED`] or
+    /// smaller in magnitude.
     ///
     /// # Shapes
     /// `row`: one value per pixel of the picture's width.
     pub(crate) fn raise(&self, y: usize, row: &mut [f32]) {
         let Some(tap) = self.rows.tap(y) else { return };
-        let (upper, lower) = (self.grid.row(tap.lower), self.grid.row(tap.upper));
+        let columns = self.grid.ncols();
         let line: Vec<f32> = // [columns]
-            upper.iter().zip(lower).map(|(&a, &b)| lerp(a, b, tap.weight)).collect();
+            (0..columns).map(|column| tap.blend(|row| self.grid[[row, column]])).collect();
+        let (low, high) = self.bounds;
         for (value, tap) in row[self.columns.first..].iter_mut().zip(&self.columns.taps) {
-            *value = value.max(tap.blend(&line));
+            let new = tap.blend(|column| line[column]).max(low).min(high);
+            if value.is_nan() || value.abs() < new.abs() {
+                *value = new;
+            }
         }
     }
 }
 
-/// a + (b − a)·t: exactly `a` where both are equal, so a constant map stays constant.
-fn lerp(a: f32, b: f32, t: f32) -> f32 {
-    a + (b - a) * t
-}
+/// The value of a pixel that no map covers.
+pub(crate) const UNCOVERED: f32 = f32::NAN;
 
 #[cfg(test)]
 mod tests {
@@ -141,11 +171,11 @@ mod tests {
         let [x0, y0, x1, y1] = sides;
         let map = GridMap { grid: grid.view(), placement: Placement { x0, y0, x1, y1 } };
         let sampler = Sampler::new(&map, size, how);
-        let mut field = Array2::from_elem((size.1 as usize, size.0 as usize), -1.0);
+        let mut field = Array2::from_elem((size.1 as usize, size.0 as usize), UNCOVERED);
         for (y, mut row) in field.rows_mut().into_iter().enumerate() {
             sampler.raise(y, row.as_slice_mut().unwrap());
         }
-        field
+        field.mapv(|v| if v.is_nan() { -1.0 } else { v })
     }
 
     /// `torch.nn.functional.interpolate([[[[0, 1], [2, 3]]]], size=(4, 4), mode="bilinear", align_corners=False)`

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array2, array};
 use relevancy_visualization::image::{self, Rgb, RgbImage};
 use relevancy_visualization::{
-    Caption, Colormap, Error, GridMap, Interpolation, Opacity, OverlayOptions, Placement, Scale,
-    ndarray, overlay, overlay_figure, save_png,
+    Caption, Colormap, Error, GridMap, Interpolation, Opacity, Orientation, Outline,
+    OverlayOptions, Panel, Placement, Scale, ndarray, overlay, overlay_figure, save_png,
 };
 
 /// A grey picture whose left half is darker, so that a flip would show.
@@ -52,13 +52,42 @@ fn drawn() -> BTreeMap<String, RgbImage> {
             interpolation: Interpolation::Cells,
             opacity: Opacity::Constant(0.5),
             scale: Scale::Shared { max: 0.8 },
+            ..OverlayOptions::default()
         };
         overlay(&picture, &[GridMap { grid: grid.view(), placement }], &options).unwrap()
+    };
+    let marked = {
+        let picture = picture(420, 360);
+        let grid = peak(1.0);
+        let maps = [GridMap::whole(grid.view(), &picture)];
+        let options = OverlayOptions {
+            contours: vec![0.75, 0.95],
+            orientation: Orientation::Pa,
+            grid_lines: true,
+            interpolation: Interpolation::Bicubic,
+            ..OverlayOptions::default()
+        };
+        let outlines = [
+            Outline::rectangle([210.0, 180.0, 400.0, 340.0], "effusion"),
+            Outline::rectangle([-50.0, 5.0, 120.0, 90.0], "past the border"),
+        ];
+        Panel::new(&picture, &maps).outlined(&outlines).draw(&options).unwrap()
+    };
+    let signed = {
+        let picture = picture(300, 240);
+        let grid = Array2::from_shape_fn((8, 8), |(r, c)| {
+            peak(1.0)[[r, c]] - 0.6 * peak(1.0)[[7 - r, 7 - c]]
+        });
+        let options = OverlayOptions { colormap: Colormap::Coolwarm, ..OverlayOptions::cells() };
+        let map = GridMap::whole(grid.view(), &picture);
+        overlay_figure(&picture, &[map], &Caption::new("difference"), &options).unwrap()
     };
     let portrait = subtitle("position 271", Caption::new("cardiomegaly"));
     let escaped = subtitle("résumé <b> & ₂ 肺", Caption::new("<script>alert(1)</script>"));
     [
         ("heat-jet-cells-padded", padded),
+        ("heat-marks", marked),
+        ("figure-signed-cells", signed),
         ("figure-portrait", figure((200, 260), &peak(0.0137), &portrait)),
         ("figure-escaped-tiny-values", figure((300, 200), &peak(3.2e-5), &escaped)),
         ("figure-all-zero", figure((300, 200), &peak(0.0), &Caption::new("nothing"))),
@@ -123,6 +152,49 @@ fn opacity_zero_leaves_every_byte() {
         let options = OverlayOptions { opacity, ..OverlayOptions::default() };
         assert_eq!(overlay(&picture, &[map], &options).unwrap(), picture);
     }
+}
+
+#[test]
+fn bicubic_stays_within_the_cells_and_meets_their_centres() {
+    let black = RgbImage::new(90, 90);
+    let grid = array![[0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 0.5]];
+    let options = OverlayOptions {
+        interpolation: Interpolation::Bicubic,
+        opacity: Opacity::Constant(1.0),
+        ..OverlayOptions::default()
+    };
+    let drawn = overlay(&black, &[GridMap::whole(grid.view(), &black)], &options).unwrap();
+    let table = Colormap::Inferno.table();
+    // Pixels 14 and 15 lie half a pixel beside the centre of the first cell.
+    assert_eq!(drawn.get_pixel(15, 15).0, table[0]);
+    assert_eq!(drawn.get_pixel(45, 45).0, table[255]);
+    assert!(drawn.get_pixel(75, 75).0[0] > table[120][0]);
+}
+
+#[test]
+fn signed_maps_need_a_diverging_colour_map() {
+    let black = RgbImage::new(3, 1);
+    let grid = array![[-2.0, 0.0, 1.0]];
+    let map = [GridMap::whole(grid.view(), &black)];
+    let mut options = OverlayOptions {
+        interpolation: Interpolation::Cells,
+        opacity: Opacity::Constant(1.0),
+        ..OverlayOptions::default()
+    };
+    assert!(matches!(overlay(&black, &map, &options), Err(Error::Negative { .. })));
+    options.colormap = Colormap::Coolwarm;
+    let drawn = overlay(&black, &map, &options).unwrap();
+    let expected = [0, 128, 191].map(|i| Rgb(Colormap::Coolwarm.table()[i]));
+    assert!(drawn.pixels().eq(expected.iter()), "{drawn:?}");
+}
+
+#[test]
+fn one_scale_for_several_pictures() {
+    let picture = picture(8, 8);
+    let (one, other) = (array![[0.5]], array![[2.0]]);
+    let maps = [&one, &other].map(|grid| [GridMap::whole(grid.view(), &picture)]);
+    let panels = maps.each_ref().map(|maps| Panel::new(&picture, maps));
+    assert_eq!(Scale::common(&panels).unwrap(), Scale::Shared { max: 2.0 });
 }
 
 #[test]
@@ -217,6 +289,10 @@ fn options_out_of_range_are_refused() {
         let options =
             OverlayOptions { opacity: Opacity::Constant(value), ..OverlayOptions::default() };
         assert!(matches!(overlay(&picture, &[map], &options), Err(Error::BadOpacity { .. })));
+    }
+    for value in [-0.1, 1.1, f64::NAN] {
+        let options = OverlayOptions { contours: vec![value], ..OverlayOptions::default() };
+        assert!(matches!(overlay(&picture, &[map], &options), Err(Error::BadQuantile { .. })));
     }
     for max in [-1.0, f32::NAN, f32::INFINITY] {
         let options = OverlayOptions { scale: Scale::Shared { max }, ..OverlayOptions::default() };

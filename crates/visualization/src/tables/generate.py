@@ -2,7 +2,8 @@
 
 Needs numpy and matplotlib (3.11 was used):  python generate.py
 The tables viridis, inferno and magma are by Nathaniel J. Smith and Stefan van der Walt (viridis with Eric Firing),
-released under CC0 1.0. A channel is the table's value times 255, rounded to nearest.
+released under CC0 1.0. coolwarm is Kenneth Moreland's, "Diverging Color Maps for Scientific Visualization" (2009), in the
+public domain. A channel is the table's value times 255, rounded to nearest.
 """
 
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-for name in ("viridis", "inferno", "magma"):
-    rgb = np.rint(np.asarray(matplotlib.colormaps[name].colors) * 255).astype(int)
+for name in ("viridis", "inferno", "magma", "coolwarm"):
+    rgb = np.rint(matplotlib.colormaps[name](np.arange(256))[:, :3] * 255).astype(int)
     codes = ["%02x%02x%02x" % tuple(c) for c in rgb]
     lines = [" ".join(codes[i : i + 8]) for i in range(0, 256, 8)]
     Path(__file__).with_name(f"{name}.hex").write_text("\n".join(lines) + "\n")

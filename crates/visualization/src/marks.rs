@@ -1,0 +1,174 @@
+//! Lines, outlines and letters over a picture.
+//!
+//! Every line is drawn twice, wide and dark, then narrow and bright, so that it shows on any ground.
+
+use crate::contour::contours;
+use crate::orientation::PictureSide;
+use crate::scene::{Area, Scene, append};
+use crate::text::Line;
+use crate::{GridMap, Orientation, OverlayOptions, Panel};
+
+/// Colours of outlines, in turn: bright, apart from each other, and rare in colour maps.
+pub(crate) const OUTLINES: [&str; 6] =
+    ["#35e0ff", "#a4ff5c", "#ff7ad9", "#ffe45c", "#ffffff", "#8fa8ff"];
+
+/// Draws what `options` and `panel` ask for into the area that shows the panel's picture.
+pub(crate) fn draw(scene: &mut Scene, area: Area, panel: &Panel<'_>, options: &OverlayOptions) {
+    let (width, height) = panel.picture.dimensions();
+    let scale =
+        [f64::from(area.width) / f64::from(width), f64::from(area.height) / f64::from(height)];
+    let lettered = options.orientation != Orientation::None;
+    let mut marks = Marks { out: String::new(), scale, area, lettered };
+    if options.grid_lines {
+        panel.maps.iter().for_each(|map| marks.grid_lines(map));
+    }
+    if !options.contours.is_empty() {
+        let size = (width, height);
+        for rings in contours(&panel.maps, size, options.interpolation, &options.contours) {
+            marks.line(&rings, "#ffffff");
+        }
+    }
+    for (outline, colour) in panel.outlines.iter().zip(OUTLINES.iter().cycle()) {
+        marks.line(&outline.rings, colour);
+        marks.label(&outline.rings, &outline.label, colour);
+    }
+    marks.letter(options.orientation.letter(PictureSide::Left), PictureSide::Left);
+    marks.letter(options.orientation.letter(PictureSide::Right), PictureSide::Right);
+    if !marks.out.is_empty() {
+        let Area { x, y, width, height } = area;
+        // An inner `svg` cuts what reaches past the picture.
+        scene.element(format_args!(
+            r#"<svg x="{x}" y="{y}" width="{width}" height="{height}">{}</svg>"#,
+            marks.out
+        ));
+    }
+}
+
+struct Marks {
+    out: String,
+    /// From pixels of the picture to pixels of the area.
+    scale: [f64; 2],
+    area: Area,
+    /// Whether letters stand in the upper corners.
+    lettered: bool,
+}
+
+impl Marks {
+    fn push(&mut self, element: std::fmt::Arguments<'_>) {
+        append(&mut self.out, element);
+    }
+
+    /// A length that follows the size of the area.
+    fn side(&self) -> f64 {
+        (f64::from(self.area.width) * f64::from(self.area.height)).sqrt()
+    }
+
+    fn stroke(&self) -> f64 {
+        (0.0035 * self.side()).max(1.0)
+    }
+
+    fn letter_size(&self) -> f64 {
+        (0.075 * self.side()).max(14.0)
+    }
+
+    fn grid_lines(&mut self, map: &GridMap<'_>) {
+        const LEAST: f64 = 4.0;
+        let p = map.placement.scaled(self.scale);
+        let (rows, columns) = map.grid.dim();
+        let (dx, dy) = ((p.x1 - p.x0) / columns as f64, (p.y1 - p.y0) / rows as f64);
+        if dx < LEAST || dy < LEAST {
+            return;
+        }
+        let mut path = String::new();
+        let (width, height) = (f64::from(self.area.width), f64::from(self.area.height));
+        let [left, right] = [p.x0, p.x1].map(|x| x.clamp(0.0, width));
+        let [top, bottom] = [p.y0, p.y1].map(|y| y.clamp(0.0, height));
+        let lines =
+            |start: f64, step: f64, cells: usize| (0..=cells).map(move |i| start + step * i as f64);
+        for x in lines(p.x0, dx, columns).filter(|x| (left..=right).contains(x)) {
+            append(&mut path, format_args!("M{x:.2} {top:.2}V{bottom:.2}"));
+        }
+        for y in lines(p.y0, dy, rows).filter(|y| (top..=bottom).contains(y)) {
+            append(&mut path, format_args!("M{left:.2} {y:.2}H{right:.2}"));
+        }
+        let stroke = (0.5 * self.stroke()).max(0.75);
+        self.push(format_args!(
+            r##"<path d="{path}" fill="none" stroke="#fff" stroke-opacity="0.35" stroke-width="{stroke:.2}"/>"##
+        ));
+    }
+
+    fn line(&mut self, rings: &[Vec<[f64; 2]>], colour: &str) {
+        let mut path = String::new();
+        for ring in rings.iter().filter(|ring| ring.len() > 1) {
+            for (i, &[x, y]) in ring.iter().enumerate() {
+                let command = if i == 0 { 'M' } else { 'L' };
+                let [x, y] = self.point([x, y]);
+                append(&mut path, format_args!("{command}{x:.2} {y:.2}"));
+            }
+            path.push('Z');
+        }
+        if path.is_empty() {
+            return;
+        }
+        let stroke = self.stroke();
+        self.push(format_args!(
+            r##"<g fill="none" stroke-linejoin="round"><path d="{path}" stroke="#000" stroke-opacity="0.55" stroke-width="{:.2}"/><path d="{path}" stroke="{colour}" stroke-width="{stroke:.2}"/></g>"##,
+            2.4 * stroke
+        ));
+    }
+
+    /// In pixels of the area; far beyond it the place does not matter.
+    fn point(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        let far = 4.0 * self.side() + 1e4;
+        [x * self.scale[0], y * self.scale[1]].map(|v| v.clamp(-far, far))
+    }
+
+    /// Above the outline's upper left corner, or below it where there is no room.
+    fn label(&mut self, rings: &[Vec<[f64; 2]>], label: &str, colour: &str) {
+        let size = (0.034 * self.side()).max(11.0);
+        let points: Vec<_> = rings.iter().flatten().map(|&point| self.point(point)).collect();
+        let least = |axis: usize| points.iter().map(|p| p[axis]).fold(f64::INFINITY, f64::min);
+        let (x, y) = (least(0), least(1));
+        if !(x.is_finite() && y.is_finite()) {
+            return;
+        }
+        let width = f64::from(self.area.width);
+        let line = Line::new(label).fit(size, width - 0.6 * size);
+        let x = x.min(width - line.width(size) - 0.3 * size).max(0.3 * size);
+        let lift = self.stroke() + 0.3 * size;
+        let y = if y - lift < size { y.max(0.0) + 1.2 * size } else { y - lift };
+        let corner = 1.4 * self.letter_size();
+        let in_corner = x < corner || width - corner < x + line.width(size);
+        let y = if self.lettered && in_corner { y.max(corner + size) } else { y };
+        self.text(&line, [x, y], size, colour);
+    }
+
+    fn letter(&mut self, letter: Option<char>, side: PictureSide) {
+        let Some(letter) = letter else { return };
+        let size = self.letter_size();
+        let line = Line::new(&letter.to_string());
+        let x = match side {
+            PictureSide::Left => 0.35 * size,
+            PictureSide::Right => f64::from(self.area.width) - 0.35 * size - line.width(size),
+        };
+        self.text(&line, [x, 1.1 * size], size, "#ffffff");
+    }
+
+    fn text(&mut self, line: &Line, [x, y]: [f64; 2], size: f64, colour: &str) {
+        if line.is_empty() {
+            return;
+        }
+        let words = line.escaped();
+        for paint in [
+            format!(
+                r##"stroke="#000" stroke-opacity="0.7" stroke-linejoin="round" stroke-width="{:.2}""##,
+                0.22 * size
+            ),
+            format!(r#"fill="{colour}""#),
+        ] {
+            self.push(format_args!(
+                r#"<text x="{x:.2}" y="{y:.2}" font-size="{size:.2}" {paint}>{words}</text>"#
+            ));
+        }
+    }
+}

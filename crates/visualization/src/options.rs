@@ -1,0 +1,102 @@
+//! How a map is drawn.
+
+use crate::{Colormap, Error, Interpolation, Orientation};
+
+/// How much of the picture the colours hide; every number is within 0 (nothing) and 1 (all).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Opacity {
+    /// The same wherever a map lies, also where its value is zero.
+    Constant(f32),
+    /// Grows with the value, from nothing at zero to this at the end of the scale: this · t·(2 − t) at the part t of the
+    /// scale. The picture shows where there is nothing to see, and the middle of the scale stays visible although its colours
+    /// are dark.
+    ByValue(f32),
+}
+
+impl Opacity {
+    fn largest(self) -> f32 {
+        match self {
+            Self::Constant(value) | Self::ByValue(value) => value,
+        }
+    }
+
+    /// At the part `position` of the scale, within 0 and 1.
+    pub(crate) fn at(self, position: f32) -> f32 {
+        match self {
+            Self::Constant(value) => value,
+            Self::ByValue(value) => value * position * (2.0 - position),
+        }
+    }
+}
+
+/// Which value has the last colour. Zero has the first, or the middle one of a diverging colour map, and values are never
+/// changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Scale {
+    /// The largest magnitude among the cells that reach into the picture.
+    #[default]
+    Own,
+    /// A stated value, so that several pictures can be compared; [`Scale::common`] finds it. Larger values take the last
+    /// colour, and a figure says so.
+    Shared {
+        /// Where the scale ends; finite and not negative.
+        max: f32,
+    },
+}
+
+/// How heat is drawn, and what is drawn over it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OverlayOptions {
+    /// The colours.
+    pub colormap: Colormap,
+    /// How cells become pixels.
+    pub interpolation: Interpolation,
+    /// How much of the picture the colours hide.
+    pub opacity: Opacity,
+    /// Which value has the last colour.
+    pub scale: Scale,
+    /// Whether the edges of the cells are drawn; never where a cell is less than four pixels wide or high.
+    pub grid_lines: bool,
+    /// Quantiles, within 0 and 1, of the visible cells; a contour line is drawn at each.
+    pub contours: Vec<f64>,
+    /// Where the letters R and L stand.
+    pub orientation: Orientation,
+}
+
+impl Default for OverlayOptions {
+    /// Inferno, bilinear, opacity by value up to 0.75, own scale; no lines, no letters.
+    fn default() -> Self {
+        Self {
+            colormap: Colormap::default(),
+            interpolation: Interpolation::default(),
+            opacity: Opacity::ByValue(0.75),
+            scale: Scale::default(),
+            grid_lines: false,
+            contours: Vec::new(),
+            orientation: Orientation::default(),
+        }
+    }
+}
+
+impl OverlayOptions {
+    /// The map as the model has it: cells with their edges.
+    pub fn cells() -> Self {
+        Self { interpolation: Interpolation::Cells, grid_lines: true, ..Self::default() }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let value = self.opacity.largest();
+        if !(0.0..=1.0).contains(&value) {
+            return Err(Error::BadOpacity { value });
+        }
+        if let Some(&value) = self.contours.iter().find(|q| !(0.0..=1.0).contains(*q)) {
+            return Err(Error::BadQuantile { value });
+        }
+        match self.scale {
+            Scale::Shared { max } if !(max.is_finite() && max >= 0.0) => {
+                Err(Error::BadScale { max })
+            }
+            _ => Ok(()),
+        }
+    }
+}

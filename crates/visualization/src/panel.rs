@@ -1,0 +1,72 @@
+//! One picture with what lies over it: the unit that every figure is made of.
+
+use image::RgbImage;
+
+use crate::overlay::{Range, heat};
+use crate::scene::{Area, Scene};
+use crate::{Error, GridMap, OverlayOptions, marks};
+
+/// The edge of a mask, a box or another shape, drawn as a line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outline {
+    /// Closed lines, each a list of `[x, y]` in pixels of the picture; the last point is joined to the first.
+    pub rings: Vec<Vec<[f64; 2]>>,
+    /// What stands beside it. Empty: nothing.
+    pub label: String,
+}
+
+impl Outline {
+    /// The edge of the rectangle from (x0, y0) to (x1, y1).
+    pub fn rectangle([x0, y0, x1, y1]: [f64; 4], label: impl Into<String>) -> Self {
+        Self { rings: vec![vec![[x0, y0], [x1, y0], [x1, y1], [x0, y1]]], label: label.into() }
+    }
+}
+
+/// A picture, the maps and outlines over it, and the words beside it.
+#[derive(Clone, Debug)]
+pub struct Panel<'a> {
+    /// The picture.
+    pub picture: &'a RgbImage,
+    /// The maps over it. A figure may also hold a panel without any: the picture alone.
+    pub maps: Vec<GridMap<'a>>,
+    /// What is drawn in outline.
+    pub outlines: &'a [Outline],
+    /// The line above the panel in a figure. Empty: none.
+    pub label: String,
+    /// A second, smaller line. Empty: none.
+    pub detail: String,
+}
+
+impl<'a> Panel<'a> {
+    /// A panel without words and outlines.
+    pub fn new(picture: &'a RgbImage, maps: &'a [GridMap<'_>]) -> Self {
+        let maps = maps.iter().map(GridMap::reborrow).collect();
+        Self { picture, maps, outlines: &[], label: String::new(), detail: String::new() }
+    }
+
+    /// The panel with a label and a detail; either may be empty.
+    #[must_use]
+    pub fn labelled(self, label: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { label: label.into(), detail: detail.into(), ..self }
+    }
+
+    /// The panel with outlines.
+    #[must_use]
+    pub fn outlined(self, outlines: &'a [Outline]) -> Self {
+        Self { outlines, ..self }
+    }
+
+    /// Draws heat, lines, outlines and letters over the picture, in its own size. Words other than those of outlines stay out.
+    ///
+    /// # Errors
+    /// As [`overlay`](crate::overlay()).
+    pub fn draw(&self, options: &OverlayOptions) -> Result<RgbImage, Error> {
+        let range = Range::new(self.picture, &self.maps, options)?;
+        let mut drawn = heat(self.picture.clone(), &self.maps, options, range.max);
+        let (width, height) = drawn.dimensions();
+        let mut scene = Scene::new(width, height)?;
+        marks::draw(&mut scene, Area { x: 0, y: 0, width, height }, self, options);
+        scene.ink_on(&mut drawn)?;
+        Ok(drawn)
+    }
+}
