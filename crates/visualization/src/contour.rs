@@ -1,4 +1,4 @@
-//! Lines of one value through a map.
+//! Lines of one value through a map, and the outline of a mask.
 
 use contour::ContourBuilder;
 
@@ -44,6 +44,12 @@ pub(crate) fn contours(
         _ => Rings::new(),
     };
     quantiles.iter().map(level).collect()
+}
+
+/// The outline of the pixels that are set in a mask `[height · width]`, row by row.
+pub(crate) fn mask_outline(mask: &[bool], (width, height): (u32, u32)) -> Rings {
+    let values = mask.iter().map(|&set| if set { 1.0 } else { 0.0 }).collect();
+    Lattice { values, columns: width, rows: height, step: [1.0, 1.0] }.rings(0.5, true)
 }
 
 /// Values at the centres of a lattice over a picture.

@@ -108,6 +108,84 @@ pub enum Error {
         /// The names that exist.
         expected: String,
     },
+    /// The relevancy of a token is NaN or infinite.
+    #[error("token {token} ({text:?}) has the relevancy {value}: only finite values can be shown")]
+    TokenNotFinite {
+        /// Counted from the first token given.
+        token: usize,
+        /// Its text.
+        text: String,
+        /// The value found.
+        value: f32,
+    },
+    /// A region is no shape.
+    #[error("region {name:?} {what}")]
+    BadRegion {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A region has no area within the picture and the map.
+    #[error("region {name:?} covers nothing of the picture and its map")]
+    EmptyRegion {
+        /// Its name.
+        name: String,
+    },
+    /// A file of regions names none.
+    #[error("{} names no region", path.display())]
+    NoRegions {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of regions could not be read.
+    #[error("cannot read the regions of {}", path.display())]
+    ReadRegions {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file of regions is not of the form that [`RegionSpec::File`](crate::RegionSpec::File) states.
+    #[error("{} is no file of regions", path.display())]
+    ParseRegions {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: serde_json::Error,
+    },
+    /// A mask could not be read.
+    #[error("cannot read the mask {}", path.display())]
+    ReadMask {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        source: image::ImageError,
+    },
+    /// A mask has another size than its picture.
+    #[error(
+        "mask {} is {} x {} pixels, its picture {} x {}",
+        path.display(), found.0, found.1, expected.0, expected.1
+    )]
+    MaskSize {
+        /// The file.
+        path: PathBuf,
+        /// Width and height of the picture.
+        expected: (u32, u32),
+        /// Width and height of the mask.
+        found: (u32, u32),
+    },
+    /// A mask has too many colours to be one.
+    #[error(
+        "mask {} has more than {most} colours: each is a region; is it a picture, or smoothed at the edges?",
+        path.display()
+    )]
+    MaskColours {
+        /// The file.
+        path: PathBuf,
+        /// The most that a mask may have.
+        most: usize,
+    },
     /// The figure would be too large to draw.
     #[error(
         "figure of {width} x {height} pixels exceeds {limit} pixels: make the picture smaller first"

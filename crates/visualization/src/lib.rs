@@ -36,6 +36,10 @@ pub use orientation::{Orientation, PictureSide};
 pub use overlay::overlay;
 pub use panel::{Outline, Panel};
 pub use png::save_png;
+pub use regions::{
+    AnswerBox, AnswerBoxes, Frame, HOT_QUANTILE, Localization, Mask, Region, RegionScore,
+    RegionSpec, Shape, answer_boxes, localization, region_scores, region_table,
+};
 pub use upsample::Interpolation;
 
 mod error;
@@ -50,6 +54,8 @@ mod panel;
 
 mod contour;
 mod marks;
+
+mod regions;
 
 mod colorbar;
 mod figure;
