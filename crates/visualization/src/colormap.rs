@@ -74,6 +74,31 @@ impl Colormap {
     }
 }
 
+impl Colormap {
+    /// The colour at a part of the scale: within 0 and 1, or −1 and 1 for a diverging one.
+    pub(crate) fn at(self, position: f32) -> Rgb8 {
+        let position = if self.is_diverging() { 0.5 + 0.5 * position } else { position.abs() };
+        self.table()[(position * 255.0).round().clamp(0.0, 255.0) as usize]
+    }
+}
+
+/// `over` laid on `ground` with this opacity.
+pub(crate) fn mix(ground: Rgb8, over: Rgb8, alpha: f32) -> Rgb8 {
+    let channel = |g: u8, o: u8| f32::from(g) + (f32::from(o) - f32::from(g)) * alpha;
+    std::array::from_fn(|c| channel(ground[c], over[c]).round() as u8)
+}
+
+/// Near black or white: the one with more contrast on a ground, by relative luminance (WCAG 2).
+pub(crate) fn readable_on(ground: Rgb8) -> Rgb8 {
+    let linear = |c: u8| {
+        let c = f64::from(c) / 255.0;
+        if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+    };
+    let [r, g, b] = ground.map(linear);
+    // Equal contrast with black and white is at 0.179.
+    if 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 { [0x11; 3] } else { [0xff; 3] }
+}
+
 impl fmt::Display for Colormap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

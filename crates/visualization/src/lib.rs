@@ -40,7 +40,9 @@ pub use regions::{
     AnswerBox, AnswerBoxes, Frame, HOT_QUANTILE, Localization, Mask, Region, RegionScore,
     RegionSpec, Shape, answer_boxes, localization, region_scores, region_table,
 };
+pub use terminal::terminal_view;
 pub use upsample::Interpolation;
+pub use words::{ColorDepth, Piece, TextRelevancy};
 
 mod error;
 mod map;
@@ -56,6 +58,8 @@ mod contour;
 mod marks;
 
 mod regions;
+mod terminal;
+mod words;
 
 mod colorbar;
 mod figure;

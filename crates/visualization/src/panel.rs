@@ -1,6 +1,7 @@
 //! One picture with what lies over it: the unit that every figure is made of.
 
 use image::RgbImage;
+use image::imageops::{self, FilterType};
 
 use crate::overlay::{Range, heat};
 use crate::scene::{Area, Scene};
@@ -56,6 +57,21 @@ impl<'a> Panel<'a> {
         Self { outlines, ..self }
     }
 
+    /// The maps over the picture after it was resized.
+    pub(crate) fn scaled_maps(&self, (width, height): (u32, u32)) -> Vec<GridMap<'a>> {
+        let (old_width, old_height) = self.picture.dimensions();
+        let factors =
+            [f64::from(width) / f64::from(old_width), f64::from(height) / f64::from(old_height)];
+        let scaled =
+            |map: &GridMap<'a>| GridMap { placement: map.placement.scaled(factors), ..*map };
+        self.maps.iter().map(scaled).collect()
+    }
+
+    /// The picture with its heat, resized; input and `max` were checked.
+    pub(crate) fn heated(&self, size: (u32, u32), options: &OverlayOptions, max: f32) -> RgbImage {
+        heat(resized(self.picture, size), &self.scaled_maps(size), options, max)
+    }
+
     /// Draws heat, lines, outlines and letters over the picture, in its own size. Words other than those of outlines stay out.
     ///
     /// # Errors
@@ -68,5 +84,16 @@ impl<'a> Panel<'a> {
         marks::draw(&mut scene, Area { x: 0, y: 0, width, height }, self, options);
         scene.ink_on(&mut drawn)?;
         Ok(drawn)
+    }
+}
+
+/// The picture in another size: a mean over pixels where it shrinks much, cubic otherwise.
+fn resized(picture: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
+    if (width, height) == picture.dimensions() {
+        picture.clone()
+    } else if 2 * u64::from(width) <= picture.width().into() {
+        imageops::thumbnail(picture, width, height)
+    } else {
+        imageops::resize(picture, width, height, FilterType::CatmullRom)
     }
 }

@@ -81,19 +81,27 @@ impl Line {
 
     /// The text as XML character data.
     pub(crate) fn escaped(&self) -> Cow<'_, str> {
-        if !self.0.contains(['&', '<', '>', '"', '\'']) {
-            return Cow::Borrowed(&self.0);
-        }
-        let escape = |c: char| match c {
-            '&' => Cow::Borrowed("&amp;"),
-            '<' => Cow::Borrowed("&lt;"),
-            '>' => Cow::Borrowed("&gt;"),
-            '"' => Cow::Borrowed("&quot;"),
-            '\'' => Cow::Borrowed("&apos;"),
-            c => Cow::Owned(c.to_string()),
-        };
-        Cow::Owned(self.0.chars().map(escape).collect())
+        escape(&self.0)
     }
+}
+
+/// Text as XML character data or as the value of an attribute.
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['&', '<', '>', '"', '\'']) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// The text with `·` in place of what the font lacks: one for a character with all that joins it, as an emoji of a family or a

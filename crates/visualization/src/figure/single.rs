@@ -9,17 +9,12 @@
 //! ```
 //! All lengths follow from one font size that follows from the picture's area, so a figure reads the same at any size.
 
-use std::borrow::Cow;
-
-use image::RgbImage;
-use image::imageops::{self, FilterType};
-
 use super::{Caption, Figure};
 use crate::colorbar::{ColorBar, LABEL};
-use crate::overlay::{Range, heat};
+use crate::overlay::Range;
 use crate::scene::{Area, QUIET, Scene, Style};
 use crate::text::Line;
-use crate::{Error, GridMap, OverlayOptions, Panel, marks};
+use crate::{Error, OverlayOptions, Panel, marks};
 
 /// A picture whose longer side is below this is enlarged by a whole factor.
 const READABLE_SIDE: u32 = 600;
@@ -67,30 +62,11 @@ pub fn single_figure(
     let layout = Layout::new(size, em, bar_height, &words);
 
     let mut scene = Scene::new(layout.width, layout.height)?;
-    let heated = heat(
-        enlarge(panel.picture, factor).into_owned(),
-        &enlarged(&panel.maps, factor),
-        options,
-        range.max,
-    );
+    let heated = panel.heated(size, options, range.max);
     scene.picture(layout.picture.x, layout.picture.y, heated);
     marks::draw(&mut scene, layout.picture, panel, options);
     write(&mut scene, &layout, &words);
     Ok(Figure(scene))
-}
-
-fn enlarge(picture: &RgbImage, factor: u32) -> Cow<'_, RgbImage> {
-    if factor == 1 {
-        return Cow::Borrowed(picture);
-    }
-    let (width, height) = picture.dimensions();
-    Cow::Owned(imageops::resize(picture, width * factor, height * factor, FilterType::CatmullRom))
-}
-
-fn enlarged<'a>(maps: &[GridMap<'a>], factor: u32) -> Vec<GridMap<'a>> {
-    let factor = [f64::from(factor); 2];
-    let enlarged = |m: &GridMap<'a>| GridMap { placement: m.placement.scaled(factor), ..*m };
-    maps.iter().map(enlarged).collect()
 }
 
 fn write(scene: &mut Scene, layout: &Layout, words: &Words) {
