@@ -19,6 +19,9 @@ pub enum Error {
     /// No map was given.
     #[error("no map to draw: give at least one grid with its placement")]
     NoMaps,
+    /// A figure was given no panel, row or region.
+    #[error("nothing to draw: the figure has no panel")]
+    NoPanels,
     /// A grid has no cell.
     #[error("map {map} has no cells: {rows} rows, {columns} columns")]
     EmptyGrid {

@@ -8,8 +8,16 @@ use crate::png::{save_bytes, save_png};
 use crate::scene::Scene;
 use crate::{Error, GridMap, OverlayOptions, Panel};
 
+pub use chart::regions_figure;
+pub use comparison::{ComparisonRow, comparison_figure, three_panel_figure};
+pub use grid::{Section, grid_figure, heads_figure, layers_figure, side_by_side_figure};
 pub use single::single_figure;
 
+mod parts;
+
+mod chart;
+mod comparison;
+mod grid;
 mod single;
 
 /// The words around a figure.

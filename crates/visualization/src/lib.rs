@@ -29,7 +29,11 @@ pub use ndarray;
 
 pub use colormap::{Colormap, Rgb8};
 pub use error::Error;
-pub use figure::{Caption, Figure, overlay_figure, single_figure};
+pub use figure::{
+    Caption, ComparisonRow, Figure, Section, comparison_figure, grid_figure, heads_figure,
+    layers_figure, overlay_figure, regions_figure, side_by_side_figure, single_figure,
+    three_panel_figure,
+};
 pub use map::{GridMap, Placement};
 pub use options::{Opacity, OverlayOptions, Scale};
 pub use orientation::{Orientation, PictureSide};

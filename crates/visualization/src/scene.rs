@@ -43,6 +43,7 @@ impl Area {
 pub(crate) enum Anchor {
     Start,
     Middle,
+    End,
 }
 
 /// Where and how a line of text stands; y is its baseline.
@@ -81,12 +82,21 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new(width: u32, height: u32) -> Result<Self, Error> {
+        let mut scene = Self::default();
+        scene.resize(width.into(), height.into())?;
+        Ok(scene)
+    }
+
+    /// Sets the size, as where it follows from what was drawn.
+    pub(crate) fn resize(&mut self, width: f64, height: f64) -> Result<(), Error> {
+        let [width, height] = [width, height].map(|side| side.ceil().max(1.0) as u32);
         let (width_px, height_px) = (u64::from(width), u64::from(height));
         if width_px * height_px > PIXEL_LIMIT {
             let limit = PIXEL_LIMIT;
             return Err(Error::FigureTooLarge { width: width_px, height: height_px, limit });
         }
-        Ok(Self { width: width.max(1), height: height.max(1), ..Self::default() })
+        (self.width, self.height) = (width, height);
+        Ok(())
     }
 
     pub(crate) fn size(&self) -> (u32, u32) {
@@ -130,6 +140,7 @@ impl Scene {
         let anchor = match anchor {
             Anchor::Start => "",
             Anchor::Middle => r#" text-anchor="middle""#,
+            Anchor::End => r#" text-anchor="end""#,
         };
         let shown = line.clone().fit(size, limit);
         let title = if shown == *line {
@@ -146,6 +157,13 @@ impl Scene {
     /// Adds an SVG element.
     pub(crate) fn element(&mut self, element: std::fmt::Arguments<'_>) {
         append(&mut self.ink, element);
+    }
+
+    /// Adds a filled rectangle: left, top, width, height.
+    pub(crate) fn rectangle(&mut self, [x, y, width, height]: [f64; 4], fill: &str) {
+        self.element(format_args!(
+            r#"<rect x="{x:.2}" y="{y:.2}" width="{width:.2}" height="{height:.2}" fill="{fill}"/>"#
+        ));
     }
 
     /// The whole drawing; pictures are embedded as PNG.

@@ -59,6 +59,22 @@ impl Ticks {
     }
 }
 
+/// A number to three digits: `0.0123`, `1.23×10⁻⁵`, `0`.
+pub(crate) fn short(value: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 || !size.is_finite() {
+        return format!("{value}").replace('-', "−");
+    }
+    let sign = if value < 0.0 { "−" } else { "" };
+    match unit_exponent(size) {
+        0 => format!("{sign}{}", three_digits(size)),
+        exponent => {
+            let digits = three_digits(size / 10f64.powi(exponent));
+            format!("{sign}{digits}×10{}", superscript(exponent))
+        }
+    }
+}
+
 /// 0 for numbers that read well as they are, the decimal exponent for the others.
 fn unit_exponent(max: f64) -> i32 {
     let exponent = max.log10().floor() as i32;
@@ -136,6 +152,12 @@ mod tests {
         assert_eq!(labels(0.0, 5), (vec!["0".into()], None));
         let ticks = Ticks::new(0.5, true, 5).ticks;
         assert_eq!(ticks.last().unwrap().label, "≥0.500");
+    }
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let numbers = [0.0123, -1.234e-5, 0.0, 65.02, 1.0].map(short);
+        assert_eq!(numbers, ["0.0123", "−1.23×10⁻⁵", "0", "65.0", "1.00"]);
     }
 
     #[test]

@@ -1,38 +1,19 @@
 //! Pictures as a reader gets them: golden files, and what every figure must keep.
-//!
-//! `UPDATE_GOLDEN=1 cargo test -p relevancy-visualization` rewrites the files in `golden/`; look at them before you keep them.
 
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests: clippy only excuses the tests themselves"
 )]
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+mod common;
 
+use common::{assert_golden, peak, picture};
 use ndarray::{Array2, array};
-use relevancy_visualization::image::{self, Rgb, RgbImage};
+use relevancy_visualization::image::{Rgb, RgbImage};
 use relevancy_visualization::{
     Caption, Colormap, Error, GridMap, Interpolation, Opacity, Orientation, Outline,
-    OverlayOptions, Panel, Placement, Scale, ndarray, overlay, overlay_figure, save_png,
+    OverlayOptions, Panel, Placement, Scale, ndarray, overlay, overlay_figure,
 };
-
-/// A grey picture whose left half is darker, so that a flip would show.
-fn picture(width: u32, height: u32) -> RgbImage {
-    RgbImage::from_fn(width, height, |x, y| {
-        let side = if x < width / 2 { 40 } else { 110 };
-        Rgb([(side + 60 * y / height) as u8; 3])
-    })
-}
-
-/// A peak in the lower right quarter, 8 × 8.
-fn peak(height: f32) -> Array2<f32> {
-    Array2::from_shape_fn((8, 8), |(row, column)| {
-        let d = (row as f32 - 5.0).powi(2) + (column as f32 - 5.5).powi(2);
-        height * (-d / 4.0).exp()
-    })
-}
 
 fn figure(size: (u32, u32), grid: &Array2<f32>, caption: &Caption) -> RgbImage {
     let picture = picture(size.0, size.1);
@@ -41,7 +22,7 @@ fn figure(size: (u32, u32), grid: &Array2<f32>, caption: &Caption) -> RgbImage {
 }
 
 /// Every golden picture, by file name.
-fn drawn() -> BTreeMap<String, RgbImage> {
+fn drawn() -> Vec<(&'static str, RgbImage)> {
     let subtitle = |text: &str, caption: Caption| Caption { subtitle: text.to_owned(), ..caption };
     let padded = {
         let picture = picture(240, 160);
@@ -84,7 +65,7 @@ fn drawn() -> BTreeMap<String, RgbImage> {
     };
     let portrait = subtitle("position 271", Caption::new("cardiomegaly"));
     let escaped = subtitle("résumé <b> & ₂ 肺", Caption::new("<script>alert(1)</script>"));
-    [
+    vec![
         ("heat-jet-cells-padded", padded),
         ("heat-marks", marked),
         ("figure-signed-cells", signed),
@@ -92,43 +73,11 @@ fn drawn() -> BTreeMap<String, RgbImage> {
         ("figure-escaped-tiny-values", figure((300, 200), &peak(3.2e-5), &escaped)),
         ("figure-all-zero", figure((300, 200), &peak(0.0), &Caption::new("nothing"))),
     ]
-    .into_iter()
-    .map(|(name, image)| (format!("{name}.png"), image))
-    .collect()
-}
-
-fn golden_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
-/// Share of channels that differ by more than two levels: another processor may round an edge of a letter otherwise.
-fn far_off(a: &RgbImage, b: &RgbImage) -> f64 {
-    let far = a.iter().zip(b.iter()).filter(|(a, b)| a.abs_diff(**b) > 2).count();
-    far as f64 / a.len() as f64
 }
 
 #[test]
 fn pictures_equal_the_golden_files() {
-    let folder = golden_folder();
-    let drawn = drawn();
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::create_dir_all(&folder).unwrap();
-        for (name, image) in &drawn {
-            save_png(image, folder.join(name)).unwrap();
-        }
-    }
-    let found: Vec<String> = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert_eq!(found.len(), drawn.len(), "golden/ and this test differ: {found:?}");
-    for name in found {
-        let golden = image::open(folder.join(&name)).unwrap().into_rgb8();
-        let image = drawn.get(&name).unwrap_or_else(|| panic!("{name} is not drawn any more"));
-        assert_eq!(golden.dimensions(), image.dimensions(), "{name}");
-        let share = far_off(&golden, image);
-        assert!(share < 1e-3, "{name}: {share} of the channels differ");
-    }
+    assert_golden("overlay", drawn());
 }
 
 #[test]

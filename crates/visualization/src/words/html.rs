@@ -1,20 +1,20 @@
 //! Text relevancy as HTML.
 
 use super::TextRelevancy;
-use crate::colormap::{mix, readable_on};
+use crate::Colormap;
 use crate::scene::append;
 use crate::text::escape;
-use crate::{Colormap, Opacity};
 
-/// How strongly the largest value colours paper.
-const STRENGTH: Opacity = Opacity::ByValue(0.85);
+/// Opacity of the ground at the largest value; the text on it stays readable in black and in white.
+const STRENGTH: f32 = 0.6;
+/// The part of a sequential scale that gives the hue: saturated, neither near black nor near white.
+const HUE: f32 = 0.62;
 
 impl TextRelevancy {
-    /// HTML: one `<span>` a piece with its value as title, on a ground that takes its colour over white at the part of `max` the
-    /// value has; `None` takes the text's own [`max`](Self::max). The span of the self term has the class `self` and a dashed
-    /// outline. All text is escaped; a line break becomes `<br>`.
-    ///
-    /// Negative values take the low half of a diverging colour map.
+    /// HTML: one `<span>` a piece with its value as title, on a ground whose opacity grows with the part of `max` that the value
+    /// has; `None` takes the text's own [`max`](Self::max). The hue is one of the colour map's, and of a diverging one the end
+    /// that the sign belongs to, so that more is more on a light page and on a dark one. The span of the self term has the class
+    /// `self` and a dashed outline. All text is escaped; a line break becomes `<br>`.
     pub fn html(&self, colormap: Colormap, max: Option<f32>) -> String {
         let max = max.unwrap_or_else(|| self.max());
         let mut out = String::from("<p class=\"relevancy\">");
@@ -24,9 +24,9 @@ impl TextRelevancy {
                 _ if piece.is_self => "outline:1px dashed #777".to_owned(),
                 None => String::new(),
                 Some(position) => {
-                    let ink = colormap.at(position.copysign(value));
-                    let ground = mix([255; 3], ink, STRENGTH.at(position));
-                    format!("background:{};color:{}", code(ground), code(readable_on(ground)))
+                    let hue = if colormap.is_diverging() { 1.0 } else { HUE };
+                    let [r, g, b] = colormap.at(hue.copysign(value));
+                    format!("background:rgba({r},{g},{b},{:.3})", STRENGTH * position)
                 }
             };
             let class = if piece.is_self { "token self" } else { "token" };
@@ -44,10 +44,6 @@ impl TextRelevancy {
     }
 }
 
-fn code([r, g, b]: [u8; 3]) -> String {
-    format!("#{r:02x}{g:02x}{b:02x}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,8 +55,7 @@ mod tests {
         assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("&lt;script&gt;</span>") && html.contains("&quot;&amp;&apos;"));
         assert!(html.contains(r#"class="token self" title="1.000e6 (self term)""#), "{html}");
-        let strongest = mix([255; 3], Colormap::Viridis.at(1.0), 0.85);
-        assert!(html.contains(&code(strongest)), "{html}");
+        assert!(html.contains(",0.600)") && html.contains(",0.300)"), "{html}");
     }
 
     #[test]
