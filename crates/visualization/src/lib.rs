@@ -1,13 +1,20 @@
-//! Relevancy maps as pictures: heat over the original picture, in its own geometry.
+//! Relevancy maps as pictures: heat over the original picture, in its own geometry; figures, regions, text, terminals.
 //!
-//! A map is a grid of finite, non-negative values and a [`Placement`]: the rectangle of the original picture that the grid
-//! covers. Nothing here knows a model. In the order of the work:
+//! A map is a grid of finite values and a [`Placement`]: the rectangle of the original picture that the grid covers. Nothing
+//! here knows a model: arrays, strings and a picture go in; pictures, SVG and text come out.
 //!
-//! 1. a [`GridMap`] is checked against the picture;
-//! 2. [`Interpolation`] turns cells into a value per pixel, at pixel centres;
-//! 3. [`Scale`], [`Colormap`] and [`Opacity`] turn values into colours: [`overlay()`];
-//! 4. [`overlay_figure`] adds the explained word and a colour bar with the real values;
-//! 5. [`save_png`] writes a file whole or not at all.
+//! # Overview
+//! - [`GridMap`] is a map, [`Panel`] a picture with its maps, outlines and words: the unit of every figure.
+//! - [`OverlayOptions`] says how heat is drawn: [`Colormap`], [`Interpolation`], [`Opacity`], [`Scale`], grid lines, contours, and
+//!   by [`Orientation`] the letters R and L. [`overlay()`] and [`Panel::draw`] draw it in the picture's own size.
+//! - A [`Figure`] is one description of a whole figure, saved as PNG or SVG: [`single_figure`], [`three_panel_figure`],
+//!   [`comparison_figure`], [`layers_figure`], [`heads_figure`], [`grid_figure`] for a contact sheet, [`side_by_side_figure`],
+//!   [`regions_figure`].
+//! - [`RegionSpec`] names parts of a picture, [`region_scores`] says how much of a map lies in each, [`answer_boxes`] finds the
+//!   boxes that a model wrote and [`localization`] compares one with a map.
+//! - [`TextRelevancy`] is text by token and by word, as HTML, for a terminal, or plain.
+//! - [`terminal_view`] shows a map in a terminal.
+//! - [`save_png`] and [`Figure::save`] write a file whole or not at all.
 //!
 //! Left stays left and top stays top: the crate never flips a picture.
 //!
@@ -73,3 +80,8 @@ mod text;
 mod ticks;
 
 mod png;
+
+/// Runs the example of the README as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
