@@ -104,7 +104,9 @@ fn label(value: f64, decimals: usize) -> String {
 
 /// Three significant digits.
 fn three_digits(value: f64) -> String {
-    let decimals = (2 - value.log10().floor() as i32).max(0) as usize;
+    // The exponent after rounding: 0.009999 is 0.0100.
+    let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
+    let decimals = (2 - rounded.log10().floor() as i32).max(0) as usize;
     format!("{value:.decimals$}")
 }
 
@@ -156,8 +158,8 @@ mod tests {
 
     #[test]
     fn numbers_have_three_digits() {
-        let numbers = [0.0123, -1.234e-5, 0.0, 65.02, 1.0].map(short);
-        assert_eq!(numbers, ["0.0123", "−1.23×10⁻⁵", "0", "65.0", "1.00"]);
+        let numbers = [0.0123, -1.234e-5, 0.0, 65.02, f64::from(0.01_f32)].map(short);
+        assert_eq!(numbers, ["0.0123", "−1.23×10⁻⁵", "0", "65.0", "0.0100"]);
     }
 
     #[test]

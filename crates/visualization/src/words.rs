@@ -98,9 +98,12 @@ impl TextRelevancy {
         Self { pieces: words }
     }
 
-    /// The pieces with the largest magnitude, largest first, no more than `n`: without the self term and without white space.
+    /// The pieces with the largest magnitude, largest first, no more than `n`: without the self term, zeros and white
+    /// space.
     pub fn top(&self, n: usize) -> Vec<&Piece> {
-        let counts = |piece: &&Piece| !piece.is_self && !piece.text.trim().is_empty();
+        let counts = |piece: &&Piece| {
+            !piece.is_self && piece.relevancy != 0.0 && !piece.text.trim().is_empty()
+        };
         let mut pieces: Vec<_> = self.pieces.iter().filter(counts).collect();
         pieces.sort_by(|a, b| b.relevancy.abs().total_cmp(&a.relevancy.abs()));
         pieces.truncate(n);

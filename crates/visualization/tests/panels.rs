@@ -72,6 +72,7 @@ fn figures(picture: &RgbImage, text: &TextRelevancy) -> Vec<(&'static str, Figur
     let frame = Frame::whole(picture, Orientation::Pa);
     let regions = RegionSpec::Cxr.regions(&frame).unwrap();
     let scores = region_scores(&maps[0], frame.size, &regions).unwrap();
+    let note = RegionSpec::Cxr.note(frame.orientation).unwrap();
     let sections = [Section::new("", sheet.to_vec())];
     [
         ("three-panel", three_panel_figure(&panel, text, &caption, &options)),
@@ -80,7 +81,7 @@ fn figures(picture: &RgbImage, text: &TextRelevancy) -> Vec<(&'static str, Figur
         ("heads", heads_figure(picture, &[maps[0], others[0]], &weighted, &caption, &diverging)),
         ("contact-sheet", grid_figure(&sections, None, &caption, &shared)),
         ("side-by-side", side_by_side_figure(&pair, &caption, &options)),
-        ("regions", regions_figure(&scores, &caption)),
+        ("regions", regions_figure(&scores, &caption.clone().subtitled(note))),
     ]
     .into_iter()
     .map(|(name, figure)| (name, figure.unwrap()))
@@ -110,6 +111,9 @@ fn the_svg_says_the_same() {
 
 #[test]
 fn wild_text_and_extreme_pictures_give_bounded_figures() {
+    let long = (0..2000).map(|i| (format!(" w{i}"), i as f32));
+    let long = TextRelevancy::from_tokens(long, &[1999]).unwrap();
+    assert!(figures(&picture(50, 50), &long)[0].1.size().1 < 1000);
     for size in [(1, 1), (20_000, 40), (40, 20_000), (3, 700)] {
         let picture = RgbImage::new(size.0, size.1);
         for (name, figure) in figures(&picture, &wild()) {

@@ -115,8 +115,8 @@ impl Cursor<'_> {
                 self.y += 1.5 * size;
             }
         }
-        let baseline = self.y + 0.85 * SMALL;
-        self.y += 1.6 * SMALL;
+        let baseline = self.y + 1.1 * SMALL;
+        self.y += 1.9 * SMALL;
         let size = fitted(panel.picture, (self.side, self.side));
         // A wide picture is low: its neighbours still need some height.
         let height = f64::from(size.1).max(8.0 * EM);

@@ -25,7 +25,7 @@ pub(super) fn header_height(caption: &Caption) -> f64 {
 }
 
 /// A figure is widened to this for a long title or subtitle; a longer one is shortened.
-const HEADER_WIDTH: f64 = 40.0 * EM;
+const HEADER_WIDTH: f64 = 52.0 * EM;
 
 /// Title and subtitle over a figure of this width at least; the width it has then.
 pub(super) fn header(scene: &mut Scene, caption: &Caption, width: f64) -> f64 {
