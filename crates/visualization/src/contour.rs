@@ -9,7 +9,9 @@ use crate::upsample::{Interpolation, Sampler, UNCOVERED};
 pub(crate) type Rings = Vec<Vec<[f64; 2]>>;
 
 /// Points of the lattice along the longer side of a picture that lines are sought on.
-const LATTICE: u32 = 384;
+///
+/// A multiple of usual numbers of cells, so that lines between cells run where the cells meet.
+const LATTICE: u32 = 192;
 
 /// The quantile `q` of the values, between two of them interpolated as numpy does; none without values.
 pub(crate) fn quantile(values: impl IntoIterator<Item = f32>, q: f64) -> Option<f64> {

@@ -1,6 +1,7 @@
 //! Lines, outlines and letters over a picture.
 //!
-//! Every line is drawn twice, wide and dark, then narrow and bright, so that it shows on any ground.
+//! Every line is drawn twice, wide and dark, then narrow and bright, so that it shows on any ground. It is drawn in pieces of
+//! small extent: what a path costs to fill follows from the rectangle around it.
 
 use crate::contour::contours;
 use crate::orientation::PictureSide;
@@ -18,7 +19,7 @@ pub(crate) fn draw(scene: &mut Scene, area: Area, panel: &Panel<'_>, options: &O
     let scale =
         [f64::from(area.width) / f64::from(width), f64::from(area.height) / f64::from(height)];
     let lettered = options.orientation != Orientation::None;
-    let mut marks = Marks { out: String::new(), scale, area, lettered };
+    let mut marks = Marks { out: String::new(), scale, area, lettered, leaves: false };
     if options.grid_lines {
         panel.maps.iter().for_each(|map| marks.grid_lines(map));
     }
@@ -34,13 +35,15 @@ pub(crate) fn draw(scene: &mut Scene, area: Area, panel: &Panel<'_>, options: &O
     }
     marks.letter(options.orientation.letter(PictureSide::Left), PictureSide::Left);
     marks.letter(options.orientation.letter(PictureSide::Right), PictureSide::Right);
-    if !marks.out.is_empty() {
-        let Area { x, y, width, height } = area;
+    let Area { x, y, width, height } = area;
+    if marks.leaves {
         // An inner `svg` cuts what reaches past the picture.
         scene.element(format_args!(
             r#"<svg x="{x}" y="{y}" width="{width}" height="{height}">{}</svg>"#,
             marks.out
         ));
+    } else if !marks.out.is_empty() {
+        scene.element(format_args!(r#"<g transform="translate({x} {y})">{}</g>"#, marks.out));
     }
 }
 
@@ -51,6 +54,8 @@ struct Marks {
     area: Area,
     /// Whether letters stand in the upper corners.
     lettered: bool,
+    /// Whether a line leaves the area.
+    leaves: bool,
 }
 
 impl Marks {
@@ -79,42 +84,77 @@ impl Marks {
         if dx < LEAST || dy < LEAST {
             return;
         }
-        let mut path = String::new();
+        let mut paths = String::new();
         let (width, height) = (f64::from(self.area.width), f64::from(self.area.height));
         let [left, right] = [p.x0, p.x1].map(|x| x.clamp(0.0, width));
         let [top, bottom] = [p.y0, p.y1].map(|y| y.clamp(0.0, height));
         let lines =
             |start: f64, step: f64, cells: usize| (0..=cells).map(move |i| start + step * i as f64);
         for x in lines(p.x0, dx, columns).filter(|x| (left..=right).contains(x)) {
-            append(&mut path, format_args!("M{x:.2} {top:.2}V{bottom:.2}"));
+            append(&mut paths, format_args!(r#"<path d="M{x:.2} {top:.2}V{bottom:.2}"/>"#));
         }
         for y in lines(p.y0, dy, rows).filter(|y| (top..=bottom).contains(y)) {
-            append(&mut path, format_args!("M{left:.2} {y:.2}H{right:.2}"));
+            append(&mut paths, format_args!(r#"<path d="M{left:.2} {y:.2}H{right:.2}"/>"#));
         }
         let stroke = (0.5 * self.stroke()).max(0.75);
         self.push(format_args!(
-            r##"<path d="{path}" fill="none" stroke="#fff" stroke-opacity="0.35" stroke-width="{stroke:.2}"/>"##
+            r##"<g fill="none" stroke="#fff" stroke-opacity="0.35" stroke-width="{stroke:.2}">{paths}</g>"##
         ));
     }
 
     fn line(&mut self, rings: &[Vec<[f64; 2]>], colour: &str) {
-        let mut path = String::new();
+        let mut paths = String::new();
         for ring in rings.iter().filter(|ring| ring.len() > 1) {
-            for (i, &[x, y]) in ring.iter().enumerate() {
-                let command = if i == 0 { 'M' } else { 'L' };
-                let [x, y] = self.point([x, y]);
-                append(&mut path, format_args!("{command}{x:.2} {y:.2}"));
-            }
-            path.push('Z');
+            let points: Vec<_> = ring.iter().map(|&point| self.point(point)).collect();
+            self.leaves |= !points.iter().all(|&point| self.holds(point));
+            self.pieces(&points, &mut paths);
         }
-        if path.is_empty() {
+        if paths.is_empty() {
             return;
         }
         let stroke = self.stroke();
         self.push(format_args!(
-            r##"<g fill="none" stroke-linejoin="round"><path d="{path}" stroke="#000" stroke-opacity="0.55" stroke-width="{:.2}"/><path d="{path}" stroke="{colour}" stroke-width="{stroke:.2}"/></g>"##,
-            2.4 * stroke
+            r##"<g fill="none" stroke-linejoin="round" stroke-linecap="round"><g stroke="#222" stroke-width="{:.2}">{paths}</g><g stroke="{colour}" stroke-width="{stroke:.2}">{paths}</g></g>"##,
+            2.0 * stroke
         ));
+    }
+
+    /// Adds a closed line to `paths`, in pieces whose rectangles stay small where the line allows it.
+    fn pieces(&self, ring: &[[f64; 2]], paths: &mut String) {
+        let most = (0.1 * self.side()).max(200.0).powi(2);
+        let closed = ring.iter().chain(&ring[..1]);
+        let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
+        let mut last: Option<[f64; 2]> = None;
+        for &point in closed {
+            let grown = std::array::from_fn(|i| (low[i].min(point[i]), high[i].max(point[i])));
+            let [(x0, x1), (y0, y1)]: [(f64, f64); 2] = grown;
+            let [x, y] = point;
+            match last {
+                Some(_) if (x1 - x0) * (y1 - y0) <= most => {
+                    append(paths, format_args!("L{x:.2} {y:.2}"));
+                    (low, high) = ([x0, y0], [x1, y1]);
+                }
+                Some([from_x, from_y]) => {
+                    append(
+                        paths,
+                        format_args!(r#""/><path d="M{from_x:.2} {from_y:.2}L{x:.2} {y:.2}"#),
+                    );
+                    (low, high) = ([x.min(from_x), y.min(from_y)], [x.max(from_x), y.max(from_y)]);
+                }
+                None => {
+                    append(paths, format_args!(r#"<path d="M{x:.2} {y:.2}"#));
+                    (low, high) = (point, point);
+                }
+            }
+            last = Some(point);
+        }
+        paths.push_str(r#""/>"#);
+    }
+
+    /// Whether a line through a point stays within the area, but for its width.
+    fn holds(&self, [x, y]: [f64; 2]) -> bool {
+        let (width, height) = (f64::from(self.area.width), f64::from(self.area.height));
+        (0.0..=width).contains(&x) && (0.0..=height).contains(&y)
     }
 
     /// In pixels of the area; far beyond it the place does not matter.
