@@ -50,6 +50,9 @@ pub(crate) fn contours(
 
 /// The outline of the pixels that are set in a mask `[height · width]`, row by row.
 pub(crate) fn mask_outline(mask: &[bool], (width, height): (u32, u32)) -> Rings {
+    if mask.is_empty() {
+        return Rings::new();
+    }
     let values = mask.iter().map(|&set| if set { 1.0 } else { 0.0 }).collect();
     Lattice { values, columns: width, rows: height, step: [1.0, 1.0] }.rings(0.5, true)
 }
@@ -134,5 +137,22 @@ mod tests {
         let grid = array![[1.0, 1.0]];
         let maps = [GridMap::whole(grid.view(), &picture)];
         assert!(contours(&maps, (1, 1), Interpolation::Bilinear, &[0.5, 1.0]).concat().is_empty());
+    }
+
+    #[test]
+    fn narrow_pictures_and_masks_have_lines_or_none() {
+        let grid = array![[1.0, 2.0], [3.0, 4.0]];
+        for (width, height) in [(1, 1), (1, 9), (20_000, 3), (3, 20_000)] {
+            let maps = [GridMap::whole(grid.view(), &RgbImage::new(width, height))];
+            for how in [Interpolation::Cells, Interpolation::Bicubic] {
+                let rings = contours(&maps, (width, height), how, &[0.0, 0.5, 1.0]).concat();
+                assert!(rings.iter().flatten().flatten().all(|v| v.is_finite()));
+            }
+        }
+        assert!(mask_outline(&[], (0, 0)).is_empty());
+        assert!(mask_outline(&[false; 6], (2, 3)).is_empty());
+        for size in [(1, 1), (6, 1), (1, 6)] {
+            assert_eq!(mask_outline(&vec![true; (size.0 * size.1) as usize], size).len(), 1);
+        }
     }
 }

@@ -17,7 +17,7 @@ impl TextRelevancy {
     /// `self` and a dashed outline. All text is escaped; a line break becomes `<br>`.
     pub fn html(&self, colormap: Colormap, max: Option<f32>) -> String {
         let max = max.unwrap_or_else(|| self.max());
-        let mut out = String::from("<p class=\"relevancy\">");
+        let mut out = String::from("<p class=\"relevancy\" dir=\"auto\">");
         for piece in &self.pieces {
             let value = piece.relevancy;
             let style = match Self::position(piece, max) {
