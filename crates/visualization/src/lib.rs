@@ -9,6 +9,8 @@
 //! 4. [`overlay_figure`] adds the explained word and a colour bar with the real values;
 //! 5. [`save_png`] writes a file whole or not at all.
 //!
+//! [`report::Report`] is the other way out: an interactive page of one file, for all words of an answer.
+//!
 //! Left stays left and top stays top: the crate never flips a picture.
 //!
 //! ```
@@ -49,3 +51,5 @@ mod text;
 mod ticks;
 
 mod png;
+
+pub mod report;

@@ -35,12 +35,12 @@ impl Placement {
         Self { x0: self.x0 * f, y0: self.y0 * f, x1: self.x1 * f, y1: self.y1 * f }
     }
 
-    fn is_rectangle(&self) -> bool {
+    pub(crate) fn is_rectangle(&self) -> bool {
         let sizes = [self.x1 - self.x0, self.y1 - self.y0];
         sizes.iter().all(|s| s.is_finite() && *s > 0.0)
     }
 
-    fn touches(&self, width: u32, height: u32) -> bool {
+    pub(crate) fn touches(&self, width: u32, height: u32) -> bool {
         self.x0 < f64::from(width) && self.y0 < f64::from(height) && self.x1 > 0.0 && self.y1 > 0.0
     }
 }
