@@ -19,15 +19,15 @@ function taps([start, end], cells, [first, last], pixels, n, smooth) {
   });
 }
 
-function latticeSize(picture) {
-  const factor = LATTICE / Math.max(picture.width, picture.height);
-  return [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * factor)));
+function latticeSize(picture, side) {
+  const factor = side / Math.max(picture.width, picture.height);
+  return [picture.width, picture.height].map((length) => Math.max(1, Math.round(length * factor)));
 }
 
 /** Values on the lattice of a picture; NaN where no grid lies. Where grids overlap, the larger value counts. */
-function field(map, pictureIndex, smooth) {
+function field(map, pictureIndex, smooth, side) {
   const picture = data.pictures[pictureIndex];
-  const [width, height] = latticeSize(picture);
+  const [width, height] = latticeSize(picture, side);
   const values = new Float64Array(width * height).fill(NaN);
   data.grids.forEach((grid, index) => {
     if (grid.picture !== pictureIndex) return;
@@ -58,8 +58,8 @@ function raise(values, width, cells, nColumns, columns, rows) {
 }
 
 /** The heat of a map over a picture as a canvas. */
-function heat(map, pictureIndex, view) {
-  const { values, width, height } = field(map, pictureIndex, view.smooth);
+function heat(map, pictureIndex, view, side = LATTICE) {
+  const { values, width, height } = field(map, pictureIndex, view.smooth, side);
   const canvas = document.createElement('canvas');
   Object.assign(canvas, { width, height });
   const context = canvas.getContext('2d');

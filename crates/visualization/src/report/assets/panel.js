@@ -170,7 +170,7 @@ function label(panel, first, second) {
 
 function subtitle(target) {
   const { probability: p, positions } = data.targets[target];
-  const parts = [`${percent(pictureShare(currentRow(target)))} in the picture`];
+  const parts = [`${percent(pictureShare(currentRow(target)))} in the picture${data.pictures.length > 1 ? 's' : ''}`];
   if (p !== null) parts.push(`probability ${probability(p)}`);
   parts.push(positions[1] - positions[0] === 1 ? `token ${positions[0]}` : `tokens ${positions[0]}–${positions[1] - 1}`);
   return parts.join(' · ');

@@ -59,7 +59,7 @@ function regionRow(region, columns) {
 
 function regionCells({ value, area, sum, cells }, second) {
   const share = sum > 0 ? value / sum : 0;
-  const shareCell = make('td', '', meter(share, second), percent(share));
+  const shareCell = make('td', '', meter(share, second), make('span', 'figure', percent(share)));
   if (area === 0) return [shareCell, make('td', '', '–'), make('td', '', '–')];
   return [
     shareCell,
@@ -171,4 +171,5 @@ function drawThumbnail(canvas, index) {
   const context = canvas.getContext('2d');
   context.clearRect(0, 0, canvas.width, canvas.height);
   if (images[index].complete) context.drawImage(images[index], ...box);
+  if (!state.original && panels[0].map) context.drawImage(heat(panels[0].map, index, state, 96), ...box);
 }
