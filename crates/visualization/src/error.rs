@@ -201,6 +201,9 @@ pub enum Error {
         /// The largest number of pixels.
         limit: u64,
     },
+    /// A report could not be made.
+    #[error(transparent)]
+    Report(#[from] crate::report::ReportError),
     /// The text of a figure could not be drawn.
     #[error("cannot draw the text of the figure")]
     Svg(#[from] resvg::usvg::Error),

@@ -14,6 +14,7 @@
 //!   boxes that a model wrote and [`localization`] compares one with a map.
 //! - [`TextRelevancy`] is text by token and by word, as HTML, for a terminal, or plain.
 //! - [`terminal_view`] shows a map in a terminal.
+//! - [`report::Report`] is an interactive page of one file, for all words of an answer.
 //! - [`save_png`] and [`Figure::save`] write a file whole or not at all.
 //!
 //! Left stays left and top stays top: the crate never flips a picture.
@@ -80,6 +81,8 @@ mod text;
 mod ticks;
 
 mod png;
+
+pub mod report;
 
 /// Runs the example of the README as a doc test.
 #[cfg(doctest)]

@@ -34,12 +34,12 @@ impl Placement {
         Self { x0: self.x0 * fx, y0: self.y0 * fy, x1: self.x1 * fx, y1: self.y1 * fy }
     }
 
-    fn is_rectangle(&self) -> bool {
+    pub(crate) fn is_rectangle(&self) -> bool {
         let sizes = [self.x1 - self.x0, self.y1 - self.y0];
         sizes.iter().all(|s| s.is_finite() && *s > 0.0)
     }
 
-    fn touches(&self, width: u32, height: u32) -> bool {
+    pub(crate) fn touches(&self, width: u32, height: u32) -> bool {
         self.x0 < f64::from(width) && self.y0 < f64::from(height) && self.x1 > 0.0 && self.y1 > 0.0
     }
 }

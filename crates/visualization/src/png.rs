@@ -45,7 +45,7 @@ fn encode(image: &RgbImage, file: &mut NamedTempFile) -> Result<(), ImageError> 
     Ok(writer.flush()?)
 }
 
-fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
+pub(crate) fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = Builder::new();
     builder.prefix(".figure-").suffix(".part");

@@ -1,0 +1,142 @@
+//! Everything that the rest of the report relies on.
+
+use ndarray::ArrayView1;
+
+use super::error::RowPlace;
+use super::{Grid, Region, Report, ReportError, Target};
+use crate::Error;
+
+pub(super) fn check(report: &Report<'_>) -> Result<(), Error> {
+    if report.targets.is_empty() {
+        return Err(ReportError::NoTargets.into());
+    }
+    if report.methods.is_empty() {
+        return Err(ReportError::NoMethods.into());
+    }
+    for picture in &report.pictures {
+        let (width, height) = picture.image.dimensions();
+        if width == 0 || height == 0 {
+            return Err(Error::EmptyPicture { width, height });
+        }
+    }
+    for index in 0..report.grids.len() {
+        check_grid(report, index)?;
+    }
+    for (index, target) in report.targets.iter().enumerate() {
+        check_target(report, index, target)?;
+        check_rows(report, index, target)?;
+    }
+    report.regions.iter().try_for_each(|region| check_region(&report.grids, region))?;
+    Ok(())
+}
+
+fn check_grid(report: &Report<'_>, index: usize) -> Result<(), ReportError> {
+    let grid = &report.grids[index];
+    let positions = grid.positions();
+    let wrong = |problem| ReportError::Grid { grid: index, positions: positions.clone(), problem };
+    if positions.is_empty() {
+        return Err(wrong("it has no cells"));
+    }
+    if positions.end > report.tokens.len() {
+        return Err(wrong("they reach past the last token"));
+    }
+    let overlaps = |other: &Grid| {
+        let other = other.positions();
+        positions.start < other.end && other.start < positions.end
+    };
+    if report.grids[..index].iter().any(overlaps) {
+        return Err(wrong("an earlier grid has some of them"));
+    }
+    let Some(picture) = report.pictures.get(grid.picture) else {
+        let pictures = report.pictures.len();
+        return Err(ReportError::NoPicture { grid: index, picture: grid.picture, pictures });
+    };
+    let placement = grid.placement;
+    let (width, height) = picture.image.dimensions();
+    let fits = placement.is_rectangle() && placement.touches(width, height);
+    if fits { Ok(()) } else { Err(ReportError::Placement { grid: index, placement }) }
+}
+
+fn check_target(report: &Report<'_>, index: usize, target: &Target<'_>) -> Result<(), ReportError> {
+    let tokens = report.tokens.len();
+    let positions = target.positions.clone();
+    let selves = target.self_positions.iter().all(|&position| position < tokens);
+    if positions.is_empty() || positions.end > tokens || !selves {
+        return Err(ReportError::Positions { target: index, positions, tokens });
+    }
+    if let Some(span) = &target.span
+        && report.answer.get(span.clone()).is_none_or(str::is_empty)
+    {
+        return Err(ReportError::Span { target: index, span: span.clone() });
+    }
+    match target.probability {
+        Some(value) if !(0.0..=1.0).contains(&value) => {
+            Err(ReportError::Probability { target: index, value })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_rows(report: &Report<'_>, index: usize, target: &Target<'_>) -> Result<(), ReportError> {
+    count("attributions", index, report.methods.len(), target.attributions.len())?;
+    for (method, attribution) in target.attributions.iter().enumerate() {
+        let place = RowPlace { target: index, method, layer: None };
+        check_row(place, report.tokens.len(), attribution.row)?;
+        count("layers", index, report.methods[method].layers.len(), attribution.layers.len())?;
+        for (layer, row) in attribution.layers.iter().enumerate() {
+            check_row(RowPlace { layer: Some(layer), ..place }, report.tokens.len(), *row)?;
+        }
+    }
+    Ok(())
+}
+
+fn count(
+    what: &'static str,
+    target: usize,
+    expected: usize,
+    found: usize,
+) -> Result<(), ReportError> {
+    let same = expected == found;
+    if same { Ok(()) } else { Err(ReportError::Count { what, target, expected, found }) }
+}
+
+fn check_row(
+    place: RowPlace,
+    expected: usize,
+    row: ArrayView1<'_, f32>,
+) -> Result<(), ReportError> {
+    if row.len() != expected {
+        return Err(ReportError::RowLength { place, expected, found: row.len() });
+    }
+    for (position, &value) in row.iter().enumerate() {
+        if !value.is_finite() {
+            return Err(ReportError::NotFinite { place, position, value });
+        }
+        if value < 0.0 {
+            return Err(ReportError::Negative { place, position, value });
+        }
+    }
+    Ok(())
+}
+
+fn check_region(grids: &[Grid], region: &Region) -> Result<(), ReportError> {
+    let wrong = |problem| ReportError::Region { name: region.name.clone(), problem };
+    let found = region.weights.len();
+    if found != grids.len() {
+        return Err(wrong(format!("it has weights for {found} grids, not {}", grids.len())));
+    }
+    for (index, (weights, grid)) in region.weights.iter().zip(grids).enumerate() {
+        let Some(weights) = weights else { continue };
+        if weights.dim() != (grid.rows, grid.columns) {
+            let (rows, columns) = weights.dim();
+            return Err(wrong(format!(
+                "{rows} x {columns} weights for the {} x {} cells of grid {index}",
+                grid.rows, grid.columns
+            )));
+        }
+        if let Some(weight) = weights.iter().find(|weight| !(0.0..=1.0).contains(*weight)) {
+            return Err(wrong(format!("a weight of {weight} is not within 0 and 1")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! What a report is made of: plain structs that a caller fills.
+
+use std::ops::Range;
+
+use image::RgbImage;
+use ndarray::{Array2, ArrayView1};
+
+use crate::{Colormap, Placement};
+
+/// Everything that one report shows.
+///
+/// Positions count tokens from 0 over prompt and answer; every row has one value per token.
+#[derive(Clone, Debug, Default)]
+pub struct Report<'a> {
+    /// The heading. Empty: a general one.
+    pub title: String,
+    /// What the user asked, without template. Empty: not shown.
+    pub question: String,
+    /// The answer as text.
+    pub answer: String,
+    /// All tokens, prompt first.
+    pub tokens: Vec<Token>,
+    /// The pictures, in order; none for a question about text alone.
+    pub pictures: Vec<Picture<'a>>,
+    /// Where runs of tokens lie over the pictures. Several grids may cover one picture (crops).
+    pub grids: Vec<Grid>,
+    /// The methods, the main one first. More than one makes the page offer a switch.
+    pub methods: Vec<Method>,
+    /// What was explained, in reading order; the first is shown when the page opens.
+    pub targets: Vec<Target<'a>>,
+    /// Named parts of the pictures for the table of regions.
+    pub regions: Vec<Region>,
+    /// The colour map that the page starts with.
+    pub colormap: Colormap,
+    /// How the answer and its explanation were made.
+    pub settings: Vec<Fact>,
+    /// Where all of it comes from: checkpoint, versions, hashes. A date only if the caller gives one.
+    pub provenance: Vec<Fact>,
+    /// What went otherwise than planned, for people.
+    pub notes: Vec<String>,
+}
+
+impl Report<'_> {
+    pub(super) fn title(&self) -> &str {
+        if self.title.trim().is_empty() { "What the model looked at" } else { &self.title }
+    }
+}
+
+/// A token of the sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its text for people.
+    pub text: String,
+    /// What it is.
+    pub kind: TokenKind,
+}
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Text or control token of the prompt.
+    Prompt,
+    /// A place of a picture. Only a [`Grid`] says which.
+    Image,
+    /// Made by the model.
+    Answer,
+}
+
+/// A picture that the model saw.
+#[derive(Clone, Debug)]
+pub struct Picture<'a> {
+    /// Its name for people.
+    pub name: String,
+    /// Its pixels. Above 1.6 million of them (less where there are several pictures) the page holds a smaller copy and says so.
+    pub image: &'a RgbImage,
+}
+
+/// A run of tokens that are the cells of a picture, row by row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grid {
+    /// Index of the picture.
+    pub picture: usize,
+    /// Position of the first cell, the upper left one.
+    pub start: usize,
+    /// Rows of cells.
+    pub rows: usize,
+    /// Columns of cells.
+    pub columns: usize,
+    /// The rectangle of the picture, in its own pixels, that the whole grid covers.
+    pub placement: Placement,
+}
+
+impl Grid {
+    /// Positions of its cells.
+    pub(super) fn positions(&self) -> Range<usize> {
+        self.start..self.start.saturating_add(self.rows.saturating_mul(self.columns))
+    }
+}
+
+/// A way to explain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Method {
+    /// Its name for people.
+    pub name: String,
+    /// A sentence about it. Empty: none.
+    pub note: String,
+    /// The names of the recorded layers, in the order of [`Attribution::layers`]. Empty: none were recorded.
+    pub layers: Vec<String>,
+}
+
+impl Method {
+    /// A method without recorded layers.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+}
+
+/// A word, a phrase or the whole answer, and what explains it.
+#[derive(Clone, Debug, Default)]
+pub struct Target<'a> {
+    /// Its text.
+    pub text: String,
+    /// Positions of its tokens.
+    pub positions: Range<usize>,
+    /// Where it stands in [`Report::answer`], in bytes. `None`, as for the whole answer, or a span that overlaps a shorter one:
+    /// it stands beside the text.
+    pub span: Option<Range<usize>>,
+    /// Positions whose values hold a self term; they are told apart and take no part in shares and shades.
+    pub self_positions: Vec<usize>,
+    /// How likely the model found it, within 0 and 1.
+    pub probability: Option<f32>,
+    /// More about it: logit, rule, token ids.
+    pub facts: Vec<Fact>,
+    /// One for each method.
+    pub attributions: Vec<Attribution<'a>>,
+}
+
+impl Target<'_> {
+    /// A target without span, probability and attributions.
+    pub fn new(text: impl Into<String>, positions: Range<usize>) -> Self {
+        Self { text: text.into(), positions, ..Self::default() }
+    }
+}
+
+/// What one method says of one target.
+#[derive(Clone, Debug)]
+pub struct Attribution<'a> {
+    /// The result `[S]`: raw, finite, not negative.
+    pub row: ArrayView1<'a, f32>,
+    /// The same by layer, one `[S]` for each name in [`Method::layers`].
+    pub layers: Vec<ArrayView1<'a, f32>>,
+}
+
+/// A named part of the pictures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Region {
+    /// Its name.
+    pub name: String,
+    /// For each grid of the report how much of each cell lies in the region, `[rows, columns]` within 0 and 1; `None` where it
+    /// does not reach into the grid.
+    pub weights: Vec<Option<Array2<f32>>>,
+}
+
+/// A line of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What it is.
+    pub name: String,
+    /// What it amounts to.
+    pub value: String,
+}
+
+impl Fact {
+    /// A fact.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into() }
+    }
+}

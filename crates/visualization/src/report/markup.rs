@@ -1,0 +1,120 @@
+//! The texts of the page as HTML. It can be read without any script; the script only adds colour and behaviour.
+
+use std::fmt::Write as _;
+
+use super::escape::html;
+use super::pack::text_positions;
+use super::picture::Embedded;
+use super::words::Words;
+use super::{Fact, Report};
+
+/// Pieces of HTML for the places of the template.
+#[derive(Debug)]
+pub(super) struct Markup {
+    pub(super) question: String,
+    pub(super) answer: String,
+    pub(super) beside: String,
+    pub(super) tokens: String,
+    pub(super) settings: String,
+    pub(super) provenance: String,
+    pub(super) notes: String,
+}
+
+pub(super) fn markup(report: &Report<'_>, words: &Words<'_>, pictures: &[Embedded]) -> Markup {
+    Markup {
+        question: question(&report.question),
+        answer: answer(words),
+        beside: words.beside.iter().map(|&index| chip(report, index)).collect(),
+        tokens: tokens(report),
+        settings: facts(&report.settings),
+        provenance: facts(&report.provenance),
+        notes: notes(report, pictures),
+    }
+}
+
+fn question(text: &str) -> String {
+    if text.trim().is_empty() {
+        return String::new();
+    }
+    format!("<h2>Question</h2><p class=\"question\" dir=\"auto\">{}</p>", html(text))
+}
+
+fn answer(words: &Words<'_>) -> String {
+    let piece = |target: Option<usize>, text: &str| match target {
+        Some(index) => word("word", index, text),
+        None => html(text),
+    };
+    words.pieces.iter().map(|p| piece(p.target, p.text)).collect()
+}
+
+fn chip(report: &Report<'_>, index: usize) -> String {
+    word("word chip", index, &report.targets[index].text)
+}
+
+/// Elements inline, not `<button>`s: a phrase breaks over lines as text does.
+fn word(class: &str, index: usize, text: &str) -> String {
+    format!(
+        "<span class=\"{class}\" role=\"button\" tabindex=\"-1\" aria-pressed=\"false\" data-target=\"{index}\">{}</span>",
+        html(text)
+    )
+}
+
+/// All tokens in order, a grid as one.
+fn tokens(report: &Report<'_>) -> String {
+    let mut grids: Vec<_> = report.grids.iter().enumerate().collect();
+    grids.sort_by_key(|(_, grid)| grid.start);
+    let mut grids = grids.into_iter().peekable();
+    let mut out = String::new();
+    for (index, position) in text_positions(report).into_iter().enumerate() {
+        while let Some((grid, _)) = grids.next_if(|(_, grid)| grid.start < position) {
+            out += &grid_token(report, grid);
+        }
+        out += &token(report, index, position);
+    }
+    grids.for_each(|(grid, _)| out += &grid_token(report, grid));
+    out
+}
+
+fn token(report: &Report<'_>, index: usize, position: usize) -> String {
+    let token = &report.tokens[position];
+    let answer = if token.kind == super::TokenKind::Answer { " made" } else { "" };
+    // A token that is nothing but a line end needs something to see and point at.
+    let text = html(&token.text).replace('\n', "↵\n");
+    format!("<span class=\"token{answer}\" data-text=\"{index}\">{text}</span>")
+}
+
+fn grid_token(report: &Report<'_>, index: usize) -> String {
+    let grid = &report.grids[index];
+    let name = html(&report.pictures[grid.picture].name);
+    let cells = grid.positions().len();
+    format!(
+        "<span class=\"token picture\" data-grid=\"{index}\">▦ <bdi>{name}</bdi> · {cells} tokens</span>"
+    )
+}
+
+fn facts(facts: &[Fact]) -> String {
+    let mut out = String::new();
+    for Fact { name, value } in facts {
+        let _infallible =
+            write!(out, "<div><dt>{}</dt><dd dir=\"auto\">{}</dd></div>", html(name), html(value));
+    }
+    out
+}
+
+fn notes(report: &Report<'_>, pictures: &[Embedded]) -> String {
+    let copies = report.pictures.iter().zip(pictures).filter_map(|(picture, embedded)| {
+        let (name, (width, height)) = (&picture.name, picture.image.dimensions());
+        let (w, h) = embedded.size;
+        if !embedded.whole {
+            Some(format!(
+                "{name}: {width} × {height} pixels, shown here as a copy of {w} × {h}; cells and regions are those of the original."
+            ))
+        } else if !embedded.exact {
+            Some(format!("{name}: stored in this page as JPEG, so that grey values differ slightly."))
+        } else {
+            None
+        }
+    });
+    let notes = report.notes.iter().cloned().chain(copies);
+    notes.fold(String::new(), |out, note| out + "<li dir=\"auto\">" + &html(&note) + "</li>")
+}

@@ -1,0 +1,213 @@
+//! The report as a file: size, escaping, and what is refused.
+
+#[path = "../examples/report/made.rs"]
+mod made;
+
+use std::fs;
+
+use made::Made;
+use relevancy_visualization::image::{Rgb, RgbImage};
+use relevancy_visualization::ndarray::{Array1, Array2};
+use relevancy_visualization::report::{Report, ReportError, RowPlace};
+use relevancy_visualization::{Error, Placement};
+
+fn made(n_words: usize) -> Made {
+    Made::new("Is there an effusion?", &vec!["effusion"; n_words].join(" "), 1)
+}
+
+/// Why a report that was spoilt is refused.
+fn refused<'a>(spoil: impl FnOnce(&mut Report<'a>)) -> ReportError {
+    // Leaked: what a test puts into the report may live shorter than any value of this function.
+    let made: &'a Made = Box::leak(Box::new(made(3)));
+    let mut report = made.report();
+    spoil(&mut report);
+    match report.to_html() {
+        Err(Error::Report(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Pixels that compress badly.
+fn noise(width: u32, height: u32) -> RgbImage {
+    let mut state = 1_u32;
+    RgbImage::from_fn(width, height, |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Rgb([(state >> 24) as u8, (state >> 16) as u8, (state >> 8) as u8])
+    })
+}
+
+#[test]
+fn sixty_words_on_the_worst_picture_take_less_than_five_megabytes() {
+    let mut made = made(60);
+    made.pictures = vec![noise(3000, 2600)];
+    made.grids[0].placement = Placement::whole(&made.pictures[0]);
+    let html = made.report().to_html().unwrap();
+    println!("{} bytes", html.len());
+    assert!(html.len() < 5_000_000, "{}", html.len());
+    assert!(html.contains("3000 × 2600 pixels, shown here as a copy of 1359 × 1178"));
+}
+
+/// As MedGemma has them: 34 layers, and three methods.
+#[test]
+fn layers_and_methods_of_a_large_model_fit_too() {
+    let mut made = made(60);
+    made.pictures = vec![noise(1024, 1024)];
+    made.grids[0].placement = Placement::whole(&made.pictures[0]);
+    let mut report = made.report();
+    report.methods.push(report.methods[0].clone());
+    report.methods[0].layers = (0..34).map(|layer| format!("layer {layer}")).collect();
+    for target in &mut report.targets {
+        target.attributions.push(target.attributions[0].clone());
+        let row = target.attributions[0].row;
+        target.attributions[0].layers = vec![row; 34];
+    }
+    let html = report.to_html().unwrap();
+    println!("{} bytes", html.len());
+    assert!(html.len() < 5_000_000, "{}", html.len());
+}
+
+#[test]
+fn an_answer_of_two_thousand_tokens_is_a_page() {
+    let made = made(2000);
+    let mut report = made.report();
+    // One sweep explains some words of so long an answer; a word of every ten here.
+    let mut index = 0;
+    report.targets.retain(|_| {
+        index += 1;
+        index % 10 == 1
+    });
+    let html = report.to_html().unwrap();
+    assert!(html.len() < 5_000_000, "{}", html.len());
+    assert_eq!(html.matches("class=\"word\"").count(), 200);
+    assert_eq!(html.matches("class=\"token made\"").count(), 2000);
+}
+
+#[test]
+fn text_in_any_script_stays_as_it_is() {
+    let answer = "الرئة اليمنى سليمة 👩‍⚕️🫁 肺炎なし שלום";
+    let html = Made::new("👍🏽؟", answer, 1).report().to_html().unwrap();
+    for part in ["الرئة", "👩‍⚕️🫁", "肺炎なし", "👍🏽؟"] {
+        assert!(html.contains(part), "{part}");
+    }
+    let html = Made::new("?", "a\u{202e}b \0", 1).report().to_html().unwrap();
+    assert!(html.contains("a⟨U+202E⟩b") && !html.contains(['\u{202e}', '\0']));
+}
+
+#[test]
+fn text_of_others_adds_no_markup() {
+    let attack = "</script><script>x</script>{{data}}{{script}}<!--";
+    let clean = Made::new("q", "a b", 1).report().to_html().unwrap();
+    let html = Made::new(attack, "a b", 1).report().to_html().unwrap();
+    for sign in ["<script", "</script", "<!--", "<img"] {
+        assert_eq!(html.matches(sign).count(), clean.matches(sign).count(), "{sign}");
+    }
+}
+
+#[test]
+fn the_data_is_json() {
+    let html = Made::new("\u{2028}\"\\", "a \u{1}b 'c' </script>", 2).report().to_html().unwrap();
+    let start = html.find("id=\"data\">").unwrap() + "id=\"data\">".len();
+    let text = html[start..].split("</script>").next().unwrap();
+    let data: serde_json::Value = serde_json::from_str(text).unwrap();
+    assert_eq!(data["pictures"].as_array().unwrap().len(), 2);
+    assert_eq!(data["targets"].as_array().unwrap().len(), 4);
+    assert!(data["textTokens"].as_array().unwrap().iter().any(|token| token == "\u{2028}\"\\"));
+}
+
+#[test]
+fn the_same_report_is_the_same_file() {
+    let (a, b) = (made(5).report().to_html().unwrap(), made(5).report().to_html().unwrap());
+    assert!(a == b);
+}
+
+#[test]
+fn pictures_of_any_shape_are_shown() {
+    for (width, height) in [(1, 1), (20_000, 3), (3, 20_000), (20_000, 900)] {
+        let mut made = made(1);
+        made.pictures = vec![RgbImage::from_pixel(width, height, Rgb([7, 8, 9]))];
+        made.grids[0].placement = Placement::whole(&made.pictures[0]);
+        made.report().to_html().unwrap();
+    }
+}
+
+#[test]
+fn values_that_cannot_be_shown_are_refused() {
+    let place = RowPlace { target: 1, method: 0, layer: None };
+    for value in [f32::NAN, f32::INFINITY] {
+        let mut row = Array1::zeros(made(3).tokens.len());
+        row[4] = value;
+        let error = refused(|report| report.targets[1].attributions[0].row = row.view());
+        assert!(
+            matches!(error, ReportError::NotFinite { place: p, position: 4, .. } if p == place)
+        );
+    }
+    let mut row = Array1::zeros(made(3).tokens.len());
+    row[9] = -0.5;
+    let error = refused(|report| report.targets[1].attributions[0].layers[2] = row.view());
+    assert_eq!(
+        error.to_string(),
+        "row of target 1, method 0, layer 2 holds -0.5 at position 9: values start at zero"
+    );
+    let short = Array1::zeros(9);
+    let error = refused(|report| report.targets[1].attributions[0].row = short.view());
+    assert!(matches!(error, ReportError::RowLength { found: 9, .. }), "{error}");
+}
+
+#[test]
+fn unlike_grids_are_refused() {
+    let error = refused(|report| report.regions[0].weights[0] = Some(Array2::zeros((8, 16))));
+    assert_eq!(
+        error.to_string(),
+        "region \"right upper (picture left)\" does not fit the grids: 8 x 16 weights for the 16 x 16 cells of grid 0"
+    );
+    let error = refused(|report| report.regions[0].weights.clear());
+    assert!(matches!(error, ReportError::Region { .. }), "{error}");
+    let error = refused(|report| {
+        report.regions[0].weights[0] = Some(Array2::from_elem((16, 16), f32::NAN));
+    });
+    assert!(matches!(error, ReportError::Region { .. }), "{error}");
+    let error = refused(|report| report.grids[0].rows = 0);
+    assert!(matches!(error, ReportError::Grid { problem: "it has no cells", .. }), "{error}");
+    let error = refused(|report| report.grids[0].rows = usize::MAX);
+    assert!(matches!(error, ReportError::Grid { .. }), "{error}");
+    let error = refused(|report| report.grids.push(report.grids[0]));
+    assert!(matches!(error, ReportError::Grid { grid: 1, .. }), "{error}");
+    let error = refused(|report| report.grids[0].picture = 3);
+    assert!(matches!(error, ReportError::NoPicture { picture: 3, .. }), "{error}");
+    let error = refused(|report| report.grids[0].placement.x1 = f64::NAN);
+    assert!(matches!(error, ReportError::Placement { .. }), "{error}");
+}
+
+#[test]
+fn targets_that_do_not_fit_are_refused() {
+    assert!(matches!(refused(|report| report.targets.clear()), ReportError::NoTargets));
+    assert!(matches!(refused(|report| report.methods.clear()), ReportError::NoMethods));
+    let error = refused(|report| report.targets[0].span = Some(0..10_000));
+    assert!(matches!(error, ReportError::Span { target: 0, .. }), "{error}");
+    let error = refused(|report| report.targets[0].span = Some(3..3));
+    assert!(matches!(error, ReportError::Span { .. }), "{error}");
+    let error = refused(|report| report.targets[0].positions = 5..9999);
+    assert!(matches!(error, ReportError::Positions { .. }), "{error}");
+    let error = refused(|report| report.targets[0].self_positions = vec![9999]);
+    assert!(matches!(error, ReportError::Positions { .. }), "{error}");
+    let error = refused(|report| report.targets[0].probability = Some(f32::NAN));
+    assert!(matches!(error, ReportError::Probability { .. }), "{error}");
+    let error = refused(|report| report.targets[2].attributions.truncate(1));
+    assert_eq!(error.to_string(), "attributions of target 2: expected 2, found 1");
+    let empty = Array1::zeros(0);
+    let error = refused(|report| report.targets[2].attributions[1].layers.push(empty.view()));
+    assert!(matches!(error, ReportError::Count { what: "layers", .. }), "{error}");
+}
+
+#[test]
+fn a_file_is_written_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.html");
+    fs::write(&path, "old").unwrap();
+    let made = made(2);
+    made.report().save(&path).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), made.report().to_html().unwrap());
+    let missing = folder.path().join("missing").join("report.html");
+    assert!(matches!(made.report().save(missing), Err(Error::Write { .. })));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}

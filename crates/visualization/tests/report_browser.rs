@@ -1,0 +1,371 @@
+//! The report as a reader has it, in headless Chromium.
+//!
+//! Skipped with a notice where no Chromium is found in `CHROMIUM` or `PATH`; `REQUIRE_CHROMIUM=1` makes that a failure.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: clippy only excuses the tests themselves"
+)]
+
+mod browser;
+#[path = "../examples/report/made.rs"]
+mod made;
+
+use browser::Browser;
+use made::Made;
+use relevancy_visualization::image::{self, Rgb, RgbImage};
+use relevancy_visualization::ndarray::ArrayView2;
+use relevancy_visualization::{GridMap, Interpolation, OverlayOptions, Placement, overlay};
+
+const LAPTOP: (u32, u32) = (1440, 900);
+const PHONE: (u32, u32) = (390, 844);
+const ANSWER: &str = "There is a small left effusion . The heart is enlarged .";
+/// Indices of words in [`ANSWER`].
+const EFFUSION: usize = 5;
+const HEART: usize = 8;
+
+/// A page with this answer, or nothing where there is no browser.
+fn page(answer: &str, n_pictures: usize, size: (u32, u32)) -> Option<Browser> {
+    let mut browser = Browser::start()?;
+    let made = Made::new("Is there an effusion?", answer, n_pictures);
+    browser.open(&made.report().to_html().unwrap(), size);
+    Some(browser)
+}
+
+fn word(index: usize) -> String {
+    format!(".word[data-target=\"{index}\"]")
+}
+
+/// A context to read pixels from. Not the page's own: reading would change how the browser draws, and it warns.
+const COPY: &str = "const copyOf = (c) => { const copy = document.createElement('canvas'); \
+    copy.width = c.width; copy.height = c.height; \
+    const context = copy.getContext('2d', { willReadFrequently: true }); context.drawImage(c, 0, 0); return context; };";
+
+/// A number that changes when any pixel of the first (or another) shown panel does.
+fn pixels(browser: &mut Browser, panel: usize) -> i64 {
+    browser.settle();
+    let found = browser.eval(&format!(
+        "(() => {{ {COPY} const c = document.querySelectorAll('.stage:not([hidden]) canvas.view')[{panel}]; \
+         const d = copyOf(c).getImageData(0, 0, c.width, c.height).data; \
+         let h = 0; for (const b of d) h = (Math.imul(h, 31) + b) | 0; return h; }})()"
+    ));
+    found.as_i64().unwrap()
+}
+
+fn text(browser: &mut Browser, selector: &str) -> String {
+    let found = browser.eval(&format!("document.querySelector('{selector}').textContent"));
+    found.as_str().unwrap().to_owned()
+}
+
+fn n_panels(browser: &mut Browser) -> u64 {
+    browser.eval("document.querySelectorAll('.stage:not([hidden])').length").as_u64().unwrap()
+}
+
+fn set(browser: &mut Browser, id: &str, value: &str) {
+    browser.eval(&format!(
+        "(() => {{ const e = document.getElementById('{id}'); e.value = '{value}'; \
+         e.dispatchEvent(new Event('input', {{ bubbles: true }})); \
+         e.dispatchEvent(new Event('change', {{ bubbles: true }})); return 0; }})()"
+    ));
+    browser.settle();
+}
+
+#[track_caller]
+fn assert_silent(browser: &mut Browser) {
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    assert_eq!(browser.requests(), Vec::<String>::new());
+}
+
+#[test]
+fn words_show_their_maps_and_are_pinned() {
+    let Some(mut browser) = page(ANSWER, 1, LAPTOP) else { return };
+    let first = pixels(&mut browser, 0);
+    browser.hover(&word(EFFUSION));
+    let effusion = pixels(&mut browser, 0);
+    assert_ne!(effusion, first);
+    assert_eq!(text(&mut browser, ".stage-word"), "effusion");
+    browser.hover("h1");
+    assert_eq!(pixels(&mut browser, 0), first);
+
+    browser.click(&word(EFFUSION), false);
+    browser.hover("h1");
+    assert_eq!(pixels(&mut browser, 0), effusion, "a pinned map stays");
+    browser.hover(&word(HEART));
+    assert_ne!(pixels(&mut browser, 0), effusion, "another word is shown while pointed at");
+    browser.hover("h1");
+    assert_eq!(pixels(&mut browser, 0), effusion);
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn two_words_stand_side_by_side_and_as_a_difference() {
+    let Some(mut browser) = page(ANSWER, 1, LAPTOP) else { return };
+    browser.click(&word(EFFUSION), false);
+    browser.click(&word(HEART), true);
+    assert_eq!(n_panels(&mut browser), 2);
+    assert_ne!(pixels(&mut browser, 0), pixels(&mut browser, 1));
+    browser.hover("h1");
+    browser.click("[data-compare=difference]", false);
+    assert_eq!(n_panels(&mut browser), 1);
+    assert_eq!(text(&mut browser, ".stage-sub"), "difference");
+    let difference = pixels(&mut browser, 0);
+    browser.press("d");
+    assert_eq!(n_panels(&mut browser), 2);
+    browser.press("d");
+    assert_eq!(pixels(&mut browser, 0), difference);
+    browser.press("Escape");
+    assert_eq!(n_panels(&mut browser), 1);
+    assert_eq!(text(&mut browser, ".stage-word"), "effusion");
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn a_second_word_needs_no_shift_key() {
+    let Some(mut browser) = page(ANSWER, 1, PHONE) else { return };
+    browser.click(&word(EFFUSION), false);
+    browser.click("#compare", false);
+    browser.click(&word(HEART), false);
+    assert_eq!(n_panels(&mut browser), 2);
+    browser.click("#compare", false);
+    assert_eq!(n_panels(&mut browser), 1);
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn every_control_changes_the_picture_and_comes_back() {
+    let Some(mut browser) = page(ANSWER, 1, LAPTOP) else { return };
+    browser.click(&word(HEART), false);
+    let before = pixels(&mut browser, 0);
+    for (id, value, back) in [
+        ("opacity", "30", "75"),
+        ("threshold", "50", "0"),
+        ("colormap", "viridis", "inferno"),
+        ("smooth", "cells", "smooth"),
+        ("scale", "common", "own"),
+        ("layer", "2", "6"),
+        ("method", "1", "0"),
+    ] {
+        set(&mut browser, id, value);
+        assert_ne!(pixels(&mut browser, 0), before, "{id}");
+        set(&mut browser, id, back);
+        assert_eq!(pixels(&mut browser, 0), before, "{id}");
+    }
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn layers_and_methods_are_named_and_followed() {
+    let Some(mut browser) = page(ANSWER, 1, LAPTOP) else { return };
+    assert_eq!(text(&mut browser, "#layer-value"), "result");
+    let result = text(&mut browser, "#regions");
+    set(&mut browser, "layer", "0");
+    assert_eq!(text(&mut browser, "#layer-value"), "layer 1 to 6");
+    assert_ne!(text(&mut browser, "#regions"), result);
+    set(&mut browser, "method", "1");
+    let hidden = browser.eval("document.getElementById('layer-field').hidden");
+    assert_eq!(hidden, true, "the second method has no layers");
+    assert_ne!(text(&mut browser, "#regions"), result);
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn everything_can_be_done_with_keys() {
+    let Some(mut browser) = page(ANSWER, 2, LAPTOP) else { return };
+    browser.eval("document.querySelector('.word').focus()");
+    for _ in 0..EFFUSION {
+        browser.press("ArrowRight");
+    }
+    assert_eq!(text(&mut browser, ".stage-word"), "effusion");
+    browser.press("Enter");
+    let pressed = browser.eval("document.querySelector('.word[aria-pressed=true]').textContent");
+    assert_eq!(pressed, "effusion");
+    browser.press("End");
+    assert_eq!(text(&mut browser, ".stage-word"), ".");
+    browser.press("Home");
+    assert_eq!(text(&mut browser, ".stage-word"), "There");
+
+    let with_map = pixels(&mut browser, 0);
+    browser.key("keyDown", "o");
+    let original = pixels(&mut browser, 0);
+    assert_ne!(original, with_map);
+    browser.key("keyUp", "o");
+    assert_eq!(pixels(&mut browser, 0), with_map);
+    browser.press("]");
+    assert_ne!(pixels(&mut browser, 0), with_map, "the second picture");
+    browser.press("[");
+
+    browser.eval("document.querySelector('canvas.view').focus()");
+    browser.press("ArrowRight");
+    let here = text(&mut browser, "#readout");
+    assert!(here.contains("row 9, column 9") && here.contains("rank"), "{here}");
+    browser.press("ArrowDown");
+    assert!(text(&mut browser, "#readout").contains("row 10, column 9"));
+    let small = pixels(&mut browser, 0);
+    browser.press("+");
+    assert_ne!(pixels(&mut browser, 0), small);
+    browser.press("0");
+    assert_eq!(pixels(&mut browser, 0), small);
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn the_pointer_reads_cells_and_zoom_is_shared() {
+    let Some(mut browser) = page(ANSWER, 1, LAPTOP) else { return };
+    browser.click(&word(EFFUSION), false);
+    browser.click(&word(HEART), true);
+    browser.hover(".stage canvas.view");
+    let read = text(&mut browser, "#readout");
+    assert_eq!(read.matches("of 256").count(), 2, "{read}");
+    let before = [pixels(&mut browser, 0), pixels(&mut browser, 1)];
+    browser.click("#zoom-in", false);
+    let after = [pixels(&mut browser, 0), pixels(&mut browser, 1)];
+    assert!(before[0] != after[0] && before[1] != after[1]);
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn pictures_are_chosen_in_the_strip() {
+    let Some(mut browser) = page(ANSWER, 3, LAPTOP) else { return };
+    assert_eq!(browser.eval("document.querySelectorAll('#filmstrip button').length"), 3);
+    assert!(text(&mut browser, "#filmstrip .share").ends_with('%'));
+    let first = pixels(&mut browser, 0);
+    browser.click("#filmstrip button:nth-child(2)", false);
+    assert_ne!(pixels(&mut browser, 0), first);
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn words_and_tokens_are_shaded() {
+    let Some(mut browser) = page(ANSWER, 1, LAPTOP) else { return };
+    let share = |browser: &mut Browser, selector: &str| {
+        let style =
+            format!("document.querySelector('{selector}').style.getPropertyValue('--share')");
+        browser.eval(&style).as_str().unwrap().parse::<f64>().unwrap()
+    };
+    let (effusion, there) = (share(&mut browser, &word(EFFUSION)), share(&mut browser, &word(0)));
+    assert!(effusion > there && effusion <= 1.0, "{effusion} {there}");
+    browser.eval("document.getElementById('sequence').open = true");
+    browser.settle();
+    assert!((share(&mut browser, ".token") - 1.0).abs() < 1e-6, "the strongest token");
+    browser.hover(".token");
+    assert!(text(&mut browser, "#token-readout").contains("<bos>"));
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn text_of_others_is_inert() {
+    let Some(mut browser) = Browser::start() else { return };
+    let attack = "</script><script>window.ran=1</script><img src=x onerror=window.ran=1> {{data}} \u{2028} & ' \"";
+    let made = Made::new(attack, attack, 1);
+    let mut report = made.report();
+    report.title = attack.to_owned();
+    report.notes.push(attack.to_owned());
+    report.methods[0].name = attack.to_owned();
+    report.methods[0].note = attack.to_owned();
+    report.pictures[0].name = attack.to_owned();
+    report.regions[0].name = attack.to_owned();
+    report.settings[0].value = attack.to_owned();
+    report.targets[0].facts[0].value = attack.to_owned();
+    browser.open(&report.to_html().unwrap(), LAPTOP);
+    browser.click(&word(1), false);
+    browser.click(&word(2), true);
+    browser.hover(".stage canvas.view");
+    assert_eq!(browser.eval("String(window.ran)"), "undefined");
+    assert_eq!(text(&mut browser, "#answer"), attack);
+    assert_eq!(text(&mut browser, ".question"), attack);
+    assert_eq!(browser.eval("document.querySelectorAll('img, script').length"), 2);
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn the_policy_lets_nothing_in_or_out() {
+    let Some(mut browser) = page(ANSWER, 1, LAPTOP) else { return };
+    browser.eval(
+        "(() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s); \
+         const i = new Image(); i.src = 'https://example.org/a.png'; return 0; })()",
+    );
+    let sent = browser.eval("fetch('https://example.org/').then(() => 'sent', () => 'refused')");
+    assert_eq!(sent, "refused");
+    assert_eq!(browser.eval("String(window.ran)"), "undefined");
+}
+
+#[test]
+fn a_phone_scrolls_down_only() {
+    let long = format!("{ANSWER} {} 👩‍⚕️ ذات الرئة", "pneumono".repeat(40));
+    for n_pictures in [1, 3] {
+        let Some(mut browser) = page(&long, n_pictures, PHONE) else { return };
+        browser.eval("document.querySelectorAll('details').forEach((d) => { d.open = true; })");
+        browser.click(&word(EFFUSION), false);
+        browser.click(&word(HEART), true);
+        let width = browser.eval("document.documentElement.scrollWidth").as_u64().unwrap();
+        assert_eq!(width, u64::from(PHONE.0));
+        assert_silent(&mut browser);
+    }
+}
+
+#[test]
+fn a_page_without_pictures_shows_the_text() {
+    let Some(mut browser) = page(ANSWER, 0, LAPTOP) else { return };
+    browser.click(&word(EFFUSION), false);
+    assert_eq!(text(&mut browser, ".word-name"), "effusion");
+    assert!(text(&mut browser, "#strongest").contains("<bos>"));
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn the_view_is_saved_as_a_picture() {
+    let Some(mut browser) = page(ANSWER, 1, LAPTOP) else { return };
+    let file = browser.downloads().join("relevancy.png");
+    browser.click(&word(EFFUSION), false);
+    browser.click("#export", false);
+    let saved = (0..200).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        image::open(&file).ok()
+    });
+    let saved = saved.expect("a picture in the folder of downloads").into_rgb8();
+    let coloured = saved.pixels().filter(|p| p.0[0].abs_diff(p.0[2]) > 60).count();
+    assert!(coloured > 1000, "{coloured} pixels of heat");
+    assert_silent(&mut browser);
+}
+
+/// The page's own arithmetic against the crate's: the colour at the centre of every cell on a plain picture.
+#[test]
+fn heat_is_what_the_crate_draws() {
+    let Some(mut browser) = Browser::start() else { return };
+    let plain = RgbImage::from_pixel(320, 320, Rgb([90; 3]));
+    let mut made = Made::new("?", ANSWER, 1);
+    made.grids[0].placement = Placement::whole(&plain);
+    made.pictures = vec![plain.clone()];
+    browser.open(&made.report().to_html().unwrap(), LAPTOP);
+    browser.click(&word(EFFUSION), false);
+    let row = made.rows[EFFUSION][0].as_slice().unwrap();
+    let cells = &row[made.grids[0].start..][..made::SIDE * made::SIDE];
+    let grid = ArrayView2::from_shape((made::SIDE, made::SIDE), cells).unwrap();
+    for (name, interpolation) in
+        [("cells", Interpolation::Cells), ("smooth", Interpolation::Bilinear)]
+    {
+        set(&mut browser, "smooth", name);
+        browser.hover("h1");
+        let options = OverlayOptions { interpolation, ..OverlayOptions::default() };
+        let map = GridMap { grid, placement: Placement::whole(&plain) };
+        let expected = overlay(&plain, &[map], &options).unwrap();
+        let found = browser.eval(&format!(
+            "(() => {{ {COPY} const c = document.querySelector('canvas.view'); const side = Math.min(c.width, c.height); \
+             const at = (i, n) => Math.round((n - side) / 2 + (i + 0.5) * side / 16); const x = copyOf(c); \
+             return Array.from({{ length: 256 }}, (_, i) => \
+             [...x.getImageData(at(i % 16, c.width), at(Math.floor(i / 16), c.height), 1, 1).data]); }})()",
+        ));
+        for cell in 0..256_u32 {
+            let expected = expected.get_pixel(cell % 16 * 20 + 10, cell / 16 * 20 + 10).0;
+            for (channel, expected) in expected.into_iter().enumerate() {
+                let found = found[cell as usize][channel].as_u64().unwrap() as u8;
+                // The canvas has another lattice than the picture: near a steep edge a level or two of 255 differ, and the
+                // browser rounds opacity to 1/255.
+                assert!(
+                    found.abs_diff(expected) <= 6,
+                    "{name}, cell {cell}: {found}, not {expected}"
+                );
+            }
+        }
+    }
+}
