@@ -2,8 +2,8 @@
 
 use crate::support::{answered, model, prepare};
 use attention_capture::{
-    Attribution, Engine, Error, Goal, Keep, LayerSwept, Objective, Recorder, Retained, States,
-    Streaming, SweepOptions,
+    Attribution, Engine, Error, Foil, Goal, Keep, LayerSwept, Objective, Recorder, Retained,
+    States, Streaming, SweepOptions,
 };
 use attention_relevancy::{Target, Update};
 use gemma3_tch::{Gemma3, GenerationOptions, Sequence};
@@ -43,7 +43,13 @@ fn check(fixture: &Fixture, model: &Gemma3, sequence: &Sequence, options: &Sweep
     for keep in [Keep::Inputs, Keep::Everything] {
         let states = States::of(model, sequence, keep).unwrap();
         let streaming = Streaming::new(model, sequence.ids(), &states, options.clone());
-        for objective in [Objective::Logit, Objective::LogProbability] {
+        let foil = sequence.ids()[0];
+        for objective in [
+            Objective::Logit,
+            Objective::LogProbability,
+            Objective::Contrast(Foil::RunnerUp),
+            Objective::Contrast(Foil::Token(foil)),
+        ] {
             for update in [Update::Additive, Update::Stochastic] {
                 let found = streaming.explain(&goals, objective, update).unwrap();
                 assert_eq!(found.len(), goals.len());
@@ -59,7 +65,8 @@ fn check(fixture: &Fixture, model: &Gemma3, sequence: &Sequence, options: &Sweep
             streaming.scores(targets).unwrap().iter().zip(run.scores(targets).unwrap())
         {
             assert!(
-                (found.logit - expected.logit).abs() < 1e-4
+                found.runner_up == expected.runner_up
+                    && (found.logit - expected.logit).abs() < 1e-4
                     && (found.log_probability - expected.log_probability).abs() < 1e-4
             );
         }

@@ -19,6 +19,14 @@ pub enum Error {
         /// Length of the sequence.
         tokens: usize,
     },
+    /// The foil of a contrast is no token of the model.
+    #[error("foil token {token} is not one of the {vocabulary} tokens of the model")]
+    Foil {
+        /// The token asked for.
+        token: u32,
+        /// Tokens that the model has.
+        vocabulary: usize,
+    },
     /// The hook saw another number of layers than the model has.
     #[error("attention of {found} layers was captured, but the model has {expected}")]
     Layers {

@@ -15,15 +15,39 @@ pub enum Objective {
     Logit,
     /// The logarithm of the token's probability.
     LogProbability,
+    /// The logit of the token minus that of another one: why this and not that. Like the logarithm of the probability, and unlike
+    /// the logit, it does not change when the same number is added to all logits, which changes no answer.
+    Contrast(Foil),
 }
 
-/// The name in lower case: `logit`, `log-probability`.
+/// What a token is contrasted with. It is fixed before the gradient is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foil {
+    /// The token with the highest logit beside the explained one, for each token its own ([`Score::runner_up`]).
+    RunnerUp,
+    /// This token of the vocabulary.
+    Token(u32),
+}
+
+/// The name in lower case: `logit`, `log-probability`, `contrast`, `contrast with token 7`.
 impl fmt::Display for Objective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Logit => "logit",
-            Self::LogProbability => "log-probability",
-        })
+        match self {
+            Self::Logit => f.write_str("logit"),
+            Self::LogProbability => f.write_str("log-probability"),
+            Self::Contrast(Foil::RunnerUp) => f.write_str("contrast"),
+            Self::Contrast(Foil::Token(token)) => write!(f, "contrast with token {token}"),
+        }
+    }
+}
+
+impl Foil {
+    /// The foil of each token, from its row of `logits` `[tokens, V]`.
+    pub(crate) fn of(self, tokens: &[u32], logits: &Tensor) -> Vec<u32> {
+        match self {
+            Self::RunnerUp => runners_up(tokens, logits),
+            Self::Token(token) => vec![token; tokens.len()],
+        }
     }
 }
 
@@ -85,6 +109,8 @@ pub struct Score {
     pub logit: f32,
     /// The logarithm of its probability.
     pub log_probability: f32,
+    /// The token with the highest logit beside it.
+    pub runner_up: u32,
 }
 
 /// Most rows of logits that are made at once: each has as many numbers as the vocabulary.
@@ -107,13 +133,15 @@ impl Score {
     fn of_rows(targets: &[Target], logits: &Tensor) -> Result<Vec<Self>, Error> {
         let logits = logits.to_kind(Kind::Float);
         let log_probabilities = logits.log_softmax(-1, Kind::Float);
+        let tokens: Vec<u32> = targets.iter().map(|target| target.token()).collect();
+        let runners_up = runners_up(&tokens, &logits);
         let score = |(index, target): (usize, &Target)| {
             let at = [index as i64, i64::from(target.token())];
             let [logit, log_probability] =
                 [&logits, &log_probabilities].map(|values| values.double_value(&at) as f32);
             let finite = logit.is_finite() && log_probability.is_finite();
             if finite {
-                Ok(Self { logit, log_probability })
+                Ok(Self { logit, log_probability, runner_up: runners_up[index] })
             } else {
                 Err(Error::Logit { row: target.logit_row() })
             }
@@ -131,6 +159,27 @@ pub(crate) fn check_targets(targets: &[Target], ids: &[u32], computed: usize) ->
         let (position, token) = (target.position(), target.token());
         Err(Error::Target { position, token, tokens: ids.len() })
     })
+}
+
+/// For each token, the one with the highest logit beside it in its row of `logits` `[tokens, V]`.
+fn runners_up(tokens: &[u32], logits: &Tensor) -> Vec<u32> {
+    let vocabulary = logits.size()[1];
+    let (_, best) = logits.topk(2.min(vocabulary), -1, true, true); // [tokens, 2]
+    let best = Vec::<Vec<i64>>::try_from(best.to_device(Device::Cpu)).expect("indices are int64");
+    let beside = |(best, &token): (&Vec<i64>, &u32)| {
+        best.iter().copied().find(|&id| id != i64::from(token)).unwrap_or(i64::from(token)) as u32
+    };
+    best.iter().zip(tokens).map(beside).collect()
+}
+
+/// Whether an objective's foil is a token of a vocabulary of that size.
+pub(crate) fn check_foil(objective: Objective, vocabulary: usize) -> Result<(), Error> {
+    match objective {
+        Objective::Contrast(Foil::Token(token)) if vocabulary <= token as usize => {
+            Err(Error::Foil { token, vocabulary })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The rows before the targets, as an index for `device`.

@@ -40,7 +40,7 @@ mod sweep;
 pub use budget::with_budget;
 pub use engine::Engine;
 pub use error::Error;
-pub use goal::{Attribution, Goal, Objective, Score};
+pub use goal::{Attribution, Foil, Goal, Objective, Score};
 pub use retained::Retained;
 pub use states::{Keep, Recorder, States};
 pub use streaming::{LayerSwept, Streaming, SweepOptions};

@@ -4,7 +4,7 @@
 //! for the attention, as many for what autograd keeps, as many for the gradient.
 
 use crate::attention::Float;
-use crate::goal::{check_targets, logit_rows};
+use crate::goal::{check_foil, check_targets, logit_rows};
 use crate::{Attribution, Engine, Error, Goal, Objective, Score, convert};
 use attention_relevancy::ndarray::{Array1, Array3, ArrayView3};
 use attention_relevancy::{
@@ -60,6 +60,7 @@ impl Engine for Retained<'_> {
         objective: Objective,
         update: Update,
     ) -> Result<Vec<Attribution>, Error> {
+        check_foil(objective, self.model.config().text.vocab_size)?;
         goals.iter().map(|goal| self.attribution(goal, objective, update)).collect()
     }
 }
@@ -139,15 +140,22 @@ impl Retained<'_> {
     /// The scalar that is explained.
     fn objective(&self, goal: &Goal, objective: Objective) -> Tensor {
         let logits = self.logits(goal.targets());
-        let values = match objective {
-            Objective::Logit => logits,
-            Objective::LogProbability => logits.log_softmax(-1, Kind::Float),
-        };
-        let tokens: Vec<i64> =
-            goal.targets().iter().map(|target| i64::from(target.token())).collect();
-        let tokens = Tensor::from_slice(&tokens).to_device(values.device()).unsqueeze(1);
-        values.gather(1, &tokens, false).sum(Kind::Float)
+        let tokens: Vec<u32> = goal.targets().iter().map(|target| target.token()).collect();
+        match objective {
+            Objective::Logit => total(&logits, &tokens),
+            Objective::LogProbability => total(&logits.log_softmax(-1, Kind::Float), &tokens),
+            Objective::Contrast(foil) => {
+                total(&logits, &tokens) - total(&logits, &foil.of(&tokens, &logits))
+            }
+        }
     }
+}
+
+/// The sum of one of the values `[tokens, V]` in each row.
+fn total(values: &Tensor, tokens: &[u32]) -> Tensor {
+    let tokens: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
+    let tokens = Tensor::from_slice(&tokens).to_device(values.device()).unsqueeze(1);
+    values.gather(1, &tokens, false).sum(Kind::Float)
 }
 
 /// Attention in float32 with every map kept.

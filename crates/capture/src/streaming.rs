@@ -5,7 +5,7 @@
 //! gradient at the heads' output. So A and ∇A are made for a block of rows, folded, and dropped.
 
 use crate::budget::Cut;
-use crate::goal::{LOGIT_ROWS, check_targets};
+use crate::goal::{LOGIT_ROWS, check_foil, check_targets};
 use crate::states::States;
 use crate::sweep::{Pass, Rows};
 use crate::{Attribution, Engine, Error, Goal, Objective, Score, convert};
@@ -82,6 +82,7 @@ impl<'a> Streaming<'a> {
         (objective, update): (Objective, Update),
         observe: &mut dyn FnMut(&LayerSwept<'_>),
     ) -> Result<Vec<Attribution>, Error> {
+        check_foil(objective, self.model.config().text.vocab_size)?;
         goals
             .iter()
             .try_for_each(|goal| check_targets(goal.targets(), self.ids, self.states.tokens()))?;
@@ -210,6 +211,10 @@ impl Sweep<'_> {
                     // ∂ log p_y = ∂ z_y − Σ_v p_v ∂ z_v
                     Objective::LogProbability => {
                         chosen - text.pull_logits(&hidden, &text.logits(&hidden).softmax(-1, FLOAT))
+                    }
+                    Objective::Contrast(foil) => {
+                        let foils = foil.of(&tokens, &text.logits(&hidden));
+                        chosen - text.pull_tokens(&hidden, &foils)
                     }
                 }
             })
