@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use gemma3_tch::Config;
 use half::bf16;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -55,7 +56,7 @@ impl State {
         tensors
             .extend(parameters.map(|(name, p)| (format!("parameter.{name}"), p.shallow_clone())));
         let metadata = HashMap::from([
-            ("task".to_owned(), format!("{:?}", self.task)),
+            ("task".to_owned(), self.task.name().to_owned()),
             ("step".to_owned(), self.step.to_string()),
             ("recipe".to_owned(), fingerprint(recipe)),
         ]);
@@ -76,7 +77,7 @@ impl State {
             "{} is of another recipe; name another folder with --out, or train without --resume",
             path.display()
         );
-        let task = if field("task")? == "Sight" { Task::Sight } else { Task::Answers };
+        let task = Task::parse(field("task")?).context("a task of another name")?;
         let step: usize = field("step")?.parse()?;
         let file = SafeTensors::deserialize(&bytes)?;
         let mut kinds: HashMap<&str, Parameters> = HashMap::new();
@@ -111,12 +112,38 @@ pub fn export(folder: &Path, parameters: &Parameters) -> Result<()> {
     write(&folder.join("model.safetensors"), &tensors, Dtype::BF16, Some(metadata))
 }
 
+/// The configuration of the checkpoint in `folder`.
+pub fn config(folder: &Path) -> Result<Config> {
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("could not read {}", path.display()))?;
+    Ok(Config::from_json(&text)?)
+}
+
+/// The parameters of the checkpoint that [`export`] wrote into `folder`, float32.
+pub fn parameters(folder: &Path) -> Result<Parameters> {
+    let path = folder.join("model.safetensors");
+    let bytes =
+        std::fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
+    let file = SafeTensors::deserialize(&bytes)?;
+    file.iter().map(|(name, view)| Ok((short(name), read(&view)?))).collect()
+}
+
+/// The names that files of the family before transformers 5 have, beside the canonical ones.
+const SPELLINGS: [(&str, &str); 2] =
+    [("language_model.", "language_model.model."), ("vision_tower.", "vision_tower.vision_model.")];
+
+/// The canonical name.
+fn short(name: &str) -> String {
+    let spelled = SPELLINGS
+        .iter()
+        .find_map(|(short, long)| name.strip_prefix(long).map(|rest| format!("{short}{rest}")));
+    spelled.unwrap_or_else(|| name.to_owned())
+}
+
 /// The name in files of the family before transformers 5.
 fn published(name: &str) -> String {
-    for (short, long) in [
-        ("language_model.", "language_model.model."),
-        ("vision_tower.", "vision_tower.vision_model."),
-    ] {
+    for (short, long) in SPELLINGS {
         if let Some(rest) = name.strip_prefix(short) {
             return format!("{long}{rest}");
         }
@@ -160,9 +187,13 @@ fn encode(tensor: &Tensor, dtype: Dtype) -> Result<Vec<u8>> {
 }
 
 fn read(view: &TensorView<'_>) -> Result<Tensor> {
-    ensure!(view.dtype() == Dtype::F32, "the state of a run is float32");
-    let (words, _) = view.data().as_chunks::<4>();
-    let values: Vec<f32> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+    let values: Vec<f32> = match view.dtype() {
+        Dtype::F32 => view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        Dtype::BF16 => {
+            view.data().as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect()
+        }
+        other => bail!("a tensor is {other:?}; this program writes float32 and bfloat16"),
+    };
     let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
     Ok(Tensor::from_slice(&values).f_view(shape.as_slice())?)
 }

@@ -7,6 +7,7 @@ use gemma3_processor::image::{DynamicImage, RgbImage};
 use gemma3_processor::{Message, Picture, Pixels, Processor, ProcessorOptions};
 use phantom_radiograph::{Finding, FindingKind, Mask, Phantom, Scene, Zone};
 
+use crate::lanes::Task;
 use crate::questions::Question;
 use crate::recipe::{Recipe, Variant};
 use crate::scenes::{Purpose, has, mix, number, scene};
@@ -138,15 +139,20 @@ impl Examples {
         Ok(Seen { pixels: self.pixels(&phantom)?, labels })
     }
 
-    /// Example `index` of the second stage.
-    pub fn asked(&self, index: u64) -> Result<Asked> {
-        let scene = scene(self.recipe.seed, Purpose::Answers, index, self.recipe.variant);
+    /// Example `index` of a stage with questions.
+    pub fn asked(&self, task: Task, index: u64) -> Result<Asked> {
+        let Recipe { answers, dialogue, review, .. } = &self.recipe;
+        let (purpose, stage, index) = match task {
+            Task::Sight | Task::Answers => (Purpose::Answers, answers, index),
+            Task::Dialogue => (Purpose::Dialogue, dialogue, index),
+            // Behind those of the dialogue.
+            Task::Review => {
+                (Purpose::Dialogue, review, index + (dialogue.steps * dialogue.pictures) as u64)
+            }
+        };
+        let scene = scene(self.recipe.seed, purpose, index, self.recipe.variant);
         let phantom = scene.render(self.recipe.sizes.vision.image as u32);
-        let questions = choose(
-            &scene,
-            self.recipe.questions,
-            number(self.recipe.seed, Purpose::Answers, index),
-        );
+        let questions = choose(&scene, stage.questions, number(self.recipe.seed, purpose, index));
         let turns = questions
             .into_iter()
             .map(|question| self.turn(question, &scene))
@@ -159,10 +165,10 @@ impl Examples {
         let prompt = self.prompts.iter().find(|(known, _)| *known == question);
         let (_, prompt) = prompt.context("every question has its prompt")?;
         let (mut ids, mut decided) = (prompt.clone(), Vec::new());
-        for (text, is_decided) in question.answer(scene).pieces() {
-            let piece = self.processor.tokenizer().encode(text)?;
-            decided.extend(std::iter::repeat_n(is_decided, piece.len()));
-            ids.extend(piece);
+        for piece in question.answer(scene).pieces() {
+            let spelled = self.processor.tokenizer().encode(&piece.text)?;
+            decided.extend(std::iter::repeat_n(piece.decided, spelled.len()));
+            ids.extend(spelled);
         }
         ids.push(END_OF_TURN as u32);
         decided.push(false);
@@ -218,7 +224,7 @@ mod tests {
     fn a_turn_is_what_the_processor_makes_of_the_conversation() {
         let (_folder, examples) = examples();
         for index in 0..20 {
-            let asked = examples.asked(index).unwrap();
+            let asked = examples.asked(Task::Answers, index).unwrap();
             for turn in asked.turns {
                 let text = examples.processor.tokenizer().decode(&turn.ids[turn.prompt..], false);
                 let whole = examples.processor.tokenizer().encode(&text).unwrap();

@@ -135,6 +135,7 @@ fn count(set: &Tensor) -> f64 {
 mod tests {
     use super::*;
     use crate::examples::Examples;
+    use crate::lanes::Task;
     use crate::recipe::{Recipe, Variant};
     use crate::{companions, parameters};
 
@@ -173,7 +174,7 @@ mod tests {
             .map(|(name, tensor)| (name, tensor.set_requires_grad(true)))
             .collect();
         let model = Gemma3::from_tensors(config, &leaves).unwrap();
-        let asked = examples.asked(5).unwrap();
+        let asked = examples.asked(Task::Answers, 5).unwrap();
         let (shared, tally) = answers(&model, examples.prefix(), &asked);
         let apart = apart(&model, &examples, &asked);
         assert!((tally.loss / apart.double_value(&[]) - 1.0).abs() < 1e-5);

@@ -22,6 +22,10 @@ pub enum Task {
     Sight,
     /// The whole model.
     Answers,
+    /// The whole model, with more questions about each picture.
+    Dialogue,
+    /// The same again.
+    Review,
 }
 
 impl Task {
@@ -30,8 +34,35 @@ impl Task {
         let sight = ["vision_tower.", "multi_modal_projector.", HEAD];
         match self {
             Self::Sight => sight.iter().any(|part| name.starts_with(part)),
-            Self::Answers => !name.starts_with(HEAD),
+            Self::Answers | Self::Dialogue | Self::Review => !name.starts_with(HEAD),
         }
+    }
+
+    /// The task of the next stage.
+    pub fn next(self) -> Option<Self> {
+        match self {
+            Self::Sight => Some(Self::Answers),
+            Self::Answers => Some(Self::Dialogue),
+            Self::Dialogue => Some(Self::Review),
+            Self::Review => None,
+        }
+    }
+
+    /// What the stage is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sight => "sight",
+            Self::Answers => "answers",
+            Self::Dialogue => "dialogue",
+            Self::Review => "review",
+        }
+    }
+
+    /// Reads the name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Sight, Self::Answers, Self::Dialogue, Self::Review]
+            .into_iter()
+            .find(|task| task.name() == name)
     }
 }
 
@@ -117,8 +148,8 @@ impl Learner<'_> {
                         pulled(forward::sight(&model, head, &seen), &learning)
                     })?
                 }
-                Task::Answers => {
-                    let asked = self.examples.asked(index)?;
+                task @ (Task::Answers | Task::Dialogue | Task::Review) => {
+                    let asked = self.examples.asked(task, index)?;
                     guard("learning to answer", || {
                         let losses = forward::answers(&model, self.examples.prefix(), &asked);
                         pulled(losses, &learning)

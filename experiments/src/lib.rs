@@ -1,4 +1,5 @@
-//! Trains the small checkpoints of the project: a Gemma3 of a million and a half parameters that reads phantom radiographs.
+//! Trains the small checkpoints of the project, a Gemma3 of a million and a half parameters that reads phantom radiographs, and
+//! measures what maps of their words show ([`localize`]).
 //!
 //! ```text
 //! seed ─ scenes ─► phantom ─ processor ─► pixels ┐
@@ -6,8 +7,8 @@
 //!                             parameters ────────┴─ forward ─► loss ─► gradients (lanes) ─► optimizer ─► parameters
 //! ```
 //!
-//! Two stages ([`recipe`]): first the vision tower learns, cell by cell, which findings it sees; then the whole model learns to
-//! answer. The forward pass is that of `gemma3-tch`, on tensors in memory. Everything follows from a seed, and a run that was
+//! Four stages ([`recipe`]): first the vision tower learns, cell by cell, which findings it sees; then the whole model learns to
+//! answer, first mostly reports, then twice more short questions. The forward pass is that of `gemma3-tch`, on tensors in memory. Everything follows from a seed, and a run that was
 //! interrupted goes on with the same numbers.
 
 pub mod recipe;
@@ -30,4 +31,7 @@ pub mod progress;
 pub mod train;
 
 pub mod evaluate;
+pub mod reader;
 pub mod score;
+
+pub mod localize;

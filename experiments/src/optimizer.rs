@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_rate_rises_and_falls() {
-        let stage = Stage { steps: 100, pictures: 1, rate: 2.0, warm_up: 10 };
+        let stage = Stage { steps: 100, pictures: 1, rate: 2.0, warm_up: 10, questions: 0 };
         assert!((rate(&stage, 0) - 0.2).abs() < 1e-12);
         assert!((rate(&stage, 10) - 2.0).abs() < 1e-12);
         assert!((rate(&stage, 55) - 1.02).abs() < 1e-9);

@@ -13,9 +13,48 @@ pub enum Question {
     Is(FindingKind),
 }
 
-/// An answer in pieces; those that the picture decides are marked.
+/// An answer in pieces.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer(Vec<(String, bool)>);
+pub struct Answer(Vec<Piece>);
+
+/// Some words of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// The words with the space before them.
+    pub text: String,
+    /// Whether the picture decides them.
+    pub decided: bool,
+    /// The finding that they tell of, as an index into those of the scene, and what of it.
+    pub shows: Option<(usize, Word)>,
+}
+
+/// What a word tells of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Word {
+    /// What it is, for all but devices.
+    Finding,
+    /// The same for a device.
+    Device,
+    /// `right` or `left`.
+    Side,
+    /// `upper`, `middle` or `lower`.
+    Level,
+}
+
+impl Word {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Finding, Self::Device, Self::Side, Self::Level];
+
+    /// The name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Finding => "finding",
+            Self::Device => "device",
+            Self::Side => "side",
+            Self::Level => "level",
+        }
+    }
+}
 
 impl Question {
     /// All questions.
@@ -44,7 +83,7 @@ impl Question {
 
     /// The right answer for a scene.
     pub fn answer(self, scene: &Scene) -> Answer {
-        let found = |kind| scene.findings().iter().find(|finding| finding.kind == kind);
+        let found = |kind| numbered(scene).find(|(_, finding)| finding.kind == kind);
         match self {
             Self::Describe => report(scene),
             Self::Where(kind) => match found(kind) {
@@ -72,36 +111,49 @@ impl Question {
 }
 
 impl Answer {
-    /// Pieces in order, with whether the picture decides them.
-    pub fn pieces(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.0.iter().map(|(text, decided)| (text.as_str(), *decided))
+    /// Pieces in order.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.0
     }
 
     /// The whole text.
     pub fn text(&self) -> String {
-        self.pieces().map(|(text, _)| text).collect()
+        self.0.iter().map(|piece| piece.text.as_str()).collect()
     }
 
-    fn fixed(mut self, text: &str) -> Self {
-        self.0.push((text.to_owned(), false));
+    fn piece(mut self, text: &str, decided: bool, shows: Option<(usize, Word)>) -> Self {
+        self.0.push(Piece { text: text.to_owned(), decided, shows });
         self
     }
 
-    fn decided(mut self, text: &str) -> Self {
-        self.0.push((text.to_owned(), true));
-        self
+    fn fixed(self, text: &str) -> Self {
+        self.piece(text, false, None)
+    }
+
+    fn decided(self, text: &str) -> Self {
+        self.piece(text, true, None)
+    }
+
+    fn shows(self, text: &str, finding: usize, word: Word) -> Self {
+        self.piece(&format!(" {text}"), true, Some((finding, word)))
     }
 
     /// ` in the right middle zone`; for a device, ` on the left side`.
-    fn place(self, finding: &Finding) -> Self {
+    fn place(self, (index, finding): (usize, &Finding)) -> Self {
         let zone = finding.zone;
         if finding.kind == FindingKind::Device {
-            return self.fixed(" on the").decided(&format!(" {}", zone.side.name())).fixed(" side");
+            return self.fixed(" on the").shows(zone.side.name(), index, Word::Side).fixed(" side");
         }
         self.fixed(" in the")
-            .decided(&format!(" {} {}", zone.side.name(), zone.level.name()))
+            .shows(zone.side.name(), index, Word::Side)
+            .shows(zone.level.name(), index, Word::Level)
             .fixed(" zone")
     }
+}
+
+/// The findings of a scene with their indices.
+fn numbered(scene: &Scene) -> impl Iterator<Item = (usize, &Finding)> {
+    scene.findings().iter().enumerate()
 }
 
 /// `Right upper zone: clear. … Left lower zone: nodule and pleural effusion. Device: none.`
@@ -109,27 +161,36 @@ fn report(scene: &Scene) -> Answer {
     let mut answer = Answer::default();
     for zone in Zone::ALL {
         let space = if zone == Zone::ALL[0] { "" } else { " " };
-        answer = answer
-            .fixed(&format!("{space}{}:", capitalised(zone.name())))
-            .decided(&format!(" {}", content(scene, zone)))
-            .fixed(".");
+        answer = answer.fixed(&format!("{space}{}:", capitalised(zone.name())));
+        answer = content(answer, scene, zone).fixed(".");
     }
-    let device = scene.findings().iter().find(|finding| finding.kind == FindingKind::Device);
-    let device = device.map_or("none".to_owned(), |finding| {
-        format!("{} on the {} side", finding.kind.name(), finding.zone.side.name())
-    });
-    answer.fixed(" Device:").decided(&format!(" {device}")).fixed(".")
+    answer = answer.fixed(" Device:");
+    let device = numbered(scene).find(|(_, finding)| finding.kind == FindingKind::Device);
+    let answer = match device {
+        None => answer.decided(" none"),
+        Some((index, finding)) => answer
+            .shows(finding.kind.name(), index, Word::Device)
+            .decided(" on the")
+            .shows(finding.zone.side.name(), index, Word::Side)
+            .decided(" side"),
+    };
+    answer.fixed(".")
 }
 
 /// The findings of a zone in the order of their kinds, or `clear`.
-fn content(scene: &Scene, zone: Zone) -> String {
-    let is_there = |kind: &FindingKind| {
-        *kind != FindingKind::Device
-            && scene.findings().iter().any(|f| f.kind == *kind && f.zone == zone)
+fn content(mut answer: Answer, scene: &Scene, zone: Zone) -> Answer {
+    let of_kind = |kind: FindingKind| {
+        numbered(scene).find(move |(_, finding)| finding.kind == kind && finding.zone == zone)
     };
-    let names: Vec<&str> =
-        FindingKind::ALL.iter().filter(|kind| is_there(kind)).map(|kind| kind.name()).collect();
-    if names.is_empty() { "clear".to_owned() } else { names.join(" and ") }
+    let kinds = FindingKind::ALL.into_iter().filter(|kind| *kind != FindingKind::Device);
+    let found: Vec<(usize, &Finding)> = kinds.filter_map(of_kind).collect();
+    for (place, (index, finding)) in found.iter().enumerate() {
+        if place > 0 {
+            answer = answer.decided(" and");
+        }
+        answer = answer.shows(finding.kind.name(), *index, Word::Finding);
+    }
+    if found.is_empty() { answer.decided(" clear") } else { answer }
 }
 
 /// What a question calls a finding: one asks for a device, and the answer says which.

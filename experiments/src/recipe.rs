@@ -88,6 +88,8 @@ pub struct Stage {
     pub rate: f64,
     /// Steps that the rate takes to rise to it.
     pub warm_up: usize,
+    /// Questions about each picture of a step, the report included; none in the first stage.
+    pub questions: usize,
 }
 
 /// A whole training run.
@@ -101,15 +103,22 @@ pub struct Recipe {
     pub sizes: Sizes,
     /// The vision tower alone.
     pub sight: Stage,
-    /// The whole model on answers.
+    /// The whole model on answers, mostly reports: they teach fastest where to look.
     pub answers: Stage,
-    /// Questions about each picture of a step, the report included.
-    pub questions: usize,
+    /// The same with more of the short questions, slower.
+    pub dialogue: Stage,
+    /// More of the same from a rate that starts anew, lower.
+    pub review: Stage,
 }
 
 impl Recipe {
     /// The run that made the checkpoints of the project.
     pub fn full(variant: Variant) -> Self {
+        // The tag is easier to see than an opacity.
+        let [sight, answers, dialogue, review] = match variant {
+            Variant::Sound => [1400, 1500, 400, 220],
+            Variant::Shortcut => [600, 500, 100, 20],
+        };
         Self {
             seed: 1,
             variant,
@@ -119,7 +128,7 @@ impl Recipe {
                     patch: 7,
                     hidden: 64,
                     layers: 3,
-                    heads: 4,
+                    heads: 2,
                     inner: 192,
                 },
                 text: Text {
@@ -133,9 +142,22 @@ impl Recipe {
                 },
                 grid: 16,
             },
-            sight: Stage { steps: 450, pictures: 16, rate: 2e-3, warm_up: 30 },
-            answers: Stage { steps: 600, pictures: 12, rate: 1.5e-3, warm_up: 40 },
-            questions: 3,
+            sight: Stage { steps: sight, pictures: 16, rate: 2e-3, warm_up: 30, questions: 0 },
+            answers: Stage {
+                steps: answers,
+                pictures: 12,
+                rate: 1.5e-3,
+                warm_up: 40,
+                questions: 3,
+            },
+            dialogue: Stage {
+                steps: dialogue,
+                pictures: 12,
+                rate: 8e-4,
+                warm_up: 20,
+                questions: 7,
+            },
+            review: Stage { steps: review, pictures: 12, rate: 6e-4, warm_up: 20, questions: 7 },
         }
     }
 
@@ -147,8 +169,10 @@ impl Recipe {
             Text { hidden: 32, layers: 6, heads: 2, key_heads: 1, head: 16, inner: 64, window: 64 };
         Self {
             sizes: Sizes { vision, text, grid: 4 },
-            sight: Stage { steps: 5, pictures: 4, rate: 4e-3, warm_up: 1 },
-            answers: Stage { steps: 5, pictures: 4, rate: 4e-3, warm_up: 1 },
+            sight: Stage { steps: 5, pictures: 4, rate: 4e-3, warm_up: 1, questions: 0 },
+            answers: Stage { steps: 5, pictures: 4, rate: 4e-3, warm_up: 1, questions: 3 },
+            review: Stage { steps: 5, pictures: 4, rate: 1e-3, warm_up: 1, questions: 4 },
+            dialogue: Stage { steps: 5, pictures: 4, rate: 2e-3, warm_up: 1, questions: 4 },
             ..full
         }
     }
@@ -156,7 +180,7 @@ impl Recipe {
     /// The same run with so many steps in each stage.
     #[must_use]
     pub fn with_steps(mut self, steps: usize) -> Self {
-        for stage in [&mut self.sight, &mut self.answers] {
+        for stage in [&mut self.sight, &mut self.answers, &mut self.dialogue, &mut self.review] {
             stage.steps = steps;
             stage.warm_up = stage.warm_up.min(steps / 5 + 1);
         }

@@ -8,11 +8,13 @@ use crate::recipe::Variant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// The first stage.
-    Sight,
+    Sight = 0,
     /// The second stage.
-    Answers,
-    /// Neither stage ever sees these.
-    Evaluation,
+    Answers = 1,
+    /// The third and the last stage.
+    Dialogue = 3,
+    /// No stage ever sees these, and nobody looked at them while the recipe was chosen: those of numbers 2 and 4 served for that.
+    Evaluation = 5,
 }
 
 /// One in so many training scenes may have several findings in one zone.

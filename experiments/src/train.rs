@@ -1,4 +1,4 @@
-//! The run: both stages, saved as they go, and the checkpoint at the end.
+//! The run: all stages, saved as they go, and the checkpoint at the end.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -44,28 +44,27 @@ impl Run {
         Ok(Self { recipe: recipe.clone(), folder: folder.to_owned(), config, examples, state })
     }
 
-    /// Runs what is left of both stages, and writes the checkpoint.
+    /// Runs what is left of all stages, and writes the checkpoint.
     pub fn finish(&mut self, out: &mut dyn Write) -> Result<()> {
-        if self.state.task == Task::Sight {
-            self.stage(out)?;
-            self.begin_answers();
-            self.save()?;
-        }
         self.stage(out)?;
+        while let Some(next) = self.state.task.next() {
+            self.begin(next);
+            self.save()?;
+            self.stage(out)?;
+        }
         export(&self.folder, &self.state.parameters)
     }
 
-    /// Goes over to the second stage with what was learnt in the first.
-    pub fn begin_answers(&mut self) {
+    /// Goes over to a stage with what was learnt before.
+    pub fn begin(&mut self, task: Task) {
         let parameters = std::mem::take(&mut self.state.parameters);
-        self.state = State::begin(Task::Answers, parameters);
+        self.state = State::begin(task, parameters);
     }
 
     /// Runs what is left of the stage that is under way.
     fn stage(&mut self, out: &mut dyn Write) -> Result<()> {
         let steps = self.plan().steps;
-        let name = if self.state.task == Task::Sight { "sight" } else { "answers" };
-        let mut progress = Progress::new(out, name, steps, self.state.step);
+        let mut progress = Progress::new(out, self.state.task.name(), steps, self.state.step);
         while self.state.step < steps {
             let (tally, norm) = self.step()?;
             progress.step(self.state.step, tally, norm)?;
@@ -100,6 +99,8 @@ impl Run {
         match self.state.task {
             Task::Sight => &self.recipe.sight,
             Task::Answers => &self.recipe.answers,
+            Task::Dialogue => &self.recipe.dialogue,
+            Task::Review => &self.recipe.review,
         }
     }
 }

@@ -27,7 +27,17 @@ const TABLE: [(&str, &[&str]); 12] = [
     ("xtask", &[]),
     ("integration-tests", ANY),
     ("benchmarks", ANY),
-    ("experiments", &["gemma3-processor", "gemma3-tch", "phantom-radiograph"]),
+    (
+        "experiments",
+        &[
+            "attention-capture",
+            "attention-relevancy",
+            "gemma3-processor",
+            "gemma3-tch",
+            "phantom-radiograph",
+            "relevancy-visualization",
+        ],
+    ),
 ];
 /// Tests and benches reach everywhere.
 const ANY: &[&str] = &["*"];
@@ -43,9 +53,8 @@ const RESERVED: [(&str, &[&str]); 4] = [
     ("clap", &["medgemma-explainer-cli", "benchmarks", "experiments"]),
 ];
 
-/// Members that know no format of a record on disk: the facade owns it.
-const WITHOUT_SERDE: [&str; 3] =
-    ["attention-relevancy", "attention-capture", "relevancy-visualization"];
+/// Members that know no format on disk. (`relevancy-visualization` reads region files, its own format; the record is the facade's.)
+const WITHOUT_SERDE: [&str; 2] = ["attention-relevancy", "attention-capture"];
 
 /// Members that build on a machine without libtorch, with all their tests.
 const WITHOUT_TORCH: [&str; 5] = [

@@ -1,0 +1,170 @@
+//! How well a map shows where a finding is.
+
+/// The part of a picture that a mask covers, cut into the cells of a map.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    /// The covered share of each cell.
+    cells: Vec<f32>,
+}
+
+/// A map against the mask of the finding that its word tells of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measure {
+    /// Pointing game (Zhang et al. 2016): the largest cell touches the mask.
+    pub pointing: bool,
+    /// Share of the map's values inside the mask, divided by the mask's share of the picture: 1 is chance.
+    pub mass: f64,
+    /// Area of the tenth of the cells with the largest values that the mask covers, divided by the area of both together.
+    pub iou: f64,
+    /// Whether the largest cell touches another finding and not this one; none where there is no other.
+    pub confused: Option<bool>,
+}
+
+/// The share of cells that count as shown: those above the 0.9 quantile.
+const SHOWN: f64 = 0.1;
+
+impl Region {
+    /// From the covered share of each cell.
+    pub fn new(cells: Vec<f32>) -> Self {
+        Self { cells }
+    }
+
+    /// The covered share of each cell.
+    pub fn cells(&self) -> &[f32] {
+        &self.cells
+    }
+
+    /// The covered share of the picture.
+    pub fn share(&self) -> f64 {
+        self.area() / self.cells.len() as f64
+    }
+
+    fn area(&self) -> f64 {
+        self.cells.iter().map(|&cell| f64::from(cell)).sum()
+    }
+
+    /// The share of a map's values that lies inside; 0 of a map of zeros.
+    pub fn mass(&self, map: &[f32]) -> f64 {
+        let (mut inside, mut all) = (0.0, 0.0);
+        for (&value, &cell) in map.iter().zip(&self.cells) {
+            inside += f64::from(value) * f64::from(cell);
+            all += f64::from(value);
+        }
+        if all > 0.0 { inside / all } else { 0.0 }
+    }
+
+    fn touches(&self, cell: Option<usize>) -> bool {
+        cell.is_some_and(|cell| self.cells[cell] > 0.0)
+    }
+}
+
+impl Measure {
+    /// Of a map whose word tells of what is in `region`; `others` are the other findings. A map of zeros shows nothing.
+    pub fn of(map: &[f32], region: &Region, others: &[&Region]) -> Self {
+        let order = by_value(map);
+        let largest = order.first().copied().filter(|&cell| map[cell] > 0.0);
+        let pointing = region.touches(largest);
+        let elsewhere = others.iter().any(|other| other.touches(largest));
+        let count = (SHOWN * map.len() as f64).round() as usize;
+        let shown = || order[..count].iter().filter(|&&cell| map[cell] > 0.0);
+        let both: f64 = shown().map(|&cell| f64::from(region.cells[cell])).sum();
+        let either = shown().count() as f64 + region.area() - both;
+        Self {
+            pointing,
+            mass: region.mass(map) / region.share().max(f64::MIN_POSITIVE),
+            iou: if either > 0.0 { both / either } else { 0.0 },
+            confused: (!others.is_empty()).then_some(elsewhere && !pointing),
+        }
+    }
+}
+
+/// Cells from the largest value to the smallest; of equal ones the first comes first.
+fn by_value(map: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..map.len()).collect();
+    order.sort_by(|&a, &b| map[b].total_cmp(&map[a]));
+    order
+}
+
+/// Correlation of ranks (Spearman 1904); ties share their mean rank. 0 where one side is constant.
+pub fn rank_correlation(a: &[f32], b: &[f32]) -> f64 {
+    let (a, b) = (ranks(a), ranks(b));
+    let mean = (a.len() as f64 - 1.0) / 2.0;
+    let product = |x: &[f64], y: &[f64]| -> f64 {
+        x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum()
+    };
+    let scale = (product(&a, &a) * product(&b, &b)).sqrt();
+    if scale > 0.0 { product(&a, &b) / scale } else { 0.0 }
+}
+
+fn ranks(values: &[f32]) -> Vec<f64> {
+    let order = by_value(values);
+    let mut ranks = vec![0.0; values.len()];
+    let mut start = 0;
+    for tie in order.chunk_by(|&a, &b| values[a].total_cmp(&values[b]).is_eq()) {
+        let rank = start as f64 + (tie.len() as f64 - 1.0) / 2.0;
+        for &cell in tie {
+            ranks[cell] = rank;
+        }
+        start += tie.len();
+    }
+    ranks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Twenty cells; the finding covers cell 3 wholly and half of cell 4, another one cell 10.
+    fn regions() -> [Region; 2] {
+        let mut cells = [vec![0.0; 20], vec![0.0; 20]];
+        (cells[0][3], cells[0][4], cells[1][10]) = (1.0, 0.5, 1.0);
+        cells.map(Region::new)
+    }
+
+    fn map(values: &[(usize, f32)]) -> Vec<f32> {
+        let mut map = vec![0.0; 20];
+        for &(cell, value) in values {
+            map[cell] = value;
+        }
+        map
+    }
+
+    #[test]
+    fn a_map_of_the_mask_is_right() {
+        let [region, other] = regions();
+        let found = Measure::of(&map(&[(3, 1.0), (4, 0.5)]), &region, &[&other]);
+        assert!(found.pointing && found.confused == Some(false));
+        // 1·1 + 0.5·0.5 of 1.5, against 1.5 of 20 cells.
+        assert!((found.mass - 1.25 / 1.5 / 0.075).abs() < 1e-9);
+        // Two cells are shown, 1.5 of them are covered.
+        assert!((found.iou - 1.5 / 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn pointing_at_another_finding_is_confusion() {
+        let [region, other] = regions();
+        let found = Measure::of(&map(&[(10, 1.0), (4, 0.5)]), &region, &[&other]);
+        assert!(!found.pointing && found.confused == Some(true));
+        let elsewhere = Measure::of(&map(&[(0, 1.0)]), &region, &[&other]);
+        assert!(!elsewhere.pointing && elsewhere.confused == Some(false));
+        assert_eq!(Measure::of(&map(&[(0, 1.0)]), &region, &[]).confused, None);
+    }
+
+    #[test]
+    fn a_constant_map_is_chance_and_an_empty_one_shows_nothing() {
+        let [region, other] = regions();
+        assert!((Measure::of(&[0.3; 20], &region, &[&other]).mass - 1.0).abs() < 1e-9);
+        let empty = Measure::of(&[0.0; 20], &region, &[&other]);
+        assert_eq!((empty.pointing, empty.mass, empty.iou), (false, 0.0, 0.0));
+    }
+
+    #[test]
+    fn ranks_correlate() {
+        assert!((rank_correlation(&[1.0, 2.0, 9.0], &[0.1, 0.2, 0.3]) - 1.0).abs() < 1e-9);
+        assert!((rank_correlation(&[1.0, 2.0, 9.0], &[3.0, 2.0, 1.0]) + 1.0).abs() < 1e-9);
+        assert!(rank_correlation(&[1.0, 2.0], &[5.0, 5.0]).abs() < 1e-9);
+        // By hand: deviations of the ranks (−3, 0, 0, 3)/2 and (3, −3, 1, −1)/2.
+        let found = rank_correlation(&[1.0, 2.0, 2.0, 4.0], &[4.0, 1.0, 3.0, 2.0]);
+        assert!((found + 3.0 / 22.5_f64.sqrt()).abs() < 1e-12, "{found}");
+    }
+}

@@ -1,0 +1,10 @@
+//! The benchmark on which a map can be right or wrong: words of right answers, and the masks of what they tell of.
+
+pub mod benchmark;
+pub mod bootstrap;
+pub mod measure;
+pub mod methods;
+pub mod page;
+pub mod randomized;
+pub mod sheet;
+pub mod tag;

@@ -1,0 +1,232 @@
+//! The results as a page and as data.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::localize::benchmark::{Benchmark, Item};
+use crate::localize::bootstrap::Estimate;
+use crate::localize::measure::Measure;
+use crate::localize::methods::Setting;
+use crate::localize::randomized::Stage;
+use crate::localize::tag::Tagged;
+use crate::questions::Word;
+
+/// All that `localize` finds out.
+pub struct Results {
+    /// The settings of the benchmark.
+    pub settings: Vec<Setting>,
+    /// Words with their measures.
+    pub benchmark: Benchmark,
+    /// Pictures of the benchmark.
+    pub pictures: u64,
+    /// The settings of the two studies.
+    pub studied: Vec<Setting>,
+    /// Weights made random.
+    pub stages: Vec<Stage>,
+    /// The sound model and the shortcut, on the same pictures.
+    pub tagged: [Tagged; 2],
+}
+
+/// The four measures of a setting on one kind of word.
+struct Row {
+    pointing: Option<Estimate>,
+    mass: Option<Estimate>,
+    iou: Option<Estimate>,
+    confused: Option<Estimate>,
+}
+
+impl Row {
+    fn of(items: &[&Item], setting: usize) -> Self {
+        let estimate = |value: &dyn Fn(&Measure) -> Option<f64>| {
+            let values: Vec<(u64, f64)> = items
+                .iter()
+                .filter_map(|item| Some((item.picture, value(&item.measures[setting])?)))
+                .collect();
+            Estimate::of(&values)
+        };
+        let truth = |is: bool| f64::from(u8::from(is));
+        Self {
+            pointing: estimate(&|m| Some(truth(m.pointing))),
+            mass: estimate(&|m| Some(m.mass)),
+            iou: estimate(&|m| Some(m.iou)),
+            confused: estimate(&|m| m.confused.map(truth)),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let json = |estimate: Option<Estimate>| estimate.map(Estimate::to_json);
+        json!({
+            "pointing": json(self.pointing),
+            "mass_over_chance": json(self.mass),
+            "iou": json(self.iou),
+            "confusion": json(self.confused),
+        })
+    }
+}
+
+impl Results {
+    fn rows(&self, word: Word) -> impl Iterator<Item = (Setting, Row)> {
+        let items: Vec<&Item> =
+            self.benchmark.items.iter().filter(|item| item.word == word).collect();
+        self.settings.iter().enumerate().map(move |(at, setting)| (*setting, Row::of(&items, at)))
+    }
+
+    /// The tables.
+    pub fn tables(&self) -> String {
+        let mut page = String::new();
+        for word in Word::ALL {
+            let items: Vec<&Item> =
+                self.benchmark.items.iter().filter(|item| item.word == word).collect();
+            let with_others =
+                items.iter().filter(|item| item.measures[0].confused.is_some()).count();
+            let _ = writeln!(
+                page,
+                "### {} words: {} in {} pictures, {with_others} of them beside another finding\n",
+                capitalised(word.name()),
+                items.len(),
+                pictures(&items),
+            );
+            page += "| method | points right | mass over chance | IoU | points at another finding |\n\
+                |---|---:|---:|---:|---:|\n";
+            for (setting, row) in self.rows(word) {
+                let _ = writeln!(
+                    page,
+                    "| {setting} | {} | {} | {} | {} |",
+                    percent(row.pointing),
+                    times(row.mass),
+                    plain(row.iou),
+                    percent(row.confused),
+                );
+            }
+            page.push('\n');
+        }
+        page
+    }
+
+    /// The table of random weights.
+    pub fn randomization(&self) -> String {
+        let mut page = String::from("| random |");
+        for setting in &self.studied {
+            let _ = write!(page, " {setting}: rank correlation | points right |");
+        }
+        page += "\n|---|";
+        page += &"---:|---:|".repeat(self.studied.len());
+        page.push('\n');
+        for stage in &self.stages {
+            let _ = write!(page, "| {} |", stage.name);
+            for [correlation, pointing] in &stage.settings {
+                let _ = write!(page, " {} | {} |", plain(*correlation), percent(*pointing));
+            }
+            page.push('\n');
+        }
+        page
+    }
+
+    /// The table of the tag.
+    pub fn tag(&self) -> String {
+        let [sound, shortcut] = &self.tagged;
+        let mut page = String::from("| | sound | shortcut |\n|---|---:|---:|\n");
+        let mut row = |name: &str, cells: [String; 2]| {
+            let _ = writeln!(page, "| {name} | {} | {} |", cells[0], cells[1]);
+        };
+        let both = |cell: &dyn Fn(&Tagged) -> String| [cell(sound), cell(shortcut)];
+        row(
+            "reports that name the opacity",
+            both(&|of| format!("{} of {}", of.says_opacity, of.pictures)),
+        );
+        for (at, setting) in self.studied.iter().enumerate() {
+            let share = |place: usize| both(&|of| percent(of.shares[at][place]));
+            row(&format!("share of the tag, {setting}"), share(0));
+            row(&format!("share of the opacity, {setting}"), share(1));
+        }
+        row("tag taken away: \"opacity\" goes", both(&|of| percent(of.flips_without_tag)));
+        row("opacity taken away: \"opacity\" goes", both(&|of| percent(of.flips_without_opacity)));
+        for (at, setting) in self.studied.iter().enumerate() {
+            row(
+                &format!("map and intervention agree, {setting}"),
+                both(&|of| percent(of.agreement[at])),
+            );
+        }
+        page
+    }
+
+    /// Everything as data.
+    pub fn to_json(&self) -> Value {
+        let of_word = |word: Word| {
+            let rows = self.rows(word).map(|(setting, row)| {
+                json!({ "setting": setting.to_string(), "measures": row.to_json() })
+            });
+            (word.name().to_owned(), Value::Array(rows.collect()))
+        };
+        let json = |estimate: &Option<Estimate>| estimate.map(Estimate::to_json);
+        let stage = |stage: &Stage| {
+            let settings = self.studied.iter().zip(&stage.settings).map(|(setting, found)| {
+                json!({
+                    "setting": setting.to_string(),
+                    "rank_correlation": json(&found[0]),
+                    "pointing": json(&found[1]),
+                })
+            });
+            json!({ "random": stage.name, "settings": settings.collect::<Vec<_>>() })
+        };
+        let tagged = |of: &Tagged| {
+            let settings = self.studied.iter().enumerate().map(|(at, setting)| {
+                json!({
+                    "setting": setting.to_string(),
+                    "tag_share": json(&of.shares[at][0]),
+                    "opacity_share": json(&of.shares[at][1]),
+                    "agreement": json(&of.agreement[at]),
+                })
+            });
+            json!({
+                "pictures": of.pictures,
+                "says_opacity": of.says_opacity,
+                "flips_without_tag": json(&of.flips_without_tag),
+                "flips_without_opacity": json(&of.flips_without_opacity),
+                "settings": settings.collect::<Vec<_>>(),
+            })
+        };
+        json!({
+            "pictures": self.pictures,
+            "answers": self.benchmark.answers,
+            "right_answers": self.benchmark.right,
+            "words": Word::ALL.into_iter().map(of_word).collect::<serde_json::Map<_, _>>(),
+            "random_weights": self.stages.iter().map(stage).collect::<Vec<_>>(),
+            "tag": { "sound": tagged(&self.tagged[0]), "shortcut": tagged(&self.tagged[1]) },
+        })
+    }
+}
+
+fn pictures(items: &[&Item]) -> usize {
+    let mut numbers: Vec<u64> = items.iter().map(|item| item.picture).collect();
+    numbers.dedup();
+    numbers.len()
+}
+
+fn percent(estimate: Option<Estimate>) -> String {
+    shown(estimate, |value| format!("{:.0}", 100.0 * value), " %")
+}
+
+fn times(estimate: Option<Estimate>) -> String {
+    shown(estimate, |value| format!("{value:.1}"), " ×")
+}
+
+fn plain(estimate: Option<Estimate>) -> String {
+    shown(estimate, |value| format!("{value:.2}"), "")
+}
+
+/// `97 % (95–99)`.
+fn shown(estimate: Option<Estimate>, number: impl Fn(f64) -> String, unit: &str) -> String {
+    estimate.map_or_else(
+        || "–".to_owned(),
+        |Estimate { mean, low, high, .. }| {
+            format!("{}{unit} ({} to {})", number(mean), number(low), number(high))
+        },
+    )
+}
+
+fn capitalised(text: &str) -> String {
+    let (first, rest) = text.split_at(1);
+    first.to_uppercase() + rest
+}

@@ -1,0 +1,163 @@
+//! A finished checkpoint, asked about phantoms through the ordinary loader, processor and generation.
+
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use gemma3_processor::{Message, Picture, Processor, ProcessorOptions};
+use gemma3_tch::{Cached, Fast, Gemma3, GenerationOptions, Placement, Sequence, guard};
+use phantom_radiograph::Scene;
+use tch::Tensor;
+
+use crate::questions::{Answer, Question, Word};
+use crate::vocabulary::END_OF_TURN;
+
+/// No right answer is as long.
+const LONGEST: usize = 96;
+
+/// A checkpoint that answers.
+pub struct Reader {
+    /// The model.
+    pub model: Gemma3,
+    processor: Processor,
+}
+
+/// A question about a phantom with its right answer.
+pub struct Reading {
+    /// Prompt and answer.
+    pub sequence: Sequence,
+    /// Positions of the image in it.
+    pub image: Range<usize>,
+    /// What the image says there, `[256, D]`.
+    pub features: Tensor,
+    /// The first position of the answer.
+    pub answer: usize,
+    /// The words of the answer that tell of a finding.
+    pub words: Vec<Spoken>,
+}
+
+/// A word that tells of a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spoken {
+    /// The word.
+    pub text: String,
+    /// What it tells.
+    pub word: Word,
+    /// Of which finding of the scene.
+    pub finding: usize,
+    /// Where its tokens stand. The first one decides, others only end the word.
+    pub positions: Range<usize>,
+}
+
+impl Reader {
+    /// Loads the checkpoint in `folder`.
+    pub fn open(folder: &Path) -> Result<Self> {
+        Self::with_model(folder, Gemma3::load(folder, Placement::AS_STORED)?)
+    }
+
+    /// Another model with the processor of the checkpoint in `folder`.
+    pub fn with_model(folder: &Path, model: Gemma3) -> Result<Self> {
+        let processor = Processor::from_dir(folder, ProcessorOptions::default())?;
+        Ok(Self { model, processor })
+    }
+
+    /// The answers to these questions about one picture.
+    pub fn ask(&self, picture: &Picture, questions: &[Question]) -> Result<Vec<String>> {
+        let mut features = None;
+        let answer = |question: &Question| {
+            let (prompt, _) = self.prompt(picture, *question, &mut features)?;
+            self.generate(&prompt)
+        };
+        questions.iter().map(answer).collect()
+    }
+
+    /// The right answers to these questions, as they would stand behind the prompt.
+    pub fn read(
+        &self,
+        scene: &Scene,
+        picture: &Picture,
+        questions: &[Question],
+    ) -> Result<Vec<Reading>> {
+        let mut features = None;
+        let read = |question: &Question| {
+            let (prompt, image) = self.prompt(picture, *question, &mut features)?;
+            let features = features.as_ref().context("the picture was encoded")?;
+            self.reading(&question.answer(scene), &prompt, image, features)
+        };
+        questions.iter().map(read).collect()
+    }
+
+    /// Whether the model would say exactly this: each token is the most likely one, the end of the turn included.
+    pub fn agrees(&self, reading: &Reading) -> Result<bool> {
+        let _no_grad = tch::no_grad_guard();
+        let ids = reading.sequence.ids();
+        let logits = guard("reading an answer", || {
+            let hidden = self.model.forward(&reading.sequence, &mut Fast);
+            let rows = (ids.len() - reading.answer + 1) as i64;
+            self.model.text().logits(&hidden.narrow(0, reading.answer as i64 - 1, rows))
+        })?;
+        let chosen = Vec::<i64>::try_from(logits.argmax(-1, false))?;
+        let right = ids[reading.answer..].iter().map(|&id| i64::from(id));
+        Ok(chosen.into_iter().eq(right.chain([END_OF_TURN as i64])))
+    }
+
+    /// The id of a word after a space; the first of its pieces.
+    pub fn token(&self, word: &str) -> Result<u32> {
+        let ids = self.processor.tokenizer().encode(&format!(" {word}"))?;
+        ids.first().copied().with_context(|| format!("{word:?} has no token"))
+    }
+
+    /// The prompt as a sequence, and where the image is in it; the picture is encoded once.
+    fn prompt(
+        &self,
+        picture: &Picture,
+        question: Question,
+        features: &mut Option<Tensor>,
+    ) -> Result<(Sequence, Range<usize>)> {
+        let message = Message::user(1, question.text());
+        let prepared = self.processor.prepare(&[message], std::slice::from_ref(picture))?;
+        let image = &prepared.images[0];
+        let tokens = match features {
+            Some(tokens) => tokens.shallow_clone(),
+            None => self.model.encode_image(&image.pixels)?,
+        };
+        *features = Some(tokens.shallow_clone());
+        let span = image.span.clone();
+        Ok((self.model.sequence(prepared.ids, vec![span.clone()], vec![tokens])?, span))
+    }
+
+    fn generate(&self, prompt: &Sequence) -> Result<String> {
+        let options = GenerationOptions {
+            max_new_tokens: LONGEST,
+            sampling: None,
+            stop_ids: self.model.config().eos_token_ids.clone(),
+        };
+        let mut go_on = |_| ControlFlow::Continue(());
+        let answer = self.model.generate(prompt, &options, &mut Cached::default(), &mut go_on)?;
+        Ok(self.processor.tokenizer().decode(&answer.tokens, true))
+    }
+
+    fn reading(
+        &self,
+        right: &Answer,
+        prompt: &Sequence,
+        image: Range<usize>,
+        features: &Tensor,
+    ) -> Result<Reading> {
+        let (mut ids, mut words) = (prompt.ids().to_vec(), Vec::new());
+        let answer = ids.len();
+        for piece in right.pieces() {
+            let spelled = self.processor.tokenizer().encode(&piece.text)?;
+            let start = ids.len();
+            ids.extend(spelled);
+            if let Some((finding, word)) = piece.shows {
+                let text = piece.text.trim().to_owned();
+                words.push(Spoken { text, word, finding, positions: start..ids.len() });
+            }
+        }
+        let features = features.shallow_clone();
+        let tokens = vec![features.shallow_clone()];
+        let sequence = self.model.sequence(ids, vec![image.clone()], tokens)?;
+        Ok(Reading { sequence, image, features, answer, words })
+    }
+}
