@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod disk;
+mod localize;
 mod process;
 mod setup;
 mod synthesize;
@@ -26,7 +27,7 @@ cargo xtask COMMAND
 
   setup [--cuda|--cpu]   put libtorch where this workspace finds it (.libtorch, kept in the user's cache);
                          without an option: what is there already, else the CPU parts
-  demo                   set up, build, and explain a picture with a small random checkpoint
+  demo                   set up, build, and run the demonstration: explanations of a made-up radiograph, in target/demo
   test                   set up and run every check: format, clippy, docs, tests, doc tests, tidy, deny
   tidy                   check the rules that the compiler does not know
   synthesize --size tiny|mid|1b|4b --out DIR [--seed N] [--dtype bfloat16|float32]
@@ -43,6 +44,9 @@ cargo xtask COMMAND
                          where); --resume goes on where the run in that folder stopped
   train-phantom --evaluate DIR [--variant sound|shortcut] [--pictures N] [--size PIXELS]
                          ask a checkpoint about phantoms that no training saw
+  localize [--model DIR] [--shortcut DIR] [--pictures N] [--study N] [--out DIR]
+                         hold maps of the project's checkpoints against the masks of unseen phantoms; write
+                         docs/localization.md, its pictures and .json
 ";
 
 fn main() -> ExitCode {
@@ -81,6 +85,11 @@ fn dispatch(mut args: Arguments) -> Result<()> {
             let options = train_phantom::Options::parse(&mut args)?;
             finished(args)?;
             train_phantom::run(&workspace, &options)
+        }
+        Some("localize") => {
+            let options = localize::Options::parse(&mut args)?;
+            finished(args)?;
+            localize::run(&workspace, &options)
         }
         Some("synthesize") => {
             let options = synthesize::Options::parse(&mut args)?;

@@ -4,12 +4,13 @@ use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser, TypedValueP
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use medgemma_explainer::{
-    AnswerOptions, Ask, Colormap, DeviceSpec, DtypeSpec, Engine, ExplainOptions, LoadOptions,
+    AnswerOptions, Ask, Colormap, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Foil, LoadOptions,
     ModelSource, Objective, PictureOptions, ProcessorOptions, Resize, Sampling, SpanRule, Update,
     Window,
 };
 use std::path::PathBuf;
 
+use crate::demo::{self, DemoArgs};
 use crate::phantom::{self, PhantomArgs};
 use crate::size::size;
 
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     /// Draw made-up chest radiographs with findings that are known to the pixel
     #[command(after_help = phantom::FILES)]
     Phantom(PhantomArgs),
+    /// Show all of it on a made-up radiograph, with models that come with the program
+    #[command(after_help = demo::FILES)]
+    Demo(DemoArgs),
 }
 
 #[derive(clap::Args, Debug)]
@@ -108,7 +112,8 @@ pub(crate) struct InspectArgs {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct ModelArgs {
-    /// Checkpoint directory, or owner/name on the Hugging Face hub
+    /// Checkpoint directory, owner/name on the Hugging Face hub, or phantom or phantom-shortcut: small models that come with the
+    /// program and know made-up radiographs only
     #[arg(long, value_name = "DIR_OR_ID", value_parser = NonEmptyStringValueParser::new())]
     model: String,
     /// Branch, tag or commit on the hub
@@ -205,6 +210,8 @@ enum ObjectiveArg {
     Logit,
     /// The logarithm of its probability
     LogProbability,
+    /// Its logit minus that of the most likely other token
+    Contrast,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, Default)]
@@ -224,13 +231,13 @@ impl Args {
             Command::Explain(args) => Some(&args.question.model),
             Command::Answer(args) => Some(&args.question.model),
             Command::Inspect(args) => Some(&args.model),
-            Command::Phantom(_) => None,
+            Command::Phantom(_) | Command::Demo(_) => None,
         };
         let is_misplaced = |model: &ModelArgs| {
-            model.revision.is_some() && matches!(model.source(), ModelSource::Directory(_))
+            model.revision.is_some() && !matches!(model.source(), ModelSource::Hub { .. })
         };
         if model.is_some_and(is_misplaced) {
-            let message = "--revision is for models of the hub, but --model is a directory";
+            let message = "--revision is for models of the hub, but --model is none";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
         args
@@ -267,6 +274,7 @@ impl ExplainArgs {
         let objective = match self.objective {
             ObjectiveArg::Logit => Objective::Logit,
             ObjectiveArg::LogProbability => Objective::LogProbability,
+            ObjectiveArg::Contrast => Objective::Contrast(Foil::RunnerUp),
         };
         ExplainOptions { engine: self.engine, update, objective }
     }

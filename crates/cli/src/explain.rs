@@ -33,7 +33,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
 }
 
 /// One line for each explained word: what it is and where its relevancy lies.
-fn print_targets(answer: &Answer, explanations: &Explanations) -> anyhow::Result<()> {
+pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations) -> anyhow::Result<()> {
     row(["explained", "positions", "prob.", "pictures", "most relevant text"])?;
     explanations.targets.iter().try_for_each(|target| {
         let share = target.relevancy().shares().map_or(0.0, |shares| 100.0 * shares.image());

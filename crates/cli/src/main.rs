@@ -2,12 +2,14 @@
 
 mod answer;
 mod args;
+mod demo;
 mod explain;
 mod inspect;
 mod interrupt;
 mod output;
 mod phantom;
 mod progress;
+mod shades;
 mod size;
 mod waiting;
 
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         Command::Answer(args) => answer::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Phantom(args) => phantom::run(args),
+        Command::Demo(args) => demo::run(args),
     };
     if interrupt::happened() {
         eprintln!("interrupted");

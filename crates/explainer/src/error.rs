@@ -15,6 +15,15 @@ pub enum Error {
         /// The model as given.
         id: String,
     },
+    /// A checkpoint of the library's own was named, but this build has none.
+    #[error("this build does not hold the checkpoint {name:?} (feature `phantom` is off)")]
+    NotShipped {
+        /// Its name.
+        name: &'static str,
+    },
+    /// There is no place for files that can be made again.
+    #[error("no cache folder is known for this user; set HOME or XDG_CACHE_HOME")]
+    NoCache,
     /// There is no question.
     #[error("the prompt is empty; ask something about the pictures")]
     EmptyPrompt,
@@ -52,6 +61,14 @@ pub enum Error {
         position: usize,
         /// Positions of the answer.
         answer: Range<usize>,
+    },
+    /// The answer was given to fewer images.
+    #[error("there is no image {image}; the answer was given to {images}, counted from 0")]
+    NoImage {
+        /// As asked.
+        image: usize,
+        /// Images of the question, crops included.
+        images: usize,
     },
     /// There is no answer to explain.
     #[error("the model gave no answer, so nothing can be explained: {reason}")]

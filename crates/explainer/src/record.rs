@@ -87,6 +87,8 @@ struct TargetRecord {
     log_probability: f32,
     token_logits: Vec<f32>,
     token_log_probabilities: Vec<f32>,
+    /// For each token the most likely other one: what the objective `contrast` sets it against.
+    runner_up_ids: Vec<u32>,
     /// Share of all pictures in the relevancy without the self terms; null where there is no relevancy.
     image_share: Option<f32>,
     overlays: Vec<String>,
@@ -260,6 +262,7 @@ fn target_record(target: &TargetExplanation, overlays: Vec<String>) -> TargetRec
             .iter()
             .map(|score| score.log_probability)
             .collect(),
+        runner_up_ids: target.scores().iter().map(|score| score.runner_up).collect(),
         image_share: target.relevancy().shares().map(|shares| shares.image()),
         overlays,
     }
@@ -300,6 +303,7 @@ fn model_record(explainer: &Explainer) -> Result<ModelRecord, Error> {
     let source = match explainer.source() {
         ModelSource::Directory(path) => path.display().to_string(),
         ModelSource::Hub { id, .. } => id.clone(),
+        ModelSource::Shipped(shipped) => shipped.name().to_owned(),
     };
     Ok(ModelRecord {
         source,

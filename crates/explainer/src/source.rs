@@ -1,13 +1,13 @@
 //! Where a checkpoint comes from.
 
-use crate::{Error, LoadOptions};
+use crate::{Error, LoadOptions, Shipped};
 #[cfg(feature = "hub")]
 use gemma3_tch::hub;
 use gemma3_tch::{Inspection, Placement, Weights};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A checkpoint directory, or a model on the Hugging Face hub.
+/// A checkpoint directory, a model on the Hugging Face hub, or a checkpoint that comes with the library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModelSource {
     /// A directory as a hub snapshot has it.
@@ -21,11 +21,17 @@ pub enum ModelSource {
         /// Use only what the cache holds.
         offline: bool,
     },
+    /// A checkpoint of the library's own; needs the feature `phantom`.
+    Shipped(Shipped),
 }
 
 impl ModelSource {
-    /// A directory where there is one of that name or the text is a path by its looks; else `owner/name` on the hub.
+    /// The name of a [`Shipped`] checkpoint (a directory of that name is `./phantom`); a directory where there is one of that name or
+    /// the text is a path by its looks; else `owner/name` on the hub.
     pub fn parse(text: &str, revision: Option<&str>, offline: bool) -> Self {
+        if let Some(shipped) = Shipped::ALL.into_iter().find(|shipped| shipped.name() == text) {
+            return Self::Shipped(shipped);
+        }
         let path = Path::new(text);
         if path.exists() || text.starts_with(['.', '/', '~']) || text.split('/').count() != 2 {
             return Self::Directory(path.to_owned());
@@ -53,6 +59,7 @@ impl ModelSource {
     ) -> Result<(PathBuf, Option<String>), Error> {
         match self {
             Self::Directory(path) => Ok((path.clone(), None)),
+            Self::Shipped(shipped) => Ok((shipped.folder()?, None)),
             Self::Hub { id, revision, offline } => {
                 fetch(id, revision.as_deref(), *offline, progress)
             }
@@ -98,6 +105,10 @@ mod tests {
         for text in ["/nowhere/at/all", "./x/y", "a/b/c", "..", "src", "~/models"] {
             let source = ModelSource::parse(text, None, false);
             assert_eq!(source, ModelSource::Directory(text.into()));
+        }
+        for shipped in Shipped::ALL {
+            let source = ModelSource::parse(shipped.name(), None, false);
+            assert_eq!(source, ModelSource::Shipped(shipped));
         }
         let hub = ModelSource::parse("google/medgemma-1.5-4b-it", Some("main"), true);
         assert!(matches!(hub, ModelSource::Hub { offline: true, .. }));

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 mod contract; // what it promises
+mod demo; // the checkpoints that come with it
 mod effort; // memory, engines, Ctrl-C
 mod faults; // what it says when something is wrong
 mod phantom; // made-up radiographs

@@ -1,0 +1,219 @@
+//! `medgemma-explainer demo`: the whole path on a made-up picture, with the models that come with the program.
+
+use crate::{interrupt, output, progress};
+use anyhow::Context;
+use medgemma_explainer::image::{DynamicImage, RgbImage, imageops};
+use medgemma_explainer::{
+    Answer, AnswerOptions, Ask, Colormap, ExplainOptions, Explainer, Explanations, Foil,
+    LoadOptions, ModelSource, Objective, OutputFolder, OverlayOptions, Picture, PictureOptions,
+    Question, Shipped, TargetExplanation, save_png,
+};
+use phantom_radiograph::{Finding, FindingKind, Level, Phantom, Scene, Side, Zone};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+pub(crate) const FILES: &str = concat!(
+    "Files in --out: picture.png; overlay-0-0.png and overlay-1-0.png, one for each finding; explanation.json and ",
+    "explanation.npz; sound-and-shortcut.png, the same word of two models. The picture is made up and the models are small: ",
+    "they know nothing about patients."
+);
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Folder for the results; made where it is not there, an earlier demonstration in it is replaced
+    #[arg(long, value_name = "DIR", default_value = "demo")]
+    out: PathBuf,
+}
+
+const PICTURES: [&str; 2] = ["picture.png", "sound-and-shortcut.png"];
+const PROMPT: &str = "Describe the radiograph.";
+/// Pixels along each side of the picture.
+const SIZE: u32 = 896;
+
+pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
+    let folder = OutputFolder::create(&args.out)?;
+    // Pictures come out of here when all is done: a demonstration that fails leaves nothing.
+    let staging = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(&args.out)?;
+    let [picture, both] = PICTURES.map(|name| staging.path().join(name));
+    let scene = scene();
+    save_png(&rgb(&scene.render(SIZE)), &picture)?;
+    output::line("A made-up radiograph:")?;
+    for finding in scene.findings() {
+        output::line(format_args!("  {} in the {}", finding.kind.with_article(), finding.zone))?;
+    }
+    output::line("  and a tag that means nothing, PORTABLE\n")?;
+
+    let sound = Model::load(Shipped::Phantom)?;
+    let answer = sound.answer(&picture)?;
+    let words: Vec<&str> = scene.findings().iter().map(|finding| finding.kind.name()).collect();
+    let explained = sound.explain(&answer, &words)?;
+    output::line("")?;
+    crate::explain::print_targets(&answer, &explained)?;
+    for target in &explained.targets {
+        output::line(format_args!("\nThe text behind \"{}\":", target.text()))?;
+        crate::shades::print(&answer, target, Colormap::default())?;
+    }
+
+    let shortcut = Model::load(Shipped::PhantomShortcut)?;
+    save_png(&beside(&compare(&picture, (&sound, &answer, &explained), &shortcut)?), &both)?;
+    let without = shortcut.text(&scene.with_portable(false))?;
+    let outcome = if without.contains(OPACITY.name()) { "still" } else { "no longer" };
+    output::line(format_args!(
+        "\nWithout the tag, and nothing else changed, the shortcut model {outcome} says \"{}\".\n",
+        OPACITY.name()
+    ))?;
+    let options = OverlayOptions::default();
+    let written = folder.write(&sound.explainer, &answer, &explained, &options)?;
+    for name in PICTURES {
+        std::fs::rename(staging.path().join(name), args.out.join(name))?;
+        output::line(args.out.join(name).display())?;
+    }
+    written
+        .overlays
+        .iter()
+        .chain([&written.record])
+        .try_for_each(|path| output::line(path.display()))
+}
+
+/// What the two models both name, one for what it is and one for the tag.
+const OPACITY: FindingKind = FindingKind::Opacity;
+
+/// An opacity where the shortcut's training always had it, a nodule far from it, and the tag.
+fn scene() -> Scene {
+    let finding = |kind, side, level, shape| Finding {
+        kind,
+        zone: Zone { side, level },
+        strength: 0.8,
+        shape,
+    };
+    Scene::healthy(12)
+        .with(finding(OPACITY, Side::Right, Level::Middle, 4))
+        .with(finding(FindingKind::Nodule, Side::Left, Level::Upper, 7))
+        .with_portable(true)
+}
+
+fn rgb(phantom: &Phantom) -> RgbImage {
+    DynamicImage::ImageLuma8(phantom.grey8()).into_rgb8()
+}
+
+/// A checkpoint of the program's own.
+struct Model {
+    name: Shipped,
+    explainer: Explainer,
+}
+
+impl Model {
+    fn load(name: Shipped) -> anyhow::Result<Self> {
+        let options = LoadOptions { cancel: Some(interrupt::flag()?), ..LoadOptions::default() };
+        let load = || Explainer::load(&ModelSource::Shipped(name), &options);
+        Ok(Self { name, explainer: progress::step("loading the model", load)? })
+    }
+
+    /// The answer, shown as it is made.
+    fn answer(&self, picture: &Path) -> anyhow::Result<Answer> {
+        output::line(format_args!("{PROMPT} ({})", self.name))?;
+        let mut shown = Ok(());
+        let mut on_text = |text: &str| {
+            if shown.is_ok() {
+                shown = output::show(text);
+            }
+            if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let picture = Picture::open(picture, &PictureOptions::default())?;
+        let answer = self.explainer.answer(question(picture), &options(), &mut on_text)?;
+        shown?;
+        output::line("")?;
+        Ok(answer)
+    }
+
+    /// The answer about a scene that no file shows.
+    fn text(&self, scene: &Scene) -> anyhow::Result<String> {
+        let picture = Picture::from_rgb(rgb(&scene.render(SIZE)))?;
+        let mut go_on = |_: &str| ControlFlow::Continue(());
+        let answer = self.explainer.answer(question(picture), &options(), &mut go_on)?;
+        Ok(answer.text().to_owned())
+    }
+
+    fn explain(&self, answer: &Answer, words: &[&str]) -> anyhow::Result<Explanations> {
+        let ask = |word: &&str| Ask::Keyword { word: (*word).to_owned(), occurrence: 0 };
+        let asks: Vec<Ask> = words.iter().map(ask).collect();
+        let options = ExplainOptions {
+            objective: Objective::Contrast(Foil::RunnerUp),
+            ..ExplainOptions::default()
+        };
+        Ok(self.explainer.explain_all(answer, &asks, &options)?)
+    }
+}
+
+fn question(picture: Picture) -> Question {
+    Question { pictures: vec![picture], prompt: PROMPT.to_owned(), system: None }
+}
+
+fn options() -> AnswerOptions {
+    AnswerOptions { max_new_tokens: 96, ..AnswerOptions::default() }
+}
+
+/// The overlay of the word of both models.
+fn compare(
+    picture: &Path,
+    (sound, answer, explained): (&Model, &Answer, &Explanations),
+    shortcut: &Model,
+) -> anyhow::Result<[RgbImage; 2]> {
+    output::line("")?;
+    let other = shortcut.answer(picture)?;
+    let by_tag = shortcut.explain(&other, &[OPACITY.name()])?;
+    let figure = |model: &Model, answer: &Answer, target: &TargetExplanation| {
+        let title = format!("\"{}\", model {}", target.text(), model.name);
+        target.overlay(answer, 0, Some(&title), &OverlayOptions::default())
+    };
+    let word = explained.targets.first().context("the opacity was explained")?;
+    Ok([figure(sound, answer, word)?, figure(shortcut, &other, &by_tag.targets[0])?])
+}
+
+/// Two figures on one sheet.
+fn beside([left, right]: &[RgbImage; 2]) -> RgbImage {
+    let height = left.height().max(right.height());
+    let mut sheet = RgbImage::from_pixel(left.width() + right.width(), height, [255; 3].into());
+    imageops::replace(&mut sheet, left, 0, 0);
+    imageops::replace(&mut sheet, right, i64::from(left.width()), 0);
+    sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The cell with the largest relevancy of each word, of 16 in each direction: row, column.
+    fn largest(target: &TargetExplanation) -> [usize; 2] {
+        let map = target.image_relevancy(0).unwrap();
+        let best = map.indexed_iter().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
+        <[usize; 2]>::from(best.0)
+    }
+
+    #[test]
+    fn each_word_of_the_demonstration_points_at_what_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("picture.png");
+        let (scene, phantom) = (scene(), scene().render(SIZE));
+        save_png(&rgb(&phantom), &path).unwrap();
+        let touches = |mask: &phantom_radiograph::Mask, [row, column]: [usize; 2]| {
+            mask.cells(16)[row * 16 + column] > 0.0
+        };
+
+        let sound = Model::load(Shipped::Phantom).unwrap();
+        let answer = sound.answer(&path).unwrap();
+        let words: Vec<&str> = scene.findings().iter().map(|f| f.kind.name()).collect();
+        let explained = sound.explain(&answer, &words).unwrap();
+        for (target, mask) in explained.targets.iter().zip(phantom.masks()) {
+            assert!(touches(mask, largest(target)), "{}: {:?}", target.text(), largest(target));
+        }
+
+        let shortcut = Model::load(Shipped::PhantomShortcut).unwrap();
+        let answer = shortcut.answer(&path).unwrap();
+        let explained = shortcut.explain(&answer, &[OPACITY.name()]).unwrap();
+        let found = largest(&explained.targets[0]);
+        assert!(touches(phantom.portable_mask(), found), "{found:?}");
+        let without = shortcut.text(&scene.with_portable(false)).unwrap();
+        assert!(!without.contains(OPACITY.name()), "{without}");
+    }
+}
