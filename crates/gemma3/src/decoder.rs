@@ -1,0 +1,420 @@
+//! A decoder layer of the language model, and its pull-back written by hand. Field names follow the checkpoint's path segments.
+//!
+//! Symbols: n tokens of this call, H query heads, K key/value heads, d head width, D hidden width, F feed-forward width.
+
+use crate::attention::{join_heads, split_heads};
+use crate::layers::{Linear, RmsNorm, Rotary, tiles};
+use crate::{
+    Attend, AttentionLayer, Error, LayerType, MaskRule, Qkv, Site, TextConfig, Tower, WeightPath,
+};
+use std::ops::Range;
+use tch::{Kind, Tensor};
+
+/// One decoder layer: `h = x + post(attention(norm x))`, `y = h + post(mlp(norm h))`.
+#[derive(Debug)]
+pub struct DecoderLayer {
+    site: Site,
+    window: Option<usize>,
+    self_attn: SelfAttention,
+    mlp: GatedMlp,
+    input_layernorm: RmsNorm,
+    post_attention_layernorm: RmsNorm,
+    pre_feedforward_layernorm: RmsNorm,
+    post_feedforward_layernorm: RmsNorm,
+}
+
+impl DecoderLayer {
+    pub(crate) fn load(
+        path: &WeightPath<'_>,
+        config: &TextConfig,
+        index: usize,
+    ) -> Result<Self, Error> {
+        let kind = config.layers[index];
+        let norm = |name| RmsNorm::load(&path.at(name), config.hidden_size, config.rms_norm_eps);
+        Ok(Self {
+            site: Site { tower: Tower::Text, layer: index },
+            window: (kind == LayerType::Sliding).then_some(config.sliding_window),
+            self_attn: SelfAttention::load(&path.at("self_attn"), config, kind)?,
+            mlp: GatedMlp::load(&path.at("mlp"), config)?,
+            input_layernorm: norm("input_layernorm")?,
+            post_attention_layernorm: norm("post_attention_layernorm")?,
+            pre_feedforward_layernorm: norm("pre_feedforward_layernorm")?,
+            post_feedforward_layernorm: norm("post_feedforward_layernorm")?,
+        })
+    }
+
+    /// Which keys a query of this layer may see when `images` are the spans of image tokens.
+    pub fn mask(&self, images: &[Range<usize>]) -> MaskRule {
+        MaskRule { causal: true, window: self.window, bidirectional: images.to_vec() }
+    }
+}
+
+impl AttentionLayer for DecoderLayer {
+    fn site(&self) -> Site {
+        self.site
+    }
+
+    fn project(&self, x: &Tensor, start: usize) -> Qkv {
+        self.self_attn.heads(&self.self_attn.project(&self.input_layernorm.forward(x)), start)
+    }
+
+    fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor {
+        self.merge_traced(x, heads).0
+    }
+
+    fn forward(
+        &self,
+        x: &Tensor,
+        start: usize,
+        mask: &MaskRule,
+        attend: &mut dyn Attend,
+    ) -> Tensor {
+        let [q, k, v] = self.self_attn.project(&self.input_layernorm.forward(x));
+        let qkv = self.self_attn.heads(&[&q, &k, &v].map(Tensor::shallow_clone), start);
+        let heads = attend.attend(self.site, &qkv, mask);
+        let (y, [attended, gate, up, mlp]) = self.merge_traced(x, &heads);
+        attend.layer_done(
+            self.site,
+            Trace { x: x.shallow_clone(), q, k, v, attended, gate, up, mlp },
+        );
+        y
+    }
+}
+
+/// What a decoder layer computed for n tokens, as much as its pull-back needs. `[n, …]` each, in the dtype of the model.
+#[derive(Debug)]
+pub struct Trace {
+    /// The layer's input `[n, D]`.
+    pub x: Tensor,
+    /// Queries before their norm `[n, H·d]`.
+    pub q: Tensor,
+    /// Keys before their norm `[n, K·d]`.
+    pub k: Tensor,
+    /// Values `[n, K·d]`.
+    pub v: Tensor,
+    /// Output of `o_proj` `[n, D]`.
+    pub attended: Tensor,
+    /// Output of `gate_proj` `[n, F]`.
+    pub gate: Tensor,
+    /// Output of `up_proj` `[n, F]`.
+    pub up: Tensor,
+    /// Output of `down_proj` `[n, D]`.
+    pub mlp: Tensor,
+}
+
+impl Trace {
+    /// The same for some of its tokens, without a copy.
+    #[must_use]
+    pub fn rows(&self, rows: &Range<usize>) -> Self {
+        Self::from_tensors(
+            self.tensors().map(|x| x.narrow(0, rows.start as i64, rows.len() as i64)),
+        )
+    }
+
+    /// The trace of tokens that were computed in pieces, in order.
+    pub fn concatenated(pieces: &[Self]) -> Self {
+        let pieces: Vec<[&Tensor; 8]> = pieces.iter().map(Self::tensors).collect();
+        let all = |field: usize| {
+            Tensor::cat(&pieces.iter().map(|piece| piece[field]).collect::<Vec<_>>(), 0)
+        };
+        Self::from_tensors(std::array::from_fn(all))
+    }
+
+    /// Its tensors, in the order of the fields.
+    pub fn tensors(&self) -> [&Tensor; 8] {
+        [&self.x, &self.q, &self.k, &self.v, &self.attended, &self.gate, &self.up, &self.mlp]
+    }
+
+    fn from_tensors([x, q, k, v, attended, gate, up, mlp]: [Tensor; 8]) -> Self {
+        Self { x, q, k, v, attended, gate, up, mlp }
+    }
+}
+
+/// The gradient at what [`AttentionLayer::merge`] took.
+#[derive(Debug)]
+pub struct MergeGradient {
+    /// At `x`, `[…, n, D]`.
+    pub x: Tensor,
+    /// At `heads`, `[…, H, n, d]`.
+    pub heads: Tensor,
+}
+
+/// The gradient at what [`AttentionLayer::project`] gave. Queries may be fewer than keys: they begin `skip` tokens later.
+#[derive(Debug)]
+pub struct QkvGradient {
+    /// At the queries, `[…, H, m, d]`.
+    pub q: Tensor,
+    /// At the keys, `[…, K, n, d]`.
+    pub k: Tensor,
+    /// At the values, `[…, K, n, d]`.
+    pub v: Tensor,
+    /// Tokens of the keys that stand before the first query.
+    pub skip: usize,
+}
+
+/// Pull-backs: from the gradient at the output to that at the input, float32 whatever the dtype of the weights, for any number of
+/// gradients at once (leading dimensions). Products with weights are made in the dtype of the weights.
+impl DecoderLayer {
+    /// Queries, keys and values of tokens `start..start + n` from their trace.
+    pub fn heads(&self, trace: &Trace, start: usize) -> Qkv {
+        self.self_attn.heads(&[&trace.q, &trace.k, &trace.v].map(Tensor::shallow_clone), start)
+    }
+
+    /// The layer's output `[n, D]` from its trace.
+    pub fn output(&self, trace: &Trace) -> Tensor {
+        self.hidden(trace) + self.post_feedforward_layernorm.forward(&trace.mlp)
+    }
+
+    /// Pull-back of [`AttentionLayer::merge`]: `dy` is `[…, n, D]`.
+    pub fn pull_merge(&self, trace: &Trace, dy: &Tensor) -> MergeGradient {
+        // y = h + post(mlp(pre(h)))
+        let dmlp = self.post_feedforward_layernorm.pull_back(&trace.mlp, dy);
+        let dn = self.mlp.pull_back(&trace.gate, &trace.up, &dmlp);
+        let dh = dy + self.pre_feedforward_layernorm.pull_back(&self.hidden(trace), &dn);
+        // h = x + post(o_proj(heads))
+        let dattended = self.post_attention_layernorm.pull_back(&trace.attended, &dh);
+        let heads =
+            split_gradient(&self.self_attn.o_proj.pull_back(&dattended), self.self_attn.n_heads);
+        MergeGradient { x: dh, heads }
+    }
+
+    /// Pull-back of [`AttentionLayer::project`] for tokens `start..start + n`: the gradient at `x`, `[…, n, D]`.
+    pub fn pull_project(&self, trace: &Trace, start: usize, gradient: &QkvGradient) -> Tensor {
+        let (skip, m) = (gradient.skip as i64, gradient.q.size()[gradient.q.dim() - 2]);
+        let dn = self.self_attn.pull_keys(trace, start, gradient); // [.., n, D]
+        let q = trace.q.narrow(0, skip, m);
+        let from_queries = self.self_attn.pull_queries(&q, start + gradient.skip, &gradient.q); // [.., m, D]
+        let _ = dn.narrow(-2, skip, m).g_add_(&from_queries); // a view: the sum lands in `dn`
+        self.input_layernorm.pull_back(&trace.x, &dn)
+    }
+
+    /// What stands between attention and MLP: `h = x + post(attended)`.
+    fn hidden(&self, trace: &Trace) -> Tensor {
+        &trace.x + self.post_attention_layernorm.forward(&trace.attended)
+    }
+
+    /// The output, and of the trace `attended`, `gate`, `up`, `mlp`.
+    fn merge_traced(&self, x: &Tensor, heads: &Tensor) -> (Tensor, [Tensor; 4]) {
+        let attended = self.self_attn.o_proj.forward(&join_heads(heads));
+        let h = x + self.post_attention_layernorm.forward(&attended);
+        let [gate, up, mlp] = self.mlp.forward(&self.pre_feedforward_layernorm.forward(&h));
+        let y = h + self.post_feedforward_layernorm.forward(&mlp);
+        (y, [attended, gate, up, mlp])
+    }
+}
+
+/// `[…, n, H·d]` → `[…, H, n, d]`.
+fn split_gradient(gradient: &Tensor, n_heads: i64) -> Tensor {
+    let mut shape = gradient.size();
+    let width = shape.pop().expect("at least [n, H·d]");
+    shape.extend([n_heads, width / n_heads]);
+    gradient.view(shape.as_slice()).transpose(-3, -2)
+}
+
+/// `[…, H, n, d]` → `[…, n, H·d]`.
+fn join_gradient(gradient: &Tensor) -> Tensor {
+    gradient.transpose(-3, -2).flatten(-2, -1)
+}
+
+#[derive(Debug)]
+struct SelfAttention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    o_proj: Linear,
+    q_norm: RmsNorm,
+    k_norm: RmsNorm,
+    rotary: Rotary,
+    n_heads: i64,
+    n_key_heads: i64,
+    scale: f64,
+}
+
+impl SelfAttention {
+    fn load(path: &WeightPath<'_>, config: &TextConfig, kind: LayerType) -> Result<Self, Error> {
+        let (d, width) = (config.head_dim, config.hidden_size);
+        let (q_width, k_width) = (config.num_attention_heads * d, config.num_key_value_heads * d);
+        let rope = if kind == LayerType::Full { config.rope_full } else { config.rope_sliding };
+        let q_norm = RmsNorm::load(&path.at("q_norm"), d, config.rms_norm_eps)?;
+        Ok(Self {
+            q_proj: Linear::load(&path.at("q_proj"), [width, q_width])?,
+            k_proj: Linear::load(&path.at("k_proj"), [width, k_width])?,
+            v_proj: Linear::load(&path.at("v_proj"), [width, k_width])?,
+            o_proj: Linear::load(&path.at("o_proj"), [q_width, width])?,
+            rotary: Rotary::new(d, rope, q_norm.device()),
+            q_norm,
+            k_norm: RmsNorm::load(&path.at("k_norm"), d, config.rms_norm_eps)?,
+            n_heads: config.num_attention_heads as i64,
+            n_key_heads: config.num_key_value_heads as i64,
+            scale: config.query_pre_attn_scalar.powf(-0.5),
+        })
+    }
+
+    /// Queries, keys and values `[n, ·]` of the normalised input `[n, D]`.
+    fn project(&self, x: &Tensor) -> [Tensor; 3] {
+        [&self.q_proj, &self.k_proj, &self.v_proj].map(|linear| linear.forward(x))
+    }
+
+    /// Heads, the norms of q and k, then their rotation.
+    fn heads(&self, [q, k, v]: &[Tensor; 3], start: usize) -> Qkv {
+        let q = self.q_norm.forward(&split_heads(q, self.n_heads)); // [H, n, d]
+        let k = self.k_norm.forward(&split_heads(k, self.n_key_heads)); // [K, n, d]
+        let v = split_heads(v, self.n_key_heads); // [K, n, d]
+        let [q, k] = self.rotary.forward([&q, &k], start);
+        Qkv { q, k, v, scale: self.scale, start }
+    }
+
+    /// From the gradient at rotated queries `[…, H, m, d]` to that at the normalised input `[…, m, D]`; `q` is `[m, H·d]`.
+    fn pull_queries(&self, q: &Tensor, start: usize, dq: &Tensor) -> Tensor {
+        let [dq] = self.rotary.pull_back([dq], start, q.kind());
+        let dq = self.q_norm.pull_back(&split_heads(q, self.n_heads), &dq);
+        self.q_proj.pull_back(&join_gradient(&dq))
+    }
+
+    /// From the gradients at rotated keys and at values to that at the normalised input `[…, n, D]`.
+    fn pull_keys(&self, trace: &Trace, start: usize, gradient: &QkvGradient) -> Tensor {
+        let [dk] = self.rotary.pull_back([&gradient.k], start, trace.k.kind());
+        let dk = self.k_norm.pull_back(&split_heads(&trace.k, self.n_key_heads), &dk);
+        self.k_proj.pull_back(&join_gradient(&dk))
+            + self.v_proj.pull_back(&join_gradient(&gradient.v))
+    }
+}
+
+/// `down(gelu(gate x) ⊙ up x)`, the tanh form of GELU.
+#[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "the checkpoint's names")]
+struct GatedMlp {
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+}
+
+impl GatedMlp {
+    fn load(path: &WeightPath<'_>, config: &TextConfig) -> Result<Self, Error> {
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        Ok(Self {
+            gate_proj: Linear::load(&path.at("gate_proj"), [width, inner])?,
+            up_proj: Linear::load(&path.at("up_proj"), [width, inner])?,
+            down_proj: Linear::load(&path.at("down_proj"), [inner, width])?,
+        })
+    }
+
+    /// What the gates and the values were before they met, and the result.
+    fn forward(&self, x: &Tensor) -> [Tensor; 3] {
+        let (gate, up) = (self.gate_proj.forward(x), self.up_proj.forward(x));
+        let down = self.down_proj.forward(&(gate.gelu("tanh") * &up));
+        [gate, up, down]
+    }
+
+    /// `gate`, `up` `[n, F]`, `dy` `[…, n, D]`.
+    ///
+    /// With a = gelu(gate) and b = up⊙gelu′(gate): dup = dp⊙a and dgate = dp⊙b. What lies between the products is done for some
+    /// rows and one gradient at a time, so that it stays in the cache, and only in float32 while it is there.
+    fn pull_back(&self, gate: &Tensor, up: &Tensor, dy: &Tensor) -> Tensor {
+        let dproduct = self.down_proj.pull_back_narrow(dy); // […, n, F]
+        let [n, width] = <[i64; 2]>::try_from(gate.size()).expect("gates are [n, F]");
+        let (dup, dgate) = (dproduct.empty_like(), dproduct.empty_like());
+        let [from, to_up, to_gate] = [&dproduct, &dup, &dgate].map(|x| x.view([-1, n, width]));
+        for (row, rows) in tiles(gate) {
+            let gate = gate.narrow(0, row, rows).to_kind(Kind::Float);
+            let a = gate.gelu("tanh");
+            let slope = gate.gelu_backward(&gate.ones_like(), "tanh");
+            let b = slope * up.narrow(0, row, rows).to_kind(Kind::Float);
+            for goal in 0..from.size()[0] {
+                let part = |x: &Tensor| x.get(goal).narrow(0, row, rows);
+                let dp = part(&from).to_kind(Kind::Float);
+                part(&to_up).copy_(&(&dp * &a));
+                part(&to_gate).copy_(&(dp * &b));
+            }
+        }
+        self.up_proj.pull_back(&dup) + self.gate_proj.pull_back(&dgate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Placement, Weights};
+    use std::path::Path;
+    use tch::Device;
+
+    /// Layer 5 (full) of a reference checkpoint in float32.
+    fn layer() -> (DecoderLayer, i64) {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
+        let (config, weights) = (Config::from_dir(&dir).unwrap(), Weights::open(&dir).unwrap());
+        let path = weights.root(Placement::AS_STORED).at("language_model").at("layers").at(5);
+        (DecoderLayer::load(&path, &config.text, 5).unwrap(), config.text.hidden_size as i64)
+    }
+
+    fn random(shape: &[i64]) -> Tensor {
+        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
+
+    /// Keeps what it sees; attention is made by heads given beforehand.
+    struct Given(Tensor, Option<Trace>);
+
+    impl Attend for Given {
+        fn attend(&mut self, _: Site, _: &Qkv, _: &MaskRule) -> Tensor {
+            self.0.shallow_clone()
+        }
+
+        fn layer_done(&mut self, _: Site, trace: Trace) {
+            self.1 = Some(trace);
+        }
+    }
+
+    fn trace(layer: &DecoderLayer, x: &Tensor, heads: &Tensor, start: usize) -> (Tensor, Trace) {
+        let mut given = Given(heads.shallow_clone(), None);
+        let y = layer.forward(x, start, &MaskRule::all(), &mut given);
+        (y, given.1.unwrap())
+    }
+
+    fn gradients(z: &Tensor, leaves: &[&Tensor]) -> Vec<Tensor> {
+        Tensor::run_backward(&[z], leaves, false, false)
+    }
+
+    fn assert_same(what: &str, found: &Tensor, expected: &Tensor) {
+        let distance = ((found - expected).abs().max() / expected.abs().max()).double_value(&[]);
+        assert!(distance < 5e-6, "{what}: {distance}");
+    }
+
+    #[test]
+    fn the_pull_back_of_merge_is_that_of_autograd() {
+        tch::manual_seed(5);
+        let ((layer, width), n) = (layer(), 9);
+        let x = random(&[n, width]).set_requires_grad(true);
+        let heads = random(&[4, n, 16]).set_requires_grad(true);
+        let dy = random(&[2, n, width]);
+        let (y, trace) = trace(&layer, &x.detach(), &heads.detach(), 0);
+        assert_same("output", &layer.output(&trace), &y);
+        let found = layer.pull_merge(&trace, &dy);
+        for target in 0..2 {
+            let z = (layer.merge(&x, &heads) * dy.get(target)).sum(Kind::Float);
+            let expected = gradients(&z, &[&x, &heads]);
+            assert_same("x", &found.x.get(target), &expected[0]);
+            assert_same("heads", &found.heads.get(target), &expected[1]);
+        }
+    }
+
+    #[test]
+    fn the_pull_back_of_project_is_that_of_autograd() {
+        tch::manual_seed(6);
+        let ((layer, width), n, skip, start) = (layer(), 9, 4, 30);
+        let x = random(&[n, width]).set_requires_grad(true);
+        let (_, trace) = trace(&layer, &x.detach(), &random(&[4, n, 16]), start);
+        let gradient = QkvGradient {
+            q: random(&[2, 4, n - skip, 16]),
+            k: random(&[2, 2, n, 16]),
+            v: random(&[2, 2, n, 16]),
+            skip: skip as usize,
+        };
+        let found = layer.pull_project(&trace, start, &gradient);
+        for target in 0..2 {
+            let qkv = layer.project(&x, start);
+            let q = qkv.q.narrow(1, skip, n - skip) * gradient.q.get(target);
+            let (k, v) = (qkv.k * gradient.k.get(target), qkv.v * gradient.v.get(target));
+            let z = q.sum(Kind::Float) + k.sum(Kind::Float) + v.sum(Kind::Float);
+            assert_same("x", &found.get(target), &gradients(&z, &[&x])[0]);
+        }
+    }
+}
