@@ -2,7 +2,9 @@
 
 use crate::args::{AnswerArgs, QuestionArgs};
 use crate::{interrupt, output, progress};
-use medgemma_explainer::{Answer, Explainer, LoadOptions, Picture, Question, Sampling};
+use medgemma_explainer::{
+    Answer, AnswerOptions, Explainer, LoadOptions, Picture, Question, Sampling,
+};
 use std::ops::ControlFlow;
 
 /// Answers and prints the text as it is made.
@@ -61,17 +63,25 @@ pub(crate) fn ask(
     question: Question,
     Ask { show, record }: Ask,
 ) -> anyhow::Result<Answer> {
+    let options = args.answer_options(sampling(args, explainer), record);
+    stream(explainer, question, &options, show)
+}
+
+/// The answer; with `show` its text goes to stdout as it is made.
+pub(crate) fn stream(
+    explainer: &Explainer,
+    question: Question,
+    options: &AnswerOptions,
+    show: bool,
+) -> anyhow::Result<Answer> {
     let mut shown = Ok(());
-    let answer = {
-        let mut on_text = |text: &str| {
-            if show && shown.is_ok() {
-                shown = output::show(text);
-            }
-            if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        };
-        let options = args.answer_options(sampling(args, explainer), record);
-        explainer.answer(question, &options, &mut on_text)?
+    let mut on_text = |text: &str| {
+        if show && shown.is_ok() {
+            shown = output::show(text);
+        }
+        if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
+    let answer = explainer.answer(question, options, &mut on_text)?;
     shown?;
     if show {
         output::line("")?;

@@ -237,7 +237,7 @@ impl Args {
             model.revision.is_some() && !matches!(model.source(), ModelSource::Hub { .. })
         };
         if model.is_some_and(is_misplaced) {
-            let message = "--revision is for models of the hub, but --model is none";
+            let message = "--revision is for models of the hub, and --model names none";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
         args

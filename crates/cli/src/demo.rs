@@ -1,6 +1,6 @@
 //! `medgemma-explainer demo`: the whole path on a made-up picture, with the models that come with the program.
 
-use crate::{interrupt, output, progress};
+use crate::{answer, explain, interrupt, output, progress, shades};
 use anyhow::Context;
 use medgemma_explainer::image::{DynamicImage, RgbImage, imageops};
 use medgemma_explainer::{
@@ -9,7 +9,6 @@ use medgemma_explainer::{
     Question, Shipped, TargetExplanation, save_png,
 };
 use phantom_radiograph::{Finding, FindingKind, Level, Phantom, Scene, Side, Zone};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 pub(crate) const FILES: &str = concat!(
@@ -48,10 +47,10 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let words: Vec<&str> = scene.findings().iter().map(|finding| finding.kind.name()).collect();
     let explained = sound.explain(&answer, &words)?;
     output::line("")?;
-    crate::explain::print_targets(&answer, &explained)?;
+    explain::print_targets(&answer, &explained)?;
     for target in &explained.targets {
         output::line(format_args!("\nThe text behind \"{}\":", target.text()))?;
-        crate::shades::print(&answer, target, Colormap::default())?;
+        shades::print(&answer, target, Colormap::default())?;
     }
 
     let shortcut = Model::load(Shipped::PhantomShortcut)?;
@@ -112,25 +111,14 @@ impl Model {
     /// The answer, shown as it is made.
     fn answer(&self, picture: &Path) -> anyhow::Result<Answer> {
         output::line(format_args!("{PROMPT} ({})", self.name))?;
-        let mut shown = Ok(());
-        let mut on_text = |text: &str| {
-            if shown.is_ok() {
-                shown = output::show(text);
-            }
-            if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        };
         let picture = Picture::open(picture, &PictureOptions::default())?;
-        let answer = self.explainer.answer(question(picture), &options(), &mut on_text)?;
-        shown?;
-        output::line("")?;
-        Ok(answer)
+        answer::stream(&self.explainer, question(picture), &options(), true)
     }
 
     /// The answer about a scene that no file shows.
     fn text(&self, scene: &Scene) -> anyhow::Result<String> {
         let picture = Picture::from_rgb(rgb(&scene.render(SIZE)))?;
-        let mut go_on = |_: &str| ControlFlow::Continue(());
-        let answer = self.explainer.answer(question(picture), &options(), &mut go_on)?;
+        let answer = answer::stream(&self.explainer, question(picture), &options(), false)?;
         Ok(answer.text().to_owned())
     }
 

@@ -25,8 +25,8 @@ pub struct LoadOptions {
     pub processor: ProcessorOptions,
     /// Called while a checkpoint is fetched from the hub.
     pub fetch_progress: Option<FetchObserver>,
-    /// Bytes that explaining may take beside the weights; `None`: a quarter of what is free when the model is loaded, or 4 GiB on
-    /// CUDA, whose free memory libtorch's bindings do not tell.
+    /// Bytes that explaining may take beside the weights; `None`: a quarter of what is free when the model is loaded, on the
+    /// device where it is.
     pub memory_budget: Option<u64>,
     /// When it becomes true, generation ends after the next token and a sweep with [`attention_capture::Error::Cancelled`].
     pub cancel: Option<Arc<AtomicBool>>,

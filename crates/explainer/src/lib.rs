@@ -7,6 +7,7 @@ mod error;
 mod explain;
 mod explainer;
 mod export;
+mod figure;
 mod record;
 mod shipped;
 mod source;
