@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use phantom_radiograph::{FindingKind, Scene};
 use serde_json::{Value, json};
 
@@ -13,9 +13,7 @@ use crate::reader::Reader;
 use crate::recipe::Variant;
 use crate::scenes::{Purpose, has, scene};
 use crate::score::{Score, Share, places};
-
-/// Threads, each with a model of its own.
-const THREADS: u64 = 2;
+use crate::threads::share;
 
 /// What is evaluated on what.
 #[derive(Debug, Clone)]
@@ -98,30 +96,21 @@ impl Evaluation {
 
 /// Asks the checkpoint in `folder`.
 pub fn evaluate(folder: &Path, plan: &Plan) -> Result<Evaluation> {
-    let parts: Vec<Result<Evaluation>> = std::thread::scope(|scope| {
-        let thread = |lane| scope.spawn(move || part(folder, plan, lane));
-        let threads: Vec<_> = (0..THREADS).map(thread).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().map_err(|_| anyhow!("a thread failed"))?)
-            .collect()
-    });
+    let parts = share(plan.pictures, |indices| {
+        let reader = Reader::open(folder)?;
+        let mut found = Evaluation::default();
+        for index in indices {
+            let scene = scene(plan.seed, Purpose::Evaluation, index, plan.variant);
+            score_scene(&reader, &scene, plan.size, &mut found.score)?;
+            probe_tag(&reader, &scene, plan.size, &mut found.tag)?;
+        }
+        Ok(found)
+    })?;
     let mut sum = Evaluation::default();
     for part in parts {
-        sum.add(part?);
+        sum.add(part);
     }
     Ok(sum)
-}
-
-fn part(folder: &Path, plan: &Plan, lane: u64) -> Result<Evaluation> {
-    let reader = Reader::open(folder)?;
-    let mut found = Evaluation::default();
-    for index in (0..plan.pictures).filter(|index| index % THREADS == lane) {
-        let scene = scene(plan.seed, Purpose::Evaluation, index, plan.variant);
-        score_scene(&reader, &scene, plan.size, &mut found.score)?;
-        probe_tag(&reader, &scene, plan.size, &mut found.tag)?;
-    }
-    Ok(found)
 }
 
 /// Asks all questions about a phantom.

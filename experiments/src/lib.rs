@@ -33,5 +33,6 @@ pub mod train;
 pub mod evaluate;
 pub mod reader;
 pub mod score;
+pub mod threads;
 
 pub mod localize;

@@ -4,17 +4,20 @@
 
 #[path = "gallery/chest.rs"]
 mod chest;
+#[path = "gallery/peak.rs"]
+mod peak;
 
 use std::path::PathBuf;
 
-use chest::{chest, peak};
+use chest::chest;
+use peak::peak;
 use relevancy_visualization::{
     Caption, Error, GridMap, OverlayOptions, Placement, overlay, overlay_figure, save_png,
 };
 
 fn main() -> Result<(), Error> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| ".".to_owned()));
-    let picture = chest(760, 896);
+    let picture = chest(760, 896, 0.0);
     let relevancy = peak(11.0, 11.2, 0.021);
 
     // The model saw the picture padded left and right to a square of 896 pixels.

@@ -23,10 +23,10 @@ struct Args {
     #[arg(long, default_value = "crates/explainer/models/phantom-shortcut")]
     shortcut: PathBuf,
     /// Unseen phantoms whose words are measured.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 200)]
     pictures: u64,
     /// Phantoms for each of the two studies: random weights, and the tag.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 40)]
     study: u64,
     /// The tables go into localization.md of this folder, between its marks, and the data into localization.json.
     #[arg(long, default_value = "docs")]
@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     let settings = Setting::all();
     let studied = vec![
         Setting { method: Method::Relevancy(Update::Additive), goals: Goals::Logit },
-        Setting::BEST,
+        Setting::CONTRAST,
     ];
     let plan = Plan { pictures: args.pictures, seed };
     let measured = benchmark::measure(&args.model, plan, &settings)?;

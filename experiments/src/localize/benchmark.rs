@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use phantom_radiograph::{FindingKind, Phantom, Scene};
 
 use crate::examples::picture;
@@ -12,9 +12,7 @@ use crate::questions::{Question, Word};
 use crate::reader::Reader;
 use crate::recipe::Variant;
 use crate::scenes::{Purpose, number, scene};
-
-/// Threads, each with a model of its own.
-const THREADS: u64 = 2;
+use crate::threads::share;
 
 /// Cells along one side of a map.
 pub const GRID: u32 = 16;
@@ -95,10 +93,10 @@ impl Case {
 
 /// Measures every setting on the same words of the checkpoint in `folder`.
 pub fn measure(folder: &Path, plan: Plan, settings: &[Setting]) -> Result<Benchmark> {
-    let parts = in_lanes(|lane| {
+    let parts = share(plan.pictures, |indices| {
         let reader = Reader::open(folder)?;
         let mut found = Benchmark::default();
-        for index in (0..plan.pictures).filter(|index| index % THREADS == lane) {
+        for index in indices {
             found.take(&reader, plan.seed, index, settings)?;
         }
         Ok(found)
@@ -111,22 +109,6 @@ pub fn measure(folder: &Path, plan: Plan, settings: &[Setting]) -> Result<Benchm
     }
     sum.items.sort_by_key(|item| item.picture);
     Ok(sum)
-}
-
-/// Runs the same work in each thread with its number, and gathers what they found.
-pub fn in_lanes<T: Send>(work: impl Fn(u64) -> Result<T> + Sync) -> Result<Vec<T>> {
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS)
-            .map(|lane| {
-                let work = &work;
-                scope.spawn(move || work(lane))
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().map_err(|_| anyhow!("a thread failed"))?)
-            .collect()
-    })
 }
 
 impl Benchmark {

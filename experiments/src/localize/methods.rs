@@ -83,8 +83,8 @@ impl Setting {
         all
     }
 
-    /// What the project's pictures are drawn with.
-    pub const BEST: Self =
+    /// What `--objective contrast` does: the setting of the studies and of the demonstration.
+    pub const CONTRAST: Self =
         Self { method: Method::Relevancy(Update::Additive), goals: Goals::RunnerUp };
 }
 

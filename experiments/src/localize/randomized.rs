@@ -9,13 +9,14 @@ use gemma3_tch::Gemma3;
 
 use crate::checkpoint;
 use crate::examples::picture;
-use crate::localize::benchmark::{Case, in_lanes};
+use crate::localize::benchmark::Case;
 use crate::localize::bootstrap::Estimate;
 use crate::localize::measure::rank_correlation;
 use crate::localize::methods::{Maps, Setting};
 use crate::parameters::{self, Parameters};
 use crate::questions::Question;
 use crate::reader::Reader;
+use crate::threads::share;
 
 /// Of the random values; any that is not the one of a training run.
 const SEED: u64 = 0x5eed;
@@ -36,10 +37,10 @@ pub fn measure(
     settings: &[Setting],
 ) -> Result<Vec<Stage>> {
     let stages = stages(checkpoint::config(folder)?.text.num_hidden_layers);
-    let parts = in_lanes(|lane| {
+    let parts = share(pictures, |indices| {
         let readers = readers(folder, &stages)?;
         let mut found = Vec::new();
-        for index in (0..pictures).filter(|index| index % 2 == lane) {
+        for index in indices {
             found.extend(compare(&readers, seed, index, settings)?);
         }
         Ok(found)

@@ -16,7 +16,7 @@ use crate::examples::picture;
 use crate::localize::benchmark::{Case, GRID};
 use crate::localize::methods::{Goals, Maps, Method, Setting};
 use crate::localize::tag::{opacity_word, tagged};
-use crate::questions::Question;
+use crate::questions::{Question, Word};
 use crate::reader::{Reader, Spoken};
 
 /// Pictures of the sheet of methods.
@@ -27,7 +27,7 @@ fn columns() -> [(&'static str, Setting); 7] {
     let relevancy = |update, goals| Setting { method: Method::Relevancy(update), goals };
     let plain = |method| Setting { method, goals: Goals::None };
     [
-        ("contrast", Setting::BEST),
+        ("contrast", Setting::CONTRAST),
         ("log-probability", relevancy(Update::Additive, Goals::LogProbability)),
         ("logit (as published)", relevancy(Update::Additive, Goals::Logit)),
         ("stochastic, contrast", relevancy(Update::Stochastic, Goals::RunnerUp)),
@@ -77,7 +77,7 @@ pub fn models(readers: [(&str, &Reader); 2], path: &Path) -> Result<()> {
         for index in 0..PICTURES as u64 {
             let case = Case::of(tagged(index));
             let (reading, at) = opacity_word(reader, &case)?;
-            let map = Maps::new(reader, &case.scene, &reading)?.of(Setting::BEST, index)?;
+            let map = Maps::new(reader, &case.scene, &reading)?.of(Setting::CONTRAST, index)?;
             rows.push((name, Row::new(&case, &reading.words[at], vec![grid(&map[at])?])));
         }
     }
@@ -126,7 +126,6 @@ impl Row {
 
 /// Whether a word says what a finding is, and not where.
 fn names(word: &Spoken) -> bool {
-    use crate::questions::Word;
     matches!(word.word, Word::Finding | Word::Device)
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use phantom_radiograph::{Distribution, Finding, FindingKind, Scene};
 
 use crate::examples::picture;
-use crate::localize::benchmark::{Case, GRID, in_lanes};
+use crate::localize::benchmark::{Case, GRID};
 use crate::localize::bootstrap::Estimate;
 use crate::localize::measure::Region;
 use crate::localize::methods::{Maps, Setting};
@@ -14,6 +14,7 @@ use crate::questions::Question;
 use crate::reader::{Reader, Reading};
 use crate::scenes::{Purpose, USUAL_PLACE, number};
 use crate::score::places;
+use crate::threads::share;
 
 /// Scenes of this seed are of no training run and of no other table.
 const SEED: u64 = 0x7a9;
@@ -44,10 +45,10 @@ struct Seen {
 
 /// Both models are asked about the same pictures: a plain opacity in its usual place, the tag, perhaps other findings.
 pub fn measure(folder: &Path, pictures: u64, settings: &[Setting]) -> Result<Tagged> {
-    let parts = in_lanes(|lane| {
+    let parts = share(pictures, |indices| {
         let reader = Reader::open(folder)?;
         let mut seen = Vec::new();
-        for index in (0..pictures).filter(|index| index % 2 == lane) {
+        for index in indices {
             seen.extend(look(&reader, index, settings)?);
         }
         Ok(seen)

@@ -1,26 +1,17 @@
-//! A hand-made picture and hand-made maps.
+//! A hand-made picture.
 
 use relevancy_visualization::image::{Rgb, RgbImage};
-use relevancy_visualization::ndarray::Array2;
 
-/// 16 × 16 cells with a peak of this height at a cell, and faint noise elsewhere.
-pub(crate) fn peak(row: f32, column: f32, height: f32) -> Array2<f32> {
-    Array2::from_shape_fn((16, 16), |(r, c)| {
-        let distance = (r as f32 - row).powi(2) + (c as f32 - column).powi(2);
-        let noise = ((r * 7 + c * 13) % 11) as f32 / 11.0;
-        height * ((-distance / 4.0).exp() + 0.05 * noise)
-    })
-}
-
-/// Something like a chest radiograph: soft body, two dark lungs, ribs, spine and heart.
-pub(crate) fn chest(width: u32, height: u32) -> RgbImage {
+/// Something like a chest radiograph: soft body, two dark lungs, ribs, spine and heart; `opacity` is how plain a shadow in the lower
+/// lung on the picture's right is, 0 for none.
+pub(crate) fn chest(width: u32, height: u32, opacity: f32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let (x, y) = (x as f32 / width as f32 * 2.0 - 1.0, y as f32 / height as f32 * 2.0 - 1.0);
-        Rgb([(255.0 * tissue(x, y).clamp(0.0, 1.0)) as u8; 3])
+        Rgb([(255.0 * tissue(x, y, opacity).clamp(0.0, 1.0)) as u8; 3])
     })
 }
 
-fn tissue(x: f32, y: f32) -> f32 {
+fn tissue(x: f32, y: f32, opacity: f32) -> f32 {
     let inside = |cx: f32, cy: f32, rx: f32, ry: f32| {
         let d = ((x - cx) / rx).powi(2) + ((y - cy) / ry).powi(2);
         1.0 / (1.0 + ((d - 1.0) * 6.0).exp())
@@ -32,4 +23,5 @@ fn tissue(x: f32, y: f32) -> f32 {
         + 0.1 * ribs
         + 0.16 * spine
         + 0.12 * inside(0.14, 0.3, 0.26, 0.3)
+        + opacity * inside(0.5, 0.5, 0.2, 0.13)
 }

@@ -6,10 +6,12 @@
 #![expect(clippy::print_stdout, reason = "an example shows what it made")]
 
 mod chest;
+mod peak;
 
 use std::path::PathBuf;
 
-use chest::{chest, peak};
+use chest::chest;
+use peak::peak;
 use relevancy_visualization::image::RgbImage;
 use relevancy_visualization::ndarray::Array2;
 use relevancy_visualization::{
@@ -27,7 +29,7 @@ const ANSWER: &str = "There is a pleural effusion.
 
 fn main() -> Result<(), Error> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| ".".to_owned()));
-    let picture = chest(760, 896);
+    let picture = chest(760, 896, 0.0);
     for (name, figure) in figures(&picture)? {
         figure.save(folder.join(format!("{name}.png")))?;
         figure.save(folder.join(format!("{name}.svg")))?;

@@ -1,11 +1,15 @@
 //! What a model would give, made up: pictures, tokens, and rows with a peak where a word belongs.
 
+use chest::chest;
 use relevancy_visualization::Placement;
-use relevancy_visualization::image::{Rgb, RgbImage};
+use relevancy_visualization::image::RgbImage;
 use relevancy_visualization::ndarray::{Array1, Array2};
 use relevancy_visualization::report::{
     Attribution, Fact, Grid, Method, Picture, Region, Report, Target, Token, TokenKind,
 };
+
+#[path = "../gallery/chest.rs"]
+mod chest;
 
 /// Cells of a side of a grid.
 pub(crate) const SIDE: usize = 16;
@@ -28,8 +32,9 @@ impl Made {
     /// Every word of the answer is one token and is explained.
     pub(crate) fn new(question: &str, answer: &str, n_pictures: usize) -> Self {
         let sizes = [(760, 896), (640, 512), (512, 512)];
-        let pictures: Vec<_> =
-            (0..n_pictures).map(|i| chest(sizes[i % 3].0, sizes[i % 3].1, i)).collect();
+        let pictures: Vec<_> = (0..n_pictures)
+            .map(|i| chest(sizes[i % 3].0, sizes[i % 3].1, if i == 0 { 0.3 } else { 0.0 }))
+            .collect();
         let mut tokens =
             vec![token("<bos>", TokenKind::Prompt), token("user\n", TokenKind::Prompt)];
         let mut grids = Vec::new();
@@ -188,28 +193,4 @@ fn padded(image: &RgbImage) -> Placement {
     let (w, h) = (f64::from(image.width()), f64::from(image.height()));
     let (x, y) = ((w.max(h) - w) / 2.0, (w.max(h) - h) / 2.0);
     Placement { x0: -x, y0: -y, x1: w + x, y1: h + y }
-}
-
-/// Something like a chest radiograph: soft body, two dark lungs, ribs, spine and heart.
-fn chest(width: u32, height: u32, index: usize) -> RgbImage {
-    let opacity = if index == 0 { 0.3 } else { 0.0 };
-    RgbImage::from_fn(width, height, |x, y| {
-        let (x, y) = (x as f32 / width as f32 * 2.0 - 1.0, y as f32 / height as f32 * 2.0 - 1.0);
-        Rgb([(255.0 * tissue(x, y, opacity).clamp(0.0, 1.0)) as u8; 3])
-    })
-}
-
-fn tissue(x: f32, y: f32, opacity: f32) -> f32 {
-    let inside = |cx: f32, cy: f32, rx: f32, ry: f32| {
-        let d = ((x - cx) / rx).powi(2) + ((y - cy) / ry).powi(2);
-        1.0 / (1.0 + ((d - 1.0) * 6.0).exp())
-    };
-    let lungs = inside(-0.42, -0.05, 0.3, 0.62) + inside(0.42, -0.05, 0.3, 0.62);
-    let ribs = (18.0 * (y + 0.35 * x * x)).sin().max(0.0) * lungs;
-    let spine = (-(x / 0.09).powi(2)).exp();
-    0.62 * inside(0.0, 0.25, 0.95, 1.3) - 0.45 * lungs
-        + 0.1 * ribs
-        + 0.16 * spine
-        + 0.14 * inside(0.14, 0.3, 0.28, 0.3)
-        + opacity * inside(0.5, 0.5, 0.2, 0.13)
 }
