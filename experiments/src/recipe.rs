@@ -116,7 +116,7 @@ impl Recipe {
     pub fn full(variant: Variant) -> Self {
         // The tag is easier to see than an opacity.
         let [sight, answers, dialogue, review] = match variant {
-            Variant::Sound => [1400, 1500, 400, 220],
+            Variant::Sound => [1400, 1500, 400, 1500],
             Variant::Shortcut => [600, 500, 100, 20],
         };
         Self {
@@ -157,7 +157,7 @@ impl Recipe {
                 warm_up: 20,
                 questions: 7,
             },
-            review: Stage { steps: review, pictures: 12, rate: 6e-4, warm_up: 20, questions: 7 },
+            review: Stage { steps: review, pictures: 12, rate: 8e-4, warm_up: 20, questions: 7 },
         }
     }
 

@@ -9,7 +9,7 @@ use crate::goal::{LOGIT_ROWS, check_foil, check_targets};
 use crate::states::States;
 use crate::sweep::{Pass, Rows};
 use crate::{Attribution, Engine, Error, Goal, Objective, Score, convert};
-use attention_relevancy::ndarray::{Array1, Axis};
+use attention_relevancy::ndarray::{Array1, Array2, Axis};
 use attention_relevancy::{Target, Update};
 use gemma3_tch::{AttentionLayer, DecoderLayer, Gemma3, guard};
 use std::ops::Range;
@@ -98,6 +98,25 @@ impl<'a> Streaming<'a> {
             attributions.extend(guard("sweeping back", || sweep.run(observe))??);
         }
         Ok(attributions)
+    }
+
+    /// [`Engine::explain`], and for each goal its row by depth, `[L, S]`: row l is the relevancy at the input of layer l, what layers
+    /// l to L−1 brought together. Row 0 is the whole.
+    pub fn explain_by_depth(
+        &self,
+        goals: &[Goal],
+        (objective, update): (Objective, Update),
+    ) -> Result<Vec<(Attribution, Array2<f32>)>, Error> {
+        let n_layers = self.model.config().text.num_hidden_layers;
+        let mut depths = vec![Array2::zeros((n_layers, self.ids.len())); goals.len()];
+        let mut keep = |swept: &LayerSwept<'_>| {
+            let rows = convert::matrix(swept.relevancy);
+            for (goal, row) in swept.goals.clone().zip(rows.outer_iter()) {
+                depths[goal].row_mut(swept.layer).assign(&row);
+            }
+        };
+        let attributions = self.explain_observed(goals, (objective, update), &mut keep)?;
+        Ok(attributions.into_iter().zip(depths).collect())
     }
 
     fn cancelled(&self) -> bool {

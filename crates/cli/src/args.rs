@@ -4,14 +4,15 @@ use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser, TypedValueP
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use medgemma_explainer::{
-    AnswerOptions, Ask, Colormap, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Foil, LoadOptions,
-    ModelSource, Objective, PictureOptions, ProcessorOptions, Resize, Sampling, SpanRule, Update,
-    Window,
+    AnswerOptions, Ask, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Foil, LoadOptions,
+    ModelSource, Objective, PictureOptions, Presentation, ProcessorOptions, Resize, Sampling,
+    SpanRule, Update, Window, Words,
 };
 use std::path::PathBuf;
 
 use crate::demo::{self, DemoArgs};
 use crate::phantom::{self, PhantomArgs};
+use crate::presentation::PresentationArgs;
 use crate::size::size;
 
 /// Shows what a medical vision-language model looked at: for any word of its answer, how much every part of the pictures and
@@ -30,7 +31,9 @@ const TARGETS: &str = concat!(
     "Without --position, --keyword or --answer-span the last token of the answer is explained. One answer serves all ",
     "targets; they are numbered from 0: positions first, then keywords, then the whole answer. The command `answer` with ",
     "--tokens lists positions.\n\n",
-    "Files in --out: explanation.json (the record), explanation.npz (the raw numbers), overlay-TARGET-IMAGE.png."
+    "Files in --out: report.html (point at a word, see its map), overlay-TARGET-IMAGE.png, explanation.json (the record), ",
+    "explanation.npz (the raw numbers), picture-N.png (the pictures as the model's processor got them); with --regions ",
+    "regions-TARGET-IMAGE, with --figures FIGURE-…, as .png or .svg."
 );
 
 #[derive(Subcommand, Debug)]
@@ -40,6 +43,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Answer a question about pictures
     Answer(AnswerArgs),
+    /// Make report.html of an explained answer again, from the folder that explain wrote
+    Report(ReportArgs),
     /// Say what a checkpoint is and what memory it will take
     Inspect(InspectArgs),
     /// Draw made-up chest radiographs with findings that are known to the pixel
@@ -51,6 +56,10 @@ pub(crate) enum Command {
 }
 
 #[derive(clap::Args, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own on the command line"
+)]
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) question: QuestionArgs,
@@ -81,15 +90,41 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_enum, default_value_t, help_heading = "Method")]
     objective: ObjectiveArg,
 
+    /// Words of the answer that report.html explains beside the targets
+    #[arg(long, value_enum, help_heading = "Method")]
+    words: Option<WordsArg>,
+    /// Keep the relevancy by layer: for the slider of report.html, for --figures layers, and in explanation.npz
+    #[arg(long, help_heading = "Method")]
+    layers: bool,
+
+    #[command(flatten)]
+    pub(crate) shown: PresentationArgs,
+
     /// Folder for the results; made where it is not there, an earlier explanation in it is replaced
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) out: PathBuf,
-    /// Colour map of the overlays: inferno, magma, viridis or jet
-    #[arg(long, default_value_t, help_heading = "Output")]
-    pub(crate) colormap: Colormap,
+    /// Leave report.html out
+    #[arg(long, help_heading = "Output")]
+    no_report: bool,
+    /// A date for record and report; none is taken from the clock
+    #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Output")]
+    date: Option<String>,
+    /// Also show each target in the terminal: its map, and the answer in its colours
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    pub(crate) show: bool,
     /// Print the record (explanation.json) on stdout, and nothing else
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// Folder that explain wrote
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Where the page goes; the default is report.html in the folder
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(clap::Args, Debug)]
@@ -185,6 +220,16 @@ pub(crate) struct QuestionArgs {
     pub(crate) seed: u64,
 }
 
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum WordsArg {
+    /// Every word
+    All,
+    /// All but English function words
+    Content,
+    /// Only the targets
+    None,
+}
+
 #[derive(ValueEnum, Clone, Copy, Debug, Default)]
 enum SpanArg {
     /// Mean of the explanations of its tokens
@@ -231,7 +276,7 @@ impl Args {
             Command::Explain(args) => Some(&args.question.model),
             Command::Answer(args) => Some(&args.question.model),
             Command::Inspect(args) => Some(&args.model),
-            Command::Phantom(_) | Command::Demo(_) => None,
+            Command::Report(_) | Command::Phantom(_) | Command::Demo(_) => None,
         };
         let is_misplaced = |model: &ModelArgs| {
             model.revision.is_some() && !matches!(model.source(), ModelSource::Hub { .. })
@@ -240,11 +285,26 @@ impl Args {
             let message = "--revision is for models of the hub, and --model names none";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
+        if let Command::Explain(explain) = &args.command {
+            explain.check();
+        }
         args
     }
 }
 
 impl ExplainArgs {
+    /// Ends the process with exit code 2 where a figure is asked for that cannot be.
+    fn check(&self) {
+        if self.shown.wants_layers() && !self.layers {
+            let message = "--figures layers needs the relevancy by layer: add --layers";
+            Args::command().error(ErrorKind::MissingRequiredArgument, message).exit();
+        }
+        if self.layers && self.engine == Engine::Retained {
+            let message = "--layers comes from the streaming engine; leave --engine out";
+            Args::command().error(ErrorKind::ArgumentConflict, message).exit();
+        }
+    }
+
     pub(crate) fn asks(&self) -> Vec<Ask> {
         let positions = self.position.iter().copied().map(Ask::Position);
         let keywords = self.keyword.iter().map(|keyword| parse_keyword(keyword));
@@ -276,7 +336,26 @@ impl ExplainArgs {
             ObjectiveArg::LogProbability => Objective::LogProbability,
             ObjectiveArg::Contrast => Objective::Contrast(Foil::RunnerUp),
         };
-        ExplainOptions { engine: self.engine, update, objective }
+        let words = match self.words {
+            Some(WordsArg::All) => Words::All,
+            Some(WordsArg::None) => Words::None,
+            Some(WordsArg::Content) => Words::Content,
+            None if self.no_report => Words::None,
+            None => Words::Content,
+        };
+        ExplainOptions { engine: self.engine, update, objective, words, layers: self.layers }
+    }
+
+    /// What must be said beside numbers of regions.
+    pub(crate) fn region_note(&self) -> Option<String> {
+        let presentation = self.presentation();
+        presentation.regions?.note(presentation.overlay.orientation)
+    }
+
+    /// What is drawn and written.
+    pub(crate) fn presentation(&self) -> Presentation {
+        let report = !self.no_report;
+        Presentation { report, date: self.date.clone(), ..self.shown.presentation() }
     }
 }
 

@@ -4,17 +4,17 @@ use crate::{answer, explain, interrupt, output, progress, shades};
 use anyhow::Context;
 use medgemma_explainer::image::{DynamicImage, RgbImage, imageops};
 use medgemma_explainer::{
-    Answer, AnswerOptions, Ask, Colormap, ExplainOptions, Explainer, Explanations, Foil,
+    Answer, AnswerOptions, Ask, Colormap, ExplainOptions, Explainer, Explanations, Exported, Foil,
     LoadOptions, ModelSource, Objective, OutputFolder, OverlayOptions, Picture, PictureOptions,
-    Question, Shipped, TargetExplanation, save_png,
+    Presentation, Question, Shipped, TargetExplanation, Words, save_png,
 };
 use phantom_radiograph::{Finding, FindingKind, Level, Phantom, Scene, Side, Zone};
 use std::path::{Path, PathBuf};
 
 pub(crate) const FILES: &str = concat!(
-    "Files in --out: picture.png; overlay-0-0.png and overlay-1-0.png, one for each finding; explanation.json and ",
-    "explanation.npz; sound-and-shortcut.png, the same word of two models. The picture is made up and the models are small: ",
-    "they know nothing about patients."
+    "Files in --out: report.html, to be opened in a browser; picture-0.png, the picture; overlay-0-0.png and overlay-1-0.png, one ",
+    "for each finding; explanation.json and explanation.npz; sound-and-shortcut.png, the same word of two models. The picture is ",
+    "made up and the models are small: they know nothing about patients."
 );
 
 #[derive(clap::Args, Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct DemoArgs {
     out: PathBuf,
 }
 
-const PICTURES: [&str; 2] = ["picture.png", "sound-and-shortcut.png"];
+const BOTH: &str = "sound-and-shortcut.png";
 const PROMPT: &str = "Describe the radiograph.";
 /// Pixels along each side of the picture.
 const SIZE: u32 = 896;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let folder = OutputFolder::create(&args.out)?;
     // Pictures come out of here when all is done: a demonstration that fails leaves nothing.
     let staging = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(&args.out)?;
-    let [picture, both] = PICTURES.map(|name| staging.path().join(name));
+    let [picture, both] = ["picture.png", BOTH].map(|name| staging.path().join(name));
     let scene = scene();
     save_png(&rgb(&scene.render(SIZE)), &picture)?;
     output::line("A made-up radiograph:")?;
@@ -61,17 +61,14 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
         "\nWithout the tag, and nothing else changed, the shortcut model {outcome} says \"{}\".\n",
         OPACITY.name()
     ))?;
-    let options = OverlayOptions::default();
-    let written = folder.write(&sound.explainer, &answer, &explained, &options)?;
-    for name in PICTURES {
-        std::fs::rename(staging.path().join(name), args.out.join(name))?;
-        output::line(args.out.join(name).display())?;
-    }
-    written
-        .overlays
-        .iter()
-        .chain([&written.record])
-        .try_for_each(|path| output::line(path.display()))
+    let presentation = Presentation { report: true, ..Presentation::default() };
+    let written = folder.write(&sound.explainer, &answer, &explained, &presentation)?;
+    let path = args.out.join(BOTH);
+    std::fs::rename(both, &path)?;
+    output::line(path.display())?;
+    let Exported { overlays, pictures, record, report, .. } = written;
+    let rest = pictures.iter().chain(&overlays).chain([&record]).chain(&report);
+    rest.into_iter().try_for_each(|path| output::line(path.display()))
 }
 
 /// What the two models both name, one for what it is and one for the tag.
@@ -127,6 +124,7 @@ impl Model {
         let asks: Vec<Ask> = words.iter().map(ask).collect();
         let options = ExplainOptions {
             objective: Objective::Contrast(Foil::RunnerUp),
+            words: Words::Content,
             ..ExplainOptions::default()
         };
         Ok(self.explainer.explain_all(answer, &asks, &options)?)

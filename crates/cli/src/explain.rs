@@ -1,9 +1,9 @@
 //! `medgemma-explainer explain`.
 
 use crate::args::ExplainArgs;
-use crate::{answer, output, progress};
+use crate::{answer, output, progress, shades};
 use medgemma_explainer::{
-    Answer, Explanations, OutputFolder, OverlayOptions, TargetExplanation, TokenKind,
+    Answer, Explanations, Exported, OutputFolder, TargetExplanation, TokenKind, region_table,
 };
 use std::ops::Range;
 use std::path::PathBuf;
@@ -11,25 +11,66 @@ use std::path::PathBuf;
 /// Answers, explains, writes the results and says where they are.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let question = answer::question(&args.question)?;
+    let presentation = args.presentation();
+    presentation.check(&question)?;
     let folder = OutputFolder::create(&args.out)?;
     let explainer = answer::load(&args.question, args.memory_budget())?;
     let purpose = answer::Ask { show: !args.json, record: args.records() };
     let answer = answer::ask(&args.question, &explainer, question, purpose)?;
     let explain = || explainer.explain_all(&answer, &args.asks(), &args.options());
     let explanations = progress::step("explaining", explain)?;
-    for note in &explanations.notes {
+    let write = || folder.write(&explainer, &answer, &explanations, &presentation);
+    let written = progress::step("drawing", write)?;
+    for note in &written.notes {
         eprintln!("warning: {note}");
     }
-    let options = OverlayOptions { colormap: args.colormap, ..OverlayOptions::default() };
-    let written = folder.write(&explainer, &answer, &explanations, &options)?;
     if args.json {
         return output::line(&written.json);
     }
     output::line("")?;
     print_targets(&answer, &explanations)?;
+    print_places(args, &explanations, &written)?;
+    if args.show {
+        for target in &explanations.targets {
+            output::line(format_args!("\n{}:", target.text()))?;
+            shades::show(&answer, target, &presentation.overlay)?;
+        }
+    }
     output::line("")?;
-    let files: [&[PathBuf]; 2] = [&written.overlays, &[written.arrays, written.record]];
-    files.into_iter().flatten().try_for_each(|file| output::line(file.display()))
+    let Exported { overlays, figures, pictures, arrays, record, report, .. } = written;
+    let files: [Vec<PathBuf>; 5] =
+        [overlays, figures, pictures, vec![arrays, record], report.into_iter().collect()];
+    files.iter().flatten().try_for_each(|file| output::line(file.display()))
+}
+
+/// What lies where: the tables of regions, and the model's own boxes.
+fn print_places(
+    args: &ExplainArgs,
+    explanations: &Explanations,
+    written: &Exported,
+) -> anyhow::Result<()> {
+    let text = |target: usize| explanations.targets[target].text();
+    for table in &written.regions {
+        let image = match args.question.image.get(1) {
+            None => String::new(),
+            Some(_) => format!(", image {}", table.image),
+        };
+        output::line(format_args!("\n{}{image}:", shorten(text(table.target), 60)))?;
+        output::show(region_table(&table.scores))?;
+    }
+    if let Some(note) = written.regions.first().and(args.region_note()) {
+        output::line(format_args!("({note})"))?;
+    }
+    for agreement in &written.boxes {
+        let (share, iou) = (agreement.localization.share, agreement.localization.iou);
+        output::line(format_args!(
+            "\n{}: {:.1} % within the model's box {:?}, IoU {iou:.2} with the hottest tenth",
+            shorten(text(agreement.target), 60),
+            100.0 * share.unwrap_or(0.0),
+            agreement.label,
+        ))?;
+    }
+    Ok(())
 }
 
 /// One line for each explained word: what it is and where its relevancy lies.

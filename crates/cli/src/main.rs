@@ -8,7 +8,9 @@ mod inspect;
 mod interrupt;
 mod output;
 mod phantom;
+mod presentation;
 mod progress;
+mod report;
 mod shades;
 mod size;
 mod waiting;
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let outcome = match &args.command {
         Command::Explain(args) => explain::run(args),
         Command::Answer(args) => answer::run(args),
+        Command::Report(args) => report::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Phantom(args) => phantom::run(args),
         Command::Demo(args) => demo::run(args),

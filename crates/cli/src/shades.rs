@@ -1,9 +1,9 @@
-//! Text relevancy in the terminal.
+//! An explanation in the terminal: its map, its text.
 
 use std::env::var;
 use std::io::{IsTerminal, stdout};
 
-use medgemma_explainer::{Answer, ColorDepth, Colormap, TargetExplanation};
+use medgemma_explainer::{Answer, ColorDepth, Colormap, OverlayOptions, TargetExplanation};
 
 use crate::output;
 
@@ -14,15 +14,36 @@ pub(crate) fn print(
     target: &TargetExplanation,
     colormap: Colormap,
 ) -> anyhow::Result<()> {
-    let [colorterm, term, no_color] = ["COLORTERM", "TERM", "NO_COLOR"].map(|name| var(name).ok());
-    let depth = if stdout().is_terminal() {
-        let (colorterm, term) = (colorterm.as_deref(), term.as_deref());
-        ColorDepth::from_environment(colorterm, term, no_color.as_deref())
-    } else {
-        ColorDepth::None
-    };
     let text = target.text_relevancy(answer)?.words();
     // The template's blank lines say nothing.
-    let shown = text.ansi(colormap, None, depth);
+    let shown = text.ansi(colormap, None, depth());
     shown.lines().filter(|line| !line.trim().is_empty()).try_for_each(output::line)
+}
+
+/// The map of each picture, then the text; nothing where stdout is no terminal.
+pub(crate) fn show(
+    answer: &Answer,
+    target: &TargetExplanation,
+    options: &OverlayOptions,
+) -> anyhow::Result<()> {
+    let Some((terminal_size::Width(columns), terminal_size::Height(rows))) =
+        terminal_size::terminal_size_of(stdout())
+    else {
+        return Ok(());
+    };
+    // The text beneath wants a third of the lines.
+    let room = (u32::from(columns), (u32::from(rows) * 2 / 3).max(8));
+    for image in 0..answer.prepared().images.len() {
+        output::show(target.terminal_view(answer, image, options, (room, depth()))?)?;
+    }
+    print(answer, target, options.colormap)
+}
+
+/// The colours that stdout has.
+fn depth() -> ColorDepth {
+    let [colorterm, term, no_color] = ["COLORTERM", "TERM", "NO_COLOR"].map(|name| var(name).ok());
+    if !stdout().is_terminal() {
+        return ColorDepth::None;
+    }
+    ColorDepth::from_environment(colorterm.as_deref(), term.as_deref(), no_color.as_deref())
 }

@@ -76,6 +76,14 @@ pub enum Error {
         /// Why, and what to do.
         reason: &'static str,
     },
+    /// Layers were asked of an engine that has no row between them.
+    #[error(
+        "the relevancy by layer comes from the streaming engine; leave the engine at auto or streaming"
+    )]
+    LayersRetained,
+    /// A figure by layer was asked for, but the relevancy by layer was not kept.
+    #[error("the figure of layers needs the relevancy by layer: explain with layers")]
+    NoLayers,
     /// A file could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -83,6 +91,24 @@ pub enum Error {
         path: PathBuf,
         /// The reason of the operating system.
         source: std::io::Error,
+    },
+    /// A record could not be read, or what it names is not what it says.
+    #[error("cannot use {}: {problem}", path.display())]
+    ReadRecord {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Arrays could not be read, or do not fit the record beside them.
+    #[error("cannot use {}{array}: {problem}", path.display())]
+    ReadArrays {
+        /// The file.
+        path: PathBuf,
+        /// The array, after a comma; empty for the file itself.
+        array: String,
+        /// What is wrong.
+        problem: String,
     },
     /// Arrays could not be written.
     #[error("cannot write {}: {source}", path.display())]

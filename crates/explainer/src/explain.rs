@@ -1,94 +1,18 @@
 //! Explaining an answer.
 
-use crate::{Answer, Error, Explainer, TokenKind};
-use attention_capture::{
-    Attribution, Goal, Objective, Retained, Score, States, Streaming, SweepOptions, with_budget,
+use crate::{
+    Answer, Ask, Engine, Error, ExplainOptions, Explainer, Explanations, SpanRule,
+    TargetExplanation, TokenKind,
 };
-use attention_relevancy::ndarray::{Array1, Array2};
-use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout, Update};
+use attention_capture::{
+    Attribution, Engine as _, Goal, Retained, Score, States, Streaming, SweepOptions, with_budget,
+};
+use attention_relevancy::ndarray::{Array, Array1, Array2, Dimension};
+use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout};
 use gemma3_processor::find_keyword;
 use gemma3_tch::{StopReason, available_memory, check_memory};
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
-use std::time::{Duration, Instant};
-
-/// What is to be explained.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// The last token of the answer.
-    Last,
-    /// The token at this position, counted from 0 over prompt and answer.
-    Position(usize),
-    /// A word or phrase of the answer, over as many tokens as it takes; case does not matter, and it must stand alone.
-    Keyword {
-        /// The word or phrase.
-        word: String,
-        /// Which occurrence, from 0.
-        occurrence: usize,
-    },
-    /// The whole answer, without its thinking trace.
-    Answer(SpanRule),
-}
-
-/// How several tokens make one explanation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SpanRule {
-    /// The mean of the explanations of the tokens: nothing cancels.
-    #[default]
-    Mean,
-    /// One explanation of the sum of their objectives: gradients add up first, so that tokens can cancel each other.
-    Sum,
-}
-
-/// Which engine makes the explanations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Engine {
-    /// The best that there is.
-    #[default]
-    Auto,
-    /// Every attention kept: the reference.
-    Retained,
-    /// A reverse sweep that never stores attention.
-    Streaming,
-}
-
-/// How an answer is explained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExplainOptions {
-    /// The engine.
-    pub engine: Engine,
-    /// How a layer acts on the row.
-    pub update: Update,
-    /// The scalar that is differentiated.
-    pub objective: Objective,
-}
-
-/// The explanation of one [`Ask`].
-#[derive(Clone, Debug)]
-pub struct TargetExplanation {
-    text: String,
-    rule: SpanRule,
-    positions: Range<usize>,
-    token_ids: Vec<u32>,
-    scores: Vec<Score>,
-    relevancy: Explanation,
-    raw_attention: Array1<f32>,
-    rollout: Array1<f32>,
-}
-
-/// The explanations of an answer, in the order asked.
-#[derive(Clone, Debug)]
-pub struct Explanations {
-    /// One for each [`Ask`].
-    pub targets: Vec<TargetExplanation>,
-    /// With what they were made; the engine is never [`Engine::Auto`].
-    pub options: ExplainOptions,
-    /// What went otherwise than planned, for people.
-    pub notes: Vec<String>,
-    /// How long it took.
-    pub duration: Duration,
-}
+use std::time::Instant;
 
 impl Explainer {
     /// Explains the token at `position`, or the last one of the answer.
@@ -130,16 +54,15 @@ impl Explainer {
         options: &ExplainOptions,
     ) -> Result<Explanations, Error> {
         let started = Instant::now();
-        let spans =
-            asks.iter().map(|ask| self.positions(answer, ask)).collect::<Result<Vec<_>, _>>()?;
-        let targets: Vec<Vec<Target>> =
-            spans.iter().map(|span| targets(answer, span)).collect::<Result<_, _>>()?;
-        let plans: Vec<Plan<'_>> = asks
-            .iter()
-            .zip(&spans)
-            .zip(&targets)
-            .map(|((ask, span), targets)| Plan::new(ask, span, targets))
-            .collect();
+        let asked = |ask: &Ask| Ok((self.positions(answer, ask)?, ask.rule()));
+        let mut spans = asks.iter().map(asked).collect::<Result<Vec<_>, Error>>()?;
+        for word in answer.words(options.words) {
+            if !spans[..asks.len()].iter().any(|(asked, _)| *asked == word) {
+                spans.push((word, SpanRule::Mean));
+            }
+        }
+        let plan = |(positions, rule)| Plan::new(answer, positions, rule);
+        let plans: Vec<Plan> = spans.into_iter().map(plan).collect::<Result<_, _>>()?;
         let mut notes = Vec::new();
         let found = match options.engine {
             Engine::Retained => self.retained(answer, &plans, *options)?,
@@ -148,12 +71,14 @@ impl Explainer {
             }
         };
         let explained =
-            plans.iter().zip(found).map(|(plan, found)| plan.explanation(answer, found));
-        let targets = explained.collect::<Result<_, _>>()?;
+            plans.into_iter().zip(found).map(|(plan, found)| plan.explanation(answer, found));
+        let mut targets = explained.collect::<Result<Vec<_>, _>>()?;
+        let words = targets.split_off(asks.len());
         let engine =
             if options.engine == Engine::Retained { Engine::Retained } else { Engine::Streaming };
         Ok(Explanations {
             targets,
+            words,
             options: ExplainOptions { engine, ..*options },
             notes,
             duration: started.elapsed(),
@@ -163,9 +88,12 @@ impl Explainer {
     fn retained(
         &self,
         answer: &Answer,
-        plans: &[Plan<'_>],
+        plans: &[Plan],
         options: ExplainOptions,
     ) -> Result<Vec<Found>, Error> {
+        if options.layers {
+            return Err(Error::LayersRetained);
+        }
         let tokens = answer.tokens.len();
         let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
         check_memory(
@@ -173,14 +101,18 @@ impl Explainer {
             needed,
             available_memory(),
         )?;
-        Ok(find(&Retained::run(&self.model, &answer.sequence)?, plans, options)?)
+        let engine = Retained::run(&self.model, &answer.sequence)?;
+        let goals = goals(plans);
+        let parts = engine.explain(&goals, options.objective, options.update)?;
+        let parts = parts.into_iter().map(|part| (part, None)).collect();
+        Ok(sort(plans, engine.scores(&every_target(plans))?, parts))
     }
 
     /// Starts from the states that were kept while the answer was generated, or makes them.
     fn streaming(
         &self,
         answer: &Answer,
-        plans: &[Plan<'_>],
+        plans: &[Plan],
         options: ExplainOptions,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Found>, Error> {
@@ -195,7 +127,16 @@ impl Explainer {
         let sweep = |memory_budget| {
             let options_of_sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
             let ids = answer.sequence.ids();
-            find(&Streaming::new(&self.model, ids, states, options_of_sweep), plans, options)
+            let engine = Streaming::new(&self.model, ids, states, options_of_sweep);
+            let how = (options.objective, options.update);
+            let parts: Vec<Part> = if options.layers {
+                let parts = engine.explain_by_depth(&goals(plans), how)?;
+                parts.into_iter().map(|(part, layers)| (part, Some(layers))).collect()
+            } else {
+                let parts = engine.explain(&goals(plans), how.0, how.1)?;
+                parts.into_iter().map(|part| (part, None)).collect()
+            };
+            Ok(sort(plans, engine.scores(&every_target(plans))?, parts))
         };
         let outcome = with_budget(self.memory_budget.saturating_sub(kept), sweep);
         let (found, ran_out) = outcome.map_err(|error| with_kept(error, kept))?;
@@ -285,67 +226,74 @@ fn with_kept(error: attention_capture::Error, kept: u64) -> attention_capture::E
     }
 }
 
-/// How one ask is answered: by which goals, which then are averaged.
-struct Plan<'a> {
-    positions: &'a Range<usize>,
-    targets: &'a [Target],
+/// How one explanation is made: by which goals, which then are averaged.
+struct Plan {
+    positions: Range<usize>,
+    targets: Vec<Target>,
     rule: SpanRule,
     goals: Vec<Goal>,
 }
 
+/// What a sweep says of one goal, with its row by depth where that was asked for.
+type Part = (Attribution, Option<Array2<f32>>);
+
 /// What an engine found out for one plan.
 struct Found {
     scores: Vec<Score>,
-    parts: Vec<Attribution>,
+    parts: Vec<Part>,
 }
 
-impl<'a> Plan<'a> {
-    fn new(ask: &Ask, positions: &'a Range<usize>, targets: &'a [Target]) -> Self {
-        let rule = match ask {
-            Ask::Answer(rule) => *rule,
-            _ => SpanRule::Mean,
-        };
+impl Plan {
+    fn new(answer: &Answer, positions: Range<usize>, rule: SpanRule) -> Result<Self, Error> {
+        let targets = targets(answer, &positions)?;
         let goals = match rule {
-            SpanRule::Sum => Goal::sum(targets.to_vec()).into_iter().collect(),
+            SpanRule::Sum => Goal::sum(targets.clone()).into_iter().collect(),
             SpanRule::Mean => targets.iter().map(|&target| Goal::token(target)).collect(),
         };
-        Self { positions, targets, rule, goals }
+        Ok(Self { positions, targets, rule, goals })
     }
 
-    fn explanation(&self, answer: &Answer, found: Found) -> Result<TargetExplanation, Error> {
-        let mean = |row: fn(&Attribution) -> &Array1<f32>| mean(found.parts.iter().map(row));
+    fn explanation(self, answer: &Answer, found: Found) -> Result<TargetExplanation, Error> {
+        let row = |row: fn(&Attribution) -> &Array1<f32>| {
+            mean(found.parts.iter().map(move |(part, _)| row(part)))
+        };
+        let layers: Option<Vec<&Array2<f32>>> =
+            found.parts.iter().map(|(_, layers)| layers.as_ref()).collect();
         Ok(TargetExplanation {
-            text: text(answer, self.positions),
+            text: text(answer, &self.positions),
             rule: self.rule,
-            positions: self.positions.clone(),
             token_ids: self.targets.iter().map(|target| target.token()).collect(),
             relevancy: Explanation::new(
-                self.targets.to_vec(),
-                mean(|part| &part.relevancy),
+                self.targets,
+                row(|part| &part.relevancy),
                 layout(answer)?,
             )?,
-            raw_attention: mean(|part| &part.raw_attention),
-            rollout: mean(|part| &part.rollout),
+            raw_attention: row(|part| &part.raw_attention),
+            rollout: row(|part| &part.rollout),
+            layers: layers.map(|layers| mean(layers.into_iter())),
             scores: found.scores,
+            positions: self.positions,
         })
     }
 }
 
-/// Asks the engine about all plans together, so that their goals share its work.
-fn find(
-    engine: &dyn attention_capture::Engine,
-    plans: &[Plan<'_>],
-    options: ExplainOptions,
-) -> Result<Vec<Found>, attention_capture::Error> {
-    let targets: Vec<Target> = plans.iter().flat_map(|plan| plan.targets).copied().collect();
-    let goals: Vec<Goal> = plans.iter().flat_map(|plan| plan.goals.clone()).collect();
-    let mut scores = engine.scores(&targets)?.into_iter();
-    let mut parts = engine.explain(&goals, options.objective, options.update)?.into_iter();
-    let found = plans.iter().map(|plan| Found {
+/// The goals of all plans together, so that they share the work of an engine.
+fn goals(plans: &[Plan]) -> Vec<Goal> {
+    plans.iter().flat_map(|plan| plan.goals.clone()).collect()
+}
+
+fn every_target(plans: &[Plan]) -> Vec<Target> {
+    plans.iter().flat_map(|plan| plan.targets.clone()).collect()
+}
+
+/// To each plan what is its own.
+fn sort(plans: &[Plan], scores: Vec<Score>, parts: Vec<Part>) -> Vec<Found> {
+    let (mut scores, mut parts) = (scores.into_iter(), parts.into_iter());
+    let found = |plan: &Plan| Found {
         scores: scores.by_ref().take(plan.targets.len()).collect(),
         parts: parts.by_ref().take(plan.goals.len()).collect(),
-    });
-    Ok(found.collect())
+    };
+    plans.iter().map(found).collect()
 }
 
 /// What the tokens spell; their names where they spell nothing.
@@ -367,112 +315,12 @@ fn layout(answer: &Answer) -> Result<TokenLayout, Error> {
     Ok(TokenLayout::from_images(answer.tokens.len(), grids)?)
 }
 
-/// The mean of rows `[S]`, at least one, summed in double precision.
-fn mean<'a>(rows: impl ExactSizeIterator<Item = &'a Array1<f32>>) -> Array1<f32> {
-    let n_rows = rows.len() as f64;
-    let sum =
-        rows.map(|row| row.mapv(f64::from)).reduce(|sum, row| sum + row).expect("at least one row");
-    sum.mapv(|sum| (sum / n_rows) as f32)
-}
-
-impl TargetExplanation {
-    /// The explained text.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// How its tokens make one explanation.
-    pub fn rule(&self) -> SpanRule {
-        self.rule
-    }
-
-    /// Positions of the explained tokens.
-    pub fn positions(&self) -> Range<usize> {
-        self.positions.clone()
-    }
-
-    /// The explained tokens.
-    pub fn token_ids(&self) -> &[u32] {
-        &self.token_ids
-    }
-
-    /// How the model rated each of them.
-    pub fn scores(&self) -> &[Score] {
-        &self.scores
-    }
-
-    /// Sum of the tokens' logits: the objective that the published rule differentiates.
-    pub fn logit(&self) -> f32 {
-        self.scores.iter().map(|score| score.logit).sum()
-    }
-
-    /// Logarithm of the probability of all the tokens, one after the other.
-    pub fn log_probability(&self) -> f32 {
-        self.scores.iter().map(|score| score.log_probability).sum()
-    }
-
-    /// Probability of all the tokens, one after the other.
-    pub fn probability(&self) -> f32 {
-        self.log_probability().exp()
-    }
-
-    /// The probability for people: `0.983`, or `3e-18` where decimals would hide it.
-    pub fn probability_text(&self) -> String {
-        match self.probability() {
-            small if small < 0.001 => format!("{small:.0e}"),
-            probability => format!("{probability:.3}"),
-        }
-    }
-
-    /// The raw relevancy row with its layout: shares, text, normalised forms.
-    pub fn relevancy(&self) -> &Explanation {
-        &self.relevancy
-    }
-
-    /// Raw relevancy of image `image` (counted over pictures and their crops) `[rows, columns]`; `None` past the last.
-    pub fn image_relevancy(&self, image: usize) -> Option<Array2<f32>> {
-        self.relevancy.image_grid(image)
-    }
-
-    /// Baseline: head mean of the last layer's attention `[S]` at the predicting position.
-    pub fn raw_attention(&self) -> &Array1<f32> {
-        &self.raw_attention
-    }
-
-    /// Baseline: attention rollout `[S]` at the predicting position.
-    pub fn rollout(&self) -> &Array1<f32> {
-        &self.rollout
-    }
-}
-
-impl FromStr for Engine {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "retained" => Ok(Self::Retained),
-            "streaming" => Ok(Self::Streaming),
-            _ => Err(format!("unknown engine {text:?}; use auto, streaming or retained")),
-        }
-    }
-}
-
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Retained => "retained",
-            Self::Streaming => "streaming",
-        })
-    }
-}
-
-impl fmt::Display for SpanRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mean => "mean",
-            Self::Sum => "sum",
-        })
-    }
+/// The mean of arrays of one shape, at least one, summed in double precision.
+fn mean<'a, D: Dimension + 'a>(
+    arrays: impl ExactSizeIterator<Item = &'a Array<f32, D>>,
+) -> Array<f32, D> {
+    let count = arrays.len() as f64;
+    let sums = arrays.map(|array| array.mapv(f64::from));
+    let sum = sums.reduce(|sum, array| sum + array).expect("at least one array");
+    sum.mapv(|sum| (sum / count) as f32)
 }

@@ -1,14 +1,21 @@
-//! Writing an explanation to a folder: all of it or nothing.
+//! Writing results to a folder: all of them or nothing.
 
-use crate::figure::figure;
-use crate::record::{ARRAYS, overlay_name};
-use crate::{Answer, Error, Explainer, Explanations, Record, TargetExplanation};
-use attention_relevancy::ndarray::{Array, Array1, Array2, Array4, Axis, Dimension};
-use ndarray_npy::{NpzWriter, WritableElement};
-use relevancy_visualization::{OverlayOptions, save_png};
-use std::fs::File;
+use crate::arrays::Arrays;
+use crate::figure::overlay;
+use crate::figures::{common_scale, figures, region_chart};
+use crate::record::{Files, Record, picture_name};
+use crate::report::{self, REPORT};
+use crate::results::Results;
+use crate::{Answer, Error, Explainer, Explanations, Presentation};
+use gemma3_processor::Picture;
+use relevancy_visualization::image::RgbImage;
+use relevancy_visualization::{Figure, Localization, OverlayOptions, RegionScore, save_png};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+pub(crate) const RECORD: &str = "explanation.json";
+/// The name of the file with the arrays.
+pub(crate) const ARRAYS: &str = "explanation.npz";
 
 /// A folder that results will be put in.
 ///
@@ -30,8 +37,42 @@ pub struct Exported {
     pub json: String,
     /// `explanation.npz`.
     pub arrays: PathBuf,
-    /// The pictures, target by target, images in order.
+    /// Heat over the pictures, target by target, images in order.
     pub overlays: Vec<PathBuf>,
+    /// Charts of regions and the figures that were asked for.
+    pub figures: Vec<PathBuf>,
+    /// The pictures as the processor got them.
+    pub pictures: Vec<PathBuf>,
+    /// `report.html`, if it was asked for.
+    pub report: Option<PathBuf>,
+    /// The relevancy by region, target by target, images in order; empty where no regions were asked for.
+    pub regions: Vec<RegionTable>,
+    /// Each target against each box that the model wrote.
+    pub boxes: Vec<BoxAgreement>,
+    /// What a reader should be told, for people.
+    pub notes: Vec<String>,
+}
+
+/// The relevancy of a target by region of an image.
+#[derive(Debug, Clone)]
+pub struct RegionTable {
+    /// Index of the target.
+    pub target: usize,
+    /// Index of the image.
+    pub image: usize,
+    /// One for each region that reaches into the image.
+    pub scores: Vec<RegionScore>,
+}
+
+/// How a target agrees with a box that the model wrote.
+#[derive(Debug, Clone)]
+pub struct BoxAgreement {
+    /// Index of the target.
+    pub target: usize,
+    /// What the model calls the box.
+    pub label: String,
+    /// How much of the map lies in it, and how well the hottest cells cover it.
+    pub localization: Localization,
 }
 
 impl OutputFolder {
@@ -48,47 +89,80 @@ impl OutputFolder {
         Ok(folder)
     }
 
-    /// Writes arrays, record and pictures, then puts them in place. What an earlier explanation left in the folder goes: its
-    /// overlays would not be named by the new record.
+    /// Writes arrays, record, pictures and page, then puts them in place. What an earlier explanation left in the folder goes: the
+    /// new record would not name it.
     pub fn write(
         mut self,
         explainer: &Explainer,
         answer: &Answer,
         explanations: &Explanations,
-        options: &OverlayOptions,
+        presentation: &Presentation,
     ) -> Result<Exported, Error> {
         let staging = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(&self.path);
         let staging = staging.map_err(Error::write(&self.path))?;
-        let overlays = write_overlays(staging.path(), answer, explanations, options)?;
-        write_arrays(&staging.path().join(ARRAYS), answer, explanations)?;
-        let json = Record::new(explainer, answer, explanations)?.to_json();
-        let record = staging.path().join(RECORD);
-        std::fs::write(&record, json.clone() + "\n").map_err(Error::write(&record))?;
-
-        self.clear(&overlays)?;
-        let place = |name: &str| {
-            let path = self.path.join(name);
-            std::fs::rename(staging.path().join(name), &path).map_err(Error::write(&path))?;
-            Ok::<_, Error>(path)
+        let results = Results::new(explainer, answer, explanations, presentation)?;
+        let files = draw(&results, staging.path())?;
+        let arrays = Arrays::new(&results);
+        arrays.write(&results, &staging.path().join(ARRAYS))?;
+        let record = Record::new(&results, files)?;
+        let json = record.to_json();
+        let write = |name: &str, content: &str| {
+            let path = staging.path().join(name);
+            std::fs::write(&path, content).map_err(Error::write(path))
         };
-        let overlays = overlays.iter().map(|name| place(name)).collect::<Result<_, _>>()?;
-        let arrays = place(ARRAYS)?;
-        // The record last: where it is, all that it names is there.
-        let exported = Exported { record: place(RECORD)?, json, arrays, overlays };
+        write(RECORD, &format!("{json}\n"))?;
+        if record.files.report.is_some() {
+            let pictures: Vec<&RgbImage> =
+                answer.question.pictures.iter().map(Picture::rgb).collect();
+            write(REPORT, &report::html(&record, &arrays, &pictures)?)?;
+        }
+        let exported = self.place(staging.path(), &record, json)?;
         self.made.clear();
-        Ok(exported)
+        let (regions, boxes) = (region_tables(&results)?, box_agreements(&results)?);
+        Ok(Exported { regions, boxes, ..exported })
     }
 
-    /// Removes an earlier explanation, its record first. Nothing is touched when a folder bars the way.
-    fn clear(&self, overlays: &[String]) -> Result<(), Error> {
-        let names = overlays.iter().map(String::as_str).chain([ARRAYS, RECORD]);
+    /// Moves what was made into the folder, after what an earlier explanation left was removed.
+    fn place(&self, staging: &Path, record: &Record, json: String) -> Result<Exported, Error> {
+        let pictures = record.pictures.iter().map(|picture| picture.file.as_str());
+        let Files { overlays, figures, report, .. } = &record.files;
+        let names = overlays.iter().chain(figures).chain(report).map(String::as_str);
+        self.clear(&names.chain(pictures.clone()).collect::<Vec<_>>())?;
+        let place = |name: &str| {
+            let path = self.path.join(name);
+            std::fs::rename(staging.join(name), &path).map_err(Error::write(&path))?;
+            Ok::<_, Error>(path)
+        };
+        let all = |names: &[String]| names.iter().map(|name| place(name)).collect();
+        let pictures = pictures.map(place).collect::<Result<_, _>>()?;
+        let (overlays, figures): (Result<_, _>, Result<_, _>) = (all(overlays), all(figures));
+        let report = report.as_deref().map(place).transpose()?;
+        let (overlays, figures, arrays) = (overlays?, figures?, place(ARRAYS)?);
+        // The record last: where it is, all that it names is there.
+        Ok(Exported {
+            record: place(RECORD)?,
+            json,
+            arrays,
+            overlays,
+            figures,
+            pictures,
+            report,
+            regions: Vec::new(),
+            boxes: Vec::new(),
+            notes: record.notes.clone(),
+        })
+    }
+
+    /// Removes an earlier explanation, its record first. Nothing is touched when a folder bars the way of `names`.
+    fn clear(&self, names: &[&str]) -> Result<(), Error> {
+        let names = names.iter().copied().chain([ARRAYS, RECORD]);
         if let Some(barred) = names.map(|name| self.path.join(name)).find(|path| path.is_dir()) {
             return Err(Error::write(barred)(ErrorKind::IsADirectory.into()));
         }
         let record = self.path.join(RECORD);
         match std::fs::remove_file(&record) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::write(record)(error)),
-            _ => remove_overlays(&self.path),
+            _ => remove_made(&self.path),
         }
     }
 }
@@ -101,112 +175,123 @@ impl Drop for OutputFolder {
     }
 }
 
-const RECORD: &str = "explanation.json";
+fn region_tables(results: &Results<'_>) -> Result<Vec<RegionTable>, Error> {
+    let mut tables = Vec::new();
+    for (target, explanation) in results.explanations.targets.iter().enumerate() {
+        for image in 0..results.images() {
+            let scores = results.region_scores(explanation, image)?;
+            if !scores.is_empty() {
+                tables.push(RegionTable { target, image, scores });
+            }
+        }
+    }
+    Ok(tables)
+}
 
-fn write_overlays(
+fn box_agreements(results: &Results<'_>) -> Result<Vec<BoxAgreement>, Error> {
+    let mut agreements = Vec::new();
+    for (target, explanation) in results.explanations.targets.iter().enumerate() {
+        let found = results.localizations(explanation)?;
+        agreements.extend(results.boxes.iter().zip(found).map(|((found, _), localization)| {
+            BoxAgreement { target, label: found.label.clone(), localization }
+        }));
+    }
+    Ok(agreements)
+}
+
+/// Draws all pictures into a folder.
+fn draw(results: &Results<'_>, folder: &Path) -> Result<Files, Error> {
+    let presentation = results.presentation;
+    let mut options = presentation.overlay.clone();
+    if presentation.common_scale {
+        options.scale = common_scale(results)?;
+    }
+    for (index, picture) in results.answer.question.pictures.iter().enumerate() {
+        save_png(picture.rgb(), folder.join(picture_name(index)))?;
+    }
+    Ok(Files {
+        arrays: ARRAYS.to_owned(),
+        overlays: draw_overlays(results, folder, &options)?,
+        figures: draw_figures(results, folder, &options)?,
+        report: presentation.report.then(|| REPORT.to_owned()),
+    })
+}
+
+fn draw_overlays(
+    results: &Results<'_>,
     folder: &Path,
-    answer: &Answer,
-    explanations: &Explanations,
     options: &OverlayOptions,
 ) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
-    for (index, target) in explanations.targets.iter().enumerate() {
-        for image in 0..answer.prepared.images.len() {
-            let name = overlay_name(index, image);
-            let figure = figure(answer, target, image, target.text(), options)?;
-            save_png(&figure, folder.join(&name))?;
+    for (index, target) in results.explanations.targets.iter().enumerate() {
+        for image in 0..results.images() {
+            let (name, outlines) =
+                (format!("overlay-{index}-{image}.png"), results.outlines(image));
+            let drawn =
+                overlay(results.answer, target, image, target.text(), (&outlines, options))?;
+            drawn.save(folder.join(&name))?;
             names.push(name);
         }
     }
     Ok(names)
 }
 
-fn write_arrays(path: &Path, answer: &Answer, explanations: &Explanations) -> Result<(), Error> {
-    let file = File::create(path).map_err(Error::write(path))?;
-    let mut arrays = Arrays { path, npz: NpzWriter::new_compressed(file) };
-    let ids: Array1<i64> = answer.sequence.ids().iter().map(|&id| i64::from(id)).collect();
-    arrays.add("full_ids", &ids)?;
-    let targets = &explanations.targets;
-    let bounds = |(row, column): (usize, usize)| {
-        let positions = targets[row].positions();
-        if column == 0 { positions.start as i64 } else { positions.end as i64 }
+/// Charts of regions, then the figures that were asked for.
+fn draw_figures(
+    results: &Results<'_>,
+    folder: &Path,
+    options: &OverlayOptions,
+) -> Result<Vec<String>, Error> {
+    let extension = results.presentation.format.extension();
+    let mut names = Vec::new();
+    let mut save = |name: String, figure: &Figure| -> Result<(), Error> {
+        let name = format!("{name}.{extension}");
+        figure.save(folder.join(&name))?;
+        names.push(name);
+        Ok(())
     };
-    arrays.add("targets", &Array2::from_shape_fn((targets.len(), 2), bounds))?;
-    arrays.add(
-        "token_relevancy",
-        &rows(targets, answer, |target| target.relevancy().relevancy().to_owned()),
-    )?;
-    arrays.add("image_relevancy", &images(targets, answer))?;
-    arrays.add("raw_attention", &rows(targets, answer, |target| target.raw_attention().clone()))?;
-    arrays.add(
-        "token_relevancy_rollout",
-        &rows(targets, answer, |target| target.rollout().clone()),
-    )?;
-    arrays
-        .npz
-        .finish()
-        .map(drop)
-        .map_err(|source| Error::WriteArrays { path: path.to_owned(), source })
-}
-
-/// `[T, S]`.
-fn rows(
-    targets: &[TargetExplanation],
-    answer: &Answer,
-    row: impl Fn(&TargetExplanation) -> Array1<f32>,
-) -> Array2<f32> {
-    let mut rows = Array2::zeros((targets.len(), answer.tokens.len()));
-    for (target, mut out) in targets.iter().zip(rows.axis_iter_mut(Axis(0))) {
-        out.assign(&row(target));
+    for (index, target) in results.explanations.targets.iter().enumerate() {
+        for image in 0..results.images() {
+            if let Some(chart) = region_chart(results, target, image)? {
+                save(format!("regions-{index}-{image}"), &chart)?;
+            }
+        }
     }
-    rows
-}
-
-/// `[T, N, g, g]`.
-fn images(targets: &[TargetExplanation], answer: &Answer) -> Array4<f32> {
-    let images = &answer.prepared.images;
-    let [height, width] = images.first().map_or([0, 0], |image| image.grid);
-    Array4::from_shape_fn(
-        (targets.len(), images.len(), height, width),
-        |(target, image, row, column)| {
-            targets[target].relevancy().relevancy()[images[image].span.start + row * width + column]
-        },
-    )
-}
-
-struct Arrays<'a> {
-    path: &'a Path,
-    npz: NpzWriter<File>,
-}
-
-impl Arrays<'_> {
-    fn add<T: WritableElement, D: Dimension>(
-        &mut self,
-        name: &str,
-        array: &Array<T, D>,
-    ) -> Result<(), Error> {
-        let added = self.npz.add_array(name, array);
-        added.map_err(|source| Error::WriteArrays { path: self.path.to_owned(), source })
+    for &kind in &results.presentation.figures {
+        for (name, figure) in figures(results, kind, options)? {
+            save(name, &figure)?;
+        }
     }
+    Ok(names)
 }
 
-/// Removes `overlay-<number>-<number>.png`.
-fn remove_overlays(folder: &Path) -> Result<(), Error> {
+/// Removes what an earlier explanation left beside its record and arrays.
+fn remove_made(folder: &Path) -> Result<(), Error> {
     for entry in std::fs::read_dir(folder).map_err(Error::write(folder))? {
         let entry = entry.map_err(Error::write(folder))?;
-        if entry.file_name().to_str().is_some_and(is_overlay) {
+        if entry.file_name().to_str().is_some_and(is_made) {
             std::fs::remove_file(entry.path()).map_err(Error::write(entry.path()))?;
         }
     }
     Ok(())
 }
 
-fn is_overlay(name: &str) -> bool {
-    let numbers = name.strip_prefix("overlay-").and_then(|rest| rest.strip_suffix(".png"));
-    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    numbers
-        .and_then(|rest| rest.split_once('-'))
-        .is_some_and(|(target, image)| number(target) && number(image))
+/// `report.html`, `picture-<number>.png`, `overlay-<number>-<number>.png` and the names of figures and charts.
+fn is_made(name: &str) -> bool {
+    let Some((stem, extension)) = name.rsplit_once('.') else { return false };
+    let mut parts = stem.split('-');
+    let kind = parts.next().unwrap_or_default();
+    let numbers: Vec<&str> = parts.collect();
+    let number = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (count, extensions): (usize, &[&str]) = match kind {
+        "report" => (0, &["html"]),
+        "picture" => (1, &["png"]),
+        "overlay" => (2, &["png"]),
+        "words" | "images" => (1, &["png", "svg"]),
+        "regions" | "panels" | "comparison" | "layers" => (2, &["png", "svg"]),
+        _ => return false,
+    };
+    numbers.len() == count && numbers.iter().all(number) && extensions.contains(&extension)
 }
 
 #[cfg(test)]
@@ -215,16 +300,31 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn only_overlays_of_this_program_are_overlays() {
-        assert!(is_overlay("overlay-0-0.png") && is_overlay("overlay-12-3.png"));
+    fn only_what_this_program_makes_is_cleared() {
+        for name in [
+            "overlay-0-0.png",
+            "overlay-12-3.png",
+            "picture-0.png",
+            "report.html",
+            "words-1.svg",
+            "layers-0-1.png",
+        ] {
+            assert!(is_made(name), "{name}");
+        }
         for name in [
             "overlay-0.png",
             "overlay-a-0.png",
             "overlay-0-.png",
             "my-overlay-0-0.png",
             "overlay-0-0.jpg",
+            "picture.png",
+            "report-1.html",
+            "report",
         ] {
-            assert!(!is_overlay(name), "{name}");
+            assert!(!is_made(name), "{name}");
+        }
+        for kind in crate::FigureKind::ALL {
+            assert!(["0", "0-0"].iter().any(|n| is_made(&format!("{kind}-{n}.png"))), "{kind}");
         }
     }
 

@@ -3,23 +3,34 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod arrays;
+mod ask;
 mod error;
 mod explain;
 mod explainer;
 mod export;
 mod figure;
+mod figures;
+mod presentation;
 mod record;
+mod report;
+mod results;
 mod shipped;
 mod source;
+mod stored;
+mod words;
 
 pub use answer::{Answer, AnswerOptions, Question, Token, TokenKind};
+pub use ask::{Ask, Engine, ExplainOptions, Explanations, SpanRule, TargetExplanation};
 pub use error::Error;
-pub use explain::{Ask, Engine, ExplainOptions, Explanations, SpanRule, TargetExplanation};
 pub use explainer::{Explainer, LoadOptions};
-pub use export::{Exported, OutputFolder};
+pub use export::{BoxAgreement, Exported, OutputFolder, RegionTable};
+pub use presentation::{FigureFormat, FigureKind, Presentation};
 pub use record::{Record, SCHEMA, SCHEMA_VERSION};
 pub use shipped::Shipped;
 pub use source::{FetchObserver, ModelSource};
+pub use stored::Stored;
+pub use words::Words;
 
 pub use attention_capture::{Foil, Objective, Score};
 pub use attention_relevancy::{self, Update};
@@ -29,5 +40,6 @@ pub use gemma3_tch::{
     StopReason, set_threads,
 };
 pub use relevancy_visualization::{
-    ColorDepth, Colormap, OverlayOptions, TextRelevancy, image, save_png,
+    ColorDepth, Colormap, Interpolation, Localization, Opacity, Orientation, OverlayOptions,
+    RegionScore, RegionSpec, TextRelevancy, image, region_table, save_png,
 };

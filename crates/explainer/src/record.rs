@@ -1,15 +1,10 @@
 //! The exported record: what was asked, answered and explained, and with what. The only place where output is serialised.
 
-use crate::explain::ExplainOptions;
-use crate::{
-    Answer, AnswerOptions, Error, Explainer, Explanations, ModelSource, TargetExplanation, Token,
-    TokenKind,
-};
-use gemma3_processor::Resize;
-use gemma3_tch::StopReason;
-use serde::Serialize;
-use sha2::{Digest, Sha256};
-use std::ops::Range;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use build::{picture_name, sha256};
+
+mod build;
 
 /// The name of the record's schema.
 pub const SCHEMA: &str = "medgemma-explainer/explanation";
@@ -17,330 +12,209 @@ pub const SCHEMA: &str = "medgemma-explainer/explanation";
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// `explanation.json`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    schema: &'static str,
-    version: u32,
-    prompt: String,
-    system: Option<String>,
-    rendered_prompt: String,
+    pub(crate) schema: String,
+    pub(crate) version: u32,
+    pub(crate) prompt: String,
+    pub(crate) system: Option<String>,
+    pub(crate) rendered_prompt: String,
     /// The answer, without the thinking trace.
-    answer: String,
+    pub(crate) answer: String,
     /// The thinking trace, empty where there is none.
-    trace: String,
-    stop: String,
-    tokens: Vec<TokenRecord>,
-    pictures: Vec<PictureRecord>,
-    images: Vec<ImageRecord>,
-    targets: Vec<TargetRecord>,
-    generation: GenerationRecord,
-    settings: Settings,
-    model: ModelRecord,
-    timings: Timings,
-    peak_rss_bytes: Option<u64>,
-    notes: Vec<String>,
-    files: Files,
+    pub(crate) trace: String,
+    pub(crate) stop: String,
+    pub(crate) tokens: Vec<TokenRecord>,
+    pub(crate) pictures: Vec<PictureRecord>,
+    pub(crate) images: Vec<ImageRecord>,
+    pub(crate) targets: Vec<TargetRecord>,
+    /// The words of the answer that were explained for the report, in reading order; those among the targets are not repeated.
+    pub(crate) words: Vec<TargetRecord>,
+    /// The parts of the pictures that relevancy was counted in; null where none were asked for.
+    pub(crate) regions: Option<RegionsRecord>,
+    /// The boxes that the model wrote in its answer.
+    pub(crate) boxes: Vec<BoxRecord>,
+    pub(crate) generation: GenerationRecord,
+    pub(crate) settings: Settings,
+    pub(crate) model: ModelRecord,
+    pub(crate) timings: Timings,
+    pub(crate) peak_rss_bytes: Option<u64>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) files: Files,
+    /// The program and its version.
+    pub(crate) program: String,
+    /// As the caller gave it; null where none was given.
+    pub(crate) date: Option<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct TokenRecord {
-    position: usize,
-    id: u32,
-    text: String,
-    kind: &'static str,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TokenRecord {
+    pub(crate) position: usize,
+    pub(crate) id: u32,
+    pub(crate) text: String,
+    pub(crate) kind: String,
     /// First character in `answer` and the one behind the last; null outside the answer.
-    characters: Option<[usize; 2]>,
+    pub(crate) characters: Option<[usize; 2]>,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct PictureRecord {
-    name: String,
-    width: u32,
-    height: u32,
-    exif_orientation: u8,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PictureRecord {
+    pub(crate) name: String,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// The upright picture as the model's processor got it, in the folder of the record.
+    pub(crate) file: String,
+    /// Of its pixels: red, green and blue of every pixel, row by row.
+    pub(crate) pixels_sha256: String,
+    pub(crate) exif_orientation: u8,
     /// Grey values of a 16-bit picture that became black and white.
-    window: Option<[u16; 2]>,
-    warnings: Vec<String>,
+    pub(crate) window: Option<[u16; 2]>,
+    pub(crate) warnings: Vec<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct ImageRecord {
-    picture: usize,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ImageRecord {
+    pub(crate) picture: usize,
     /// First position of its tokens and the one behind the last.
-    positions: [usize; 2],
-    grid: [usize; 2],
+    pub(crate) positions: [usize; 2],
+    pub(crate) grid: [usize; 2],
     /// The part of the picture that the grid shows, in pixels: x, y, width, height.
-    region: [f64; 4],
+    pub(crate) region: [f64; 4],
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct TargetRecord {
-    text: String,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TargetRecord {
+    pub(crate) text: String,
     /// First position and the one behind the last.
-    positions: [usize; 2],
-    token_ids: Vec<u32>,
+    pub(crate) positions: [usize; 2],
+    pub(crate) token_ids: Vec<u32>,
     /// How the tokens make one explanation: mean of theirs, or that of the sum of their objectives.
-    rule: String,
+    pub(crate) rule: String,
     /// Sum over the tokens.
-    logit: f32,
+    pub(crate) logit: f32,
     /// Sum over the tokens.
-    log_probability: f32,
-    token_logits: Vec<f32>,
-    token_log_probabilities: Vec<f32>,
+    pub(crate) log_probability: f32,
+    pub(crate) token_logits: Vec<f32>,
+    pub(crate) token_log_probabilities: Vec<f32>,
     /// For each token the most likely other one: what the objective `contrast` sets it against.
-    runner_up_ids: Vec<u32>,
+    pub(crate) runner_up_ids: Vec<u32>,
     /// Share of all pictures in the relevancy without the self terms; null where there is no relevancy.
-    image_share: Option<f32>,
-    overlays: Vec<String>,
+    pub(crate) image_share: Option<f32>,
+    pub(crate) overlays: Vec<String>,
+    /// How much of it lies in each region, image by image; empty where no regions were asked for.
+    pub(crate) regions: Vec<RegionScoreRecord>,
+    /// How it agrees with each of `boxes`, on the first image of the first picture; empty where there are none.
+    pub(crate) boxes: Vec<LocalizationRecord>,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct GenerationRecord {
-    max_new_tokens: usize,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RegionsRecord {
+    /// As asked: a name, or the path of a file.
+    pub(crate) spec: String,
+    /// Whose sides left and right are.
+    pub(crate) note: Option<String>,
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RegionScoreRecord {
+    /// Index in `images`.
+    pub(crate) image: usize,
+    pub(crate) name: String,
+    /// Mean value per cell.
+    pub(crate) mean: f64,
+    pub(crate) sum: f64,
+    /// Of this image's relevancy; null where it has none.
+    pub(crate) share: Option<f64>,
+    /// The share over that of an even map.
+    pub(crate) density: Option<f64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct BoxRecord {
+    pub(crate) label: String,
+    /// y0, x0, y1, x1 in thousandths of what the model saw, as it wrote them.
+    pub(crate) box_2d: [f64; 4],
+    /// The same in pixels of the picture: x0, y0, x1, y1.
+    pub(crate) pixels: [f64; 4],
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LocalizationRecord {
+    /// Of this image's relevancy within the box; null where it has none.
+    pub(crate) share: Option<f64>,
+    /// Intersection over union of the box and the cells at or above the 0.9 quantile.
+    pub(crate) iou: f64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct GenerationRecord {
+    pub(crate) max_new_tokens: usize,
     /// Whether stop tokens end the answer.
-    stop: bool,
+    pub(crate) stop: bool,
     /// Null: always the most likely token.
-    sampling: Option<SamplingRecord>,
+    pub(crate) sampling: Option<SamplingRecord>,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct SamplingRecord {
-    temperature: f64,
-    top_k: usize,
-    top_p: f64,
-    seed: u64,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SamplingRecord {
+    pub(crate) temperature: f64,
+    pub(crate) top_k: usize,
+    pub(crate) top_p: f64,
+    pub(crate) seed: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct Settings {
-    engine: String,
-    update: String,
-    objective: String,
-    dtype: String,
-    device: String,
-    threads: usize,
-    resize: &'static str,
-    pan_and_scan: bool,
-    pad_to_square: bool,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) engine: String,
+    pub(crate) update: String,
+    pub(crate) objective: String,
+    pub(crate) dtype: String,
+    pub(crate) device: String,
+    pub(crate) threads: usize,
+    pub(crate) resize: String,
+    pub(crate) pan_and_scan: bool,
+    pub(crate) pad_to_square: bool,
+    /// Whose side the left of a picture is: pa, ap, flipped or none.
+    pub(crate) orientation: String,
+    /// Whether the relevancy by layer is in the arrays.
+    pub(crate) layers: bool,
+    /// The colour map of the pictures.
+    pub(crate) colormap: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct ModelRecord {
-    source: String,
-    revision: Option<String>,
-    architecture: &'static str,
-    config_sha256: String,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ModelRecord {
+    pub(crate) source: String,
+    pub(crate) revision: Option<String>,
+    pub(crate) architecture: String,
+    pub(crate) config_sha256: String,
 }
 
 /// Seconds.
-#[derive(Debug, Clone, Serialize)]
-struct Timings {
-    load: f64,
-    preprocess: f64,
-    vision: f64,
-    prefill: f64,
-    decode: f64,
-    explain: f64,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Timings {
+    pub(crate) load: f64,
+    pub(crate) preprocess: f64,
+    pub(crate) vision: f64,
+    pub(crate) prefill: f64,
+    pub(crate) decode: f64,
+    pub(crate) explain: f64,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct Files {
-    arrays: &'static str,
-    overlays: Vec<String>,
-}
-
-/// The name of the file with the arrays.
-pub(crate) const ARRAYS: &str = "explanation.npz";
-
-/// The name of an overlay picture.
-pub(crate) fn overlay_name(target: usize, image: usize) -> String {
-    format!("overlay-{target}-{image}.png")
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Files {
+    pub(crate) arrays: String,
+    pub(crate) overlays: Vec<String>,
+    /// Charts of regions and the figures that were asked for.
+    pub(crate) figures: Vec<String>,
+    pub(crate) report: Option<String>,
 }
 
 impl Record {
-    /// The record of an explained answer.
-    pub fn new(
-        explainer: &Explainer,
-        answer: &Answer,
-        explanations: &Explanations,
-    ) -> Result<Self, Error> {
-        let n_images = answer.prepared.images.len();
-        let names = |target| (0..n_images).map(move |image| overlay_name(target, image));
-        Ok(Self {
-            schema: SCHEMA,
-            version: SCHEMA_VERSION,
-            prompt: answer.question.prompt.clone(),
-            system: answer.question.system.clone(),
-            rendered_prompt: answer.prepared.prompt.clone(),
-            answer: answer.text().to_owned(),
-            trace: answer.trace().to_owned(),
-            stop: stop_name(answer.generated.stop),
-            tokens: answer.tokens.iter().map(|token| token_record(answer, token)).collect(),
-            pictures: answer.question.pictures.iter().map(picture_record).collect(),
-            images: answer.prepared.images.iter().map(image_record).collect(),
-            targets: explanations
-                .targets
-                .iter()
-                .enumerate()
-                .map(|(index, target)| target_record(target, names(index).collect()))
-                .collect(),
-            generation: generation(answer.options()),
-            settings: settings(explainer, explanations.options),
-            model: model_record(explainer)?,
-            timings: timings(explainer, answer, explanations),
-            peak_rss_bytes: peak_rss(),
-            notes: explanations.notes.clone(),
-            files: Files {
-                arrays: ARRAYS,
-                overlays: (0..explanations.targets.len()).flat_map(names).collect(),
-            },
-        })
-    }
-
     /// As JSON for people and programs.
     #[expect(clippy::missing_panics_doc, reason = "it cannot fail: all keys are strings")]
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a record has string keys only")
     }
-}
-
-fn token_record(answer: &Answer, token: &Token) -> TokenRecord {
-    let kind = match token.kind {
-        TokenKind::Prompt => "prompt",
-        TokenKind::Image => "image",
-        TokenKind::Answer => "answer",
-    };
-    let span = token.span.clone().filter(|_| answer.proper.contains(&token.position));
-    let characters = span.map(|span| characters(answer, &span));
-    TokenRecord {
-        position: token.position,
-        id: token.id,
-        text: token.text.clone(),
-        kind,
-        characters,
-    }
-}
-
-/// Bytes of the generated text as characters of the answer.
-fn characters(answer: &Answer, span: &Range<usize>) -> [usize; 2] {
-    let base = answer.text.len() - answer.text().len(); // the answer is the end of the generated text
-    [span.start, span.end].map(|byte| answer.text[base..byte.max(base)].chars().count())
-}
-
-fn picture_record(picture: &gemma3_processor::Picture) -> PictureRecord {
-    PictureRecord {
-        name: picture.name().to_owned(),
-        width: picture.width(),
-        height: picture.height(),
-        exif_orientation: picture.exif_orientation(),
-        window: picture.window().map(|window| [window.low, window.high]),
-        warnings: picture.warnings().iter().map(ToString::to_string).collect(),
-    }
-}
-
-fn image_record(image: &gemma3_processor::PreparedImage) -> ImageRecord {
-    let region = image.geometry.region;
-    ImageRecord {
-        picture: image.picture,
-        positions: [image.span.start, image.span.end],
-        grid: image.grid,
-        region: [region.x, region.y, region.width, region.height],
-    }
-}
-
-fn target_record(target: &TargetExplanation, overlays: Vec<String>) -> TargetRecord {
-    TargetRecord {
-        text: target.text().to_owned(),
-        positions: [target.positions().start, target.positions().end],
-        token_ids: target.token_ids().to_vec(),
-        rule: target.rule().to_string(),
-        logit: target.logit(),
-        log_probability: target.log_probability(),
-        token_logits: target.scores().iter().map(|score| score.logit).collect(),
-        token_log_probabilities: target
-            .scores()
-            .iter()
-            .map(|score| score.log_probability)
-            .collect(),
-        runner_up_ids: target.scores().iter().map(|score| score.runner_up).collect(),
-        image_share: target.relevancy().shares().map(|shares| shares.image()),
-        overlays,
-    }
-}
-
-fn generation(options: &AnswerOptions) -> GenerationRecord {
-    let sampling = options.sampling.map(|sampling| SamplingRecord {
-        temperature: sampling.temperature,
-        top_k: sampling.top_k,
-        top_p: sampling.top_p,
-        seed: sampling.seed,
-    });
-    GenerationRecord { max_new_tokens: options.max_new_tokens, stop: options.stop, sampling }
-}
-
-fn settings(explainer: &Explainer, options: ExplainOptions) -> Settings {
-    let processor = explainer.processor.options();
-    Settings {
-        engine: options.engine.to_string(),
-        update: options.update.to_string(),
-        objective: options.objective.to_string(),
-        dtype: explainer.model.placement().dtype_name(),
-        device: explainer.model.placement().device_name(),
-        threads: gemma3_tch::threads(),
-        resize: match processor.resize {
-            Resize::TorchVision => "torchvision",
-            Resize::Pillow => "pillow",
-        },
-        pan_and_scan: processor.pan_and_scan,
-        pad_to_square: processor.pad_to_square,
-    }
-}
-
-fn model_record(explainer: &Explainer) -> Result<ModelRecord, Error> {
-    let config = explainer.dir().join("config.json");
-    let bytes = std::fs::read(&config)
-        .map_err(|source| gemma3_tch::Error::Read { path: config, source })?;
-    let source = match explainer.source() {
-        ModelSource::Directory(path) => path.display().to_string(),
-        ModelSource::Hub { id, .. } => id.clone(),
-        ModelSource::Shipped(shipped) => shipped.name().to_owned(),
-    };
-    Ok(ModelRecord {
-        source,
-        revision: explainer.revision().map(str::to_owned),
-        architecture: explainer.inspection.architecture,
-        config_sha256: hexadecimal(&Sha256::digest(&bytes)),
-    })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
-
-fn timings(explainer: &Explainer, answer: &Answer, explanations: &Explanations) -> Timings {
-    Timings {
-        load: explainer.load_time().as_secs_f64(),
-        preprocess: answer.preprocess.as_secs_f64(),
-        vision: answer.vision.as_secs_f64(),
-        prefill: answer.generated.prefill.as_secs_f64(),
-        decode: answer.generated.decode.as_secs_f64(),
-        explain: explanations.duration.as_secs_f64(),
-    }
-}
-
-fn stop_name(stop: StopReason) -> String {
-    match stop {
-        StopReason::Token(id) => format!("stop token {id}"),
-        StopReason::Limit => "max_new_tokens".to_owned(),
-        StopReason::Context => "context full".to_owned(),
-        StopReason::Caller => "stopped by the caller".to_owned(),
-    }
-}
-
-/// The most memory that the process had in use at a time, mapped weights included; Linux only.
-fn peak_rss() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }

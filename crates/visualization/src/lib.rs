@@ -50,7 +50,7 @@ pub use panel::{Outline, Panel};
 pub use png::save_png;
 pub use regions::{
     AnswerBox, AnswerBoxes, Frame, HOT_QUANTILE, Localization, Mask, Region, RegionScore,
-    RegionSpec, Shape, answer_boxes, localization, region_scores, region_table,
+    RegionSpec, Shape, answer_boxes, localization, region_scores, region_table, region_weights,
 };
 pub use terminal::terminal_view;
 pub use upsample::Interpolation;

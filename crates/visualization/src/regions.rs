@@ -1,5 +1,6 @@
 //! Named parts of a picture, and how much of a map lies in each.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -11,6 +12,7 @@ use crate::{Error, Orientation, Outline, Placement};
 pub use answer::{AnswerBox, AnswerBoxes, answer_boxes};
 pub use score::{
     HOT_QUANTILE, Localization, RegionScore, localization, region_scores, region_table,
+    region_weights,
 };
 
 mod answer;
@@ -149,6 +151,19 @@ impl FromStr for RegionSpec {
             name: text.to_owned(),
             expected: all.map(|(name, _)| name).join(", "),
         })
+    }
+}
+
+impl fmt::Display for RegionSpec {
+    /// As [`FromStr`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Halves => f.write_str("halves"),
+            Self::Quadrants => f.write_str("quadrants"),
+            Self::Grid3x3 => f.write_str("grid3x3"),
+            Self::Cxr => f.write_str("cxr"),
+            Self::File(path) => path.display().fmt(f),
+        }
     }
 }
 

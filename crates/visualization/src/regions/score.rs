@@ -69,6 +69,26 @@ fn covered(cells: &Cells, region: &Region) -> Result<Array2<f64>, Error> {
     if empty { Err(Error::EmptyRegion { name: region.name.clone() }) } else { Ok(covered) }
 }
 
+/// How much of each cell of a map over a picture of `size` lies in a region: `[rows, columns]` of parts of the cell's area within
+/// the picture, each within 0 and 1.
+///
+/// # Errors
+/// [`Error::BadRegion`] for a region that is no shape. One that covers nothing has zeros.
+pub fn region_weights(
+    map: &GridMap<'_>,
+    size: (u32, u32),
+    region: &Region,
+) -> Result<Array2<f32>, Error> {
+    check_map(0, map, size, true)?;
+    region.check()?;
+    let cells = Cells::new(map, size);
+    let (mut weights, areas) = (cells.covered(&region.shape), cells.areas());
+    weights.zip_mut_with(&areas, |covered, &whole| {
+        *covered = if whole > 0.0 { (*covered / whole).min(1.0) } else { 0.0 };
+    });
+    Ok(weights.mapv(|weight| weight as f32))
+}
+
 /// The sum of the cells that have a part within the picture.
 fn sum_visible(map: &GridMap<'_>, areas: &Array2<f64>) -> f64 {
     let visible = map.grid.iter().zip(areas).filter(|(_, area)| **area > 0.0);
@@ -155,6 +175,10 @@ mod tests {
         let region = Region::rectangle("left three quarters", [-9.0, 0.0, 3.0, 2.0]);
         let score = &region_scores(&map, (4, 2), &[region]).unwrap()[0];
         assert_eq!((score.sum, score.share), (2.5, Some(0.625)));
+        let region = Region::rectangle("left three quarters", [-9.0, 0.0, 3.0, 2.0]);
+        assert_eq!(region_weights(&map, (4, 2), &region).unwrap(), array![[1.0, 0.5]]);
+        let beside = Region::rectangle("beside", [9.0, 0.0, 12.0, 2.0]);
+        assert_eq!(region_weights(&map, (4, 2), &beside).unwrap(), array![[0.0, 0.0]]);
         assert!((score.mean - 2.5 / 1.5).abs() < 1e-12 && (score.area - 0.75).abs() < 1e-12);
         assert!((score.density.unwrap() - 0.625 / 0.75).abs() < 1e-12);
     }

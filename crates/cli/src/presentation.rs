@@ -1,0 +1,101 @@
+//! The options of `explain` that say how results are shown.
+
+use clap::ValueEnum;
+use medgemma_explainer::{
+    Colormap, FigureFormat, FigureKind, Interpolation, Opacity, Orientation, OverlayOptions,
+    Presentation, RegionSpec,
+};
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct PresentationArgs {
+    /// Parts of the pictures that relevancy is counted in: halves, quadrants, grid3x3, cxr (the zones of a chest radiograph, sides
+    /// being the patient's), a JSON file of shapes or a PNG mask
+    #[arg(long, value_name = "REGIONS", help_heading = "Regions")]
+    regions: Option<RegionSpec>,
+    /// Whose right the left of the picture is: pa or ap (the patient's), flipped, none. The letters R and L are drawn unless
+    /// none; the default is pa with --regions cxr and none otherwise
+    #[arg(long, help_heading = "Regions")]
+    orientation: Option<Orientation>,
+
+    /// Colour map: inferno, magma, viridis, jet or coolwarm
+    #[arg(long, default_value_t, help_heading = "Overlays")]
+    colormap: Colormap,
+    /// How cells become pixels: bilinear, bicubic, or cells with their edges, the resolution that the model has
+    #[arg(long, value_name = "HOW", default_value = "bilinear", help_heading = "Overlays")]
+    interpolation: Interpolation,
+    /// How much of the picture the colours hide at the end of the scale, from 0 to 1
+    #[arg(long, default_value_t = 0.75, value_parser = part, help_heading = "Overlays")]
+    alpha: f32,
+    /// Hide as much of the picture where there is no relevancy as where there is most
+    #[arg(long, help_heading = "Overlays")]
+    constant_alpha: bool,
+    /// One colour scale for all words and pictures
+    #[arg(long, help_heading = "Overlays")]
+    common_scale: bool,
+    /// Contour lines at these quantiles of the cells, such as 0.9,0.99
+    #[arg(long, value_name = "Q", value_delimiter = ',', value_parser = quantile, help_heading = "Overlays")]
+    contours: Vec<f64>,
+
+    /// Figures beside the overlays: panels (picture, overlay, words), comparison (with raw attention and rollout), words (a sheet
+    /// of all explained words), images (side by side on one scale), layers
+    #[arg(long, value_name = "FIGURE", value_delimiter = ',', help_heading = "Figures")]
+    figures: Vec<FigureKind>,
+    /// What figures are written as
+    #[arg(long, value_enum, default_value_t, help_heading = "Figures")]
+    figure_format: FormatArg,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+enum FormatArg {
+    /// Pixels
+    #[default]
+    Png,
+    /// Text stays text
+    Svg,
+}
+
+impl PresentationArgs {
+    pub(crate) fn presentation(&self) -> Presentation {
+        let default = match self.regions {
+            Some(RegionSpec::Cxr) => Orientation::Pa,
+            _ => Orientation::None,
+        };
+        let opacity = if self.constant_alpha { Opacity::Constant } else { Opacity::ByValue };
+        let overlay = OverlayOptions {
+            colormap: self.colormap,
+            interpolation: self.interpolation,
+            opacity: opacity(self.alpha),
+            grid_lines: self.interpolation == Interpolation::Cells,
+            contours: self.contours.clone(),
+            orientation: self.orientation.unwrap_or(default),
+            ..OverlayOptions::default()
+        };
+        let mut figures = self.figures.clone();
+        figures.dedup();
+        Presentation {
+            overlay,
+            common_scale: self.common_scale,
+            regions: self.regions.clone(),
+            figures,
+            format: match self.figure_format {
+                FormatArg::Png => FigureFormat::Png,
+                FormatArg::Svg => FigureFormat::Svg,
+            },
+            ..Presentation::default()
+        }
+    }
+
+    pub(crate) fn wants_layers(&self) -> bool {
+        self.figures.contains(&FigureKind::Layers)
+    }
+}
+
+fn part(text: &str) -> Result<f32, String> {
+    let value = text.parse().ok().filter(|value| (0.0..=1.0).contains(value));
+    value.ok_or_else(|| "give a number from 0 to 1".to_owned())
+}
+
+fn quantile(text: &str) -> Result<f64, String> {
+    let value = text.trim().parse().ok().filter(|value| (0.0..=1.0).contains(value));
+    value.ok_or_else(|| "give quantiles from 0 to 1".to_owned())
+}

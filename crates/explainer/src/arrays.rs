@@ -1,0 +1,160 @@
+//! The numbers of an export: `explanation.npz`, written and read.
+
+use attention_relevancy::ndarray::{Array, Array1, Array2, Array3, Array4, Axis, Dimension, stack};
+use ndarray_npy::{NpzWriter, WritableElement};
+use std::fs::File;
+use std::path::Path;
+
+use crate::results::Results;
+use crate::{Error, TargetExplanation};
+
+mod read;
+
+/// Rows of some explanations.
+pub(crate) struct Rows {
+    /// `[T, S]`.
+    pub(crate) relevancy: Array2<f32>,
+    /// `[T, S]`.
+    pub(crate) raw_attention: Array2<f32>,
+    /// `[T, S]`.
+    pub(crate) rollout: Array2<f32>,
+    /// The relevancy at the input of each layer `[T, L, S]`.
+    pub(crate) layers: Option<Array3<f32>>,
+}
+
+/// What an export holds of its explanations. Symbols: S tokens, T targets, W words, N images of g × g cells, L layers, R regions.
+pub(crate) struct Arrays {
+    pub(crate) targets: Rows,
+    /// None are no rows.
+    pub(crate) words: Rows,
+    /// How much of each cell a region covers, `[R, N, g, g]`.
+    pub(crate) region_weights: Option<Array4<f32>>,
+}
+
+impl Arrays {
+    pub(crate) fn new(results: &Results<'_>) -> Self {
+        let (explanations, tokens) = (results.explanations, results.answer.tokens.len());
+        Self {
+            targets: Rows::new(&explanations.targets, tokens),
+            words: Rows::new(&explanations.words, tokens),
+            region_weights: region_weights(results),
+        }
+    }
+
+    /// Writes them, with the token ids, the positions of the explanations and the relevancy of images by cell.
+    pub(crate) fn write(&self, results: &Results<'_>, path: &Path) -> Result<(), Error> {
+        let file = File::create(path).map_err(Error::write(path))?;
+        let mut npz = Writer { path, npz: NpzWriter::new_compressed(file) };
+        let explanations = results.explanations;
+        let ids = results.answer.sequence.ids().iter();
+        npz.add("full_ids", &ids.map(|&id| i64::from(id)).collect::<Array1<i64>>())?;
+        npz.add("targets", &bounds(&explanations.targets))?;
+        npz.add("token_relevancy", &self.targets.relevancy)?;
+        npz.add("image_relevancy", &images(results))?;
+        npz.add("raw_attention", &self.targets.raw_attention)?;
+        npz.add("token_relevancy_rollout", &self.targets.rollout)?;
+        npz.add_some("token_relevancy_by_layer", self.targets.layers.as_ref())?;
+        if !explanations.words.is_empty() {
+            npz.add("words", &bounds(&explanations.words))?;
+            npz.add("word_relevancy", &self.words.relevancy)?;
+            npz.add("word_raw_attention", &self.words.raw_attention)?;
+            npz.add("word_relevancy_rollout", &self.words.rollout)?;
+            npz.add_some("word_relevancy_by_layer", self.words.layers.as_ref())?;
+        }
+        npz.add_some("region_weights", self.region_weights.as_ref())?;
+        let finished = npz.npz.finish().map(drop);
+        finished.map_err(|source| Error::WriteArrays { path: path.to_owned(), source })
+    }
+}
+
+impl Rows {
+    fn new(explanations: &[TargetExplanation], tokens: usize) -> Self {
+        let rows = |row: fn(&TargetExplanation) -> Array1<f32>| {
+            let mut rows = Array2::zeros((explanations.len(), tokens));
+            for (target, mut out) in explanations.iter().zip(rows.axis_iter_mut(Axis(0))) {
+                out.assign(&row(target));
+            }
+            rows
+        };
+        Self {
+            relevancy: rows(|target| target.relevancy().relevancy().to_owned()),
+            raw_attention: rows(|target| target.raw_attention().clone()),
+            rollout: rows(|target| target.rollout().clone()),
+            layers: layers(explanations),
+        }
+    }
+}
+
+/// First position of each and the one behind its last, `[T, 2]`.
+fn bounds(explanations: &[TargetExplanation]) -> Array2<i64> {
+    Array2::from_shape_fn((explanations.len(), 2), |(row, column)| {
+        let positions = explanations[row].positions();
+        if column == 0 { positions.start as i64 } else { positions.end as i64 }
+    })
+}
+
+/// `[T, L, S]`, where they were kept.
+fn layers(explanations: &[TargetExplanation]) -> Option<Array3<f32>> {
+    let all: Option<Vec<_>> =
+        explanations.iter().map(|target| target.layers().map(|rows| rows.view())).collect();
+    let all = all.filter(|all| !all.is_empty())?;
+    Some(stack(Axis(0), &all).expect("one shape for all targets"))
+}
+
+/// `[T, N, g, g]`.
+fn images(results: &Results<'_>) -> Array4<f32> {
+    let targets = &results.explanations.targets;
+    per_image(results, targets.len(), |target, image| {
+        results.cells(image, targets[target].relevancy().relevancy())
+    })
+}
+
+fn region_weights(results: &Results<'_>) -> Option<Array4<f32>> {
+    let names = results.region_names();
+    (!names.is_empty()).then(|| {
+        per_image(results, names.len(), |region, image| {
+            results.region_weights(image).nth(region).expect("regions are alike").clone()
+        })
+    })
+}
+
+/// `[count, N, g, g]`; every image of a model has the same grid.
+fn per_image(
+    results: &Results<'_>,
+    count: usize,
+    grid: impl Fn(usize, usize) -> Array2<f32>,
+) -> Array4<f32> {
+    let images = &results.answer.prepared.images;
+    let [rows, columns] = images.first().map_or([0, 0], |image| image.grid);
+    let mut all = Array4::zeros((count, images.len(), rows, columns));
+    for (index, mut of_one) in all.outer_iter_mut().enumerate() {
+        for (image, mut cells) in of_one.outer_iter_mut().enumerate() {
+            cells.assign(&grid(index, image));
+        }
+    }
+    all
+}
+
+struct Writer<'a> {
+    path: &'a Path,
+    npz: NpzWriter<File>,
+}
+
+impl Writer<'_> {
+    fn add<T: WritableElement, D: Dimension>(
+        &mut self,
+        name: &str,
+        array: &Array<T, D>,
+    ) -> Result<(), Error> {
+        let added = self.npz.add_array(name, array);
+        added.map_err(|source| Error::WriteArrays { path: self.path.to_owned(), source })
+    }
+
+    fn add_some<D: Dimension>(
+        &mut self,
+        name: &str,
+        array: Option<&Array<f32, D>>,
+    ) -> Result<(), Error> {
+        array.map_or(Ok(()), |array| self.add(name, array))
+    }
+}

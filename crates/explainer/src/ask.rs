@@ -1,0 +1,213 @@
+//! What can be asked of an answer, and what is found.
+
+use attention_capture::{Objective, Score};
+use attention_relevancy::ndarray::{Array1, Array2};
+use attention_relevancy::{Explanation, Update};
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::Words;
+
+/// What is to be explained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// The last token of the answer.
+    Last,
+    /// The token at this position, counted from 0 over prompt and answer.
+    Position(usize),
+    /// A word or phrase of the answer, over as many tokens as it takes; case does not matter, and it must stand alone.
+    Keyword {
+        /// The word or phrase.
+        word: String,
+        /// Which occurrence, from 0.
+        occurrence: usize,
+    },
+    /// The whole answer, without its thinking trace.
+    Answer(SpanRule),
+}
+
+impl Ask {
+    /// How its tokens make one explanation.
+    pub(crate) fn rule(&self) -> SpanRule {
+        match self {
+            Self::Answer(rule) => *rule,
+            _ => SpanRule::Mean,
+        }
+    }
+}
+
+/// How several tokens make one explanation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpanRule {
+    /// The mean of the explanations of the tokens: nothing cancels.
+    #[default]
+    Mean,
+    /// One explanation of the sum of their objectives: gradients add up first, so that tokens can cancel each other.
+    Sum,
+}
+
+/// Which engine makes the explanations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// The best that there is.
+    #[default]
+    Auto,
+    /// Every attention kept: the reference.
+    Retained,
+    /// A reverse sweep that never stores attention.
+    Streaming,
+}
+
+/// How an answer is explained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExplainOptions {
+    /// The engine.
+    pub engine: Engine,
+    /// How a layer acts on the row.
+    pub update: Update,
+    /// The scalar that is differentiated.
+    pub objective: Objective,
+    /// The words of the answer that are explained too, for the report; they share the work of what was asked.
+    pub words: Words,
+    /// Whether the relevancy is kept after every layer; only the streaming engine can.
+    pub layers: bool,
+}
+
+/// The explanation of one [`Ask`].
+#[derive(Clone, Debug)]
+pub struct TargetExplanation {
+    pub(crate) text: String,
+    pub(crate) rule: SpanRule,
+    pub(crate) positions: Range<usize>,
+    pub(crate) token_ids: Vec<u32>,
+    pub(crate) scores: Vec<Score>,
+    pub(crate) relevancy: Explanation,
+    pub(crate) raw_attention: Array1<f32>,
+    pub(crate) rollout: Array1<f32>,
+    pub(crate) layers: Option<Array2<f32>>,
+}
+
+/// The explanations of an answer, in the order asked.
+#[derive(Clone, Debug)]
+pub struct Explanations {
+    /// One for each [`Ask`].
+    pub targets: Vec<TargetExplanation>,
+    /// One for each of [`ExplainOptions::words`] that no target is, in reading order.
+    pub words: Vec<TargetExplanation>,
+    /// With what they were made; the engine is never [`Engine::Auto`].
+    pub options: ExplainOptions,
+    /// What went otherwise than planned, for people.
+    pub notes: Vec<String>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl TargetExplanation {
+    /// The explained text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// How its tokens make one explanation.
+    pub fn rule(&self) -> SpanRule {
+        self.rule
+    }
+
+    /// Positions of the explained tokens.
+    pub fn positions(&self) -> Range<usize> {
+        self.positions.clone()
+    }
+
+    /// The explained tokens.
+    pub fn token_ids(&self) -> &[u32] {
+        &self.token_ids
+    }
+
+    /// How the model rated each of them.
+    pub fn scores(&self) -> &[Score] {
+        &self.scores
+    }
+
+    /// Sum of the tokens' logits: the objective that the published rule differentiates.
+    pub fn logit(&self) -> f32 {
+        self.scores.iter().map(|score| score.logit).sum()
+    }
+
+    /// Logarithm of the probability of all the tokens, one after the other.
+    pub fn log_probability(&self) -> f32 {
+        self.scores.iter().map(|score| score.log_probability).sum()
+    }
+
+    /// Probability of all the tokens, one after the other.
+    pub fn probability(&self) -> f32 {
+        self.log_probability().exp()
+    }
+
+    /// The probability for people: `0.983`, or `3e-18` where decimals would hide it.
+    pub fn probability_text(&self) -> String {
+        match self.probability() {
+            small if small < 0.001 => format!("{small:.0e}"),
+            probability => format!("{probability:.3}"),
+        }
+    }
+
+    /// The raw relevancy row with its layout: shares, text, normalised forms.
+    pub fn relevancy(&self) -> &Explanation {
+        &self.relevancy
+    }
+
+    /// Raw relevancy of image `image` (counted over pictures and their crops) `[rows, columns]`; `None` past the last.
+    pub fn image_relevancy(&self, image: usize) -> Option<Array2<f32>> {
+        self.relevancy.image_grid(image)
+    }
+
+    /// The relevancy row at the input of every layer `[L, S]`: row l is what layers l to L−1 brought together, row 0 the whole.
+    /// `None` unless [`ExplainOptions::layers`] asked for it.
+    pub fn layers(&self) -> Option<&Array2<f32>> {
+        self.layers.as_ref()
+    }
+
+    /// Baseline: head mean of the last layer's attention `[S]` at the predicting position.
+    pub fn raw_attention(&self) -> &Array1<f32> {
+        &self.raw_attention
+    }
+
+    /// Baseline: attention rollout `[S]` at the predicting position.
+    pub fn rollout(&self) -> &Array1<f32> {
+        &self.rollout
+    }
+}
+
+impl FromStr for Engine {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "retained" => Ok(Self::Retained),
+            "streaming" => Ok(Self::Streaming),
+            _ => Err(format!("unknown engine {text:?}; use auto, streaming or retained")),
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Retained => "retained",
+            Self::Streaming => "streaming",
+        })
+    }
+}
+
+impl fmt::Display for SpanRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mean => "mean",
+            Self::Sum => "sum",
+        })
+    }
+}

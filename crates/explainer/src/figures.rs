@@ -1,0 +1,180 @@
+//! The figures of a set of results.
+
+use attention_relevancy::ndarray::{Array2, ArrayView1};
+use relevancy_visualization::{
+    Caption, ComparisonRow, Figure, GridMap, OverlayOptions, Panel, Scale, Section,
+    comparison_figure, grid_figure, layers_figure, regions_figure, side_by_side_figure,
+    three_panel_figure,
+};
+
+use crate::figure::{subtitle, text_of, with_panel};
+use crate::results::Results;
+use crate::{Error, FigureKind, TargetExplanation};
+
+/// The figures of one kind, each with its file's name without extension.
+pub(crate) fn figures(
+    results: &Results<'_>,
+    kind: FigureKind,
+    options: &OverlayOptions,
+) -> Result<Vec<(String, Figure)>, Error> {
+    let targets = results.explanations.targets.iter().enumerate();
+    match kind {
+        FigureKind::Words => (0..results.images())
+            .map(|image| Ok((format!("{kind}-{image}"), words(results, image, options)?)))
+            .collect(),
+        FigureKind::Images => targets
+            .map(|(index, target)| {
+                Ok((format!("{kind}-{index}"), images(results, target, options)?))
+            })
+            .collect(),
+        FigureKind::Panels | FigureKind::Comparison | FigureKind::Layers => targets
+            .flat_map(|(index, target)| (0..results.images()).map(move |n| (index, target, n)))
+            .map(|(index, target, image)| {
+                let draw = match kind {
+                    FigureKind::Panels => panels,
+                    FigureKind::Layers => layers,
+                    _ => comparison,
+                };
+                let name = format!("{kind}-{index}-{image}");
+                Ok((name, draw(results, target, image, options)?))
+            })
+            .collect(),
+    }
+}
+
+/// The shares of a target in the regions of an image as bars; none where no region reaches into it.
+pub(crate) fn region_chart(
+    results: &Results<'_>,
+    target: &TargetExplanation,
+    image: usize,
+) -> Result<Option<Figure>, Error> {
+    let scores = results.region_scores(target, image)?;
+    if scores.is_empty() {
+        return Ok(None);
+    }
+    let caption = Caption::new(target.text()).subtitled(results.region_note().unwrap_or_default());
+    Ok(Some(regions_figure(&scores, &caption)?))
+}
+
+/// The scale that ends at the largest cell of all targets and images.
+pub(crate) fn common_scale(results: &Results<'_>) -> Result<Scale, Error> {
+    let mut max = 0.0_f32;
+    for target in &results.explanations.targets {
+        for image in 0..results.images() {
+            let scale = with_panel(results.answer, target, image, &[], |panel| {
+                Ok(Scale::common(std::slice::from_ref(panel))?)
+            })?;
+            if let Scale::Shared { max: largest } = scale {
+                max = max.max(largest);
+            }
+        }
+    }
+    Ok(Scale::Shared { max })
+}
+
+fn panels(
+    results: &Results<'_>,
+    target: &TargetExplanation,
+    image: usize,
+    options: &OverlayOptions,
+) -> Result<Figure, Error> {
+    let text = target.text_relevancy(results.answer)?;
+    with_panel(results.answer, target, image, &results.outlines(image), |panel| {
+        Ok(three_panel_figure(panel, &text, &caption(target, image), options)?)
+    })
+}
+
+/// Three methods below each other, each on its own scale: they differ in their units.
+fn comparison(
+    results: &Results<'_>,
+    target: &TargetExplanation,
+    image: usize,
+    options: &OverlayOptions,
+) -> Result<Figure, Error> {
+    let methods: [(&str, ArrayView1<'_, f32>); 3] = [
+        ("relevancy", target.relevancy().relevancy()),
+        ("raw attention, last layer", target.raw_attention().view()),
+        ("attention rollout", target.rollout().view()),
+    ];
+    let (placement, outlines) = (results.placement(image), results.outlines(image));
+    let grids = methods.map(|(_, row)| results.cells(image, row));
+    let texts: Vec<_> = methods
+        .into_iter()
+        .map(|(_, row)| text_of(target, results.answer, row))
+        .collect::<Result<_, _>>()?;
+    let maps = grids.each_ref().map(|grid| [GridMap { grid: grid.view(), placement }]);
+    let rows = methods.iter().zip(&maps).zip(&texts).map(|(((name, _), maps), text)| {
+        let panel = Panel::new(results.picture(image), maps).outlined(&outlines);
+        ComparisonRow { panel: panel.labelled(*name, ""), text }
+    });
+    let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
+    let rows: Vec<_> = rows.collect();
+    Ok(comparison_figure(&rows, &caption(target, image), &options)?)
+}
+
+fn layers(
+    results: &Results<'_>,
+    target: &TargetExplanation,
+    image: usize,
+    options: &OverlayOptions,
+) -> Result<Figure, Error> {
+    let rows = target.layers().ok_or(Error::NoLayers)?;
+    let grids: Vec<Array2<f32>> = rows.outer_iter().map(|row| results.cells(image, row)).collect();
+    let placement = results.placement(image);
+    let maps = grids.iter().map(|grid| GridMap { grid: grid.view(), placement });
+    let maps: Vec<_> = maps.enumerate().collect();
+    let caption = Caption::new(target.text())
+        .subtitled("relevancy at the input of each layer: what it and all later layers brought");
+    Ok(layers_figure(results.picture(image), &maps, &caption, options)?)
+}
+
+/// Every explained word once, in reading order, each on its own scale.
+fn words(results: &Results<'_>, image: usize, options: &OverlayOptions) -> Result<Figure, Error> {
+    let explanations = results.explanations;
+    let mut words: Vec<_> = explanations.targets.iter().chain(&explanations.words).collect();
+    words.sort_by_key(|word| (word.positions().start, word.positions().end));
+    let (placement, outlines) = (results.placement(image), results.outlines(image));
+    let grids: Vec<Array2<f32>> =
+        words.iter().map(|word| results.cells(image, word.relevancy().relevancy())).collect();
+    let maps: Vec<[GridMap<'_>; 1]> =
+        grids.iter().map(|grid| [GridMap { grid: grid.view(), placement }]).collect();
+    let panels = words.iter().zip(&maps).map(|(word, maps)| {
+        let share = word.relevancy().shares().map_or(0.0, |shares| shares.grids[image]);
+        let detail = format!("{:.0} % of its relevancy", 100.0 * share);
+        Panel::new(results.picture(image), maps).outlined(&outlines).labelled(word.text(), detail)
+    });
+    let caption = Caption::new(results.answer.question.prompt.as_str())
+        .subtitled("each word of the answer that was explained, each on its own scale");
+    let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
+    Ok(grid_figure(&[Section::new("", panels.collect())], None, &caption, &options)?)
+}
+
+fn images(
+    results: &Results<'_>,
+    target: &TargetExplanation,
+    options: &OverlayOptions,
+) -> Result<Figure, Error> {
+    let n_images = results.images();
+    let grids: Vec<Array2<f32>> =
+        (0..n_images).map(|image| results.cells(image, target.relevancy().relevancy())).collect();
+    let maps: Vec<[GridMap<'_>; 1]> = grids
+        .iter()
+        .enumerate()
+        .map(|(image, grid)| [GridMap { grid: grid.view(), placement: results.placement(image) }])
+        .collect();
+    let outlines: Vec<_> = (0..n_images).map(|image| results.outlines(image)).collect();
+    let panels: Vec<_> = (0..n_images)
+        .map(|image| {
+            let name = results.picture_name(image);
+            let panel = Panel::new(results.picture(image), &maps[image]);
+            panel.outlined(&outlines[image]).labelled(name, "")
+        })
+        .collect();
+    let caption =
+        Caption::new(target.text()).subtitled(format!("probability {}", target.probability_text()));
+    Ok(side_by_side_figure(&panels, &caption, options)?)
+}
+
+fn caption(target: &TargetExplanation, image: usize) -> Caption {
+    Caption::new(target.text()).subtitled(subtitle(target, image))
+}

@@ -1,0 +1,111 @@
+//! How results are shown.
+
+use std::fmt;
+use std::str::FromStr;
+
+use relevancy_visualization::{Frame, OverlayOptions, RegionSpec};
+
+use crate::{Error, Question};
+
+/// What is drawn and counted when results are written.
+#[derive(Clone, Debug, Default)]
+pub struct Presentation {
+    /// How heat is drawn; its orientation also says whose sides regions have.
+    pub overlay: OverlayOptions,
+    /// Whether all overlays share one scale, across words and pictures; otherwise each has its own.
+    pub common_scale: bool,
+    /// The parts of the pictures that relevancy is counted in.
+    pub regions: Option<RegionSpec>,
+    /// Figures beside the overlays.
+    pub figures: Vec<FigureKind>,
+    /// What figures are written as.
+    pub format: FigureFormat,
+    /// Whether the interactive page is written.
+    pub report: bool,
+    /// A date for the record and the page; none is taken from the clock, so that the same input gives the same files.
+    pub date: Option<String>,
+}
+
+impl Presentation {
+    /// Whether regions can be found in the pictures of a question: worth knowing before a model is loaded.
+    ///
+    /// # Errors
+    /// What [`RegionSpec::regions`] refuses.
+    pub fn check(&self, question: &Question) -> Result<(), Error> {
+        if let Some(spec) = &self.regions {
+            for picture in &question.pictures {
+                spec.regions(&Frame::whole(picture.rgb(), self.overlay.orientation))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A figure of some results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FigureKind {
+    /// Picture, overlay and the most relevant words, one figure for each target and image.
+    Panels,
+    /// Relevancy, raw attention of the last layer and rollout below each other, one figure for each target and image.
+    Comparison,
+    /// A contact sheet: every explained word with its map, one figure for each image.
+    Words,
+    /// All images beside each other on one scale, one figure for each target.
+    Images,
+    /// A map for every layer, one figure for each target and image; needs [`crate::ExplainOptions::layers`].
+    Layers,
+}
+
+impl FigureKind {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Panels, Self::Comparison, Self::Words, Self::Images, Self::Layers];
+
+    /// The name in file names and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Panels => "panels",
+            Self::Comparison => "comparison",
+            Self::Words => "words",
+            Self::Images => "images",
+            Self::Layers => "layers",
+        }
+    }
+}
+
+impl fmt::Display for FigureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for FigureKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = Self::ALL.map(Self::name);
+        let known = Self::ALL.into_iter().find(|kind| kind.name() == text);
+        known.ok_or_else(|| format!("unknown figure {text:?}; there are {}", names.join(", ")))
+    }
+}
+
+/// What a figure is written as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FigureFormat {
+    /// Pixels.
+    #[default]
+    Png,
+    /// SVG: text stays text.
+    Svg,
+}
+
+impl FigureFormat {
+    /// The extension of its files.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Svg => "svg",
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! A record of an explained answer.
+
+use gemma3_processor::Resize;
+use gemma3_tch::StopReason;
+use relevancy_visualization::{AnswerBox, Region, Shape};
+use sha2::{Digest, Sha256};
+use std::ops::Range;
+
+use super::{
+    BoxRecord, Files, GenerationRecord, ImageRecord, LocalizationRecord, ModelRecord,
+    PictureRecord, Record, RegionScoreRecord, RegionsRecord, SCHEMA, SCHEMA_VERSION,
+    SamplingRecord, Settings, TargetRecord, Timings, TokenRecord,
+};
+use crate::results::Results;
+use crate::{
+    Answer, AnswerOptions, Error, Explainer, Explanations, ModelSource, TargetExplanation, Token,
+    TokenKind,
+};
+
+impl Record {
+    /// The record of results that were put into `files`.
+    pub(crate) fn new(results: &Results<'_>, files: Files) -> Result<Self, Error> {
+        let Results { explainer, answer, explanations, .. } = results;
+        let overlays = |target: usize| {
+            let of = format!("overlay-{target}-");
+            files.overlays.iter().filter(|name| name.starts_with(&of)).cloned().collect()
+        };
+        let targets = explanations.targets.iter().enumerate().map(|(index, target)| {
+            Ok(TargetRecord {
+                overlays: overlays(index),
+                regions: regions_of(results, target)?,
+                boxes: boxes_of(results, target)?,
+                ..target_record(target)
+            })
+        });
+        Ok(Self {
+            schema: SCHEMA.to_owned(),
+            version: SCHEMA_VERSION,
+            prompt: answer.question.prompt.clone(),
+            system: answer.question.system.clone(),
+            rendered_prompt: answer.prepared.prompt.clone(),
+            answer: answer.text().to_owned(),
+            trace: answer.trace().to_owned(),
+            stop: stop_name(answer.generated.stop),
+            tokens: answer.tokens.iter().map(|token| token_record(answer, token)).collect(),
+            pictures: answer.question.pictures.iter().enumerate().map(picture_record).collect(),
+            images: answer.prepared.images.iter().map(image_record).collect(),
+            targets: targets.collect::<Result<_, Error>>()?,
+            words: explanations.words.iter().map(target_record).collect(),
+            regions: regions_record(results),
+            boxes: box_records(results),
+            generation: generation(answer.options()),
+            settings: settings(results),
+            model: model_record(explainer)?,
+            timings: timings(explainer, answer, explanations),
+            peak_rss_bytes: peak_rss(),
+            notes: results.notes(),
+            files,
+            program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
+            date: results.presentation.date.clone(),
+        })
+    }
+}
+
+/// The name of picture `index` in the folder.
+pub(crate) fn picture_name(index: usize) -> String {
+    format!("picture-{index}.png")
+}
+
+fn token_record(answer: &Answer, token: &Token) -> TokenRecord {
+    let kind = match token.kind {
+        TokenKind::Prompt => "prompt",
+        TokenKind::Image => "image",
+        TokenKind::Answer => "answer",
+    };
+    let kind = kind.to_owned();
+    let span = token.span.clone().filter(|_| answer.proper.contains(&token.position));
+    let characters = span.map(|span| characters(answer, &span));
+    TokenRecord {
+        position: token.position,
+        id: token.id,
+        text: token.text.clone(),
+        kind,
+        characters,
+    }
+}
+
+/// Bytes of the generated text as characters of the answer.
+fn characters(answer: &Answer, span: &Range<usize>) -> [usize; 2] {
+    let base = answer.text.len() - answer.text().len(); // the answer is the end of the generated text
+    [span.start, span.end].map(|byte| answer.text[base..byte.max(base)].chars().count())
+}
+
+fn picture_record((index, picture): (usize, &gemma3_processor::Picture)) -> PictureRecord {
+    PictureRecord {
+        name: picture.name().to_owned(),
+        file: picture_name(index),
+        pixels_sha256: sha256(picture.rgb().as_raw()),
+        width: picture.width(),
+        height: picture.height(),
+        exif_orientation: picture.exif_orientation(),
+        window: picture.window().map(|window| [window.low, window.high]),
+        warnings: picture.warnings().iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn image_record(image: &gemma3_processor::PreparedImage) -> ImageRecord {
+    let region = image.geometry.region;
+    ImageRecord {
+        picture: image.picture,
+        positions: [image.span.start, image.span.end],
+        grid: image.grid,
+        region: [region.x, region.y, region.width, region.height],
+    }
+}
+
+fn target_record(target: &TargetExplanation) -> TargetRecord {
+    TargetRecord {
+        text: target.text().to_owned(),
+        positions: [target.positions().start, target.positions().end],
+        token_ids: target.token_ids().to_vec(),
+        rule: target.rule().to_string(),
+        logit: target.logit(),
+        log_probability: target.log_probability(),
+        token_logits: target.scores().iter().map(|score| score.logit).collect(),
+        token_log_probabilities: target
+            .scores()
+            .iter()
+            .map(|score| score.log_probability)
+            .collect(),
+        runner_up_ids: target.scores().iter().map(|score| score.runner_up).collect(),
+        image_share: target.relevancy().shares().map(|shares| shares.image()),
+        overlays: Vec::new(),
+        regions: Vec::new(),
+        boxes: Vec::new(),
+    }
+}
+
+fn regions_record(results: &Results<'_>) -> Option<RegionsRecord> {
+    let spec = results.presentation.regions.as_ref()?;
+    Some(RegionsRecord {
+        spec: spec.to_string(),
+        note: results.region_note(),
+        names: results.region_names(),
+    })
+}
+
+fn regions_of(
+    results: &Results<'_>,
+    target: &TargetExplanation,
+) -> Result<Vec<RegionScoreRecord>, Error> {
+    let mut records = Vec::new();
+    for image in 0..results.images() {
+        let scores = results.region_scores(target, image)?;
+        records.extend(scores.into_iter().map(|score| RegionScoreRecord {
+            image,
+            name: score.name,
+            mean: score.mean,
+            sum: score.sum,
+            share: score.share,
+            density: score.density,
+        }));
+    }
+    Ok(records)
+}
+
+fn box_records(results: &Results<'_>) -> Vec<BoxRecord> {
+    let record = |(found, region): &(AnswerBox, Region)| BoxRecord {
+        label: found.label.clone(),
+        box_2d: found.box_2d,
+        pixels: match region.shape {
+            Shape::Rectangle(sides) => sides,
+            _ => unreachable!("a box is a rectangle"),
+        },
+    };
+    results.boxes.iter().map(record).collect()
+}
+
+fn boxes_of(
+    results: &Results<'_>,
+    target: &TargetExplanation,
+) -> Result<Vec<LocalizationRecord>, Error> {
+    let found = results.localizations(target)?.into_iter();
+    Ok(found.map(|found| LocalizationRecord { share: found.share, iou: found.iou }).collect())
+}
+
+fn generation(options: &AnswerOptions) -> GenerationRecord {
+    let sampling = options.sampling.map(|sampling| SamplingRecord {
+        temperature: sampling.temperature,
+        top_k: sampling.top_k,
+        top_p: sampling.top_p,
+        seed: sampling.seed,
+    });
+    GenerationRecord { max_new_tokens: options.max_new_tokens, stop: options.stop, sampling }
+}
+
+fn settings(results: &Results<'_>) -> Settings {
+    let (explainer, options) = (results.explainer, results.explanations.options);
+    let processor = explainer.processor.options();
+    Settings {
+        engine: options.engine.to_string(),
+        update: options.update.to_string(),
+        objective: options.objective.to_string(),
+        dtype: explainer.model.placement().dtype_name(),
+        device: explainer.model.placement().device_name(),
+        threads: gemma3_tch::threads(),
+        resize: match processor.resize {
+            Resize::TorchVision => "torchvision".to_owned(),
+            Resize::Pillow => "pillow".to_owned(),
+        },
+        pan_and_scan: processor.pan_and_scan,
+        pad_to_square: processor.pad_to_square,
+        orientation: results.presentation.overlay.orientation.to_string(),
+        layers: options.layers,
+        colormap: results.presentation.overlay.colormap.to_string(),
+    }
+}
+
+fn model_record(explainer: &Explainer) -> Result<ModelRecord, Error> {
+    let config = explainer.dir().join("config.json");
+    let bytes = std::fs::read(&config)
+        .map_err(|source| gemma3_tch::Error::Read { path: config, source })?;
+    let source = match explainer.source() {
+        ModelSource::Directory(path) => path.display().to_string(),
+        ModelSource::Hub { id, .. } => id.clone(),
+        ModelSource::Shipped(shipped) => shipped.name().to_owned(),
+    };
+    Ok(ModelRecord {
+        source,
+        revision: explainer.revision().map(str::to_owned),
+        architecture: explainer.inspection.architecture.to_owned(),
+        config_sha256: sha256(&bytes),
+    })
+}
+
+/// In hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+fn timings(explainer: &Explainer, answer: &Answer, explanations: &Explanations) -> Timings {
+    Timings {
+        load: explainer.load_time().as_secs_f64(),
+        preprocess: answer.preprocess.as_secs_f64(),
+        vision: answer.vision.as_secs_f64(),
+        prefill: answer.generated.prefill.as_secs_f64(),
+        decode: answer.generated.decode.as_secs_f64(),
+        explain: explanations.duration.as_secs_f64(),
+    }
+}
+
+fn stop_name(stop: StopReason) -> String {
+    match stop {
+        StopReason::Token(id) => format!("stop token {id}"),
+        StopReason::Limit => "max_new_tokens".to_owned(),
+        StopReason::Context => "context full".to_owned(),
+        StopReason::Caller => "stopped by the caller".to_owned(),
+    }
+}
+
+/// The most memory that the process had in use at a time, mapped weights included; Linux only.
+fn peak_rss() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}

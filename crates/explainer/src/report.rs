@@ -1,0 +1,255 @@
+//! The interactive page of an explanation, made from its record: by the program that explained, or later from a folder.
+
+use std::path::Path;
+
+use attention_relevancy::ndarray::{Axis, s};
+use relevancy_visualization::image::RgbImage;
+use relevancy_visualization::report::{
+    Attribution, Fact, Grid, Method, Picture, Region, Report, Target, Token, TokenKind,
+};
+use relevancy_visualization::{Colormap, Placement};
+
+use crate::arrays::{Arrays, Rows};
+use crate::record::{ImageRecord, Record, TargetRecord, TokenRecord};
+use crate::results::Results;
+use crate::{Answer, Error, Explainer, Explanations, Presentation};
+
+/// The file name of the page.
+pub(crate) const REPORT: &str = "report.html";
+
+impl Explainer {
+    /// One HTML file that shows all explanations of an answer, targets and words: it works from disk and asks nothing of any
+    /// network. The first target is the one that it opens with. [`crate::OutputFolder::write`] writes it as `report.html`.
+    ///
+    /// # Errors
+    /// What [`Report::to_html`] refuses, and regions that cover nothing.
+    pub fn report(
+        &self,
+        answer: &Answer,
+        explanations: &Explanations,
+        presentation: &Presentation,
+    ) -> Result<String, Error> {
+        let results = Results::new(self, answer, explanations, presentation)?;
+        let record = Record::new(&results, crate::record::Files::default())?;
+        let pictures: Vec<&RgbImage> =
+            answer.question.pictures.iter().map(gemma3_processor::Picture::rgb).collect();
+        html(&record, &Arrays::new(&results), &pictures)
+    }
+}
+
+/// The page; `record` fits `arrays` and `pictures`.
+pub(crate) fn html(
+    record: &Record,
+    arrays: &Arrays,
+    pictures: &[&RgbImage],
+) -> Result<String, Error> {
+    let layers = layer_names(&arrays.targets);
+    let settings = &record.settings;
+    let method = format!("relevancy ({}, {})", settings.update, settings.objective);
+    let bytes = Bytes::new(record);
+    let targets = shown(&record.targets, &arrays.targets, &bytes);
+    let words = shown(&record.words, &arrays.words, &bytes);
+    let report = Report {
+        question: record.prompt.clone(),
+        answer: record.answer.clone(),
+        tokens: record.tokens.iter().map(token).collect(),
+        pictures: record
+            .pictures
+            .iter()
+            .zip(pictures)
+            .map(|(record, image)| Picture { name: file_name(&record.name), image })
+            .collect(),
+        grids: record.images.iter().map(grid).collect(),
+        methods: vec![
+            Method { layers: layers.clone(), ..Method::new(method) },
+            Method::new("raw attention, last layer"),
+            Method::new("attention rollout"),
+        ],
+        targets: targets.chain(words).collect(),
+        regions: regions(record, arrays),
+        colormap: settings.colormap.parse().unwrap_or(Colormap::default()),
+        settings: settings_facts(record),
+        provenance: provenance(record),
+        notes: notes(record),
+        ..Report::default()
+    };
+    Ok(report.to_html()?)
+}
+
+/// Row l holds what layers l to the last brought together.
+fn layer_names(rows: &Rows) -> Vec<String> {
+    let count = rows.layers.as_ref().map_or(0, |layers| layers.len_of(Axis(1)));
+    (0..count).map(|layer| format!("layers {layer} to {}", count - 1)).collect()
+}
+
+fn shown<'a>(
+    records: &'a [TargetRecord],
+    rows: &'a Rows,
+    bytes: &'a Bytes,
+) -> impl Iterator<Item = Target<'a>> {
+    records.iter().enumerate().map(|(index, record)| {
+        let positions = record.positions[0]..record.positions[1];
+        let by_layer = rows.layers.as_ref().map(|layers| {
+            (0..layers.len_of(Axis(1))).map(|layer| layers.slice(s![index, layer, ..])).collect()
+        });
+        let plain = |row| Attribution { row, layers: Vec::new() };
+        Target {
+            span: bytes.span(record),
+            self_positions: positions.clone().filter_map(|at| at.checked_sub(1)).collect(),
+            probability: Some(record.log_probability.exp().clamp(0.0, 1.0)),
+            facts: target_facts(record),
+            attributions: vec![
+                Attribution {
+                    row: rows.relevancy.row(index),
+                    layers: by_layer.unwrap_or_default(),
+                },
+                plain(rows.raw_attention.row(index)),
+                plain(rows.rollout.row(index)),
+            ],
+            ..Target::new(record.text.as_str(), positions)
+        }
+    })
+}
+
+/// Where the tokens of the answer stand in it, in bytes.
+struct Bytes {
+    /// First position of the answer and the one behind its last token.
+    answer: [usize; 2],
+    /// For each position, the bytes of its characters; none outside the answer.
+    spans: Vec<Option<[usize; 2]>>,
+    text: String,
+}
+
+impl Bytes {
+    fn new(record: &Record) -> Self {
+        let starts: Vec<usize> = record.answer.char_indices().map(|(byte, _)| byte).collect();
+        let byte = |character: usize| starts.get(character).copied().unwrap_or(record.answer.len());
+        let spans: Vec<_> =
+            record.tokens.iter().map(|token| token.characters.map(|ends| ends.map(byte))).collect();
+        let first = spans.iter().position(Option::is_some).unwrap_or(0);
+        let end = spans.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        Self { answer: [first, end], spans, text: record.answer.clone() }
+    }
+
+    /// The bytes that a target spells, without white space around them; none for the whole answer and for what stands outside.
+    fn span(&self, target: &TargetRecord) -> Option<std::ops::Range<usize>> {
+        let [start, end] = target.positions;
+        let is_all = target.positions == self.answer && start + 1 < end;
+        let spans = self.spans.get(start..end).filter(|_| !is_all)?;
+        let from = spans.first().copied().flatten()?[0];
+        let to = spans.last().copied().flatten()?[1];
+        let text = self.text.get(from..to)?;
+        let from = from + (text.len() - text.trim_start().len());
+        let span = from..from + text.trim().len();
+        (!span.is_empty()).then_some(span)
+    }
+}
+
+fn token(record: &TokenRecord) -> Token {
+    let kind = match record.kind.as_str() {
+        "image" => TokenKind::Image,
+        "answer" => TokenKind::Answer,
+        _ => TokenKind::Prompt,
+    };
+    Token { text: record.text.clone(), kind }
+}
+
+fn grid(record: &ImageRecord) -> Grid {
+    let [x, y, width, height] = record.region;
+    Grid {
+        picture: record.picture,
+        start: record.positions[0],
+        rows: record.grid[0],
+        columns: record.grid[1],
+        placement: Placement { x0: x, y0: y, x1: x + width, y1: y + height },
+    }
+}
+
+fn regions(record: &Record, arrays: &Arrays) -> Vec<Region> {
+    let (Some(regions), Some(weights)) = (&record.regions, &arrays.region_weights) else {
+        return Vec::new();
+    };
+    let region =
+        |(name, of_region): (&String, attention_relevancy::ndarray::ArrayView3<'_, f32>)| {
+            let within = of_region.outer_iter().map(|cells| {
+                let reaches = cells.iter().any(|&weight| weight > 0.0);
+                reaches.then(|| cells.mapv(|weight| weight.clamp(0.0, 1.0)))
+            });
+            Region { name: name.clone(), weights: within.collect() }
+        };
+    regions.names.iter().zip(weights.outer_iter()).map(region).collect()
+}
+
+fn target_facts(record: &TargetRecord) -> Vec<Fact> {
+    let mut facts = vec![
+        Fact::new("logit", format!("{:.3}", record.logit)),
+        Fact::new("log-probability", format!("{:.3}", record.log_probability)),
+    ];
+    if record.token_ids.len() > 1 {
+        let rule = format!("{} of {} tokens", record.rule, record.token_ids.len());
+        facts.push(Fact::new("made of", rule));
+    }
+    facts
+}
+
+fn settings_facts(record: &Record) -> Vec<Fact> {
+    let settings = &record.settings;
+    let sampling = record.generation.sampling.as_ref().map_or_else(
+        || "always the most likely token".to_owned(),
+        |drawn| {
+            format!(
+                "drawn: temperature {}, top-k {}, top-p {}, seed {}",
+                drawn.temperature, drawn.top_k, drawn.top_p, drawn.seed
+            )
+        },
+    );
+    let mut facts = vec![
+        Fact::new("update", &settings.update),
+        Fact::new("objective", &settings.objective),
+        Fact::new("engine", &settings.engine),
+        Fact::new("computed in", format!("{} on {}", settings.dtype, settings.device)),
+        Fact::new("tokens", sampling),
+        Fact::new("answer ended by", &record.stop),
+    ];
+    if let Some(system) = &record.system {
+        facts.push(Fact::new("system prompt", system));
+    }
+    if settings.orientation != "none" {
+        facts.push(Fact::new("orientation", &settings.orientation));
+    }
+    facts
+}
+
+fn provenance(record: &Record) -> Vec<Fact> {
+    let model = &record.model;
+    let mut facts = vec![Fact::new("model", &model.source)];
+    if let Some(revision) = &model.revision {
+        facts.push(Fact::new("revision", revision));
+    }
+    facts.push(Fact::new("architecture", &model.architecture));
+    facts.push(Fact::new("SHA-256 of config.json", &model.config_sha256));
+    for picture in &record.pictures {
+        let name = format!("SHA-256 of the pixels of {}", file_name(&picture.name));
+        facts.push(Fact::new(name, &picture.pixels_sha256));
+    }
+    facts.push(Fact::new("program", &record.program));
+    if let Some(date) = &record.date {
+        facts.push(Fact::new("date", date));
+    }
+    facts
+}
+
+fn notes(record: &Record) -> Vec<String> {
+    let pictures = record.pictures.iter().flat_map(|picture| {
+        picture.warnings.iter().map(|warning| format!("{}: {warning}", file_name(&picture.name)))
+    });
+    let regions = record.regions.iter().filter_map(|regions| regions.note.clone());
+    let regions = regions.map(|note| format!("Regions: {note}."));
+    record.notes.iter().cloned().chain(pictures).chain(regions).collect()
+}
+
+/// A picture's name without its folder, which may say more than a reader of the page should know.
+fn file_name(name: &str) -> String {
+    let file = Path::new(name).file_name();
+    file.map_or_else(|| name.to_owned(), |file| file.to_string_lossy().into_owned())
+}
