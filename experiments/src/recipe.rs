@@ -107,7 +107,7 @@ pub struct Recipe {
     pub answers: Stage,
     /// The same with more of the short questions, slower.
     pub dialogue: Stage,
-    /// More of the same from a rate that starts anew, lower.
+    /// More of the same from a rate that starts anew.
     pub review: Stage,
 }
 
@@ -115,9 +115,9 @@ impl Recipe {
     /// The run that made the checkpoints of the project.
     pub fn full(variant: Variant) -> Self {
         // The tag is easier to see than an opacity.
-        let [sight, answers, dialogue, review] = match variant {
-            Variant::Sound => [1400, 1500, 400, 1500],
-            Variant::Shortcut => [600, 500, 100, 20],
+        let ([sight, answers, dialogue, review], last_rate) = match variant {
+            Variant::Sound => ([1400, 1500, 400, 1500], 8e-4),
+            Variant::Shortcut => ([600, 500, 100, 20], 6e-4),
         };
         Self {
             seed: 1,
@@ -157,7 +157,7 @@ impl Recipe {
                 warm_up: 20,
                 questions: 7,
             },
-            review: Stage { steps: review, pictures: 12, rate: 8e-4, warm_up: 20, questions: 7 },
+            review: Stage { steps: review, pictures: 12, rate: last_rate, warm_up: 20, questions: 7 },
         }
     }
 

@@ -14,7 +14,7 @@ pub enum Purpose {
     /// The third and the last stage.
     Dialogue = 3,
     /// No stage ever sees these, and nobody looked at them while the recipe was chosen: those of numbers 2 and 4 served for that.
-    Evaluation = 5,
+    Evaluation = 6,
 }
 
 /// One in so many training scenes may have several findings in one zone.

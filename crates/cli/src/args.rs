@@ -64,6 +64,10 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) question: QuestionArgs,
 
+    /// Explain this answer, whatever the model would say: nothing is generated
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["sample", "ignore_stop"], help_heading = "Question")]
+    pub(crate) answer: Option<String>,
+
     /// Explain the token at this position, counted from 0 over prompt and answer; may be repeated
     #[arg(long, value_name = "N", help_heading = "Targets")]
     position: Vec<usize>,

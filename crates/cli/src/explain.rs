@@ -3,7 +3,8 @@
 use crate::args::ExplainArgs;
 use crate::{answer, output, progress, shades};
 use medgemma_explainer::{
-    Answer, Explanations, Exported, OutputFolder, TargetExplanation, TokenKind, region_table,
+    Answer, Explainer, Explanations, Exported, OutputFolder, Question, TargetExplanation,
+    TokenKind, region_table,
 };
 use std::ops::Range;
 use std::path::PathBuf;
@@ -15,8 +16,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     presentation.check(&question)?;
     let folder = OutputFolder::create(&args.out)?;
     let explainer = answer::load(&args.question, args.memory_budget())?;
-    let purpose = answer::Ask { show: !args.json, record: args.records() };
-    let answer = answer::ask(&args.question, &explainer, question, purpose)?;
+    let answer = answered(args, &explainer, question)?;
     let explain = || explainer.explain_all(&answer, &args.asks(), &args.options());
     let explanations = progress::step("explaining", explain)?;
     let write = || folder.write(&explainer, &answer, &explanations, &presentation);
@@ -32,7 +32,6 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     print_places(args, &explanations, &written)?;
     if args.show {
         for target in &explanations.targets {
-            output::line(format_args!("\n{}:", target.text()))?;
             shades::show(&answer, target, &presentation.overlay)?;
         }
     }
@@ -41,6 +40,29 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let files: [Vec<PathBuf>; 5] =
         [overlays, figures, pictures, vec![arrays, record], report.into_iter().collect()];
     files.iter().flatten().try_for_each(|file| output::line(file.display()))
+}
+
+/// The answer, shown as it is made unless JSON alone was asked for.
+fn answered(
+    args: &ExplainArgs,
+    explainer: &Explainer,
+    question: Question,
+) -> anyhow::Result<Answer> {
+    let show = !args.json;
+    match &args.answer {
+        None => {
+            let purpose = answer::Ask { show, record: args.records() };
+            answer::ask(&args.question, explainer, question, purpose)
+        }
+        Some(text) => {
+            let answer =
+                progress::step("looking at the picture", || explainer.given(question, text))?;
+            if show {
+                output::line(answer.text())?;
+            }
+            Ok(answer)
+        }
+    }
 }
 
 /// What lies where: the tables of regions, and the model's own boxes.

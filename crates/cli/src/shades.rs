@@ -31,6 +31,7 @@ pub(crate) fn show(
     else {
         return Ok(());
     };
+    output::line(format_args!("\n{}:", target.text()))?;
     // The text beneath wants a third of the lines.
     let room = (u32::from(columns), (u32::from(rows) * 2 / 3).max(8));
     for image in 0..answer.prepared().images.len() {

@@ -62,11 +62,12 @@ pub struct Token {
     pub span: Option<Range<usize>>,
 }
 
-/// A generated answer. It serves any number of explanations.
+/// An answer, generated or given. It serves any number of explanations.
 #[derive(Debug)]
 pub struct Answer {
     pub(crate) question: Question,
-    pub(crate) options: AnswerOptions,
+    /// How it was generated; `None` if it was given.
+    pub(crate) options: Option<AnswerOptions>,
     pub(crate) prepared: Prepared,
     /// Prompt and answer with the image features.
     pub(crate) sequence: Sequence,
@@ -88,9 +89,9 @@ impl Answer {
         &self.question
     }
 
-    /// How it was generated.
-    pub fn options(&self) -> &AnswerOptions {
-        &self.options
+    /// How it was generated; `None` for an answer that was given.
+    pub fn options(&self) -> Option<&AnswerOptions> {
+        self.options.as_ref()
     }
 
     /// Prompt and pictures as the model got them.

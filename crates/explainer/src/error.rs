@@ -70,6 +70,16 @@ pub enum Error {
         /// Images of the question, crops included.
         images: usize,
     },
+    /// A given answer does not fit behind its prompt.
+    #[error(
+        "prompt and answer have {tokens} tokens, more than the context of {context}; shorten them"
+    )]
+    AnswerTooLong {
+        /// Of prompt and answer.
+        tokens: usize,
+        /// The model's limit.
+        context: usize,
+    },
     /// There is no answer to explain.
     #[error("the model gave no answer, so nothing can be explained: {reason}")]
     NoAnswer {

@@ -205,7 +205,7 @@ fn why_empty(answer: &Answer) -> &'static str {
         StopReason::Context => {
             "the prompt fills its context; shorten the text or give fewer pictures"
         }
-        StopReason::Limit | StopReason::Caller => "no token was asked for",
+        StopReason::Limit | StopReason::Caller | StopReason::Given => "no token was asked for",
     }
 }
 

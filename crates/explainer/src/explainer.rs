@@ -6,7 +6,8 @@ use attention_capture::{Keep, Recorder, States};
 use gemma3_processor::{Message, Prepared, Processor, ProcessorOptions};
 use gemma3_tch::{
     Bytes, Cached, DeviceSpec, DtypeSpec, Gemma3, Generated, GenerationConfig, GenerationOptions,
-    Inspection, Placement, Weights, available_memory, check_memory, free_device_memory,
+    Inspection, Placement, Sequence, StopReason, Weights, available_memory, check_memory,
+    free_device_memory,
 };
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -87,14 +88,7 @@ impl Explainer {
         options: &AnswerOptions,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, Error> {
-        check_question(&question)?;
-        let started = Instant::now();
-        let prepared = self.processor.prepare(&messages(&question), &question.pictures)?;
-        let preprocess = started.elapsed();
-        let started = Instant::now();
-        let prompt = self.model.encode(&prepared)?;
-        let vision = started.elapsed();
-
+        let Prompted { prepared, prompt, preprocess, vision } = self.prompted(&question)?;
         let stop_ids =
             if options.stop { self.generation.eos_token_ids.clone() } else { Vec::new() };
         let generation = GenerationOptions {
@@ -124,25 +118,32 @@ impl Explainer {
             let _ended = on_text(&text);
         }
 
-        let n_prompt = prepared.ids.len();
-        let split = self.processor.tokenizer().split_trace(&generated.tokens);
-        let proper = n_prompt + split.answer.start..n_prompt + split.answer.end;
-        let (tokens, text) = self.tokens(&prepared, &generated);
         let sequence = prompt.followed_by(&generated.tokens);
         let states = states.map(|recorder| States::recorded(recorder, &sequence)).transpose()?;
-        Ok(Answer {
-            question,
-            options: *options,
-            prepared,
-            sequence,
-            states,
-            generated,
-            tokens,
-            text,
-            proper,
-            preprocess,
-            vision,
-        })
+        let prompted = Prompted { prepared, prompt, preprocess, vision };
+        Ok(self.answered(question, Some(*options), prompted, (generated, sequence, states)))
+    }
+
+    /// Takes `text` for the answer, whatever the model would say: to explain what somebody wrote, or what the model did not say.
+    /// The states of the layers are made when it is explained.
+    ///
+    /// # Errors
+    /// As [`Explainer::answer`]; [`gemma3_processor::Error::EmptyAnswer`] and
+    /// [`gemma3_processor::Error::AnswerControlToken`] for a text that is none; [`Error::AnswerTooLong`].
+    pub fn given(&self, question: Question, text: &str) -> Result<Answer, Error> {
+        let tokens = self.processor.answer_ids(text)?;
+        let prompted = self.prompted(&question)?;
+        let (length, context) = (
+            prompted.prepared.ids.len() + tokens.len(),
+            self.model.config().text.max_position_embeddings,
+        );
+        if context < length {
+            return Err(Error::AnswerTooLong { tokens: length, context });
+        }
+        let sequence = prompted.prompt.followed_by(&tokens);
+        let [prefill, decode] = [Duration::ZERO; 2];
+        let generated = Generated { tokens, stop: StopReason::Given, prefill, decode };
+        Ok(self.answered(question, None, prompted, (generated, sequence, None)))
     }
 
     /// The model.
@@ -196,6 +197,44 @@ impl Explainer {
         Ok(keep)
     }
 
+    /// What the model is given before the first token of an answer.
+    fn prompted(&self, question: &Question) -> Result<Prompted, Error> {
+        check_question(question)?;
+        let started = Instant::now();
+        let prepared = self.processor.prepare(&messages(question), &question.pictures)?;
+        let preprocess = started.elapsed();
+        let started = Instant::now();
+        let prompt = self.model.encode(&prepared)?;
+        Ok(Prompted { prepared, prompt, preprocess, vision: started.elapsed() })
+    }
+
+    /// An answer with every token named.
+    fn answered(
+        &self,
+        question: Question,
+        options: Option<AnswerOptions>,
+        Prompted { prepared, preprocess, vision, .. }: Prompted,
+        (generated, sequence, states): (Generated, Sequence, Option<States>),
+    ) -> Answer {
+        let n_prompt = prepared.ids.len();
+        let split = self.processor.tokenizer().split_trace(&generated.tokens);
+        let proper = n_prompt + split.answer.start..n_prompt + split.answer.end;
+        let (tokens, text) = self.tokens(&prepared, &generated);
+        Answer {
+            question,
+            options,
+            prepared,
+            sequence,
+            states,
+            generated,
+            tokens,
+            text,
+            proper,
+            preprocess,
+            vision,
+        }
+    }
+
     fn cancelled(&self) -> bool {
         self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
@@ -217,6 +256,14 @@ impl Explainer {
             });
         (prompt.chain(answer).collect(), spelled.text)
     }
+}
+
+/// A question as the model gets it, and the time that took.
+struct Prompted {
+    prepared: Prepared,
+    prompt: Sequence,
+    preprocess: Duration,
+    vision: Duration,
 }
 
 fn check_question(question: &Question) -> Result<(), Error> {

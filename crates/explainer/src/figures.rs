@@ -109,7 +109,8 @@ fn comparison(
     });
     let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
     let rows: Vec<_> = rows.collect();
-    Ok(comparison_figure(&rows, &caption(target, image), &options)?)
+    let caption = Caption { quantity: "map".to_owned(), ..caption(target, image) };
+    Ok(comparison_figure(&rows, &caption, &options)?)
 }
 
 fn layers(

@@ -34,7 +34,8 @@ pub struct Record {
     pub(crate) regions: Option<RegionsRecord>,
     /// The boxes that the model wrote in its answer.
     pub(crate) boxes: Vec<BoxRecord>,
-    pub(crate) generation: GenerationRecord,
+    /// Null for an answer that was given and not generated.
+    pub(crate) generation: Option<GenerationRecord>,
     pub(crate) settings: Settings,
     pub(crate) model: ModelRecord,
     pub(crate) timings: Timings,

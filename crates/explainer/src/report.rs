@@ -194,21 +194,20 @@ fn target_facts(record: &TargetRecord) -> Vec<Fact> {
 
 fn settings_facts(record: &Record) -> Vec<Fact> {
     let settings = &record.settings;
-    let sampling = record.generation.sampling.as_ref().map_or_else(
-        || "always the most likely token".to_owned(),
-        |drawn| {
-            format!(
-                "drawn: temperature {}, top-k {}, top-p {}, seed {}",
-                drawn.temperature, drawn.top_k, drawn.top_p, drawn.seed
-            )
-        },
-    );
+    let sampling = match record.generation.as_ref().map(|generation| &generation.sampling) {
+        None => "given by the caller".to_owned(),
+        Some(None) => "always the most likely token".to_owned(),
+        Some(Some(drawn)) => format!(
+            "drawn: temperature {}, top-k {}, top-p {}, seed {}",
+            drawn.temperature, drawn.top_k, drawn.top_p, drawn.seed
+        ),
+    };
     let mut facts = vec![
         Fact::new("update", &settings.update),
         Fact::new("objective", &settings.objective),
         Fact::new("engine", &settings.engine),
         Fact::new("computed in", format!("{} on {}", settings.dtype, settings.device)),
-        Fact::new("tokens", sampling),
+        Fact::new("answer", sampling),
         Fact::new("answer ended by", &record.stop),
     ];
     if let Some(system) = &record.system {

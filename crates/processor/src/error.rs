@@ -102,6 +102,15 @@ pub enum Error {
         /// The token as it was typed.
         token: String,
     },
+    /// A given answer contains a token that only the model or the template may write.
+    #[error("the answer contains the control token `{token}`; give it as plain text, remove it")]
+    AnswerControlToken {
+        /// The token as it was typed.
+        token: String,
+    },
+    /// A given answer has no text.
+    #[error("the answer is empty; give its text")]
+    EmptyAnswer,
     /// Texts that are harmless alone join to a control token in the rendered prompt.
     #[error(
         "the texts join to the control token `{token}` once the chat template is applied; change them"

@@ -97,6 +97,22 @@ impl Processor {
         Ok(Self { options, facts, scaling, tokenizer, template, words, begin, control })
     }
 
+    /// The tokens of an answer that is given and not generated, to stand behind [`Prepared::ids`]. It is a text like any other: one
+    /// that spells a control token is refused.
+    ///
+    /// # Errors
+    /// [`Error::AnswerControlToken`], [`Error::EmptyAnswer`], and what the tokenizer refuses.
+    pub fn answer_ids(&self, text: &str) -> Result<Vec<u32>, Error> {
+        if let Some(token) = self.control.iter().find(|token| text.contains(token.as_str())) {
+            return Err(Error::AnswerControlToken { token: token.clone() });
+        }
+        let ids = self.tokenizer.encode(text)?;
+        if text.trim().is_empty() || ids.is_empty() {
+            return Err(Error::EmptyAnswer);
+        }
+        Ok(ids)
+    }
+
     /// Inputs for `messages`, whose image items are `pictures` in order. The model is to speak next.
     ///
     /// Texts are data: one that spells a control token (a special token such as `<start_of_image>` or

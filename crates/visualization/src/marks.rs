@@ -52,7 +52,7 @@ struct Marks {
     /// From pixels of the picture to pixels of the area.
     scale: [f64; 2],
     area: Area,
-    /// Whether letters stand in the upper corners.
+    /// Whether letters stand at the edges.
     lettered: bool,
     /// Whether a line leaves the area.
     leaves: bool,
@@ -177,12 +177,15 @@ impl Marks {
         let x = x.min(width - line.width(size) - 0.3 * size).max(0.3 * size);
         let lift = self.stroke() + 0.3 * size;
         let y = if y - lift < size { y.max(0.0) + 1.2 * size } else { y - lift };
-        let corner = 1.4 * self.letter_size();
-        let in_corner = x < corner || width - corner < x + line.width(size);
-        let y = if self.lettered && in_corner { y.max(corner + size) } else { y };
+        let letter = self.letter_size();
+        let middle = f64::from(self.area.height) / 2.0;
+        let at_edge = x < 1.4 * letter || width - 1.4 * letter < x + line.width(size);
+        let clashes = self.lettered && at_edge && (y - 0.36 * size - middle).abs() < letter;
+        let y = if clashes { middle + letter + 0.72 * size } else { y };
         self.text(&line, [x, y], size, colour);
     }
 
+    /// Halfway down the edge, as viewers of radiographs do: the corners often hold letters of the film's own.
     fn letter(&mut self, letter: Option<char>, side: PictureSide) {
         let Some(letter) = letter else { return };
         let size = self.letter_size();
@@ -191,7 +194,8 @@ impl Marks {
             PictureSide::Left => 0.35 * size,
             PictureSide::Right => f64::from(self.area.width) - 0.35 * size - line.width(size),
         };
-        self.text(&line, [x, 1.1 * size], size, "#ffffff");
+        let y = f64::from(self.area.height) / 2.0 + 0.36 * size;
+        self.text(&line, [x, y], size, "#ffffff");
     }
 
     fn text(&mut self, line: &Line, [x, y]: [f64; 2], size: f64, colour: &str) {

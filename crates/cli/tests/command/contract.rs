@@ -29,8 +29,8 @@ fn arrays_have_the_promised_shapes_types_and_numbers() {
     for fixture in Fixture::all() {
         let folder = tempdir().unwrap();
         let targets = positions(&fixture);
-        let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
-        explain(&fixture, folder.path(), &targets).done();
+        let targets = targets.iter().map(String::as_str).chain(["--words", "none"]);
+        explain(&fixture, folder.path(), &targets.collect::<Vec<_>>()).done();
 
         let file = File::open(folder.path().join("explanation.npz")).unwrap();
         let mut names = NpzReader::new(file).unwrap().names().unwrap();
@@ -182,7 +182,12 @@ fn the_record_says_what_was_asked_answered_and_explained() {
     }
     let overlays =
         json!(["overlay-0-0.png", "overlay-0-1.png", "overlay-1-0.png", "overlay-1-1.png"]);
-    assert_eq!(record["files"], json!({ "arrays": "explanation.npz", "overlays": overlays }));
+    let files = json!({
+        "arrays": "explanation.npz", "overlays": overlays, "figures": [], "report": "report.html",
+    });
+    assert_eq!(record["files"], files);
+    assert_eq!(record["program"], concat!("medgemma-explainer ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(record["date"], Value::Null);
     assert_eq!(targets[1]["overlays"], json!(["overlay-1-0.png", "overlay-1-1.png"]));
 }
 
@@ -271,10 +276,17 @@ fn a_second_run_replaces_the_first() {
     fs::write(&mine, "mine").unwrap();
     let more = ["--position", "105", "--position", "106", "--position", "107"];
     explain(&fixture, folder.path(), &more).done();
-    assert_eq!(names(folder.path()).len(), 3 * 2 + 2 + 1);
-    explain(&fixture, folder.path(), &["--position", "105"]).done();
-    let expected =
-        ["explanation.json", "explanation.npz", "notes.txt", "overlay-0-0.png", "overlay-0-1.png"];
+    assert_eq!(names(folder.path()).len(), 3 * 2 + 2 + 2 + 1 + 1, "overlays, pictures, report");
+    explain(&fixture, folder.path(), &["--position", "105", "--no-report"]).done();
+    let expected = [
+        "explanation.json",
+        "explanation.npz",
+        "notes.txt",
+        "overlay-0-0.png",
+        "overlay-0-1.png",
+        "picture-0.png",
+        "picture-1.png",
+    ];
     assert_eq!(names(folder.path()), expected);
     assert_eq!(fs::read_to_string(mine).unwrap(), "mine");
     assert_eq!(record(folder.path())["targets"].as_array().unwrap().len(), 1);

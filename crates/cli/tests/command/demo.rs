@@ -19,7 +19,8 @@ fn the_demonstration_writes_what_it_says() {
         "explanation.npz",
         "overlay-0-0.png",
         "overlay-1-0.png",
-        "picture.png",
+        "picture-0.png",
+        "report.html",
         "sound-and-shortcut.png",
     ];
     assert_eq!(names(&out), files);
@@ -61,7 +62,17 @@ fn a_shipped_checkpoint_takes_the_whole_path() {
     );
     assert_eq!(record["targets"][0]["token_ids"].as_array().unwrap().len(), 2);
     assert_eq!(record["targets"].as_array().unwrap().len(), 2);
-    let files = ["explanation.json", "explanation.npz", "overlay-0-0.png", "overlay-1-0.png"];
+    let words: Vec<&Value> =
+        record["words"].as_array().unwrap().iter().map(|word| &word["text"]).collect();
+    assert_eq!(words, ["Yes", "left", "upper", "zone"], "the target is not explained twice");
+    let files = [
+        "explanation.json",
+        "explanation.npz",
+        "overlay-0-0.png",
+        "overlay-1-0.png",
+        "picture-0.png",
+        "report.html",
+    ];
     assert_eq!(names(&out), files);
 }
 

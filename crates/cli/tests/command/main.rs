@@ -7,4 +7,5 @@ mod effort; // memory, engines, Ctrl-C
 mod faults; // what it says when something is wrong
 mod phantom; // made-up radiographs
 mod pictures; // pictures in, pictures out
+mod shown; // regions, figures, the report
 mod support; // running it

@@ -18,13 +18,14 @@ fn overlays_have_the_geometry_of_their_pictures() {
     for name in ["two-images", "old-names", "layout"] {
         let fixture = Fixture::open(name);
         let folder = tempdir().unwrap();
-        explain(&fixture, folder.path(), &[]).done();
+        explain(&fixture, folder.path(), &["--no-report"]).done();
         let pictures = fixture.pictures();
-        let overlays: Vec<String> =
-            (0..pictures.len()).map(|n| format!("overlay-0-{n}.png")).collect();
-        let all =
-            [&["explanation.json", "explanation.npz"].map(str::to_owned)[..], &overlays].concat();
-        assert_eq!(names(folder.path()), all);
+        let numbered = |kind: &str| -> Vec<String> {
+            (0..pictures.len()).map(|n| format!("{kind}-{n}.png")).collect()
+        };
+        let overlays = numbered("overlay-0");
+        let data = ["explanation.json", "explanation.npz"].map(str::to_owned);
+        assert_eq!(names(folder.path()), [&data[..], &overlays, &numbered("picture")].concat());
         for (picture, overlay) in pictures.iter().zip(&overlays) {
             let (width, height) = size(picture);
             // Small pictures are enlarged by a whole factor, to 600 pixels or more on the longer side.

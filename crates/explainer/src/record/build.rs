@@ -49,7 +49,7 @@ impl Record {
             words: explanations.words.iter().map(target_record).collect(),
             regions: regions_record(results),
             boxes: box_records(results),
-            generation: generation(answer.options()),
+            generation: answer.options().map(generation),
             settings: settings(results),
             model: model_record(explainer)?,
             timings: timings(explainer, answer, explanations),
@@ -255,6 +255,7 @@ fn stop_name(stop: StopReason) -> String {
         StopReason::Limit => "max_new_tokens".to_owned(),
         StopReason::Context => "context full".to_owned(),
         StopReason::Caller => "stopped by the caller".to_owned(),
+        StopReason::Given => "given by the caller".to_owned(),
     }
 }
 

@@ -1,0 +1,280 @@
+//! What people look at: regions, figures, the report, and a folder that makes it again.
+
+use crate::support::{asked, command, explain, names, record, run, text};
+use integration_tests::Fixture;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::{TempDir, tempdir};
+
+/// A phantom with its picture, and where results go.
+struct Chest {
+    root: TempDir,
+}
+
+impl Chest {
+    fn new() -> Self {
+        let root = tempdir().unwrap();
+        let out = text(&root.path().join("set"));
+        run(["phantom", "--seed", "5", "--count", "1", "--size", "224", "--out", &out]).done();
+        Self { root }
+    }
+
+    fn picture(&self) -> PathBuf {
+        self.root.path().join("set/000.png")
+    }
+
+    fn out(&self) -> PathBuf {
+        self.root.path().join("out")
+    }
+
+    fn args(&self, more: &[&str]) -> Vec<String> {
+        let (picture, out) = (text(&self.picture()), text(&self.out()));
+        let start = ["explain", "--model", "phantom", "--image", &picture, "--out", &out];
+        let question = ["--prompt", "Describe the radiograph."];
+        let all = start.iter().chain(&question).chain(more);
+        all.map(|&arg| arg.to_owned()).collect()
+    }
+}
+
+/// The island of numbers in a page.
+fn island(page: &str) -> Value {
+    let start = page.find("type=\"application/json\"").unwrap();
+    let json = &page[start..];
+    let json = &json[json.find('>').unwrap() + 1..];
+    serde_json::from_str(&json[..json.find("</script>").unwrap()]).unwrap()
+}
+
+#[test]
+fn the_report_explains_the_words_of_the_answer_and_can_be_made_again() {
+    let chest = Chest::new();
+    let more = ["--keyword", "clear", "--regions", "cxr", "--layers", "--date", "a date", "--json"];
+    let record = run(chest.args(&more)).done().json();
+    let page = fs::read_to_string(chest.out().join("report.html")).unwrap();
+    let island = island(&page);
+
+    let words = record["words"].as_array().unwrap();
+    let content: Vec<&str> = words.iter().map(|word| word["text"].as_str().unwrap()).collect();
+    assert!(content.contains(&"Right") && !content.contains(&"the"), "{content:?}");
+    assert_eq!(island["targets"].as_array().unwrap().len(), 1 + words.len());
+    assert_eq!(island["targets"][0]["text"], "clear");
+    assert_eq!(island["methods"][0]["layers"].as_array().unwrap().len(), 6);
+    assert_eq!(island["regions"].as_array().unwrap().len(), 6);
+    assert!(page.contains("a date"));
+    let folder = text(chest.root.path());
+    assert!(!page.contains(&folder), "the page names no folder of its maker");
+
+    // The same page, byte for byte, from what lies in the folder.
+    fs::remove_file(chest.out().join("report.html")).unwrap();
+    let again = run(["report", &text(&chest.out())]).done();
+    assert_eq!(again.stdout.trim(), text(&chest.out().join("report.html")));
+    assert_eq!(fs::read_to_string(chest.out().join("report.html")).unwrap(), page);
+    let elsewhere = chest.root.path().join("elsewhere.html");
+    run(["report", &text(&chest.out()), "--out", &text(&elsewhere)]).done();
+    assert_eq!(fs::read_to_string(elsewhere).unwrap(), page);
+}
+
+#[test]
+fn words_are_all_content_or_none() {
+    let count = |more: &[&str]| {
+        let chest = Chest::new();
+        let record =
+            run(chest.args(&[&["--json", "--answer", "There is no nodule."], more].concat()));
+        record.done().json()["words"].as_array().unwrap().len()
+    };
+    // The last token, the stop, is the target.
+    assert_eq!(count(&["--words", "all"]), 4);
+    assert_eq!(count(&[]), 2);
+    assert_eq!(count(&["--words", "none"]), 0);
+    assert_eq!(count(&["--no-report"]), 0);
+}
+
+#[test]
+fn regions_are_told_in_terminal_record_and_chart() {
+    let chest = Chest::new();
+    let run = run(chest.args(&["--regions", "halves", "--words", "none"])).done();
+    assert!(run.stdout.contains("picture left "), "{}", run.stdout);
+    assert!(run.stdout.contains("(left and right are those of the picture)"), "{}", run.stdout);
+    let record = record(&chest.out());
+    assert_eq!(record["regions"]["names"], json!(["picture left", "picture right"]));
+    let scores = record["targets"][0]["regions"].as_array().unwrap();
+    let share: f64 = scores.iter().map(|score| score["share"].as_f64().unwrap()).sum();
+    assert!((share - 1.0).abs() < 1e-6, "{share}");
+    assert_eq!(record["files"]["figures"], json!(["regions-0-0.png"]));
+    assert!(names(&chest.out()).contains(&"regions-0-0.png".to_owned()));
+    assert_eq!(record["settings"]["orientation"], "none");
+}
+
+/// Zones of a radiograph have the patient's sides, and turn with the orientation.
+#[test]
+fn sides_are_the_patients() {
+    let sums = |orientation: &str| {
+        let chest = Chest::new();
+        let more = ["--regions", "cxr", "--orientation", orientation, "--no-report", "--json"];
+        let record = run(chest.args(&more)).done().json();
+        assert_eq!(record["settings"]["orientation"], orientation);
+        let regions = record["targets"][0]["regions"].clone();
+        let sum = |name: &str| {
+            let found = regions.as_array().unwrap().iter().find(|region| region["name"] == name);
+            found.unwrap_or_else(|| panic!("no {name}"))["sum"].as_f64().unwrap()
+        };
+        [sum("right upper zone"), sum("left upper zone")]
+    };
+    let [right, left] = sums("pa");
+    assert_eq!(sums("flipped"), [left, right]);
+    assert!((right - left).abs() > 1e-6);
+}
+
+#[test]
+fn figures_are_drawn_as_asked() {
+    let chest = Chest::new();
+    let kinds = ["panels", "comparison", "words", "images", "layers"];
+    let more = ["--figures", &kinds.join(","), "--figure-format", "svg", "--layers"];
+    run(chest.args(&more)).done();
+    let figures =
+        ["panels-0-0.svg", "comparison-0-0.svg", "words-0.svg", "images-0.svg", "layers-0-0.svg"];
+    assert_eq!(record(&chest.out())["files"]["figures"], json!(figures));
+    for figure in figures {
+        let svg = fs::read_to_string(chest.out().join(figure)).unwrap();
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{figure}");
+    }
+    // The next run leaves none of them.
+    run(chest.args(&["--no-report"])).done();
+    assert!(
+        !names(&chest.out()).iter().any(|name| name.ends_with(".svg") || name.ends_with("html"))
+    );
+}
+
+/// What somebody wrote is explained, boxes and all, though the model would say something else.
+#[test]
+fn a_given_answer_is_explained_with_its_boxes() {
+    let chest = Chest::new();
+    let answer = "There is a nodule.\n```json\n[{\"box_2d\": [100, 100, 600, 500], \"label\": \"nodule\"}, {\"box_2d\": [5, 5, 1, 1]}]\n```";
+    let more = ["--answer", answer, "--keyword", "nodule", "--words", "none"];
+    let run = run(chest.args(&more)).done();
+    assert!(run.stdout.starts_with("There is a nodule."), "{}", run.stdout);
+    assert!(run.stdout.contains("within the model's box \"nodule\""), "{}", run.stdout);
+    assert!(run.stderr.contains("a box in the answer is none: no rectangle"), "{}", run.stderr);
+    let record = record(&chest.out());
+    assert_eq!(record["answer"], answer);
+    assert_eq!(
+        (&record["generation"], &record["stop"]),
+        (&Value::Null, &json!("given by the caller"))
+    );
+    assert_eq!(record["boxes"].as_array().unwrap().len(), 1);
+    assert_eq!(record["boxes"][0]["pixels"], json!([22.4, 22.4, 112.0, 134.4]));
+    let found = &record["targets"][0]["boxes"][0];
+    let [share, iou] = ["share", "iou"].map(|name| found[name].as_f64().unwrap());
+    assert!(0.0 < share && share < 1.0 && (0.0..=1.0).contains(&iou), "{found}");
+
+    crate::support::run(chest.args(&["--answer", " "])).failed(&["the answer is empty"]);
+    crate::support::run(chest.args(&["--answer", "a <end_of_turn>"]))
+        .failed(&["control token `<end_of_turn>`"]);
+}
+
+/// The rows of a given answer are those of the same answer when the model makes it.
+#[test]
+fn given_and_generated_answers_have_the_same_rows() {
+    let chest = Chest::new();
+    let more = ["--words", "none", "--keyword", "clear", "--json", "--dtype", "float32"];
+    let generated = run(chest.args(&more)).done().json();
+    let answer = generated["answer"].as_str().unwrap();
+    let given = run(chest.args(&[&more[..], &["--answer", answer]].concat())).done().json();
+    assert_eq!(given["tokens"], generated["tokens"]);
+    for name in ["logit", "log_probability", "image_share"] {
+        let [a, b] =
+            [&given, &generated].map(|record| record["targets"][0][name].as_f64().unwrap());
+        assert!((a - b).abs() <= 1e-4 * a.abs().max(1e-2), "{name}: {a} {b}");
+    }
+}
+
+#[test]
+fn wrong_regions_and_figures_are_refused_before_the_model_is_loaded() {
+    let chest = Chest::new();
+    let refused = |more: &[&str], part: &str| run(chest.args(more)).refused(part);
+    refused(&["--regions", "lobes"], "halves, quadrants, grid3x3, cxr");
+    refused(&["--orientation", "lateral"], "pa, ap, flipped, none");
+    refused(&["--figures", "pie"], "panels, comparison, words, images, layers");
+    refused(&["--figures", "layers"], "add --layers");
+    refused(&["--layers", "--engine", "retained"], "streaming");
+    refused(&["--alpha", "1.5"], "from 0 to 1");
+    refused(&["--contours", "0.5,2"], "from 0 to 1");
+    refused(&["--show", "--json"], "cannot be used with");
+
+    let file = chest.root.path().join("regions.json");
+    fs::write(&file, "not JSON").unwrap();
+    run(chest.args(&["--regions", &text(&file)])).failed(&["regions.json", "no file of regions"]);
+    fs::write(&file, r#"[{"name": "heart", "box": [900, 900, 950, 950]}]"#).unwrap();
+    run(chest.args(&["--regions", &text(&file)])).failed(&["\"heart\"", "covers nothing"]);
+    assert!(!chest.out().exists());
+}
+
+/// Nothing is drawn for a terminal where there is none.
+#[test]
+fn show_is_for_terminals() {
+    let chest = Chest::new();
+    let plain = run(chest.args(&["--words", "none"])).done().stdout;
+    let shown = run(chest.args(&["--words", "none", "--show"])).done().stdout;
+    let added: Vec<&str> = shown.lines().filter(|line| !plain.contains(line)).collect();
+    assert!(!shown.contains('▀') && !shown.contains('\u{1b}'));
+    assert_eq!(added, [""; 0]);
+}
+
+/// A folder that anybody may have written.
+#[test]
+fn a_folder_that_is_spoilt_is_named() {
+    let fixture = Fixture::open("two-images");
+    let folder = tempdir().unwrap();
+    let failed = |parts: &[&str]| {
+        run(["report", &text(folder.path())]).failed(parts);
+    };
+    failed(&["cannot use ", "explanation.json", "No such file"]);
+    explain(&fixture, folder.path(), &[]).done();
+    let path = folder.path().join("explanation.json");
+    let whole = record(folder.path());
+    let spoil = |change: &dyn Fn(&mut Value), parts: &[&str]| {
+        let mut record = whole.clone();
+        change(&mut record);
+        fs::write(&path, record.to_string()).unwrap();
+        failed(parts);
+    };
+    spoil(&|r| r["version"] = json!(99), &["explanation.json", "version 99", "explain again"]);
+    spoil(&|r| r["targets"][0]["positions"] = json!([5, 100_000]), &["positions 5 to 100000"]);
+    spoil(&|r| r["images"][0]["picture"] = json!(7), &["picture 7, which is not there"]);
+    spoil(&|r| r["images"][0]["region"] = json!([0, 0, -5, 5]), &["0"]);
+    spoil(&|r| r["pictures"][0]["file"] = json!("../../etc/passwd"), &["not in the folder"]);
+    spoil(&|r| r["pictures"][1]["file"] = json!("picture-0.png"), &["picture-0.png", "pixels"]);
+    spoil(&|r| r["targets"] = json!([]), &["explanation.npz", "token_relevancy"]);
+    spoil(
+        &|r| {
+            r.as_object_mut().unwrap().remove("answer");
+        },
+        &["missing field `answer`"],
+    );
+    fs::write(&path, "{").unwrap();
+    failed(&["explanation.json", "EOF"]);
+
+    fs::write(&path, whole.to_string()).unwrap();
+    run(["report", &text(folder.path())]).done();
+    let arrays = folder.path().join("explanation.npz");
+    fs::write(&arrays, "no archive").unwrap();
+    failed(&["cannot use ", "explanation.npz"]);
+    fs::remove_file(folder.path().join("picture-1.png")).unwrap();
+    assert!(Path::new(&arrays).exists());
+}
+
+/// Texts of the user and the model stay text in the page.
+#[test]
+fn scripts_in_the_question_are_inert() {
+    let fixture = Fixture::open("short-window");
+    let folder = tempdir().unwrap();
+    let mut args = asked(&fixture);
+    let at = args.iter().position(|arg| arg == "--prompt").unwrap();
+    args[at + 1] = "</script><script>alert(1)</script>".to_owned();
+    let args = crate::support::explain_args(args, folder.path(), &[]);
+    let done = command(args).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(!page.contains("<script>alert"), "escaped everywhere");
+    assert!(page.contains("&lt;script&gt;alert(1)"));
+}
