@@ -7,8 +7,8 @@ use gemma3_tch::{Gemma3, Placement};
 use integration_tests::{Checkpoint, Fixture, Tolerance, assert_close, assert_row_close};
 use medgemma_explainer::{
     Answer, AnswerOptions, Ask, DeviceSpec, DtypeSpec, ExplainOptions, Explainer, LoadOptions,
-    ModelSource, Objective, Question, Record, Sampling, SpanRule, StopReason, TargetExplanation,
-    TokenKind, Update,
+    ModelSource, Objective, Presentation, Question, Sampling, SpanRule, StopReason,
+    TargetExplanation, TokenKind, Update,
 };
 use ndarray::{Array1, Axis, Ix1, Ix2, Ix4, s};
 use serde_json::{Value, json};
@@ -24,8 +24,11 @@ pub(crate) fn load(fixture: &Fixture, dtype: DtypeSpec) -> Explainer {
 }
 
 pub(crate) fn question(fixture: &Fixture) -> Question {
-    let (prompt, system) = (fixture.text("prompt").to_owned(), fixture.system().map(str::to_owned));
-    Question { pictures: pictures(fixture), prompt, system }
+    let question = Question::new(pictures(fixture), fixture.text("prompt"));
+    match fixture.system() {
+        Some(system) => question.with_system(system),
+        None => question,
+    }
 }
 
 /// The reference generated so many tokens and went on after stop tokens.
@@ -223,7 +226,7 @@ fn a_keyword_takes_all_its_tokens_whatever_its_case() {
 fn a_question_without_pictures_is_explained_too() {
     let fixture = Fixture::open("two-images");
     let explainer = load(&fixture, DtypeSpec::Float32);
-    let question = Question { pictures: vec![], ..question(&fixture) };
+    let question = Question::new(Vec::new(), fixture.text("prompt"));
     let keep_on = &mut |_: &str| ControlFlow::Continue(());
     let answer = explainer.answer(question, &options(&fixture), keep_on).unwrap();
     assert!(answer.tokens().iter().all(|token| token.kind != TokenKind::Image));
@@ -326,9 +329,15 @@ fn a_thinking_trace_is_told_apart_from_the_answer() {
     // A token of the trace can be named by its position.
     let inside = explainer.explain(&answer, Some(start - 2), &options).unwrap();
     assert_eq!(inside.text(), "ifi");
+    // And sought there on request.
+    let traced = ExplainOptions { trace: true, ..options };
+    let word = Ask::Substring { text: "ifi".to_owned(), occurrence: 0 };
+    let found = explainer.explain_all(&answer, std::slice::from_ref(&word), &traced).unwrap();
+    assert_eq!(found.targets[0].positions(), start - 2..start - 1);
+    assert!(explainer.explain_all(&answer, &[word], &options).is_err());
 
     let all = explainer.explain_all(&answer, &[Ask::Last], &options).unwrap();
-    let record = Record::new(&explainer, &answer, &all).unwrap().to_json();
+    let record = explainer.record(&answer, &all, &Presentation::default()).unwrap().to_json();
     let record: Value = serde_json::from_str(&record).unwrap();
     assert_eq!(record["trace"], answer.trace());
     assert_eq!(record["answer"], answer.text());
@@ -391,7 +400,7 @@ fn bfloat16_is_what_auto_takes_for_a_bfloat16_checkpoint() {
         let answer = answer(&fixture, &explainer);
         let options = ExplainOptions::default();
         let all = explainer.explain_all(&answer, &[Ask::Last], &options).unwrap();
-        let record = Record::new(&explainer, &answer, &all).unwrap().to_json();
+        let record = explainer.record(&answer, &all, &Presentation::default()).unwrap().to_json();
         let record: Value = serde_json::from_str(&record).unwrap();
         assert_eq!(record["settings"]["dtype"], "bfloat16");
         assert!(all.targets[0].relevancy().relevancy().iter().all(|x| x.is_finite()));

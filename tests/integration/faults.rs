@@ -2,12 +2,11 @@
 
 use crate::damage::{NORM, WEIGHTS, try_load};
 use crate::explainer::{answer, load, options, question};
-use crate::support::processor_options;
+use crate::support::{pictures, processor_options};
 use integration_tests::{Checkpoint, Fixture};
 use medgemma_explainer::{
     Answer, AnswerOptions, Ask, DtypeSpec, Error, ExplainOptions, Explainer, LoadOptions,
-    ModelSource, OutputFolder, OverlayOptions, Picture, PictureOptions, Question, SpanRule,
-    StopReason, Window,
+    ModelSource, OutputFolder, Picture, PictureOptions, Presentation, Question, StopReason, Window,
 };
 use serde_json::Value;
 use std::fs;
@@ -71,7 +70,7 @@ fn a_prompt_that_does_not_fit_is_an_error() {
     let checkpoint = Checkpoint::copy(&fixture);
     let dir = checkpoint.path();
     for prompt in ["", " \n\t"] {
-        let question = Question { prompt: prompt.to_owned(), ..question(&fixture) };
+        let question = Question::new(pictures(&fixture), prompt);
         ask_error(
             "empty prompt",
             dir,
@@ -79,14 +78,14 @@ fn a_prompt_that_does_not_fit_is_an_error() {
             &["the prompt is empty; ask something about the pictures"],
         );
     }
-    let system = Question { system: Some(" ".to_owned()), ..question(&fixture) };
+    let system = question(&fixture).with_system(" ");
     ask_error(
         "empty system",
         dir,
         system,
         &["the system prompt is empty; leave it out or write one"],
     );
-    let control = Question { prompt: "a<start_of_image>b".to_owned(), ..question(&fixture) };
+    let control = Question::new(pictures(&fixture), "a<start_of_image>b");
     ask_error("control", dir, control, &["contains the control token `<start_of_image>`"]);
 
     let limit = |limit: usize| {
@@ -176,7 +175,7 @@ fn an_answer_without_tokens_cannot_be_explained() {
     let options = AnswerOptions { max_new_tokens: 0, ..options(&fixture) };
     let answer =
         explainer.answer(question(&fixture), &options, &mut |_| ControlFlow::Continue(())).unwrap();
-    for ask in [Ask::Last, Ask::Position(0), Ask::Position(105), Ask::Answer(SpanRule::Mean)] {
+    for ask in [Ask::Last, Ask::Position(0), Ask::Position(105), Ask::Answer] {
         let error = explainer.explain_all(&answer, &[ask], &ExplainOptions::default()).unwrap_err();
         assert_says(
             "no answer",
@@ -310,7 +309,7 @@ fn a_name_that_is_taken_by_a_folder_spoils_nothing() {
             &explainer,
             &answer,
             &all,
-            &OverlayOptions::default(),
+            &Presentation::default(),
         )
     };
     write().unwrap();

@@ -8,3 +8,4 @@ mod faults; // bad input at the facade: a clear error, no panic, nothing half-wr
 mod model; // the model against transformers: pixels, features, logits, greedy answers
 mod relevancy; // the retained engine against autograd in PyTorch, and the mistakes that must not pass
 mod support; // what these share
+mod targets; // every way of asking

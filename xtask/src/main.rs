@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod disk;
+mod gallery;
 mod localize;
 mod process;
 mod setup;
@@ -47,6 +48,7 @@ cargo xtask COMMAND
   localize [--model DIR] [--shortcut DIR] [--pictures N] [--study N] [--out DIR]
                          hold maps of the project's checkpoints against the masks of unseen phantoms; write
                          docs/localization.md, its pictures and .json
+  gallery                draw every kind of figure with a checkpoint of the project; write docs/gallery.md and its pictures
 ";
 
 fn main() -> ExitCode {
@@ -91,6 +93,7 @@ fn dispatch(mut args: Arguments) -> Result<()> {
             finished(args)?;
             localize::run(&workspace, &options)
         }
+        Some("gallery") => finished(args).and_then(|()| gallery::run(&workspace)),
         Some("synthesize") => {
             let options = synthesize::Options::parse(&mut args)?;
             finished(args)?;

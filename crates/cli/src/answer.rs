@@ -2,14 +2,12 @@
 
 use crate::args::{AnswerArgs, QuestionArgs};
 use crate::{interrupt, output, progress};
-use medgemma_explainer::{
-    Answer, AnswerOptions, Explainer, LoadOptions, Picture, Question, Sampling,
-};
+use medgemma_explainer::{Answer, AnswerOptions, Explainer, LoadOptions, Question, Sampling};
 use std::ops::ControlFlow;
 
 /// Answers and prints the text as it is made.
 pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
-    let question = question(&args.question)?;
+    let question = args.question.asked.question(&args.question.picture_options())?;
     let explainer = load(&args.question, None)?;
     let answer = ask(&args.question, &explainer, question, Ask { show: true, record: false })?;
     if args.tokens {
@@ -19,20 +17,6 @@ pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Reads the pictures; what a user should be told of them goes to stderr.
-pub(crate) fn question(args: &QuestionArgs) -> anyhow::Result<Question> {
-    let options = args.picture_options();
-    let mut pictures = Vec::new();
-    for path in &args.image {
-        let picture = Picture::open(path, &options)?;
-        for warning in picture.warnings() {
-            eprintln!("warning: {}: {warning}", path.display());
-        }
-        pictures.push(picture);
-    }
-    Ok(Question { pictures, prompt: args.prompt.clone(), system: args.system.clone() })
 }
 
 /// Loads the checkpoint; from here on Ctrl-C ends the work between two steps.

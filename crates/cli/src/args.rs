@@ -2,18 +2,20 @@
 
 use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use medgemma_explainer::{
     AnswerOptions, Ask, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Foil, LoadOptions,
     ModelSource, Objective, PictureOptions, Presentation, ProcessorOptions, Resize, Sampling,
-    SpanRule, Update, Window, Words,
+    Update, Window, Words,
 };
 use std::path::PathBuf;
 
+use crate::asked::Asked;
 use crate::demo::{self, DemoArgs};
 use crate::phantom::{self, PhantomArgs};
 use crate::presentation::PresentationArgs;
 use crate::size::size;
+use crate::targets::TargetArgs;
 
 /// Shows what a medical vision-language model looked at: for any word of its answer, how much every part of the pictures and
 /// every word of the text contributed
@@ -24,13 +26,15 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
+/// What `--contrast` names beside words.
+const RUNNER_UP: &str = "runner-up";
+
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failure, 2 wrong use. Data goes to stdout, all else to stderr.";
 
 const TARGETS: &str = concat!(
-    "Without --position, --keyword or --answer-span the last token of the answer is explained. One answer serves all ",
-    "targets; they are numbered from 0: positions first, then keywords, then the whole answer. The command `answer` with ",
-    "--tokens lists positions.\n\n",
+    "Without a target the last token of the answer is explained. One answer serves all targets; they are numbered from 0 in ",
+    "the order of the list above. The command `answer` with --tokens lists positions.\n\n",
     "Files in --out: report.html (point at a word, see its map), overlay-TARGET-IMAGE.png, explanation.json (the record), ",
     "explanation.npz (the raw numbers), picture-N.png (the pictures as the model's processor got them); with --regions ",
     "regions-TARGET-IMAGE, with --figures FIGURE-…, as .png or .svg."
@@ -68,18 +72,8 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["sample", "ignore_stop"], help_heading = "Question")]
     pub(crate) answer: Option<String>,
 
-    /// Explain the token at this position, counted from 0 over prompt and answer; may be repeated
-    #[arg(long, value_name = "N", help_heading = "Targets")]
-    position: Vec<usize>,
-    /// Explain a word or phrase of the answer, whatever its case; WORD#2 is its second occurrence; may be repeated
-    #[arg(long, value_name = "WORD", value_parser = not_blank(), help_heading = "Targets")]
-    keyword: Vec<String>,
-    /// Explain the whole answer
-    #[arg(long, help_heading = "Targets")]
-    answer_span: bool,
-    /// How the tokens of the whole answer make one explanation
-    #[arg(long, value_enum, default_value_t, requires = "answer_span", help_heading = "Targets")]
-    span: SpanArg,
+    #[command(flatten)]
+    targets: TargetArgs,
 
     /// What computes the explanation: streaming (auto; attention is never stored) or retained (every attention is kept)
     #[arg(long, default_value_t, help_heading = "Method")]
@@ -93,6 +87,10 @@ pub(crate) struct ExplainArgs {
     /// The number whose gradient is taken
     #[arg(long, value_enum, default_value_t, help_heading = "Method")]
     objective: ObjectiveArg,
+    /// Take the gradient of the token's logit minus that of another: WORD in its place ("left" against "right"), or runner-up,
+    /// the most likely other token
+    #[arg(long, value_name = "WORD", value_parser = not_blank(), conflicts_with = "objective", help_heading = "Method")]
+    contrast: Option<String>,
 
     /// Words of the answer that report.html explains beside the targets
     #[arg(long, value_enum, help_heading = "Method")]
@@ -181,15 +179,8 @@ pub(crate) struct QuestionArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 
-    /// Picture (PNG, JPEG, TIFF, WebP, BMP); may be repeated
-    #[arg(long, value_name = "FILE", required = true, num_args = 1.., help_heading = "Question")]
-    pub(crate) image: Vec<PathBuf>,
-    /// The question; the model sees the pictures before it
-    #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Question")]
-    pub(crate) prompt: String,
-    /// System prompt
-    #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Question")]
-    pub(crate) system: Option<String>,
+    #[command(flatten)]
+    pub(crate) asked: Asked,
 
     /// Whose arithmetic resizes the pictures
     #[arg(long, value_enum, default_value_t, help_heading = "Pictures")]
@@ -235,15 +226,6 @@ enum WordsArg {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, Default)]
-enum SpanArg {
-    /// Mean of the explanations of its tokens
-    #[default]
-    Mean,
-    /// One explanation of the sum of their objectives
-    Sum,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, Default)]
 enum UpdateArg {
     /// R ← R + Ā·R
     #[default]
@@ -259,8 +241,6 @@ enum ObjectiveArg {
     Logit,
     /// The logarithm of its probability
     LogProbability,
-    /// Its logit minus that of the most likely other token
-    Contrast,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, Default)]
@@ -275,7 +255,15 @@ enum ResizeArg {
 impl Args {
     /// The arguments, checked for what goes together; ends the process with exit code 2 where they are wrong.
     pub(crate) fn parse_checked() -> Self {
-        let args = Self::parse();
+        let matches = Self::command().get_matches();
+        let mut args = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let Some((_, matches)) = matches.subcommand() {
+            match &mut args.command {
+                Command::Explain(args) => args.question.asked.order(matches),
+                Command::Answer(args) => args.question.asked.order(matches),
+                _ => {}
+            }
+        }
         let model = match &args.command {
             Command::Explain(args) => Some(&args.question.model),
             Command::Answer(args) => Some(&args.question.model),
@@ -310,15 +298,12 @@ impl ExplainArgs {
     }
 
     pub(crate) fn asks(&self) -> Vec<Ask> {
-        let positions = self.position.iter().copied().map(Ask::Position);
-        let keywords = self.keyword.iter().map(|keyword| parse_keyword(keyword));
-        let rule = match self.span {
-            SpanArg::Mean => SpanRule::Mean,
-            SpanArg::Sum => SpanRule::Sum,
-        };
-        let span = self.answer_span.then_some(Ask::Answer(rule));
-        let asks: Vec<Ask> = positions.chain(keywords).chain(span).collect();
-        if asks.is_empty() { vec![Ask::Last] } else { asks }
+        self.targets.asks()
+    }
+
+    /// The word that the targets are set against, unless it is the most likely other token.
+    pub(crate) fn foil(&self) -> Option<&str> {
+        self.contrast.as_deref().filter(|word| *word != RUNNER_UP)
     }
 
     pub(crate) fn memory_budget(&self) -> Option<u64> {
@@ -335,19 +320,23 @@ impl ExplainArgs {
             UpdateArg::Additive => Update::Additive,
             UpdateArg::Stochastic => Update::Stochastic,
         };
-        let objective = match self.objective {
-            ObjectiveArg::Logit => Objective::Logit,
-            ObjectiveArg::LogProbability => Objective::LogProbability,
-            ObjectiveArg::Contrast => Objective::Contrast(Foil::RunnerUp),
+        let objective = match (&self.contrast, self.objective) {
+            (Some(_), _) => Objective::Contrast(Foil::RunnerUp),
+            (None, ObjectiveArg::Logit) => Objective::Logit,
+            (None, ObjectiveArg::LogProbability) => Objective::LogProbability,
         };
         let words = match self.words {
             Some(WordsArg::All) => Words::All,
             Some(WordsArg::None) => Words::None,
             Some(WordsArg::Content) => Words::Content,
-            None if self.no_report => Words::None,
+            // What stands for one word in the place of another says nothing of a third.
+            None if self.no_report || self.foil().is_some() => Words::None,
             None => Words::Content,
         };
-        ExplainOptions { engine: self.engine, update, objective, words, layers: self.layers }
+        let TargetArgs { trace, .. } = self.targets;
+        let span = self.targets.span();
+        let layers = self.layers;
+        ExplainOptions { engine: self.engine, update, objective, span, trace, words, layers }
     }
 
     /// What must be said beside numbers of regions.
@@ -402,7 +391,7 @@ impl QuestionArgs {
 }
 
 /// A text that has more than white space.
-fn not_blank() -> impl TypedValueParser<Value = String> {
+pub(crate) fn not_blank() -> impl TypedValueParser<Value = String> {
     NonEmptyStringValueParser::new().try_map(|text| match text.trim() {
         "" => Err("it is blank"),
         _ => Ok(text),
@@ -411,19 +400,6 @@ fn not_blank() -> impl TypedValueParser<Value = String> {
 
 fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
-}
-
-/// `word` or `word#2`: the second occurrence.
-fn parse_keyword(text: &str) -> Ask {
-    let numbered = text
-        .rsplit_once('#')
-        .and_then(|(word, number)| Some((word, number.parse::<usize>().ok()?)));
-    match numbered {
-        Some((word, number)) if !word.is_empty() && 0 < number => {
-            Ask::Keyword { word: word.to_owned(), occurrence: number - 1 }
-        }
-        _ => Ask::Keyword { word: text.to_owned(), occurrence: 0 },
-    }
 }
 
 fn window(text: &str) -> Result<Window, String> {
@@ -446,15 +422,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn a_keyword_may_name_its_occurrence() {
-        let keyword = |word: &str, occurrence| Ask::Keyword { word: word.to_owned(), occurrence };
-        assert_eq!(parse_keyword("heart"), keyword("heart", 0));
-        assert_eq!(parse_keyword("heart#2"), keyword("heart", 1));
-        assert_eq!(parse_keyword("C#"), keyword("C#", 0));
-        assert_eq!(parse_keyword("#1"), keyword("#1", 0));
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Model {
 }
 
 fn question(picture: Picture) -> Question {
-    Question { pictures: vec![picture], prompt: PROMPT.to_owned(), system: None }
+    Question::new(vec![picture], PROMPT)
 }
 
 fn options() -> AnswerOptions {

@@ -3,21 +3,22 @@
 use crate::args::ExplainArgs;
 use crate::{answer, output, progress, shades};
 use medgemma_explainer::{
-    Answer, Explainer, Explanations, Exported, OutputFolder, Question, TargetExplanation,
-    TokenKind, region_table,
+    Answer, ExplainOptions, Explainer, Explanations, Exported, Objective, OutputFolder, Question,
+    TargetExplanation, TokenKind, region_table,
 };
 use std::ops::Range;
 use std::path::PathBuf;
 
 /// Answers, explains, writes the results and says where they are.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
-    let question = answer::question(&args.question)?;
+    let question = args.question.asked.question(&args.question.picture_options())?;
     let presentation = args.presentation();
     presentation.check(&question)?;
     let folder = OutputFolder::create(&args.out)?;
     let explainer = answer::load(&args.question, args.memory_budget())?;
     let answer = answered(args, &explainer, question)?;
-    let explain = || explainer.explain_all(&answer, &args.asks(), &args.options());
+    let (asks, options) = (args.asks(), options(args, &explainer, &answer)?);
+    let explain = || explainer.explain_all(&answer, &asks, &options);
     let explanations = progress::step("explaining", explain)?;
     let write = || folder.write(&explainer, &answer, &explanations, &presentation);
     let written = progress::step("drawing", write)?;
@@ -65,6 +66,20 @@ fn answered(
     }
 }
 
+/// How it is explained; a word to set the targets against becomes the token that would stand in the first one's place.
+fn options(
+    args: &ExplainArgs,
+    explainer: &Explainer,
+    answer: &Answer,
+) -> anyhow::Result<ExplainOptions> {
+    let mut options = args.options();
+    if let Some(word) = args.foil() {
+        let foil = explainer.foil(answer, &args.asks()[0], word, options.trace)?;
+        options.objective = Objective::Contrast(foil);
+    }
+    Ok(options)
+}
+
 /// What lies where: the tables of regions, and the model's own boxes.
 fn print_places(
     args: &ExplainArgs,
@@ -73,7 +88,7 @@ fn print_places(
 ) -> anyhow::Result<()> {
     let text = |target: usize| explanations.targets[target].text();
     for table in &written.regions {
-        let image = match args.question.image.get(1) {
+        let image = match args.question.asked.image.get(1) {
             None => String::new(),
             Some(_) => format!(", image {}", table.image),
         };

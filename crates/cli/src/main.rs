@@ -2,6 +2,7 @@
 
 mod answer;
 mod args;
+mod asked;
 mod demo;
 mod explain;
 mod inspect;
@@ -13,6 +14,7 @@ mod progress;
 mod report;
 mod shades;
 mod size;
+mod targets;
 mod waiting;
 
 use args::{Args, Command};

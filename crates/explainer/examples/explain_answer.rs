@@ -20,7 +20,7 @@ fn main() -> Result<(), Error> {
     let explainer =
         Explainer::load(&ModelSource::parse(checkpoint, None, false), &LoadOptions::default())?;
     let pictures = vec![Picture::open(Path::new(picture), &PictureOptions::default())?];
-    let question = Question { pictures, prompt: prompt.clone(), system: None };
+    let question = Question::new(pictures, prompt);
     let options = AnswerOptions { max_new_tokens: 40, ..AnswerOptions::default() };
     let answer = explainer.answer(question, &options, &mut |_| ControlFlow::Continue(()))?;
 

@@ -1,20 +1,61 @@
 //! A question, and the model's answer to it with every token named.
 
 use attention_capture::States;
-use gemma3_processor::{Picture, Prepared};
+use gemma3_processor::{Message, Picture, Prepared, Role};
 use gemma3_tch::{Generated, Sampling, Sequence};
 use std::ops::Range;
 use std::time::Duration;
 
-/// Pictures and a text for the model. The pictures stand before the text.
+/// Pictures and messages for the model.
+///
+/// ```
+/// use medgemma_explainer::gemma3_processor::{Content, Message, Role};
+/// use medgemma_explainer::{Picture, Question, image::RgbImage};
+///
+/// let picture = || Picture::from_rgb(RgbImage::new(64, 64));
+/// let question = Question::new(vec![picture()?], "Is there an effusion?").with_system("Be brief.");
+/// assert_eq!(question.prompt(), "Is there an effusion?");
+///
+/// // Pictures and texts in turn: what stands before which.
+/// let text = |text: &str| Content::Text(text.to_owned());
+/// let content = vec![text("Prior:"), Content::Image, text("Current:"), Content::Image, text("Compare them.")];
+/// let pair = Question { pictures: vec![picture()?, picture()?], messages: vec![Message { role: Role::User, content }] };
+/// assert_eq!(pair.prompt(), "Prior: Current: Compare them.");
+/// # Ok::<(), medgemma_explainer::gemma3_processor::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Question {
-    /// The pictures, in order.
+    /// The pictures, in the order in which the messages show them.
     pub pictures: Vec<Picture>,
-    /// The user's text.
-    pub prompt: String,
-    /// A system prompt; Gemma3's template puts it before the user's text.
-    pub system: Option<String>,
+    /// The conversation; the model is to speak next.
+    pub messages: Vec<Message>,
+}
+
+impl Question {
+    /// One text about some pictures, which stand before it.
+    pub fn new(pictures: Vec<Picture>, prompt: impl Into<String>) -> Self {
+        let messages = vec![Message::user(pictures.len(), prompt)];
+        Self { pictures, messages }
+    }
+
+    /// The question with a system prompt; Gemma3's template puts it before the first text of the user.
+    #[must_use]
+    pub fn with_system(mut self, system: impl Into<String>) -> Self {
+        self.messages.insert(0, Message::system(system));
+        self
+    }
+
+    /// The texts of the last turn, joined by spaces.
+    pub fn prompt(&self) -> String {
+        let texts = self.messages.last().into_iter().flat_map(Message::texts);
+        texts.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The system prompt.
+    pub fn system(&self) -> Option<&str> {
+        let first = self.messages.first().filter(|message| message.role == Role::System);
+        first.and_then(|message| message.texts().next())
+    }
 }
 
 /// How an answer is generated.

@@ -17,6 +17,8 @@ pub enum Ask {
     Last,
     /// The token at this position, counted from 0 over prompt and answer.
     Position(usize),
+    /// The tokens at these positions.
+    Tokens(Range<usize>),
     /// A word or phrase of the answer, over as many tokens as it takes; case does not matter, and it must stand alone.
     Keyword {
         /// The word or phrase.
@@ -24,18 +26,27 @@ pub enum Ask {
         /// Which occurrence, from 0.
         occurrence: usize,
     },
+    /// Every occurrence of a word or phrase, each a target of its own.
+    Every {
+        /// The word or phrase.
+        word: String,
+    },
+    /// A part of a word or more: `effusion` in `effusions`.
+    Substring {
+        /// The text.
+        text: String,
+        /// Which occurrence, from 0.
+        occurrence: usize,
+    },
+    /// A sentence of the answer (UAX #29), from 0.
+    Sentence(usize),
+    /// Characters of the answer.
+    Characters(Range<usize>),
+    /// The value of a field of this name in JSON that the answer holds, such as `label` or `box_2d`; each occurrence is a target of
+    /// its own.
+    Field(String),
     /// The whole answer, without its thinking trace.
-    Answer(SpanRule),
-}
-
-impl Ask {
-    /// How its tokens make one explanation.
-    pub(crate) fn rule(&self) -> SpanRule {
-        match self {
-            Self::Answer(rule) => *rule,
-            _ => SpanRule::Mean,
-        }
-    }
+    Answer,
 }
 
 /// How several tokens make one explanation.
@@ -69,6 +80,10 @@ pub struct ExplainOptions {
     pub update: Update,
     /// The scalar that is differentiated.
     pub objective: Objective,
+    /// How the tokens of a target make one explanation.
+    pub span: SpanRule,
+    /// Whether words, sentences and the answer are sought in the thinking trace too. A position may always be one of the trace.
+    pub trace: bool,
     /// The words of the answer that are explained too, for the report; they share the work of what was asked.
     pub words: Words,
     /// Whether the relevancy is kept after every layer; only the streaming engine can.
@@ -92,7 +107,7 @@ pub struct TargetExplanation {
 /// The explanations of an answer, in the order asked.
 #[derive(Clone, Debug)]
 pub struct Explanations {
-    /// One for each [`Ask`].
+    /// In the order asked: one for each [`Ask`], more for one that means several.
     pub targets: Vec<TargetExplanation>,
     /// One for each of [`ExplainOptions::words`] that no target is, in reading order.
     pub words: Vec<TargetExplanation>,

@@ -62,6 +62,46 @@ pub enum Error {
         /// Positions of the answer.
         answer: Range<usize>,
     },
+    /// A word was to be set against one that begins with the same token.
+    #[error(
+        "{word:?} begins with the token {token:?} as the explained word does; their logits are the same there, so name another word"
+    )]
+    SameFoil {
+        /// The word.
+        word: String,
+        /// The token.
+        token: String,
+    },
+    /// A range of positions holds none.
+    #[error("positions {}..{} hold no token; the second bound must be larger than the first", range.start, range.end)]
+    NoTokens {
+        /// As asked.
+        range: Range<usize>,
+    },
+    /// The answer has fewer sentences.
+    #[error("there is no sentence {}; the answer has {sentences} sentences", index + 1)]
+    NoSentence {
+        /// As asked, from 0; messages count from 1.
+        index: usize,
+        /// How many there are.
+        sentences: usize,
+    },
+    /// A range of characters holds none, or reaches past the answer.
+    #[error("characters {}..{} are not in the answer, which has {characters}", range.start, range.end)]
+    NoCharacters {
+        /// As asked.
+        range: Range<usize>,
+        /// How many the answer has.
+        characters: usize,
+    },
+    /// The answer holds no JSON with this field.
+    #[error("no JSON field {name:?} with a value in the answer: {text:?}")]
+    NoField {
+        /// As asked.
+        name: String,
+        /// The answer.
+        text: String,
+    },
     /// The answer was given to fewer images.
     #[error("there is no image {image}; the answer was given to {images}, counted from 0")]
     NoImage {

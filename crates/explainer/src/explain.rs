@@ -1,15 +1,17 @@
 //! Explaining an answer.
 
+use crate::parts::{characters, fields, sentence};
 use crate::{
     Answer, Ask, Engine, Error, ExplainOptions, Explainer, Explanations, SpanRule,
     TargetExplanation, TokenKind,
 };
 use attention_capture::{
-    Attribution, Engine as _, Goal, Retained, Score, States, Streaming, SweepOptions, with_budget,
+    Attribution, Engine as _, Foil, Goal, Retained, Score, States, Streaming, SweepOptions,
+    with_budget,
 };
 use attention_relevancy::ndarray::{Array, Array1, Array2, Dimension};
 use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout};
-use gemma3_processor::find_keyword;
+use gemma3_processor::{find_every, find_keyword};
 use gemma3_tch::{StopReason, available_memory, check_memory};
 use std::ops::Range;
 use std::time::Instant;
@@ -43,7 +45,7 @@ impl Explainer {
         rule: SpanRule,
         options: &ExplainOptions,
     ) -> Result<TargetExplanation, Error> {
-        self.explain_one(answer, Ask::Answer(rule), *options)
+        self.explain_one(answer, Ask::Answer, ExplainOptions { span: rule, ..*options })
     }
 
     /// Explains any number of things about one answer; they share one forward pass.
@@ -54,14 +56,14 @@ impl Explainer {
         options: &ExplainOptions,
     ) -> Result<Explanations, Error> {
         let started = Instant::now();
-        let asked = |ask: &Ask| Ok((self.positions(answer, ask)?, ask.rule()));
-        let mut spans = asks.iter().map(asked).collect::<Result<Vec<_>, Error>>()?;
-        for word in answer.words(options.words) {
-            if !spans[..asks.len()].iter().any(|(asked, _)| *asked == word) {
-                spans.push((word, SpanRule::Mean));
-            }
+        let mut spans = Vec::new();
+        for ask in asks {
+            spans.extend(self.positions(answer, ask, options.trace)?);
         }
-        let plan = |(positions, rule)| Plan::new(answer, positions, rule);
+        let asked = spans.len();
+        let words = answer.words(options.words).into_iter();
+        spans.extend(words.filter(|word| !spans.contains(word)).collect::<Vec<_>>());
+        let plan = |positions| Plan::new(answer, positions, options.span);
         let plans: Vec<Plan> = spans.into_iter().map(plan).collect::<Result<_, _>>()?;
         let mut notes = Vec::new();
         let found = match options.engine {
@@ -73,7 +75,7 @@ impl Explainer {
         let explained =
             plans.into_iter().zip(found).map(|(plan, found)| plan.explanation(answer, found));
         let mut targets = explained.collect::<Result<Vec<_>, _>>()?;
-        let words = targets.split_off(asks.len());
+        let words = targets.split_off(asked);
         let engine =
             if options.engine == Engine::Retained { Engine::Retained } else { Engine::Streaming };
         Ok(Explanations {
@@ -83,6 +85,25 @@ impl Explainer {
             notes,
             duration: started.elapsed(),
         })
+    }
+
+    /// The token that would begin `word` in the place of the first token that `ask` is about: what its logit is set against.
+    ///
+    /// # Errors
+    /// What `ask` may fail with, and [`Error::SameFoil`] where both begin with the same token.
+    pub fn foil(&self, answer: &Answer, ask: &Ask, word: &str, trace: bool) -> Result<Foil, Error> {
+        let position = self.positions(answer, ask, trace)?[0].start;
+        let target = &answer.tokens[position];
+        // The space that is the token's own is that of the word in its place too.
+        let space = |is_there: bool| if is_there { " " } else { "" };
+        let (before, after) = (target.text.starts_with(' '), target.text.ends_with(' '));
+        let spelled = format!("{}{}{}", space(before), word.trim(), space(after));
+        let ids = self.processor.answer_ids(&spelled)?;
+        if ids[0] == target.id {
+            let (word, token) = (word.to_owned(), target.text.clone());
+            return Err(Error::SameFoil { word, token });
+        }
+        Ok(Foil::Token(ids[0]))
     }
 
     fn retained(
@@ -154,25 +175,48 @@ impl Explainer {
         Ok(explanations.targets.into_iter().next().expect("one was asked for"))
     }
 
-    /// The tokens that an ask is about, as positions in the sequence.
-    fn positions(&self, answer: &Answer, ask: &Ask) -> Result<Range<usize>, Error> {
+    /// The tokens that an ask is about, as positions in the sequence: a range for each target.
+    fn positions(
+        &self,
+        answer: &Answer,
+        ask: &Ask,
+        trace: bool,
+    ) -> Result<Vec<Range<usize>>, Error> {
         if let Ask::Position(position) = ask {
-            return check_position(answer, *position).map(|()| *position..position + 1);
+            return check_position(answer, *position).map(|()| vec![*position..position + 1]);
         }
-        let span = answer.positions();
+        if let Ask::Tokens(range) = ask {
+            if range.is_empty() {
+                return Err(Error::NoTokens { range: range.clone() });
+            }
+            check_position(answer, range.start)?;
+            return check_position(answer, range.end - 1).map(|()| vec![range.clone()]);
+        }
+        let first = answer.prepared.ids.len();
+        let span = if trace { first..answer.tokens.len() } else { answer.positions() };
         if span.is_empty() {
             return Err(Error::NoAnswer { reason: why_empty(answer) });
         }
-        match ask {
-            Ask::Position(_) | Ask::Last => Ok(span.end - 1..span.end),
-            Ask::Keyword { word, occurrence } => {
-                let generated = &answer.generated.tokens[span.start - answer.prepared.ids.len()..];
-                let spelled = self.processor.tokenizer().spans(generated);
-                let found = find_keyword(&spelled, word, *occurrence, true)?;
-                Ok(span.start + found.start..span.start + found.end)
+        let generated = &answer.generated.tokens[span.start - first..span.end - first];
+        let spelled = || self.processor.tokenizer().spans(generated);
+        let within = |found: Range<usize>| span.start + found.start..span.start + found.end;
+        let found = match ask {
+            Ask::Position(_) | Ask::Tokens(_) | Ask::Last => {
+                return Ok(vec![span.end - 1..span.end]);
             }
-            Ask::Answer(_) => Ok(span),
-        }
+            Ask::Answer => return Ok(vec![span]),
+            Ask::Keyword { word, occurrence } => {
+                vec![find_keyword(&spelled(), word, *occurrence, true)?]
+            }
+            Ask::Substring { text, occurrence } => {
+                vec![find_keyword(&spelled(), text, *occurrence, false)?]
+            }
+            Ask::Every { word } => find_every(&spelled(), word, true)?,
+            Ask::Sentence(index) => vec![sentence(&spelled(), *index)?],
+            Ask::Characters(range) => vec![characters(&spelled(), range)?],
+            Ask::Field(name) => fields(&spelled(), name)?,
+        };
+        Ok(found.into_iter().map(within).collect())
     }
 }
 

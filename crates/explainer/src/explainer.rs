@@ -3,7 +3,7 @@
 use crate::source::FetchObserver;
 use crate::{Answer, AnswerOptions, Error, ModelSource, Question, Token, TokenKind};
 use attention_capture::{Keep, Recorder, States};
-use gemma3_processor::{Message, Prepared, Processor, ProcessorOptions};
+use gemma3_processor::{Prepared, Processor, ProcessorOptions};
 use gemma3_tch::{
     Bytes, Cached, DeviceSpec, DtypeSpec, Gemma3, Generated, GenerationConfig, GenerationOptions,
     Inspection, Placement, Sequence, StopReason, Weights, available_memory, check_memory,
@@ -201,7 +201,7 @@ impl Explainer {
     fn prompted(&self, question: &Question) -> Result<Prompted, Error> {
         check_question(question)?;
         let started = Instant::now();
-        let prepared = self.processor.prepare(&messages(question), &question.pictures)?;
+        let prepared = self.processor.prepare(&question.messages, &question.pictures)?;
         let preprocess = started.elapsed();
         let started = Instant::now();
         let prompt = self.model.encode(&prepared)?;
@@ -268,10 +268,10 @@ struct Prompted {
 
 fn check_question(question: &Question) -> Result<(), Error> {
     let blank = |text: &str| text.trim().is_empty();
-    if blank(&question.prompt) {
+    if blank(&question.prompt()) {
         return Err(Error::EmptyPrompt);
     }
-    if question.system.as_deref().is_some_and(blank) {
+    if question.system().is_some_and(blank) {
         return Err(Error::EmptySystem);
     }
     Ok(())
@@ -283,9 +283,4 @@ fn default_budget(placement: Placement) -> u64 {
     let available =
         if placement.on_cpu() { available_memory() } else { free_device_memory(placement.device) };
     available.map_or(UNKNOWN, |available| available.0 / 4)
-}
-
-fn messages(question: &Question) -> Vec<Message> {
-    let system = question.system.iter().map(Message::system);
-    system.chain([Message::user(question.pictures.len(), &question.prompt)]).collect()
 }

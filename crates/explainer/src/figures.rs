@@ -144,7 +144,7 @@ fn words(results: &Results<'_>, image: usize, options: &OverlayOptions) -> Resul
         let detail = format!("{:.0} % of its relevancy", 100.0 * share);
         Panel::new(results.picture(image), maps).outlined(&outlines).labelled(word.text(), detail)
     });
-    let caption = Caption::new(results.answer.question.prompt.as_str())
+    let caption = Caption::new(results.answer.question.prompt())
         .subtitled("each word of the answer that was explained, each on its own scale");
     let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
     Ok(grid_figure(&[Section::new("", panels.collect())], None, &caption, &options)?)

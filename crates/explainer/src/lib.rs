@@ -11,6 +11,7 @@ mod explainer;
 mod export;
 mod figure;
 mod figures;
+mod parts;
 mod presentation;
 mod record;
 mod report;

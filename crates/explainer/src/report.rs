@@ -10,7 +10,7 @@ use relevancy_visualization::report::{
 use relevancy_visualization::{Colormap, Placement};
 
 use crate::arrays::{Arrays, Rows};
-use crate::record::{ImageRecord, Record, TargetRecord, TokenRecord};
+use crate::record::{Files, ImageRecord, Record, TargetRecord, TokenRecord};
 use crate::results::Results;
 use crate::{Answer, Error, Explainer, Explanations, Presentation};
 
@@ -18,6 +18,20 @@ use crate::{Answer, Error, Explainer, Explanations, Presentation};
 pub(crate) const REPORT: &str = "report.html";
 
 impl Explainer {
+    /// The record of an explained answer: `explanation.json`, without files.
+    ///
+    /// # Errors
+    /// A configuration that cannot be read again, and regions that cannot be found.
+    pub fn record(
+        &self,
+        answer: &Answer,
+        explanations: &Explanations,
+        presentation: &Presentation,
+    ) -> Result<Record, Error> {
+        let results = Results::new(self, answer, explanations, presentation)?;
+        Record::new(&results, Files::default())
+    }
+
     /// One HTML file that shows all explanations of an answer, targets and words: it works from disk and asks nothing of any
     /// network. The first target is the one that it opens with. [`crate::OutputFolder::write`] writes it as `report.html`.
     ///
@@ -30,7 +44,7 @@ impl Explainer {
         presentation: &Presentation,
     ) -> Result<String, Error> {
         let results = Results::new(self, answer, explanations, presentation)?;
-        let record = Record::new(&results, crate::record::Files::default())?;
+        let record = Record::new(&results, Files::default())?;
         let pictures: Vec<&RgbImage> =
             answer.question.pictures.iter().map(gemma3_processor::Picture::rgb).collect();
         html(&record, &Arrays::new(&results), &pictures)

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use relevancy_visualization::TextRelevancy;
+use relevancy_visualization::word_ranges;
 
-use crate::Answer;
+use crate::{Answer, Token};
 
 /// Which words of an answer are meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,26 +28,40 @@ const FUNCTION_WORDS: &[&str] = &[
 ];
 
 impl Answer {
-    /// The words of the answer as positions of their tokens, in reading order: those of Unicode (UAX #29) with a letter or a
-    /// digit in them. A token that reaches over several words joins them.
-    #[expect(clippy::missing_panics_doc, reason = "it cannot fail: the values are zero")]
+    /// The words of the answer as positions of the tokens that write them, in reading order: those of Unicode (UAX #29) with a letter
+    /// or a digit in them. Words that share a token are one.
     pub fn words(&self, which: Words) -> Vec<Range<usize>> {
-        if which == Words::None {
-            return Vec::new();
+        let text = self.text();
+        let base = self.text.len() - text.len(); // the answer is the end of the generated text
+        let tokens = &self.tokens[self.proper.clone()];
+        let mut words: Vec<Range<usize>> = Vec::new();
+        for bytes in
+            word_ranges(text).into_iter().filter(|bytes| is_meant(&text[bytes.clone()], which))
+        {
+            let writes = |token: &Token| {
+                let span = token.span.clone().unwrap_or_default();
+                span.start < base + bytes.end && base + bytes.start < span.end
+            };
+            let first = tokens.iter().position(writes);
+            let (Some(first), Some(last)) = (first, tokens.iter().rposition(writes)) else {
+                continue;
+            };
+            let positions = self.proper.start + first..self.proper.start + last + 1;
+            match words.last_mut() {
+                Some(before) if positions.start < before.end => before.end = positions.end,
+                _ => words.push(positions),
+            }
         }
-        let first = self.proper.start;
-        let tokens =
-            self.tokens[self.proper.clone()].iter().map(|token| (token.text.as_str(), 0.0));
-        let text = TextRelevancy::from_tokens(tokens, &[]).expect("zero is finite").words();
-        let chosen = text.pieces().iter().filter(|piece| is_meant(&piece.text, which));
-        chosen.map(|piece| first + piece.tokens.start..first + piece.tokens.end).collect()
+        words
     }
 }
 
-fn is_meant(text: &str, which: Words) -> bool {
-    let word = text.trim().to_lowercase();
-    word.contains(char::is_alphanumeric)
-        && (which == Words::All || !FUNCTION_WORDS.contains(&word.as_str()))
+fn is_meant(word: &str, which: Words) -> bool {
+    match which {
+        Words::All => true,
+        Words::Content => !FUNCTION_WORDS.contains(&word.to_lowercase().as_str()),
+        Words::None => false,
+    }
 }
 
 #[cfg(test)]
@@ -56,16 +70,11 @@ mod tests {
 
     #[test]
     fn negations_and_numbers_are_content() {
-        for (text, content) in
-            [(" The", false), (" no", true), ("effusion", true), (" 1.5", true), ("there", false)]
+        for (word, content) in
+            [("The", false), ("no", true), ("effusion", true), ("1.5", true), ("there", false)]
         {
-            assert_eq!(is_meant(text, Words::Content), content, "{text}");
-            assert!(is_meant(text, Words::All));
+            assert_eq!(is_meant(word, Words::Content), content, "{word}");
+            assert!(is_meant(word, Words::All) && !is_meant(word, Words::None));
         }
-        assert!(
-            ![".", " ", "\n", "**", "<end_of_turn>"[..1].as_ref()]
-                .iter()
-                .any(|t| is_meant(t, Words::All))
-        );
     }
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use unicode_segmentation::UnicodeSegmentation;
+
 use crate::Error;
 use crate::spelling::Spelled;
 
@@ -32,6 +34,39 @@ pub fn find_keyword(
         found: found.len(),
         text: spelled.text.clone(),
     })
+}
+
+/// Tokens of every occurrence of `keyword` in the text, from left to right, as [`find_keyword`] counts them; at least one.
+///
+/// # Errors
+/// As [`find_keyword`].
+pub fn find_every(
+    spelled: &Spelled,
+    keyword: &str,
+    whole_word: bool,
+) -> Result<Vec<Range<usize>>, Error> {
+    let mut all = vec![find_keyword(spelled, keyword, 0, whole_word)?];
+    while let Ok(next) = find_keyword(spelled, keyword, all.len(), whole_word) {
+        all.push(next);
+    }
+    Ok(all)
+}
+
+impl Spelled {
+    /// The tokens that write some of these bytes of the text; none where no token does.
+    pub fn tokens_of(&self, bytes: &Range<usize>) -> Option<Range<usize>> {
+        tokens(self, bytes)
+    }
+
+    /// The bytes of each sentence (UAX #29) that has a letter or digit, white space around it left out.
+    pub fn sentences(&self) -> Vec<Range<usize>> {
+        let trimmed = |(start, sentence): (usize, &str)| {
+            let start = start + (sentence.len() - sentence.trim_start().len());
+            start..start + sentence.trim().len()
+        };
+        let speaks = |(_, sentence): &(usize, &str)| sentence.contains(char::is_alphanumeric);
+        self.text.split_sentence_bound_indices().filter(speaks).map(trimmed).collect()
+    }
 }
 
 /// A letter in lower case and the bytes it came from.
@@ -144,6 +179,26 @@ mod tests {
         let mut text = spelled("x|é");
         text.spans = vec![0..1, 1..3, 1..3];
         assert_eq!(find_keyword(&text, "É", 0, false).unwrap(), 1..3);
+    }
+
+    #[test]
+    fn every_occurrence_is_found() {
+        assert_eq!(find_every(&spelled("no |nor|mal |no"), "no", true).unwrap(), [0..1, 3..4]);
+        let inside = find_every(&spelled("no |nor|mal |no"), "no", false).unwrap();
+        assert_eq!(inside, [0..1, 1..2, 3..4]);
+        assert!(find_every(&spelled("a"), "b", true).is_err());
+    }
+
+    #[test]
+    fn sentences_are_those_that_say_something() {
+        let text = spelled("The heart |is 1.5 times |too large. |\n\n- No effusion|!| …");
+        let sentences: Vec<&str> =
+            text.sentences().into_iter().map(|bytes| &text.text[bytes]).collect();
+        assert_eq!(sentences[0], "The heart is 1.5 times too large.");
+        assert!(sentences[1].ends_with("No effusion!"), "{sentences:?}");
+        assert_eq!(sentences.len(), 2);
+        assert_eq!(text.tokens_of(&(0..9)), Some(0..1));
+        assert_eq!(text.tokens_of(&(900..901)), None);
     }
 
     #[test]

@@ -34,7 +34,7 @@
 pub use crate::{
     error::Error,
     geometry::{Geometry, Rect},
-    keyword::find_keyword,
+    keyword::{find_every, find_keyword},
     message::{Content, Message, Role},
     picture::{Picture, PictureOptions, Warning},
     pixels::Pixels,

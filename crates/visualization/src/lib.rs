@@ -54,7 +54,7 @@ pub use regions::{
 };
 pub use terminal::terminal_view;
 pub use upsample::Interpolation;
-pub use words::{ColorDepth, Piece, TextRelevancy};
+pub use words::{ColorDepth, Piece, TextRelevancy, word_ranges};
 
 mod error;
 mod map;

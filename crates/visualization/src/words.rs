@@ -126,6 +126,20 @@ impl TextRelevancy {
     }
 }
 
+/// The bytes of each word of a text that has a letter or digit: those of Unicode (UAX #29), joined by a hyphen or slash between
+/// letters, as [`TextRelevancy::words`] has them.
+pub fn word_ranges(text: &str) -> Vec<Range<usize>> {
+    let starts = word_starts(text);
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let word = |(start, end): (usize, usize)| {
+        let segment = &text[start..end];
+        let start = start + (segment.len() - segment.trim_start().len());
+        start..start + segment.trim().len()
+    };
+    let words = starts.iter().copied().zip(ends).map(word);
+    words.filter(|word| text[word.clone()].contains(char::is_alphanumeric)).collect()
+}
+
 /// The bytes at which words begin; the space before a word belongs to it.
 fn word_starts(text: &str) -> Vec<usize> {
     let mut starts = Vec::new();
@@ -191,6 +205,14 @@ mod tests {
         }
         assert_eq!(words(&["انصباب", " جن", "بي"]), ["انصباب", " جنبي"]);
         assert!(words(&[]).is_empty());
+    }
+
+    #[test]
+    fn words_of_a_text_have_letters() {
+        let text = " A follow-up:  1.5 cm,  — نعم!";
+        let words: Vec<&str> = word_ranges(text).into_iter().map(|bytes| &text[bytes]).collect();
+        assert_eq!(words, ["A", "follow-up", "1.5", "cm", "نعم"]);
+        assert!(word_ranges("").is_empty() && word_ranges(" .\n").is_empty());
     }
 
     #[test]

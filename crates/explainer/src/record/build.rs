@@ -36,8 +36,8 @@ impl Record {
         Ok(Self {
             schema: SCHEMA.to_owned(),
             version: SCHEMA_VERSION,
-            prompt: answer.question.prompt.clone(),
-            system: answer.question.system.clone(),
+            prompt: answer.question.prompt(),
+            system: answer.question.system().map(str::to_owned),
             rendered_prompt: answer.prepared.prompt.clone(),
             answer: answer.text().to_owned(),
             trace: answer.trace().to_owned(),

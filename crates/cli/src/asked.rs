@@ -1,0 +1,140 @@
+//! The options that make a question: pictures and texts in turn, or a file of messages.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use clap::ArgMatches;
+use medgemma_explainer::gemma3_processor::{Content, Message, Role};
+use medgemma_explainer::{Picture, PictureOptions, Question};
+use serde::Deserialize;
+
+use crate::args::not_blank;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Asked {
+    /// Picture (PNG, JPEG, TIFF, WebP, BMP); may be repeated
+    #[arg(long, value_name = "FILE", required_unless_present = "messages", num_args = 1.., help_heading = "Question")]
+    pub(crate) image: Vec<PathBuf>,
+    /// The question; the model sees the pictures before it
+    #[arg(long, value_name = "TEXT", value_parser = not_blank(), required_unless_present_any = ["text", "messages"], help_heading = "Question")]
+    prompt: Option<String>,
+    /// A text among the pictures, in the order of the command line; may be repeated
+    #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Question")]
+    text: Vec<String>,
+    /// System prompt
+    #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Question")]
+    system: Option<String>,
+    /// A whole conversation as JSON: [{"role": "user", "content": [{"type": "image", "path": FILE}, {"type": "text", "text": TEXT}]}];
+    /// paths are relative to the file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "prompt", "text", "system"], help_heading = "Question")]
+    messages: Option<PathBuf>,
+    /// For each text among the pictures, how many pictures stand before it.
+    #[arg(skip)]
+    before: Vec<usize>,
+}
+
+/// A message of a file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Turn {
+    role: String,
+    content: Said,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Text(String),
+    Items(Vec<Item>),
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+enum Item {
+    Text { text: String },
+    Image { path: PathBuf },
+}
+
+impl Asked {
+    /// Learns in which order pictures and texts stand on the command line.
+    pub(crate) fn order(&mut self, matches: &ArgMatches) {
+        let places = |name| matches.indices_of(name).into_iter().flatten().collect::<Vec<_>>();
+        let images = places("image");
+        let before = |text: usize| images.iter().filter(|image| **image < text).count();
+        self.before = places("text").into_iter().map(before).collect();
+    }
+
+    /// Reads the pictures; what a user should be told of them goes to stderr.
+    pub(crate) fn question(&self, options: &PictureOptions) -> anyhow::Result<Question> {
+        if let Some(path) = &self.messages {
+            return from_file(path, options);
+        }
+        let pictures =
+            self.image.iter().map(|path| open(path, options)).collect::<Result<_, _>>()?;
+        let question = Question { pictures, messages: vec![self.message()] };
+        Ok(match &self.system {
+            Some(system) => question.with_system(system),
+            None => question,
+        })
+    }
+
+    /// Pictures and texts in the order of the command line, then the prompt.
+    fn message(&self) -> Message {
+        let mut content = Vec::new();
+        let mut shown = 0;
+        for (text, &before) in self.text.iter().zip(&self.before) {
+            content.extend((shown..before).map(|_| Content::Image));
+            content.push(Content::Text(text.clone()));
+            shown = before;
+        }
+        content.extend((shown..self.image.len()).map(|_| Content::Image));
+        content.extend(self.prompt.clone().map(Content::Text));
+        Message { role: Role::User, content }
+    }
+}
+
+fn open(path: &Path, options: &PictureOptions) -> anyhow::Result<Picture> {
+    let picture = Picture::open(path, options)?;
+    for warning in picture.warnings() {
+        eprintln!("warning: {}: {warning}", path.display());
+    }
+    Ok(picture)
+}
+
+fn from_file(path: &Path, options: &PictureOptions) -> anyhow::Result<Question> {
+    let named = |error: &dyn std::fmt::Display| anyhow!("cannot use {}: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
+    let turns: Vec<Turn> = serde_json::from_str(&text).map_err(|error| named(&error))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let (mut pictures, mut messages) = (Vec::new(), Vec::new());
+    for (index, turn) in turns.into_iter().enumerate() {
+        let role = match turn.role.as_str() {
+            "system" => Role::System,
+            "user" => Role::User,
+            "assistant" | "model" => Role::Assistant,
+            other => bail!(named(&format!(
+                "message {index} has the role {other:?}; there are system, user and assistant"
+            ))),
+        };
+        let mut content = Vec::new();
+        let items = match turn.content {
+            Said::Text(text) => vec![Item::Text { text }],
+            Said::Items(items) => items,
+        };
+        for item in items {
+            content.push(match item {
+                Item::Text { text } => Content::Text(text),
+                Item::Image { path } => {
+                    pictures.push(open(&folder.join(path), options)?);
+                    Content::Image
+                }
+            });
+        }
+        messages.push(Message { role, content });
+    }
+    let last = messages.last().context("no message").map_err(|error| named(&error))?;
+    if last.role != Role::User {
+        bail!(named(&"the last message is not the user's"));
+    }
+    Ok(Question { pictures, messages })
+}

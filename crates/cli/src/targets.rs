@@ -1,0 +1,151 @@
+//! The options of `explain` that say what is explained.
+
+use std::ops::Range;
+
+use clap::ValueEnum;
+use medgemma_explainer::{Ask, SpanRule};
+
+use crate::args::not_blank;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct TargetArgs {
+    /// Explain the token at this position, counted from 0 over prompt and answer, or with A..B those from A to B−1 together; may
+    /// be repeated
+    #[arg(long, value_name = "N|A..B", value_parser = position, help_heading = "Targets")]
+    position: Vec<Ask>,
+    /// Explain a word or phrase of the answer, whatever its case; WORD#2 is its second occurrence, WORD#all every one; may be
+    /// repeated
+    #[arg(long, value_name = "WORD", value_parser = keyword, help_heading = "Targets")]
+    keyword: Vec<Ask>,
+    /// The same for a part of a word
+    #[arg(long, value_name = "TEXT", value_parser = substring, help_heading = "Targets")]
+    substring: Vec<Ask>,
+    /// Explain a sentence of the answer, counted from 1; may be repeated
+    #[arg(long, value_name = "N", value_parser = sentence, help_heading = "Targets")]
+    sentence: Vec<Ask>,
+    /// Explain the characters A to B−1 of the answer, counted from 0; may be repeated
+    #[arg(long, value_name = "A..B", value_parser = characters, help_heading = "Targets")]
+    characters: Vec<Ask>,
+    /// Explain the values of a field in JSON that the answer holds, such as label; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = not_blank(), help_heading = "Targets")]
+    field: Vec<String>,
+    /// Explain the whole answer
+    #[arg(long, help_heading = "Targets")]
+    answer_span: bool,
+    /// How several tokens make one explanation
+    #[arg(long, value_enum, default_value_t, help_heading = "Targets")]
+    span: SpanArg,
+    /// Look for words, sentences and characters in the thinking trace too
+    #[arg(long, help_heading = "Targets")]
+    pub(crate) trace: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+enum SpanArg {
+    /// Mean of the explanations of its tokens
+    #[default]
+    Mean,
+    /// One explanation of the sum of their objectives
+    Sum,
+}
+
+impl TargetArgs {
+    pub(crate) fn asks(&self) -> Vec<Ask> {
+        let lists =
+            [&self.position, &self.keyword, &self.substring, &self.sentence, &self.characters];
+        let fields = self.field.iter().cloned().map(Ask::Field);
+        let answer = self.answer_span.then_some(Ask::Answer);
+        let asks: Vec<Ask> =
+            lists.into_iter().flatten().cloned().chain(fields).chain(answer).collect();
+        if asks.is_empty() { vec![Ask::Last] } else { asks }
+    }
+
+    pub(crate) fn span(&self) -> SpanRule {
+        match self.span {
+            SpanArg::Mean => SpanRule::Mean,
+            SpanArg::Sum => SpanRule::Sum,
+        }
+    }
+}
+
+fn position(text: &str) -> Result<Ask, String> {
+    if let Ok(position) = text.parse() {
+        return Ok(Ask::Position(position));
+    }
+    range(text).map(Ask::Tokens).ok_or_else(|| "give a position, or A..B with A below B".to_owned())
+}
+
+fn characters(text: &str) -> Result<Ask, String> {
+    range(text).map(Ask::Characters).ok_or_else(|| "give A..B with A below B".to_owned())
+}
+
+fn sentence(text: &str) -> Result<Ask, String> {
+    let number = text.parse().ok().filter(|number| 0_usize < *number);
+    let number = number.ok_or_else(|| "give the number of a sentence, from 1".to_owned())?;
+    Ok(Ask::Sentence(number - 1))
+}
+
+fn keyword(text: &str) -> Result<Ask, String> {
+    let (word, occurrence) = numbered(text)?;
+    let word = word.to_owned();
+    Ok(match occurrence {
+        Some(occurrence) => Ask::Keyword { word, occurrence },
+        None => Ask::Every { word },
+    })
+}
+
+fn substring(text: &str) -> Result<Ask, String> {
+    let (part, occurrence) = numbered(text)?;
+    let occurrence = occurrence.ok_or_else(|| "#all is for --keyword".to_owned())?;
+    Ok(Ask::Substring { text: part.to_owned(), occurrence })
+}
+
+/// `word`, `word#2` for the second occurrence (from 0: 1), `word#all` for every one (none).
+fn numbered(text: &str) -> Result<(&str, Option<usize>), String> {
+    if text.trim().is_empty() {
+        return Err("it is blank".to_owned());
+    }
+    let marked = text.rsplit_once('#').filter(|(word, _)| !word.is_empty());
+    Ok(match marked.map(|(word, number)| (word, number, number.parse::<usize>())) {
+        Some((word, "all", _)) => (word, None),
+        Some((word, _, Ok(number))) if 0 < number => (word, Some(number - 1)),
+        _ => (text, Some(0)),
+    })
+}
+
+/// `A..B` with A below B.
+fn range(text: &str) -> Option<Range<usize>> {
+    let (start, end) = text.split_once("..")?;
+    let range = start.trim().parse().ok()?..end.trim().parse().ok()?;
+    (!range.is_empty()).then_some(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyword_may_name_its_occurrence() {
+        let keyword = |text: &str| super::keyword(text).unwrap();
+        let nth = |word: &str, occurrence| Ask::Keyword { word: word.to_owned(), occurrence };
+        assert_eq!(keyword("heart"), nth("heart", 0));
+        assert_eq!(keyword("heart#2"), nth("heart", 1));
+        assert_eq!(keyword("heart#all"), Ask::Every { word: "heart".to_owned() });
+        assert_eq!(keyword("C#"), nth("C#", 0));
+        assert_eq!(keyword("#1"), nth("#1", 0));
+        assert!(super::keyword(" ").is_err());
+        assert!(substring("effus#all").is_err());
+    }
+
+    #[test]
+    fn ranges_have_an_end_above_their_start() {
+        assert_eq!(position("7").unwrap(), Ask::Position(7));
+        assert_eq!(position("7..9").unwrap(), Ask::Tokens(7..9));
+        assert_eq!(characters("0..3").unwrap(), Ask::Characters(0..3));
+        assert_eq!(sentence("1").unwrap(), Ask::Sentence(0));
+        for text in ["9..7", "7..7", "..7", "a", "-1"] {
+            assert!(position(text).is_err() && characters(text).is_err(), "{text}");
+        }
+        assert!(sentence("0").is_err());
+    }
+}

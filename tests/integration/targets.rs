@@ -1,0 +1,154 @@
+//! Every way of asking: parts of an answer, given answers, pictures among texts, words that share the sweep, foils.
+
+use crate::explainer::{answer, load, options, question};
+use crate::support::pictures;
+use integration_tests::ndarray::Axis;
+use integration_tests::{Fixture, Tolerance, assert_close};
+use medgemma_explainer::gemma3_processor::{Content, Message, Role};
+use medgemma_explainer::{
+    Answer, Ask, DtypeSpec, Engine, ExplainOptions, Explainer, Foil, Objective, Question, Words,
+};
+use std::ops::{ControlFlow, Range};
+
+fn answered(name: &str) -> (Fixture, Explainer, Answer) {
+    let fixture = Fixture::open(name);
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let answer = answer(&fixture, &explainer);
+    (fixture, explainer, answer)
+}
+
+fn spans(explainer: &Explainer, answer: &Answer, ask: Ask) -> Vec<Range<usize>> {
+    let found = explainer.explain_all(answer, &[ask], &ExplainOptions::default()).unwrap();
+    found.targets.iter().map(|target| target.positions()).collect()
+}
+
+/// The answer of the reference begins at 87; its third and fourth token are both `changed`.
+#[test]
+fn parts_of_an_answer_are_the_tokens_that_write_them() {
+    let (fixture, explainer, answer) = answered("short-window");
+    let start = fixture.number("input_len");
+    let spans = |ask| spans(&explainer, &answer, ask);
+    let at = |range: Range<usize>| start + range.start..start + range.end;
+    assert_eq!(spans(Ask::Tokens(at(1..3))), [at(1..3)]);
+    let every = spans(Ask::Every { word: "changed".to_owned() });
+    assert_eq!(every, [at(2..3), at(3..4)]);
+    let part = |text: &str, occurrence| Ask::Substring { text: text.to_owned(), occurrence };
+    assert_eq!(spans(part("hange", 1)), [at(3..4)]);
+    let text = answer.text();
+    let from = text.find("changed").map(|byte| text[..byte].chars().count()).unwrap();
+    assert_eq!(spans(Ask::Characters(from..from + 7)), [at(2..3)]);
+    assert_eq!(spans(Ask::Sentence(0)).len(), 1);
+    let error = |ask| {
+        let options = ExplainOptions::default();
+        explainer.explain_all(&answer, &[ask], &options).unwrap_err().to_string()
+    };
+    for (ask, part) in [
+        (Ask::Sentence(9), "there is no sentence 10; the answer has "),
+        (Ask::Characters(0..5000), "characters 0..5000 are not in the answer, which has "),
+        (Ask::Field("label".to_owned()), "no JSON field \"label\""),
+        (Ask::Tokens(start..start), "hold no token"),
+        (Ask::Tokens(5..start + 1), "position 5 ("),
+        (Ask::Tokens(start..5000), "position 4999 is past the end"),
+        (part("heart", 0), "`heart` does not occur"),
+    ] {
+        let error = error(ask);
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_given_answer_has_the_rows_of_the_same_generated_one() {
+    let fixture = Fixture::open("short-window");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let text = "No changed pneumonia. yes";
+    let given = explainer.given(question(&fixture), text).unwrap();
+    assert_eq!(given.text(), text);
+    assert_eq!(given.options(), None);
+    let ids = explainer.processor().tokenizer().encode(text).unwrap();
+    let start = fixture.number("input_len");
+    assert_eq!(given.positions(), start..start + ids.len());
+    // Both engines, and every position: what was recorded is not needed.
+    let asks: Vec<Ask> = given.positions().map(Ask::Position).collect();
+    let rows = |engine| {
+        let options = ExplainOptions { engine, ..ExplainOptions::default() };
+        explainer.explain_all(&given, &asks, &options).unwrap().targets
+    };
+    for (fast, reference) in rows(Engine::Streaming).iter().zip(&rows(Engine::Retained)) {
+        let [fast, reference] = [fast, reference].map(|target| target.relevancy().relevancy());
+        assert_close("given", &fast, &reference.mapv(f64::from), Tolerance::Rounding);
+    }
+}
+
+#[test]
+fn words_and_layers_share_the_sweep_of_the_targets() {
+    let (_, explainer, answer) = answered("short-window");
+    let options = ExplainOptions { words: Words::All, layers: true, ..ExplainOptions::default() };
+    let ask = Ask::Keyword { word: "changed".to_owned(), occurrence: 0 };
+    let found = explainer.explain_all(&answer, &[ask], &options).unwrap();
+    assert_eq!(found.targets.len(), 1);
+    let words = answer.words(Words::All);
+    assert_eq!(found.words.len(), words.len() - 1, "the target is not explained twice");
+    for word in &found.words {
+        assert!(words.contains(&word.positions()));
+        let asked = explainer
+            .explain_all(&answer, &[Ask::Tokens(word.positions())], &ExplainOptions::default())
+            .unwrap();
+        let [shared, alone] = [word, &asked.targets[0]].map(|t| t.relevancy().relevancy());
+        assert_close("shared", &shared, &alone.mapv(f64::from), Tolerance::Rounding);
+        // The first row of the layers is the result, and nothing is taken away on the way down.
+        let layers = word.layers().unwrap();
+        assert_eq!(layers.row(0), shared);
+        assert_eq!(layers.len_of(Axis(0)), explainer.model().config().text.num_hidden_layers);
+        for (below, above) in layers.outer_iter().zip(layers.outer_iter().skip(1)) {
+            assert!(below.iter().zip(&above).all(|(below, above)| above <= below));
+        }
+    }
+    let retained = ExplainOptions { engine: Engine::Retained, ..options };
+    let error = explainer.explain_all(&answer, &[Ask::Last], &retained).unwrap_err().to_string();
+    assert!(error.contains("streaming engine"), "{error}");
+}
+
+#[test]
+fn a_word_is_set_against_another_by_its_first_token() {
+    let (_, explainer, answer) = answered("short-window");
+    let ask = Ask::Keyword { word: "changed".to_owned(), occurrence: 0 };
+    let Foil::Token(token) = explainer.foil(&answer, &ask, "pneumonia", false).unwrap() else {
+        panic!("a token")
+    };
+    let explain = |objective| {
+        let options = ExplainOptions { objective, ..ExplainOptions::default() };
+        explainer.explain_all(&answer, &[ask.clone()], &options).unwrap().targets.remove(0)
+    };
+    let contrast = explain(Objective::Contrast(Foil::Token(token)));
+    let logit = explain(Objective::Logit);
+    assert_ne!(contrast.relevancy().relevancy(), logit.relevancy().relevancy());
+    let error = explainer.foil(&answer, &ask, "changed", false).unwrap_err().to_string();
+    assert!(error.contains("name another word"), "{error}");
+}
+
+#[test]
+fn pictures_stand_where_the_messages_show_them() {
+    let fixture = Fixture::open("two-images");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let text = |text: &str| Content::Text(text.to_owned());
+    let ask = |content: Vec<Content>| {
+        let messages = vec![Message { role: Role::User, content }];
+        let question = Question { pictures: pictures(&fixture), messages };
+        let keep_on = &mut |_: &str| ControlFlow::Continue(());
+        explainer.answer(question, &options(&fixture), keep_on).unwrap()
+    };
+    let ends = ask(vec![Content::Image, Content::Image, text("lung"), text("upper")]);
+    let between = ask(vec![Content::Image, text("lung"), Content::Image, text("upper")]);
+    assert_eq!(between.question().prompt(), "lung upper");
+    let gap = |answer: &Answer| {
+        let images = &answer.prepared().images;
+        images[1].span.start - images[0].span.end
+    };
+    assert!(gap(&ends) < gap(&between), "a text stands between the pictures");
+    for answer in [&ends, &between] {
+        let found = explainer.explain(answer, None, &ExplainOptions::default()).unwrap();
+        let shares = found.relevancy().shares().unwrap();
+        assert_eq!(shares.grids.len(), 2);
+        assert!((shares.image() + shares.text - 1.0).abs() < 1e-5);
+    }
+}
