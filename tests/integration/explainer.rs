@@ -31,6 +31,11 @@ pub(crate) fn question(fixture: &Fixture) -> Question {
     }
 }
 
+/// The rule that the reference follows: the gradient is that of the logit.
+pub(crate) fn published() -> ExplainOptions {
+    ExplainOptions { objective: Objective::Logit, ..ExplainOptions::default() }
+}
+
 /// The reference generated so many tokens and went on after stop tokens.
 pub(crate) fn options(fixture: &Fixture) -> AnswerOptions {
     let max_new_tokens = fixture.number("max_new_tokens");
@@ -105,7 +110,7 @@ fn one_answer_serves_every_explanation() {
         let (explainer, answer) = answered_float32(&fixture);
         let positions = fixture.numbers("targets");
         let asks: Vec<Ask> = positions.iter().copied().map(Ask::Position).collect();
-        let all = explainer.explain_all(&answer, &asks, &ExplainOptions::default()).unwrap();
+        let all = explainer.explain_all(&answer, &asks, &published()).unwrap();
         assert_eq!(all.targets.len(), positions.len());
 
         let rows = |name| fixture.array::<Ix2>(name);
@@ -145,8 +150,8 @@ fn update_and_objective_are_chosen() {
     let position = fixture.numbers("targets")[last];
     let (update, objective) = (Update::Stochastic, Objective::LogProbability);
     for (name, options) in [
-        ("relevancy_normalized", ExplainOptions { update, ..Default::default() }),
-        ("relevancy_log_probability", ExplainOptions { objective, ..Default::default() }),
+        ("relevancy_normalized", ExplainOptions { update, ..published() }),
+        ("relevancy_log_probability", ExplainOptions { objective, ..published() }),
     ] {
         let found = explainer.explain(&answer, Some(position), &options).unwrap();
         let expected = fixture.array::<Ix2>(name);
@@ -159,10 +164,10 @@ fn update_and_objective_are_chosen() {
 fn without_a_position_the_last_generated_token_is_explained() {
     let fixture = Fixture::open("two-images");
     let (explainer, answer) = answered_float32(&fixture);
-    let default = explainer.explain(&answer, None, &ExplainOptions::default()).unwrap();
+    let default = explainer.explain(&answer, None, &published()).unwrap();
     let last = fixture.number("seq_len") - 1;
     assert_eq!(default.positions(), last..last + 1);
-    let named = explainer.explain(&answer, Some(last), &ExplainOptions::default()).unwrap();
+    let named = explainer.explain(&answer, Some(last), &published()).unwrap();
     assert_eq!(default.relevancy().relevancy(), named.relevancy().relevancy());
 }
 
@@ -173,7 +178,7 @@ fn the_whole_answer_is_a_mean_or_a_sum() {
         for (rule, name) in
             [(SpanRule::Mean, "span_relevancy_mean"), (SpanRule::Sum, "span_relevancy")]
         {
-            let options = ExplainOptions::default();
+            let options = published();
             let found = explainer.explain_answer_span(&answer, rule, &options).unwrap();
             assert_eq!((found.positions(), found.rule()), (answer.positions(), rule));
             assert_eq!(found.text(), fixture.text("generated_text").trim());
@@ -199,7 +204,7 @@ fn a_keyword_takes_all_its_tokens_whatever_its_case() {
     ] {
         let fixture = Fixture::open(name);
         let (explainer, answer) = answered_float32(&fixture);
-        let options = ExplainOptions::default();
+        let options = published();
         let found = explainer.explain_keyword(&answer, word, occurrence, &options).unwrap();
         let start = fixture.number("input_len");
         let expected = start + tokens.start..start + tokens.end;
@@ -230,7 +235,7 @@ fn a_question_without_pictures_is_explained_too() {
     let keep_on = &mut |_: &str| ControlFlow::Continue(());
     let answer = explainer.answer(question, &options(&fixture), keep_on).unwrap();
     assert!(answer.tokens().iter().all(|token| token.kind != TokenKind::Image));
-    let found = explainer.explain(&answer, None, &ExplainOptions::default()).unwrap();
+    let found = explainer.explain(&answer, None, &published()).unwrap();
     assert!(found.image_relevancy(0).is_none());
     assert_eq!(found.relevancy().relevancy().len(), answer.tokens().len());
 }
@@ -319,7 +324,7 @@ fn a_thinking_trace_is_told_apart_from_the_answer() {
     let start = fixture.number("input_len") + 3;
     assert_eq!(answer.positions(), start..fixture.number("seq_len"));
 
-    let options = ExplainOptions::default();
+    let options = published();
     let span = explainer.explain_answer_span(&answer, SpanRule::Mean, &options).unwrap();
     assert_eq!(span.positions(), answer.positions());
     let word = explainer.explain_keyword(&answer, "lung", 0, &options).unwrap();
@@ -398,7 +403,7 @@ fn bfloat16_is_what_auto_takes_for_a_bfloat16_checkpoint() {
     for dtype in [DtypeSpec::BFloat16, DtypeSpec::Auto] {
         let explainer = load(&fixture, dtype);
         let answer = answer(&fixture, &explainer);
-        let options = ExplainOptions::default();
+        let options = published();
         let all = explainer.explain_all(&answer, &[Ask::Last], &options).unwrap();
         let record = explainer.record(&answer, &all, &Presentation::default()).unwrap().to_json();
         let record: Value = serde_json::from_str(&record).unwrap();

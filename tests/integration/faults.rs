@@ -1,12 +1,13 @@
 //! Bad input at the facade: a clear error, no panic, nothing half-written.
 
 use crate::damage::{NORM, WEIGHTS, try_load};
+use crate::explainer::published;
 use crate::explainer::{answer, load, options, question};
 use crate::support::{pictures, processor_options};
 use integration_tests::{Checkpoint, Fixture};
 use medgemma_explainer::{
-    Answer, AnswerOptions, Ask, DtypeSpec, Error, ExplainOptions, Explainer, LoadOptions,
-    ModelSource, OutputFolder, Picture, PictureOptions, Presentation, Question, StopReason, Window,
+    Answer, AnswerOptions, Ask, DtypeSpec, Error, Explainer, LoadOptions, ModelSource,
+    OutputFolder, Picture, PictureOptions, Presentation, Question, StopReason, Window,
 };
 use serde_json::Value;
 use std::fs;
@@ -111,10 +112,7 @@ fn a_prompt_that_does_not_fit_is_an_error() {
     let explainer = try_load(dir).unwrap();
     let full = explainer
         .answer(question(&fixture), &AnswerOptions::default(), &mut |_| ControlFlow::Continue(()));
-    let error = explainer
-        .explain(&full.unwrap(), None, &ExplainOptions::default())
-        .unwrap_err()
-        .to_string();
+    let error = explainer.explain(&full.unwrap(), None, &published()).unwrap_err().to_string();
     assert_says(
         "full",
         &error,
@@ -163,7 +161,7 @@ fn only_what_the_model_made_can_be_explained() {
     ] {
         // One that is wrong spoils them all: no target is left out silently.
         let asks = [Ask::Last, ask.clone()];
-        let error = explainer.explain_all(&answer, &asks, &ExplainOptions::default()).unwrap_err();
+        let error = explainer.explain_all(&answer, &asks, &published()).unwrap_err();
         assert_says(&format!("{ask:?}"), &error.to_string(), &parts);
     }
 }
@@ -176,14 +174,14 @@ fn an_answer_without_tokens_cannot_be_explained() {
     let answer =
         explainer.answer(question(&fixture), &options, &mut |_| ControlFlow::Continue(())).unwrap();
     for ask in [Ask::Last, Ask::Position(0), Ask::Position(105), Ask::Answer] {
-        let error = explainer.explain_all(&answer, &[ask], &ExplainOptions::default()).unwrap_err();
+        let error = explainer.explain_all(&answer, &[ask], &published()).unwrap_err();
         assert_says(
             "no answer",
             &error.to_string(),
             &["the model gave no answer, so nothing can be explained: no token was asked for"],
         );
     }
-    let none = explainer.explain_all(&answer, &[], &ExplainOptions::default()).unwrap();
+    let none = explainer.explain_all(&answer, &[], &published()).unwrap();
     assert!(none.targets.is_empty());
 }
 
@@ -302,7 +300,7 @@ fn a_name_that_is_taken_by_a_folder_spoils_nothing() {
     let fixture = Fixture::open("two-images");
     let explainer = load(&fixture, DtypeSpec::Float32);
     let answer = answer(&fixture, &explainer);
-    let all = explainer.explain_all(&answer, &[Ask::Last], &ExplainOptions::default()).unwrap();
+    let all = explainer.explain_all(&answer, &[Ask::Last], &published()).unwrap();
     let root = tempfile::tempdir().unwrap();
     let write = || {
         OutputFolder::create(root.path()).unwrap().write(

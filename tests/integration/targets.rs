@@ -1,12 +1,14 @@
 //! Every way of asking: parts of an answer, given answers, pictures among texts, words that share the sweep, foils.
 
+use crate::explainer::published;
 use crate::explainer::{answer, load, options, question};
 use crate::support::pictures;
 use integration_tests::ndarray::Axis;
 use integration_tests::{Fixture, Tolerance, assert_close};
 use medgemma_explainer::gemma3_processor::{Content, Message, Role};
 use medgemma_explainer::{
-    Answer, Ask, DtypeSpec, Engine, ExplainOptions, Explainer, Foil, Objective, Question, Words,
+    Answer, Ask, DtypeSpec, Engine, ExplainOptions, Explainer, Foil, Objective, Question,
+    TargetExplanation, Words,
 };
 use std::ops::{ControlFlow, Range};
 
@@ -18,8 +20,8 @@ fn answered(name: &str) -> (Fixture, Explainer, Answer) {
 }
 
 fn spans(explainer: &Explainer, answer: &Answer, ask: Ask) -> Vec<Range<usize>> {
-    let found = explainer.explain_all(answer, &[ask], &ExplainOptions::default()).unwrap();
-    found.targets.iter().map(|target| target.positions()).collect()
+    let found = explainer.explain_all(answer, &[ask], &published()).unwrap();
+    found.targets.iter().map(TargetExplanation::positions).collect()
 }
 
 /// The answer of the reference begins at 87; its third and fourth token are both `changed`.
@@ -39,7 +41,7 @@ fn parts_of_an_answer_are_the_tokens_that_write_them() {
     assert_eq!(spans(Ask::Characters(from..from + 7)), [at(2..3)]);
     assert_eq!(spans(Ask::Sentence(0)).len(), 1);
     let error = |ask| {
-        let options = ExplainOptions::default();
+        let options = published();
         explainer.explain_all(&answer, &[ask], &options).unwrap_err().to_string()
     };
     for (ask, part) in [
@@ -70,7 +72,7 @@ fn a_given_answer_has_the_rows_of_the_same_generated_one() {
     // Both engines, and every position: what was recorded is not needed.
     let asks: Vec<Ask> = given.positions().map(Ask::Position).collect();
     let rows = |engine| {
-        let options = ExplainOptions { engine, ..ExplainOptions::default() };
+        let options = ExplainOptions { engine, ..published() };
         explainer.explain_all(&given, &asks, &options).unwrap().targets
     };
     for (fast, reference) in rows(Engine::Streaming).iter().zip(&rows(Engine::Retained)) {
@@ -82,7 +84,7 @@ fn a_given_answer_has_the_rows_of_the_same_generated_one() {
 #[test]
 fn words_and_layers_share_the_sweep_of_the_targets() {
     let (_, explainer, answer) = answered("short-window");
-    let options = ExplainOptions { words: Words::All, layers: true, ..ExplainOptions::default() };
+    let options = ExplainOptions { words: Words::All, layers: true, ..published() };
     let ask = Ask::Keyword { word: "changed".to_owned(), occurrence: 0 };
     let found = explainer.explain_all(&answer, &[ask], &options).unwrap();
     assert_eq!(found.targets.len(), 1);
@@ -90,9 +92,8 @@ fn words_and_layers_share_the_sweep_of_the_targets() {
     assert_eq!(found.words.len(), words.len() - 1, "the target is not explained twice");
     for word in &found.words {
         assert!(words.contains(&word.positions()));
-        let asked = explainer
-            .explain_all(&answer, &[Ask::Tokens(word.positions())], &ExplainOptions::default())
-            .unwrap();
+        let asked =
+            explainer.explain_all(&answer, &[Ask::Tokens(word.positions())], &published()).unwrap();
         let [shared, alone] = [word, &asked.targets[0]].map(|t| t.relevancy().relevancy());
         assert_close("shared", &shared, &alone.mapv(f64::from), Tolerance::Rounding);
         // The first row of the layers is the result, and nothing is taken away on the way down.
@@ -116,8 +117,12 @@ fn a_word_is_set_against_another_by_its_first_token() {
         panic!("a token")
     };
     let explain = |objective| {
-        let options = ExplainOptions { objective, ..ExplainOptions::default() };
-        explainer.explain_all(&answer, &[ask.clone()], &options).unwrap().targets.remove(0)
+        let options = ExplainOptions { objective, ..published() };
+        explainer
+            .explain_all(&answer, std::slice::from_ref(&ask), &options)
+            .unwrap()
+            .targets
+            .remove(0)
     };
     let contrast = explain(Objective::Contrast(Foil::Token(token)));
     let logit = explain(Objective::Logit);
@@ -146,7 +151,7 @@ fn pictures_stand_where_the_messages_show_them() {
     };
     assert!(gap(&ends) < gap(&between), "a text stands between the pictures");
     for answer in [&ends, &between] {
-        let found = explainer.explain(answer, None, &ExplainOptions::default()).unwrap();
+        let found = explainer.explain(answer, None, &published()).unwrap();
         let shares = found.relevancy().shares().unwrap();
         assert_eq!(shares.grids.len(), 2);
         assert!((shares.image() + shares.text - 1.0).abs() < 1e-5);

@@ -35,7 +35,7 @@ impl fmt::Display for Objective {
         match self {
             Self::Logit => f.write_str("logit"),
             Self::LogProbability => f.write_str("log-probability"),
-            Self::Contrast(Foil::RunnerUp) => f.write_str("contrast"),
+            Self::Contrast(Foil::RunnerUp) => f.write_str("contrast with the runner-up"),
             Self::Contrast(Foil::Token(token)) => write!(f, "contrast with token {token}"),
         }
     }

@@ -44,7 +44,7 @@ const TARGETS: &str = concat!(
 pub(crate) enum Command {
     /// Answer a question about pictures and explain words of the answer
     #[command(after_help = TARGETS)]
-    Explain(ExplainArgs),
+    Explain(Box<ExplainArgs>),
     /// Answer a question about pictures
     Answer(AnswerArgs),
     /// Make report.html of an explained answer again, from the folder that explain wrote
@@ -87,8 +87,8 @@ pub(crate) struct ExplainArgs {
     /// The number whose gradient is taken
     #[arg(long, value_enum, default_value_t, help_heading = "Method")]
     objective: ObjectiveArg,
-    /// Take the gradient of the token's logit minus that of another: WORD in its place ("left" against "right"), or runner-up,
-    /// the most likely other token
+    /// Set the token against WORD in its place ("left" against "right") or against runner-up, the most likely other token: the
+    /// gradient is that of the difference of their logits
     #[arg(long, value_name = "WORD", value_parser = not_blank(), conflicts_with = "objective", help_heading = "Method")]
     contrast: Option<String>,
 
@@ -236,8 +236,10 @@ enum UpdateArg {
 
 #[derive(ValueEnum, Clone, Copy, Debug, Default)]
 enum ObjectiveArg {
-    /// The logit of the token: the published rule
+    /// The logit of the token minus that of the most likely other one
     #[default]
+    Contrast,
+    /// The logit of the token: the published rule
     Logit,
     /// The logarithm of its probability
     LogProbability,
@@ -321,17 +323,16 @@ impl ExplainArgs {
             UpdateArg::Stochastic => Update::Stochastic,
         };
         let objective = match (&self.contrast, self.objective) {
-            (Some(_), _) => Objective::Contrast(Foil::RunnerUp),
+            (Some(_), _) | (None, ObjectiveArg::Contrast) => Objective::Contrast(Foil::RunnerUp),
             (None, ObjectiveArg::Logit) => Objective::Logit,
             (None, ObjectiveArg::LogProbability) => Objective::LogProbability,
         };
         let words = match self.words {
             Some(WordsArg::All) => Words::All,
             Some(WordsArg::None) => Words::None,
-            Some(WordsArg::Content) => Words::Content,
             // What stands for one word in the place of another says nothing of a third.
             None if self.no_report || self.foil().is_some() => Words::None,
-            None => Words::Content,
+            Some(WordsArg::Content) | None => Words::Content,
         };
         let TargetArgs { trace, .. } = self.targets;
         let span = self.targets.span();

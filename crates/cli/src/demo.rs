@@ -4,9 +4,9 @@ use crate::{answer, explain, interrupt, output, progress, shades};
 use anyhow::Context;
 use medgemma_explainer::image::{DynamicImage, RgbImage, imageops};
 use medgemma_explainer::{
-    Answer, AnswerOptions, Ask, Colormap, ExplainOptions, Explainer, Explanations, Exported, Foil,
-    LoadOptions, ModelSource, Objective, OutputFolder, OverlayOptions, Picture, PictureOptions,
-    Presentation, Question, Shipped, TargetExplanation, Words, save_png,
+    Answer, AnswerOptions, Ask, Colormap, ExplainOptions, Explainer, Explanations, Exported,
+    LoadOptions, ModelSource, OutputFolder, OverlayOptions, Picture, PictureOptions, Presentation,
+    Question, Shipped, TargetExplanation, Words, save_png,
 };
 use phantom_radiograph::{Finding, FindingKind, Level, Phantom, Scene, Side, Zone};
 use std::path::{Path, PathBuf};
@@ -122,11 +122,7 @@ impl Model {
     fn explain(&self, answer: &Answer, words: &[&str]) -> anyhow::Result<Explanations> {
         let ask = |word: &&str| Ask::Keyword { word: (*word).to_owned(), occurrence: 0 };
         let asks: Vec<Ask> = words.iter().map(ask).collect();
-        let options = ExplainOptions {
-            objective: Objective::Contrast(Foil::RunnerUp),
-            words: Words::Content,
-            ..ExplainOptions::default()
-        };
+        let options = ExplainOptions { words: Words::Content, ..ExplainOptions::default() };
         Ok(self.explainer.explain_all(answer, &asks, &options)?)
     }
 }

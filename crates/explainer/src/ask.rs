@@ -1,6 +1,6 @@
 //! What can be asked of an answer, and what is found.
 
-use attention_capture::{Objective, Score};
+use attention_capture::{Foil, Objective, Score};
 use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{Explanation, Update};
 use std::fmt;
@@ -72,7 +72,7 @@ pub enum Engine {
 }
 
 /// How an answer is explained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExplainOptions {
     /// The engine.
     pub engine: Engine,
@@ -88,6 +88,22 @@ pub struct ExplainOptions {
     pub words: Words,
     /// Whether the relevancy is kept after every layer; only the streaming engine can.
     pub layers: bool,
+}
+
+impl Default for ExplainOptions {
+    /// The additive update, and the contrast with the runner-up: of the objectives that need no word of the user's it points right
+    /// most often (`docs/localization.md`). The published rule has [`Objective::Logit`].
+    fn default() -> Self {
+        Self {
+            engine: Engine::default(),
+            update: Update::default(),
+            objective: Objective::Contrast(Foil::RunnerUp),
+            span: SpanRule::default(),
+            trace: false,
+            words: Words::default(),
+            layers: false,
+        }
+    }
 }
 
 /// The explanation of one [`Ask`].

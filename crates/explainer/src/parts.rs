@@ -44,10 +44,9 @@ fn field_values(text: &str, name: &str) -> Vec<Range<usize>> {
         let start = text.len() - rest.len();
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<IgnoredAny>();
         values.next()?.ok()?;
-        let (start, end) = match rest.starts_with('"') {
-            true => (start + 1, start + values.byte_offset() - 1),
-            false => (start, start + values.byte_offset()),
-        };
+        // A string without its quotes.
+        let quote = usize::from(rest.starts_with('"'));
+        let (start, end) = (start + quote, start + values.byte_offset() - quote);
         (start < end).then_some(start..end)
     };
     text.match_indices(&key).filter_map(value).collect()

@@ -120,8 +120,8 @@ fn sides_are_the_patients() {
         };
         [sum("right upper zone"), sum("left upper zone")]
     };
-    let [right, left] = sums("pa");
-    assert_eq!(sums("flipped"), [left, right]);
+    let ([right, left], [turned_right, turned_left]) = (sums("pa"), sums("flipped"));
+    assert!((turned_right - left).abs() + (turned_left - right).abs() < 1e-9);
     assert!((right - left).abs() > 1e-6);
 }
 
@@ -141,7 +141,7 @@ fn figures_are_drawn_as_asked() {
     // The next run leaves none of them.
     run(chest.args(&["--no-report"])).done();
     assert!(
-        !names(&chest.out()).iter().any(|name| name.ends_with(".svg") || name.ends_with("html"))
+        !names(&chest.out()).iter().any(|name| name.contains(".svg") || name.contains(".html"))
     );
 }
 

@@ -97,9 +97,12 @@ pub(crate) fn explain(fixture: &Fixture, out: &Path, more: &[&str]) -> Run {
     run(explain_args(asked(fixture), out, more))
 }
 
-/// The arguments of `explain`.
+/// The arguments of `explain`, by the published rule that the reference follows unless `more` names another.
 pub(crate) fn explain_args(asked: Vec<String>, out: &Path, more: &[&str]) -> Vec<String> {
     let mut args = vec!["explain".to_owned()];
+    if !more.iter().any(|arg| ["--objective", "--contrast"].contains(arg)) {
+        args.extend(["--objective", "logit"].map(str::to_owned));
+    }
     args.extend(asked);
     args.extend(["--out".to_owned(), text(out)]);
     args.extend(more.iter().map(|&arg| arg.to_owned()));
