@@ -24,7 +24,7 @@ struct Shown {
 }
 
 /// The pictures that all figures are of.
-const PHANTOMS: &str = "phantom --seed 5 --count 2 --size 448 --out chests";
+const PHANTOMS: &str = "phantom --seed 5 --count 2 --size 600 --out chests";
 
 const FIGURES: &[Shown] = &[
     Shown {
@@ -71,8 +71,8 @@ const FIGURES: &[Shown] = &[
     },
     Shown {
         title: "Contact sheet",
-        text: "Every content word of the answer with its map. Words of place look at more than the place: they also say where the other findings are not.",
-        command: "--image chests/000.png --prompt 'Describe the radiograph.' --figures words --out out",
+        text: "Every content word of the answer with its map, each on its own scale.",
+        command: "--image chests/000.png --prompt 'Is there an opacity?' --keyword opacity --figures words --out out",
         file: "words-0.png",
         name: "words",
     },
@@ -93,7 +93,7 @@ const FIGURES: &[Shown] = &[
     Shown {
         title: "Boxes of the answer",
         text: "Boxes that a model writes as JSON are drawn and compared with the map. Here an answer was given by hand: the small model writes none.",
-        command: "--image chests/000.png --prompt 'Describe the radiograph.' --answer 'nodule {\"box_2d\": [380, 660, 480, 760], \"label\": \"nodule\"}' --keyword nodule --out out",
+        command: "--image chests/000.png --prompt 'Describe the radiograph.' --answer 'Right upper zone: clear. Right middle zone: clear. Right lower zone: clear. Left upper zone: clear. Left middle zone: nodule. {\"box_2d\": [470, 605, 545, 680], \"label\": \"nodule\"}' --keyword nodule --out out",
         file: "overlay-0-0.png",
         name: "boxes",
     },
@@ -110,7 +110,18 @@ medgemma-explainer ";
 
 const TAIL: &str = "
 
-The interactive page `report.html` is written by each of these commands; `cargo xtask demo` makes one to try.
+## The page
+
+Each of these commands also writes `report.html`: point at a word of the answer and its map appears. `cargo xtask demo` makes one to
+try. Its picture here is that of a browser:
+
+![The page](images/report.png)
+
+```sh
+medgemma-explainer explain --model phantom --image chests/000.png --prompt 'Describe the radiograph.' --keyword opacity --regions cxr --layers --out out
+chromium --headless --window-size=1300,900 --screenshot=report.png out/report.html
+```
+
 `cargo xtask gallery` makes this page and its pictures anew.
 ";
 
@@ -120,14 +131,20 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let build = ["build", "--release", "--package", "medgemma-explainer-cli"];
     process::run(&mut workspace.cargo(&build))?;
     let program = workspace.target_folder()?.join("release/medgemma-explainer");
-    let scratch = tempfile::tempdir().context("could not make a folder for the figures")?;
+    let scratch = workspace.target_folder()?.join("gallery");
+    if scratch.exists() {
+        std::fs::remove_dir_all(&scratch)
+            .with_context(|| format!("could not remove {}", scratch.display()))?;
+    }
+    std::fs::create_dir_all(&scratch)
+        .with_context(|| format!("could not make {}", scratch.display()))?;
     let pictures = workspace.root().join("docs/images/gallery");
     std::fs::create_dir_all(&pictures)
         .with_context(|| format!("could not make {}", pictures.display()))?;
-    call(&program, scratch.path(), PHANTOMS)?;
+    call(&program, &scratch, PHANTOMS)?;
     for shown in FIGURES {
-        call(&program, scratch.path(), &format!("explain --model phantom {}", shown.command))?;
-        let (from, to) = (scratch.path().join("out").join(shown.file), pictures.join(png(shown)));
+        call(&program, &scratch, &format!("explain --model phantom {}", shown.command))?;
+        let (from, to) = (scratch.join("out").join(shown.file), pictures.join(png(shown)));
         std::fs::copy(&from, &to)
             .with_context(|| format!("could not copy {} to {}", from.display(), to.display()))?;
     }
