@@ -92,7 +92,8 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "WORD", value_parser = not_blank(), conflicts_with = "objective", help_heading = "Method")]
     contrast: Option<String>,
 
-    /// Words of the answer that report.html explains beside the targets
+    /// Words of the answer that report.html explains beside the targets; the default is content, but none where each would take
+    /// seconds: on a CPU with more than a billion parameters
     #[arg(long, value_enum, help_heading = "Method")]
     words: Option<WordsArg>,
     /// Keep the relevancy by layer: for the slider of report.html, for --figures layers, and in explanation.npz
@@ -301,6 +302,11 @@ impl ExplainArgs {
 
     pub(crate) fn asks(&self) -> Vec<Ask> {
         self.targets.asks()
+    }
+
+    /// Whether words are explained because nobody said otherwise.
+    pub(crate) fn words_by_default(&self) -> bool {
+        self.words.is_none()
     }
 
     /// The word that the targets are set against, unless it is the most likely other token.

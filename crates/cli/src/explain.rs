@@ -4,7 +4,7 @@ use crate::args::ExplainArgs;
 use crate::{answer, output, progress, shades};
 use medgemma_explainer::{
     Answer, ExplainOptions, Explainer, Explanations, Exported, Objective, OutputFolder, Question,
-    TargetExplanation, TokenKind, region_table,
+    TargetExplanation, TokenKind, Words, region_table,
 };
 use std::ops::Range;
 use std::path::PathBuf;
@@ -66,6 +66,9 @@ fn answered(
     }
 }
 
+/// Parameters above which an explanation takes seconds on a CPU: 6 with four billion on two cores.
+const SLOW_ON_CPU: u64 = 1_000_000_000;
+
 /// How it is explained; a word to set the targets against becomes the token that would stand in the first one's place.
 fn options(
     args: &ExplainArgs,
@@ -73,6 +76,14 @@ fn options(
     answer: &Answer,
 ) -> anyhow::Result<ExplainOptions> {
     let mut options = args.options();
+    let is_slow = explainer.model().placement().on_cpu()
+        && SLOW_ON_CPU < explainer.inspection().parameters.total();
+    if args.words_by_default() && options.words != Words::None && is_slow {
+        eprintln!(
+            "note: only the targets are in report.html; --words content explains every word too, some seconds each"
+        );
+        options.words = Words::None;
+    }
     if let Some(word) = args.foil() {
         let foil = explainer.foil(answer, &args.asks()[0], word, options.trace)?;
         options.objective = Objective::Contrast(foil);

@@ -156,6 +156,11 @@ impl Explainer {
         &self.processor
     }
 
+    /// What the checkpoint is made of.
+    pub fn inspection(&self) -> &Inspection {
+        &self.inspection
+    }
+
     /// The makers' advice for sampling.
     pub fn generation_config(&self) -> &GenerationConfig {
         &self.generation

@@ -57,9 +57,12 @@ pub(crate) fn html(
     arrays: &Arrays,
     pictures: &[&RgbImage],
 ) -> Result<String, Error> {
-    let layers = layer_names(&arrays.targets);
     let settings = &record.settings;
-    let method = format!("relevancy ({}, {})", settings.update, settings.objective);
+    let relevancy = Method {
+        note: format!("{} update, {}", settings.update, settings.objective),
+        layers: layer_names(&arrays.targets),
+        ..Method::new("relevancy")
+    };
     let bytes = Bytes::new(record);
     let targets = shown(&record.targets, &arrays.targets, &bytes);
     let words = shown(&record.words, &arrays.words, &bytes);
@@ -75,7 +78,7 @@ pub(crate) fn html(
             .collect(),
         grids: record.images.iter().map(grid).collect(),
         methods: vec![
-            Method { layers: layers.clone(), ..Method::new(method) },
+            relevancy,
             Method::new("raw attention, last layer"),
             Method::new("attention rollout"),
         ],
