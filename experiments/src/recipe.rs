@@ -157,7 +157,13 @@ impl Recipe {
                 warm_up: 20,
                 questions: 7,
             },
-            review: Stage { steps: review, pictures: 12, rate: last_rate, warm_up: 20, questions: 7 },
+            review: Stage {
+                steps: review,
+                pictures: 12,
+                rate: last_rate,
+                warm_up: 20,
+                questions: 7,
+            },
         }
     }
 
