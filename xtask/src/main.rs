@@ -26,8 +26,11 @@ use crate::workspace::Workspace;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  setup [--cuda|--cpu]   put libtorch where this workspace finds it (.libtorch, kept in the user's cache);
-                         without an option: what is there already, else the CPU parts
+  setup [--cuda|--cpu] [--chromium]
+                         put libtorch where this workspace finds it (.libtorch, kept in the user's cache);
+                         without an option: what is there already, else the CPU parts.
+                         --chromium: see to a Chromium for the tests of the report as well; as root, where there is
+                         apt-get, the system's package is installed, otherwise the command to do so is printed
   demo                   set up, build, and run the demonstration: explanations of a made-up radiograph, in target/demo
   test                   set up and run every check: format, clippy, docs, tests, doc tests, tidy, deny
   tidy                   check the rules that the compiler does not know
@@ -72,8 +75,10 @@ fn dispatch(mut args: Arguments) -> Result<()> {
         Some("setup") => {
             let variant =
                 setup::Variant::from_flags(args.contains("--cuda"), args.contains("--cpu"))?;
+            let wants_chromium = args.contains("--chromium");
             finished(args)?;
-            setup::run(&workspace, variant)
+            setup::run(&workspace, variant)?;
+            if wants_chromium { setup::chromium::provide() } else { Ok(()) }
         }
         Some("demo") => finished(args).and_then(|()| demo::run(&workspace)),
         Some("test") => finished(args).and_then(|()| test::run(&workspace)),

@@ -1,6 +1,7 @@
 //! Running other programs.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -12,6 +13,33 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("`{}` failed: {status}", shown(command));
     }
     Ok(())
+}
+
+/// [`run`], but the command is ended, which is an error, when it takes longer than `longest`.
+pub(crate) fn run_within(command: &mut Command, longest: Duration) -> Result<()> {
+    let name = shown(command);
+    let mut child = command.spawn().with_context(|| format!("could not start `{name}`"))?;
+    let status = wait(&mut child, longest).with_context(|| format!("`{name}`"))?;
+    if !status.success() {
+        bail!("`{name}` failed: {status}");
+    }
+    Ok(())
+}
+
+/// Waits for a program; one that takes longer than `longest` is ended, which is an error.
+pub(crate) fn wait(child: &mut Child, longest: Duration) -> Result<ExitStatus> {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().context("could not be waited for")? {
+            return Ok(status);
+        }
+        if longest <= started.elapsed() {
+            let _ = child.kill();
+            let _ = child.wait();
+            bail!("ended after {} seconds", longest.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// What the command prints on stdout; its stderr goes where ours goes.
@@ -52,6 +80,15 @@ mod tests {
         assert!(output(&mut Command::new("false")).is_err());
         assert!(output(&mut Command::new("a-program-that-nobody-has")).is_err());
         assert!(!succeeds(&mut Command::new("false")));
+    }
+
+    #[test]
+    fn a_limit_ends_what_takes_too_long_and_nothing_else() {
+        let brief = run_within(Command::new("sleep").arg("30"), Duration::from_millis(100));
+        assert!(format!("{:#}", brief.unwrap_err()).contains("`sleep 30`: ended after"));
+        run_within(&mut Command::new("true"), Duration::from_mins(1)).unwrap();
+        let failed = run_within(&mut Command::new("false"), Duration::from_mins(1)).unwrap_err();
+        assert!(failed.to_string().contains("`false` failed"), "{failed}");
     }
 
     #[test]

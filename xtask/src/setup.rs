@@ -5,6 +5,7 @@
 //! respected and only checked.
 
 mod cache;
+pub(crate) mod chromium;
 mod fetch;
 mod pip;
 mod platform;

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: set-up and every check, in the order of how soon they fail.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -8,18 +9,34 @@ use anyhow::{Context, Result};
 use crate::workspace::Workspace;
 use crate::{process, setup, tidy};
 
-/// Stops at the first check that fails.
+/// Stops at the first check that fails; names at the end what could not be checked here.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let start = Instant::now();
     let steps = steps();
+    let mut skipped = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         println!("── {}/{} {}", index + 1, steps.len(), step.name);
         let begun = Instant::now();
-        step.action.run(workspace).with_context(|| format!("the check `{}` failed", step.name))?;
+        let left_out = step
+            .action
+            .run(workspace)
+            .with_context(|| format!("the check `{}` failed", step.name))?;
         println!("── {} done in {:.1} s", step.name, begun.elapsed().as_secs_f64());
+        skipped.extend(left_out.map(|what| format!("{}: {what}", step.name)));
     }
-    println!("all {} checks passed in {:.1} s", steps.len(), start.elapsed().as_secs_f64());
+    print!("{}", summary(steps.len(), &skipped));
+    println!("{:.1} s", start.elapsed().as_secs_f64());
     Ok(())
+}
+
+fn summary(n_steps: usize, skipped: &[String]) -> String {
+    if skipped.is_empty() {
+        return format!("all {n_steps} checks passed\n");
+    }
+    let lines: String = skipped.iter().map(|line| format!("  {line}\n")).collect();
+    format!(
+        "{n_steps} checks, none failed; SKIPPED, because this machine lacks something:\n{lines}"
+    )
 }
 
 struct Step {
@@ -36,19 +53,24 @@ enum Action {
     Cargo(&'static [&'static str]),
     /// `cargo doc` with warnings as errors.
     Docs(&'static [&'static str]),
+    /// All tests, those of the report in a browser only where there is one.
+    Tests(&'static [&'static str]),
 }
 
 impl Action {
-    fn run(&self, workspace: &Workspace) -> Result<()> {
+    /// What was left out of it because this machine lacks something; `None`: nothing.
+    fn run(&self, workspace: &Workspace) -> Result<Option<String>> {
         match self {
-            Self::Setup => setup::run(workspace, None),
-            Self::Tidy => tidy::run(workspace),
-            Self::Deny => deny(workspace),
-            Self::Cargo(args) => process::run(&mut workspace.cargo(args)),
+            Self::Setup => setup::run(workspace, None)?,
+            Self::Tidy => tidy::run(workspace)?,
+            Self::Deny => return deny(workspace),
+            Self::Cargo(args) => process::run(&mut workspace.cargo(args))?,
             Self::Docs(args) => {
-                process::run(workspace.cargo(args).env("RUSTDOCFLAGS", "-D warnings"))
+                process::run(workspace.cargo(args).env("RUSTDOCFLAGS", "-D warnings"))?;
             }
+            Self::Tests(args) => return tests(workspace.cargo(args), setup::chromium::find()?),
         }
+        Ok(None)
     }
 }
 
@@ -71,17 +93,31 @@ fn steps() -> Vec<Step> {
         step("docs", Action::Docs(docs)),
         step("deny", Action::Deny),
         step("doc tests", Action::Cargo(&["test", "--workspace", "--doc"])),
-        step("tests", Action::Cargo(tests)),
+        step("tests", Action::Tests(tests)),
     ]
 }
 
-fn deny(workspace: &Workspace) -> Result<()> {
+fn deny(workspace: &Workspace) -> Result<Option<String>> {
     let mut probe: Command = workspace.cargo(&["deny", "--version"]);
     if !process::succeeds(&mut probe) {
-        println!("skipped: cargo-deny is not installed (cargo install --locked cargo-deny)");
-        return Ok(());
+        let why = "cargo-deny is not installed (cargo install --locked cargo-deny)";
+        return Ok(Some(why.to_owned()));
     }
-    process::run(&mut workspace.cargo(&["deny", "--all-features", "check"]))
+    process::run(&mut workspace.cargo(&["deny", "--all-features", "check"]))?;
+    Ok(None)
+}
+
+fn tests(mut command: Command, chromium: Option<PathBuf>) -> Result<Option<String>> {
+    let advice = match chromium {
+        Some(program) => {
+            // Found is required: no test of the report may skip itself.
+            command.env("CHROMIUM", program).env("REQUIRE_CHROMIUM", "1");
+            None
+        }
+        None => Some(format!("the report in a browser: {}", setup::chromium::advice())),
+    };
+    process::run(&mut command)?;
+    Ok(advice)
 }
 
 #[cfg(test)]
@@ -103,5 +139,27 @@ mod tests {
             _ => false,
         };
         assert_eq!(steps().iter().filter(|step| denies(step)).count(), 2);
+    }
+
+    #[test]
+    fn a_browser_that_was_found_is_required_and_a_missing_one_is_told() {
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).env_remove("CHROMIUM").env_remove("REQUIRE_CHROMIUM");
+            command
+        };
+        let required = shell("test \"$CHROMIUM $REQUIRE_CHROMIUM\" = '/opt/browser 1'");
+        assert_eq!(tests(required, Some("/opt/browser".into())).unwrap(), None);
+        let left_out = tests(shell("test -z \"$REQUIRE_CHROMIUM\""), None).unwrap().unwrap();
+        assert!(left_out.contains("cargo xtask setup --chromium"), "{left_out}");
+        assert!(tests(shell("false"), None).is_err());
+    }
+
+    #[test]
+    fn what_was_skipped_is_in_the_summary() {
+        assert_eq!(summary(9, &[]), "all 9 checks passed\n");
+        let told = summary(9, &["deny: cargo-deny is not installed".to_owned()]);
+        assert!(!told.contains("all 9 checks passed"), "{told}");
+        assert!(told.contains("SKIPPED") && told.contains("deny: cargo-deny is"), "{told}");
     }
 }

@@ -24,7 +24,8 @@ mod single;
 ///
 /// Any text will do: control and direction characters are taken out, white space is folded, and what is too long ends in an
 /// ellipsis, with the whole of it as the title of the SVG element. A character that the embedded font lacks (Chinese,
-/// Japanese, Korean, Indic scripts) becomes `·` in pixels; the SVG keeps it and leaves the font to its reader.
+/// Japanese, Korean, Indic scripts, most emoji) is drawn with a font of the system, and only where none has it becomes `·`; the
+/// SVG keeps it and leaves the font to its reader. Without such characters pixels are the same on every machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caption {
     /// The explained word. Empty: no title.

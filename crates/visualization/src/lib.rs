@@ -75,6 +75,7 @@ mod words;
 
 mod colorbar;
 mod figure;
+mod fonts;
 mod raster;
 mod scene;
 mod text;

@@ -7,15 +7,13 @@ use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
 use crate::Error;
-use crate::text::{FAMILY, fonts};
 
 /// Rows drawn at once: memory follows the width, not the area.
 const BAND: usize = 256;
 
 /// Draws an SVG over a canvas of its size.
-pub(crate) fn blend(canvas: &mut RgbImage, svg: &str) -> Result<(), Error> {
-    let options = Options { font_family: FAMILY.to_owned(), fontdb: fonts(), ..Options::default() };
-    let tree = Tree::from_str(svg, &options)?;
+pub(crate) fn blend(canvas: &mut RgbImage, svg: &str, options: &Options<'_>) -> Result<(), Error> {
+    let tree = Tree::from_str(svg, options)?;
     let (width, height) = canvas.dimensions();
     let row = width as usize * 3;
     canvas.par_chunks_mut(row * BAND).enumerate().try_for_each(|(band, pixels)| {

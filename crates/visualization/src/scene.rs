@@ -1,17 +1,19 @@
 //! A drawing: pictures below, text and lines above. One description, two forms: SVG, and pixels by resvg.
 //!
-//! The SVG keeps every character and lets its reader find a font; in the pixels, where the embedded font is all there is, a
-//! character that it lacks becomes `·`.
+//! The SVG has every line whole and lets its reader find fonts. In the pixels a line with characters that the embedded font lacks
+//! is drawn run by run, each with its font.
 
 use std::fmt::Write;
 use std::io::Cursor;
+use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::codecs::png::PngEncoder;
 use image::{Rgb, RgbImage, imageops};
 
-use crate::text::{FAMILY, Line, with_dots};
+use crate::fonts::{Embedded, FAMILY, options, runs};
+use crate::text::{Line, escape};
 use crate::{Error, raster};
 
 /// Text and lines.
@@ -78,6 +80,8 @@ pub(crate) struct Scene {
     pictures: Vec<(Area, RgbImage)>,
     /// SVG elements.
     ink: String,
+    /// Parts of `ink`, in order, that pixels have in another form.
+    in_pixels: Vec<(Range<usize>, String)>,
 }
 
 impl Scene {
@@ -113,7 +117,7 @@ impl Scene {
     /// Writes a line, cut to `limit` pixels with the whole of it as the element's title.
     pub(crate) fn text(&mut self, line: &Line, style: Style, limit: f64) {
         let Style { x, y, .. } = style;
-        self.write_text(line, style, limit, format_args!(r#"x="{x:.2}" y="{y:.2}""#));
+        self.write_text(line, style, limit, x, format_args!(r#"y="{y:.2}""#));
     }
 
     /// Writes a line that is read from below, centred on (x, y).
@@ -123,25 +127,22 @@ impl Scene {
             r#"transform="translate({x:.2} {y:.2}) rotate(-90)" y="{:.2}""#,
             0.36 * size
         );
-        self.write_text(line, style.anchored(Anchor::Middle), limit, place);
+        self.write_text(line, style.anchored(Anchor::Middle), limit, 0.0, place);
     }
 
+    /// `place` is where the line stands, but for `x`.
     fn write_text(
         &mut self,
         line: &Line,
         style: Style,
         limit: f64,
+        x: f64,
         place: std::fmt::Arguments<'_>,
     ) {
         if line.is_empty() {
             return;
         }
         let Style { size, fill, anchor, .. } = style;
-        let anchor = match anchor {
-            Anchor::Start => "",
-            Anchor::Middle => r#" text-anchor="middle""#,
-            Anchor::End => r#" text-anchor="end""#,
-        };
         let shown = line.clone().fit(size, limit);
         let title = if shown == *line {
             String::new()
@@ -149,9 +150,21 @@ impl Scene {
             format!("<title>{}</title>", line.escaped())
         };
         let words = shown.escaped();
+        let (name, share) = match anchor {
+            Anchor::Start => ("", 0.0),
+            Anchor::Middle => (r#" text-anchor="middle""#, 0.5),
+            Anchor::End => (r#" text-anchor="end""#, 1.0),
+        };
+        let start = self.ink.len();
+        let look = format!(r#"font-size="{size:.2}" fill="{fill}""#);
         self.element(format_args!(
-            r#"<text {place} font-size="{size:.2}" fill="{fill}"{anchor}>{title}{words}</text>"#
+            r#"<text x="{x:.2}" {place} {look}{name}>{title}{words}</text>"#
         ));
+        if !Embedded::new().covers(shown.as_str()) {
+            let words = by_font(&shown, size, x, share);
+            let element = format!(r#"<text xml:space="preserve" {place} {look}>{words}</text>"#);
+            self.in_pixels.push((start..self.ink.len(), element));
+        }
     }
 
     /// Adds an SVG element.
@@ -196,9 +209,29 @@ impl Scene {
         if self.ink.is_empty() {
             return Ok(());
         }
-        // The markup is ASCII and stays as it is.
-        raster::blend(canvas, &with_dots(&document((self.width, self.height), &self.ink)))
+        let mut ink = self.ink.clone();
+        for (part, element) in self.in_pixels.iter().rev() {
+            ink.replace_range(part.clone(), element);
+        }
+        let with_system = !self.in_pixels.is_empty();
+        raster::blend(canvas, &document((self.width, self.height), &ink), &options(with_system))
     }
+}
+
+/// A line as spans of one font each, from left to right; the part `share` of it lies left of `x`.
+fn by_font(line: &Line, size: f64, x: f64, share: f64) -> String {
+    let runs: Vec<_> =
+        runs(line.as_str()).into_iter().map(|run| (size * run.width(), run)).collect();
+    let mut x = x - share * runs.iter().map(|(width, _)| width).sum::<f64>();
+    let mut spans = String::new();
+    for (width, run) in runs {
+        let (family, words) = (run.family(), escape(&run.text));
+        // Each begins at a place of its own: resvg shapes it apart from the others.
+        let span = format_args!(r#"<tspan x="{x:.2}" font-family="{family}">{words}</tspan>"#);
+        append(&mut spans, span);
+        x += width;
+    }
+    spans
 }
 
 /// Adds to a text.
@@ -244,6 +277,70 @@ mod tests {
         assert_eq!(svg.matches("<title>").count(), 1);
     }
 
+    fn drawn(text: &str, draw: impl Fn(&mut Scene, &Line)) -> RgbImage {
+        let mut scene = Scene::new(300, 300).unwrap();
+        draw(&mut scene, &Line::new(text));
+        scene.to_image().unwrap()
+    }
+
+    /// The tests' font of the system draws Chinese as letters of the embedded font: the pixels must be the same.
+    #[test]
+    fn text_of_the_systems_fonts_stands_where_other_text_would() {
+        for anchor in [Anchor::Start, Anchor::Middle, Anchor::End] {
+            let style = Style::start(150.0, 150.0, 20.0).anchored(anchor);
+            let upright =
+                |text: &str| drawn(text, |scene, line| scene.text(line, style, f64::INFINITY));
+            let turned =
+                |text: &str| drawn(text, |scene, line| scene.turned(line, style, f64::INFINITY));
+            for (text, same) in [("肺炎肺", "mWm"), ("m 肺", "m m"), ("肺 m & <", "m m & <")] {
+                // Places are written to a hundredth of a pixel.
+                for (found, expected) in
+                    [(upright(text), upright(same)), (turned(text), turned(same))]
+                {
+                    let furthest =
+                        found.iter().zip(expected.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+                    assert!(expected.iter().any(|&level| level < 128));
+                    assert!(furthest < Some(24), "{text} {anchor:?}: {furthest:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_svg_keeps_what_pixels_draw_otherwise() {
+        let style = Style::start(20.0, 50.0, 20.0);
+        let mut scene = Scene::new(300, 300).unwrap();
+        scene.text(&Line::new("肺 胸 <"), style, f64::INFINITY);
+        scene.text(&Line::new("left"), style, f64::INFINITY);
+        let svg = scene.to_svg().unwrap();
+        assert!(svg.contains(">肺 胸 &lt;</text>") && !svg.contains("tspan"), "{svg}");
+        assert_eq!(scene.in_pixels.len(), 1, "only what the embedded font lacks");
+        assert!(scene.in_pixels[0].1.contains("> · &lt;</tspan>"), "{:?}", scene.in_pixels);
+    }
+
+    #[test]
+    fn right_to_left_text_stays_so_beside_other_scripts() {
+        let style = Style::start(20.0, 50.0, 20.0);
+        let draw = |text: &str| drawn(text, |scene, line| scene.text(line, style, f64::INFINITY));
+        // First the whole line by the embedded font alone, then with an emoji, drawn as `i`, between the words.
+        let plain = draw("ריאות");
+        let mixed = draw("ריאות👨תפליט");
+        let width = Line::new("תפליט").width(20.0) + Line::new("i").width(20.0);
+        let shift = width.round() as i64;
+        let mut moved = RgbImage::from_pixel(300, 300, PAPER);
+        imageops::replace(&mut moved, &plain, shift, 0);
+        let from = (20.0 + width).ceil() as u32 + 2;
+        let ink = |image: &RgbImage| {
+            image
+                .enumerate_pixels()
+                .filter(|(x, ..)| *x >= from)
+                .map(|(.., p)| 255 - u64::from(p.0[1]))
+                .sum::<u64>()
+        };
+        let (found, expected) = (ink(&mixed), ink(&moved));
+        assert!(expected > 5000 && found.abs_diff(expected) < expected / 10, "{found} {expected}");
+    }
+
     #[test]
     fn both_forms_show_the_same() {
         let mut scene = Scene::new(40, 30).unwrap();
@@ -256,7 +353,7 @@ mod tests {
         assert_eq!(*image.get_pixel(25, 10), Rgb([0x20, 0x40, 0xff]));
         assert_eq!(*image.get_pixel(0, 0), PAPER);
         let mut canvas = RgbImage::from_pixel(40, 30, PAPER);
-        raster::blend(&mut canvas, &scene.to_svg().unwrap()).unwrap();
+        raster::blend(&mut canvas, &scene.to_svg().unwrap(), &options(false)).unwrap();
         assert_eq!(canvas, image);
     }
 }

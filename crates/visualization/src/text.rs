@@ -1,33 +1,10 @@
 //! Text that is safe to draw: cleaned, measured, shortened, escaped.
-//!
-//! The embedded font is `DejaVu Sans` 2.37 (licence beside it in `fonts/`): Latin, Greek, Cyrillic, Armenian, Georgian, Arabic,
-//! Hebrew and much more, but no Chinese, Japanese, Korean or Indic scripts and few emoji. In pixels, what the font lacks
-//! becomes `·`, one for each character that a reader sees.
 
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
 
-use resvg::usvg::fontdb;
-use skrifa::charmap::Charmap;
-use skrifa::instance::{LocationRef, Size};
-use skrifa::metrics::GlyphMetrics;
-use skrifa::{FontRef, MetadataProvider};
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The family name of the embedded font.
-pub(crate) const FAMILY: &str = "DejaVu Sans";
-
-static FONT: &[u8] = include_bytes!("../fonts/DejaVuSans.ttf");
-
-/// The embedded font as resvg wants it. System fonts stay out: the same pixels on every machine.
-pub(crate) fn fonts() -> Arc<fontdb::Database> {
-    static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
-        let mut fonts = fontdb::Database::new();
-        fonts.load_font_data(FONT.to_vec());
-        Arc::new(fonts)
-    });
-    FONTS.clone()
-}
+use crate::fonts::{Embedded, Run, advance, runs};
 
 /// A line of text that can be drawn: no control or direction characters, single spaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,10 +32,10 @@ impl Line {
         self.0.is_empty()
     }
 
-    /// Width at font size `em`: the sum of the advances, without kerning and joining. A character that the font lacks counts
-    /// as a square, which Chinese characters and emoji are.
+    /// Width at font size `em`: the sum of the advances, without kerning and joining. Where the embedded font lacks something it
+    /// is never less than what is drawn.
     pub(crate) fn width(&self, em: f64) -> f64 {
-        Font::new().width(&self.0) * em
+        width(&Embedded::new(), &self.0) * em
     }
 
     /// The line itself, or its beginning and an ellipsis, so that it is no wider than `limit` at font size `em`.
@@ -66,17 +43,28 @@ impl Line {
         if self.width(em) <= limit {
             return self;
         }
-        let font = Font::new();
-        let mut left = limit / em - font.advance('…');
-        let mut end = 0;
+        let embedded = Embedded::new();
+        let mut left = limit / em - embedded.width("…");
+        let mut ends = vec![0];
         for (at, cluster) in self.0.grapheme_indices(true) {
-            left -= font.width(cluster);
+            left -= advance(&embedded, cluster);
             if left < 0.0 {
                 break;
             }
-            end = at + cluster.len();
+            ends.push(at + cluster.len());
         }
-        Self(format!("{}…", self.0[..end].trim_end()))
+        let cut = |end: usize| Self(format!("{}…", self.0[..end].trim_end()));
+        // Shaping makes hardly any text wider than its characters; where it does, fewer of them fit.
+        ends.into_iter()
+            .rev()
+            .map(cut)
+            .find(|line| line.width(em) <= limit)
+            .unwrap_or_else(|| cut(0))
+    }
+
+    /// The text as it is.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// The text as XML character data.
@@ -104,60 +92,24 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The text with `·` in place of what the font lacks: one for a character with all that joins it, as an emoji of a family or a
-/// letter with marks; marks alone that the font lacks are left out.
-pub(crate) fn with_dots(text: &str) -> Cow<'_, str> {
-    let font = Font::new();
-    if text.is_ascii() || text.chars().all(|c| font.has(c)) {
-        return Cow::Borrowed(text);
+/// In units of the font size. Shaping may widen a line, and the SVG is drawn with the fonts of its reader: the larger counts.
+fn width(embedded: &Embedded, text: &str) -> f64 {
+    if embedded.covers(text) {
+        return embedded.width(text);
     }
-    let mut shown = String::with_capacity(text.len());
-    for cluster in text.graphemes(true) {
-        match cluster.chars().next() {
-            Some(first) if !font.has(first) && !first.is_ascii() => shown.push('·'),
-            _ => shown.extend(cluster.chars().filter(|&c| c.is_ascii() || font.has(c))),
-        }
-    }
-    Cow::Owned(shown)
+    let drawn: f64 = runs(text).iter().map(Run::width).sum();
+    let characters: f64 = text.graphemes(true).map(|cluster| advance(embedded, cluster)).sum();
+    drawn.max(characters)
 }
 
 /// Characters that show nothing: direction marks and overrides, soft hyphen, joiners other than ZWJ and ZWNJ (Persian and
-/// others need those two), variation selectors, byte order mark, annotations, tags. Ranges of Unicode's format characters.
+/// others need those two), variation selectors, byte order mark, annotations, tags: ranges of Unicode's format characters. And the two that no XML may
+/// hold.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
         | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// Coverage and advances of the embedded font.
-struct Font {
-    characters: Charmap<'static>,
-    metrics: GlyphMetrics<'static>,
-}
-
-impl Font {
-    fn new() -> Self {
-        let font = FontRef::new(FONT).expect("the embedded font is a font");
-        Self {
-            characters: font.charmap(),
-            metrics: font.glyph_metrics(Size::new(1.0), LocationRef::default()),
-        }
-    }
-
-    fn has(&self, c: char) -> bool {
-        self.characters.map(c).is_some()
-    }
-
-    /// In units of the font size.
-    fn advance(&self, c: char) -> f64 {
-        let Some(glyph) = self.characters.map(c) else { return 1.0 };
-        f64::from(self.metrics.advance_width(glyph).unwrap_or_default())
-    }
-
-    fn width(&self, text: &str) -> f64 {
-        text.chars().map(|c| self.advance(c)).sum()
-    }
+        | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -174,16 +126,7 @@ mod tests {
         assert_eq!(cleaned("left\u{202e}thgir\u{2069}\u{200f}\u{feff}"), "leftthgir");
         assert_eq!(cleaned("pneumo\u{ad}thorax"), "pneumothorax");
         assert_eq!(cleaned("\u{202d}\u{1b}"), "");
-    }
-
-    #[test]
-    fn what_the_font_lacks_is_a_dot_and_no_box() {
-        assert_eq!(with_dots("肺炎 x"), "·· x");
-        assert_eq!(cleaned("肺炎 x"), "肺炎 x");
-        let known = "Épanchement Пневмония πλεύρα ذات ריאות";
-        assert_eq!(with_dots(known), known);
-        assert_eq!(with_dots("\u{fffe}\u{ffff}\u{e000}"), "···");
-        assert_eq!(with_dots("a\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}b"), "a·b", "one family");
+        assert_eq!(cleaned("a\u{fffe}\u{ffff}"), "a");
     }
 
     #[test]
@@ -212,6 +155,24 @@ mod tests {
             line.escaped(),
             "&lt;script&gt;&quot;a&quot; &amp; &apos;b&apos;&lt;/script&gt;"
         );
+    }
+
+    #[test]
+    fn other_fonts_are_measured_as_they_draw() {
+        let width = |text: &str| Line::new(text).width(20.0);
+        assert!((width("肺炎") - width("mW")).abs() < 0.1, "{}", width("肺炎"));
+        assert!((width("胸") - 20.0).abs() < 1e-6, "what no font here has is a square elsewhere");
+        for text in ["肺炎 left 肺炎 Wo ", "ריאות 肺", "फेफे फे", "👨\u{200d}👩 肺", "胸腔"]
+            .map(|t| t.repeat(9))
+        {
+            let line = Line::new(&text);
+            let drawn: f64 = runs(line.as_str()).iter().map(Run::width).sum();
+            assert!(drawn > 0.0 && drawn <= width(&text) / 20.0, "{text}: {drawn}");
+            for limit in [30.0, 77.0, 140.0] {
+                let fitted = Line::new(&text).fit(20.0, limit);
+                assert!(fitted.0.ends_with('…') && fitted.width(20.0) <= limit, "{fitted:?}");
+            }
+        }
     }
 
     /// hmtx of `DejaVu Sans` 2.37: 'm' is 1995 of 2048 units wide.

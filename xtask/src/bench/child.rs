@@ -1,11 +1,13 @@
 //! One measurement: a program that prints a line of JSON.
 
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
+
+use crate::process;
 
 /// What the program measured, or why there is nothing: it could not start, failed, took too long or printed something else.
 pub(crate) fn measured(
@@ -16,7 +18,7 @@ pub(crate) fn measured(
     let mut child = command.spawn().map_err(|error| format!("could not start: {error}"))?;
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
-    let status = wait(&mut child, longest)?;
+    let status = process::wait(&mut child, longest).map_err(|error| error.to_string())?;
     let (stdout, stderr) = (text(stdout), text(stderr));
     if !status.success() {
         return Err(match last_line(&stderr) {
@@ -40,24 +42,6 @@ fn last_line(text: &str) -> Option<&str> {
     text.lines().map(str::trim).rfind(|line| !line.is_empty())
 }
 
-fn wait(child: &mut Child, longest: Duration) -> Result<std::process::ExitStatus, String> {
-    let started = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Ok(status),
-            Ok(None) if started.elapsed() < longest => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Ok(None) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("ended after {} seconds", longest.as_secs()));
-            }
-            Err(error) => return Err(format!("could not be waited for: {error}")),
-        }
-    }
-}
-
 /// Reads all of a pipe beside the program, which would stand still at a full one.
 fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
@@ -75,6 +59,8 @@ fn text(reader: JoinHandle<Vec<u8>>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn shell(script: &str, longest: Duration) -> Result<Map<String, Value>, String> {

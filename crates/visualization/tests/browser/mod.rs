@@ -1,5 +1,7 @@
 //! A headless Chromium, steered over its debugging pipe: messages of JSON, each ended by a zero byte.
 
+mod program;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -27,7 +29,8 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts Chromium with an empty profile. `None`, with a notice, where there is none, unless `REQUIRE_CHROMIUM=1`.
     pub(crate) fn start() -> Option<Self> {
-        let Some(program) = program() else {
+        let [chosen, path] = ["CHROMIUM", "PATH"].map(std::env::var_os);
+        let Some(program) = program::find(chosen.as_deref(), path.as_deref()) else {
             let required = std::env::var("REQUIRE_CHROMIUM").is_ok_and(|value| value == "1");
             assert!(!required, "REQUIRE_CHROMIUM=1, and no Chromium in CHROMIUM or PATH");
             // Straight to the terminal: what a passing test prints is not shown.
@@ -214,22 +217,11 @@ fn command(program: &Path, folder: &Path) -> Command {
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        "--disable-dev-shm-usage",
+        "--disable-dev-shm-usage", // containers have 64 MB of it
     ]);
     command.arg(format!("--user-data-dir={}", folder.join("profile").display()));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     command
-}
-
-fn program() -> Option<PathBuf> {
-    if let Some(program) = std::env::var_os("CHROMIUM").filter(|program| !program.is_empty()) {
-        return Some(program.into());
-    }
-    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .flat_map(|folder| names.map(|name| folder.join(name)))
-        .find(|program| program.is_file())
 }
 
 /// A thread reads, so that waiting can end.
