@@ -33,7 +33,7 @@ fn summary(n_steps: usize, skipped: &[String]) -> String {
     if skipped.is_empty() {
         return format!("all {n_steps} checks passed\n");
     }
-    let lines: String = skipped.iter().map(|line| format!("  {line}\n")).collect();
+    let lines = skipped.iter().fold(String::new(), |lines, line| lines + "  " + line + "\n");
     format!(
         "{n_steps} checks, none failed; SKIPPED, because this machine lacks something:\n{lines}"
     )

@@ -123,9 +123,10 @@ pub(crate) fn options(with_system: bool) -> Options<'static> {
         let id = embed(&mut fonts);
         (Arc::new(fonts), id)
     });
-    let (fontdb, embedded) = match with_system {
-        true => (System::get().fonts.clone(), System::get().embedded),
-        false => EMBEDDED.clone(),
+    let (fontdb, embedded) = if with_system {
+        (System::get().fonts.clone(), System::get().embedded)
+    } else {
+        EMBEDDED.clone()
     };
     let select_font = move |font: &resvg::usvg::Font, _: &mut Arc<Database>| {
         let number = font.families().iter().find_map(|family| match family {
@@ -289,15 +290,15 @@ pub(crate) mod tests {
         let glyphs = FontRef::new(FONT).unwrap().charmap();
         let mut table = Vec::new();
         // Version 0, one subtable of Unicode's full range, 12 bytes further on: format 12.
-        [0_u16, 1, 3, 10].iter().for_each(|word| table.extend(word.to_be_bytes()));
+        table.extend([0_u16, 1, 3, 10].iter().flat_map(|word| word.to_be_bytes()));
         table.extend(12_u32.to_be_bytes());
-        [12_u16, 0].iter().for_each(|word| table.extend(word.to_be_bytes()));
+        table.extend([12_u16, 0].iter().flat_map(|word| word.to_be_bytes()));
         let n_groups = characters.len() as u32;
-        [16 + 12 * n_groups, 0, n_groups].iter().for_each(|n| table.extend(n.to_be_bytes()));
+        table.extend([16 + 12 * n_groups, 0, n_groups].iter().flat_map(|n| n.to_be_bytes()));
         for &(character, as_other) in characters {
             let glyph = glyphs.map(as_other).unwrap().to_u32();
             let group = [u32::from(character), u32::from(character), glyph];
-            group.iter().for_each(|n| table.extend(n.to_be_bytes()));
+            table.extend(group.iter().flat_map(|n| n.to_be_bytes()));
         }
         let mut font = FONT.to_vec();
         font.resize(font.len().next_multiple_of(4), 0);

@@ -116,8 +116,8 @@ impl Scene {
 
     /// Writes a line, cut to `limit` pixels with the whole of it as the element's title.
     pub(crate) fn text(&mut self, line: &Line, style: Style, limit: f64) {
-        let Style { x, y, .. } = style;
-        self.write_text(line, style, limit, x, format_args!(r#"y="{y:.2}""#));
+        let y = style.y;
+        self.write_text(line, style, limit, format_args!(r#"y="{y:.2}""#));
     }
 
     /// Writes a line that is read from below, centred on (x, y).
@@ -127,7 +127,8 @@ impl Scene {
             r#"transform="translate({x:.2} {y:.2}) rotate(-90)" y="{:.2}""#,
             0.36 * size
         );
-        self.write_text(line, style.anchored(Anchor::Middle), limit, 0.0, place);
+        let style = Style { x: 0.0, ..style.anchored(Anchor::Middle) };
+        self.write_text(line, style, limit, place);
     }
 
     /// `place` is where the line stands, but for `x`.
@@ -136,13 +137,12 @@ impl Scene {
         line: &Line,
         style: Style,
         limit: f64,
-        x: f64,
         place: std::fmt::Arguments<'_>,
     ) {
         if line.is_empty() {
             return;
         }
-        let Style { size, fill, anchor, .. } = style;
+        let Style { x, size, fill, anchor, .. } = style;
         let shown = line.clone().fit(size, limit);
         let title = if shown == *line {
             String::new()
