@@ -263,6 +263,49 @@ fn a_folder_that_is_spoilt_is_named() {
     assert!(Path::new(&arrays).exists());
 }
 
+/// Pictures and texts stand in the order of the command line, or of a file of messages.
+#[test]
+fn pictures_stand_among_texts() {
+    let fixture = Fixture::open("two-images");
+    let folder = tempdir().unwrap();
+    let pictures: Vec<String> = fixture.pictures().iter().map(|path| text(path)).collect();
+    let model = text(&fixture.model());
+    let [first, second] = &pictures[..] else { panic!("two pictures") };
+    let out = text(&folder.path().join("out"));
+    let prompt = |asked: &[&str]| {
+        let rest =
+            ["--max-new-tokens", "2", "--ignore-stop", "--no-report", "--json", "--out", &out];
+        let args = [&["explain", "--model", &model][..], asked, &rest].concat();
+        run(args).done().json()["rendered_prompt"].as_str().unwrap().to_owned()
+    };
+    let turns = prompt(&[
+        "--text", "was", "--image", first, "--text", "is", "--image", second, "--prompt", "how",
+    ]);
+    let order = ["was", "<start_of_image>", "is", "<start_of_image>", "how"];
+    let mut rest = turns.as_str();
+    for part in order {
+        rest = rest.split_once(part).unwrap_or_else(|| panic!("no {part} in order: {turns}")).1;
+    }
+
+    let file = folder.path().join("turns.json");
+    let image = |path: &str| json!({ "type": "image", "path": path });
+    let said = |text: &str| json!({ "type": "text", "text": text });
+    let content = json!([said("was"), image(first), said("is"), image(second), said("how")]);
+    fs::write(&file, json!([{ "role": "user", "content": content }]).to_string()).unwrap();
+    assert_eq!(prompt(&["--messages", &text(&file)]), turns);
+
+    let failed = |content: &Value, parts: &[&str]| {
+        fs::write(&file, content.to_string()).unwrap();
+        let args = ["explain", "--model", &model, "--messages", &text(&file), "--out", &out];
+        run(args).failed(parts);
+    };
+    failed(&json!([{ "role": "doctor", "content": "a" }]), &["turns.json", "role \"doctor\""]);
+    failed(&json!([{ "role": "assistant", "content": "a" }]), &["last message is not the user's"]);
+    failed(&json!([]), &["turns.json", "no message"]);
+    failed(&json!([{ "role": "user", "content": [{ "type": "sound" }] }]), &["turns.json"]);
+    failed(&json!([{ "role": "user", "content": [image("none.png")] }]), &["none.png"]);
+}
+
 /// Texts of the user and the model stay text in the page.
 #[test]
 fn scripts_in_the_question_are_inert() {
