@@ -293,7 +293,6 @@ fn compare(what: &str, found: &PatchMap, expected: &Expected, (spread, matrix): 
     ];
     for (name, found, expected) in pairs {
         assert_close(&format!("{what}: {name}"), found, expected, Tolerance::Rounding);
-        println!("{what}: {name} {:.1e}", difference(found, expected));
     }
     // The layers have a say: what they add is no rounding error of what they start from.
     let size = |array: &Array2<f64>| array.iter().fold(0f64, |most, x| most.max(x.abs()));

@@ -146,8 +146,8 @@ impl Cost {
         .map(|n| n as u64);
         let kept = width * p * d * (1 + l * if keep_hidden { 2 } else { 1 });
         Self {
-            shared: kept + p * (2 * width * f + 8 * FLOAT_BYTES * d),
-            per_goal: p * (2 * width * f + 12 * FLOAT_BYTES * d),
+            shared: kept + p * (width * (f + 4 * d) + FLOAT_BYTES * 4 * d),
+            per_goal: p * (width * f + FLOAT_BYTES * 10 * d),
             row: FLOAT_BYTES * h * p,
         }
     }

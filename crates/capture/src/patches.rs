@@ -189,13 +189,11 @@ impl Sweep<'_> {
 
     /// The relevancy of each goal's tokens, spread over the patches, `[g, g]`.
     fn unpool(&self, dfeatures: &Tensor) -> Result<Vec<Array2<f32>>, Error> {
-        let features = self.engine.model.vision().features(&self.run.last).to_kind(FLOAT);
+        let features = self.engine.model.vision().features(&self.run.last);
         let spread = |(goal, part): (usize, &ImagePart)| {
             let scores = match self.engine.options.spread {
                 Spread::Even => features.select(1, 0).zeros_like(),
-                Spread::GradientActivation => {
-                    (dfeatures.get(goal as i64) * &features).sum_dim_intlist(-1, false, FLOAT)
-                }
+                Spread::GradientActivation => scores(&features, &dfeatures.get(goal as i64)),
             };
             let scores = convert::matrix(&scores.unsqueeze(0));
             Ok(unpool(square(part.relevancy.view()).view(), square(scores.row(0)).view())?)
@@ -239,6 +237,21 @@ impl Sweep<'_> {
         let dpixels = self.engine.model.vision().pull_embed(dy); // [T, 3, s, s]
         (dpixels * self.engine.picture).sum_dim_intlist(1, false, FLOAT)
     }
+}
+
+/// Gradient × activation of each patch `[P]`: `x·∂z/∂x`. The terms nearly cancel in many patches, and shares magnify what rounding
+/// leaves then: sums are double, some patches at a time.
+fn scores(features: &Tensor, dfeatures: &Tensor) -> Tensor {
+    const ROWS: i64 = 256;
+    let pairs = features.split(ROWS, 0).into_iter().zip(dfeatures.split(ROWS, 0));
+    let of = |(x, dx): (Tensor, Tensor)| {
+        (x.to_kind(Kind::Double) * dx.to_kind(Kind::Double)).sum_dim_intlist(
+            -1,
+            false,
+            Kind::Double,
+        )
+    };
+    Tensor::cat(&pairs.map(of).collect::<Vec<_>>(), 0)
 }
 
 /// The cells of a square grid, row by row, as the grid.
