@@ -1,13 +1,18 @@
-//! A long sequence within a fixed number of bytes: alone in its process, so that nobody else's memory is counted.
+//! A long sequence, and the patches of a large picture, within a fixed number of bytes: each alone in its process, so that nobody
+//! else's memory is counted.
 //!
-//! One S×S array of float32 would be 1.6 GB here; the sweep and its states stay far below, so that there is none.
+//! One S×S array of float32 would be 1.6 GB; the sweep and its states stay far below, so that there is none.
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
-use attention_capture::{Engine, Goal, Keep, Objective, States, Streaming, SweepOptions};
+use attention_capture::{
+    Engine, Error, Goal, ImagePart, Keep, Objective, PatchOptions, Patches, States, Streaming,
+    SweepOptions,
+};
 use attention_relevancy::{Target, Update};
 use benchmarks::memory::{Place, Watch};
-use gemma3_tch::{Gemma3, Placement};
+use gemma3_tch::{Config, Gemma3, Placement};
 use integration_tests::Fixture;
+use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 const TOKENS: usize = 20_000;
@@ -16,19 +21,29 @@ const BUDGET: u64 = 320 << 20;
 /// goes back when it is freed, and what the process holds is what the sweep needs.
 const THRESHOLD: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
 
-/// glibc reads the threshold when a process starts: so the measurement is a process of its own, this test again.
 #[test]
 fn twenty_thousand_tokens_fit_into_a_fixed_budget() {
+    alone("twenty_thousand_tokens_fit_into_a_fixed_budget", tokens);
+}
+
+#[test]
+fn the_patches_of_a_large_picture_fit_into_a_fixed_budget() {
+    alone("the_patches_of_a_large_picture_fit_into_a_fixed_budget", patches);
+}
+
+/// glibc reads the threshold when a process starts: so the measurement is a process of its own, the test of that name again.
+fn alone(test: &str, measure: fn()) {
     if std::env::var(THRESHOLD.0).as_deref() == Ok(THRESHOLD.1) {
         return measure();
     }
     let this = std::env::current_exe().unwrap();
     let mut again = std::process::Command::new(this);
-    let status = again.arg("--nocapture").env(THRESHOLD.0, THRESHOLD.1).status().unwrap();
+    let again = again.args([test, "--exact", "--nocapture"]).env(THRESHOLD.0, THRESHOLD.1);
+    let status = again.status().unwrap();
     assert!(status.success(), "{status}");
 }
 
-fn measure() {
+fn tokens() {
     let fixture = Fixture::open("layout");
     let model = Gemma3::load(&fixture.model(), Placement::AS_STORED).unwrap();
     let config = model.config();
@@ -60,4 +75,58 @@ fn measure() {
     assert!(found.relevancy.iter().all(|x| x.is_finite() && 0.0 <= *x));
     assert!(found.relevancy.slice(ndarray::s![..per_image]).sum() > 0.0);
     assert!((found.rollout.sum() - 1.0).abs() < 1e-3, "{}", found.rollout.sum());
+}
+
+/// 4096 patches and a quarter of the width of the real vision tower, eight heads: the attention of a layer would be 512 MB in
+/// float32. The budget is little more than the smallest that is taken.
+fn patches() {
+    let model = narrow_tower();
+    let (config, side) = (model.config(), model.config().vision.image_size as i64);
+    let random = |shape: [i64; 2]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
+    let picture = random([3 * side, side]).view([3, side, side]);
+    let (tokens, width) = (config.mm_tokens_per_image, config.text.hidden_size as i64);
+    let part = ImagePart {
+        relevancy: ndarray::Array1::ones(tokens),
+        gradient: random([tokens as i64, width]),
+    };
+    let explain = |memory_budget| {
+        let sweep = SweepOptions { memory_budget, cancel: None };
+        let options = PatchOptions { pixels: true, sweep, ..PatchOptions::default() };
+        Patches::new(&model, &picture, options).explain(std::slice::from_ref(&part))
+    };
+    let Err(Error::Budget { smallest, .. }) = explain(0) else { panic!("0 bytes are enough") };
+    let budget = smallest + (16 << 20);
+    assert!(budget < 170 << 20, "{} MB are asked for", budget >> 20);
+
+    let before = Place::Process.used();
+    let watch = Watch::start(Place::Process);
+    let map = explain(budget).unwrap().remove(0);
+    let peak = watch.peak() - before;
+
+    assert!(peak < budget, "{} MB were used of {}", peak >> 20, budget >> 20);
+    assert!(map.patches.iter().all(|x| x.is_finite() && 0.0 <= *x));
+    assert!(map.unpooled.sum() <= map.patches.sum() * 1.000_001);
+}
+
+/// Random weights under the configuration of a fixture, the vision tower made larger.
+fn narrow_tower() -> Gemma3 {
+    let file = Fixture::open("layout").model().join("config.json");
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let sizes = [
+        ("image_size", 896),
+        ("hidden_size", 288),
+        ("intermediate_size", 1076),
+        ("num_attention_heads", 8),
+    ];
+    for (name, size) in sizes {
+        config["vision_config"][name] = size.into();
+    }
+    let config = Config::from_json(&config.to_string()).unwrap();
+    tch::manual_seed(4);
+    let random = |(name, shape): (String, Vec<usize>)| {
+        let shape: Vec<i64> = shape.into_iter().map(|n| n as i64).collect();
+        (name, Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.1)
+    };
+    let tensors = config.tensors().into_iter().map(random).collect();
+    Gemma3::from_tensors(config, &tensors).unwrap()
 }

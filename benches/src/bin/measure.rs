@@ -1,18 +1,21 @@
 //! Measures one job and prints what it took as a line of JSON. `cargo xtask bench` drives it.
 //!
-//! Pictures are random image tokens: the vision tower is not run, so that long sequences can be measured for themselves.
+//! Pictures are random image tokens: the vision tower is not run, so that long sequences can be measured for themselves. It has
+//! measurements of its own, with a random picture.
 #![expect(clippy::print_stdout, reason = "the measurement goes to stdout")]
 
 use anyhow::{Context, ensure};
 use attention_capture::{
-    Engine, Goal, Keep, Objective, Recorder, Retained, States, Streaming, SweepOptions,
+    Engine, Goal, ImagePart, Keep, Objective, PatchOptions, Patches, Recorder, Retained, States,
+    Streaming, SweepOptions,
 };
+use attention_relevancy::ndarray::Array1;
 use attention_relevancy::{Target, Update};
 use benchmarks::memory::{Place, Watch};
 use benchmarks::{Layer, forms};
 use clap::{Parser, ValueEnum};
 use gemma3_tch::{
-    Attend, Cached, DeviceSpec, Gemma3, Generated, GenerationOptions, Placement, Sequence,
+    Attend, Cached, DeviceSpec, Fast, Gemma3, Generated, GenerationOptions, Placement, Sequence,
 };
 use serde_json::{Map, Value, json};
 use std::hint::black_box;
@@ -82,6 +85,10 @@ enum Job {
     NextQuestion,
     /// Every attention kept
     Retained,
+    /// A picture through vision tower and projector
+    Picture,
+    /// A picture explained to its patches and pixels, from random gradients at its tokens; a run of the vision tower is in it
+    Patches,
     /// Products of the shape of the MLP of Gemma3 4B in bfloat16, forward and pulled back
     Matmul,
     /// A gigabyte of memory is read
@@ -104,6 +111,7 @@ fn main() -> anyhow::Result<()> {
         Job::Matmul => matmul(&args)?,
         Job::Read => read(&args)?,
         Job::Row | Job::Matrix => plain(&args)?,
+        Job::Picture | Job::Patches => of_picture(&args)?,
         _ => of_model(&args)?,
     };
     line.insert("threads".to_owned(), json!(gemma3_tch::threads()));
@@ -134,6 +142,44 @@ fn of_model(args: &Args) -> anyhow::Result<Map<String, Value>> {
         "bytes_per_token": bytes_per_token(&model),
         "visible_pairs": visible_pairs(&model, &sequence, fed),
     })));
+    Ok(line)
+}
+
+/// A random picture through the vision tower, or back through it.
+fn of_picture(args: &Args) -> anyhow::Result<Map<String, Value>> {
+    let folder = args.model.as_deref().context("--model is missing")?;
+    let placement = Placement { device: args.device.resolve()?, kind: None };
+    let model = Gemma3::load(folder, placement)?;
+    let place = place(placement.device);
+    let baseline = place.used();
+    let config = model.config();
+    let [side, tokens, width] =
+        [config.vision.image_size, config.mm_tokens_per_image, config.text.hidden_size]
+            .map(|n| n as i64);
+    tch::manual_seed(1);
+    let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, placement.device));
+    let picture = random(&[config.vision.num_channels as i64, side, side]).clamp(-1.0, 1.0);
+    let part = |_| ImagePart {
+        relevancy: Array1::from_elem(tokens as usize, 1.0 / tokens as f32),
+        gradient: random(&[tokens, width]) * 1e-3,
+    };
+    let parts: Vec<ImagePart> = (0..args.targets).map(part).collect();
+    let mut work: Work<'_> = match args.job {
+        Job::Picture => Box::new(|| {
+            let _no_grad = tch::no_grad_guard();
+            let patches = model.vision().forward(&picture, &mut Fast);
+            black_box(model.projector().forward(&patches).double_value(&[0, 0]));
+            Ok(Vec::new())
+        }),
+        _ => Box::new(|| {
+            let sweep = SweepOptions { memory_budget: args.memory_budget, cancel: None };
+            let options = PatchOptions { pixels: true, sweep, ..PatchOptions::default() };
+            black_box(Patches::new(&model, &picture, options).explain(&parts)?);
+            Ok(Vec::new())
+        }),
+    };
+    let mut line = repeat(args, (place, baseline), &mut work)?;
+    line.extend(object(json!({ "patches": config.vision.patches(), "targets": args.targets })));
     Ok(line)
 }
 

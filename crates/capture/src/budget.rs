@@ -1,7 +1,7 @@
 //! Fitting a sweep, and what is kept for it, into a memory budget.
 
 use crate::{Error, Keep};
-use gemma3_tch::{Placement, TextConfig};
+use gemma3_tch::{Placement, TextConfig, VisionConfig};
 use tch::Kind;
 
 /// Does `work` within `budget` bytes and, when memory runs out inside libtorch, once more within a quarter of them. Beside the
@@ -41,9 +41,17 @@ impl Cut {
         (tokens, goals): (usize, usize),
         budget: u64,
     ) -> Result<Self, Error> {
+        let cost = Cost::new(config, width(placement), tokens);
+        Self::fitting(&cost, placement, (tokens, goals), budget)
+    }
+
+    fn fitting(
+        cost: &Cost,
+        placement: Placement,
+        (tokens, goals): (usize, usize),
+        budget: u64,
+    ) -> Result<Self, Error> {
         let most_rows = if placement.on_cpu() { MOST_ROWS_CPU } else { MOST_ROWS_CUDA };
-        let width = placement.kind.unwrap_or(Kind::Float).elt_size_in_bytes() as u64;
-        let cost = Cost::new(config, width, tokens);
         let smallest = cost.bytes(1, 1);
         if budget < smallest {
             return Err(Error::Budget { budget, smallest });
@@ -57,6 +65,43 @@ impl Cut {
         let rows = (rest / cost.per_row(goals)).clamp(1, most_rows);
         Ok(Self { goals: goals as usize, rows: rows as usize })
     }
+}
+
+/// The same for the sweep over the patches of a picture, and what is kept of the vision tower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PatchCut {
+    pub(crate) goals: usize,
+    pub(crate) rows: usize,
+    /// Whether what stands between attention and MLP is kept beside the layers' inputs, so that no attention is made again for it.
+    pub(crate) keep_hidden: bool,
+}
+
+impl PatchCut {
+    /// The largest that fits; [`Error::Budget`] where one goal and one row do not. More is kept where that takes no goal and no row
+    /// from the sweep.
+    pub(crate) fn new(
+        config: &VisionConfig,
+        placement: Placement,
+        goals: usize,
+        budget: u64,
+    ) -> Result<Self, Error> {
+        let cut = |keep_hidden| {
+            let cost = Cost::vision(config, width(placement), keep_hidden);
+            let Cut { goals, rows } =
+                Cut::fitting(&cost, placement, (config.patches(), goals), budget)?;
+            Ok::<_, Error>(Self { goals, rows, keep_hidden })
+        };
+        let least = cut(false)?;
+        let more = cut(true).ok();
+        Ok(more
+            .filter(|more| (more.goals, more.rows) == (least.goals, least.rows))
+            .unwrap_or(least))
+    }
+}
+
+/// Bytes of a number in the dtype of the weights.
+fn width(placement: Placement) -> u64 {
+    placement.kind.unwrap_or(Kind::Float).elt_size_in_bytes() as u64
 }
 
 /// Bytes that a sweep over one layer holds at a time. Counted from the operations in `sweep.rs` and in the
@@ -86,6 +131,24 @@ impl Cost {
             shared: s * (4 * width * f + FLOAT_BYTES * (8 * d + 3 * (h + 2 * k) * w)),
             per_goal: s * (3 * width * f + FLOAT_BYTES * (6 * d + 3 * (h + 2 * k) * w)),
             row: FLOAT_BYTES * h * s,
+        }
+    }
+
+    /// Over the patches of a picture, with the layers' inputs that are kept for it and, when `keep_hidden`, as much again.
+    fn vision(config: &VisionConfig, width: u64, keep_hidden: bool) -> Self {
+        let [d, f, h, l, p] = [
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_attention_heads,
+            config.num_hidden_layers,
+            config.patches(),
+        ]
+        .map(|n| n as u64);
+        let kept = width * p * d * (1 + l * if keep_hidden { 2 } else { 1 });
+        Self {
+            shared: kept + p * (width * (f + 4 * d) + FLOAT_BYTES * 4 * d),
+            per_goal: p * (width * f + FLOAT_BYTES * 10 * d),
+            row: FLOAT_BYTES * h * p,
         }
     }
 

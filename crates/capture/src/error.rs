@@ -82,6 +82,44 @@ pub enum Error {
         /// The layer.
         layer: usize,
     },
+    /// The gradient is NaN or infinite in the vision tower.
+    #[error("layer {layer} of the vision tower: the gradient is not finite; try --dtype float32")]
+    VisionGradient {
+        /// The layer.
+        layer: usize,
+    },
+    /// The sequence has no such picture.
+    #[error("picture {index} was asked for, counted from 0, but the sequence has {images}")]
+    Image {
+        /// The picture asked for.
+        index: usize,
+        /// Pictures of the sequence.
+        images: usize,
+    },
+    /// A picture has the wrong shape.
+    #[error(
+        "a picture of shape {found:?} was given, expected {expected:?} [channels, rows, columns]"
+    )]
+    Picture {
+        /// By the configuration.
+        expected: [usize; 3],
+        /// As given.
+        found: Vec<i64>,
+    },
+    /// What a goal left at a picture does not fit the model.
+    #[error(
+        "goal {index}: relevancy of {relevancy} tokens and a gradient of shape {gradient:?} were given, expected {expected:?} [tokens, width]"
+    )]
+    ImagePart {
+        /// Which of the goals.
+        index: usize,
+        /// By the configuration.
+        expected: [usize; 2],
+        /// Tokens that the relevancy is of.
+        relevancy: usize,
+        /// Shape of the gradient.
+        gradient: Vec<i64>,
+    },
     /// A logit is NaN or infinite.
     #[error("the logit at position {row} is not finite; try --dtype float32")]
     Logit {

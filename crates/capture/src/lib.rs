@@ -8,6 +8,8 @@
 //! | [`Retained`] | every attention `[H, S, S]` in float32, with the graph | the reference |
 //! | [`Streaming`] | layer inputs `[S, D]`, or all that the pull-back needs; attention never | everything else |
 //!
+//! [`Patches`] goes on where the sweep ends at the tokens of a picture: through the vision tower to its patches and pixels.
+//!
 //! ```no_run
 //! use attention_capture::{Engine, Goal, Keep, Objective, States, Streaming, SweepOptions};
 //! use attention_relevancy::{Target, Update};
@@ -32,6 +34,8 @@ mod convert;
 mod engine;
 mod error;
 mod goal;
+mod images;
+mod patches;
 mod retained;
 mod states;
 mod streaming;
@@ -41,6 +45,8 @@ pub use budget::with_budget;
 pub use engine::Engine;
 pub use error::Error;
 pub use goal::{Attribution, Foil, Goal, Objective, Score};
+pub use images::ImagePart;
+pub use patches::{PatchMap, PatchOptions, Patches, Spread};
 pub use retained::Retained;
 pub use states::{Keep, Recorder, States};
 pub use streaming::{LayerSwept, Streaming, SweepOptions};

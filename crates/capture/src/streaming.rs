@@ -34,6 +34,12 @@ impl Default for SweepOptions {
     }
 }
 
+impl SweepOptions {
+    pub(crate) fn cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+    }
+}
+
 /// The reverse sweep over a recorded run.
 #[derive(Debug)]
 pub struct Streaming<'a> {
@@ -119,8 +125,8 @@ impl<'a> Streaming<'a> {
         Ok(attributions.into_iter().zip(depths).collect())
     }
 
-    fn cancelled(&self) -> bool {
-        self.options.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+    pub(crate) fn states(&self) -> &States {
+        self.states
     }
 }
 
@@ -164,7 +170,7 @@ impl Sweep<'_> {
         let mut state = self.start();
         let mut raw_attention = None;
         for layer in self.engine.model.text().layers().iter().rev() {
-            if self.engine.cancelled() {
+            if self.engine.options.cancelled() {
                 return Err(Error::Cancelled);
             }
             let next = self.step(layer, &state, observe);
@@ -283,6 +289,6 @@ impl Sweep<'_> {
 }
 
 /// Whether all numbers are. A sum with NaN or infinity in it is not finite.
-fn finite(tensor: &Tensor) -> bool {
+pub(crate) fn finite(tensor: &Tensor) -> bool {
     tensor.sum(Kind::Double).double_value(&[]).is_finite()
 }

@@ -46,7 +46,7 @@ impl Pass<'_> {
             sums.add(self, rows, &float, &Block { rows: block, keys });
         }
         let skip = self.queries.start - self.qkv.start;
-        let gradient = QkvGradient { q: Tensor::cat(&sums.dq, 2), k: sums.dk, v: sums.dv, skip };
+        let gradient = QkvGradient { q: sums.dq, k: sums.dk, v: sums.dv, skip };
         Swept {
             rows: Rows { relevancy: sums.relevancy, rollout: sums.rollout },
             gradient,
@@ -66,20 +66,21 @@ struct Sums {
     relevancy: Tensor, // [T, S]
     rollout: Tensor,   // [T, S]
     heads: Tensor,     // [T, H]
-    dq: Vec<Tensor>,   // blocks of [T, H, b, d]
+    dq: Tensor,        // [T, H, m, d]
     dk: Tensor,        // [T, K, n, d]
     dv: Tensor,        // [T, K, n, d]
 }
 
 impl Sums {
     fn new(pass: &Pass<'_>, rows: &Rows, float: &Float) -> Self {
-        let (t, options) = (pass.dheads.size()[0], (FLOAT, pass.dheads.device()));
+        let [t, h, m, _] = <[i64; 4]>::try_from(pass.dheads.size()).expect("[T, H, m, d]");
+        let options = (FLOAT, pass.dheads.device());
         let [k, n, d] = <[i64; 3]>::try_from(float.k.size()).expect("keys are [K, n, d]");
         Self {
             relevancy: rows.relevancy.zeros_like(),
             rollout: rows.rollout.zeros_like(),
-            heads: Tensor::zeros([t, pass.dheads.size()[1]], options),
-            dq: Vec::new(),
+            heads: Tensor::zeros([t, h], options),
+            dq: Tensor::zeros([t, h, m, d], options),
             dk: Tensor::zeros([t, k, n, d], options),
             dv: Tensor::zeros([t, k, n, d], options),
         }
@@ -101,7 +102,8 @@ impl Sums {
         // softmax: dS = A⊙∇A − A·Σ_j(A⊙∇A)
         let total = weighted.sum_dim_intlist(-1, true, FLOAT);
         let dscores = weighted.addcmul_(&attention, &total.neg());
-        self.dq.push(grouped.query_gradient(&dscores, &float.keys(keys)) * float.scale);
+        let dq = grouped.query_gradient(&dscores, &float.keys(keys)) * float.scale;
+        self.dq.narrow(2, within, queries.len() as i64).copy_(&dq);
         let at = (keys.start - pass.qkv.start) as i64;
         let slice = |sum: &Tensor| sum.narrow(2, at, keys.len() as i64);
         let _ = slice(&self.dk).g_add_(&grouped.key_gradient(&dscores, &float.queries(queries)));

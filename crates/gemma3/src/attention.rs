@@ -104,3 +104,16 @@ pub(crate) fn join_heads(heads: &Tensor) -> Tensor {
     let n = heads.size()[1];
     heads.transpose(0, 1).reshape([n, -1])
 }
+
+/// `[…, n, H·d]` → `[…, H, n, d]`.
+pub(crate) fn split_gradient(gradient: &Tensor, n_heads: i64) -> Tensor {
+    let mut shape = gradient.size();
+    let width = shape.pop().expect("at least [n, H·d]");
+    shape.extend([n_heads, width / n_heads]);
+    gradient.view(shape.as_slice()).transpose(-3, -2)
+}
+
+/// `[…, H, n, d]` → `[…, n, H·d]`.
+pub(crate) fn join_gradient(gradient: &Tensor) -> Tensor {
+    gradient.transpose(-3, -2).flatten(-2, -1)
+}

@@ -2,7 +2,7 @@
 //!
 //! Symbols: n tokens of this call, H query heads, K key/value heads, d head width, D hidden width, F feed-forward width.
 
-use crate::attention::{join_heads, split_heads};
+use crate::attention::{join_gradient, join_heads, split_gradient, split_heads};
 use crate::layers::{Linear, RmsNorm, Rotary, tiles};
 use crate::{
     Attend, AttentionLayer, Error, LayerType, MaskRule, Qkv, Site, TextConfig, Tower, WeightPath,
@@ -201,19 +201,6 @@ impl DecoderLayer {
         let y = h + self.post_feedforward_layernorm.forward(&mlp);
         (y, [attended, gate, up, mlp])
     }
-}
-
-/// `[…, n, H·d]` → `[…, H, n, d]`.
-fn split_gradient(gradient: &Tensor, n_heads: i64) -> Tensor {
-    let mut shape = gradient.size();
-    let width = shape.pop().expect("at least [n, H·d]");
-    shape.extend([n_heads, width / n_heads]);
-    gradient.view(shape.as_slice()).transpose(-3, -2)
-}
-
-/// `[…, H, n, d]` → `[…, n, H·d]`.
-fn join_gradient(gradient: &Tensor) -> Tensor {
-    gradient.transpose(-3, -2).flatten(-2, -1)
 }
 
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The pieces that layers are made of: linear maps, the two norms, rotary positions.
 //!
-//! Each is checked against its shape when it is loaded, so that its forward pass can only fail by exhaustion. Those of the language
-//! model also have a pull-back: `pull_back(…, dy)` takes the gradient at the output, float32, to the gradient at the input, float32.
+//! Each is checked against its shape when it is loaded, so that its forward pass can only fail by exhaustion. They
+//! also have a pull-back: `pull_back(…, dy)` takes the gradient at the output, float32, to the gradient at the input, float32.
 //! Weights are frozen and get none. Forward and backward stand in pairs; the test at the end holds each against autograd.
 
 use crate::row_product::row_product;
@@ -71,27 +71,37 @@ impl RmsNorm {
         (wide * (variance + self.eps).rsqrt() * &self.gain).to_kind(x.kind())
     }
 
-    /// With `σ = (mean(x²) + ε)^-½` and `g = (1 + w)·dy`: `dx = σ·g − σ³·x·mean(x·g)`. `dy` may have any number of leading
-    /// dimensions before those of `x`: several gradients.
+    /// `dy` may have any number of leading dimensions before those of `x`: several gradients.
     pub(crate) fn pull_back(&self, x: &Tensor, dy: &Tensor) -> Tensor {
-        let width = self.gain.size()[0];
-        let x = x.reshape([-1, width]);
-        let n = x.size()[0];
-        let (flat, dx) = (dy.reshape([-1, n, width]), dy.empty_like());
-        let to = dx.view([-1, n, width]);
-        for (row, rows) in tiles(&x) {
-            let x = x.narrow(0, row, rows).to_kind(Kind::Float);
-            let sigma = (x.square().mean_dim(-1, true, Kind::Float) + self.eps).rsqrt();
-            let x = x * &sigma; // normalised
-            for goal in 0..flat.size()[0] {
-                let part = |dy: &Tensor| dy.get(goal).narrow(0, row, rows);
-                let mut g = part(&flat) * &self.gain;
-                let along = (&g * &x).mean_dim(-1, true, Kind::Float);
-                part(&to).copy_(&g.addcmul_(&x, &along.neg()).g_mul_(&sigma));
-            }
-        }
-        dx
+        pull_norm([x, dy], &self.gain, self.eps, |x| x)
     }
+}
+
+/// Pull-back of `y = σ·c(x)·gain + constant` with `σ = (mean(c(x)²) + ε)^-½`, c linear and its own transpose: the identity, or what
+/// takes the mean away. With `n = σ·c(x)` and `g = c(gain·dy)`: `dx = σ·(g − n·mean(n·g))`.
+fn pull_norm(
+    [x, dy]: [&Tensor; 2],
+    gain: &Tensor,
+    eps: f64,
+    c: impl Fn(Tensor) -> Tensor,
+) -> Tensor {
+    let width = gain.size()[0];
+    let x = x.reshape([-1, width]);
+    let n = x.size()[0];
+    let (flat, dx) = (dy.reshape([-1, n, width]), dy.empty_like());
+    let to = dx.view([-1, n, width]);
+    for (row, rows) in tiles(&x) {
+        let x = c(x.narrow(0, row, rows).to_kind(Kind::Float));
+        let sigma = (x.square().mean_dim(-1, true, Kind::Float) + eps).rsqrt();
+        let x = x * &sigma; // normalised
+        for goal in 0..flat.size()[0] {
+            let part = |dy: &Tensor| dy.get(goal).narrow(0, row, rows);
+            let mut g = c(part(&flat) * gain);
+            let along = (&g * &x).mean_dim(-1, true, Kind::Float);
+            part(&to).copy_(&g.addcmul_(&x, &along.neg()).g_mul_(&sigma));
+        }
+    }
+    dx
 }
 
 /// Numbers of one tile of an elementwise pass: a few such tiles fit into a core's cache.
@@ -124,6 +134,12 @@ impl LayerNorm {
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false)
+    }
+
+    /// As [`RmsNorm::pull_back`].
+    pub(crate) fn pull_back(&self, x: &Tensor, dy: &Tensor) -> Tensor {
+        let centred = |x: Tensor| &x - x.mean_dim(-1, true, Kind::Float);
+        pull_norm([x, dy], &self.weight.to_kind(Kind::Float), self.eps, centred)
     }
 }
 
@@ -227,6 +243,9 @@ mod tests {
 
         let norm = RmsNorm { gain: random(&[5]), eps: 1e-6 };
         let dy = random(&[4, 5]);
+        assert_same(&norm.pull_back(&x, &dy), &autograd(&x, &dy, |x| norm.forward(x)));
+
+        let norm = LayerNorm { weight: random(&[5]), bias: random(&[5]), eps: 1e-6 };
         assert_same(&norm.pull_back(&x, &dy), &autograd(&x, &dy, |x| norm.forward(x)));
 
         let rotary = Rotary::new(6, crate::Rope { theta: 100.0, factor: 2.0 }, Device::Cpu);

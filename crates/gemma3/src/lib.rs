@@ -3,8 +3,9 @@
 //! A [`Gemma3`] holds weights and nothing else: no cache, no mode, no hook. A layer is cut at its attention
 //! ([`AttentionLayer`]: `forward(x) = merge(x, attend(project(x)))`), and how attention is computed is an argument ([`Attend`]):
 //! [`Fast`] for a sequence in one go, [`Cached`] for token by token, or an observer of your own. Which keys a query may see is a
-//! rule ([`MaskRule`]) that makes the block of a mask when one is needed. The layers of the language model can also be pulled back
-//! without a graph ([`DecoderLayer::pull_merge`], [`DecoderLayer::pull_project`]).
+//! rule ([`MaskRule`]) that makes the block of a mask when one is needed. All of it can also be pulled back without a graph: layers
+//! ([`DecoderLayer::pull_merge`], [`EncoderLayer::pull_merge`]), projector ([`Projector::pull_back`]) and patch embedding
+//! ([`VisionModel::pull_embed`]).
 //!
 //! ```no_run
 //! use gemma3_processor::{Message, Picture, PictureOptions, Processor, ProcessorOptions};
@@ -29,6 +30,7 @@ mod cached;
 mod config;
 mod decoder;
 mod device;
+mod encoder;
 mod error;
 mod files;
 mod generate;
@@ -40,6 +42,7 @@ mod layers;
 mod mask;
 mod memory;
 mod model;
+mod projector;
 mod row_product;
 mod sampling;
 mod text;
@@ -51,6 +54,7 @@ pub use cached::{Cached, Fast};
 pub use config::{Config, GenerationConfig, LayerType, Rope, TextConfig, VisionConfig};
 pub use decoder::{DecoderLayer, MergeGradient, QkvGradient, Trace};
 pub use device::{DeviceSpec, DtypeSpec, set_threads, threads};
+pub use encoder::EncoderLayer;
 pub use error::Error;
 pub use generate::{Generated, GenerationOptions, StopReason};
 pub use guard::guard;
@@ -58,7 +62,8 @@ pub use inspect::{Inspection, Misshapen, Parameters};
 pub use mask::MaskRule;
 pub use memory::{Bytes, available_memory, check_memory, free_device_memory};
 pub use model::{Gemma3, Sequence};
+pub use projector::Projector;
 pub use sampling::Sampling;
 pub use text::TextModel;
-pub use vision::{EncoderLayer, Projector, VisionModel};
+pub use vision::VisionModel;
 pub use weights::{Placement, WeightPath, Weights};

@@ -95,19 +95,26 @@ impl Gemma3 {
         self.text.kind()
     }
 
-    /// The image tokens `[t, D]` of one picture, without a graph.
-    pub fn encode_image(&self, pixels: &Pixels) -> Result<Tensor, Error> {
+    /// One picture as the vision tower takes it, `[3, s, s]` float32 on the device of the model.
+    pub fn picture(&self, pixels: &Pixels) -> Result<Tensor, Error> {
         let (side, channels) = (self.config.vision.image_size, self.config.vision.num_channels);
         let found = [pixels.channels, pixels.height, pixels.width];
         if found != [channels, side, side] {
             return Err(Error::Pixels { expected: [channels, side, side], found });
         }
+        guard("moving a picture to the device", || {
+            Tensor::from_slice(&pixels.values)
+                .view(found.map(|n| n as i64))
+                .to_device(self.placement.device)
+        })
+    }
+
+    /// The image tokens `[t, D]` of one picture, without a graph.
+    pub fn encode_image(&self, pixels: &Pixels) -> Result<Tensor, Error> {
+        let picture = self.picture(pixels)?;
         let _no_grad = tch::no_grad_guard();
         guard("running the vision tower", || {
-            let pixels = Tensor::from_slice(&pixels.values)
-                .view(found.map(|n| n as i64))
-                .to_device(self.placement.device);
-            let tokens = self.projector.forward(&self.vision.forward(&pixels, &mut Fast));
+            let tokens = self.projector.forward(&self.vision.forward(&picture, &mut Fast));
             tokens.to_kind(self.kind())
         })
     }

@@ -1,13 +1,10 @@
-//! The SigLIP vision tower and the projector into the language model. Field names follow the checkpoint's path segments.
+//! The SigLIP vision tower. Field names follow the checkpoint's path segments.
 //!
-//! Symbols: P patches of one picture (side g), D hidden width, H heads, d head width, p pixels of a patch's side.
+//! Symbols: P patches of one picture (side g), D hidden width, p pixels of a patch's side, s pixels of the picture's side.
 
-use crate::attention::{join_heads, split_heads};
-use crate::layers::{LayerNorm, Linear, RmsNorm};
-use crate::{
-    Attend, AttentionLayer, Config, Error, MaskRule, Qkv, Site, Tower, VisionConfig, WeightPath,
-};
-use tch::Tensor;
+use crate::layers::LayerNorm;
+use crate::{Attend, AttentionLayer, EncoderLayer, Error, MaskRule, VisionConfig, WeightPath};
+use tch::{Kind, Tensor};
 
 /// Patch embedding, encoder layers, last norm. No class token, no pooling head.
 #[derive(Debug)]
@@ -41,10 +38,31 @@ impl VisionModel {
     /// Patch features `[P, D]` of one picture `[3, s, s]`, patches row by row.
     pub fn forward(&self, pixels: &Tensor, attend: &mut dyn Attend) -> Tensor {
         let mask = MaskRule::all();
-        let embedded = self.embeddings.forward(pixels);
+        let embedded = self.embed(pixels);
         let last =
             self.layers.iter().fold(embedded, |x, layer| layer.forward(&x, 0, &mask, attend));
-        self.post_layernorm.forward(&last)
+        self.features(&last)
+    }
+
+    /// The first layer's input `[P, D]`: what one picture `[3, s, s]` is embedded as, positions included.
+    pub fn embed(&self, pixels: &Tensor) -> Tensor {
+        self.embeddings.forward(pixels)
+    }
+
+    /// Patch features `[P, D]` from the last layer's output `[P, D]`.
+    pub fn features(&self, last: &Tensor) -> Tensor {
+        self.post_layernorm.forward(last)
+    }
+
+    /// Pull-back of [`VisionModel::features`]: from the gradient at the features `[…, P, D]` to that at `last`, float32.
+    pub fn pull_features(&self, last: &Tensor, dfeatures: &Tensor) -> Tensor {
+        self.post_layernorm.pull_back(last, dfeatures)
+    }
+
+    /// Pull-back of [`VisionModel::embed`]: from the gradient at the first layer's input `[…, P, D]` to that at the pixels
+    /// `[…, 3, s, s]`, float32.
+    pub fn pull_embed(&self, dembedded: &Tensor) -> Tensor {
+        self.embeddings.pull_back(dembedded)
     }
 }
 
@@ -79,120 +97,17 @@ impl PatchEmbedding {
         let patches = patches.permute([1, 3, 0, 2, 4]).reshape([g * g, channels * p * p]);
         patches.linear(&self.weight, Some(&self.bias)) + &self.position
     }
-}
 
-/// One encoder layer: `x += attention(norm x)`, `x += mlp(norm x)`.
-#[derive(Debug)]
-pub struct EncoderLayer {
-    site: Site,
-    layer_norm1: LayerNorm,
-    self_attn: VisionAttention,
-    layer_norm2: LayerNorm,
-    fc1: Linear,
-    fc2: Linear,
-}
-
-impl EncoderLayer {
-    fn load(path: &WeightPath<'_>, config: &VisionConfig, index: usize) -> Result<Self, Error> {
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let norm = |name| LayerNorm::load(&path.at(name), width, config.layer_norm_eps);
-        let mlp = path.at("mlp");
-        Ok(Self {
-            site: Site { tower: Tower::Vision, layer: index },
-            layer_norm1: norm("layer_norm1")?,
-            self_attn: VisionAttention::load(&path.at("self_attn"), config)?,
-            layer_norm2: norm("layer_norm2")?,
-            fc1: Linear::load_with_bias(&mlp.at("fc1"), [width, inner])?,
-            fc2: Linear::load_with_bias(&mlp.at("fc2"), [inner, width])?,
-        })
-    }
-}
-
-impl AttentionLayer for EncoderLayer {
-    fn site(&self) -> Site {
-        self.site
-    }
-
-    fn project(&self, x: &Tensor, start: usize) -> Qkv {
-        self.self_attn.project(&self.layer_norm1.forward(x), start)
-    }
-
-    fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor {
-        let h = x + self.self_attn.out_proj.forward(&join_heads(heads));
-        let mlp = self.fc2.forward(&self.fc1.forward(&self.layer_norm2.forward(&h)).gelu("tanh"));
-        h + mlp
-    }
-}
-
-#[derive(Debug)]
-struct VisionAttention {
-    q_proj: Linear,
-    k_proj: Linear,
-    v_proj: Linear,
-    out_proj: Linear,
-    n_heads: i64,
-    scale: f64,
-}
-
-impl VisionAttention {
-    fn load(path: &WeightPath<'_>, config: &VisionConfig) -> Result<Self, Error> {
-        let width = config.hidden_size;
-        let linear = |name| Linear::load_with_bias(&path.at(name), [width, width]);
-        Ok(Self {
-            q_proj: linear("q_proj")?,
-            k_proj: linear("k_proj")?,
-            v_proj: linear("v_proj")?,
-            out_proj: linear("out_proj")?,
-            n_heads: config.num_attention_heads as i64,
-            scale: ((width / config.num_attention_heads) as f64).powf(-0.5),
-        })
-    }
-
-    fn project(&self, x: &Tensor, start: usize) -> Qkv {
-        let heads = |linear: &Linear| split_heads(&linear.forward(x), self.n_heads);
-        Qkv {
-            q: heads(&self.q_proj),
-            k: heads(&self.k_proj),
-            v: heads(&self.v_proj),
-            scale: self.scale,
-            start,
-        }
-    }
-}
-
-/// Patches to image tokens: average pooling of square neighbourhoods, norm, projection.
-#[derive(Debug)]
-pub struct Projector {
-    mm_input_projection_weight: Tensor, // [D, hidden], used as x·W
-    mm_soft_emb_norm: RmsNorm,
-    patches_per_side: i64,
-    pool: i64,
-}
-
-impl Projector {
-    pub(crate) fn load(root: &WeightPath<'_>, config: &Config) -> Result<Self, Error> {
-        let path = root.at("multi_modal_projector");
-        let (vision, side) = (&config.vision, config.vision.patches_per_side());
-        let shape = [vision.hidden_size, config.text.hidden_size];
-        Ok(Self {
-            mm_input_projection_weight: path.tensor("mm_input_projection_weight", &shape)?,
-            mm_soft_emb_norm: RmsNorm::load(
-                &path.at("mm_soft_emb_norm"),
-                vision.hidden_size,
-                vision.layer_norm_eps,
-            )?,
-            patches_per_side: side as i64,
-            pool: (side / config.tokens_per_side()) as i64,
-        })
-    }
-
-    /// Image tokens `[t, hidden]`, row by row, from patch features `[P, D]`. They are not scaled like token embeddings.
-    pub fn forward(&self, patches: &Tensor) -> Tensor {
-        let g = self.patches_per_side;
-        let plane = patches.tr().reshape([1, -1, g, g]); // [1, D, g, g]
-        let pooled =
-            plane.avg_pool2d([self.pool, self.pool], [self.pool, self.pool], 0, false, true, None);
-        let tokens = pooled.flatten(2, 3).squeeze_dim(0).tr(); // [t, D]
-        self.mm_soft_emb_norm.forward(&tokens).matmul(&self.mm_input_projection_weight)
+    /// `dpatches = dy·W`, and every number goes back to its pixel: patches do not overlap.
+    fn pull_back(&self, dy: &Tensor) -> Tensor {
+        let (p, channels) = (self.patch, self.weight.size()[1] / (self.patch * self.patch));
+        let [n_patches, width] = <[i64; 2]>::try_from(self.position.size()).expect("[P, D]");
+        let g = n_patches.isqrt();
+        let mut shape = dy.size();
+        shape.truncate(shape.len() - 2);
+        shape.extend([channels, g * p, g * p]);
+        let dpatches = dy.to_kind(self.weight.kind()).reshape([-1, width]).matmul(&self.weight);
+        let dpatches = dpatches.to_kind(Kind::Float).view([-1, g, g, channels, p, p]);
+        dpatches.permute([0, 3, 1, 4, 2, 5]).reshape(shape.as_slice())
     }
 }

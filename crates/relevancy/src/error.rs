@@ -80,6 +80,24 @@ pub enum Error {
         /// Tokens of what was handed over.
         found: usize,
     },
+    /// Each token of a picture stands for k×k cells.
+    #[error("cells of shape {found:?} are not k×k to each of {tokens:?} tokens")]
+    CellsShape {
+        /// Rows and columns of tokens.
+        tokens: [usize; 2],
+        /// Rows and columns of cells.
+        found: [usize; 2],
+    },
+    /// The score of a cell is NaN or infinite.
+    #[error("the score of the cell in row {row}, column {column} is {value}, not a finite number")]
+    CellScore {
+        /// Row of the cell.
+        row: usize,
+        /// Column of the cell.
+        column: usize,
+        /// The score.
+        value: f32,
+    },
     /// The first token was chosen by no row.
     #[error(
         "the token at position 0 has no row before it that predicts it: explain a position from 1 on"

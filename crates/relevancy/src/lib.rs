@@ -16,6 +16,7 @@
 //! - [`HeadFusion`] says how heads become one, [`Update`] how a layer acts on the row, [`Propagation`] carries the row.
 //! - [`Target`] says which token is explained, [`TokenLayout`] which tokens are text and which are cells of an image,
 //!   [`Explanation`] is the raw row read with both, and [`Scale`] brings values to a common range without touching the raw ones.
+//! - [`unpool`] spreads the relevancy of tokens over the finer cells that were averaged into them.
 //! - [`raw_attention_row`] and [`rollout_row`] are the baselines; [`check_attention`] tells captured attention that is none.
 //!
 //! # Example
@@ -93,6 +94,7 @@ pub use crate::{
     scale::Scale,
     soundness::check_attention,
     target::Target,
+    unpool::unpool,
     update::Update,
 };
 
@@ -111,6 +113,7 @@ mod explanation;
 mod layout;
 mod scale;
 mod target;
+mod unpool;
 
 mod error;
 

@@ -1,0 +1,261 @@
+//! From the tokens of one picture down to its patches and pixels: the sweep of [`Streaming`](crate::Streaming) goes on through
+//! projector and vision tower.
+//!
+//! A token's relevancy is spread over the patches that its mean was taken of, and the row over patches is pulled back through the
+//! layers of the vision tower, `r ← r·(I + Ā)`, with the gradient of the same scalar. No P×P value exists.
+//!
+//! Symbols: T goals, t tokens of the picture, P patches (side g), D hidden width of the vision tower, s pixels of the picture's side.
+
+use crate::budget::PatchCut;
+use crate::streaming::finite;
+use crate::sweep::{Pass, Rows};
+use crate::{Error, ImagePart, SweepOptions, convert};
+use attention_relevancy::ndarray::{Array2, ArrayView1};
+use attention_relevancy::{Update, unpool};
+use gemma3_tch::{Attend, AttentionLayer, EncoderLayer, Fast, Gemma3, MaskRule, guard};
+use tch::{Kind, Tensor};
+
+const FLOAT: Kind = Kind::Float;
+
+/// How the relevancy of a token is spread over the k×k patches that its mean was taken of. Either way the patches sum to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spread {
+    /// `r_q = r_t / k²`.
+    Even,
+    /// `r_q = r_t · relu(x_q·∂z/∂x_q) / Σ_q' relu(x_q'·∂z/∂x_q')`, x the patch feature after the last norm; evenly where the sum
+    /// is 0. A mean is attention with the weight 1/k², whose gradient is k² times that product: so it is the rule of the layers.
+    #[default]
+    GradientActivation,
+}
+
+/// How a picture is explained.
+#[derive(Clone, Debug, Default)]
+pub struct PatchOptions {
+    /// From tokens to patches.
+    pub spread: Spread,
+    /// Through the layers of the vision tower.
+    pub update: Update,
+    /// Whether the gradient is pulled back to the pixels, too.
+    pub pixels: bool,
+    /// Memory beside the model, with what is kept of the vision tower in it, and a flag to stop.
+    pub sweep: SweepOptions,
+}
+
+/// What one goal owes to the parts of one picture.
+#[derive(Clone, Debug)]
+pub struct PatchMap {
+    /// Relevancy of the patches `[g, g]` before the layers of the vision tower, raw: each token's patches sum to the token's.
+    pub unpooled: Array2<f32>,
+    /// Relevancy of the patches `[g, g]` behind all layers, raw. Its sum is that of `unpooled` under [`Update::Stochastic`], and not
+    /// less under [`Update::Additive`].
+    pub patches: Array2<f32>,
+    /// Gradient × input `[s, s]`, where it was asked for: `Σ_c x_c·∂z/∂x_c` over the channels of the pixels as the vision tower takes
+    /// them. It has signs. Mid-grey is zero there, so a mid-grey pixel has none, whatever hangs on it.
+    pub pixels: Option<Array2<f32>>,
+}
+
+/// The sweep over the patches of one picture.
+#[derive(Debug)]
+pub struct Patches<'a> {
+    model: &'a Gemma3,
+    picture: &'a Tensor,
+    options: PatchOptions,
+}
+
+impl<'a> Patches<'a> {
+    /// `picture` is `[3, s, s]` float32, as [`Gemma3::picture`] gives it.
+    pub fn new(model: &'a Gemma3, picture: &'a Tensor, options: PatchOptions) -> Self {
+        Self { model, picture, options }
+    }
+
+    /// Explains each goal from what it left at the tokens of the picture ([`Streaming::explain_images`](crate::Streaming)): one run of
+    /// the vision tower, and one sweep for as many goals as fit into memory.
+    pub fn explain(&self, parts: &[ImagePart]) -> Result<Vec<PatchMap>, Error> {
+        self.check(parts)?;
+        let _no_grad = tch::no_grad_guard();
+        let (config, placement) = (&self.model.config().vision, self.model.placement());
+        let cut = PatchCut::new(config, placement, parts.len(), self.options.sweep.memory_budget)?;
+        let run = guard("running the vision tower", || Run::of(self, cut.keep_hidden))??;
+        let mut maps = Vec::new();
+        for parts in parts.chunks(cut.goals) {
+            let sweep = Sweep { engine: self, run: &run, parts, block: cut.rows };
+            maps.extend(guard("sweeping back through the vision tower", || sweep.run())??);
+        }
+        Ok(maps)
+    }
+
+    fn check(&self, parts: &[ImagePart]) -> Result<(), Error> {
+        let config = self.model.config();
+        let (channels, side) = (config.vision.num_channels, config.vision.image_size);
+        let expected = [channels, side, side];
+        if self.picture.size() != expected.map(|n| n as i64) {
+            return Err(Error::Picture { expected, found: self.picture.size() });
+        }
+        let expected = [config.mm_tokens_per_image, config.text.hidden_size];
+        let fits = |part: &ImagePart| {
+            part.relevancy.len() == expected[0]
+                && part.gradient.size() == expected.map(|n| n as i64)
+        };
+        parts.iter().position(|part| !fits(part)).map_or(Ok(()), |index| {
+            let (relevancy, gradient) =
+                (parts[index].relevancy.len(), parts[index].gradient.size());
+            Err(Error::ImagePart { index, expected, relevancy, gradient })
+        })
+    }
+
+    fn cancelled(&self) -> Result<(), Error> {
+        if self.options.sweep.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// What is kept of one run of the vision tower.
+struct Run {
+    /// The layers' inputs `[P, D]`.
+    inputs: Vec<Tensor>,
+    /// What stands between attention and MLP of each layer, `[P, D]`; none where it is made again.
+    hidden: Vec<Tensor>,
+    /// The last layer's output `[P, D]`.
+    last: Tensor,
+}
+
+impl Run {
+    fn of(engine: &Patches<'_>, keep_hidden: bool) -> Result<Self, Error> {
+        let vision = engine.model.vision();
+        let (mut inputs, mut kept) = (Vec::new(), Vec::new());
+        let mut x = vision.embed(engine.picture);
+        for layer in vision.layers() {
+            engine.cancelled()?;
+            let hidden = attended(layer, &x);
+            inputs.push(x);
+            x = layer.output(&hidden);
+            if keep_hidden {
+                kept.push(hidden);
+            }
+        }
+        Ok(Self { inputs, hidden: kept, last: x })
+    }
+}
+
+/// What stands between attention and MLP of a layer, `[P, D]`, from its input.
+fn attended(layer: &EncoderLayer, x: &Tensor) -> Tensor {
+    let heads = Fast.attend(layer.site(), &layer.project(x, 0), &MaskRule::all());
+    layer.hidden(x, &heads)
+}
+
+/// One sweep for some goals.
+struct Sweep<'a> {
+    engine: &'a Patches<'a>,
+    run: &'a Run,
+    parts: &'a [ImagePart],
+    block: usize,
+}
+
+impl Sweep<'_> {
+    fn run(&self) -> Result<Vec<PatchMap>, Error> {
+        let vision = self.engine.model.vision();
+        let dfeatures = self.start(); // [T, P, D]
+        let mut dy = vision.pull_features(&self.run.last, &dfeatures);
+        if !finite(&dy) {
+            return Err(Error::VisionGradient { layer: vision.layers().len().saturating_sub(1) });
+        }
+        let unpooled = self.unpool(&dfeatures)?;
+        drop(dfeatures);
+        let mut rows = self.rows(&unpooled);
+        for layer in vision.layers().iter().rev() {
+            self.engine.cancelled()?;
+            (dy, rows) = self.step(layer, &dy, &rows);
+            if !finite(&dy) || !finite(&rows.relevancy) {
+                return Err(Error::VisionGradient { layer: layer.site().layer });
+            }
+        }
+        let pixels = self.engine.options.pixels.then(|| self.pixels(&dy)); // [T, s, s]
+        let patches = convert::matrix(&rows.relevancy);
+        let map = |(goal, unpooled): (usize, Array2<f32>)| PatchMap {
+            patches: square(patches.row(goal)),
+            pixels: pixels.as_ref().map(|pixels| convert::matrix(&pixels.get(goal as i64))),
+            unpooled,
+        };
+        Ok(unpooled.into_iter().enumerate().map(map).collect())
+    }
+
+    /// The gradient of each goal at the patch features, `[T, P, D]`.
+    fn start(&self) -> Tensor {
+        let (model, device) = (self.engine.model, self.engine.model.placement().device);
+        let gradients: Vec<Tensor> =
+            self.parts.iter().map(|part| part.gradient.to_device(device).to_kind(FLOAT)).collect();
+        let features = model.vision().features(&self.run.last);
+        model.projector().pull_back(&features, &Tensor::stack(&gradients, 0))
+    }
+
+    /// The relevancy of each goal's tokens, spread over the patches, `[g, g]`.
+    fn unpool(&self, dfeatures: &Tensor) -> Result<Vec<Array2<f32>>, Error> {
+        let features = self.engine.model.vision().features(&self.run.last);
+        let spread = |(goal, part): (usize, &ImagePart)| {
+            let scores = match self.engine.options.spread {
+                Spread::Even => features.select(1, 0).zeros_like(),
+                Spread::GradientActivation => scores(&features, &dfeatures.get(goal as i64)),
+            };
+            let scores = convert::matrix(&scores.unsqueeze(0));
+            Ok(unpool(square(part.relevancy.view()).view(), square(scores.row(0)).view())?)
+        };
+        self.parts.iter().enumerate().map(spread).collect()
+    }
+
+    /// The rows that the sweep starts with; none is rolled out.
+    fn rows(&self, unpooled: &[Array2<f32>]) -> Rows {
+        let device = self.engine.model.placement().device;
+        let values: Vec<f32> = unpooled.iter().flatten().copied().collect();
+        let relevancy = Tensor::from_slice(&values).view([unpooled.len() as i64, -1]);
+        let relevancy = relevancy.to_device(device);
+        let rollout = relevancy.narrow(0, 0, 0);
+        Rows { relevancy, rollout }
+    }
+
+    /// One layer down: the gradient at its input, and the rows.
+    fn step(&self, layer: &EncoderLayer, dy: &Tensor, rows: &Rows) -> (Tensor, Rows) {
+        let index = layer.site().layer;
+        let x = &self.run.inputs[index];
+        let hidden = self.run.hidden.get(index).map(Tensor::shallow_clone);
+        let hidden = hidden.unwrap_or_else(|| attended(layer, x));
+        let merged = layer.pull_merge(&hidden, dy);
+        let qkv = layer.project(x, 0);
+        let swept = Pass {
+            qkv: &qkv,
+            mask: &MaskRule::all(),
+            queries: 0..qkv.tokens(),
+            dheads: &merged.heads,
+            update: self.engine.options.update,
+            block: self.block,
+        }
+        .run(rows);
+        let dx = layer.pull_project(x, &swept.gradient).g_add_(&merged.x);
+        (dx, swept.rows)
+    }
+
+    /// Gradient × input at the pixels, channels summed, `[T, s, s]`; `dy` is the gradient at the first layer's input.
+    fn pixels(&self, dy: &Tensor) -> Tensor {
+        let dpixels = self.engine.model.vision().pull_embed(dy); // [T, 3, s, s]
+        (dpixels * self.engine.picture).sum_dim_intlist(1, false, FLOAT)
+    }
+}
+
+/// Gradient × activation of each patch `[P]`: `x·∂z/∂x`. The terms nearly cancel in many patches, and shares magnify what rounding
+/// leaves then: sums are double, some patches at a time.
+fn scores(features: &Tensor, dfeatures: &Tensor) -> Tensor {
+    const ROWS: i64 = 256;
+    let pairs = features.split(ROWS, 0).into_iter().zip(dfeatures.split(ROWS, 0));
+    let of = |(x, dx): (Tensor, Tensor)| {
+        (x.to_kind(Kind::Double) * dx.to_kind(Kind::Double)).sum_dim_intlist(
+            -1,
+            false,
+            Kind::Double,
+        )
+    };
+    Tensor::cat(&pairs.map(of).collect::<Vec<_>>(), 0)
+}
+
+/// The cells of a square grid, row by row, as the grid.
+fn square(cells: ArrayView1<'_, f32>) -> Array2<f32> {
+    let side = cells.len().isqrt();
+    cells.to_owned().into_shape_with_order((side, side)).expect("tokens and patches fill a square")
+}

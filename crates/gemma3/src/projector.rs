@@ -1,0 +1,113 @@
+//! From patches of the vision tower to image tokens of the language model. Field names follow the checkpoint's path segments.
+//!
+//! Symbols: P patches of one picture (side g), D hidden width of the vision tower, t image tokens, k = (P/t)^½ patches of a token's side.
+
+use crate::layers::RmsNorm;
+use crate::{Config, Error, WeightPath};
+use tch::{Kind, Tensor};
+
+/// Patches to image tokens: average pooling of square neighbourhoods, norm, projection.
+#[derive(Debug)]
+pub struct Projector {
+    mm_input_projection_weight: Tensor, // [D, hidden], used as x·W
+    mm_soft_emb_norm: RmsNorm,
+    patches_per_side: i64,
+    pool: i64,
+}
+
+impl Projector {
+    pub(crate) fn load(root: &WeightPath<'_>, config: &Config) -> Result<Self, Error> {
+        let path = root.at("multi_modal_projector");
+        let (vision, side) = (&config.vision, config.vision.patches_per_side());
+        let shape = [vision.hidden_size, config.text.hidden_size];
+        Ok(Self {
+            mm_input_projection_weight: path.tensor("mm_input_projection_weight", &shape)?,
+            mm_soft_emb_norm: RmsNorm::load(
+                &path.at("mm_soft_emb_norm"),
+                vision.hidden_size,
+                vision.layer_norm_eps,
+            )?,
+            patches_per_side: side as i64,
+            pool: (side / config.tokens_per_side()) as i64,
+        })
+    }
+
+    /// Image tokens `[t, hidden]`, row by row, from patch features `[P, D]`. They are not scaled like token embeddings.
+    pub fn forward(&self, patches: &Tensor) -> Tensor {
+        let tokens = self.mm_soft_emb_norm.forward(&self.pool(patches));
+        tokens.matmul(&self.mm_input_projection_weight)
+    }
+
+    /// The mean of the k×k patches that each token stands for: `[t, D]` from `[P, D]`.
+    fn pool(&self, patches: &Tensor) -> Tensor {
+        let g = self.patches_per_side;
+        let plane = patches.tr().reshape([1, -1, g, g]); // [1, D, g, g]
+        let pooled =
+            plane.avg_pool2d([self.pool, self.pool], [self.pool, self.pool], 0, false, true, None);
+        pooled.flatten(2, 3).squeeze_dim(0).tr()
+    }
+
+    /// Pull-back of [`Projector::forward`]: from the gradient at the tokens `[T, t, hidden]` to that at the patch features `[T, P, D]`,
+    /// float32. Patches of one token have the same gradient: a k²-th of that at their mean.
+    pub fn pull_back(&self, patches: &Tensor, dtokens: &Tensor) -> Tensor {
+        let weight = &self.mm_input_projection_weight;
+        let dn = dtokens.to_kind(weight.kind()).matmul(&weight.tr()).to_kind(Kind::Float);
+        let dpooled = self.mm_soft_emb_norm.pull_back(&self.pool(patches), &dn); // [T, t, D]
+        let (k, cells) = (self.pool, self.patches_per_side / self.pool);
+        let [n_goals, width] = [dtokens.size()[0], patches.size()[1]];
+        let share = dpooled.view([n_goals, cells, 1, cells, 1, width]) / (k * k) as f64;
+        share.expand([n_goals, cells, k, cells, k, width], false).reshape([n_goals, -1, width])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Gemma3, Placement};
+    use std::path::Path;
+    use tch::{Device, Kind, Tensor};
+
+    fn random(shape: &[i64]) -> Tensor {
+        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
+
+    fn assert_same(what: &str, found: &Tensor, expected: &Tensor) {
+        let distance = ((found - expected).abs().max() / expected.abs().max()).double_value(&[]);
+        assert!(distance < 5e-6, "{what}: {distance}");
+    }
+
+    /// The projector, and both ends of the vision tower.
+    #[test]
+    fn pull_backs_around_the_layers_are_those_of_autograd() {
+        tch::manual_seed(7);
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
+        let model = Gemma3::load(&dir, Placement::AS_STORED).unwrap();
+        let (config, vision) = (model.config(), model.vision());
+        let [side, n_patches, width, n_tokens, hidden] = [
+            config.vision.image_size,
+            config.vision.patches(),
+            config.vision.hidden_size,
+            config.mm_tokens_per_image,
+            config.text.hidden_size,
+        ]
+        .map(|n| n as i64);
+        let pixels = random(&[3, side, side]).set_requires_grad(true);
+        let last = random(&[n_patches, width]).set_requires_grad(true);
+        let (dpatches, dtokens) = (random(&[2, n_patches, width]), random(&[2, n_tokens, hidden]));
+        let found = [
+            vision.pull_embed(&dpatches),
+            vision.pull_features(&last.detach(), &dpatches),
+            model.projector().pull_back(&last.detach(), &dtokens),
+        ];
+        for goal in 0..2 {
+            let gradient = |y: Tensor, dy: &Tensor, x: &Tensor| {
+                let z = (y * dy.get(goal)).sum(Kind::Float);
+                Tensor::run_backward(&[z], &[x], false, false).remove(0)
+            };
+            let [at_pixels, at_last, at_patches] = found.each_ref().map(|found| found.get(goal));
+            assert_same("pixels", &at_pixels, &gradient(vision.embed(&pixels), &dpatches, &pixels));
+            assert_same("last", &at_last, &gradient(vision.features(&last), &dpatches, &last));
+            let tokens = model.projector().forward(&last);
+            assert_same("patches", &at_patches, &gradient(tokens, &dtokens, &last));
+        }
+    }
+}
