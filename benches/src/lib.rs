@@ -3,9 +3,11 @@
 //! `cargo bench -p benchmarks --bench NAME`, on a machine that does nothing else. `cargo xtask bench` runs `measure` beside the
 //! Python way and writes `docs/benchmarks.md`.
 
+mod explained;
 pub mod forms;
 pub mod memory;
 
+pub use explained::{Explained, noise};
 use ndarray::Array3;
 
 /// Sequence lengths: one picture and a question, three pictures, eleven.

@@ -74,12 +74,15 @@ impl Run {
     /// As drawn, joined and kerned, in units of the font size.
     pub(crate) fn width(&self) -> f64 {
         const SIZE: f64 = 100.0;
+        // resvg leaves out text of spaces alone.
+        if self.text.trim().is_empty() {
+            return Embedded::new().width(&self.text);
+        }
         let svg = format!(
             r#"<svg xmlns="http://www.w3.org/2000/svg"><text xml:space="preserve" font-size="{SIZE}" font-family="{}">{}</text></svg>"#,
             self.family(),
             escape(&self.text)
         );
-        // What shows nothing leaves no node behind.
         let tree = Tree::from_str(&svg, &options(true)).ok();
         let node = tree.as_ref().and_then(|tree| tree.root().children().first());
         match node {
@@ -364,10 +367,12 @@ pub(crate) mod tests {
     #[test]
     fn a_run_is_as_wide_as_its_glyphs() {
         let embedded = Embedded::new();
-        for (text, same) in [("肺肺", "mm"), ("炎", "W"), ("फ", "f")] {
+        for (text, same) in [("肺肺", "mm"), ("炎", "W"), ("फ", "f"), ("x ", "x ")] {
             let width = runs(text)[0].width();
             assert!((width - embedded.width(same)).abs() < 1e-3, "{text}: {width}");
         }
+        let widths: Vec<_> = runs("肺 肺").iter().map(Run::width).collect();
+        assert!((widths.iter().sum::<f64>() - embedded.width("m m")).abs() < 1e-3, "{widths:?}");
         assert!((advance(&embedded, "肺") - embedded.width("m")).abs() < 1e-6);
         assert!((advance(&embedded, "胸") - 1.0).abs() < 1e-6);
     }

@@ -139,6 +139,28 @@ fn a_map_of_zeros_and_a_text_of_nothing_are_drawn() {
     side_by_side_figure(&[panel], &caption, &options).unwrap().to_image().unwrap();
 }
 
+/// As many tokens as the longest answers have.
+#[test]
+fn an_answer_of_two_thousand_tokens_is_a_figure() {
+    let picture = picture(300, 360);
+    let grid = peak(0.02);
+    let maps = [GridMap::whole(grid.view(), &picture)];
+    let words: Vec<_> = (0..2000).map(|i| format!(" word{i}")).collect();
+    let panels: Vec<_> = words
+        .iter()
+        .map(|word| Panel::new(&picture, &maps).labelled(word.trim(), "p 0.9"))
+        .collect();
+    let tokens = words.iter().enumerate().map(|(i, word)| (word, 1.0 + i as f32));
+    let text = TextRelevancy::from_tokens(tokens, &[]).unwrap();
+    let (caption, options) = (Caption::new("whole answer"), OverlayOptions::default());
+    let sheet = grid_figure(&[Section::new("", panels)], None, &caption, &options).unwrap();
+    let page = three_panel_figure(&Panel::new(&picture, &maps), &text, &caption, &options).unwrap();
+    for figure in [sheet, page] {
+        let (width, height) = figure.size();
+        assert_eq!(figure.to_image().unwrap().dimensions(), (width, height));
+    }
+}
+
 #[test]
 fn nothing_to_draw_and_unlike_maps_are_told() {
     let (caption, options) = (Caption::new(""), OverlayOptions::default());
