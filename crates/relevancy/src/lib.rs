@@ -16,7 +16,7 @@
 //! - [`HeadFusion`] says how heads become one, [`Update`] how a layer acts on the row, [`Propagation`] carries the row.
 //! - [`Target`] says which token is explained, [`TokenLayout`] which tokens are text and which are cells of an image,
 //!   [`Explanation`] is the raw row read with both, and [`Scale`] brings values to a common range without touching the raw ones.
-//! - [`unpool`] spreads the relevancy of tokens over the finer cells that were averaged into them.
+//! - [`unpool()`] spreads the relevancy of tokens over the finer cells that were averaged into them.
 //! - [`raw_attention_row`] and [`rollout_row`] are the baselines; [`check_attention`] tells captured attention that is none.
 //!
 //! # Example
