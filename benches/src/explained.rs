@@ -83,7 +83,7 @@ pub fn noise(width: u32, height: u32) -> RgbImage {
 
 fn attribution(rows: &Array2<f32>) -> Attribution<'_> {
     let row = |index: usize| -> ArrayView1<'_, f32> { rows.row(index) };
-    Attribution { row: row(0), layers: (1..rows.nrows()).map(row).collect() }
+    Attribution { layers: (1..rows.nrows()).map(row).collect(), ..Attribution::new(row(0)) }
 }
 
 /// PCG's mixing of a counter: noise that is the same everywhere.

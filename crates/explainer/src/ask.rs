@@ -1,6 +1,6 @@
 //! What can be asked of an answer, and what is found.
 
-use attention_capture::{Foil, Objective, Score};
+use attention_capture::{Foil, Objective, PatchMap, Score};
 use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{Explanation, Update};
 use std::fmt;
@@ -71,6 +71,18 @@ pub enum Engine {
     Streaming,
 }
 
+/// How fine the parts of a picture are whose relevancy is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resolution {
+    /// The tokens of the picture: 16×16 in Gemma3 4B.
+    #[default]
+    Tokens,
+    /// The patches too: 64×64 in Gemma3 4B. The row goes on through the projector and the layers of the vision tower.
+    Patches,
+    /// The pixels too, for the targets: gradient × input, signed.
+    Pixels,
+}
+
 /// How an answer is explained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExplainOptions {
@@ -86,8 +98,10 @@ pub struct ExplainOptions {
     pub trace: bool,
     /// The words of the answer that are explained too, for the report; they share the work of what was asked.
     pub words: Words,
+    /// How fine the maps of pictures are; beyond tokens only with the streaming engine.
+    pub resolution: Resolution,
     /// Whether the relevancy is kept after every layer; only the streaming engine can.
-    pub layers: bool,
+    pub by_layer: bool,
 }
 
 impl Default for ExplainOptions {
@@ -101,7 +115,8 @@ impl Default for ExplainOptions {
             span: SpanRule::default(),
             trace: false,
             words: Words::default(),
-            layers: false,
+            resolution: Resolution::default(),
+            by_layer: false,
         }
     }
 }
@@ -118,6 +133,8 @@ pub struct TargetExplanation {
     pub(crate) raw_attention: Array1<f32>,
     pub(crate) rollout: Array1<f32>,
     pub(crate) layers: Option<Array2<f32>>,
+    /// One for each image; none unless they were asked for.
+    pub(crate) finer: Vec<PatchMap>,
 }
 
 /// The explanations of an answer, in the order asked.
@@ -195,9 +212,15 @@ impl TargetExplanation {
     }
 
     /// The relevancy row at the input of every layer `[L, S]`: row l is what layers l to L−1 brought together, row 0 the whole.
-    /// `None` unless [`ExplainOptions::layers`] asked for it.
+    /// `None` unless [`ExplainOptions::by_layer`] asked for it.
     pub fn layers(&self) -> Option<&Array2<f32>> {
         self.layers.as_ref()
+    }
+
+    /// The relevancy of image `image` (counted over pictures and their crops) by patch, and by pixel where that was asked for;
+    /// `None` unless [`ExplainOptions::resolution`] is finer than tokens. The mean of its tokens' maps, as the rest is.
+    pub fn finer(&self, image: usize) -> Option<&PatchMap> {
+        self.finer.get(image)
     }
 
     /// Baseline: head mean of the last layer's attention `[S]` at the predicting position.
@@ -230,6 +253,29 @@ impl fmt::Display for Engine {
             Self::Auto => "auto",
             Self::Retained => "retained",
             Self::Streaming => "streaming",
+        })
+    }
+}
+
+impl FromStr for Resolution {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "tokens" => Ok(Self::Tokens),
+            "patches" => Ok(Self::Patches),
+            "pixels" => Ok(Self::Pixels),
+            _ => Err(format!("unknown resolution {text:?}; use tokens, patches or pixels")),
+        }
+    }
+}
+
+impl fmt::Display for Resolution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tokens => "tokens",
+            Self::Patches => "patches",
+            Self::Pixels => "pixels",
         })
     }
 }

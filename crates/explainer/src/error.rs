@@ -131,6 +131,11 @@ pub enum Error {
         "the relevancy by layer comes from the streaming engine; leave the engine at auto or streaming"
     )]
     LayersRetained,
+    /// Maps finer than tokens were asked of the retained engine.
+    #[error(
+        "patches and pixels come from the streaming engine; leave the engine at auto or streaming"
+    )]
+    FinerRetained,
     /// A figure by layer was asked for, but the relevancy by layer was not kept.
     #[error("the figure of layers needs the relevancy by layer: explain with layers")]
     NoLayers,

@@ -2,12 +2,12 @@
 
 use crate::parts::{characters, fields, sentence};
 use crate::{
-    Answer, Ask, Engine, Error, ExplainOptions, Explainer, Explanations, SpanRule,
+    Answer, Ask, Engine, Error, ExplainOptions, Explainer, Explanations, Resolution, SpanRule,
     TargetExplanation, TokenKind,
 };
 use attention_capture::{
-    Attribution, Engine as _, Foil, Goal, Retained, Score, States, Streaming, SweepOptions,
-    with_budget,
+    Attribution, Engine as _, Foil, Goal, PatchMap, Retained, Score, States, Streaming,
+    SweepOptions, with_budget,
 };
 use attention_relevancy::ndarray::{Array, Array1, Array2, Dimension};
 use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout};
@@ -63,8 +63,11 @@ impl Explainer {
         let asked = spans.len();
         let words = answer.words(options.words).into_iter();
         spans.extend(words.filter(|word| !spans.contains(word)).collect::<Vec<_>>());
-        let plan = |positions| Plan::new(answer, positions, options.span);
-        let plans: Vec<Plan> = spans.into_iter().map(plan).collect::<Result<_, _>>()?;
+        let pixels = options.resolution == Resolution::Pixels;
+        let plan = |(index, positions)| {
+            Plan::new(answer, positions, options.span, pixels && index < asked)
+        };
+        let plans: Vec<Plan> = spans.into_iter().enumerate().map(plan).collect::<Result<_, _>>()?;
         let mut notes = Vec::new();
         let found = match options.engine {
             Engine::Retained => self.retained(answer, &plans, *options)?,
@@ -112,8 +115,11 @@ impl Explainer {
         plans: &[Plan],
         options: ExplainOptions,
     ) -> Result<Vec<Found>, Error> {
-        if options.layers {
+        if options.by_layer {
             return Err(Error::LayersRetained);
+        }
+        if options.resolution != Resolution::Tokens {
+            return Err(Error::FinerRetained);
         }
         let tokens = answer.tokens.len();
         let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
@@ -150,14 +156,19 @@ impl Explainer {
             let ids = answer.sequence.ids();
             let engine = Streaming::new(&self.model, ids, states, options_of_sweep);
             let how = (options.objective, options.update);
-            let parts: Vec<Part> = if options.layers {
+            let parts: Vec<Part> = if options.by_layer {
                 let parts = engine.explain_by_depth(&goals(plans), how)?;
                 parts.into_iter().map(|(part, layers)| (part, Some(layers))).collect()
             } else {
                 let parts = engine.explain(&goals(plans), how.0, how.1)?;
                 parts.into_iter().map(|part| (part, None)).collect()
             };
-            Ok(sort(plans, engine.scores(&every_target(plans))?, parts))
+            let mut found = sort(plans, engine.scores(&every_target(plans))?, parts);
+            let finer = self.finer(answer, &engine, plans, (options, memory_budget))?;
+            for (found, finer) in found.iter_mut().zip(finer) {
+                found.finer = finer;
+            }
+            Ok(found)
         };
         let outcome = with_budget(self.memory_budget.saturating_sub(kept), sweep);
         let (found, ran_out) = outcome.map_err(|error| with_kept(error, kept))?;
@@ -271,11 +282,13 @@ fn with_kept(error: attention_capture::Error, kept: u64) -> attention_capture::E
 }
 
 /// How one explanation is made: by which goals, which then are averaged.
-struct Plan {
+pub(crate) struct Plan {
     positions: Range<usize>,
     targets: Vec<Target>,
     rule: SpanRule,
-    goals: Vec<Goal>,
+    pub(crate) goals: Vec<Goal>,
+    /// Whether the relevancy goes on to the pixels.
+    pub(crate) pixels: bool,
 }
 
 /// What a sweep says of one goal, with its row by depth where that was asked for.
@@ -285,16 +298,23 @@ type Part = (Attribution, Option<Array2<f32>>);
 struct Found {
     scores: Vec<Score>,
     parts: Vec<Part>,
+    /// One for each image, where they were asked for.
+    finer: Vec<PatchMap>,
 }
 
 impl Plan {
-    fn new(answer: &Answer, positions: Range<usize>, rule: SpanRule) -> Result<Self, Error> {
+    fn new(
+        answer: &Answer,
+        positions: Range<usize>,
+        rule: SpanRule,
+        pixels: bool,
+    ) -> Result<Self, Error> {
         let targets = targets(answer, &positions)?;
         let goals = match rule {
             SpanRule::Sum => Goal::sum(targets.clone()).into_iter().collect(),
             SpanRule::Mean => targets.iter().map(|&target| Goal::token(target)).collect(),
         };
-        Ok(Self { positions, targets, rule, goals })
+        Ok(Self { positions, targets, rule, goals, pixels })
     }
 
     fn explanation(self, answer: &Answer, found: Found) -> Result<TargetExplanation, Error> {
@@ -315,6 +335,7 @@ impl Plan {
             raw_attention: row(|part| &part.raw_attention),
             rollout: row(|part| &part.rollout),
             layers: layers.map(|layers| mean(layers.into_iter())),
+            finer: found.finer,
             scores: found.scores,
             positions: self.positions,
         })
@@ -336,6 +357,7 @@ fn sort(plans: &[Plan], scores: Vec<Score>, parts: Vec<Part>) -> Vec<Found> {
     let found = |plan: &Plan| Found {
         scores: scores.by_ref().take(plan.targets.len()).collect(),
         parts: parts.by_ref().take(plan.goals.len()).collect(),
+        finer: Vec::new(),
     };
     plans.iter().map(found).collect()
 }
@@ -360,7 +382,7 @@ fn layout(answer: &Answer) -> Result<TokenLayout, Error> {
 }
 
 /// The mean of arrays of one shape, at least one, summed in double precision.
-fn mean<'a, D: Dimension + 'a>(
+pub(crate) fn mean<'a, D: Dimension + 'a>(
     arrays: impl ExactSizeIterator<Item = &'a Array<f32, D>>,
 ) -> Array<f32, D> {
     let count = arrays.len() as f64;

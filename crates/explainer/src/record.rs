@@ -178,6 +178,8 @@ pub(crate) struct Settings {
     pub(crate) pad_to_square: bool,
     /// Whose side the left of a picture is: pa, ap, flipped or none.
     pub(crate) orientation: String,
+    /// How fine the maps of pictures are: tokens, patches or pixels.
+    pub(crate) resolution: String,
     /// Whether the relevancy by layer is in the arrays.
     pub(crate) layers: bool,
     /// The colour map of the pictures.

@@ -109,7 +109,7 @@ fn shown<'a>(
         let by_layer = rows.layers.as_ref().map(|layers| {
             (0..layers.len_of(Axis(1))).map(|layer| layers.slice(s![index, layer, ..])).collect()
         });
-        let plain = |row| Attribution { row, layers: Vec::new() };
+        let plain = Attribution::new;
         Target {
             span: bytes.span(record),
             self_positions: positions.clone().filter_map(|at| at.checked_sub(1)).collect(),

@@ -34,7 +34,7 @@
 //!     targets: vec![Target {
 //!         span: Some(0..8),
 //!         self_positions: vec![5],
-//!         attributions: vec![Attribution { row: row.view(), layers: Vec::new() }],
+//!         attributions: vec![Attribution::new(row.view())],
 //!         ..Target::new("effusion", 6..7)
 //!     }],
 //!     ..Report::default()

@@ -47,17 +47,15 @@ fn sixty_words_on_the_worst_picture_take_less_than_five_megabytes() {
     assert!(html.contains("3000 × 2600 pixels, shown here as a copy of 1359 × 1178"));
 }
 
-/// As MedGemma has them: 34 layers, and three methods.
+/// As MedGemma has them: 34 layers, and three methods, one of them with 64 × 64 parts.
 #[test]
 fn layers_and_methods_of_a_large_model_fit_too() {
     let mut made = made(60);
     made.pictures = vec![noise(1024, 1024)];
     made.grids[0].placement = Placement::whole(&made.pictures[0]);
     let mut report = made.report();
-    report.methods.push(report.methods[0].clone());
     report.methods[0].layers = (0..34).map(|layer| format!("layer {layer}")).collect();
     for target in &mut report.targets {
-        target.attributions.push(target.attributions[0].clone());
         let row = target.attributions[0].row;
         target.attributions[0].layers = vec![row; 34];
     }
@@ -70,7 +68,9 @@ fn layers_and_methods_of_a_large_model_fit_too() {
 fn an_answer_of_two_thousand_tokens_is_a_page() {
     let made = made(2000);
     let mut report = made.report();
-    // One sweep explains some words of so long an answer; a word of every ten here.
+    // One sweep explains some words of so long an answer, without finer maps; a word of every ten here.
+    report.methods.pop();
+    report.targets.iter_mut().for_each(|target| drop(target.attributions.pop()));
     let mut index = 0;
     report.targets.retain(|_| {
         index += 1;
@@ -179,6 +179,31 @@ fn unlike_grids_are_refused() {
 }
 
 #[test]
+fn finer_parts_that_do_not_fit_are_refused() {
+    let error = refused(|report| drop(report.targets[1].attributions[2].parts.pop()));
+    assert_eq!(
+        error.to_string(),
+        "finer cells of the row of target 1, method 2: there are 0 arrays, not 1"
+    );
+    let short = Array2::zeros((64, 16));
+    let error = refused(|report| report.targets[1].attributions[2].parts = vec![short.view()]);
+    assert!(error.to_string().ends_with("array 0 is [64, 16], not [64, 64]"), "{error}");
+    let negative = Array2::from_elem((64, 64), -1.0);
+    let error = refused(|report| report.targets[0].attributions[2].parts = vec![negative.view()]);
+    assert!(error.to_string().ends_with("array 0 has the value -1"), "{error}");
+    let error = refused(|report| report.methods[2].parts = 0);
+    assert!(matches!(error, ReportError::Parts { .. }), "{error}");
+    let error = refused(|report| report.methods[2].parts = 1);
+    assert!(error.to_string().ends_with("there are 1 arrays, not 0"), "{error}");
+    let error = refused(|report| {
+        report.methods[0].parts = 4;
+        let parts = report.targets[0].attributions[2].parts.clone();
+        report.targets[0].attributions[0].parts = parts;
+    });
+    assert!(error.to_string().ends_with("its method has 4 parts a side and 6 layers"), "{error}");
+}
+
+#[test]
 fn targets_that_do_not_fit_are_refused() {
     assert!(matches!(refused(|report| report.targets.clear()), ReportError::NoTargets));
     assert!(matches!(refused(|report| report.methods.clear()), ReportError::NoMethods));
@@ -193,7 +218,7 @@ fn targets_that_do_not_fit_are_refused() {
     let error = refused(|report| report.targets[0].probability = Some(f32::NAN));
     assert!(matches!(error, ReportError::Probability { .. }), "{error}");
     let error = refused(|report| report.targets[2].attributions.truncate(1));
-    assert_eq!(error.to_string(), "attributions of target 2: expected 2, found 1");
+    assert_eq!(error.to_string(), "attributions of target 2: expected 3, found 1");
     let empty = Array1::zeros(0);
     let error = refused(|report| report.targets[2].attributions[1].layers.push(empty.view()));
     assert!(matches!(error, ReportError::Count { what: "layers", .. }), "{error}");

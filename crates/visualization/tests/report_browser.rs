@@ -98,6 +98,41 @@ fn words_show_their_maps_and_are_pinned() {
 }
 
 #[test]
+fn a_method_with_finer_parts_shows_them() {
+    let Some(mut browser) = page(ANSWER, 1, LAPTOP) else { return };
+    let left = |browser: &mut Browser| {
+        browser.eval("document.querySelector('canvas.view').focus(), 0");
+        browser.press("ArrowLeft");
+        browser.settle();
+        text(browser, "#readout")
+    };
+    browser.click(&word(EFFUSION), false);
+    let regions = text(&mut browser, "#regions");
+    set(&mut browser, "smooth", "cells");
+    let coarse = pixels(&mut browser, 0);
+    assert!(left(&mut browser).contains("of 256"));
+    set(&mut browser, "method", "2");
+    assert_ne!(pixels(&mut browser, 0), coarse);
+    let fine = left(&mut browser);
+    assert!(fine.contains("of 4096"), "{fine}");
+    // Parts sum to their cell, so sums over regions stay, as far as they are rounded.
+    let shares = |text: &str| {
+        text.split('%')
+            .filter_map(|part| {
+                part.split(|c: char| !c.is_ascii_digit() && c != '.')
+                    .rfind(|n| !n.is_empty())?
+                    .parse()
+                    .ok()
+            })
+            .collect::<Vec<f64>>()
+    };
+    let (before, after) = (shares(&regions), shares(&text(&mut browser, "#regions")));
+    assert!(before.len() >= 4 && before.len() == after.len());
+    assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() <= 0.15), "{before:?} {after:?}");
+    assert_silent(&mut browser);
+}
+
+#[test]
 fn two_words_stand_side_by_side_and_as_a_difference() {
     let Some(mut browser) = page(ANSWER, 1, LAPTOP) else { return };
     browser.click(&word(EFFUSION), false);

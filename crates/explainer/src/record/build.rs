@@ -211,7 +211,8 @@ fn settings(results: &Results<'_>) -> Settings {
         pan_and_scan: processor.pan_and_scan,
         pad_to_square: processor.pad_to_square,
         orientation: results.presentation.overlay.orientation.to_string(),
-        layers: options.layers,
+        resolution: options.resolution.to_string(),
+        layers: options.by_layer,
         colormap: results.presentation.overlay.colormap.to_string(),
     }
 }

@@ -13,6 +13,8 @@ mod chest;
 
 /// Cells of a side of a grid.
 pub(crate) const SIDE: usize = 16;
+/// Parts of a side of a cell, for the method with finer maps.
+pub(crate) const PARTS: usize = 4;
 const LAYERS: usize = 6;
 
 /// Owns what a [`Report`] borrows.
@@ -26,6 +28,8 @@ pub(crate) struct Made {
     pub spans: Vec<std::ops::Range<usize>>,
     /// For each word: result and layers of the first method, then the result of the second.
     pub rows: Vec<Vec<Array1<f32>>>,
+    /// For each word and each grid the finer map of the third.
+    pub parts: Vec<Vec<Array2<f32>>>,
 }
 
 impl Made {
@@ -62,8 +66,10 @@ impl Made {
             grids,
             spans,
             rows: Vec::new(),
+            parts: Vec::new(),
         };
         made.rows = (0..made.spans.len()).map(|word| made.rows_of(word, first + word)).collect();
+        made.parts = made.rows.iter().map(|rows| made.finer(&rows[0])).collect();
         made
     }
 
@@ -82,8 +88,10 @@ impl Made {
                     name: "gradient-weighted attention relevancy".to_owned(),
                     note: "Made-up numbers: no model was asked.".to_owned(),
                     layers,
+                    ..Method::default()
                 },
                 Method::new("raw attention of the last layer"),
+                Method { parts: PARTS, ..Method::new("relevancy of patches") },
             ],
             targets: (0..self.spans.len()).map(|word| self.target(word, first + word)).collect(),
             regions: self.regions(),
@@ -97,16 +105,20 @@ impl Made {
     fn target(&self, word: usize, position: usize) -> Target<'_> {
         let rows = &self.rows[word];
         let relevancy = Attribution {
-            row: rows[0].view(),
             layers: rows[1..=LAYERS].iter().map(|row| row.view()).collect(),
+            ..Attribution::new(rows[0].view())
         };
-        let raw = Attribution { row: rows[LAYERS + 1].view(), layers: Vec::new() };
+        let patches = Attribution {
+            parts: self.parts[word].iter().map(|parts| parts.view()).collect(),
+            ..Attribution::new(rows[0].view())
+        };
+        let raw = Attribution::new(rows[LAYERS + 1].view());
         Target {
             span: Some(self.spans[word].clone()),
             self_positions: vec![position - 1],
             probability: Some(0.5 + 0.49 * (word as f32).sin()),
             facts: vec![Fact::new("Logit", format!("{:.2}", 14.0 + (word as f32).cos()))],
-            attributions: vec![relevancy, raw],
+            attributions: vec![relevancy, raw, patches],
             ..Target::new(&self.answer[self.spans[word].clone()], position..position + 1)
         }
     }
@@ -129,6 +141,19 @@ impl Made {
         );
         rows.push(row(0.1, 2.5));
         rows
+    }
+
+    /// Each cell of a row cut into parts that sum to it, the lower right one of them the brightest.
+    fn finer(&self, row: &Array1<f32>) -> Vec<Array2<f32>> {
+        let of_grid = |grid: &Grid| {
+            Array2::from_shape_fn((SIDE * PARTS, SIDE * PARTS), |(r, c)| {
+                let within = (r % PARTS + c % PARTS) as f32; // 0 to 6, 3 in the mean
+                row[grid.start + r / PARTS * SIDE + c / PARTS] * within
+                    / 3.0
+                    / (PARTS * PARTS) as f32
+            })
+        };
+        self.grids.iter().map(of_grid).collect()
     }
 
     fn row(&self, position: usize, (r, c): (f32, f32), width: f32, height: f32) -> Array1<f32> {

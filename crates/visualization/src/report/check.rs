@@ -1,6 +1,6 @@
 //! Everything that the rest of the report relies on.
 
-use ndarray::ArrayView1;
+use ndarray::{ArrayView1, ArrayView2};
 
 use super::error::RowPlace;
 use super::{Grid, Region, Report, ReportError, Target};
@@ -85,6 +85,36 @@ fn check_rows(report: &Report<'_>, index: usize, target: &Target<'_>) -> Result<
         count("layers", index, report.methods[method].layers.len(), attribution.layers.len())?;
         for (layer, row) in attribution.layers.iter().enumerate() {
             check_row(RowPlace { layer: Some(layer), ..place }, report.tokens.len(), *row)?;
+        }
+        check_parts(report, place, &attribution.parts)?;
+    }
+    Ok(())
+}
+
+/// Finer values: none where the cells stay whole, otherwise one array that fits each grid.
+fn check_parts(
+    report: &Report<'_>,
+    place: RowPlace,
+    parts: &[ArrayView2<'_, f32>],
+) -> Result<(), ReportError> {
+    let method = &report.methods[place.method];
+    let wrong = |problem: String| ReportError::Parts { place, problem };
+    if method.parts == 0 || (method.parts > 1 && !method.layers.is_empty()) {
+        let (parts, layers) = (method.parts, method.layers.len());
+        return Err(wrong(format!("its method has {parts} parts a side and {layers} layers")));
+    }
+    let expected = if method.parts == 1 { 0 } else { report.grids.len() };
+    if parts.len() != expected {
+        return Err(wrong(format!("there are {} arrays, not {expected}", parts.len())));
+    }
+    for (index, (found, grid)) in parts.iter().zip(&report.grids).enumerate() {
+        let expected = [grid.rows, grid.columns].map(|cells| cells.saturating_mul(method.parts));
+        if found.shape() != expected {
+            let shape = found.shape();
+            return Err(wrong(format!("array {index} is {shape:?}, not {expected:?}")));
+        }
+        if let Some(value) = found.iter().find(|value| !value.is_finite() || **value < 0.0) {
+            return Err(wrong(format!("array {index} has the value {value}")));
         }
     }
     Ok(())

@@ -57,6 +57,14 @@ pub enum ReportError {
         /// The value found.
         value: f32,
     },
+    /// Finer values of the cells do not fit the grids, or cannot be shown.
+    #[error("finer cells of the {place}: {problem}")]
+    Parts {
+        /// The result.
+        place: RowPlace,
+        /// What is wrong.
+        problem: String,
+    },
     /// Positions of a target do not lie within the sequence.
     #[error("target {target} is about positions {positions:?}, but there are {tokens} tokens")]
     Positions {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use image::RgbImage;
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 
 use crate::{Colormap, Placement};
 
@@ -98,7 +98,7 @@ impl Grid {
 }
 
 /// A way to explain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method {
     /// Its name for people.
     pub name: String,
@@ -106,10 +106,19 @@ pub struct Method {
     pub note: String,
     /// The names of the recorded layers, in the order of [`Attribution::layers`]. Empty: none were recorded.
     pub layers: Vec<String>,
+    /// Into how many parts each cell of a grid is cut along each side: above 1 every attribution has [`Attribution::parts`], and
+    /// there are no layers.
+    pub parts: usize,
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Self { name: String::new(), note: String::new(), layers: Vec::new(), parts: 1 }
+    }
 }
 
 impl Method {
-    /// A method without recorded layers.
+    /// A method without recorded layers whose cells are those of the grids.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
@@ -149,6 +158,16 @@ pub struct Attribution<'a> {
     pub row: ArrayView1<'a, f32>,
     /// The same by layer, one `[S]` for each name in [`Method::layers`].
     pub layers: Vec<ArrayView1<'a, f32>>,
+    /// For each grid values that are finer than its cells, `[rows·parts, columns·parts]`: raw, finite, not negative. They are shown in
+    /// the place of the cells; shares stay those of `row`. Empty where [`Method::parts`] is 1.
+    pub parts: Vec<ArrayView2<'a, f32>>,
+}
+
+impl<'a> Attribution<'a> {
+    /// A result without layers and finer parts.
+    pub fn new(row: ArrayView1<'a, f32>) -> Self {
+        Self { row, layers: Vec::new(), parts: Vec::new() }
+    }
 }
 
 /// A named part of the pictures.

@@ -67,6 +67,7 @@ fn method(method: &Method) -> Json {
         ("name", Json::string(&method.name)),
         ("note", Json::string(&method.note)),
         ("layers", Json::list(method.layers.iter().map(|layer| Json::string(layer)))),
+        ("parts", Json::count(method.parts)),
     ])
 }
 

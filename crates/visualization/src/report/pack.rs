@@ -7,7 +7,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ndarray::ArrayView1;
+use ndarray::{ArrayView1, ArrayView2};
 
 use super::{Report, Target};
 
@@ -17,7 +17,7 @@ const STEPS: f64 = 65_535.0;
 /// All rows of a report: for each target, for each method, the result and then its layers.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
-    /// `[rows][cells of all grids]`.
+    /// `[rows][cells of all grids]`, or their parts where a method has finer ones.
     cells: Vec<u16>,
     /// Largest value of each grid, `[rows][grids]`.
     scales: Vec<f32>,
@@ -42,22 +42,32 @@ impl Packed {
         let mut packed = Self::default();
         for target in &report.targets {
             for attribution in &target.attributions {
-                packed.push_row(report, target, attribution.row);
+                packed.push_row(report, target, attribution.row, &attribution.parts);
                 packed.push_text(target, &text, attribution.row);
                 for &layer in &attribution.layers {
-                    packed.push_row(report, target, layer);
+                    packed.push_row(report, target, layer, &[]);
                 }
             }
         }
         packed
     }
 
-    fn push_row(&mut self, report: &Report<'_>, target: &Target<'_>, row: ArrayView1<'_, f32>) {
+    /// `parts`: finer values for each grid, or none.
+    fn push_row(
+        &mut self,
+        report: &Report<'_>,
+        target: &Target<'_>,
+        row: ArrayView1<'_, f32>,
+        parts: &[ArrayView2<'_, f32>],
+    ) {
         let total = sum_without_self(target, row);
-        for grid in &report.grids {
-            let values: Vec<f32> = // [cells]
+        for (index, grid) in report.grids.iter().enumerate() {
+            let mut values: Vec<f32> = // [cells]
                 grid.positions().map(|position| without_self(target, row, position)).collect();
             let sum: f64 = values.iter().copied().map(f64::from).sum();
+            if let Some(parts) = parts.get(index) {
+                values = parts.iter().copied().collect();
+            }
             self.scales.push(quantise(&values, &mut self.cells));
             self.shares.push(if total > 0.0 { (sum / total) as f32 } else { 0.0 });
         }

@@ -32,7 +32,7 @@ function listenToControls() {
   on('threshold', 'input', ({ value }) => update({ threshold: Number(value) }));
   on('layer', 'input', ({ value, max }) => update({ layer: value === max ? -1 : Number(value) }));
   on('method', 'change', ({ value }) => {
-    update({ method: Number(value), layer: -1 });
+    update({ method: Number(value), layer: -1, cell: null });
     buildLayers();
   });
   on('zoom-in', 'click', () => zoomBy(1.4));

@@ -20,6 +20,9 @@ const nGrids = data.grids.length;
 const cellCounts = data.grids.map((grid) => grid.rows * grid.columns);
 const cellStarts = starts(cellCounts);
 const methodStarts = starts(data.methods.map((method) => 1 + method.layers.length));
+/** The method of each row of a target, and where its cells start among those of the target. */
+const rowMethods = data.methods.flatMap(({ layers }, method) => Array(1 + layers.length).fill(method));
+const rowStarts = starts(rowMethods.map((method) => cellStarts[nGrids] * data.methods[method].parts ** 2));
 const textStarts = starts(data.textLengths);
 const weights = data.regions.map((region) => region.weights.map((text) => text && bytes(text)));
 
@@ -34,11 +37,36 @@ function rowIndex(target, method, layer) {
   return target * methodStarts[data.methods.length] + methodStarts[method] + 1 + layer;
 }
 
-/** Values of the cells of one grid. */
+/** Values of the cells of one grid, or of their parts where the row's method cuts them. */
 function cellsOf(row, grid) {
-  const start = row * cellStarts[nGrids] + cellStarts[grid];
+  const [target, within] = [Math.floor(row / rowMethods.length), row % rowMethods.length];
+  const parts = data.methods[rowMethods[within]].parts ** 2;
+  const start = target * rowStarts[rowMethods.length] + rowStarts[within] + cellStarts[grid] * parts;
   const perStep = cellScales[row * nGrids + grid] / STEPS;
-  return Float64Array.from(cellSteps.subarray(start, start + cellCounts[grid]), (step) => step * perStep);
+  return Float64Array.from(cellSteps.subarray(start, start + cellCounts[grid] * parts), (step) => step * perStep);
+}
+
+/** A grid whose cells are cut into this many parts a side. */
+function cut(grid, parts) {
+  return { ...grid, rows: grid.rows * parts, columns: grid.columns * parts };
+}
+
+/** A grid with the cells of the method that is shown. */
+function shownGrid(index) {
+  return cut(data.grids[index], data.methods[state.method].parts);
+}
+
+/** The values of a grid's own cells: sums over their parts. */
+function whole(values, index, parts) {
+  if (parts === 1) return values;
+  const grid = data.grids[index];
+  const sums = new Float64Array(cellCounts[index]);
+  values.forEach((value, at) => {
+    const row = Math.floor(at / (grid.columns * parts));
+    const column = at % (grid.columns * parts);
+    sums[Math.floor(row / parts) * grid.columns + Math.floor(column / parts)] += value;
+  });
+  return sums;
 }
 
 /** Share of one grid in a row without self terms. */
@@ -75,18 +103,27 @@ function visibleCells(start, end, cells, pixels) {
   return [first, last];
 }
 
-const visible = data.grids.map((grid) => {
-  const [x0, y0, x1, y1] = grid.placement;
-  const picture = data.pictures[grid.picture];
-  return {
-    rows: visibleCells(y0, y1, grid.rows, picture.height),
-    columns: visibleCells(x0, x1, grid.columns, picture.width),
-  };
-});
+/** For each number of parts a side the rows and columns of every grid that can be seen. */
+const visibleByParts = new Map();
 
-function isVisible(grid, cell) {
-  const { rows, columns } = visible[grid];
-  const row = Math.floor(cell / data.grids[grid].columns);
-  const column = cell % data.grids[grid].columns;
+function visible(index, parts) {
+  if (!visibleByParts.has(parts)) {
+    visibleByParts.set(parts, data.grids.map((grid) => {
+      const [x0, y0, x1, y1] = grid.placement;
+      const picture = data.pictures[grid.picture];
+      return {
+        rows: visibleCells(y0, y1, grid.rows * parts, picture.height),
+        columns: visibleCells(x0, x1, grid.columns * parts, picture.width),
+      };
+    }));
+  }
+  return visibleByParts.get(parts)[index];
+}
+
+function isVisible(grid, cell, parts) {
+  const { rows, columns } = visible(grid, parts);
+  const across = data.grids[grid].columns * parts;
+  const row = Math.floor(cell / across);
+  const column = cell % across;
   return row >= rows[0] && row < rows[1] && column >= columns[0] && column < columns[1];
 }

@@ -29,11 +29,13 @@ function field(map, pictureIndex, smooth, side) {
   const picture = data.pictures[pictureIndex];
   const [width, height] = latticeSize(picture, side);
   const values = new Float64Array(width * height).fill(NaN);
-  data.grids.forEach((grid, index) => {
-    if (grid.picture !== pictureIndex) return;
+  data.grids.forEach((coarse, index) => {
+    if (coarse.picture !== pictureIndex) return;
+    const grid = cut(coarse, map.parts);
+    const seen = visible(index, map.parts);
     const [x0, y0, x1, y1] = grid.placement;
-    const columns = taps([x0, x1], grid.columns, visible[index].columns, picture.width, width, smooth);
-    const rows = taps([y0, y1], grid.rows, visible[index].rows, picture.height, height, smooth);
+    const columns = taps([x0, x1], grid.columns, seen.columns, picture.width, width, smooth);
+    const rows = taps([y0, y1], grid.rows, seen.rows, picture.height, height, smooth);
     raise(values, width, map.grids[index], grid.columns, columns, rows);
   });
   return { values, width, height };

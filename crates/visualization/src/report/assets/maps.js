@@ -7,11 +7,11 @@ const MORE = [255, 150, 40];
 const LESS = [70, 160, 255];
 
 /** Largest absolute value among the cells that reach into a picture. */
-function largestVisible(grids) {
+function largestVisible(grids, parts) {
   let largest = 0;
   grids.forEach((cells, grid) =>
     cells.forEach((value, cell) => {
-      if (Math.abs(value) > largest && isVisible(grid, cell)) largest = Math.abs(value);
+      if (Math.abs(value) > largest && isVisible(grid, cell, parts)) largest = Math.abs(value);
     }),
   );
   return largest;
@@ -23,7 +23,8 @@ const commonScales = new Map();
 function commonScale(method, layer) {
   const key = `${method} ${layer}`;
   if (!commonScales.has(key)) {
-    const largest = data.targets.map((_, target) => largestVisible(gridsOf(rowIndex(target, method, layer))));
+    const { parts } = data.methods[method];
+    const largest = data.targets.map((_, target) => largestVisible(gridsOf(rowIndex(target, method, layer)), parts));
     commonScales.set(key, largest.reduce((a, b) => Math.max(a, b), 0));
   }
   return commonScales.get(key);
@@ -35,8 +36,9 @@ function gridsOf(row) {
 
 function mapOf(target, view) {
   const grids = gridsOf(rowIndex(target, view.method, view.layer));
-  const max = view.common ? commonScale(view.method, view.layer) : largestVisible(grids);
-  return { grids, max, signed: false };
+  const { parts } = data.methods[view.method];
+  const max = view.common ? commonScale(view.method, view.layer) : largestVisible(grids, parts);
+  return { grids, max, parts, signed: false };
 }
 
 /** First minus second: of the values on a common scale, otherwise of the parts of each word's own map. */
@@ -48,7 +50,8 @@ function differenceOf(first, second, view) {
   };
   const [a, b] = [part(first), part(second)];
   const grids = a.grids.map((cells, g) => cells.map((value, i) => value * a.by - b.grids[g][i] * b.by));
-  return { grids, max: largestVisible(grids), signed: true };
+  const { parts } = data.methods[view.method];
+  return { grids, max: largestVisible(grids, parts), parts, signed: true };
 }
 
 /** The 256 colours (or twice 256, from − to +) with opacity, as bytes. */

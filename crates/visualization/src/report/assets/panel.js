@@ -89,7 +89,7 @@ function paint(context, panel, width, height) {
   context.rect(...box);
   context.clip();
   eachGridHere((grid, index) => {
-    if (!state.smooth) drawCellLines(context, grid, scale, left, top);
+    if (!state.smooth) drawCellLines(context, shownGrid(index), scale, left, top);
     if (state.region !== null) outlineRegion(context, grid, index, scale, left, top);
   });
   if (state.cell) outlineCell(context, scale, left, top);
@@ -127,7 +127,7 @@ function drawCellLines(context, grid, scale, left, top) {
 }
 
 function outlineCell(context, scale, left, top) {
-  const grid = data.grids[state.cell.grid];
+  const grid = shownGrid(state.cell.grid);
   if (grid.picture !== state.picture) return;
   const row = Math.floor(state.cell.index / grid.columns);
   const box = cellBox(grid, row, state.cell.index % grid.columns, scale, left, top);

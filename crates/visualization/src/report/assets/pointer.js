@@ -19,7 +19,8 @@ function cellAt(x, y) {
   const picture = data.pictures[state.picture];
   if (x < 0 || y < 0 || x >= 1 || y >= 1) return null;
   let found = null;
-  eachGridHere((grid, index) => {
+  eachGridHere((_, index) => {
+    const grid = shownGrid(index);
     const [x0, y0, x1, y1] = grid.placement;
     const column = Math.floor(((x * picture.width - x0) / (x1 - x0)) * grid.columns);
     const row = Math.floor(((y * picture.height - y0) / (y1 - y0)) * grid.rows);
@@ -104,8 +105,8 @@ function walkCells([down, right]) {
   const here = state.cell && data.grids[state.cell.grid].picture === state.picture ? state.cell : null;
   const index = here ? here.grid : data.grids.findIndex((grid) => grid.picture === state.picture);
   if (index < 0) return;
-  const { columns } = data.grids[index];
-  const { rows: r, columns: c } = visible[index];
+  const { columns } = shownGrid(index);
+  const { rows: r, columns: c } = visible(index, data.methods[state.method].parts);
   const within = (value, [first, last]) => Math.min(last - 1, Math.max(first, value));
   const start = here ? here.index : Math.floor((r[0] + r[1]) / 2) * columns + Math.floor((c[0] + c[1]) / 2);
   const row = within(Math.floor(start / columns) + (here ? down : 0), r);
@@ -136,7 +137,7 @@ function drawReadout() {
     readout.textContent = data.pictures.length > 0 ? 'Point at the picture for the value of a cell.' : '';
     return;
   }
-  const { columns } = data.grids[state.cell.grid];
+  const { columns } = shownGrid(state.cell.grid);
   const row = Math.floor(state.cell.index / columns) + 1;
   const place = `row ${row}, column ${(state.cell.index % columns) + 1}`;
   const targets = shownTargets();

@@ -72,7 +72,8 @@ function drawRegions() {
   if (data.regions.length === 0) return;
   const targets = shownTargets();
   const columns = targets.map((target) => {
-    const grids = gridsOf(currentRow(target));
+    const { parts } = data.methods[state.method];
+    const grids = gridsOf(currentRow(target)).map((values, grid) => whole(values, grid, parts));
     const all = grids.flatMap((cells) => [...cells]);
     const sum = all.reduce((a, b) => a + b, 0);
     return (region) => ({ ...regionSums(grids, region), sum, cells: all.length });
