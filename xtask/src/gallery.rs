@@ -65,7 +65,7 @@ const FIGURES: &[Shown] = &[
     Shown {
         title: "By layer",
         text: "The relevancy at the input of every layer: what it and all later layers brought together. Layer 0 is the result.",
-        command: "--image chests/000.png --prompt 'Describe the radiograph.' --keyword opacity --layers --figures layers --out out",
+        command: "--image chests/000.png --prompt 'Describe the radiograph.' --keyword opacity --record layers --figures layers --out out",
         file: "layers-0-0.png",
         name: "layers",
     },
@@ -118,7 +118,7 @@ try. Its picture here is that of a browser:
 ![The page](images/report.png)
 
 ```sh
-medgemma-explainer explain --model phantom --image chests/000.png --prompt 'Describe the radiograph.' --keyword opacity --regions cxr --layers --out out
+medgemma-explainer explain --model phantom --image chests/000.png --prompt 'Describe the radiograph.' --keyword opacity --regions cxr --record layers --out out
 chromium --headless --window-size=1300,900 --screenshot=report.png out/report.html
 ```
 

@@ -4,9 +4,9 @@ use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser, TypedValueP
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use medgemma_explainer::{
-    AnswerOptions, Ask, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Foil, LoadOptions,
-    ModelSource, Objective, PictureOptions, Presentation, ProcessorOptions, Resize, Sampling,
-    Update, Window, Words,
+    AnswerOptions, Ask, DeviceSpec, DtypeSpec, Engine, ExplainOptions, FigureKind, Foil,
+    LoadOptions, ModelSource, Objective, PictureOptions, Presentation, ProcessorOptions, Resize,
+    Resolution, Sampling, Update, Window, Words,
 };
 use std::path::PathBuf;
 
@@ -36,8 +36,9 @@ const TARGETS: &str = concat!(
     "Without a target the last token of the answer is explained. One answer serves all targets; they are numbered from 0 in ",
     "the order of the list above. The command `answer` with --tokens lists positions.\n\n",
     "Files in --out: report.html (point at a word, see its map), overlay-TARGET-IMAGE.png, explanation.json (the record), ",
-    "explanation.npz (the raw numbers), picture-N.png (the pictures as the model's processor got them); with --regions ",
-    "regions-TARGET-IMAGE, with --figures FIGURE-…, as .png or .svg."
+    "explanation.npz (the raw numbers), picture-N.png (the pictures as the model's processor got them); with --resolution ",
+    "patches-TARGET-IMAGE.png and pixels-TARGET-IMAGE.png; with --regions regions-TARGET-IMAGE, with --figures FIGURE-…, as .png ",
+    "or .svg."
 );
 
 #[derive(Subcommand, Debug)]
@@ -96,9 +97,14 @@ pub(crate) struct ExplainArgs {
     /// seconds: on a CPU with more than a billion parameters
     #[arg(long, value_enum, help_heading = "Method")]
     words: Option<WordsArg>,
-    /// Keep the relevancy by layer: for the slider of report.html, for --figures layers, and in explanation.npz
-    #[arg(long, help_heading = "Method")]
-    layers: bool,
+    /// How fine the maps of pictures are: tokens, patches (the relevancy goes on through the vision tower; 4 × 4 for each token in
+    /// MedGemma) or pixels (patches, and gradient × input of the targets' pixels). The maps of tokens are always made too
+    #[arg(long, default_value_t, help_heading = "Method")]
+    resolution: Resolution,
+    /// Keep more than the result. layers: the relevancy by layer, for the slider of report.html, for --figures layers, and in
+    /// explanation.npz
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',', help_heading = "Method")]
+    record: Vec<RecordArg>,
 
     #[command(flatten)]
     pub(crate) shown: PresentationArgs,
@@ -226,6 +232,12 @@ enum WordsArg {
     None,
 }
 
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum RecordArg {
+    /// The relevancy after every layer
+    Layers,
+}
+
 #[derive(ValueEnum, Clone, Copy, Debug, Default)]
 enum UpdateArg {
     /// R ← R + Ā·R
@@ -290,14 +302,27 @@ impl Args {
 impl ExplainArgs {
     /// Ends the process with exit code 2 where a figure is asked for that cannot be.
     fn check(&self) {
-        if self.shown.wants_layers() && !self.layers {
-            let message = "--figures layers needs the relevancy by layer: add --layers";
-            Args::command().error(ErrorKind::MissingRequiredArgument, message).exit();
+        let missing =
+            |message| Args::command().error(ErrorKind::MissingRequiredArgument, message).exit();
+        if self.shown.wants(FigureKind::Layers) && !self.records_layers() {
+            missing("--figures layers needs the relevancy by layer: add --record layers");
         }
-        if self.layers && self.engine == Engine::Retained {
-            let message = "--layers comes from the streaming engine; leave --engine out";
+        if self.shown.wants(FigureKind::Resolutions) && self.resolution == Resolution::Tokens {
+            missing("--figures resolutions needs --resolution patches or pixels");
+        }
+        let asked = [
+            (!self.record.is_empty(), "--record"),
+            (self.resolution != Resolution::Tokens, "--resolution beyond tokens"),
+        ];
+        let asked = asked.into_iter().find(|(is_asked, _)| *is_asked);
+        if let (Some((_, option)), Engine::Retained) = (asked, self.engine) {
+            let message = format!("{option} comes from the streaming engine; leave --engine out");
             Args::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
+    }
+
+    fn records_layers(&self) -> bool {
+        self.record.contains(&RecordArg::Layers)
     }
 
     pub(crate) fn asks(&self) -> Vec<Ask> {
@@ -342,8 +367,16 @@ impl ExplainArgs {
         };
         let TargetArgs { trace, .. } = self.targets;
         let span = self.targets.span();
-        let layers = self.layers;
-        ExplainOptions { engine: self.engine, update, objective, span, trace, words, layers }
+        ExplainOptions {
+            engine: self.engine,
+            update,
+            objective,
+            span,
+            trace,
+            words,
+            resolution: self.resolution,
+            by_layer: self.records_layers(),
+        }
     }
 
     /// What must be said beside numbers of regions.

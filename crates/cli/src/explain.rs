@@ -37,9 +37,9 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         }
     }
     output::line("")?;
-    let Exported { overlays, figures, pictures, arrays, record, report, .. } = written;
-    let files: [Vec<PathBuf>; 5] =
-        [overlays, figures, pictures, vec![arrays, record], report.into_iter().collect()];
+    let Exported { overlays, finer, figures, pictures, arrays, record, report, .. } = written;
+    let files: [Vec<PathBuf>; 6] =
+        [overlays, finer, figures, pictures, vec![arrays, record], report.into_iter().collect()];
     files.iter().flatten().try_for_each(|file| output::line(file.display()))
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct PresentationArgs {
     contours: Vec<f64>,
 
     /// Figures beside the overlays: panels (picture, overlay, words), comparison (with raw attention and rollout), words (a sheet
-    /// of all explained words), images (side by side on one scale), layers
+    /// of all explained words), images (side by side on one scale), layers, resolutions (tokens, patches and pixels)
     #[arg(long, value_name = "FIGURE", value_delimiter = ',', help_heading = "Figures")]
     figures: Vec<FigureKind>,
     /// What figures are written as
@@ -85,8 +85,8 @@ impl PresentationArgs {
         }
     }
 
-    pub(crate) fn wants_layers(&self) -> bool {
-        self.figures.contains(&FigureKind::Layers)
+    pub(crate) fn wants(&self, figure: FigureKind) -> bool {
+        self.figures.contains(&figure)
     }
 }
 

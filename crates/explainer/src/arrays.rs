@@ -1,5 +1,6 @@
 //! The numbers of an export: `explanation.npz`, written and read.
 
+use attention_capture::PatchMap;
 use attention_relevancy::ndarray::{Array, Array1, Array2, Array3, Array4, Axis, Dimension, stack};
 use ndarray_npy::{NpzWriter, WritableElement};
 use std::fs::File;
@@ -20,9 +21,12 @@ pub(crate) struct Rows {
     pub(crate) rollout: Array2<f32>,
     /// The relevancy at the input of each layer `[T, L, S]`.
     pub(crate) layers: Option<Array3<f32>>,
+    /// The relevancy of patches `[T, N, p, p]`.
+    pub(crate) patches: Option<Array4<f32>>,
 }
 
-/// What an export holds of its explanations. Symbols: S tokens, T targets, W words, N images of g × g cells, L layers, R regions.
+/// What an export holds of its explanations. Symbols: S tokens, T targets, W words, N images of g × g cells, p × p patches and s × s
+/// pixels, L layers, R regions.
 pub(crate) struct Arrays {
     pub(crate) targets: Rows,
     /// None are no rows.
@@ -35,8 +39,10 @@ impl Arrays {
     pub(crate) fn new(results: &Results<'_>) -> Self {
         let (explanations, tokens) = (results.explanations, results.answer.tokens.len());
         Self {
-            targets: Rows::new(&explanations.targets, tokens),
-            words: Rows::new(&explanations.words, tokens),
+            targets: Rows::new(&explanations.targets, tokens)
+                .with_patches(results, &explanations.targets),
+            words: Rows::new(&explanations.words, tokens)
+                .with_patches(results, &explanations.words),
             region_weights: region_weights(results),
         }
     }
@@ -54,12 +60,23 @@ impl Arrays {
         npz.add("raw_attention", &self.targets.raw_attention)?;
         npz.add("token_relevancy_rollout", &self.targets.rollout)?;
         npz.add_some("token_relevancy_by_layer", self.targets.layers.as_ref())?;
+        npz.add_some("patch_relevancy", self.targets.patches.as_ref())?;
+        let targets = &explanations.targets;
+        npz.add_some(
+            "patch_relevancy_unpooled",
+            finer(results, targets, |map| Some(&map.unpooled)).as_ref(),
+        )?;
+        npz.add_some(
+            "pixel_gradient_input",
+            finer(results, targets, |map| map.pixels.as_ref()).as_ref(),
+        )?;
         if !explanations.words.is_empty() {
             npz.add("words", &bounds(&explanations.words))?;
             npz.add("word_relevancy", &self.words.relevancy)?;
             npz.add("word_raw_attention", &self.words.raw_attention)?;
             npz.add("word_relevancy_rollout", &self.words.rollout)?;
             npz.add_some("word_relevancy_by_layer", self.words.layers.as_ref())?;
+            npz.add_some("word_patch_relevancy", self.words.patches.as_ref())?;
         }
         npz.add_some("region_weights", self.region_weights.as_ref())?;
         let finished = npz.npz.finish().map(drop);
@@ -81,7 +98,12 @@ impl Rows {
             raw_attention: rows(|target| target.raw_attention().clone()),
             rollout: rows(|target| target.rollout().clone()),
             layers: layers(explanations),
+            patches: None,
         }
+    }
+
+    fn with_patches(self, results: &Results<'_>, explanations: &[TargetExplanation]) -> Self {
+        Self { patches: finer(results, explanations, |map| Some(&map.patches)), ..self }
     }
 }
 
@@ -99,6 +121,22 @@ fn layers(explanations: &[TargetExplanation]) -> Option<Array3<f32>> {
         explanations.iter().map(|target| target.layers().map(|rows| rows.view())).collect();
     let all = all.filter(|all| !all.is_empty())?;
     Some(stack(Axis(0), &all).expect("one shape for all targets"))
+}
+
+/// One of the finer maps of every image, `[T, N, side, side]`, where all have it.
+fn finer(
+    results: &Results<'_>,
+    explanations: &[TargetExplanation],
+    of: impl Fn(&PatchMap) -> Option<&Array2<f32>>,
+) -> Option<Array4<f32>> {
+    let first = of(explanations.first()?.finer(0)?)?.dim();
+    let mut all = Array4::zeros((explanations.len(), results.images(), first.0, first.1));
+    for (explanation, mut maps) in explanations.iter().zip(all.outer_iter_mut()) {
+        for (image, mut map) in maps.outer_iter_mut().enumerate() {
+            map.assign(of(explanation.finer(image)?)?);
+        }
+    }
+    Some(all)
 }
 
 /// `[T, N, g, g]`.

@@ -139,6 +139,9 @@ pub enum Error {
     /// A figure by layer was asked for, but the relevancy by layer was not kept.
     #[error("the figure of layers needs the relevancy by layer: explain with layers")]
     NoLayers,
+    /// A figure of resolutions was asked for, but the relevancy went no further than tokens.
+    #[error("the figure of resolutions needs patches or pixels: explain with a finer resolution")]
+    NoFiner,
     /// A file could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {

@@ -1,7 +1,7 @@
 //! Writing results to a folder: all of them or nothing.
 
 use crate::arrays::Arrays;
-use crate::figure::overlay;
+use crate::figure::{Fine, overlay};
 use crate::figures::{common_scale, figures, region_chart};
 use crate::record::{Files, Record, picture_name};
 use crate::report::{self, REPORT};
@@ -39,6 +39,8 @@ pub struct Exported {
     pub arrays: PathBuf,
     /// Heat over the pictures, target by target, images in order.
     pub overlays: Vec<PathBuf>,
+    /// Heat by patch and by pixel, where it was asked for.
+    pub finer: Vec<PathBuf>,
     /// Charts of regions and the figures that were asked for.
     pub figures: Vec<PathBuf>,
     /// The pictures as the processor got them.
@@ -125,25 +127,28 @@ impl OutputFolder {
     /// Moves what was made into the folder, after what an earlier explanation left was removed.
     fn place(&self, staging: &Path, record: &Record, json: String) -> Result<Exported, Error> {
         let pictures = record.pictures.iter().map(|picture| picture.file.as_str());
-        let Files { overlays, figures, report, .. } = &record.files;
-        let names = overlays.iter().chain(figures).chain(report).map(String::as_str);
+        let Files { overlays, finer, figures, report, .. } = &record.files;
+        let names = overlays.iter().chain(finer).chain(figures).chain(report).map(String::as_str);
         self.clear(&names.chain(pictures.clone()).collect::<Vec<_>>())?;
         let place = |name: &str| {
             let path = self.path.join(name);
             std::fs::rename(staging.join(name), &path).map_err(Error::write(&path))?;
             Ok::<_, Error>(path)
         };
-        let all = |names: &[String]| names.iter().map(|name| place(name)).collect();
+        let all = |names: &[String]| -> Result<Vec<PathBuf>, Error> {
+            names.iter().map(|name| place(name)).collect()
+        };
         let pictures = pictures.map(place).collect::<Result<_, _>>()?;
-        let (overlays, figures): (Result<_, _>, Result<_, _>) = (all(overlays), all(figures));
+        let (overlays, finer, figures) = (all(overlays)?, all(finer)?, all(figures)?);
         let report = report.as_deref().map(place).transpose()?;
-        let (overlays, figures, arrays) = (overlays?, figures?, place(ARRAYS)?);
+        let arrays = place(ARRAYS)?;
         // The record last: where it is, all that it names is there.
         Ok(Exported {
             record: place(RECORD)?,
             json,
             arrays,
             overlays,
+            finer,
             figures,
             pictures,
             report,
@@ -212,6 +217,7 @@ fn draw(results: &Results<'_>, folder: &Path) -> Result<Files, Error> {
     Ok(Files {
         arrays: ARRAYS.to_owned(),
         overlays: draw_overlays(results, folder, &options)?,
+        finer: draw_finer(results, folder, &presentation.overlay)?,
         figures: draw_figures(results, folder, &options)?,
         report: presentation.report.then(|| REPORT.to_owned()),
     })
@@ -231,6 +237,29 @@ fn draw_overlays(
                 overlay(results.answer, target, image, target.text(), (&outlines, options))?;
             drawn.save(folder.join(&name))?;
             names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Target by target and image by image, patches and then pixels.
+fn draw_finer(
+    results: &Results<'_>,
+    folder: &Path,
+    options: &OverlayOptions,
+) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for (index, target) in results.explanations.targets.iter().enumerate() {
+        for image in 0..results.images() {
+            for fine in Fine::ALL {
+                let outlines = results.outlines(image);
+                let drawn = fine.overlay(results.answer, target, image, (&outlines, options))?;
+                if let Some(drawn) = drawn {
+                    let name = format!("{}-{index}-{image}.png", fine.name());
+                    drawn.save(folder.join(&name))?;
+                    names.push(name);
+                }
+            }
         }
     }
     Ok(names)
@@ -286,9 +315,9 @@ fn is_made(name: &str) -> bool {
     let (count, extensions): (usize, &[&str]) = match kind {
         "report" => (0, &["html"]),
         "picture" => (1, &["png"]),
-        "overlay" => (2, &["png"]),
+        "overlay" | "patches" | "pixels" => (2, &["png"]),
         "words" | "images" => (1, &["png", "svg"]),
-        "regions" | "panels" | "comparison" | "layers" => (2, &["png", "svg"]),
+        "regions" | "panels" | "comparison" | "layers" | "resolutions" => (2, &["png", "svg"]),
         _ => return false,
     };
     numbers.len() == count && numbers.iter().all(number) && extensions.contains(&extension)
@@ -308,6 +337,7 @@ mod tests {
             "report.html",
             "words-1.svg",
             "layers-0-1.png",
+            "pixels-0-1.png",
         ] {
             assert!(is_made(name), "{name}");
         }

@@ -1,9 +1,9 @@
 //! What one explanation looks like, in memory: its heat over a picture, its text.
 
-use attention_relevancy::ndarray::ArrayView1;
+use attention_relevancy::ndarray::{Array2, ArrayView1};
 use relevancy_visualization::{
-    Caption, ColorDepth, Figure, GridMap, Outline, OverlayOptions, Panel, TextRelevancy, image,
-    single_figure, terminal_view,
+    Caption, ColorDepth, Colormap, Figure, GridMap, Outline, OverlayOptions, Panel, Scale,
+    TextRelevancy, image, single_figure, terminal_view,
 };
 
 use crate::results::{picture, placement};
@@ -71,6 +71,84 @@ pub(crate) fn overlay(
     with_panel(answer, target, image, outlines, |panel| {
         Ok(single_figure(panel, &caption, options)?)
     })
+}
+
+/// A map that is finer than tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fine {
+    Patches,
+    Pixels,
+}
+
+impl Fine {
+    pub(crate) const ALL: [Self; 2] = [Self::Patches, Self::Pixels];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Patches => "patches",
+            Self::Pixels => "pixels",
+        }
+    }
+
+    /// What its map shows, in a few words.
+    pub(crate) fn caption(self) -> &'static str {
+        match self {
+            Self::Patches => "relevancy of patches",
+            Self::Pixels => "gradient × input of pixels",
+        }
+    }
+
+    pub(crate) fn grid(self, target: &TargetExplanation, image: usize) -> Option<&Array2<f32>> {
+        let map = target.finer(image)?;
+        match self {
+            Self::Patches => Some(&map.patches),
+            Self::Pixels => map.pixels.as_ref(),
+        }
+    }
+
+    /// How it is drawn. Pixels have signs, and a few of them are far beyond the others, so that their scale ends where all but two in
+    /// a thousand do.
+    pub(crate) fn options(self, grid: &Array2<f32>, options: &OverlayOptions) -> OverlayOptions {
+        match self {
+            Self::Patches => {
+                OverlayOptions { scale: Scale::Own, grid_lines: false, ..options.clone() }
+            }
+            Self::Pixels => OverlayOptions {
+                scale: Scale::Shared { max: magnitude(grid, 0.998) },
+                grid_lines: false,
+                colormap: Colormap::Coolwarm,
+                contours: Vec::new(),
+                ..options.clone()
+            },
+        }
+    }
+
+    /// The overlay of an image that is there; none where there is no such map.
+    pub(crate) fn overlay(
+        self,
+        answer: &Answer,
+        target: &TargetExplanation,
+        image: usize,
+        (outlines, options): (&[Outline], &OverlayOptions),
+    ) -> Result<Option<Figure>, Error> {
+        let Some(grid) = self.grid(target, image) else { return Ok(None) };
+        let maps = [GridMap { grid: grid.view(), placement: placement(answer, image) }];
+        let panel = Panel::new(picture(answer, image), &maps).outlined(outlines);
+        let subtitle = format!("probability {} · {}", target.probability_text(), self.caption());
+        let quantity = match self {
+            Self::Patches => Caption::new("").quantity,
+            Self::Pixels => self.caption().to_owned(),
+        };
+        let caption = Caption { quantity, ..Caption::new(target.text()).subtitled(subtitle) };
+        Ok(Some(single_figure(&panel, &caption, &self.options(grid, options))?))
+    }
+}
+
+/// The quantile of the absolute values.
+fn magnitude(grid: &Array2<f32>, quantile: f64) -> f32 {
+    let mut values: Vec<f32> = grid.iter().map(|value| value.abs()).collect();
+    let at = ((values.len() - 1) as f64 * quantile) as usize;
+    *values.select_nth_unstable_by(at, f32::total_cmp).1
 }
 
 /// Hands on an image that is there with the relevancy of its cells.

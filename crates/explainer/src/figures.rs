@@ -3,11 +3,11 @@
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use relevancy_visualization::{
     Caption, ComparisonRow, Figure, GridMap, OverlayOptions, Panel, Scale, Section,
-    comparison_figure, grid_figure, layers_figure, regions_figure, side_by_side_figure,
-    three_panel_figure,
+    comparison_figure, grid_figure, image::RgbImage, layers_figure, regions_figure,
+    side_by_side_figure, three_panel_figure,
 };
 
-use crate::figure::{subtitle, text_of, with_panel};
+use crate::figure::{Fine, subtitle, text_of, with_panel};
 use crate::results::Results;
 use crate::{Error, FigureKind, TargetExplanation};
 
@@ -27,12 +27,16 @@ pub(crate) fn figures(
                 Ok((format!("{kind}-{index}"), images(results, target, options)?))
             })
             .collect(),
-        FigureKind::Panels | FigureKind::Comparison | FigureKind::Layers => targets
+        FigureKind::Panels
+        | FigureKind::Comparison
+        | FigureKind::Layers
+        | FigureKind::Resolutions => targets
             .flat_map(|(index, target)| (0..results.images()).map(move |n| (index, target, n)))
             .map(|(index, target, image)| {
                 let draw = match kind {
                     FigureKind::Panels => panels,
                     FigureKind::Layers => layers,
+                    FigureKind::Resolutions => resolutions,
                     _ => comparison,
                 };
                 let name = format!("{kind}-{index}-{image}");
@@ -127,6 +131,52 @@ fn layers(
     let caption = Caption::new(target.text())
         .subtitled("relevancy at the input of each layer: what it and all later layers brought");
     Ok(layers_figure(results.picture(image), &maps, &caption, options)?)
+}
+
+/// Tokens, patches and pixels beside each other, each on its own scale: they differ in their units.
+fn resolutions(
+    results: &Results<'_>,
+    target: &TargetExplanation,
+    image: usize,
+    options: &OverlayOptions,
+) -> Result<Figure, Error> {
+    target.finer(image).ok_or(Error::NoFiner)?;
+    let tokens = results.cells(image, target.relevancy().relevancy());
+    let own = OverlayOptions { scale: Scale::Own, ..options.clone() };
+    let mut drawn = vec![heated(results, image, ("tokens", &tokens), &own)?];
+    for fine in Fine::ALL {
+        if let Some(grid) = fine.grid(target, image) {
+            let options = fine.options(grid, options);
+            drawn.push(heated(results, image, (fine.caption(), grid), &options)?);
+        }
+    }
+    let panels = drawn.iter().map(|(picture, label, detail)| {
+        Panel::new(picture, &[]).labelled(label.as_str(), detail.as_str())
+    });
+    let section = Section::new("", panels.collect());
+    // The heat is in the pictures already, each with its own colours.
+    Ok(grid_figure(&[section], None, &caption(target, image), &own)?)
+}
+
+/// A picture with a map over it, what the map is, and its grid with the end of its scale.
+fn heated(
+    results: &Results<'_>,
+    image: usize,
+    (what, grid): (&str, &Array2<f32>),
+    options: &OverlayOptions,
+) -> Result<(RgbImage, String, String), Error> {
+    let maps = [GridMap { grid: grid.view(), placement: results.placement(image) }];
+    let outlines = results.outlines(image);
+    let panel = Panel::new(results.picture(image), &maps).outlined(&outlines);
+    let end = match options.scale {
+        Scale::Shared { max } => max,
+        Scale::Own => grid.iter().fold(0.0, |max: f32, value| max.max(value.abs())),
+    };
+    let sign = if grid.iter().any(|&value| value < 0.0) { "±" } else { "0 to " };
+    let (rows, columns) = grid.dim();
+    let end = if end < 0.001 { format!("{end:.1e}") } else { format!("{end:.3}") };
+    let detail = format!("{rows} × {columns} · {sign}{end}");
+    Ok((panel.draw(options)?, what.to_owned(), detail))
 }
 
 /// Every explained word once, in reading order, each on its own scale.

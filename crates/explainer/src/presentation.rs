@@ -53,14 +53,23 @@ pub enum FigureKind {
     Words,
     /// All images beside each other on one scale, one figure for each target.
     Images,
-    /// A map for every layer, one figure for each target and image; needs [`crate::ExplainOptions::layers`].
+    /// A map for every layer, one figure for each target and image; needs [`crate::ExplainOptions::by_layer`].
     Layers,
+    /// Tokens, patches and pixels side by side, one figure for each target and image; needs a finer
+    /// [`crate::ExplainOptions::resolution`].
+    Resolutions,
 }
 
 impl FigureKind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Panels, Self::Comparison, Self::Words, Self::Images, Self::Layers];
+    pub const ALL: [Self; 6] = [
+        Self::Panels,
+        Self::Comparison,
+        Self::Words,
+        Self::Images,
+        Self::Layers,
+        Self::Resolutions,
+    ];
 
     /// The name in file names and on the command line.
     pub fn name(self) -> &'static str {
@@ -70,6 +79,7 @@ impl FigureKind {
             Self::Words => "words",
             Self::Images => "images",
             Self::Layers => "layers",
+            Self::Resolutions => "resolutions",
         }
     }
 }

@@ -79,6 +79,8 @@ pub(crate) struct ImageRecord {
     /// First position of its tokens and the one behind the last.
     pub(crate) positions: [usize; 2],
     pub(crate) grid: [usize; 2],
+    /// Rows and columns of its patches; null where their relevancy is not in the arrays.
+    pub(crate) patches: Option<[usize; 2]>,
     /// The part of the picture that the grid shows, in pixels: x, y, width, height.
     pub(crate) region: [f64; 4],
 }
@@ -102,6 +104,8 @@ pub(crate) struct TargetRecord {
     /// Share of all pictures in the relevancy without the self terms; null where there is no relevancy.
     pub(crate) image_share: Option<f32>,
     pub(crate) overlays: Vec<String>,
+    /// Overlays of patches, then of pixels.
+    pub(crate) finer: Vec<String>,
     /// How much of it lies in each region, image by image; empty where no regions were asked for.
     pub(crate) regions: Vec<RegionScoreRecord>,
     /// How it agrees with each of `boxes`, on the first image of the first picture; empty where there are none.
@@ -209,6 +213,8 @@ pub(crate) struct Timings {
 pub(crate) struct Files {
     pub(crate) arrays: String,
     pub(crate) overlays: Vec<String>,
+    /// Overlays of patches and of pixels.
+    pub(crate) finer: Vec<String>,
     /// Charts of regions and the figures that were asked for.
     pub(crate) figures: Vec<String>,
     pub(crate) report: Option<String>,

@@ -77,11 +77,11 @@ pub(crate) fn html(
             .map(|(record, image)| Picture { name: file_name(&record.name), image })
             .collect(),
         grids: record.images.iter().map(grid).collect(),
-        methods: vec![
-            relevancy,
-            Method::new("raw attention, last layer"),
-            Method::new("attention rollout"),
-        ],
+        methods: [Some(relevancy), patches(record, arrays)]
+            .into_iter()
+            .flatten()
+            .chain(["raw attention, last layer", "attention rollout"].map(Method::new))
+            .collect(),
         targets: targets.chain(words).collect(),
         regions: regions(record, arrays),
         colormap: settings.colormap.parse().unwrap_or(Colormap::default()),
@@ -91,6 +91,17 @@ pub(crate) fn html(
         ..Report::default()
     };
     Ok(report.to_html()?)
+}
+
+/// The method with the relevancy of patches, where it is known.
+fn patches(record: &Record, arrays: &Arrays) -> Option<Method> {
+    let patches = arrays.targets.patches.as_ref()?;
+    let columns = record.images.first()?.grid[1].max(1);
+    Some(Method {
+        note: "through the vision tower; shares and text are those of the tokens".to_owned(),
+        parts: patches.len_of(Axis(3)) / columns,
+        ..Method::new("relevancy of patches")
+    })
 }
 
 /// Row l holds what layers l to the last brought together.
@@ -109,20 +120,26 @@ fn shown<'a>(
         let by_layer = rows.layers.as_ref().map(|layers| {
             (0..layers.len_of(Axis(1))).map(|layer| layers.slice(s![index, layer, ..])).collect()
         });
-        let plain = Attribution::new;
+        let relevancy = Attribution {
+            layers: by_layer.unwrap_or_default(),
+            ..Attribution::new(rows.relevancy.row(index))
+        };
+        let patches = rows.patches.as_ref().map(|patches| Attribution {
+            parts: patches.index_axis(Axis(0), index).into_outer_iter().collect(),
+            ..Attribution::new(rows.relevancy.row(index))
+        });
+        let baselines = [&rows.raw_attention, &rows.rollout]
+            .map(|baseline| Attribution::new(baseline.row(index)));
         Target {
             span: bytes.span(record),
             self_positions: positions.clone().filter_map(|at| at.checked_sub(1)).collect(),
             probability: Some(record.log_probability.exp().clamp(0.0, 1.0)),
             facts: target_facts(record),
-            attributions: vec![
-                Attribution {
-                    row: rows.relevancy.row(index),
-                    layers: by_layer.unwrap_or_default(),
-                },
-                plain(rows.raw_attention.row(index)),
-                plain(rows.rollout.row(index)),
-            ],
+            attributions: [Some(relevancy), patches]
+                .into_iter()
+                .flatten()
+                .chain(baselines)
+                .collect(),
             ..Target::new(record.text.as_str(), positions)
         }
     })

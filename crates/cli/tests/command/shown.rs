@@ -48,7 +48,17 @@ fn island(page: &str) -> Value {
 #[test]
 fn the_report_explains_the_words_of_the_answer_and_can_be_made_again() {
     let chest = Chest::new();
-    let more = ["--keyword", "clear", "--regions", "cxr", "--layers", "--date", "a date", "--json"];
+    let more = [
+        "--keyword",
+        "clear",
+        "--regions",
+        "cxr",
+        "--record",
+        "layers",
+        "--date",
+        "a date",
+        "--json",
+    ];
     let record = run(chest.args(&more)).done().json();
     let page = fs::read_to_string(chest.out().join("report.html")).unwrap();
     let island = island(&page);
@@ -129,7 +139,16 @@ fn sides_are_the_patients() {
 fn figures_are_drawn_as_asked() {
     let chest = Chest::new();
     let kinds = ["panels", "comparison", "words", "images", "layers"];
-    let more = ["--figures", &kinds.join(","), "--figure-format", "svg", "--layers"];
+    let more = [
+        "--figures",
+        &kinds.join(","),
+        "--figure-format",
+        "svg",
+        "--record",
+        "layers",
+        "--resolution",
+        "patches",
+    ];
     run(chest.args(&more)).done();
     let figures =
         ["panels-0-0.svg", "comparison-0-0.svg", "words-0.svg", "images-0.svg", "layers-0-0.svg"];
@@ -195,8 +214,8 @@ fn wrong_regions_and_figures_are_refused_before_the_model_is_loaded() {
     refused(&["--regions", "lobes"], "halves, quadrants, grid3x3, cxr");
     refused(&["--orientation", "lateral"], "pa, ap, flipped, none");
     refused(&["--figures", "pie"], "panels, comparison, words, images, layers");
-    refused(&["--figures", "layers"], "add --layers");
-    refused(&["--layers", "--engine", "retained"], "streaming");
+    refused(&["--figures", "layers"], "add --record layers");
+    refused(&["--record", "layers", "--engine", "retained"], "streaming");
     refused(&["--alpha", "1.5"], "from 0 to 1");
     refused(&["--contours", "0.5,2"], "from 0 to 1");
     refused(&["--show", "--json"], "cannot be used with");

@@ -38,6 +38,14 @@ impl Arrays {
                 [rows[1], record.tokens.len()],
             )?
         };
+        let [mut targets, mut words] = [targets, words];
+        if let Some([height, width]) = record.images.first().and_then(|image| image.patches) {
+            let shape = |count| [count, record.images.len(), height, width].map(Some);
+            targets.patches = Some(reader.array::<Ix4>("patch_relevancy", &shape(rows[0]))?);
+            if rows[1] > 0 {
+                words.patches = Some(reader.array::<Ix4>("word_patch_relevancy", &shape(rows[1]))?);
+            }
+        }
         let region_weights = record.regions.as_ref().map(|regions| {
             let [height, width] = record.images.first().map_or([0, 0], |image| image.grid);
             let shape = [regions.names.len(), record.images.len(), height, width];
@@ -68,6 +76,7 @@ impl Reader<'_> {
             raw_attention: self.array::<Ix2>(raw_attention, &shape)?,
             rollout: self.array::<Ix2>(rollout, &shape)?,
             layers,
+            patches: None,
         })
     }
 

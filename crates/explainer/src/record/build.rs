@@ -21,13 +21,16 @@ impl Record {
     /// The record of results that were put into `files`.
     pub(crate) fn new(results: &Results<'_>, files: Files) -> Result<Self, Error> {
         let Results { explainer, answer, explanations, .. } = results;
-        let overlays = |target: usize| {
-            let of = format!("overlay-{target}-");
-            files.overlays.iter().filter(|name| name.starts_with(&of)).cloned().collect()
+        let named = |names: &[String], kinds: &[&str], target: usize| {
+            let of = |name: &&String| {
+                kinds.iter().any(|kind| name.starts_with(&format!("{kind}-{target}-")))
+            };
+            names.iter().filter(of).cloned().collect()
         };
         let targets = explanations.targets.iter().enumerate().map(|(index, target)| {
             Ok(TargetRecord {
-                overlays: overlays(index),
+                overlays: named(&files.overlays, &["overlay"], index),
+                finer: named(&files.finer, &["patches", "pixels"], index),
                 regions: regions_of(results, target)?,
                 boxes: boxes_of(results, target)?,
                 ..target_record(target)
@@ -44,7 +47,7 @@ impl Record {
             stop: stop_name(answer.generated.stop),
             tokens: answer.tokens.iter().map(|token| token_record(answer, token)).collect(),
             pictures: answer.question.pictures.iter().enumerate().map(picture_record).collect(),
-            images: answer.prepared.images.iter().map(image_record).collect(),
+            images: (0..results.images()).map(|image| image_record(results, image)).collect(),
             targets: targets.collect::<Result<_, Error>>()?,
             words: explanations.words.iter().map(target_record).collect(),
             regions: regions_record(results),
@@ -104,12 +107,15 @@ fn picture_record((index, picture): (usize, &gemma3_processor::Picture)) -> Pict
     }
 }
 
-fn image_record(image: &gemma3_processor::PreparedImage) -> ImageRecord {
+fn image_record(results: &Results<'_>, index: usize) -> ImageRecord {
+    let image = &results.answer.prepared.images[index];
+    let finer = results.explanations.targets.first().and_then(|target| target.finer(index));
     let region = image.geometry.region;
     ImageRecord {
         picture: image.picture,
         positions: [image.span.start, image.span.end],
         grid: image.grid,
+        patches: finer.map(|map| map.patches.dim().into()),
         region: [region.x, region.y, region.width, region.height],
     }
 }
@@ -131,6 +137,7 @@ fn target_record(target: &TargetExplanation) -> TargetRecord {
         runner_up_ids: target.scores().iter().map(|score| score.runner_up).collect(),
         image_share: target.relevancy().shares().map(|shares| shares.image()),
         overlays: Vec::new(),
+        finer: Vec::new(),
         regions: Vec::new(),
         boxes: Vec::new(),
     }

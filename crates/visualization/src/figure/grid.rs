@@ -61,7 +61,7 @@ pub fn grid_figure(
             for (column, panel) in row.iter().enumerate() {
                 let x = MARGIN + column as f64 * (grid.cell.0 + GAP);
                 let range = grid.panel(&mut scene, panel, (x, y), options)?;
-                common.max = range.max;
+                common.max = f32::max(common.max, range.max);
                 common.exceeded |= range.exceeded;
             }
             y += grid.head + grid.cell.1 + GAP;
@@ -215,11 +215,15 @@ impl Grid {
         (x, y): (f64, f64),
         options: &OverlayOptions,
     ) -> Result<Range, Error> {
-        let range = range(panel, options)?;
+        // A panel without maps is the picture alone, and has no scale.
+        let range = match panel.maps.as_slice() {
+            [] => Range { max: 0.0, exceeded: false },
+            _ => range(panel, options)?,
+        };
         let label = Style::start(x, y + 1.1 * EM, EM);
         scene.text(&Line::new(&panel.label), label, self.cell.0);
         let mut detail = panel.detail.clone();
-        if options.scale == Scale::Own {
+        if options.scale == Scale::Own && !panel.maps.is_empty() {
             let sign = if options.colormap.is_diverging() { "±" } else { "max " };
             let dot = if detail.is_empty() { "" } else { " · " };
             detail = format!("{sign}{}{dot}{detail}", short(f64::from(range.max)));
