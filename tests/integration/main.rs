@@ -5,6 +5,7 @@ mod damage; // checkpoints that cannot be loaded
 mod engines; // the streaming engine against the retained one
 mod explainer; // the facade: from pictures and a prompt to explanations
 mod faults; // bad input at the facade: a clear error, no panic, nothing half-written
+mod methods; // every method of comparison: both engines, and PyTorch
 mod model; // the model against transformers: pixels, features, logits, greedy answers
 mod patches; // from the tokens of a picture to its patches and pixels, against one graph
 mod relevancy; // the retained engine against autograd in PyTorch, and the mistakes that must not pass

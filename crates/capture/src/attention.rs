@@ -29,10 +29,11 @@ impl Float {
 
     /// Keys and values of `qkv`, but only the queries at `queries` (positions).
     pub(crate) fn with_queries(qkv: &Qkv, queries: &Range<usize>) -> Self {
-        let all = Self::new(qkv);
         let skip = (queries.start - qkv.start) as i64;
-        let q = all.q.narrow(1, skip, queries.len() as i64).contiguous();
-        Self { q, first_query: queries.start, ..all }
+        let q = qkv.q.narrow(1, skip, queries.len() as i64);
+        let [q, k, v] = [&q, &qkv.k, &qkv.v].map(|x| x.to_kind(Kind::Float));
+        let q = (q * qkv.scale).contiguous();
+        Self { q, k, v, scale: qkv.scale, first_query: queries.start, first_key: qkv.start }
     }
 
     /// Number of query heads that share a key head.

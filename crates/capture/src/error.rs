@@ -35,6 +35,14 @@ pub enum Error {
         /// Layers captured.
         found: usize,
     },
+    /// The model has no such layer.
+    #[error("layer {layer} was asked for, counted from 0, but the model has {layers}")]
+    Layer {
+        /// The layer asked for.
+        layer: usize,
+        /// Layers of the model.
+        layers: usize,
+    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -11,7 +11,7 @@ use crate::sweep::{Pass, Rows};
 use crate::{Attribution, Engine, Error, Goal, Objective, Score, convert};
 use attention_relevancy::ndarray::{Array1, Array2, Axis};
 use attention_relevancy::{Target, Update};
-use gemma3_tch::{AttentionLayer, DecoderLayer, Gemma3, guard};
+use gemma3_tch::{AttentionLayer, DecoderLayer, Gemma3, MaskRule, Qkv, guard};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,6 +60,12 @@ pub struct LayerSwept<'a> {
     pub queries: Range<usize>,
     /// Positions that those rows see.
     pub keys: Range<usize>,
+    /// The layer's input at `keys`, `[keys, D]`; of layer 0: the input embeddings.
+    pub input: &'a Tensor,
+    /// Queries, keys and values of the tokens at `keys`.
+    pub qkv: &'a Qkv,
+    /// Which keys a query of the layer sees.
+    pub mask: &'a MaskRule,
     /// The gradient at the output of attention, before `o_proj`, `[T, H, queries, d]`.
     pub heads_gradient: &'a Tensor,
     /// The gradient at the layer's input `[T, keys, D]`; of layer 0: at the input embeddings, images included.
@@ -127,6 +133,15 @@ impl<'a> Streaming<'a> {
 
     pub(crate) fn states(&self) -> &States {
         self.states
+    }
+
+    pub(crate) fn model(&self) -> &Gemma3 {
+        self.model
+    }
+
+    /// Tokens S of the sequence.
+    pub(crate) fn tokens(&self) -> usize {
+        self.ids.len()
     }
 }
 
@@ -279,6 +294,9 @@ impl Sweep<'_> {
             layer: layer.site().layer,
             queries,
             keys: keys.clone(),
+            input: &trace.x,
+            qkv: &qkv,
+            mask: &mask,
             heads_gradient: &merged.heads,
             input_gradient: &dx,
             relevancy: &swept.rows.relevancy,

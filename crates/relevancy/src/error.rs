@@ -36,6 +36,46 @@ pub enum Error {
         /// The fusion asked for.
         fusion: HeadFusion,
     },
+    /// A head that the layer does not have.
+    #[error("head {head} was asked for, counted from 0, but the layer has {heads}")]
+    Head {
+        /// The head asked for.
+        head: usize,
+        /// Heads of the layer.
+        heads: usize,
+    },
+    /// Rows of heads are an `[H, n]` array with at least one head.
+    #[error("rows of shape {found:?} are not [heads, keys] with at least one head")]
+    HeadRows {
+        /// Shape of the rows.
+        found: [usize; 2],
+    },
+    /// Two arrays of rows belong together, and a value and its gradient have one shape.
+    #[error("rows of shape {found:?} do not fit those of shape {expected:?}")]
+    RowsShape {
+        /// Shape of the first.
+        expected: [usize; 2],
+        /// Shape of the second.
+        found: [usize; 2],
+    },
+    /// Positions that the keys of a row do not have.
+    #[error("keys {start}..{end} do not lie within the {keys} keys of the row")]
+    Keys {
+        /// First of them.
+        start: usize,
+        /// One behind the last.
+        end: usize,
+        /// Keys of the row.
+        keys: usize,
+    },
+    /// Grids hold one value for each cell of a map.
+    #[error("a map of {values} values does not fill grids of {cells} cells")]
+    GridCells {
+        /// Cells of all grids.
+        cells: usize,
+        /// Values of the map.
+        values: usize,
+    },
     /// An attention weight that softmax cannot have made.
     #[error(
         "attention of head {head} from row {row} to column {column} is {value}, not a finite weight of zero or more"

@@ -13,9 +13,11 @@
 //! # Overview
 //! - [`FusedAttention`] is the seam: something that shows rows of Ā, block by block. [`RetainedLayer`] makes them from attention
 //!   and gradient in memory, [`FusedMatrix`] holds a ready Ā; an engine that never stores either implements the trait itself.
-//! - [`HeadFusion`] says how heads become one, [`Update`] how a layer acts on the row, [`Propagation`] carries the row.
+//! - [`HeadFusion`] says what is fused of the heads, [`Update`] how a layer acts on the row, [`Propagation`] carries the row.
 //! - [`Target`] says which token is explained, [`TokenLayout`] which tokens are text and which are cells of an image,
 //!   [`Explanation`] is the raw row read with both, and [`Scale`] brings values to a common range without touching the raw ones.
+//! - [`Heads`] says how heads become one; [`gradient_attention_row`], [`gradient_weighted_row`], [`grad_cam_attention_row`],
+//!   [`grad_cam_hidden`], [`input_gradient`] and [`tam`] are other methods, to compare with.
 //! - [`unpool()`] spreads the relevancy of tokens over the finer cells that were averaged into them.
 //! - [`raw_attention_row`] and [`rollout_row`] are the baselines; [`check_attention`] tells captured attention that is none.
 //!
@@ -87,6 +89,11 @@ pub use crate::{
     baseline::{raw_attention_row, rollout_row},
     error::{Error, StepError},
     explanation::{Explanation, Shares},
+    gradient::{
+        grad_cam_attention_row, grad_cam_hidden, gradient_attention_row, gradient_weighted_row,
+        input_gradient,
+    },
+    heads::Heads,
     layout::{ImageGrid, Segment, SegmentKind, TokenLayout},
     matrix::{FusedMatrix, relevancy_matrix},
     propagation::Propagation,
@@ -103,10 +110,14 @@ mod update;
 mod attention;
 mod propagation;
 
+mod heads;
 mod matrix;
 mod retained;
 
 mod baseline;
+mod gradient;
+pub mod tam;
+
 mod soundness;
 
 mod explanation;

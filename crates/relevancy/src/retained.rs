@@ -6,9 +6,10 @@ use ndarray::{
     ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, Zip, parallel::prelude::*, s,
 };
 
-use crate::{Error, FusedAttention, WORTH_THREADS};
+use crate::{Error, FusedAttention, Heads, WORTH_THREADS};
 
-/// How the attention of H heads becomes one fused attention Ā.
+/// What of the attention of H heads becomes the fused attention Ā. The heads are fused by their mean, or as
+/// [`RetainedLayer::with_heads`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum HeadFusion {
@@ -27,6 +28,7 @@ pub struct RetainedLayer<'a> {
     attention: ArrayView3<'a, f32>,
     /// Present exactly where the fusion multiplies by it.
     gradient: Option<ArrayView3<'a, f32>>,
+    heads: Heads,
     block_rows: usize,
     block: Vec<f32>,
 }
@@ -54,7 +56,27 @@ impl<'a> RetainedLayer<'a> {
             }
             HeadFusion::Attention => None,
         };
-        Ok(Self { attention, gradient, block_rows: (BLOCK / tokens).max(1), block: Vec::new() })
+        let (heads, block_rows) = (Heads::Mean, (BLOCK / tokens).max(1));
+        Ok(Self { attention, gradient, heads, block_rows, block: Vec::new() })
+    }
+
+    /// The same layer with another fusion of its heads than their mean.
+    ///
+    /// Fails with [`Error::Head`] where there is no such head.
+    ///
+    /// ```
+    /// use attention_relevancy::{FusedAttention, HeadFusion, Heads, RetainedLayer, ndarray::array};
+    ///
+    /// let attention = array![[[1.0, 0.0], [0.25, 0.75]], [[1.0, 0.0], [0.5, 0.5]]];
+    /// let layer = RetainedLayer::new(HeadFusion::Attention, attention.view(), None)?;
+    /// let row = layer.with_heads(Heads::Max)?.fused_row(1).unwrap();
+    /// assert_eq!(row, array![0.5, 0.75]);
+    /// # Ok::<(), attention_relevancy::Error>(())
+    /// ```
+    pub fn with_heads(mut self, heads: Heads) -> Result<Self, Error> {
+        heads.check(self.attention.dim().0)?;
+        self.heads = heads;
+        Ok(self)
     }
 
     /// The same layer with blocks of `rows` rows, at least one. Results do not depend on it, memory and speed do.
@@ -109,28 +131,31 @@ impl RetainedLayer<'_> {
 
     /// Writes row `i` of Ā to `row` `[S]`.
     fn fuse_row(&self, i: usize, mut row: ArrayViewMut1<'_, f32>) {
-        let heads = self.attention.dim().0;
-        row.fill(0.0);
-        for h in 0..heads {
+        let (fusion, heads) = (self.heads, self.attention.dim().0);
+        row.fill(fusion.start());
+        for h in fusion.of(heads) {
             let attention = self.attention.slice(s![h, i, ..]);
             match self.gradient.map(|gradient| gradient.slice_move(s![h, i, ..])) {
-                Some(gradient) => Zip::from(&mut row)
-                    .and(attention)
-                    .and(gradient)
-                    .for_each(|sum, &attention, &gradient| *sum += positive(attention * gradient)),
+                Some(gradient) => {
+                    Zip::from(&mut row).and(attention).and(gradient).for_each(
+                        |fused, &attention, &gradient| {
+                            *fused = fusion.join(*fused, positive(attention * gradient));
+                        },
+                    );
+                }
                 None => {
                     Zip::from(&mut row)
                         .and(attention)
-                        .for_each(|sum, &attention| *sum += attention);
+                        .for_each(|fused, &attention| *fused = fusion.join(*fused, attention));
                 }
             }
         }
-        row /= heads as f32;
+        fusion.finish(row, heads);
     }
 }
 
 /// The positive part. Unlike `f32::max` it keeps what is not a number, so that a broken gradient is seen.
-fn positive(x: f32) -> f32 {
+pub(crate) fn positive(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
@@ -159,6 +184,22 @@ mod tests {
         };
         assert_eq!(fused(HeadFusion::PositiveGradient), [array![1.0, 0.0], array![0.75, 0.5]]);
         assert_eq!(fused(HeadFusion::Attention), [array![1.0, 0.0], array![0.375, 0.625]]);
+    }
+
+    #[test]
+    fn heads_are_fused_as_asked() {
+        let attention = array![[[1.0, 0.0], [0.25, 0.75]], [[1.0, 0.0], [0.5, 0.5]]];
+        let gradient = array![[[2.0, 9.0], [4.0, -1.0]], [[-1.0, 9.0], [1.0, 2.0]]];
+        let new = || {
+            let fusion = HeadFusion::PositiveGradient;
+            RetainedLayer::new(fusion, attention.view(), Some(gradient.view())).unwrap()
+        };
+        let row = |heads| new().with_heads(heads).unwrap().fused_row(1).unwrap();
+        assert_eq!(row(Heads::Mean), array![0.75, 0.5]);
+        assert_eq!(row(Heads::Max), array![1.0, 1.0]);
+        assert_eq!(row(Heads::One(0)), array![1.0, 0.0]);
+        let error = new().with_heads(Heads::One(2)).unwrap_err();
+        assert_eq!(error, Error::Head { head: 2, heads: 2 });
     }
 
     #[test]

@@ -1,0 +1,145 @@
+//! What single heads did for a goal.
+
+use crate::readout::{AttentionRow, RowReader};
+use crate::{Attribution, Error, Goal, LayerSwept, Objective, Streaming, convert};
+use attention_relevancy::Update;
+use attention_relevancy::ndarray::{Array2, ArrayView1, s};
+use std::ops::Range;
+
+/// What each head of each layer did for one goal. A goal of several tokens has the mean over the rows that predict them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadShares {
+    /// How much of the relevancy row passed through each head, `[L, H]`: `Σ_ij β_i·r_i·(A⊙∇A)⁺[h,i,j]` over the rows that the layer
+    /// was taken through. The mean over the heads of a layer is what the layer added to the row; under [`Update::Stochastic`], which
+    /// keeps the row's sum, it is what the layer moved.
+    pub carried: Array2<f32>,
+    /// Entropy of the attention of the predicting row in nats, `[L, H]`: 0 for one key, `ln n` for n keys alike.
+    pub entropy: Array2<f32>,
+    /// How much of the attention of the predicting row is on image tokens, `[L, H]`, from 0 to 1.
+    pub image: Array2<f32>,
+    /// The heads of one layer, where they were asked for.
+    pub maps: Option<HeadMaps>,
+}
+
+/// Where the heads of one layer look at the predicting row of a goal; the mean over several rows. Zero where the row sees nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadMaps {
+    /// The layer, counted from 0.
+    pub layer: usize,
+    /// Attention `A` `[H, S]`.
+    pub attention: Array2<f32>,
+    /// What of it speaks for the goal, `(A⊙∇A)⁺` `[H, S]`, raw.
+    pub gradient_attention: Array2<f32>,
+}
+
+impl Streaming<'_> {
+    /// [`Engine::explain`](crate::Engine::explain), and for each goal what every head did; `maps` asks for the maps of the heads of
+    /// that layer, `2·H·S` numbers a goal.
+    ///
+    /// Fails with [`Error::Layer`] for a layer that the model does not have.
+    pub fn explain_by_head(
+        &self,
+        goals: &[Goal],
+        (objective, update): (Objective, Update),
+        maps: Option<usize>,
+    ) -> Result<Vec<(Attribution, HeadShares)>, Error> {
+        let config = &self.model().config().text;
+        let (layers, heads) = (config.num_hidden_layers, config.num_attention_heads);
+        if let Some(layer) = maps.filter(|&layer| layers <= layer) {
+            return Err(Error::Layer { layer, layers });
+        }
+        let mut shares = vec![HeadShares::zeros([layers, heads], maps, self.tokens()); goals.len()];
+        let images = self.states().images();
+        let mut see = |swept: &LayerSwept<'_>| {
+            let (reader, carried) =
+                (Reader { rows: swept.rows(), images }, convert::matrix(swept.heads));
+            for (index, carried) in swept.goals.clone().zip(carried.outer_iter()) {
+                shares[index].carried.row_mut(swept.layer).assign(&carried);
+                shares[index].see(swept, (index, &goals[index]), &reader);
+            }
+        };
+        let attributions = self.explain_observed(goals, (objective, update), &mut see)?;
+        Ok(attributions.into_iter().zip(shares).collect())
+    }
+}
+
+impl HeadShares {
+    fn zeros([layers, heads]: [usize; 2], maps: Option<usize>, tokens: usize) -> Self {
+        let [carried, entropy, image] = std::array::from_fn(|_| Array2::zeros((layers, heads)));
+        let maps = maps.map(|layer| {
+            let [attention, gradient_attention] =
+                std::array::from_fn(|_| Array2::zeros((heads, tokens)));
+            HeadMaps { layer, attention, gradient_attention }
+        });
+        Self { carried, entropy, image, maps }
+    }
+
+    /// Takes in what one layer shows of the goal with that index.
+    fn see(&mut self, swept: &LayerSwept<'_>, (index, goal): (usize, &Goal), reader: &Reader<'_>) {
+        let weight = 1.0 / goal.targets().len() as f32;
+        for row in goal.targets().iter().map(|target| target.logit_row()) {
+            let seen = reader.rows.attention(row);
+            for (head, attention) in seen.attention.outer_iter().enumerate() {
+                let at = [swept.layer, head];
+                self.entropy[at] += weight * entropy(attention);
+                self.image[at] += weight * share(attention, &seen.keys, reader.images);
+            }
+            if let Some(maps) = self.maps.as_mut().filter(|maps| maps.layer == swept.layer) {
+                let gradient = reader.rows.gradient(&seen.keys, &swept.row_gradient(index, row));
+                maps.add(weight, &seen, &gradient);
+            }
+        }
+    }
+}
+
+impl HeadMaps {
+    fn add(&mut self, weight: f32, seen: &AttentionRow, gradient: &Array2<f32>) {
+        let keys = s![.., seen.keys.clone()];
+        self.attention.slice_mut(keys).scaled_add(weight, &seen.attention);
+        let positive = (&seen.attention * gradient).mapv_into(|x| x.max(0.0));
+        self.gradient_attention.slice_mut(keys).scaled_add(weight, &positive);
+    }
+}
+
+/// What the rows of one layer are read with.
+struct Reader<'a> {
+    rows: RowReader<'a>,
+    images: &'a [Range<usize>],
+}
+
+/// `−Σ a·ln a` in nats.
+fn entropy(attention: ArrayView1<'_, f32>) -> f32 {
+    let terms = attention.iter().map(|&a| f64::from(a)).filter(|&a| 0.0 < a);
+    (0.0 - terms.map(|a| a * a.ln()).sum::<f64>()) as f32
+}
+
+/// How much of the attention to `keys` is on the images.
+fn share(attention: ArrayView1<'_, f32>, keys: &Range<usize>, images: &[Range<usize>]) -> f32 {
+    let on = |(key, &a): (usize, &f32)| {
+        images.iter().any(|image| image.contains(&key)).then_some(f64::from(a))
+    };
+    keys.clone().zip(attention).filter_map(on).sum::<f64>() as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attention_relevancy::ndarray::array;
+
+    fn assert_near(found: f32, expected: f32) {
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    }
+
+    #[test]
+    fn entropy_is_zero_for_one_key_and_the_logarithm_of_their_number_for_keys_alike() {
+        assert_near(entropy(array![0.0, 1.0].view()), 0.0);
+        assert_near(entropy(array![0.25, 0.25, 0.25, 0.25].view()), 4f32.ln());
+    }
+
+    #[test]
+    fn the_share_of_images_counts_positions_of_the_sequence() {
+        let attention = array![0.125, 0.25, 0.5, 0.125];
+        assert_near(share(attention.view(), &(10..14), &[2..4, 11..12, 13..20]), 0.375);
+        assert_near(share(attention.view(), &(10..14), &[]), 0.0);
+    }
+}

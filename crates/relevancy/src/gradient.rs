@@ -1,0 +1,224 @@
+//! Methods of comparison that take one gradient, from arrays. None of them follows what passed from layer to layer.
+
+use std::ops::Range;
+
+use ndarray::{Array1, ArrayView1, ArrayView2, Axis, Zip, s};
+
+use crate::{Error, Heads, retained::positive};
+
+/// Gradient-weighted attention of one row, `fuse_h[(A ⊙ ∇A)⁺]`, `[n]`, from attention and gradient `[H, n]`.
+///
+/// With the mean over heads it is Grad-SAM (Barkan et al., "Grad-SAM: Explaining Transformers via Gradient Self-Attention Maps",
+/// CIKM 2021), `A ⊙ relu(∇A)`, because attention is not negative; and one row of the fused attention of Chefer et al. (2021),
+/// equation 5. It tells what a layer took directly, and nothing of what the tokens it took from had taken before. What speaks
+/// against the answer is dropped.
+///
+/// Fails with [`Error::RowsShape`], [`Error::HeadRows`] or [`Error::Head`].
+pub fn gradient_attention_row(
+    attention: ArrayView2<'_, f32>,
+    gradient: ArrayView2<'_, f32>,
+    heads: Heads,
+) -> Result<Array1<f32>, Error> {
+    check(attention, gradient)?;
+    let products = Zip::from(attention).and(gradient).map_collect(|&a, &g| positive(a * g));
+    heads.fuse(products.view())
+}
+
+/// Attention of one row with heads weighted by their gradient, `Σ_h w_h·A_h / Σ_h w_h`, `w_h = mean_j relu(∂z/∂A[h,j])`, `[n]`,
+/// from attention and gradient `[H, n]`; `n` are the keys that the row sees. The plain mean where no weight is above zero.
+///
+/// The weights are those of Grad-CAM (Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+/// Localization", ICCV 2017), with the positive part taken first. The row sums to one as rows of attention do. A head weighs as much
+/// at keys that spoke against the answer as at those that spoke for it.
+///
+/// Fails with [`Error::RowsShape`] or [`Error::HeadRows`].
+pub fn gradient_weighted_row(
+    attention: ArrayView2<'_, f32>,
+    gradient: ArrayView2<'_, f32>,
+) -> Result<Array1<f32>, Error> {
+    check(attention, gradient)?;
+    let weights: Vec<f64> = gradient.outer_iter().map(mean_positive).collect();
+    let total: f64 = weights.iter().sum();
+    if total == 0.0 {
+        return Heads::Mean.fuse(attention);
+    }
+    Ok(weighted(attention, weights.iter().map(|weight| weight / total)))
+}
+
+/// Grad-CAM on one row of attention, `relu(Σ_h C_h·A[h,:])`, `C_h = mean_{j ∈ image} relu(∂z/∂A[h,j])`, `[n]`, from attention and
+/// gradient `[H, n]`; `image` are keys of the image, ranges within `0..n`. Without one all is zero.
+///
+/// Grad-CAM (Selvaraju et al., ICCV 2017) with heads in the place of channels, as it is used of the last attention layer of vision
+/// transformers (Chefer, Gur and Wolf, "Transformer Interpretability Beyond Attention Visualization", CVPR 2021). One layer is read;
+/// attention is not negative and neither is C, so the outer positive part never acts.
+///
+/// Fails with [`Error::RowsShape`], [`Error::HeadRows`] or [`Error::Keys`].
+pub fn grad_cam_attention_row(
+    attention: ArrayView2<'_, f32>,
+    gradient: ArrayView2<'_, f32>,
+    image: &[Range<usize>],
+) -> Result<Array1<f32>, Error> {
+    let keys = check(attention, gradient)?;
+    if let Some(&Range { start, end }) =
+        image.iter().find(|keys_of| keys_of.end < keys_of.start || keys < keys_of.end)
+    {
+        return Err(Error::Keys { start, end, keys });
+    }
+    let count: usize = image.iter().map(ExactSizeIterator::len).sum();
+    let weight = |gradient: ArrayView1<'_, f32>| -> f64 {
+        let of = |keys: &Range<usize>| sum_positive(gradient.slice(s![keys.clone()]));
+        if count == 0 { 0.0 } else { image.iter().map(of).sum::<f64>() / count as f64 }
+    };
+    Ok(weighted(attention, gradient.outer_iter().map(weight)).mapv_into(positive))
+}
+
+/// Grad-CAM on hidden states of image tokens, `relu(w·h_t)`, `w = mean_t ∂z/∂h_t`, `[n]`, from states and their gradient `[n, D]`.
+///
+/// Grad-CAM (Selvaraju et al., ICCV 2017) with the width of the hidden state in the place of channels. Deep in a language model the
+/// state of an image token is no longer about its own cell alone. At the output of the last layer the gradient is zero on all
+/// tokens but the one that predicts, so there is no map.
+///
+/// Fails with [`Error::RowsShape`].
+pub fn grad_cam_hidden(
+    hidden: ArrayView2<'_, f32>,
+    gradient: ArrayView2<'_, f32>,
+) -> Result<Array1<f32>, Error> {
+    check_same(hidden, gradient)?;
+    let tokens = hidden.nrows().max(1) as f64;
+    let mut weights = Array1::<f64>::zeros(hidden.ncols());
+    for row in gradient.outer_iter() {
+        weights.zip_mut_with(&row, |weight, &g| *weight += f64::from(g) / tokens);
+    }
+    let product = |h: ArrayView1<'_, f32>| -> f32 {
+        let terms = h.iter().zip(&weights).map(|(&h, weight)| f64::from(h) * weight);
+        positive(terms.sum::<f64>() as f32)
+    };
+    Ok(hidden.outer_iter().map(product).collect())
+}
+
+/// Gradient × input, `Σ_D x⊙∂z/∂x`, `[n]`, from input embeddings and their gradient `[n, D]`. It has signs.
+///
+/// Shrikumar et al., "Not Just a Black Box: Learning Important Features Through Propagating Activation Differences" (2016). It is
+/// the first term of a Taylor series: where the model is far from linear, or has saturated, it says little, and in deep models it
+/// is noisy.
+///
+/// Fails with [`Error::RowsShape`].
+pub fn input_gradient(
+    input: ArrayView2<'_, f32>,
+    gradient: ArrayView2<'_, f32>,
+) -> Result<Array1<f32>, Error> {
+    check_same(input, gradient)?;
+    let product = |(x, dx): (ArrayView1<'_, f32>, ArrayView1<'_, f32>)| -> f32 {
+        x.iter().zip(dx).map(|(&x, &dx)| f64::from(x) * f64::from(dx)).sum::<f64>() as f32
+    };
+    Ok(input.outer_iter().zip(gradient.outer_iter()).map(product).collect())
+}
+
+/// `Σ_h w_h·rows[h,:]` with sums in double precision.
+fn weighted(rows: ArrayView2<'_, f32>, weights: impl Iterator<Item = f64>) -> Array1<f32> {
+    let mut sum = Array1::<f64>::zeros(rows.ncols());
+    for (row, weight) in rows.axis_iter(Axis(0)).zip(weights) {
+        sum.zip_mut_with(&row, |sum, &x| *sum += weight * f64::from(x));
+    }
+    sum.mapv(|sum| sum as f32)
+}
+
+fn sum_positive(values: ArrayView1<'_, f32>) -> f64 {
+    values.iter().map(|&x| f64::from(positive(x))).sum()
+}
+
+fn mean_positive(values: ArrayView1<'_, f32>) -> f64 {
+    sum_positive(values) / values.len().max(1) as f64
+}
+
+/// The keys of attention and gradient, `[H, n]` each.
+fn check(attention: ArrayView2<'_, f32>, gradient: ArrayView2<'_, f32>) -> Result<usize, Error> {
+    check_same(attention, gradient)?;
+    match attention.dim() {
+        (0, keys) => Err(Error::HeadRows { found: [0, keys] }),
+        (_, keys) => Ok(keys),
+    }
+}
+
+fn check_same(expected: ArrayView2<'_, f32>, found: ArrayView2<'_, f32>) -> Result<(), Error> {
+    if expected.dim() == found.dim() {
+        Ok(())
+    } else {
+        Err(Error::RowsShape { expected: expected.dim().into(), found: found.dim().into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::*;
+
+    fn attention() -> Array2<f32> {
+        array![[0.5, 0.25, 0.25], [0.0, 0.5, 0.5]]
+    }
+
+    fn gradient() -> Array2<f32> {
+        array![[2.0, -4.0, 1.0], [3.0, 1.0, -1.0]]
+    }
+
+    #[test]
+    fn gradient_attention_by_hand() {
+        let row = |heads| gradient_attention_row(attention().view(), gradient().view(), heads);
+        assert_eq!(row(Heads::Mean), Ok(array![0.5, 0.25, 0.125]));
+        assert_eq!(row(Heads::Max), Ok(array![1.0, 0.5, 0.25]));
+        assert_eq!(row(Heads::One(1)), Ok(array![0.0, 0.5, 0.0]));
+    }
+
+    #[test]
+    fn weighted_heads_by_hand() {
+        // w = (3/3, 4/3): 3/7 and 4/7.
+        let row = gradient_weighted_row(attention().view(), gradient().view()).unwrap();
+        let expected = array![1.5 / 7.0, 2.75 / 7.0, 2.75 / 7.0];
+        assert!((&row - &expected).iter().all(|x| x.abs() < 1e-7), "{row}");
+        let none = -gradient().mapv(f32::abs);
+        let row = gradient_weighted_row(attention().view(), none.view());
+        assert_eq!(row, Ok(array![0.25, 0.375, 0.375]));
+    }
+
+    #[test]
+    fn grad_cam_by_hand() {
+        let cam = |image: &[Range<usize>]| {
+            grad_cam_attention_row(attention().view(), gradient().view(), image)
+        };
+        // C = (1/2, 1/2) over keys 1 and 2.
+        assert_eq!(cam(&[1..3]), Ok(array![0.25, 0.375, 0.375]));
+        assert_eq!(cam(&[1..2, 2..3]), cam(&[1..3]));
+        assert_eq!(cam(&[]), Ok(array![0.0, 0.0, 0.0]));
+        assert_eq!(cam(&[2..4]), Err(Error::Keys { start: 2, end: 4, keys: 3 }));
+        // w = (1, 0) over two tokens.
+        let hidden = grad_cam_hidden(
+            array![[2.0, 9.0], [-3.0, 9.0]].view(),
+            array![[0.5, 1.0], [1.5, -1.0]].view(),
+        );
+        assert_eq!(hidden, Ok(array![2.0, 0.0]));
+    }
+
+    #[test]
+    fn gradient_times_input_has_signs() {
+        let row = input_gradient(
+            array![[1.0, 2.0], [3.0, 1.0]].view(),
+            array![[1.0, 0.5], [-1.0, 0.5]].view(),
+        );
+        assert_eq!(row, Ok(array![2.0, -2.5]));
+    }
+
+    #[test]
+    fn shapes_are_checked() {
+        let (two, three) = (Array2::zeros((2, 2)), Array2::zeros((2, 3)));
+        let error = Error::RowsShape { expected: [2, 2], found: [2, 3] };
+        assert_eq!(
+            gradient_attention_row(two.view(), three.view(), Heads::Mean),
+            Err(error.clone())
+        );
+        assert_eq!(input_gradient(two.view(), three.view()), Err(error));
+        let none = Array2::zeros((0, 2));
+        let error = gradient_weighted_row(none.view(), none.view()).unwrap_err();
+        assert_eq!(error, Error::HeadRows { found: [0, 2] });
+    }
+}
