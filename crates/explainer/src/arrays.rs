@@ -1,7 +1,9 @@
 //! The numbers of an export: `explanation.npz`, written and read.
 
-use attention_capture::PatchMap;
-use attention_relevancy::ndarray::{Array, Array1, Array2, Array3, Array4, Axis, Dimension, stack};
+use attention_capture::{HeadShares, PatchMap};
+use attention_relevancy::ndarray::{
+    Array, Array1, Array2, Array3, Array4, ArrayView2, Axis, Dimension, stack,
+};
 use ndarray_npy::{NpzWriter, WritableElement};
 use std::fs::File;
 use std::path::Path;
@@ -60,6 +62,7 @@ impl Arrays {
         npz.add("raw_attention", &self.targets.raw_attention)?;
         npz.add("token_relevancy_rollout", &self.targets.rollout)?;
         npz.add_some("token_relevancy_by_layer", self.targets.layers.as_ref())?;
+        self.write_heads(&explanations.targets, &mut npz)?;
         npz.add_some("patch_relevancy", self.targets.patches.as_ref())?;
         let targets = &explanations.targets;
         npz.add_some(
@@ -81,6 +84,26 @@ impl Arrays {
         npz.add_some("region_weights", self.region_weights.as_ref())?;
         let finished = npz.npz.finish().map(drop);
         finished.map_err(|source| Error::WriteArrays { path: path.to_owned(), source })
+    }
+}
+
+impl Arrays {
+    /// What single heads did `[T, L, H]`, and the maps of those of one layer `[T, H, S]`.
+    fn write_heads(
+        &self,
+        targets: &[TargetExplanation],
+        npz: &mut Writer<'_>,
+    ) -> Result<(), Error> {
+        let kept = |of: fn(&HeadShares) -> Option<&Array2<f32>>| {
+            stacked(targets.iter().map(|target| of(target.heads()?).map(|array| array.view())))
+        };
+        npz.add_some("head_carried", kept(|heads| Some(&heads.carried)).as_ref())?;
+        npz.add_some("head_entropy", kept(|heads| Some(&heads.entropy)).as_ref())?;
+        npz.add_some("head_image_share", kept(|heads| Some(&heads.image)).as_ref())?;
+        let maps = kept(|heads| Some(&heads.maps.as_ref()?.attention));
+        npz.add_some("head_attention", maps.as_ref())?;
+        let maps = kept(|heads| Some(&heads.maps.as_ref()?.gradient_attention));
+        npz.add_some("head_gradient_attention", maps.as_ref())
     }
 }
 
@@ -117,9 +140,12 @@ fn bounds(explanations: &[TargetExplanation]) -> Array2<i64> {
 
 /// `[T, L, S]`, where they were kept.
 fn layers(explanations: &[TargetExplanation]) -> Option<Array3<f32>> {
-    let all: Option<Vec<_>> =
-        explanations.iter().map(|target| target.layers().map(|rows| rows.view())).collect();
-    let all = all.filter(|all| !all.is_empty())?;
+    stacked(explanations.iter().map(|target| target.layers().map(|rows| rows.view())))
+}
+
+/// Arrays of one shape as one, where all are there and there are any.
+fn stacked<'a>(arrays: impl Iterator<Item = Option<ArrayView2<'a, f32>>>) -> Option<Array3<f32>> {
+    let all = arrays.collect::<Option<Vec<_>>>().filter(|all| !all.is_empty())?;
     Some(stack(Axis(0), &all).expect("one shape for all targets"))
 }
 

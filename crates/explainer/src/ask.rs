@@ -1,6 +1,6 @@
 //! What can be asked of an answer, and what is found.
 
-use attention_capture::{Foil, Objective, PatchMap, Score};
+use attention_capture::{Foil, HeadShares, Objective, PatchMap, Score};
 use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{Explanation, Update};
 use std::fmt;
@@ -83,6 +83,16 @@ pub enum Resolution {
     Pixels,
 }
 
+/// The layer whose heads are shown one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeadLayer {
+    /// The last layer that sees the whole sequence, where a picture far back can be looked at.
+    #[default]
+    LastFull,
+    /// This one, counted from 0.
+    Number(usize),
+}
+
 /// How an answer is explained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExplainOptions {
@@ -102,6 +112,8 @@ pub struct ExplainOptions {
     pub resolution: Resolution,
     /// Whether the relevancy is kept after every layer; only the streaming engine can.
     pub by_layer: bool,
+    /// Whether what every head did is kept for the targets, with the maps of the heads of one layer; only the streaming engine can.
+    pub by_head: Option<HeadLayer>,
 }
 
 impl Default for ExplainOptions {
@@ -117,6 +129,7 @@ impl Default for ExplainOptions {
             words: Words::default(),
             resolution: Resolution::default(),
             by_layer: false,
+            by_head: None,
         }
     }
 }
@@ -133,6 +146,7 @@ pub struct TargetExplanation {
     pub(crate) raw_attention: Array1<f32>,
     pub(crate) rollout: Array1<f32>,
     pub(crate) layers: Option<Array2<f32>>,
+    pub(crate) heads: Option<HeadShares>,
     /// One for each image; none unless they were asked for.
     pub(crate) finer: Vec<PatchMap>,
 }
@@ -215,6 +229,12 @@ impl TargetExplanation {
     /// `None` unless [`ExplainOptions::by_layer`] asked for it.
     pub fn layers(&self) -> Option<&Array2<f32>> {
         self.layers.as_ref()
+    }
+
+    /// What every head of every layer did, the mean over its tokens. `None` for a word, and unless [`ExplainOptions::by_head`] asked
+    /// for it.
+    pub fn heads(&self) -> Option<&HeadShares> {
+        self.heads.as_ref()
     }
 
     /// The relevancy of image `image` (counted over pictures and their crops) by patch, and by pixel where that was asked for;

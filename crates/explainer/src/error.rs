@@ -131,6 +131,11 @@ pub enum Error {
         "the relevancy by layer comes from the streaming engine; leave the engine at auto or streaming"
     )]
     LayersRetained,
+    /// What single heads did was asked of the retained engine.
+    #[error(
+        "what single heads did comes from the streaming engine; leave the engine at auto or streaming"
+    )]
+    HeadsRetained,
     /// Maps finer than tokens were asked of the retained engine.
     #[error(
         "patches and pixels come from the streaming engine; leave the engine at auto or streaming"
@@ -139,6 +144,9 @@ pub enum Error {
     /// A figure by layer was asked for, but the relevancy by layer was not kept.
     #[error("the figure of layers needs the relevancy by layer: explain with layers")]
     NoLayers,
+    /// A figure of heads was asked for, but what they did was not kept.
+    #[error("the figure of heads needs what single heads did: explain by head")]
+    NoHeads,
     /// A figure of resolutions was asked for, but the relevancy went no further than tokens.
     #[error("the figure of resolutions needs patches or pixels: explain with a finer resolution")]
     NoFiner,

@@ -6,7 +6,7 @@ use crate::{
     TargetExplanation, TokenKind,
 };
 use attention_capture::{
-    Attribution, Engine as _, Foil, Goal, PatchMap, Retained, Score, States, Streaming,
+    Attribution, Engine as _, Foil, Goal, HeadShares, PatchMap, Retained, Score, States, Streaming,
     SweepOptions, with_budget,
 };
 use attention_relevancy::ndarray::{Array, Array1, Array2, Dimension};
@@ -63,10 +63,7 @@ impl Explainer {
         let asked = spans.len();
         let words = answer.words(options.words).into_iter();
         spans.extend(words.filter(|word| !spans.contains(word)).collect::<Vec<_>>());
-        let pixels = options.resolution == Resolution::Pixels;
-        let plan = |(index, positions)| {
-            Plan::new(answer, positions, options.span, pixels && index < asked)
-        };
+        let plan = |(index, positions)| Plan::new(answer, positions, options.span, index < asked);
         let plans: Vec<Plan> = spans.into_iter().enumerate().map(plan).collect::<Result<_, _>>()?;
         let mut notes = Vec::new();
         let found = match options.engine {
@@ -118,6 +115,9 @@ impl Explainer {
         if options.by_layer {
             return Err(Error::LayersRetained);
         }
+        if options.by_head.is_some() {
+            return Err(Error::HeadsRetained);
+        }
         if options.resolution != Resolution::Tokens {
             return Err(Error::FinerRetained);
         }
@@ -165,8 +165,9 @@ impl Explainer {
             };
             let mut found = sort(plans, engine.scores(&every_target(plans))?, parts);
             let finer = self.finer(answer, &engine, plans, (options, memory_budget))?;
-            for (found, finer) in found.iter_mut().zip(finer) {
-                found.finer = finer;
+            let heads = self.heads(&engine, plans, options)?;
+            for (found, (finer, heads)) in found.iter_mut().zip(finer.into_iter().zip(heads)) {
+                (found.finer, found.heads) = (finer, heads);
             }
             Ok(found)
         };
@@ -287,8 +288,8 @@ pub(crate) struct Plan {
     targets: Vec<Target>,
     rule: SpanRule,
     pub(crate) goals: Vec<Goal>,
-    /// Whether the relevancy goes on to the pixels.
-    pub(crate) pixels: bool,
+    /// Whether somebody asked for it; otherwise it is a word beside.
+    pub(crate) asked: bool,
 }
 
 /// What a sweep says of one goal, with its row by depth where that was asked for.
@@ -300,6 +301,7 @@ struct Found {
     parts: Vec<Part>,
     /// One for each image, where they were asked for.
     finer: Vec<PatchMap>,
+    heads: Option<HeadShares>,
 }
 
 impl Plan {
@@ -307,14 +309,14 @@ impl Plan {
         answer: &Answer,
         positions: Range<usize>,
         rule: SpanRule,
-        pixels: bool,
+        asked: bool,
     ) -> Result<Self, Error> {
         let targets = targets(answer, &positions)?;
         let goals = match rule {
             SpanRule::Sum => Goal::sum(targets.clone()).into_iter().collect(),
             SpanRule::Mean => targets.iter().map(|&target| Goal::token(target)).collect(),
         };
-        Ok(Self { positions, targets, rule, goals, pixels })
+        Ok(Self { positions, targets, rule, goals, asked })
     }
 
     fn explanation(self, answer: &Answer, found: Found) -> Result<TargetExplanation, Error> {
@@ -336,6 +338,7 @@ impl Plan {
             rollout: row(|part| &part.rollout),
             layers: layers.map(|layers| mean(layers.into_iter())),
             finer: found.finer,
+            heads: found.heads,
             scores: found.scores,
             positions: self.positions,
         })
@@ -358,6 +361,7 @@ fn sort(plans: &[Plan], scores: Vec<Score>, parts: Vec<Part>) -> Vec<Found> {
         scores: scores.by_ref().take(plan.targets.len()).collect(),
         parts: parts.by_ref().take(plan.goals.len()).collect(),
         finer: Vec::new(),
+        heads: None,
     };
     plans.iter().map(found).collect()
 }

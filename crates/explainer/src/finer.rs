@@ -57,13 +57,13 @@ impl Explainer {
         let mut left = left;
         let mut maps = Vec::new();
         // Targets come first, and only their pixels are kept: so there are two runs at most.
-        for plans in plans.chunk_by(|a, b| a.pixels == b.pixels) {
+        for plans in plans.chunk_by(|a, b| a.asked == b.asked) {
             let goals = plans.iter().map(|plan| plan.goals.len()).sum();
             let (here, rest) = left.split_at(goals);
             left = rest;
             let patch_options = PatchOptions {
                 update: options.update,
-                pixels: plans[0].pixels,
+                pixels: options.resolution == Resolution::Pixels && plans[0].asked,
                 sweep: sweep.clone(),
                 ..PatchOptions::default()
             };

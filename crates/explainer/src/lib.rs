@@ -12,6 +12,7 @@ mod export;
 mod figure;
 mod figures;
 mod finer;
+mod heads;
 mod parts;
 mod presentation;
 mod record;
@@ -23,7 +24,9 @@ mod stored;
 mod words;
 
 pub use answer::{Answer, AnswerOptions, Question, Token, TokenKind};
-pub use ask::{Ask, Engine, ExplainOptions, Explanations, Resolution, SpanRule, TargetExplanation};
+pub use ask::{
+    Ask, Engine, ExplainOptions, Explanations, HeadLayer, Resolution, SpanRule, TargetExplanation,
+};
 pub use error::Error;
 pub use explainer::{Explainer, LoadOptions};
 pub use export::{BoxAgreement, Exported, OutputFolder, RegionTable};
@@ -34,7 +37,7 @@ pub use source::{FetchObserver, ModelSource};
 pub use stored::Stored;
 pub use words::Words;
 
-pub use attention_capture::{Foil, Objective, PatchMap, Score};
+pub use attention_capture::{Foil, HeadMaps, HeadShares, Objective, PatchMap, Score};
 pub use attention_relevancy::{self, Update};
 pub use gemma3_processor::{self, Picture, PictureOptions, ProcessorOptions, Resize, Window};
 pub use gemma3_tch::{

@@ -103,6 +103,10 @@ pub(crate) struct TargetRecord {
     pub(crate) runner_up_ids: Vec<u32>,
     /// Share of all pictures in the relevancy without the self terms; null where there is no relevancy.
     pub(crate) image_share: Option<f32>,
+    /// By layer, row l being what layers l to the last brought together; null where that was not kept.
+    pub(crate) by_layer: Option<ByLayerRecord>,
+    /// By layer and head; null where that was not kept.
+    pub(crate) by_head: Option<ByHeadRecord>,
     pub(crate) overlays: Vec<String>,
     /// Overlays of patches, then of pixels.
     pub(crate) finer: Vec<String>,
@@ -110,6 +114,29 @@ pub(crate) struct TargetRecord {
     pub(crate) regions: Vec<RegionScoreRecord>,
     /// How it agrees with each of `boxes`, on the first image of the first picture; empty where there are none.
     pub(crate) boxes: Vec<LocalizationRecord>,
+}
+
+/// `[L]` each.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ByLayerRecord {
+    /// Share of all pictures in the row without its self terms; null where nothing is left.
+    pub(crate) image_share: Vec<Option<f32>>,
+    /// Entropy of the relevancy of the image tokens over the logarithm of their number: 0 for one token, 1 for an even map; null
+    /// where there is none.
+    pub(crate) image_entropy: Vec<Option<f32>>,
+}
+
+/// `[L][H]` each.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ByHeadRecord {
+    /// How much of the relevancy row passed through the head.
+    pub(crate) carried: Vec<Vec<f32>>,
+    /// Entropy of its attention in the predicting row, in nats.
+    pub(crate) entropy: Vec<Vec<f32>>,
+    /// Share of the image tokens in its attention.
+    pub(crate) image_share: Vec<Vec<f32>>,
+    /// The layer whose heads have maps in the arrays.
+    pub(crate) map_layer: Option<usize>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

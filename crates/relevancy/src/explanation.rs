@@ -116,6 +116,19 @@ impl Explanation {
         self.layout.grids().flat_map(|(range, _)| range).map(|position| self.relevancy[position])
     }
 
+    /// The entropy of the relevancy of all image cells over the logarithm of their number: 0 where one cell has everything, 1 where
+    /// all have the same. `None` for fewer than two cells, and where their sum is zero, negative or not finite.
+    pub fn image_entropy(&self) -> Option<f32> {
+        let values: Vec<f64> = self.image_values().map(f64::from).collect();
+        let total: f64 = values.iter().sum();
+        if values.len() < 2 || !(total.is_finite() && 0.0 < total) {
+            return None;
+        }
+        let parts = values.iter().map(|value| value / total).filter(|&part| 0.0 < part);
+        let entropy: f64 = parts.map(|part| -part * part.ln()).sum();
+        Some((entropy / (values.len() as f64).ln()) as f32)
+    }
+
     /// Position and raw relevancy of the text tokens, up to the last target's row: later text is zero by construction in a
     /// causal model, and has nothing to say.
     pub fn text(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
@@ -183,6 +196,20 @@ mod tests {
         approx::assert_relative_eq!(shares.grids[1], 2.0 / 7.0);
         approx::assert_relative_eq!(shares.text, 1.0 / 7.0);
         assert_eq!(explanation.relevancy(), row); // as it was
+    }
+
+    #[test]
+    fn entropy_is_zero_for_one_cell_and_one_for_an_even_map() {
+        let with = |cells: [f32; 6]| {
+            let mut row = Array1::ones(9);
+            row.slice_mut(s![1..7]).assign(&ArrayView1::from(&cells));
+            explanation(8, row).image_entropy()
+        };
+        assert_eq!(with([0.0, 0.0, 3.0, 0.0, 0.0, 0.0]), Some(0.0));
+        approx::assert_relative_eq!(with([0.2; 6]).unwrap(), 1.0, epsilon = 1e-6);
+        let half = with([0.5, 0.5, 0.0, 0.0, 0.0, 0.0]).unwrap();
+        approx::assert_relative_eq!(half, (2.0_f32).ln() / (6.0_f32).ln(), epsilon = 1e-6);
+        assert_eq!(with([0.0; 6]), None);
     }
 
     #[test]

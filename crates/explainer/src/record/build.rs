@@ -1,5 +1,8 @@
 //! A record of an explained answer.
 
+use attention_capture::HeadShares;
+use attention_relevancy::Explanation;
+use attention_relevancy::ndarray::{Array2, ArrayView1};
 use gemma3_processor::Resize;
 use gemma3_tch::StopReason;
 use relevancy_visualization::{AnswerBox, Region, Shape};
@@ -7,9 +10,9 @@ use sha2::{Digest, Sha256};
 use std::ops::Range;
 
 use super::{
-    BoxRecord, Files, GenerationRecord, ImageRecord, LocalizationRecord, ModelRecord,
-    PictureRecord, Record, RegionScoreRecord, RegionsRecord, SCHEMA, SCHEMA_VERSION,
-    SamplingRecord, Settings, TargetRecord, Timings, TokenRecord,
+    BoxRecord, ByHeadRecord, ByLayerRecord, Files, GenerationRecord, ImageRecord,
+    LocalizationRecord, ModelRecord, PictureRecord, Record, RegionScoreRecord, RegionsRecord,
+    SCHEMA, SCHEMA_VERSION, SamplingRecord, Settings, TargetRecord, Timings, TokenRecord,
 };
 use crate::results::Results;
 use crate::{
@@ -29,6 +32,8 @@ impl Record {
         };
         let targets = explanations.targets.iter().enumerate().map(|(index, target)| {
             Ok(TargetRecord {
+                by_layer: target.layers().map(|rows| by_layer(target, rows)),
+                by_head: target.heads().map(by_head),
                 overlays: named(&files.overlays, &["overlay"], index),
                 finer: named(&files.finer, &["patches", "pixels"], index),
                 regions: regions_of(results, target)?,
@@ -136,10 +141,33 @@ fn target_record(target: &TargetExplanation) -> TargetRecord {
             .collect(),
         runner_up_ids: target.scores().iter().map(|score| score.runner_up).collect(),
         image_share: target.relevancy().shares().map(|shares| shares.image()),
+        by_layer: None,
+        by_head: None,
         overlays: Vec::new(),
         finer: Vec::new(),
         regions: Vec::new(),
         boxes: Vec::new(),
+    }
+}
+
+fn by_layer(target: &TargetExplanation, rows: &Array2<f32>) -> ByLayerRecord {
+    let (targets, layout) = (target.relevancy().targets(), target.relevancy().layout());
+    let of_layer = |row: ArrayView1<'_, f32>| {
+        let row = Explanation::new(targets.to_vec(), row.to_owned(), layout.clone());
+        let row = row.expect("a row of the same sequence");
+        (row.shares().map(|shares| shares.image()), row.image_entropy())
+    };
+    let (image_share, image_entropy) = rows.outer_iter().map(of_layer).unzip();
+    ByLayerRecord { image_share, image_entropy }
+}
+
+fn by_head(heads: &HeadShares) -> ByHeadRecord {
+    let lists = |array: &Array2<f32>| array.outer_iter().map(|row| row.to_vec()).collect();
+    ByHeadRecord {
+        carried: lists(&heads.carried),
+        entropy: lists(&heads.entropy),
+        image_share: lists(&heads.image),
+        map_layer: heads.maps.as_ref().map(|maps| maps.layer),
     }
 }
 
