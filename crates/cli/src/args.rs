@@ -4,7 +4,7 @@ use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser, TypedValueP
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use medgemma_explainer::{
-    AnswerOptions, Ask, DeviceSpec, DtypeSpec, Engine, ExplainOptions, FigureKind, Foil,
+    AnswerOptions, Ask, DeviceSpec, DtypeSpec, Engine, ExplainOptions, FigureKind, Foil, HeadLayer,
     LoadOptions, ModelSource, Objective, PictureOptions, Presentation, ProcessorOptions, Resize,
     Resolution, Sampling, Update, Window, Words,
 };
@@ -101,10 +101,14 @@ pub(crate) struct ExplainArgs {
     /// MedGemma) or pixels (patches, and gradient × input of the targets' pixels). The maps of tokens are always made too
     #[arg(long, default_value_t, help_heading = "Method")]
     resolution: Resolution,
-    /// Keep more than the result. layers: the relevancy by layer, for the slider of report.html, for --figures layers, and in
-    /// explanation.npz
+    /// Keep more than the result, in explanation.json and explanation.npz. layers: the relevancy after every layer, for the slider of
+    /// report.html and --figures layers too. heads: what every head carried, its entropy and its share of the pictures, and the maps
+    /// of the heads of one layer, for --figures heads too
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',', help_heading = "Method")]
     record: Vec<RecordArg>,
+    /// The layer whose heads have maps, counted from 0; the default is the last one that sees the whole sequence
+    #[arg(long, value_name = "LAYER", help_heading = "Method")]
+    head_layer: Option<usize>,
 
     #[command(flatten)]
     pub(crate) shown: PresentationArgs,
@@ -236,6 +240,8 @@ enum WordsArg {
 enum RecordArg {
     /// The relevancy after every layer
     Layers,
+    /// What every head did
+    Heads,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, Default)]
@@ -307,6 +313,12 @@ impl ExplainArgs {
         if self.shown.wants(FigureKind::Layers) && !self.records_layers() {
             missing("--figures layers needs the relevancy by layer: add --record layers");
         }
+        if self.shown.wants(FigureKind::Heads) && !self.records_heads() {
+            missing("--figures heads needs what single heads did: add --record heads");
+        }
+        if self.head_layer.is_some() && !self.records_heads() {
+            missing("--head-layer is for the maps of --record heads");
+        }
         if self.shown.wants(FigureKind::Resolutions) && self.resolution == Resolution::Tokens {
             missing("--figures resolutions needs --resolution patches or pixels");
         }
@@ -323,6 +335,10 @@ impl ExplainArgs {
 
     fn records_layers(&self) -> bool {
         self.record.contains(&RecordArg::Layers)
+    }
+
+    fn records_heads(&self) -> bool {
+        self.record.contains(&RecordArg::Heads)
     }
 
     pub(crate) fn asks(&self) -> Vec<Ask> {
@@ -376,6 +392,9 @@ impl ExplainArgs {
             words,
             resolution: self.resolution,
             by_layer: self.records_layers(),
+            by_head: self
+                .records_heads()
+                .then(|| self.head_layer.map_or(HeadLayer::LastFull, HeadLayer::Number)),
         }
     }
 

@@ -317,7 +317,9 @@ fn is_made(name: &str) -> bool {
         "picture" => (1, &["png"]),
         "overlay" | "patches" | "pixels" => (2, &["png"]),
         "words" | "images" => (1, &["png", "svg"]),
-        "regions" | "panels" | "comparison" | "layers" | "resolutions" => (2, &["png", "svg"]),
+        "regions" | "panels" | "comparison" | "layers" | "heads" | "resolutions" => {
+            (2, &["png", "svg"])
+        }
         _ => return false,
     };
     numbers.len() == count && numbers.iter().all(number) && extensions.contains(&extension)

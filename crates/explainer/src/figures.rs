@@ -3,7 +3,7 @@
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use relevancy_visualization::{
     Caption, ComparisonRow, Figure, GridMap, OverlayOptions, Panel, Scale, Section,
-    comparison_figure, grid_figure, image::RgbImage, layers_figure, regions_figure,
+    comparison_figure, grid_figure, heads_figure, image::RgbImage, layers_figure, regions_figure,
     side_by_side_figure, three_panel_figure,
 };
 
@@ -30,12 +30,14 @@ pub(crate) fn figures(
         FigureKind::Panels
         | FigureKind::Comparison
         | FigureKind::Layers
+        | FigureKind::Heads
         | FigureKind::Resolutions => targets
             .flat_map(|(index, target)| (0..results.images()).map(move |n| (index, target, n)))
             .map(|(index, target, image)| {
                 let draw = match kind {
                     FigureKind::Panels => panels,
                     FigureKind::Layers => layers,
+                    FigureKind::Heads => heads,
                     FigureKind::Resolutions => resolutions,
                     _ => comparison,
                 };
@@ -131,6 +133,26 @@ fn layers(
     let caption = Caption::new(target.text())
         .subtitled("relevancy at the input of each layer: what it and all later layers brought");
     Ok(layers_figure(results.picture(image), &maps, &caption, options)?)
+}
+
+/// Where each head of one layer looks from the row that predicts the target, and what of it speaks for the target; each on its own
+/// scale.
+fn heads(
+    results: &Results<'_>,
+    target: &TargetExplanation,
+    image: usize,
+    options: &OverlayOptions,
+) -> Result<Figure, Error> {
+    let maps = target.heads().and_then(|heads| heads.maps.as_ref()).ok_or(Error::NoHeads)?;
+    let placement = results.placement(image);
+    let grids = [&maps.attention, &maps.gradient_attention]
+        .map(|rows| rows.outer_iter().map(|row| results.cells(image, row)).collect::<Vec<_>>());
+    let [attention, weighted] = grids.each_ref().map(|grids| {
+        grids.iter().map(|grid| GridMap { grid: grid.view(), placement }).collect::<Vec<_>>()
+    });
+    let caption = Caption::new(target.text()).subtitled(format!("heads of layer {}", maps.layer));
+    let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
+    Ok(heads_figure(results.picture(image), &attention, &weighted, &caption, &options)?)
 }
 
 /// Tokens, patches and pixels beside each other, each on its own scale: they differ in their units.

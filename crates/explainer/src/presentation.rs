@@ -55,6 +55,9 @@ pub enum FigureKind {
     Images,
     /// A map for every layer, one figure for each target and image; needs [`crate::ExplainOptions::by_layer`].
     Layers,
+    /// Attention and gradient-weighted attention of every head of one layer, one figure for each target and image; needs
+    /// [`crate::ExplainOptions::by_head`].
+    Heads,
     /// Tokens, patches and pixels side by side, one figure for each target and image; needs a finer
     /// [`crate::ExplainOptions::resolution`].
     Resolutions,
@@ -62,12 +65,13 @@ pub enum FigureKind {
 
 impl FigureKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Panels,
         Self::Comparison,
         Self::Words,
         Self::Images,
         Self::Layers,
+        Self::Heads,
         Self::Resolutions,
     ];
 
@@ -79,6 +83,7 @@ impl FigureKind {
             Self::Words => "words",
             Self::Images => "images",
             Self::Layers => "layers",
+            Self::Heads => "heads",
             Self::Resolutions => "resolutions",
         }
     }
