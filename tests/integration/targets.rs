@@ -3,12 +3,12 @@
 use crate::explainer::published;
 use crate::explainer::{answer, load, options, question};
 use crate::support::pictures;
-use integration_tests::ndarray::Axis;
+use integration_tests::ndarray::{Axis, s};
 use integration_tests::{Fixture, Tolerance, assert_close};
 use medgemma_explainer::gemma3_processor::{Content, Message, Role};
 use medgemma_explainer::{
-    Answer, Ask, DtypeSpec, Engine, ExplainOptions, Explainer, Foil, Objective, Question,
-    TargetExplanation, Words,
+    Answer, Ask, DtypeSpec, Engine, ExplainOptions, Explainer, Foil, HeadLayer, LayerType,
+    Objective, Question, Resolution, TargetExplanation, Words,
 };
 use std::ops::{ControlFlow, Range};
 
@@ -156,4 +156,98 @@ fn pictures_stand_where_the_messages_show_them() {
         assert_eq!(shares.grids.len(), 2);
         assert!((shares.image() + shares.text - 1.0).abs() < 1e-5);
     }
+}
+
+/// Patches of a token sum to it before the vision tower, pixels are for targets only, and the row of tokens stays as it is.
+#[test]
+fn maps_go_on_to_patches_and_pixels() {
+    let (fixture, explainer, answer) = answered("two-images");
+    let start = fixture.number("input_len");
+    let asks = [Ask::Tokens(start..start + 2), Ask::Position(start + 3)];
+    let tokens = ExplainOptions { words: Words::All, ..published() };
+    let plain = explainer.explain_all(&answer, &asks, &tokens).unwrap();
+    assert!(plain.targets.iter().all(|target| target.finer(0).is_none()));
+    let options = ExplainOptions { resolution: Resolution::Pixels, ..tokens };
+    let found = explainer.explain_all(&answer, &asks, &options).unwrap();
+    let vision = &explainer.model().config().vision;
+    for (target, plain) in found.targets.iter().zip(&plain.targets) {
+        assert_eq!(target.relevancy(), plain.relevancy());
+        for image in 0..2 {
+            let (map, coarse) =
+                (target.finer(image).unwrap(), target.image_relevancy(image).unwrap());
+            let side = vision.patches_per_side();
+            let [parts, cells] = [side / coarse.ncols(), coarse.ncols()];
+            assert_eq!((map.unpooled.dim(), map.patches.dim()), ((side, side), (side, side)));
+            for ((row, column), &token) in coarse.indexed_iter() {
+                let of_token = map.unpooled.slice(s![
+                    row * parts..(row + 1) * parts,
+                    column * parts..(column + 1) * parts
+                ]);
+                assert!(
+                    (of_token.sum() - token).abs() <= 1e-5 * coarse.sum(),
+                    "{row} {column} of {cells}"
+                );
+            }
+            // The layers of the vision tower only add to the row.
+            assert!(map.patches.sum() >= coarse.sum() * (1.0 - 1e-5));
+            let pixels = map.pixels.as_ref().unwrap();
+            assert_eq!(pixels.dim(), (vision.image_size, vision.image_size));
+            assert!(pixels.iter().any(|&value| value < 0.0));
+        }
+        assert!(target.finer(2).is_none());
+    }
+    assert_eq!(found.words.len(), plain.words.len());
+    for word in &found.words {
+        assert!(word.finer(1).unwrap().pixels.is_none() && word.heads().is_none());
+    }
+    let retained = ExplainOptions { engine: Engine::Retained, ..options };
+    let error = explainer.explain_all(&answer, &asks, &retained).unwrap_err().to_string();
+    assert!(error.starts_with("patches and pixels come from the streaming engine"), "{error}");
+}
+
+/// The mean of two tokens' patches is that of the word of both.
+#[test]
+fn patches_of_a_span_are_the_mean_of_its_tokens() {
+    let (fixture, explainer, answer) = answered("old-names");
+    let start = fixture.number("input_len");
+    let asks = [Ask::Tokens(start..start + 2), Ask::Position(start), Ask::Position(start + 1)];
+    let options = ExplainOptions { resolution: Resolution::Patches, ..published() };
+    let found = explainer.explain_all(&answer, &asks, &options).unwrap();
+    let [both, one, other] =
+        [0, 1, 2].map(|target| &found.targets[target].finer(0).unwrap().patches);
+    let mean = (one + other) / 2.0;
+    assert!((both - &mean).iter().all(|difference| difference.abs() <= 1e-6 * mean.sum()));
+}
+
+/// What heads carried adds up to what the layers brought, and the shown layer is one that sees everything.
+#[test]
+fn heads_carry_what_their_layer_adds() {
+    let (fixture, explainer, answer) = answered("layout");
+    let start = fixture.number("input_len");
+    let options =
+        ExplainOptions { by_layer: true, by_head: Some(HeadLayer::LastFull), ..published() };
+    let found = explainer.explain_all(&answer, &[Ask::Position(start + 1)], &options).unwrap();
+    let target = &found.targets[0];
+    let (heads, layers) = (target.heads().unwrap(), target.layers().unwrap());
+    let config = &explainer.model().config().text;
+    assert_eq!(heads.carried.dim(), (config.num_hidden_layers, config.num_attention_heads));
+    for layer in 0..config.num_hidden_layers {
+        let above =
+            if layer + 1 < config.num_hidden_layers { layers.row(layer + 1).sum() } else { 1.0 };
+        let added = layers.row(layer).sum() - above;
+        let carried = heads.carried.row(layer).mean().unwrap();
+        assert!(
+            (added - carried).abs() <= 1e-4 * layers.row(0).sum(),
+            "{layer}: {added} {carried}"
+        );
+    }
+    let maps = heads.maps.as_ref().unwrap();
+    assert_eq!(config.layers[maps.layer], LayerType::Full);
+    assert!(config.layers[maps.layer + 1..].iter().all(|&kind| kind != LayerType::Full));
+    for row in maps.attention.outer_iter() {
+        assert!((row.sum() - 1.0).abs() < 1e-5);
+    }
+    let wrong = ExplainOptions { by_head: Some(HeadLayer::Number(99)), ..options };
+    let error = explainer.explain_all(&answer, &[Ask::Last], &wrong).unwrap_err().to_string();
+    assert!(error.contains("layer 99") && error.contains("the model has 7"), "{error}");
 }

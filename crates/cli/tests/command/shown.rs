@@ -138,20 +138,27 @@ fn sides_are_the_patients() {
 #[test]
 fn figures_are_drawn_as_asked() {
     let chest = Chest::new();
-    let kinds = ["panels", "comparison", "words", "images", "layers"];
+    let kinds = ["panels", "comparison", "words", "images", "layers", "heads", "resolutions"];
     let more = [
         "--figures",
         &kinds.join(","),
         "--figure-format",
         "svg",
         "--record",
-        "layers",
+        "layers,heads",
         "--resolution",
-        "patches",
+        "pixels",
     ];
     run(chest.args(&more)).done();
-    let figures =
-        ["panels-0-0.svg", "comparison-0-0.svg", "words-0.svg", "images-0.svg", "layers-0-0.svg"];
+    let figures = [
+        "panels-0-0.svg",
+        "comparison-0-0.svg",
+        "words-0.svg",
+        "images-0.svg",
+        "layers-0-0.svg",
+        "heads-0-0.svg",
+        "resolutions-0-0.svg",
+    ];
     assert_eq!(record(&chest.out())["files"]["figures"], json!(figures));
     for figure in figures {
         let svg = fs::read_to_string(chest.out().join(figure)).unwrap();
@@ -192,6 +199,50 @@ fn a_given_answer_is_explained_with_its_boxes() {
 }
 
 /// The rows of a given answer are those of the same answer when the model makes it.
+/// The folder holds the finer maps, and the page is made again from it.
+#[test]
+fn finer_maps_are_drawn_kept_and_shown() {
+    let chest = Chest::new();
+    let read = |chest: &Chest| fs::read_to_string(chest.out().join("report.html")).unwrap();
+    let more = ["--keyword", "clear", "--resolution", "pixels", "--record", "heads"];
+    run(chest.args(&more)).done();
+    let record = record(&chest.out());
+    let target = &record["targets"][0];
+    assert_eq!(target["finer"], json!(["patches-0-0.png", "pixels-0-0.png"]));
+    assert_eq!(record["files"]["finer"], target["finer"]);
+    assert_eq!(
+        (&record["settings"]["resolution"], &record["images"][0]["patches"]),
+        (&json!("pixels"), &json!([32, 32]))
+    );
+    let carried = target["by_head"]["carried"].as_array().unwrap();
+    assert!(carried.len() == 6 && carried.iter().all(|heads| heads.as_array().unwrap().len() == 4));
+    let (bytes, page) = (fs::read(chest.out().join("explanation.npz")).unwrap(), read(&chest));
+    for name in [
+        "patch_relevancy",
+        "patch_relevancy_unpooled",
+        "word_patch_relevancy",
+        "pixel_gradient_input",
+        "head_carried",
+        "head_attention",
+    ] {
+        let name = format!("{name}.npy");
+        assert!(bytes.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");
+    }
+    let island = island(&page);
+    assert_eq!(
+        (&island["methods"][1]["name"], &island["methods"][1]["parts"]),
+        (&json!("relevancy of patches"), &json!(2))
+    );
+    fs::remove_file(chest.out().join("report.html")).unwrap();
+    run(["report", &text(&chest.out())]).done();
+    assert_eq!(read(&chest), page);
+    // A later explanation without them leaves none.
+    run(chest.args(&["--no-report"])).done();
+    assert!(
+        !names(&chest.out()).iter().any(|name| name.contains("patches") || name.contains("pixels"))
+    );
+}
+
 #[test]
 fn given_and_generated_answers_have_the_same_rows() {
     let chest = Chest::new();
@@ -215,6 +266,11 @@ fn wrong_regions_and_figures_are_refused_before_the_model_is_loaded() {
     refused(&["--orientation", "lateral"], "pa, ap, flipped, none");
     refused(&["--figures", "pie"], "panels, comparison, words, images, layers");
     refused(&["--figures", "layers"], "add --record layers");
+    refused(&["--figures", "heads"], "add --record heads");
+    refused(&["--head-layer", "1"], "--record heads");
+    refused(&["--figures", "resolutions"], "needs --resolution patches or pixels");
+    refused(&["--resolution", "voxels"], "tokens, patches or pixels");
+    refused(&["--resolution", "patches", "--engine", "retained"], "streaming");
     refused(&["--record", "layers", "--engine", "retained"], "streaming");
     refused(&["--alpha", "1.5"], "from 0 to 1");
     refused(&["--contours", "0.5,2"], "from 0 to 1");
