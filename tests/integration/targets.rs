@@ -84,7 +84,7 @@ fn a_given_answer_has_the_rows_of_the_same_generated_one() {
 #[test]
 fn words_and_layers_share_the_sweep_of_the_targets() {
     let (_, explainer, answer) = answered("short-window");
-    let options = ExplainOptions { words: Words::All, layers: true, ..published() };
+    let options = ExplainOptions { words: Words::All, by_layer: true, ..published() };
     let ask = Ask::Keyword { word: "changed".to_owned(), occurrence: 0 };
     let found = explainer.explain_all(&answer, &[ask], &options).unwrap();
     assert_eq!(found.targets.len(), 1);

@@ -142,7 +142,7 @@ pub enum Error {
     )]
     FinerRetained,
     /// A figure by layer was asked for, but the relevancy by layer was not kept.
-    #[error("the figure of layers needs the relevancy by layer: explain with layers")]
+    #[error("the figure of layers needs the relevancy by layer: explain by layer")]
     NoLayers,
     /// A figure of heads was asked for, but what they did was not kept.
     #[error("the figure of heads needs what single heads did: explain by head")]
