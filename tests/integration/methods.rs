@@ -14,6 +14,19 @@ use tch::{Kind, Tensor};
 
 /// Both engines compute in float32, in another order.
 const TOLERANCE: f64 = 1e-5;
+/// The gradient of a single head can be small beside the terms that it is summed of: rounding is that of the terms.
+const ONE_HEAD: f64 = 2e-5;
+/// So can a mean of gradients over all image tokens, and once more its product with a hidden state.
+const CANCELLING: f64 = 1e-4;
+
+/// How far the rows of a method may be apart, relative to the largest entry.
+fn tolerance(method: &Method) -> f64 {
+    match method {
+        Method::GradCamHidden { .. } => CANCELLING,
+        Method::GradientAttention { heads: Heads::One(_), .. } => ONE_HEAD,
+        _ => TOLERANCE,
+    }
+}
 
 /// The fixture's targets one by one, and all of them summed.
 fn goals(fixture: &Fixture, sequence: &Sequence) -> Vec<Goal> {
@@ -139,11 +152,11 @@ fn methods(n_layers: usize) -> Vec<Method> {
     methods
 }
 
-fn assert_same_row(what: &str, found: &MethodRow, expected: &MethodRow) {
+fn assert_same_row(what: &str, tolerance: f64, found: &MethodRow, expected: &MethodRow) {
     match (found, expected) {
         (Ok(found), Ok(expected)) => {
             let distance = integration_tests::difference(found, &expected.mapv(f64::from));
-            assert!(distance <= TOLERANCE, "{what}: differs by {distance:.2e}");
+            assert!(distance <= tolerance, "{what}: differs by {distance:.2e}");
         }
         (found, expected) => assert_eq!(found.as_ref().err(), expected.as_ref().err(), "{what}"),
     }
@@ -170,7 +183,7 @@ fn streaming_gives_the_rows_of_the_definitions() {
                 for ((found, expected), method) in found.1.iter().zip(&expected.1).zip(&methods) {
                     let position = goal.targets()[0].position();
                     let what = format!("{}, {method}, {position}", fixture.name());
-                    assert_same_row(&what, found, expected);
+                    assert_same_row(&what, tolerance(method), found, expected);
                 }
             }
         }
@@ -197,7 +210,7 @@ fn methods_do_not_depend_on_how_the_sweep_is_cut() {
     let whole = explain(1 << 29).unwrap();
     for (small, whole) in explain(smallest).unwrap().iter().zip(&whole) {
         for ((found, expected), method) in small.1.iter().zip(&whole.1).zip(&methods) {
-            assert_same_row(&format!("{method}"), found, expected);
+            assert_same_row(&method.to_string(), tolerance(method), found, expected);
         }
     }
 }
@@ -230,10 +243,12 @@ fn relevancy_is_folded_alike_by_both_engines() {
                         };
                         let [found_row, expected_row] =
                             [found, expected].map(|one| without_self(&one.relevancy));
-                        assert_same_row(&what, &found_row, &expected_row);
+                        let tolerance = if heads == Heads::One(1) { ONE_HEAD } else { TOLERANCE };
+                        assert_same_row(&what, tolerance, &found_row, &expected_row);
                         // The baselines are what they are.
                         assert_same_row(
                             &what,
+                            TOLERANCE,
                             &Ok(found.rollout.clone()),
                             &Ok(plain.rollout.clone()),
                         );
@@ -265,8 +280,8 @@ fn baselines_and_methods_agree() {
         )
         .unwrap();
     for (attribution, rows) in found {
-        assert_same_row("rollout", &rows[0], &Ok(attribution.rollout));
-        assert_same_row("raw attention", &rows[1], &Ok(attribution.raw_attention));
+        assert_same_row("rollout", TOLERANCE, &rows[0], &Ok(attribution.rollout));
+        assert_same_row("raw attention", TOLERANCE, &rows[1], &Ok(attribution.raw_attention));
     }
 }
 
