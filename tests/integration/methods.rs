@@ -2,16 +2,31 @@
 
 use crate::support::{answered, model};
 use attention_capture::{
-    Engine, Error, Goal, HeadShares, Keep, Objective, Retained, States, Streaming, SweepOptions,
+    Engine, Error, Foil, Folding, Goal, HeadShares, HeadWeights, Keep, Layers, Method, MethodRow,
+    Objective, Pool, Recorder, Retained, States, Streaming, SweepOptions, Unavailable,
 };
-use attention_relevancy::{Target, Update};
+use attention_relevancy::{Heads, Target, Update};
 use gemma3_tch::{Gemma3, Sequence};
 use integration_tests::Fixture;
-use ndarray::{Array2, Axis};
+use ndarray::{Array1, Array2, Axis};
+use std::ops::ControlFlow;
 use tch::{Kind, Tensor};
 
 /// Both engines compute in float32, in another order.
 const TOLERANCE: f64 = 1e-5;
+/// The gradient of a single head can be small beside the terms that it is summed of: rounding is that of the terms.
+const ONE_HEAD: f64 = 2e-5;
+/// So can a mean of gradients over all image tokens, and once more its product with a hidden state.
+const CANCELLING: f64 = 1e-4;
+
+/// How far the rows of a method may be apart, relative to the largest entry.
+fn tolerance(method: &Method) -> f64 {
+    match method {
+        Method::GradCamHidden { .. } => CANCELLING,
+        Method::GradientAttention { heads: Heads::One(_), .. } => ONE_HEAD,
+        _ => TOLERANCE,
+    }
+}
 
 /// The fixture's targets one by one, and all of them summed.
 fn goals(fixture: &Fixture, sequence: &Sequence) -> Vec<Goal> {
@@ -113,4 +128,250 @@ fn check_heads(
             assert_near(&what("attention"), &maps.attention, &map);
         }
     }
+}
+
+/// Every method, with every fusion of heads and choice of layers, of a model of so many layers.
+fn methods(n_layers: usize) -> Vec<Method> {
+    let mut methods = vec![Method::InputGradient, Method::Tam];
+    for layers in [Layers::All, Layers::Global, Layers::Range(1..3)] {
+        let gradient = HeadWeights::Gradient;
+        methods.push(Method::RawAttention { heads: gradient, layers: layers.clone() });
+        for heads in [Heads::Mean, Heads::Max, Heads::One(1)] {
+            let layers = || layers.clone();
+            methods.push(Method::Rollout { heads, layers: layers() });
+            methods.push(Method::RawAttention { heads: heads.into(), layers: layers() });
+            methods.push(Method::GradientAttention { heads, layers: layers() });
+            for over in [Pool::Mean, Pool::Max, Pool::Sum] {
+                methods.push(Method::TokenAttention { heads, layers: layers(), over });
+                methods.push(Method::ObjectAttention { heads, layers: layers(), over });
+            }
+        }
+    }
+    methods.extend((0..n_layers).map(|layer| Method::GradCamAttention { layer }));
+    methods.extend((0..=n_layers).map(|layer| Method::GradCamHidden { layer }));
+    methods
+}
+
+fn assert_same_row(what: &str, tolerance: f64, found: &MethodRow, expected: &MethodRow) {
+    match (found, expected) {
+        (Ok(found), Ok(expected)) => {
+            let distance = integration_tests::difference(found, &expected.mapv(f64::from));
+            assert!(distance <= tolerance, "{what}: differs by {distance:.2e}");
+        }
+        (found, expected) => assert_eq!(found.as_ref().err(), expected.as_ref().err(), "{what}"),
+    }
+}
+
+#[test]
+fn streaming_gives_the_rows_of_the_definitions() {
+    for fixture in Fixture::all() {
+        let model = model(&fixture);
+        let sequence = answered(&fixture, &model);
+        let (run, goals) = (Retained::run(&model, &sequence).unwrap(), goals(&fixture, &sequence));
+        let methods = methods(run.attention().len());
+        for (keep, objective) in [
+            (Keep::Inputs, Objective::Logit),
+            (Keep::Everything, Objective::Contrast(Foil::RunnerUp)),
+        ] {
+            let states = States::of(&model, &sequence, keep).unwrap();
+            let streaming = streaming(&model, &sequence, &states);
+            let how = (objective, Update::Additive);
+            let found = streaming.explain_methods(&goals, how, &methods).unwrap();
+            let expected = run.explain_methods(&goals, how, &methods).unwrap();
+            for ((found, expected), goal) in found.iter().zip(&expected).zip(&goals) {
+                assert_eq!((found.1.len(), expected.1.len()), (methods.len(), methods.len()));
+                for ((found, expected), method) in found.1.iter().zip(&expected.1).zip(&methods) {
+                    let position = goal.targets()[0].position();
+                    let what = format!("{}, {method}, {position}", fixture.name());
+                    assert_same_row(&what, tolerance(method), found, expected);
+                }
+            }
+        }
+    }
+}
+
+/// One goal at a time in blocks of a few rows, and everything at once: the same.
+#[test]
+fn methods_do_not_depend_on_how_the_sweep_is_cut() {
+    let fixture = Fixture::open("two-images");
+    let model = model(&fixture);
+    let sequence = answered(&fixture, &model);
+    let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
+    let (goals, how) = (goals(&fixture, &sequence), (Objective::Logit, Update::Additive));
+    let methods = methods(model.text().layers().len());
+    let explain = |memory_budget| {
+        let options = SweepOptions { memory_budget, cancel: None };
+        Streaming::new(&model, sequence.ids(), &states, options)
+            .explain_methods(&goals, how, &methods)
+    };
+    let Err(Error::Budget { smallest, .. }) = explain(0) else {
+        panic!("a budget of 0 bytes was accepted")
+    };
+    let whole = explain(1 << 29).unwrap();
+    for (small, whole) in explain(smallest).unwrap().iter().zip(&whole) {
+        for ((found, expected), method) in small.1.iter().zip(&whole.1).zip(&methods) {
+            assert_same_row(&method.to_string(), tolerance(method), found, expected);
+        }
+    }
+}
+
+#[test]
+fn relevancy_is_folded_alike_by_both_engines() {
+    for fixture in Fixture::all() {
+        let model = model(&fixture);
+        let sequence = answered(&fixture, &model);
+        let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
+        let goals = goals(&fixture, &sequence);
+        let mut run = Retained::run(&model, &sequence).unwrap();
+        let plain = run.explain(&goals, Objective::Logit, Update::Additive).unwrap();
+        for heads in [Heads::Mean, Heads::Max, Heads::One(1)] {
+            for layers in [Layers::All, Layers::Global, Layers::Range(1..3)] {
+                let folding = Folding { heads, layers };
+                run = run.folding(folding.clone());
+                let streaming = streaming(&model, &sequence, &states).folding(folding.clone());
+                for update in [Update::Additive, Update::Stochastic] {
+                    let found = streaming.explain(&goals, Objective::Logit, update).unwrap();
+                    let expected = run.explain(&goals, Objective::Logit, update).unwrap();
+                    for (((found, expected), plain), goal) in
+                        found.iter().zip(&expected).zip(&plain).zip(&goals)
+                    {
+                        let what = format!("{}, {folding:?}, {update}", fixture.name());
+                        let without_self = |row: &Array1<f32>| -> MethodRow {
+                            let mut row = row.clone();
+                            goal.targets().iter().for_each(|target| row[target.logit_row()] = 0.0);
+                            Ok(row)
+                        };
+                        let [found_row, expected_row] =
+                            [found, expected].map(|one| without_self(&one.relevancy));
+                        let tolerance = if heads == Heads::One(1) { ONE_HEAD } else { TOLERANCE };
+                        assert_same_row(&what, tolerance, &found_row, &expected_row);
+                        // The baselines are what they are.
+                        assert_same_row(
+                            &what,
+                            TOLERANCE,
+                            &Ok(found.rollout.clone()),
+                            &Ok(plain.rollout.clone()),
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is the same by definition.
+#[test]
+fn baselines_and_methods_agree() {
+    let fixture = Fixture::open("short-window");
+    let model = model(&fixture);
+    let sequence = answered(&fixture, &model);
+    let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
+    let n = model.text().layers().len();
+    let heads = Heads::Mean;
+    let methods = [
+        Method::Rollout { heads, layers: Layers::All },
+        Method::RawAttention { heads: heads.into(), layers: Layers::Range(n - 1..n) },
+    ];
+    let found = streaming(&model, &sequence, &states)
+        .explain_methods(
+            &goals(&fixture, &sequence),
+            (Objective::Logit, Update::Additive),
+            &methods,
+        )
+        .unwrap();
+    for (attribution, rows) in found {
+        assert_same_row("rollout", TOLERANCE, &rows[0], &Ok(attribution.rollout));
+        assert_same_row("raw attention", TOLERANCE, &rows[1], &Ok(attribution.raw_attention));
+    }
+}
+
+/// The one method's row for the last token of the answer.
+fn last(streaming: &Streaming<'_>, sequence: &Sequence, method: &Method) -> MethodRow {
+    let at = sequence.ids().len() - 1;
+    let goal = Goal::token(Target::new(at, sequence.ids()[at]).unwrap());
+    row_of(streaming, &goal, method)
+}
+
+fn row_of(streaming: &Streaming<'_>, goal: &Goal, method: &Method) -> MethodRow {
+    let how = (Objective::Logit, Update::Additive);
+    let methods = std::slice::from_ref(method);
+    let found = streaming.explain_methods(std::slice::from_ref(goal), how, methods).unwrap();
+    found.into_iter().next().unwrap().1.remove(0)
+}
+
+#[test]
+fn what_is_not_there_is_told_and_not_zero() {
+    let fixture = Fixture::open("short-window");
+    let model = model(&fixture);
+    let whole = answered(&fixture, &model);
+    let prompt = model.encode(&crate::support::prepare(&fixture)).unwrap();
+    let mut recorder = Recorder::generating(&model, Keep::Inputs);
+    let options =
+        gemma3_tch::GenerationOptions { max_new_tokens: 10, sampling: None, stop_ids: vec![] };
+    model.generate(&prompt, &options, &mut recorder, &mut |_| ControlFlow::Continue(())).unwrap();
+    let states = States::recorded(recorder, &whole).unwrap();
+    let streaming = Streaming::new(&model, whole.ids(), &states, SweepOptions::default());
+    let (layers, n) = (Layers::All, model.text().layers().len());
+    let position = whole.ids().len() - 1;
+    for method in [
+        Method::TokenAttention { heads: Heads::Mean, layers: layers.clone(), over: Pool::Mean },
+        Method::ObjectAttention { heads: Heads::Mean, layers, over: Pool::Max },
+    ] {
+        let reason = last(&streaming, &whole, &method).unwrap_err();
+        assert_eq!(reason, Unavailable::NotRead { position });
+        assert!(reason.to_string().contains(&position.to_string()), "{reason}");
+        let before = Target::new(position - 1, whole.ids()[position - 1]).unwrap();
+        let row = row_of(&streaming, &Goal::token(before), &method).unwrap();
+        assert!(0.0 < row[position - 1] && row[position] == 0.0, "{row}");
+    }
+    let reason = last(&streaming, &whole, &Method::GradCamHidden { layer: n }).unwrap_err();
+    assert_eq!(reason, Unavailable::LastOutput { layers: n });
+    // A window of 24 does not reach the image; layer 0 slides.
+    let reason = last(&streaming, &whole, &Method::GradCamAttention { layer: 0 }).unwrap_err();
+    assert_eq!(reason, Unavailable::OutOfSight { layer: 0 });
+    // A token that stands before the image.
+    let early = Goal::token(Target::new(2, whole.ids()[2]).unwrap());
+    for method in
+        [Method::GradCamAttention { layer: 0 }, Method::GradCamHidden { layer: 0 }, Method::Tam]
+    {
+        assert_eq!(row_of(&streaming, &early, &method).unwrap_err(), Unavailable::NoImage);
+    }
+}
+
+#[test]
+fn choices_beyond_the_model_are_errors() {
+    let fixture = Fixture::open("two-images");
+    let model = model(&fixture);
+    let sequence = answered(&fixture, &model);
+    let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
+    let run = Retained::run(&model, &sequence).unwrap();
+    let n = model.text().layers().len();
+    let goals = goals(&fixture, &sequence);
+    let how = (Objective::Logit, Update::Additive);
+    for (method, message) in [
+        (Method::GradCamAttention { layer: n }, format!("the model has {n}")),
+        (Method::GradCamHidden { layer: n + 1 }, format!("the model has {n}")),
+        (
+            Method::Rollout { heads: Heads::Mean, layers: Layers::Range(0..n + 1) },
+            format!("{n} layers of the model"),
+        ),
+        (
+            Method::RawAttention { heads: Heads::One(9).into(), layers: Layers::All },
+            "head 9".to_owned(),
+        ),
+    ] {
+        let methods = [method];
+        for error in [
+            streaming(&model, &sequence, &states)
+                .explain_methods(&goals, how, &methods)
+                .unwrap_err(),
+            run.explain_methods(&goals, how, &methods).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains(&message), "{error}");
+        }
+    }
+    let folding = Folding { heads: Heads::Mean, layers: Layers::Range(2..2) };
+    let engine = streaming(&model, &sequence, &states).folding(folding);
+    let error = engine.explain(&goals, how.0, how.1).unwrap_err();
+    assert!(matches!(error, Error::LayerChoice { layers, .. } if layers == n), "{error}");
 }

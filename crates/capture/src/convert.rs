@@ -1,7 +1,12 @@
 //! The one place where a tensor becomes an array.
 
-use attention_relevancy::ndarray::{Array2, Array3};
+use attention_relevancy::ndarray::{Array1, Array2, Array3};
 use tch::{Kind, Tensor};
+
+/// `[a]` of any dtype and device, as float32.
+pub(crate) fn row(tensor: &Tensor) -> Array1<f32> {
+    values(tensor).into()
+}
 
 /// `[a, b]` of any dtype and device, as float32.
 pub(crate) fn matrix(tensor: &Tensor) -> Array2<f32> {

@@ -1,5 +1,6 @@
 //! What can go wrong while attention is captured.
 
+use crate::Layers;
 use attention_relevancy::StepError;
 use std::convert::Infallible;
 
@@ -40,6 +41,16 @@ pub enum Error {
     Layer {
         /// The layer asked for.
         layer: usize,
+        /// Layers of the model.
+        layers: usize,
+    },
+    /// A choice of layers that is empty, or not within the model.
+    #[error(
+        "layers `{chosen}` choose nothing or go beyond the {layers} layers of the model, counted from 0"
+    )]
+    LayerChoice {
+        /// As asked for.
+        chosen: Layers,
         /// Layers of the model.
         layers: usize,
     },

@@ -58,7 +58,7 @@ impl Streaming<'_> {
 }
 
 /// The rows at `span` of a gradient `[n, D]` at the positions `keys`; zero where it does not reach.
-fn at_span(gradient: &Tensor, keys: &Range<usize>, span: &Range<usize>) -> Tensor {
+pub(crate) fn at_span(gradient: &Tensor, keys: &Range<usize>, span: &Range<usize>) -> Tensor {
     let options = (gradient.kind(), gradient.device());
     let rows = Tensor::zeros([span.len() as i64, gradient.size()[1]], options);
     let (start, end) = (span.start.max(keys.start), span.end.min(keys.end));

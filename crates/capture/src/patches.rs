@@ -8,10 +8,10 @@
 
 use crate::budget::PatchCut;
 use crate::streaming::finite;
-use crate::sweep::{Pass, Rows};
+use crate::sweep::{Folds, Pass, Rows};
 use crate::{Error, ImagePart, SweepOptions, convert};
 use attention_relevancy::ndarray::{Array2, ArrayView1};
-use attention_relevancy::{Update, unpool};
+use attention_relevancy::{Heads, Update, unpool};
 use gemma3_tch::{Attend, AttentionLayer, EncoderLayer, Fast, Gemma3, MaskRule, guard};
 use tch::{Kind, Tensor};
 
@@ -207,8 +207,7 @@ impl Sweep<'_> {
         let values: Vec<f32> = unpooled.iter().flatten().copied().collect();
         let relevancy = Tensor::from_slice(&values).view([unpooled.len() as i64, -1]);
         let relevancy = relevancy.to_device(device);
-        let rollout = relevancy.narrow(0, 0, 0);
-        Rows { relevancy, rollout }
+        Rows { relevancy, rollouts: Vec::new() }
     }
 
     /// One layer down: the gradient at its input, and the rows.
@@ -224,7 +223,10 @@ impl Sweep<'_> {
             mask: &MaskRule::all(),
             queries: 0..qkv.tokens(),
             dheads: &merged.heads,
-            update: self.engine.options.update,
+            folds: Folds {
+                relevancy: Some((self.engine.options.update, Heads::Mean)),
+                rollouts: Vec::new(),
+            },
             block: self.block,
         }
         .run(rows);

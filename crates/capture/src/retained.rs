@@ -5,12 +5,13 @@
 
 use crate::attention::Float;
 use crate::goal::{check_foil, check_targets, logit_rows};
-use crate::{Attribution, Engine, Error, Goal, Objective, Score, convert};
-use attention_relevancy::ndarray::{Array1, Array3, ArrayView3};
+use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Score, convert};
+use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
 use attention_relevancy::{
     HeadFusion, Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
 };
-use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, Site, guard};
+use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, Site, Trace, guard};
+use std::ops::Range;
 use tch::{Kind, Tensor};
 
 /// How far the sum of an attention row may be from one: float32 rounding over the longest rows, with room to spare.
@@ -21,8 +22,11 @@ const ROW_SUM_TOLERANCE: f64 = 1e-4;
 pub struct Retained<'a> {
     model: &'a Gemma3,
     attention: Vec<Tensor>, // L × [H, S, S], float32, part of the graph
+    inputs: Vec<Tensor>,    // L × [S, D], what the layers were given, part of the graph
     hidden: Tensor,         // [S, D] after the last layer, part of the graph
     ids: Vec<u32>,
+    images: Vec<Range<usize>>,
+    folding: Folding,
 }
 
 impl<'a> Retained<'a> {
@@ -36,9 +40,24 @@ impl<'a> Retained<'a> {
                 model.text().forward(&embeddings, 0, sequence.images(), &mut capture)
             })
         })?;
-        let run = Self { model, attention: capture.maps, hidden, ids: sequence.ids().to_vec() };
+        let run = Self {
+            model,
+            attention: capture.maps,
+            inputs: capture.inputs,
+            hidden,
+            ids: sequence.ids().to_vec(),
+            images: sequence.images().to_vec(),
+            folding: Folding::default(),
+        };
         run.check()?;
         Ok(run)
+    }
+
+    /// The same run with another way to fold heads and layers into the relevancy row.
+    #[must_use]
+    pub fn folding(mut self, folding: Folding) -> Self {
+        self.folding = folding;
+        self
     }
 
     /// The attention of each layer, `[H, S, S]` float32, first to last.
@@ -66,6 +85,31 @@ impl Engine for Retained<'_> {
 }
 
 impl Retained<'_> {
+    pub(crate) fn model(&self) -> &Gemma3 {
+        self.model
+    }
+
+    pub(crate) fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// The spans of image tokens.
+    pub(crate) fn images(&self) -> &[Range<usize>] {
+        &self.images
+    }
+
+    /// The input of each layer `[S, D]`, part of the graph.
+    pub(crate) fn inputs(&self) -> &[Tensor] {
+        &self.inputs
+    }
+
+    /// The logits of all tokens, `[S, V]`.
+    pub(crate) fn all_logits(&self) -> Result<Array2<f32>, Error> {
+        let _no_grad = tch::no_grad_guard();
+        let logits = || convert::matrix(&self.model.text().logits(&self.hidden));
+        Ok(guard("computing logits", logits)?)
+    }
+
     fn attribution(
         &self,
         goal: &Goal,
@@ -79,6 +123,7 @@ impl Retained<'_> {
                 Tensor::run_backward(&[z], &self.attention, true, false)
             })
         })?;
+        let fold = self.folding.fold(&self.model.config().text)?;
         let start = goal.start(self.ids.len());
         let (mut relevancy, mut rollout) =
             (Propagation::from_row(start.clone()), Propagation::from_row(start.clone()));
@@ -94,8 +139,10 @@ impl Retained<'_> {
                 return Err(Error::Gradient { layer });
             }
             let (a, g) = (attention.view(), gradient.view());
-            relevancy
-                .step(update, &mut RetainedLayer::new(HeadFusion::PositiveGradient, a, Some(g))?)?;
+            if let Some(heads) = fold.at(layer) {
+                let fused = RetainedLayer::new(HeadFusion::PositiveGradient, a, Some(g))?;
+                relevancy.step(update, &mut fused.with_heads(heads)?)?;
+            }
             rollout.step(
                 Update::Stochastic,
                 &mut RetainedLayer::new(HeadFusion::Attention, a, None)?,
@@ -138,7 +185,7 @@ impl Retained<'_> {
     }
 
     /// The scalar that is explained.
-    fn objective(&self, goal: &Goal, objective: Objective) -> Tensor {
+    pub(crate) fn objective(&self, goal: &Goal, objective: Objective) -> Tensor {
         let logits = self.logits(goal.targets());
         let tokens: Vec<u32> = goal.targets().iter().map(|target| target.token()).collect();
         match objective {
@@ -158,10 +205,11 @@ fn total(values: &Tensor, tokens: &[u32]) -> Tensor {
     values.gather(1, &tokens, false).sum(Kind::Float)
 }
 
-/// Attention in float32 with every map kept.
+/// Attention in float32 with every map kept, and every layer's input.
 #[derive(Default)]
 struct Capture {
     maps: Vec<Tensor>,
+    inputs: Vec<Tensor>,
 }
 
 impl Attend for Capture {
@@ -173,6 +221,10 @@ impl Attend for Capture {
         let heads = grouped.bmm(&float.v).view([n_heads, n, d]).to_kind(qkv.v.kind());
         self.maps.push(attention);
         heads
+    }
+
+    fn layer_done(&mut self, _: Site, trace: Trace) {
+        self.inputs.push(trace.x);
     }
 }
 

@@ -143,6 +143,32 @@ impl States {
         self.output.index_select(0, &logit_rows(targets, self.output.device()))
     }
 
+    /// The last layer's output `[S, D]`.
+    pub(crate) fn output(&self) -> &Tensor {
+        &self.output
+    }
+
+    /// The input of the layer with that index at some positions, `[n, D]`.
+    pub(crate) fn input(&self, layer: usize, at: &Range<usize>) -> Tensor {
+        let rows = |x: &Tensor| x.narrow(0, at.start as i64, at.len() as i64);
+        match &self.layers[layer] {
+            Kept::Trace(pieces) if pieces.len() == 1 => rows(&pieces[0].x),
+            Kept::Trace(pieces) => {
+                rows(&Tensor::cat(&pieces.iter().map(|piece| &piece.x).collect::<Vec<_>>(), 0))
+            }
+            Kept::Input(x) => rows(x),
+        }
+    }
+
+    /// Queries, keys and values of `layer` for the tokens at some positions, from memory or made again.
+    pub(crate) fn qkv(&self, layer: &DecoderLayer, at: &Range<usize>) -> Qkv {
+        match &self.layers[layer.site().layer] {
+            Kept::Trace(pieces) if pieces.len() == 1 => layer.heads(&pieces[0].rows(at), at.start),
+            Kept::Trace(pieces) => layer.heads(&Trace::concatenated(pieces).rows(at), at.start),
+            Kept::Input(_) => layer.project(&self.input(layer.site().layer, at), at.start),
+        }
+    }
+
     /// What `layer` computed for tokens `0..end`, from memory or made again.
     pub(crate) fn trace(&self, layer: &DecoderLayer, end: usize) -> Trace {
         let all = 0..end;

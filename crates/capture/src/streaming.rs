@@ -5,12 +5,13 @@
 //! gradient at the heads' output. So A and ∇A are made for a block of rows, folded, and dropped.
 
 use crate::budget::Cut;
+use crate::folding::Fold;
 use crate::goal::{LOGIT_ROWS, check_foil, check_targets};
 use crate::states::States;
-use crate::sweep::{Pass, Rows};
-use crate::{Attribution, Engine, Error, Goal, Objective, Score, convert};
-use attention_relevancy::ndarray::{Array1, Array2, Axis};
-use attention_relevancy::{Target, Update};
+use crate::sweep::{Folds, Pass, Rows};
+use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Score, convert};
+use attention_relevancy::ndarray::{Array1, Array2};
+use attention_relevancy::{Heads, Target, Update};
 use gemma3_tch::{AttentionLayer, DecoderLayer, Gemma3, MaskRule, Qkv, guard};
 use std::ops::Range;
 use std::sync::Arc;
@@ -40,6 +41,9 @@ impl SweepOptions {
     }
 }
 
+/// What a goal owes, and the rollouts that were asked for beside it.
+pub(crate) type WithRollouts = (Attribution, Vec<Array1<f32>>);
+
 /// The reverse sweep over a recorded run.
 #[derive(Debug)]
 pub struct Streaming<'a> {
@@ -47,6 +51,7 @@ pub struct Streaming<'a> {
     ids: &'a [u32],
     states: &'a States,
     options: SweepOptions,
+    folding: Folding,
 }
 
 /// What a sweep knows when it is through with a layer: T goals at once.
@@ -72,7 +77,8 @@ pub struct LayerSwept<'a> {
     pub input_gradient: &'a Tensor,
     /// The relevancy rows after the layer `[T, S]`.
     pub relevancy: &'a Tensor,
-    /// How much of the row passed through each head, `[T, H]`: `Σ_ij β_i·r_i·(A⊙∇A)⁺[h,i,j]`.
+    /// How much of the row passed through each head, `[T, H]`: `Σ_ij β_i·r_i·(A⊙∇A)⁺[h,i,j]`; zero where the row was not taken
+    /// through the layer ([`Folding`]).
     pub heads: &'a Tensor,
 }
 
@@ -84,7 +90,15 @@ impl<'a> Streaming<'a> {
         states: &'a States,
         options: SweepOptions,
     ) -> Self {
-        Self { model, ids, states, options }
+        Self { model, ids, states, options, folding: Folding::default() }
+    }
+
+    /// The same engine with another way to fold heads and layers into the relevancy row. The baselines of an [`Attribution`] are
+    /// not touched by it.
+    #[must_use]
+    pub fn folding(mut self, folding: Folding) -> Self {
+        self.folding = folding;
+        self
     }
 
     /// [`Engine::explain`], with a look at every layer on the way: relevancy by depth, by head, gradients.
@@ -94,22 +108,34 @@ impl<'a> Streaming<'a> {
         (objective, update): (Objective, Update),
         observe: &mut dyn FnMut(&LayerSwept<'_>),
     ) -> Result<Vec<Attribution>, Error> {
-        check_foil(objective, self.model.config().text.vocab_size)?;
+        let swept = self.sweep(goals, (objective, update), &[], observe)?;
+        Ok(swept.into_iter().map(|(attribution, _)| attribution).collect())
+    }
+
+    /// The same, and for each goal some rollouts.
+    pub(crate) fn sweep(
+        &self,
+        goals: &[Goal],
+        (objective, update): (Objective, Update),
+        rollouts: &[Fold],
+        observe: &mut dyn FnMut(&LayerSwept<'_>),
+    ) -> Result<Vec<WithRollouts>, Error> {
+        let (config, placement) = (&self.model.config().text, self.model.placement());
+        check_foil(objective, config.vocab_size)?;
         goals
             .iter()
             .try_for_each(|goal| check_targets(goal.targets(), self.ids, self.states.tokens()))?;
+        let relevancy = self.folding.fold(config)?;
         let _no_grad = tch::no_grad_guard();
         let tokens = goals.iter().map(Goal::end).max().unwrap_or(1);
-        let (config, placement) = (&self.model.config().text, self.model.placement());
         let cut = Cut::new(config, placement, (tokens, goals.len()), self.options.memory_budget)?;
-        let mut attributions = Vec::new();
-        for (index, part) in goals.chunks(cut.goals).enumerate() {
-            let first = index * cut.goals;
-            let sweep =
-                Sweep { engine: self, goals: part, first, objective, update, block: cut.rows };
-            attributions.extend(guard("sweeping back", || sweep.run(observe))??);
+        let how = How { objective, update, relevancy, rollouts, block: cut.rows };
+        let mut found = Vec::new();
+        for (index, goals) in goals.chunks(cut.goals).enumerate() {
+            let sweep = Sweep { engine: self, goals, first: index * cut.goals, how: &how };
+            found.extend(guard("sweeping back", || sweep.run(observe))??);
         }
-        Ok(attributions)
+        Ok(found)
     }
 
     /// [`Engine::explain`], and for each goal its row by depth, `[L, S]`: row l is the relevancy at the input of layer l, what layers
@@ -133,6 +159,14 @@ impl<'a> Streaming<'a> {
 
     pub(crate) fn states(&self) -> &States {
         self.states
+    }
+
+    pub(crate) fn ids(&self) -> &[u32] {
+        self.ids
+    }
+
+    pub(crate) fn options(&self) -> &SweepOptions {
+        &self.options
     }
 
     pub(crate) fn model(&self) -> &Gemma3 {
@@ -168,9 +202,28 @@ struct Sweep<'a> {
     goals: &'a [Goal],
     /// Index of the first goal among all that were asked for.
     first: usize,
+    how: &'a How<'a>,
+}
+
+/// What all parts of a sweep share.
+struct How<'a> {
     objective: Objective,
     update: Update,
+    relevancy: Fold,
+    /// Beside the one of an [`Attribution`], which takes the mean of the heads of all layers.
+    rollouts: &'a [Fold],
+    /// Rows of a block.
     block: usize,
+}
+
+impl How<'_> {
+    fn folds(&self, layer: usize) -> Folds {
+        let rollouts = self.rollouts.iter().map(|fold| fold.at(layer));
+        Folds {
+            relevancy: self.relevancy.at(layer).map(|heads| (self.update, heads)),
+            rollouts: std::iter::once(Some(Heads::Mean)).chain(rollouts).collect(),
+        }
+    }
 }
 
 /// Where the sweep stands: the gradient at the output of the next layer and the rows, over `support`.
@@ -181,7 +234,7 @@ struct State {
 }
 
 impl Sweep<'_> {
-    fn run(&self, observe: &mut dyn FnMut(&LayerSwept<'_>)) -> Result<Vec<Attribution>, Error> {
+    fn run(&self, observe: &mut dyn FnMut(&LayerSwept<'_>)) -> Result<Vec<WithRollouts>, Error> {
         let mut state = self.start();
         let mut raw_attention = None;
         for layer in self.engine.model.text().layers().iter().rev() {
@@ -193,22 +246,25 @@ impl Sweep<'_> {
                 return Err(Error::Gradient { layer: layer.site().layer });
             }
             // Rollout takes half of the last layer's attention and half of the start: the attention itself is twice the rest.
-            raw_attention
-                .get_or_insert_with(|| (&next.rows.rollout - &state.rows.rollout * 0.5) * 2.0);
+            raw_attention.get_or_insert_with(|| {
+                (&next.rows.rollouts[0] - &state.rows.rollouts[0] * 0.5) * 2.0
+            });
             state = next;
         }
-        let raw_attention = raw_attention.expect("a model has layers");
-        let rows =
-            [&state.rows.relevancy, &raw_attention, &state.rows.rollout].map(convert::matrix);
-        let row = |which: usize, goal: usize| -> Array1<f32> {
-            rows[which].index_axis(Axis(0), goal).to_owned()
+        let raw_attention = convert::matrix(&raw_attention.expect("a model has layers"));
+        let relevancy = convert::matrix(&state.rows.relevancy);
+        let rollouts: Vec<Array2<f32>> = state.rows.rollouts.iter().map(convert::matrix).collect();
+        let row = |of: &Array2<f32>, goal: usize| of.row(goal).to_owned();
+        let of_goal = |goal: usize| {
+            let mut rollouts = rollouts.iter().map(|rollout| row(rollout, goal));
+            let attribution = Attribution {
+                relevancy: row(&relevancy, goal),
+                raw_attention: row(&raw_attention, goal),
+                rollout: rollouts.next().expect("the first is always there"),
+            };
+            (attribution, rollouts.collect())
         };
-        let attribution = |goal| Attribution {
-            relevancy: row(0, goal),
-            raw_attention: row(1, goal),
-            rollout: row(2, goal),
-        };
-        Ok((0..self.goals.len()).map(attribution).collect())
+        Ok((0..self.goals.len()).map(of_goal).collect())
     }
 
     /// The gradient of each goal's objective at the last layer's output, and the rows it starts with.
@@ -233,8 +289,10 @@ impl Sweep<'_> {
         let starts: Vec<f32> =
             self.goals.iter().flat_map(|goal| goal.start(self.engine.ids.len())).collect();
         let relevancy = Tensor::from_slice(&starts).view([n_goals, -1]).to_device(device);
-        let rollout = relevancy.copy();
-        State { support, dy, rows: Rows { relevancy, rollout } }
+        // Shared: no pass writes to the rows that it is given.
+        let rollout = |_| relevancy.shallow_clone();
+        let rollouts = (0..=self.how.rollouts.len()).map(rollout).collect();
+        State { support, dy, rows: Rows { relevancy, rollouts } }
     }
 
     /// The gradient of each target's objective at the row of the last layer's output that predicts it, `[targets, D]`.
@@ -246,7 +304,7 @@ impl Sweep<'_> {
                 let hidden = self.engine.states.hidden(targets);
                 let tokens: Vec<u32> = targets.iter().map(|target| target.token()).collect();
                 let chosen = text.pull_tokens(&hidden, &tokens);
-                match self.objective {
+                match self.how.objective {
                     Objective::Logit => chosen,
                     // ∂ log p_y = ∂ z_y − Σ_v p_v ∂ z_v
                     Objective::LogProbability => {
@@ -281,8 +339,8 @@ impl Sweep<'_> {
             mask: &mask,
             queries: queries.clone(),
             dheads: &merged.heads,
-            update: self.update,
-            block: self.block,
+            folds: self.how.folds(layer.site().layer),
+            block: self.how.block,
         }
         .run(&state.rows);
 

@@ -4,7 +4,7 @@
 //! Symbols: T goals, H query heads, K key heads, G = H/K, m query rows, n keys, b rows of a block, j keys of a block.
 
 use crate::attention::Float;
-use attention_relevancy::Update;
+use attention_relevancy::{Heads, Update};
 use gemma3_tch::{MaskRule, Qkv, QkvGradient};
 use std::ops::Range;
 use tch::{Kind, Tensor};
@@ -14,7 +14,14 @@ const FLOAT: Kind = Kind::Float;
 /// The rows of T goals on their way down, `[T, S]` each.
 pub(crate) struct Rows {
     pub(crate) relevancy: Tensor,
-    pub(crate) rollout: Tensor,
+    pub(crate) rollouts: Vec<Tensor>,
+}
+
+/// What a layer does to the rows. `None` leaves a row as it is.
+pub(crate) struct Folds {
+    pub(crate) relevancy: Option<(Update, Heads)>,
+    /// One for each row of [`Rows::rollouts`].
+    pub(crate) rollouts: Vec<Option<Heads>>,
 }
 
 /// What the pass over a layer gives.
@@ -32,7 +39,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) mask: &'a MaskRule,
     pub(crate) queries: Range<usize>,
     pub(crate) dheads: &'a Tensor,
-    pub(crate) update: Update,
+    pub(crate) folds: Folds,
     pub(crate) block: usize,
 }
 
@@ -48,7 +55,7 @@ impl Pass<'_> {
         let skip = self.queries.start - self.qkv.start;
         let gradient = QkvGradient { q: sums.dq, k: sums.dk, v: sums.dv, skip };
         Swept {
-            rows: Rows { relevancy: sums.relevancy, rollout: sums.rollout },
+            rows: Rows { relevancy: sums.relevancy, rollouts: sums.rollouts },
             gradient,
             heads: sums.heads,
         }
@@ -63,12 +70,12 @@ struct Block {
 
 /// What blocks add up to.
 struct Sums {
-    relevancy: Tensor, // [T, S]
-    rollout: Tensor,   // [T, S]
-    heads: Tensor,     // [T, H]
-    dq: Tensor,        // [T, H, m, d]
-    dk: Tensor,        // [T, K, n, d]
-    dv: Tensor,        // [T, K, n, d]
+    relevancy: Tensor,     // [T, S]
+    rollouts: Vec<Tensor>, // [T, S] each
+    heads: Tensor,         // [T, H]
+    dq: Tensor,            // [T, H, m, d]
+    dk: Tensor,            // [T, K, n, d]
+    dv: Tensor,            // [T, K, n, d]
 }
 
 impl Sums {
@@ -76,9 +83,14 @@ impl Sums {
         let [t, h, m, _] = <[i64; 4]>::try_from(pass.dheads.size()).expect("[T, H, m, d]");
         let options = (FLOAT, pass.dheads.device());
         let [k, n, d] = <[i64; 3]>::try_from(float.k.size()).expect("keys are [K, n, d]");
+        // Blocks add to zero what they make of a row; a row that is left alone is there already.
+        let begin = |row: &Tensor, folded: bool| {
+            if folded { row.zeros_like() } else { row.shallow_clone() }
+        };
+        let rollouts = rows.rollouts.iter().zip(&pass.folds.rollouts);
         Self {
-            relevancy: rows.relevancy.zeros_like(),
-            rollout: rows.rollout.zeros_like(),
+            relevancy: begin(&rows.relevancy, pass.folds.relevancy.is_some()),
+            rollouts: rollouts.map(|(row, fold)| begin(row, fold.is_some())).collect(),
             heads: Tensor::zeros([t, h], options),
             dq: Tensor::zeros([t, h, m, d], options),
             dk: Tensor::zeros([t, k, n, d], options),
@@ -96,8 +108,16 @@ impl Sums {
         let grouped = Grouped::new(&dheads, float, &attention);
         let mut weighted = grouped.attention_gradient(&float.values(keys)); // [T, H, b, j]
         let _ = weighted.g_mul_(&attention);
-        self.fold(pass.update, rows, block, &weighted);
-        self.roll(rows, block, &attention);
+        if let Some((update, heads)) = pass.folds.relevancy {
+            self.fold((update, heads), rows, block, &weighted);
+        }
+        for ((row, sum), heads) in
+            rows.rollouts.iter().zip(&self.rollouts).zip(&pass.folds.rollouts)
+        {
+            if let Some(heads) = heads {
+                roll(*heads, (row, sum), block, &attention);
+            }
+        }
 
         // softmax: dS = A⊙∇A − A·Σ_j(A⊙∇A)
         let total = weighted.sum_dim_intlist(-1, true, FLOAT);
@@ -110,34 +130,60 @@ impl Sums {
         let _ = slice(&self.dv).g_add_(&grouped.value_gradient(&attention));
     }
 
-    /// `r ← r·T` for the block's rows: `T_i = α_i·e_i + β_i·Ā_i`, with `Ā = E_h[(A⊙∇A)⁺]`.
-    fn fold(&mut self, update: Update, rows: &Rows, block: &Block, weighted: &Tensor) {
+    /// `r ← r·T` for the block's rows: `T_i = α_i·e_i + β_i·Ā_i`, with `Ā = fuse_h[(A⊙∇A)⁺]`.
+    fn fold(
+        &mut self,
+        (update, heads): (Update, Heads),
+        rows: &Rows,
+        block: &Block,
+        weighted: &Tensor,
+    ) {
         let positive = weighted.relu(); // [T, H, b, j]
         let row = part(&rows.relevancy, &block.rows); // [T, b]
+        let fused = fuse(heads, &positive, 1); // [T, b, j]
         let (alpha, beta) = match update {
-            Update::Stochastic => stochastic(&positive),
+            Update::Stochastic => stochastic(&match &fused {
+                Some(fused) => fused.sum_dim_intlist(-1, false, FLOAT),
+                None => positive.sum_dim_intlist(-1, false, FLOAT).mean_dim(1, false, FLOAT),
+            }),
             _ => (Tensor::ones_like(&row), Tensor::ones_like(&row)),
         };
         let [t, h, b, _] = <[i64; 4]>::try_from(positive.size()).expect("[T, H, b, j]");
-        let weight = (&row * beta).view([t, 1, 1, b]).expand([t, h, 1, b], false);
-        let by_head = weight.matmul(&positive).squeeze_dim(2); // [T, H, j]
+        let weight = (&row * beta).view([t, 1, 1, b]);
+        let by_head = weight.expand([t, h, 1, b], false).matmul(&positive).squeeze_dim(2); // [T, H, j]
+        let added = match fused {
+            Some(fused) => weight.squeeze_dim(1).matmul(&fused).squeeze_dim(1), // [T, j]
+            None => by_head.mean_dim(1, false, FLOAT),
+        };
         let _ = part(&self.relevancy, &block.rows).g_add_(&(alpha * &row));
-        let _ = part(&self.relevancy, &block.keys).g_add_(&by_head.mean_dim(1, false, FLOAT));
+        let _ = part(&self.relevancy, &block.keys).g_add_(&added);
         let _ = self.heads.g_add_(&by_head.sum_dim_intlist(-1, false, FLOAT));
-    }
-
-    /// The same for attention rollout: `T = (I + E_h[A])/2`.
-    fn roll(&mut self, rows: &Rows, block: &Block, attention: &Tensor) {
-        let half = part(&rows.rollout, &block.rows) * 0.5; // [T, b]
-        let _ = part(&self.rollout, &block.rows).g_add_(&half);
-        let by_head = half.matmul(attention); // [H, T, j]
-        let _ = part(&self.rollout, &block.keys).g_add_(&by_head.mean_dim(0, false, FLOAT));
     }
 }
 
-/// The two weights of [`Update::Stochastic`]: ½ and ½ over the row's sum; a row without anything stays.
-fn stochastic(positive: &Tensor) -> (Tensor, Tensor) {
-    let sum = positive.sum_dim_intlist(-1, false, FLOAT).mean_dim(1, false, FLOAT); // [T, b]
+/// The same for attention rollout: `T = (I + fuse_h[A])/2` where the rows of what is fused sum to one, and `D⁻¹(I + N(fuse_h[A]))` in any
+/// case: rows of the maximum sum to more.
+fn roll(heads: Heads, (row, sum): (&Tensor, &Tensor), block: &Block, attention: &Tensor) {
+    let half = part(row, &block.rows) * 0.5; // [T, b]
+    let _ = part(sum, &block.rows).g_add_(&half);
+    let added = match fuse(heads, attention, 0) {
+        Some(fused) => (half / fused.sum_dim_intlist(-1, false, FLOAT)).matmul(&fused), // [T, j]
+        None => half.matmul(attention).mean_dim(0, false, FLOAT), // of [H, T, j]
+    };
+    let _ = part(sum, &block.keys).g_add_(&added);
+}
+
+/// The heads, which are dimension `dim`, as one; `None` for their mean, which is cheaper to take of the products.
+fn fuse(heads: Heads, values: &Tensor, dim: i64) -> Option<Tensor> {
+    match heads {
+        Heads::One(head) => Some(values.select(dim, head as i64)),
+        Heads::Max => Some(values.amax(dim, false)),
+        _ => None,
+    }
+}
+
+/// The two weights of [`Update::Stochastic`] from the sums of rows `[T, b]`: ½ and ½ over the sum; a row without anything stays.
+fn stochastic(sum: &Tensor) -> (Tensor, Tensor) {
     let empty = sum.eq(0.0);
     let alpha = empty.to_kind(FLOAT) * 0.5 + 0.5;
     let beta = (sum.reciprocal() * 0.5).masked_fill(&empty, 0.0);

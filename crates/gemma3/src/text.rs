@@ -77,12 +77,14 @@ impl TextModel {
         row_product(&rows, head).unwrap_or_else(|| rows.linear(head, None::<&Tensor>))
     }
 
+    /// The logits of some tokens at `m` rows of the last layer's output, `[m, tokens]`.
+    pub fn logits_of(&self, rows: &Tensor, tokens: &[u32]) -> Tensor {
+        self.norm.forward(rows).linear(&self.head_rows(tokens), None::<&Tensor>)
+    }
+
     /// The gradient of one logit a row, that of `tokens[i]` at row i, at the rows `[m, D]`, float32.
     pub fn pull_tokens(&self, rows: &Tensor, tokens: &[u32]) -> Tensor {
-        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
-        let tokens: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
-        let tokens = Tensor::from_slice(&tokens).to_device(head.device());
-        self.norm.pull_back(rows, &head.index_select(0, &tokens).to_kind(Kind::Float))
+        self.norm.pull_back(rows, &self.head_rows(tokens).to_kind(Kind::Float))
     }
 
     /// Pull-back of [`TextModel::logits`]: from the gradient at the logits `[m, V]` to that at the rows `[m, D]`, float32.
@@ -90,5 +92,12 @@ impl TextModel {
         let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
         let dn = dlogits.to_kind(head.kind()).matmul(head).to_kind(Kind::Float);
         self.norm.pull_back(rows, &dn)
+    }
+
+    /// The rows of the head that belong to `tokens`, `[tokens, D]`.
+    fn head_rows(&self, tokens: &[u32]) -> Tensor {
+        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
+        let tokens: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
+        head.index_select(0, &Tensor::from_slice(&tokens).to_device(head.device()))
     }
 }

@@ -23,7 +23,7 @@ pub struct TokenActivationMap {
 }
 
 /// The map from its parts: the activation of the image tokens `[n]`, the interference of the context `[n]`
-/// (`Σ_i w_i·m_i`, m_i the map of context token i for its own id, w from [`context_weights`]), the activation of the text tokens
+/// (`Σ_i w_i·m_i`, m the maps of the tokens of the context for their own ids, w from [`context_weights`]), the activation of the text tokens
 /// `[m]` without the one that predicts, and rows and columns of each grid.
 ///
 /// `m̂ = relu(m − α·I)`, then `(x − min)/(max − min)` over m̂ and the text together (all zero where they are all alike), then
@@ -37,7 +37,10 @@ pub fn token_activation_map(
     grids: &[[usize; 2]],
 ) -> Result<TokenActivationMap, Error> {
     let alpha = interference_scale(image, interference)?;
-    let cells = grids.iter().map(|[rows, columns]| rows * columns).sum();
+    let cells = grids
+        .iter()
+        .map(|[rows, columns]| rows.saturating_mul(*columns))
+        .fold(0, usize::saturating_add);
     if cells != image.len() {
         return Err(Error::GridCells { cells, values: image.len() });
     }
@@ -51,17 +54,8 @@ pub fn token_activation_map(
     let (low, high) =
         (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
     let scale = |x: f64| if low < high { (x - low) / (high - low) } else { 0.0 };
-    let scaled = cleared.mapv(scale);
-    let mut smooth = Vec::with_capacity(cells);
-    let mut start = 0;
-    for &[rows, columns] in grids {
-        let end = start + rows * columns;
-        let grid = scaled.slice(s![start..end]);
-        let grid = grid.into_shape_with_order((rows, columns)).expect("as many cells as values");
-        smooth.extend(filtered(grid));
-        start = end;
-    }
-    Ok(TokenActivationMap { image: smooth.into(), text: text.mapv(|x| scale(x) as f32) })
+    let image = smooth(cleared.mapv(scale).view(), grids);
+    Ok(TokenActivationMap { image, text: text.mapv(|x| scale(x) as f32) })
 }
 
 /// How much each token of the context interferes, `w_i = a_i / (Σ a + 10⁻⁸)`, `[m]`, from the activations a of the explained token
@@ -106,6 +100,18 @@ pub fn interference_scale(
 /// ```
 pub fn rank_gaussian(grid: ArrayView2<'_, f32>) -> Array2<f32> {
     filtered(grid.mapv(f64::from).view())
+}
+
+/// The filter on each grid; together they have as many cells as `map` has values.
+fn smooth(map: ArrayView1<'_, f64>, grids: &[[usize; 2]]) -> Array1<f32> {
+    let mut smooth = Vec::with_capacity(map.len());
+    for &[rows, columns] in grids {
+        let start = smooth.len();
+        let grid = map.slice(s![start..start + rows * columns]);
+        let grid = grid.into_shape_with_order((rows, columns)).expect("as many cells as values");
+        smooth.extend(filtered(grid));
+    }
+    smooth.into()
 }
 
 fn filtered(grid: ArrayView2<'_, f64>) -> Array2<f32> {

@@ -1,0 +1,303 @@
+//! Rows of all methods, gathered while an engine goes through its layers.
+
+use super::{HeadWeights, Method, MethodRow, Pool, Unavailable};
+use crate::folding::Fold;
+use crate::readout::AttentionRow;
+use crate::{Error, Goal};
+use attention_relevancy::ndarray::{Array1, Array2, s};
+use attention_relevancy::{grad_cam_attention_row, gradient_attention_row, gradient_weighted_row};
+use gemma3_tch::TextConfig;
+use std::ops::Range;
+
+/// What is known of the run that is explained.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) config: &'a TextConfig,
+    pub(crate) ids: &'a [u32],
+    pub(crate) images: &'a [Range<usize>],
+    /// Tokens that the model read: all, or all but the last of an answer.
+    pub(crate) read: usize,
+}
+
+/// The rows of every method for every goal.
+pub(crate) struct Collector<'a> {
+    facts: Facts<'a>,
+    goals: &'a [Goal],
+    methods: Vec<Planned<'a>>,
+    /// By goal and method.
+    slots: Vec<Vec<Slot>>,
+}
+
+struct Planned<'a> {
+    method: &'a Method,
+    fold: Option<Fold>,
+}
+
+struct Slot {
+    row: MethodRow,
+    /// A row for each token where they are pooled one by one.
+    by_token: Vec<Array1<f32>>,
+}
+
+impl<'a> Collector<'a> {
+    pub(crate) fn new(
+        facts: Facts<'a>,
+        goals: &'a [Goal],
+        methods: &'a [Method],
+    ) -> Result<Self, Error> {
+        let plan = |method| Ok(Planned { method, fold: Method::plan(method, facts.config)? });
+        let methods = methods.iter().map(plan).collect::<Result<Vec<_>, Error>>()?;
+        let slot = |goal, planned: &Planned<'_>| Slot::new(&facts, goal, planned.method);
+        let slots =
+            goals.iter().map(|goal| methods.iter().map(|method| slot(goal, method)).collect());
+        Ok(Self { slots: slots.collect(), facts, goals, methods })
+    }
+
+    pub(crate) fn facts(&self) -> &Facts<'a> {
+        &self.facts
+    }
+
+    /// The goals in order, with their index.
+    pub(crate) fn goals(&self) -> impl Iterator<Item = (usize, &'a Goal)> + use<'a> {
+        self.goals.iter().enumerate()
+    }
+
+    /// The rollouts that the methods ask for, in order.
+    pub(crate) fn rollouts(&self) -> Vec<Fold> {
+        let rollouts =
+            self.methods.iter().filter(|planned| matches!(planned.method, Method::Rollout { .. }));
+        rollouts.filter_map(|planned| planned.fold.clone()).collect()
+    }
+
+    /// Whether a method reads the predicting rows of `layer`.
+    pub(crate) fn wants_rows(&self, layer: usize) -> bool {
+        self.methods.iter().any(|planned| match planned.method {
+            Method::RawAttention { .. } | Method::GradientAttention { .. } => planned.folds(layer),
+            Method::GradCamAttention { layer: chosen } => *chosen == layer,
+            _ => false,
+        })
+    }
+
+    /// Whether a method reads the rows of the explained tokens themselves in `layer`.
+    pub(crate) fn wants_tokens(&self, layer: usize) -> bool {
+        self.methods.iter().any(|planned| planned.method.reads_token() && planned.folds(layer))
+    }
+
+    /// Whether a method asks for the hidden states before `layer` and their gradient.
+    pub(crate) fn wants_hidden(&self, layer: usize) -> bool {
+        self.wants(&Method::GradCamHidden { layer })
+    }
+
+    pub(crate) fn wants(&self, method: &Method) -> bool {
+        self.methods.iter().any(|planned| planned.method == method)
+    }
+
+    /// Takes in one predicting row of a goal in `layer`: attention and gradient `[H, keys]`.
+    pub(crate) fn see_row(
+        &mut self,
+        goal: usize,
+        layer: usize,
+        seen: &AttentionRow,
+        gradient: &Array2<f32>,
+    ) {
+        let targets = self.goals[goal].targets().len();
+        for (planned, slot) in self.methods.iter().zip(&mut self.slots[goal]) {
+            if let Some(row) = planned.of_row(layer, seen, gradient, self.facts.images) {
+                let weight = 1.0 / (targets * planned.layers()) as f32;
+                slot.sight(self.facts.ids.len());
+                slot.add(weight, &seen.keys, &row);
+            }
+        }
+    }
+
+    /// Takes in the row of a goal's token with that index in `layer`.
+    pub(crate) fn see_token(
+        &mut self,
+        goal: usize,
+        token: usize,
+        layer: usize,
+        seen: &AttentionRow,
+    ) {
+        let targets = self.goals[goal].targets().len();
+        for (planned, slot) in self.methods.iter().zip(&mut self.slots[goal]) {
+            let Some(heads) = planned.fold.as_ref().and_then(|fold| fold.at(layer)) else {
+                continue;
+            };
+            let row = || heads.fuse(seen.attention.view()).expect("heads were checked");
+            let (t, l) = (targets as f32, planned.layers() as f32);
+            match planned.method {
+                Method::TokenAttention { over: Pool::Max, .. } => {
+                    slot.larger_of_token(token, &seen.keys, &row());
+                }
+                Method::ObjectAttention { over: Pool::Max, .. } => {
+                    slot.larger(&seen.keys, &row());
+                }
+                Method::TokenAttention { over: Pool::Sum, .. } => {
+                    slot.add(1.0 / t, &seen.keys, &row());
+                }
+                Method::ObjectAttention { over: Pool::Sum, .. } => {
+                    slot.add(1.0, &seen.keys, &row());
+                }
+                Method::TokenAttention { .. } | Method::ObjectAttention { .. } => {
+                    slot.add(1.0 / (t * l), &seen.keys, &row());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes in what an engine made for `method` on its own: the row of a goal.
+    pub(crate) fn put(&mut self, goal: usize, method: &Method, row: &MethodRow) {
+        for (planned, slot) in self.methods.iter().zip(&mut self.slots[goal]) {
+            if planned.method == method && slot.row.is_ok() {
+                slot.row.clone_from(row);
+            }
+        }
+    }
+
+    /// The rows by goal and method; `rollouts` are those of [`Self::rollouts`] for each goal.
+    pub(crate) fn finish(self, rollouts: Vec<Vec<Array1<f32>>>) -> Vec<Vec<MethodRow>> {
+        let methods = &self.methods;
+        let of_goal = |(slots, rollouts): (Vec<Slot>, Vec<Array1<f32>>)| {
+            let mut rollouts = rollouts.into_iter();
+            let finish = |(slot, planned): (Slot, &Planned<'_>)| match planned.method {
+                Method::Rollout { .. } => Ok(rollouts.next().expect("one for each that was asked")),
+                _ => slot.finish(),
+            };
+            slots.into_iter().zip(methods).map(finish).collect()
+        };
+        self.slots.into_iter().zip(rollouts).map(of_goal).collect()
+    }
+}
+
+impl Facts<'_> {
+    /// Image tokens before the explained ones: the parts of images that predicting rows of the goal may see.
+    pub(crate) fn images_before(&self, goal: &Goal) -> Vec<Range<usize>> {
+        let clipped = self.images.iter().map(|image| image.start..image.end.min(goal.end()));
+        clipped.filter(|image| !image.is_empty()).collect()
+    }
+}
+
+impl Method {
+    /// Whether it reads the rows of the explained tokens themselves.
+    fn reads_token(&self) -> bool {
+        matches!(self, Self::TokenAttention { .. } | Self::ObjectAttention { .. })
+    }
+}
+
+impl Planned<'_> {
+    fn folds(&self, layer: usize) -> bool {
+        self.fold.as_ref().is_some_and(|fold| fold.at(layer).is_some())
+    }
+
+    /// How many layers the method takes the mean of.
+    fn layers(&self) -> usize {
+        self.fold.as_ref().map_or(1, Fold::count)
+    }
+
+    /// What the method makes of a predicting row in one layer, `[keys]`.
+    fn of_row(
+        &self,
+        layer: usize,
+        seen: &AttentionRow,
+        gradient: &Array2<f32>,
+        images: &[Range<usize>],
+    ) -> Option<Array1<f32>> {
+        let (attention, gradient) = (seen.attention.view(), gradient.view());
+        let heads = self.fold.as_ref().and_then(|fold| fold.at(layer));
+        let row = match (self.method, heads) {
+            (Method::RawAttention { heads: HeadWeights::Fused(heads), .. }, Some(_)) => {
+                heads.fuse(attention)
+            }
+            (Method::RawAttention { .. }, Some(_)) => gradient_weighted_row(attention, gradient),
+            (Method::GradientAttention { .. }, Some(heads)) => {
+                gradient_attention_row(attention, gradient, heads)
+            }
+            (Method::GradCamAttention { layer: chosen }, _) if *chosen == layer => {
+                let image = within(images, &seen.keys);
+                if image.is_empty() {
+                    return None;
+                }
+                grad_cam_attention_row(attention, gradient, &image)
+            }
+            _ => return None,
+        };
+        Some(row.expect("attention and gradient are of one row, and heads were checked"))
+    }
+}
+
+/// The parts of images that lie in `keys`, counted from the first key.
+fn within(images: &[Range<usize>], keys: &Range<usize>) -> Vec<Range<usize>> {
+    let clip = |image: &Range<usize>| {
+        let (start, end) = (image.start.max(keys.start), image.end.min(keys.end));
+        (start < end).then(|| start - keys.start..end - keys.start)
+    };
+    images.iter().filter_map(clip).collect()
+}
+
+impl Slot {
+    fn new(facts: &Facts<'_>, goal: &Goal, method: &Method) -> Self {
+        let zeros = || Array1::zeros(facts.ids.len());
+        let no_image = || facts.images_before(goal).is_empty();
+        let layers = facts.config.num_hidden_layers;
+        let unread = goal.targets().iter().map(|target| target.position());
+        let unread = unread.filter(|&position| facts.read <= position).min();
+        let row = match (method, unread) {
+            (Method::TokenAttention { .. } | Method::ObjectAttention { .. }, Some(position)) => {
+                Err(Unavailable::NotRead { position })
+            }
+            (Method::GradCamAttention { .. } | Method::GradCamHidden { .. }, _) if no_image() => {
+                Err(Unavailable::NoImage)
+            }
+            // Until a row that sees the image comes along.
+            (&Method::GradCamAttention { layer }, _) => Err(Unavailable::OutOfSight { layer }),
+            (&Method::GradCamHidden { layer }, _) if layer == layers => {
+                Err(Unavailable::LastOutput { layers })
+            }
+            _ => Ok(zeros()),
+        };
+        let tokens = match method {
+            Method::TokenAttention { over: Pool::Max, .. } if row.is_ok() => goal.targets().len(),
+            _ => 0,
+        };
+        Self { row, by_token: vec![zeros(); tokens] }
+    }
+
+    /// A row sees the image.
+    fn sight(&mut self, tokens: usize) {
+        if let Err(Unavailable::OutOfSight { .. }) = self.row {
+            self.row = Ok(Array1::zeros(tokens));
+        }
+    }
+
+    fn add(&mut self, weight: f32, keys: &Range<usize>, values: &Array1<f32>) {
+        if let Ok(row) = &mut self.row {
+            row.slice_mut(s![keys.clone()]).scaled_add(weight, values);
+        }
+    }
+
+    fn larger(&mut self, keys: &Range<usize>, values: &Array1<f32>) {
+        if let Ok(row) = &mut self.row {
+            raise(row, keys, values);
+        }
+    }
+
+    fn larger_of_token(&mut self, token: usize, keys: &Range<usize>, values: &Array1<f32>) {
+        if let Some(row) = self.by_token.get_mut(token) {
+            raise(row, keys, values);
+        }
+    }
+
+    fn finish(self) -> MethodRow {
+        let mut row = self.row?;
+        for token in &self.by_token {
+            row.scaled_add(1.0 / self.by_token.len() as f32, token);
+        }
+        Ok(row)
+    }
+}
+
+/// The larger of each value of a row and the new one; attention is not negative, so zero is where nothing was seen.
+fn raise(row: &mut Array1<f32>, keys: &Range<usize>, values: &Array1<f32>) {
+    row.slice_mut(s![keys.clone()]).zip_mut_with(values, |x, &y| *x = x.max(y));
+}

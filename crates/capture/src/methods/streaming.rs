@@ -1,0 +1,202 @@
+//! The methods from the reverse sweep and the recorded states. Nothing here has more than `[n, D]` or `[H, S]` numbers at a time.
+
+use super::activation::{self, Parts};
+use super::collect::Facts;
+use super::{Collector, Method, MethodRow};
+use crate::images::at_span;
+use crate::readout::RowReader;
+use crate::{Attribution, Error, Goal, LayerSwept, Objective, Streaming, convert};
+use attention_relevancy::ndarray::{Array1, s};
+use attention_relevancy::{Target, Update};
+use gemma3_tch::{AttentionLayer, guard};
+use std::ops::Range;
+use tch::{Kind, Tensor};
+
+impl Streaming<'_> {
+    /// [`Engine::explain`](crate::Engine::explain), and for each goal the row of every method, in the order of `methods`: all from one
+    /// sweep.
+    ///
+    /// Fails with [`Error::Layer`], [`Error::LayerChoice`] or [`Error::Relevancy`] for layers and heads that the model does not have.
+    pub fn explain_methods(
+        &self,
+        goals: &[Goal],
+        (objective, update): (Objective, Update),
+        methods: &[Method],
+    ) -> Result<Vec<(Attribution, Vec<MethodRow>)>, Error> {
+        self.explain_methods_observed(goals, (objective, update), methods, &mut |_| {})
+    }
+
+    /// The same with a look at every layer, as [`Streaming::explain_observed`] has it.
+    pub fn explain_methods_observed(
+        &self,
+        goals: &[Goal],
+        (objective, update): (Objective, Update),
+        methods: &[Method],
+        observe: &mut dyn FnMut(&LayerSwept<'_>),
+    ) -> Result<Vec<(Attribution, Vec<MethodRow>)>, Error> {
+        let facts = Facts {
+            config: &self.model().config().text,
+            ids: self.ids(),
+            images: self.states().images(),
+            read: self.states().tokens(),
+        };
+        let mut collector = Collector::new(facts, goals, methods)?;
+        let rollouts = collector.rollouts();
+        let mut see = |swept: &LayerSwept<'_>| {
+            see_rows(swept, &mut collector);
+            self.see_hidden(swept, &mut collector);
+            observe(swept);
+        };
+        let swept = self.sweep(goals, (objective, update), &rollouts, &mut see)?;
+        self.read_tokens(&mut collector)?;
+        self.map_activations(&mut collector)?;
+        let (attributions, rollouts): (Vec<_>, Vec<_>) = swept.into_iter().unzip();
+        Ok(attributions.into_iter().zip(collector.finish(rollouts)).collect())
+    }
+
+    /// Hidden states and input embeddings with their gradient.
+    fn see_hidden(&self, swept: &LayerSwept<'_>, collector: &mut Collector<'_>) {
+        let layer = swept.layer;
+        let hidden = collector.wants_hidden(layer);
+        let input = layer == 0 && collector.wants(&Method::InputGradient);
+        for (index, goal) in collector.goals().filter(|(index, _)| swept.goals.contains(index)) {
+            let gradient = swept.input_gradient.get((index - swept.goals.start) as i64); // [n, D]
+            let tokens = goal.targets().len() as f64;
+            if hidden {
+                let images = collector.facts().images_before(goal);
+                let row = self.grad_cam_hidden(swept, &(&gradient / tokens), &images);
+                collector.put(index, &Method::GradCamHidden { layer }, &Ok(row));
+            }
+            if input {
+                let mut row = Array1::zeros(self.tokens());
+                let products = products(swept.input, &gradient) / tokens;
+                row.slice_mut(s![swept.keys.clone()]).assign(&convert::row(&products));
+                collector.put(index, &Method::InputGradient, &Ok(row));
+            }
+        }
+    }
+
+    /// `relu(w·h_t)` on the image tokens, `w = mean_t ∂z/∂h_t`, from the gradient `[n, D]` at the keys of the layer.
+    fn grad_cam_hidden(
+        &self,
+        swept: &LayerSwept<'_>,
+        gradient: &Tensor,
+        images: &[Range<usize>],
+    ) -> Array1<f32> {
+        let n: usize = images.iter().map(ExactSizeIterator::len).sum();
+        let weights = images.iter().fold(gradient.select(0, 0).zeros_like(), |sum, image| {
+            sum + at_span(gradient, &swept.keys, image).sum_dim_intlist(0, false, Kind::Float)
+        }) / n.max(1) as f64;
+        let weights = weights.unsqueeze(0); // [1, D]
+        let mut row = Array1::zeros(self.tokens());
+        for image in images {
+            let hidden = self.states().input(swept.layer, image); // [t, D]
+            let map = convert::row(&products(&hidden, &weights.expand_as(&hidden)).relu());
+            row.slice_mut(s![image.clone()]).assign(&map);
+        }
+        row
+    }
+
+    /// The rows of the explained tokens themselves, which the sweep does not come to.
+    fn read_tokens(&self, collector: &mut Collector<'_>) -> Result<(), Error> {
+        let read = self.states().tokens();
+        let positions = |goal: &Goal| -> Vec<(usize, usize)> {
+            let all = goal.targets().iter().map(|target| target.position()).enumerate();
+            all.filter(|&(_, position)| position < read).collect()
+        };
+        let all = || collector.goals().flat_map(|(_, goal)| positions(goal)).map(|(_, at)| at);
+        let (Some(first), Some(last)) = (all().min(), all().max()) else { return Ok(()) };
+        let _no_grad = tch::no_grad_guard();
+        for layer in self.model().text().layers() {
+            let index = layer.site().layer;
+            if !collector.wants_tokens(index) {
+                continue;
+            }
+            if self.options().cancelled() {
+                return Err(Error::Cancelled);
+            }
+            guard("reading attention", || {
+                let (mask, rows) = (layer.mask(self.states().images()), first..last + 1);
+                let qkv = self.states().qkv(layer, &mask.keys(&rows, read));
+                let reader = RowReader::new(&qkv, &mask, &rows);
+                for (goal, targets) in collector.goals() {
+                    for (token, at) in positions(targets) {
+                        collector.see_token(goal, token, index, &reader.attention(at));
+                    }
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn map_activations(&self, collector: &mut Collector<'_>) -> Result<(), Error> {
+        if !collector.wants(&Method::Tam) {
+            return Ok(());
+        }
+        let (facts, _no_grad) = (*collector.facts(), tch::no_grad_guard());
+        for (index, goal) in collector.goals() {
+            if self.options().cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let map = |target| guard("mapping activations", || self.activation(&facts, target))?;
+            let row = activation::mean(goal.targets(), self.tokens(), map)?;
+            collector.put(index, &Method::Tam, &row);
+        }
+        Ok(())
+    }
+
+    /// The token activation map of one token.
+    fn activation(&self, facts: &Facts<'_>, target: Target) -> Result<MethodRow, Error> {
+        /// Ids of the context at a time: `[t, 64]` activations, however long the context.
+        const IDS: usize = 64;
+        let parts = match Parts::new(facts, target) {
+            Ok(parts) => parts,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let (text, output) = (self.model().text(), self.states().output());
+        let activations = |rows: &Range<usize>, ids: &[u32]| {
+            let rows = output.narrow(0, rows.start as i64, rows.len() as i64);
+            text.logits_of(&rows, ids).to_kind(Kind::Float).relu() // [rows, ids]
+        };
+        let own = activations(&(0..target.position()), &[target.token()]).squeeze_dim(1);
+        let own = convert::row(&own);
+        let mut interference = Vec::new();
+        for image in &parts.images {
+            let mut sum = Tensor::zeros([image.len() as i64], (Kind::Double, output.device()));
+            for context in parts.weights(&own).chunks(IDS) {
+                let (ids, weights): (Vec<u32>, Vec<f32>) = context.iter().copied().unzip();
+                let weights = Tensor::from_slice(&weights).to_device(output.device());
+                sum += activations(image, &ids)
+                    .to_kind(Kind::Double)
+                    .mv(&weights.to_kind(Kind::Double));
+            }
+            interference.extend(convert::row(&sum));
+        }
+        Ok(Ok(parts.row(&own, &interference.into())?))
+    }
+}
+
+/// The predicting rows of the goals of this part of the sweep.
+fn see_rows(swept: &LayerSwept<'_>, collector: &mut Collector<'_>) {
+    if !collector.wants_rows(swept.layer) {
+        return;
+    }
+    let rows = swept.rows();
+    for (index, goal) in collector.goals().filter(|(index, _)| swept.goals.contains(index)) {
+        for row in goal.targets().iter().map(|target| target.logit_row()) {
+            let seen = rows.attention(row);
+            let gradient = rows.gradient(&seen.keys, &swept.row_gradient(index, row));
+            collector.see_row(index, swept.layer, &seen, &gradient);
+        }
+    }
+}
+
+/// `Σ_D x⊙y` by row, `[n]` in double precision, some rows at a time: the terms nearly cancel in many rows.
+fn products(x: &Tensor, y: &Tensor) -> Tensor {
+    const ROWS: i64 = 256;
+    let of = |(x, y): (Tensor, Tensor)| {
+        (x.to_kind(Kind::Double) * y.to_kind(Kind::Double)).sum_dim_intlist(-1, false, Kind::Double)
+    };
+    let tiles = x.split(ROWS, 0).into_iter().zip(y.split(ROWS, 0));
+    Tensor::cat(&tiles.map(of).collect::<Vec<_>>(), 0)
+}
