@@ -7,6 +7,7 @@ mod explainer; // the facade: from pictures and a prompt to explanations
 mod faults; // bad input at the facade: a clear error, no panic, nothing half-written
 mod model; // the model against transformers: pixels, features, logits, greedy answers
 mod patches; // from the tokens of a picture to its patches and pixels, against one graph
+mod phrases; // one phrase against another: two branches behind one prefix
 mod relevancy; // the retained engine against autograd in PyTorch, and the mistakes that must not pass
 mod support; // what these share
 mod targets; // every way of asking
