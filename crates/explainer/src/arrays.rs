@@ -9,6 +9,7 @@ use crate::results::Results;
 use crate::{Error, TargetExplanation};
 
 mod read;
+mod versus;
 
 /// Rows of some explanations.
 pub(crate) struct Rows {
@@ -61,6 +62,7 @@ impl Arrays {
             npz.add("word_relevancy_rollout", &self.words.rollout)?;
             npz.add_some("word_relevancy_by_layer", self.words.layers.as_ref())?;
         }
+        versus::write(&mut npz, results)?;
         npz.add_some("region_weights", self.region_weights.as_ref())?;
         let finished = npz.npz.finish().map(drop);
         finished.map_err(|source| Error::WriteArrays { path: path.to_owned(), source })

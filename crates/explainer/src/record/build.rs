@@ -5,7 +5,9 @@ use gemma3_tch::StopReason;
 use relevancy_visualization::{AnswerBox, Region, Shape};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
+use std::time::Duration;
 
+use super::versus::VersusRecord;
 use super::{
     BoxRecord, Files, GenerationRecord, ImageRecord, LocalizationRecord, ModelRecord,
     PictureRecord, Record, RegionScoreRecord, RegionsRecord, SCHEMA, SCHEMA_VERSION,
@@ -14,7 +16,7 @@ use super::{
 use crate::results::Results;
 use crate::{
     Answer, AnswerOptions, Error, Explainer, Explanations, ModelSource, TargetExplanation, Token,
-    TokenKind,
+    TokenKind, VersusExplanation,
 };
 
 impl Record {
@@ -47,6 +49,7 @@ impl Record {
             images: answer.prepared.images.iter().map(image_record).collect(),
             targets: targets.collect::<Result<_, Error>>()?,
             words: explanations.words.iter().map(target_record).collect(),
+            versus: versus_records(explanations, &files),
             regions: regions_record(results),
             boxes: box_records(results),
             generation: answer.options().map(generation),
@@ -134,6 +137,15 @@ fn target_record(target: &TargetExplanation) -> TargetRecord {
         regions: Vec::new(),
         boxes: Vec::new(),
     }
+}
+
+fn versus_records(explanations: &Explanations, files: &Files) -> Vec<VersusRecord> {
+    let record = |(index, versus): (usize, &VersusExplanation)| {
+        let of = format!("versus-{index}-");
+        let figures = files.figures.iter().filter(|name| name.starts_with(&of)).cloned();
+        VersusRecord::new(versus, figures.collect())
+    };
+    explanations.versus.iter().enumerate().map(record).collect()
 }
 
 fn regions_record(results: &Results<'_>) -> Option<RegionsRecord> {
@@ -239,13 +251,14 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 }
 
 fn timings(explainer: &Explainer, answer: &Answer, explanations: &Explanations) -> Timings {
+    let versus: Duration = explanations.versus.iter().map(|versus| versus.duration).sum();
     Timings {
         load: explainer.load_time().as_secs_f64(),
         preprocess: answer.preprocess.as_secs_f64(),
         vision: answer.vision.as_secs_f64(),
         prefill: answer.generated.prefill.as_secs_f64(),
         decode: answer.generated.decode.as_secs_f64(),
-        explain: explanations.duration.as_secs_f64(),
+        explain: (explanations.duration + versus).as_secs_f64(),
     }
 }
 
