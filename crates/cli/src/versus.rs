@@ -1,7 +1,7 @@
 //! The options of `explain` that set a phrase against another.
 
 use anyhow::Result;
-use medgemma_explainer::{Ask, Explanations};
+use medgemma_explainer::{Ask, Explanations, PhraseExplanation};
 
 use crate::args::not_blank;
 use crate::output;
@@ -49,10 +49,10 @@ pub(crate) fn print(explanations: &Explanations) -> Result<()> {
     explanations.versus.iter().try_for_each(|versus| {
         let [phrase, other] = [&versus.phrase, &versus.against].map(|one| one.text());
         let [of_phrase, of_other] =
-            [&versus.phrase, &versus.against].map(|one| one.log_probability());
+            [&versus.phrase, &versus.against].map(PhraseExplanation::log_probability_text);
         let verdict = verdict([phrase, other], versus.log_ratio());
         output::line(format_args!(
-            "{phrase:?} against {other:?}: log p {of_phrase:.3} against {of_other:.3}; {verdict}"
+            "{phrase:?} against {other:?}: log p {of_phrase} against {of_other}; {verdict}"
         ))
     })
 }

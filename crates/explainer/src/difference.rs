@@ -6,10 +6,11 @@ use relevancy_visualization::{
 };
 
 use crate::results::Results;
-use crate::{Error, TargetExplanation, VersusExplanation};
+use crate::{Error, PhraseExplanation, TargetExplanation, VersusExplanation};
 
-/// What speaks for a phrase, what for the other, and the one less the other, over image `image`. The two have one scale: they are
-/// made of the same sweep, and the third is their difference.
+/// What speaks for a phrase, what for the other, what for the one rather than the other, and the first less the second, over image
+/// `image`. Each has a scale of its own unless all have one: the log-probability of a phrase that is nearly certain has little
+/// gradient, and its map would not be seen beside the other.
 pub(crate) fn phrases(
     results: &Results<'_>,
     versus: &VersusExplanation,
@@ -21,6 +22,7 @@ pub(crate) fn phrases(
     let grids = [
         grid(phrase.relevancy().image_grid(image))?,
         grid(against.relevancy().image_grid(image))?,
+        grid(versus.contrast().image_grid(image))?,
         grid(versus.image_difference(image))?,
     ];
     let placement = results.placement(image);
@@ -30,15 +32,19 @@ pub(crate) fn phrases(
         let panel = Panel::new(results.picture(image), &maps[which]).outlined(&outlines);
         panel.labelled(label, detail)
     };
-    let log_p = |log_probability: f32| format!("log p {log_probability:.3}");
-    let panels = [
-        panel(0, phrase.text(), log_p(phrase.log_probability())),
-        panel(1, against.text(), log_p(against.log_probability())),
-        panel(2, "the first less the second", "red: the first, blue: the second".to_owned()),
+    let log_p = |phrase: &PhraseExplanation| format!("log p {}", phrase.log_probability_text());
+    let maps = [
+        panel(0, phrase.text(), log_p(phrase)),
+        panel(1, against.text(), log_p(against)),
+        panel(2, "first rather than second", "gradient of the difference".to_owned()),
     ];
-    let caption = Caption::new(format!("{} / {}", phrase.text(), against.text()))
+    let difference = panel(3, "first less second", "red: the first, blue: the second".to_owned());
+    let caption = Caption::new(format!("{} against {}", phrase.text(), against.text()))
         .subtitled(format!("difference of the log-probabilities {:.3}", versus.log_ratio()));
-    draw(&panels, &caption, options)
+    let own = !results.presentation.common_scale;
+    let scale = if own { Scale::Own } else { Scale::common(&maps)? };
+    let options = OverlayOptions { scale, ..options.clone() };
+    Ok(difference_figure(&maps, &difference, &caption, &options)?)
 }
 
 /// The maps of the first and of the last picture on one scale, and the last less the first over the last. Cells stand for the same
@@ -72,25 +78,16 @@ pub(crate) fn pictures(
         Panel::new(results.picture(image), &maps[which]).outlined(outlines)
     };
     let name = |image| results.picture_name(image);
-    let panels = [
+    let pair = [
         panel(0, first).labelled(name(first), share(first)),
         panel(1, last).labelled(name(last), share(last)),
-        panel(2, last).labelled("the last less the first", "red: more in the last, blue: less"),
     ];
+    let difference =
+        panel(2, last).labelled("last less first", "red: more in the last, blue: less");
     let caption =
         Caption::new(target.text()).subtitled(format!("probability {}", target.probability_text()));
-    draw(&panels, &caption, options)
-}
-
-/// Two maps on one scale, and their difference.
-fn draw(
-    panels: &[Panel<'_>; 3],
-    caption: &Caption,
-    options: &OverlayOptions,
-) -> Result<Figure, Error> {
-    let scale = Scale::common(&panels[..2])?;
-    let options = OverlayOptions { scale, ..options.clone() };
-    Ok(difference_figure([&panels[0], &panels[1]], &panels[2], caption, &options)?)
+    let options = OverlayOptions { scale: Scale::common(&pair)?, ..options.clone() };
+    Ok(difference_figure(&pair, &difference, &caption, &options)?)
 }
 
 fn no_image(results: &Results<'_>, image: usize) -> Error {

@@ -214,6 +214,14 @@ impl PhraseExplanation {
         self.scores.iter().map(|score| score.log_probability).sum()
     }
 
+    /// The same for people: `-5.017`, or `-5e-4` where decimals would hide it.
+    pub fn log_probability_text(&self) -> String {
+        match self.log_probability() {
+            small if small != 0.0 && small.abs() < 0.001 => format!("{small:.0e}"),
+            log_probability => format!("{log_probability:.3}"),
+        }
+    }
+
     /// What speaks for it: the raw relevancy row over the packed sequence, with its layout.
     pub fn relevancy(&self) -> &Explanation {
         &self.relevancy

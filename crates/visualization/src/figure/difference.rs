@@ -1,4 +1,4 @@
-//! Two maps and how they differ.
+//! Maps beside each other and how two of them differ.
 //!
 //! ```text
 //!   title
@@ -19,17 +19,17 @@ use crate::{Colormap, Error, OverlayOptions, Panel, Scale};
 const SIDE: f64 = 300.0;
 const GAP: f64 = 1.2 * EM;
 
-/// Two maps beside each other and their signed difference, each with its label and detail above it and its colour bar beside it.
+/// Maps beside each other and the signed difference of two of them, each with its label and detail above it and its colour bar beside it.
 ///
-/// The two are drawn as `options` say; with [`Scale::Own`] each has a scale of its own, and [`Scale::common`] gives one for both. The
+/// The maps are drawn as `options` say; with [`Scale::Own`] each has a scale of its own, and [`Scale::common`] gives one for all. The
 /// difference has zero in the middle of a scale of its own: where the colour map of the options is not diverging, it is
-/// [`Colormap::Coolwarm`]. Contours are drawn over the two only.
+/// [`Colormap::Coolwarm`]. It has no contours.
 ///
 /// # Errors
 /// As [`single_figure`](crate::single_figure).
-pub fn difference_figure<'a>(
-    maps: [&Panel<'a>; 2],
-    difference: &Panel<'a>,
+pub fn difference_figure(
+    maps: &[Panel<'_>],
+    difference: &Panel<'_>,
     caption: &Caption,
     options: &OverlayOptions,
 ) -> Result<Figure, Error> {
@@ -40,11 +40,14 @@ pub fn difference_figure<'a>(
     let mut scene = Scene::default();
     let mut at = (MARGIN, header_height(caption) + 0.3 * EM);
     let mut bottom = 0.0_f64;
-    for (panel, options) in [(maps[0], options), (maps[1], options), (difference, &signed)] {
+    let mut add = |panel: &Panel<'_>, options: &OverlayOptions| {
         let (right, end) = draw(&mut scene, panel, at, options)?;
         at.0 = right + GAP;
         bottom = bottom.max(end);
-    }
+        Ok::<_, Error>(())
+    };
+    maps.iter().try_for_each(|panel| add(panel, options))?;
+    add(difference, &signed)?;
     let width = header(&mut scene, caption, at.0 - GAP + MARGIN);
     scene.resize(width, bottom + MARGIN)?;
     Ok(Figure(scene))
