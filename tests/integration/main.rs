@@ -8,6 +8,7 @@ mod faults; // bad input at the facade: a clear error, no panic, nothing half-wr
 mod methods; // every method of comparison: both engines, and PyTorch
 mod model; // the model against transformers: pixels, features, logits, greedy answers
 mod patches; // from the tokens of a picture to its patches and pixels, against one graph
+mod phrases; // one phrase against another: two branches behind one prefix
 mod relevancy; // the retained engine against autograd in PyTorch, and the mistakes that must not pass
 mod support; // what these share
 mod targets; // every way of asking

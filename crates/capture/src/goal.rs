@@ -51,27 +51,45 @@ impl Foil {
     }
 }
 
-/// One scalar to explain: the sum of an [`Objective`] over some tokens.
+/// One scalar to explain: the sum of an [`Objective`] over some tokens, perhaps less that over some others.
 ///
 /// With one target it is the explanation of that token. With several, gradients add up before the positive part is taken, and the
 /// row starts as the mean of the rows that predict the targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goal {
     targets: Vec<Target>,
+    /// How many of the targets, from the first on, count for the scalar; the rest count against it.
+    supported: usize,
 }
 
 impl Goal {
     /// The explanation of one token.
     pub fn token(target: Target) -> Self {
-        Self { targets: vec![target] }
+        Self { targets: vec![target], supported: 1 }
     }
 
     /// One explanation of several tokens together; `None` when there is none.
     pub fn sum(targets: Vec<Target>) -> Option<Self> {
-        (!targets.is_empty()).then_some(Self { targets })
+        let supported = targets.len();
+        (!targets.is_empty()).then_some(Self { targets, supported })
     }
 
-    /// The tokens, at least one.
+    /// The tokens of one phrase against those of another: the objective summed over `phrase` less that summed over `against`, as
+    /// two branches of a sequence that forks ([`gemma3_tch::Sequence::forked`]); `None` when either is empty. Where both branches
+    /// start from the same rows their gradients add up before the positive part is taken, so this is not the difference of two
+    /// explanations.
+    pub fn contrast(phrase: Vec<Target>, against: Vec<Target>) -> Option<Self> {
+        let supported = phrase.len();
+        let goal = Self { targets: [phrase, against].concat(), supported };
+        (0 < supported && supported < goal.targets.len()).then_some(goal)
+    }
+
+    /// Whether the target of this index counts against the scalar.
+    pub(crate) fn opposes(&self, index: usize) -> bool {
+        self.supported <= index
+    }
+
+    /// The tokens, at least one: those that count for the scalar, then those that count against it.
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }

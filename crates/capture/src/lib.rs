@@ -26,9 +26,13 @@
 //! # }
 //! ```
 //!
+//! Two phrases are set against each other on a sequence that forks ([`gemma3_tch::Sequence::forked`]): [`branch_targets`] are its
+//! targets, [`Goal::contrast`] is the goal.
+//!
 //! Symbols: S tokens, H query heads, K key/value heads, d head width, D hidden width, L layers.
 
 mod attention;
+mod branches;
 mod budget;
 mod convert;
 mod engine;
@@ -45,6 +49,7 @@ mod states;
 mod streaming;
 mod sweep;
 
+pub use branches::branch_targets;
 pub use budget::with_budget;
 pub use engine::Engine;
 pub use error::Error;

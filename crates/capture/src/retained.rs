@@ -37,7 +37,7 @@ impl<'a> Retained<'a> {
         let hidden = tch::with_grad(|| {
             guard("capturing attention", || {
                 let embeddings = model.embed(sequence).detach().set_requires_grad(true);
-                model.text().forward(&embeddings, 0, sequence.images(), &mut capture)
+                model.text().forward(&embeddings, sequence.place(), sequence.images(), &mut capture)
             })
         })?;
         let run = Self {
@@ -188,6 +188,9 @@ impl Retained<'_> {
     pub(crate) fn objective(&self, goal: &Goal, objective: Objective) -> Tensor {
         let logits = self.logits(goal.targets());
         let tokens: Vec<u32> = goal.targets().iter().map(|target| target.token()).collect();
+        let sign = |index| if goal.opposes(index) { -1.0 } else { 1.0 };
+        let signs: Vec<f32> = (0..tokens.len()).map(sign).collect();
+        let total = |values: &Tensor, tokens: &[u32]| total(values, tokens, &signs);
         match objective {
             Objective::Logit => total(&logits, &tokens),
             Objective::LogProbability => total(&logits.log_softmax(-1, Kind::Float), &tokens),
@@ -198,11 +201,12 @@ impl Retained<'_> {
     }
 }
 
-/// The sum of one of the values `[tokens, V]` in each row.
-fn total(values: &Tensor, tokens: &[u32]) -> Tensor {
+/// The sum of one of the values `[tokens, V]` in each row, each with its sign.
+fn total(values: &Tensor, tokens: &[u32], signs: &[f32]) -> Tensor {
     let tokens: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
     let tokens = Tensor::from_slice(&tokens).to_device(values.device()).unsqueeze(1);
-    values.gather(1, &tokens, false).sum(Kind::Float)
+    let signs = Tensor::from_slice(signs).to_device(values.device()).unsqueeze(1);
+    (values.gather(1, &tokens, false) * signs).sum(Kind::Float)
 }
 
 /// Attention in float32 with every map kept, and every layer's input.

@@ -4,8 +4,8 @@ use crate::Error;
 use crate::goal::logit_rows;
 use attention_relevancy::Target;
 use gemma3_tch::{
-    Attend, AttentionLayer, Cached, DecoderLayer, Fast, Gemma3, MaskRule, Qkv, Sequence, Site,
-    Tower, Trace, guard,
+    Attend, AttentionLayer, Cached, DecoderLayer, Fast, Fork, Gemma3, MaskRule, Qkv, Sequence,
+    Site, Tower, Trace, guard,
 };
 use std::ops::Range;
 use tch::Tensor;
@@ -80,6 +80,7 @@ pub struct States {
     /// Output of the last layer `[S, D]`.
     output: Tensor,
     images: Vec<Range<usize>>,
+    fork: Option<Fork>,
     tokens: usize,
 }
 
@@ -115,7 +116,8 @@ impl States {
         if sequence.ids().len() < tokens || layers.iter().any(|kept| kept.tokens() != tokens) {
             return Err(Error::States { tokens, sequence: sequence.ids().len() });
         }
-        Ok(Self { layers, output, images: sequence.images().to_vec(), tokens })
+        let (images, fork) = (sequence.images().to_vec(), sequence.fork());
+        Ok(Self { layers, output, images, fork, tokens })
     }
 
     /// Tokens that the model saw.
@@ -136,6 +138,11 @@ impl States {
     /// The spans of image tokens.
     pub(crate) fn images(&self) -> &[Range<usize>] {
         &self.images
+    }
+
+    /// Which keys a query of `layer` may see.
+    pub(crate) fn mask(&self, layer: &DecoderLayer) -> MaskRule {
+        layer.mask(&self.images).forked(self.fork)
     }
 
     /// The last layer's output at the rows that predict the targets, `[targets, D]`.
@@ -178,7 +185,7 @@ impl States {
             Kept::Input(x) => {
                 let mut rebuilt = Rebuilt(None);
                 let x = x.narrow(0, 0, end as i64);
-                let _output = layer.forward(&x, 0, &layer.mask(&self.images), &mut rebuilt);
+                let _output = layer.forward(&x, 0, &self.mask(layer), &mut rebuilt);
                 rebuilt.0.expect("a decoder layer shows its trace")
             }
         }

@@ -280,9 +280,10 @@ impl Sweep<'_> {
             Tensor::zeros([n_goals, support.len() as i64, gradients.size()[1]], (FLOAT, device));
         let mut taken = 0;
         for (index, goal) in self.goals.iter().enumerate() {
-            for target in goal.targets() {
+            for (nth, target) in goal.targets().iter().enumerate() {
                 let mut at = dy.get(index as i64).get((target.logit_row() - first) as i64); // a view
-                let _ = at.g_add_(&gradients.get(taken));
+                let gradient = gradients.get(taken);
+                let _ = if goal.opposes(nth) { at.g_sub_(&gradient) } else { at.g_add_(&gradient) };
                 taken += 1;
             }
         }
@@ -327,13 +328,13 @@ impl Sweep<'_> {
         state: &State,
         observe: &mut dyn FnMut(&LayerSwept<'_>),
     ) -> State {
-        let (queries, mask) = (state.support.clone(), layer.mask(self.engine.states.images()));
+        let (queries, mask) = (state.support.clone(), self.engine.states.mask(layer));
         let keys = mask.keys(&queries, queries.end);
         let trace = self.engine.states.trace(layer, queries.end);
         let merged = layer.pull_merge(&trace.rows(&queries), &state.dy);
 
         let trace = trace.rows(&keys);
-        let qkv = layer.heads(&trace, keys.start);
+        let qkv = layer.heads(&trace, mask.place(keys.start));
         let swept = Pass {
             qkv: &qkv,
             mask: &mask,
@@ -344,7 +345,7 @@ impl Sweep<'_> {
         }
         .run(&state.rows);
 
-        let dx = layer.pull_project(&trace, keys.start, &swept.gradient); // [T, n, D]
+        let dx = layer.pull_project(&trace, mask.place(keys.start), &swept.gradient); // [T, n, D]
         let skip = (queries.start - keys.start) as i64;
         let _ = dx.narrow(1, skip, queries.len() as i64).g_add_(&merged.x); // a view: the sum lands in `dx`
         observe(&LayerSwept {

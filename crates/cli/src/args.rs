@@ -16,6 +16,7 @@ use crate::phantom::{self, PhantomArgs};
 use crate::presentation::PresentationArgs;
 use crate::size::size;
 use crate::targets::TargetArgs;
+use crate::versus::VersusArgs;
 
 /// Shows what a medical vision-language model looked at: for any word of its answer, how much every part of the pictures and
 /// every word of the text contributed
@@ -37,8 +38,8 @@ const TARGETS: &str = concat!(
     "the order of the list above. The command `answer` with --tokens lists positions.\n\n",
     "Files in --out: report.html (point at a word, see its map), overlay-TARGET-IMAGE.png, explanation.json (the record), ",
     "explanation.npz (the raw numbers), picture-N.png (the pictures as the model's processor got them); with --resolution ",
-    "patches-TARGET-IMAGE.png and pixels-TARGET-IMAGE.png; with --regions regions-TARGET-IMAGE, with --figures FIGURE-…, as .png ",
-    "or .svg."
+    "patches-TARGET-IMAGE.png and pixels-TARGET-IMAGE.png; with --regions regions-TARGET-IMAGE, with --phrase versus-N-IMAGE, ",
+    "with --figures FIGURE-…, as .png or .svg."
 );
 
 #[derive(Subcommand, Debug)]
@@ -75,6 +76,8 @@ pub(crate) struct ExplainArgs {
 
     #[command(flatten)]
     targets: TargetArgs,
+    #[command(flatten)]
+    pub(crate) versus: VersusArgs,
 
     /// What computes the explanation: streaming (auto; attention is never stored) or retained (every attention is kept)
     #[arg(long, default_value_t, help_heading = "Method")]
@@ -321,6 +324,9 @@ impl ExplainArgs {
         }
         if self.shown.wants(FigureKind::Resolutions) && self.resolution == Resolution::Tokens {
             missing("--figures resolutions needs --resolution patches or pixels");
+        }
+        if let Some(message) = self.versus.problem() {
+            Args::command().error(ErrorKind::WrongNumberOfValues, message).exit();
         }
         let asked = [
             (!self.record.is_empty(), "--record"),

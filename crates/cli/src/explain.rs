@@ -1,7 +1,7 @@
 //! `medgemma-explainer explain`.
 
 use crate::args::ExplainArgs;
-use crate::{answer, output, progress, shades};
+use crate::{answer, output, progress, shades, versus};
 use medgemma_explainer::{
     Answer, ExplainOptions, Explainer, Explanations, Exported, Objective, OutputFolder, Question,
     TargetExplanation, TokenKind, Words, region_table,
@@ -18,7 +18,15 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let explainer = answer::load(&args.question, args.memory_budget())?;
     let answer = answered(args, &explainer, question)?;
     let (asks, options) = (args.asks(), options(args, &explainer, &answer)?);
-    let explain = || explainer.explain_all(&answer, &asks, &options);
+    // First what may not be there: a phrase that the answer does not have is told before the rest is done.
+    let explain = || {
+        let pairs = args.versus.pairs();
+        let versus = pairs
+            .map(|(phrase, against)| explainer.explain_versus(&answer, phrase, against, &options));
+        let versus = versus.collect::<Result<_, _>>()?;
+        let explanations = explainer.explain_all(&answer, &asks, &options)?;
+        Ok::<_, medgemma_explainer::Error>(Explanations { versus, ..explanations })
+    };
     let explanations = progress::step("explaining", explain)?;
     let write = || folder.write(&explainer, &answer, &explanations, &presentation);
     let written = progress::step("drawing", write)?;
@@ -30,6 +38,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     }
     output::line("")?;
     print_targets(&answer, &explanations)?;
+    versus::print(&explanations)?;
     print_places(args, &explanations, &written)?;
     if args.show {
         for target in &explanations.targets {

@@ -15,6 +15,7 @@ mod report;
 mod shades;
 mod size;
 mod targets;
+mod versus;
 mod waiting;
 
 use args::{Args, Command};

@@ -37,8 +37,8 @@ pub(crate) struct PresentationArgs {
     contours: Vec<f64>,
 
     /// Figures beside the overlays: panels (picture, overlay, words), comparison (with raw attention and rollout), words (a sheet
-    /// of all explained words), images (side by side on one scale), layers, heads (of one
-    /// layer), resolutions (tokens, patches and pixels)
+    /// of all explained words), images (side by side on one scale), difference (the last picture's map less the first's, for pictures
+    /// that are aligned alike), layers, heads (of one layer), resolutions (tokens, patches and pixels)
     #[arg(long, value_name = "FIGURE", value_delimiter = ',', help_heading = "Figures")]
     figures: Vec<FigureKind>,
     /// What figures are written as

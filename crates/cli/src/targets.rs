@@ -101,7 +101,7 @@ fn substring(text: &str) -> Result<Ask, String> {
 }
 
 /// `word`, `word#2` for the second occurrence (from 0: 1), `word#all` for every one (none).
-fn numbered(text: &str) -> Result<(&str, Option<usize>), String> {
+pub(crate) fn numbered(text: &str) -> Result<(&str, Option<usize>), String> {
     if text.trim().is_empty() {
         return Err("it is blank".to_owned());
     }

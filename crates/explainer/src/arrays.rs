@@ -12,6 +12,7 @@ use crate::results::Results;
 use crate::{Error, TargetExplanation};
 
 mod read;
+mod versus;
 
 /// Rows of some explanations.
 pub(crate) struct Rows {
@@ -81,6 +82,7 @@ impl Arrays {
             npz.add_some("word_relevancy_by_layer", self.words.layers.as_ref())?;
             npz.add_some("word_patch_relevancy", self.words.patches.as_ref())?;
         }
+        versus::write(&mut npz, results)?;
         npz.add_some("region_weights", self.region_weights.as_ref())?;
         let finished = npz.npz.finish().map(drop);
         finished.map_err(|source| Error::WriteArrays { path: path.to_owned(), source })

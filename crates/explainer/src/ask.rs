@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::Words;
+use crate::{VersusExplanation, Words};
 
 /// What is to be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +158,8 @@ pub struct Explanations {
     pub targets: Vec<TargetExplanation>,
     /// One for each of [`ExplainOptions::words`] that no target is, in reading order.
     pub words: Vec<TargetExplanation>,
+    /// Phrases against others in their place, to be written beside the targets: what [`crate::Explainer::explain_versus`] gave.
+    pub versus: Vec<VersusExplanation>,
     /// With what they were made; the engine is never [`Engine::Auto`].
     pub options: ExplainOptions,
     /// What went otherwise than planned, for people.

@@ -72,6 +72,20 @@ pub enum Error {
         /// The token.
         token: String,
     },
+    /// A phrase was to be set against nothing.
+    #[error(
+        "there is nothing to set {phrase:?} against; name the words that would stand in its place"
+    )]
+    EmptyAgainst {
+        /// The phrase of the answer.
+        phrase: String,
+    },
+    /// A phrase was to be set against itself.
+    #[error("{phrase:?} would stand against itself; name other words in its place")]
+    SamePhrase {
+        /// The phrase of the answer.
+        phrase: String,
+    },
     /// A range of positions holds none.
     #[error("positions {}..{} hold no token; the second bound must be larger than the first", range.start, range.end)]
     NoTokens {
@@ -109,6 +123,14 @@ pub enum Error {
         image: usize,
         /// Images of the question, crops included.
         images: usize,
+    },
+    /// The figure of a pair was asked for, but there is no pair.
+    #[error(
+        "--figures difference shows the last picture against the first: give two pictures or more; the question has {pictures}"
+    )]
+    OnePicture {
+        /// Pictures of the question.
+        pictures: usize,
     },
     /// A given answer does not fit behind its prompt.
     #[error(

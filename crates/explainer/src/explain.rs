@@ -81,6 +81,7 @@ impl Explainer {
         Ok(Explanations {
             targets,
             words,
+            versus: Vec::new(),
             options: ExplainOptions { engine, ..*options },
             notes,
             duration: started.elapsed(),
@@ -188,7 +189,7 @@ impl Explainer {
     }
 
     /// The tokens that an ask is about, as positions in the sequence: a range for each target.
-    fn positions(
+    pub(crate) fn positions(
         &self,
         answer: &Answer,
         ask: &Ask,
@@ -273,7 +274,7 @@ fn targets(answer: &Answer, positions: &Range<usize>) -> Result<Vec<Target>, Err
 }
 
 /// The budget of the user is for the sweep and what was kept for it.
-fn with_kept(error: attention_capture::Error, kept: u64) -> attention_capture::Error {
+pub(crate) fn with_kept(error: attention_capture::Error, kept: u64) -> attention_capture::Error {
     match error {
         attention_capture::Error::Budget { budget, smallest } => {
             attention_capture::Error::Budget { budget: budget + kept, smallest: smallest + kept }
@@ -332,7 +333,7 @@ impl Plan {
             relevancy: Explanation::new(
                 self.targets,
                 row(|part| &part.relevancy),
-                layout(answer)?,
+                layout(answer, answer.tokens.len())?,
             )?,
             raw_attention: row(|part| &part.raw_attention),
             rollout: row(|part| &part.rollout),
@@ -367,7 +368,7 @@ fn sort(plans: &[Plan], scores: Vec<Score>, parts: Vec<Part>) -> Vec<Found> {
 }
 
 /// What the tokens spell; their names where they spell nothing.
-fn text(answer: &Answer, positions: &Range<usize>) -> String {
+pub(crate) fn text(answer: &Answer, positions: &Range<usize>) -> String {
     let spelled = answer.text_of(positions).trim();
     if spelled.is_empty() {
         answer.tokens[positions.clone()].iter().map(|token| token.text.as_str()).collect()
@@ -376,13 +377,13 @@ fn text(answer: &Answer, positions: &Range<usize>) -> String {
     }
 }
 
-/// Text and image grids of a sequence.
-fn layout(answer: &Answer) -> Result<TokenLayout, Error> {
+/// Text and image grids of an answer's sequence, or of one of `tokens` tokens that begins as it does.
+pub(crate) fn layout(answer: &Answer, tokens: usize) -> Result<TokenLayout, Error> {
     let grids = answer.prepared.images.iter().map(|image| {
         let [rows, columns] = image.grid;
         (image.span.clone(), ImageGrid { image: image.picture, rows, columns })
     });
-    Ok(TokenLayout::from_images(answer.tokens.len(), grids)?)
+    Ok(TokenLayout::from_images(tokens, grids)?)
 }
 
 /// The mean of arrays of one shape, at least one, summed in double precision.

@@ -1,6 +1,7 @@
 //! Writing results to a folder: all of them or nothing.
 
 use crate::arrays::Arrays;
+use crate::difference;
 use crate::figure::{Fine, overlay};
 use crate::figures::{common_scale, figures, region_chart};
 use crate::record::{Files, Record, picture_name};
@@ -265,7 +266,7 @@ fn draw_finer(
     Ok(names)
 }
 
-/// Charts of regions, then the figures that were asked for.
+/// Charts of regions, phrases against others, then the figures that were asked for.
 fn draw_figures(
     results: &Results<'_>,
     folder: &Path,
@@ -284,6 +285,12 @@ fn draw_figures(
             if let Some(chart) = region_chart(results, target, image)? {
                 save(format!("regions-{index}-{image}"), &chart)?;
             }
+        }
+    }
+    for (index, versus) in results.explanations.versus.iter().enumerate() {
+        for image in 0..results.images() {
+            let figure = difference::phrases(results, versus, image, options)?;
+            save(format!("versus-{index}-{image}"), &figure)?;
         }
     }
     for &kind in &results.presentation.figures {
@@ -316,8 +323,8 @@ fn is_made(name: &str) -> bool {
         "report" => (0, &["html"]),
         "picture" => (1, &["png"]),
         "overlay" | "patches" | "pixels" => (2, &["png"]),
-        "words" | "images" => (1, &["png", "svg"]),
-        "regions" | "panels" | "comparison" | "layers" | "heads" | "resolutions" => {
+        "words" | "images" | "difference" => (1, &["png", "svg"]),
+        "regions" | "versus" | "panels" | "comparison" | "layers" | "heads" | "resolutions" => {
             (2, &["png", "svg"])
         }
         _ => return false,
@@ -340,6 +347,8 @@ mod tests {
             "words-1.svg",
             "layers-0-1.png",
             "pixels-0-1.png",
+            "versus-0-0.svg",
+            "difference-2.png",
         ] {
             assert!(is_made(name), "{name}");
         }

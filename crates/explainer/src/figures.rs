@@ -7,6 +7,7 @@ use relevancy_visualization::{
     side_by_side_figure, three_panel_figure,
 };
 
+use crate::difference;
 use crate::figure::{Fine, subtitle, text_of, with_panel};
 use crate::results::Results;
 use crate::{Error, FigureKind, TargetExplanation};
@@ -22,9 +23,10 @@ pub(crate) fn figures(
         FigureKind::Words => (0..results.images())
             .map(|image| Ok((format!("{kind}-{image}"), words(results, image, options)?)))
             .collect(),
-        FigureKind::Images => targets
+        FigureKind::Images | FigureKind::Difference => targets
             .map(|(index, target)| {
-                Ok((format!("{kind}-{index}"), images(results, target, options)?))
+                let draw = if kind == FigureKind::Images { images } else { difference::pictures };
+                Ok((format!("{kind}-{index}"), draw(results, target, options)?))
             })
             .collect(),
         FigureKind::Panels

@@ -5,6 +5,7 @@
 mod answer;
 mod arrays;
 mod ask;
+mod difference;
 mod error;
 mod explain;
 mod explainer;
@@ -21,6 +22,7 @@ mod results;
 mod shipped;
 mod source;
 mod stored;
+mod versus;
 mod words;
 
 pub use answer::{Answer, AnswerOptions, Question, Token, TokenKind};
@@ -35,6 +37,7 @@ pub use record::{Record, SCHEMA, SCHEMA_VERSION};
 pub use shipped::Shipped;
 pub use source::{FetchObserver, ModelSource};
 pub use stored::Stored;
+pub use versus::{PhraseExplanation, VersusExplanation};
 pub use words::Words;
 
 pub use attention_capture::{Foil, HeadMaps, HeadShares, Objective, PatchMap, Score};

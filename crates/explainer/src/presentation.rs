@@ -27,11 +27,15 @@ pub struct Presentation {
 }
 
 impl Presentation {
-    /// Whether regions can be found in the pictures of a question: worth knowing before a model is loaded.
+    /// Whether regions can be found in the pictures of a question, and figures drawn of them: worth knowing before a model is loaded.
     ///
     /// # Errors
-    /// What [`RegionSpec::regions`] refuses.
+    /// What [`RegionSpec::regions`] refuses; [`Error::OnePicture`].
     pub fn check(&self, question: &Question) -> Result<(), Error> {
+        let pictures = question.pictures.len();
+        if self.figures.contains(&FigureKind::Difference) && pictures < 2 {
+            return Err(Error::OnePicture { pictures });
+        }
         if let Some(spec) = &self.regions {
             for picture in &question.pictures {
                 spec.regions(&Frame::whole(picture.rgb(), self.overlay.orientation))?;
@@ -53,6 +57,9 @@ pub enum FigureKind {
     Words,
     /// All images beside each other on one scale, one figure for each target.
     Images,
+    /// The map of the last picture less that of the first, with both beside it on one scale, one figure for each target. Cells stand
+    /// for the same place of both only where the pictures are aligned alike.
+    Difference,
     /// A map for every layer, one figure for each target and image; needs [`crate::ExplainOptions::by_layer`].
     Layers,
     /// Attention and gradient-weighted attention of every head of one layer, one figure for each target and image; needs
@@ -65,11 +72,12 @@ pub enum FigureKind {
 
 impl FigureKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Panels,
         Self::Comparison,
         Self::Words,
         Self::Images,
+        Self::Difference,
         Self::Layers,
         Self::Heads,
         Self::Resolutions,
@@ -82,6 +90,7 @@ impl FigureKind {
             Self::Comparison => "comparison",
             Self::Words => "words",
             Self::Images => "images",
+            Self::Difference => "difference",
             Self::Layers => "layers",
             Self::Heads => "heads",
             Self::Resolutions => "resolutions",

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use build::{picture_name, sha256};
 
 mod build;
+mod versus;
 
 /// The name of the record's schema.
 pub const SCHEMA: &str = "medgemma-explainer/explanation";
@@ -30,6 +31,9 @@ pub struct Record {
     pub(crate) targets: Vec<TargetRecord>,
     /// The words of the answer that were explained for the report, in reading order; those among the targets are not repeated.
     pub(crate) words: Vec<TargetRecord>,
+    /// Phrases of the answer against others in their place; a record of before there were any has none.
+    #[serde(default)]
+    pub(crate) versus: Vec<versus::VersusRecord>,
     /// The parts of the pictures that relevancy was counted in; null where none were asked for.
     pub(crate) regions: Option<RegionsRecord>,
     /// The boxes that the model wrote in its answer.

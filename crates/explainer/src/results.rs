@@ -35,6 +35,7 @@ impl<'a> Results<'a> {
         presentation: &'a Presentation,
     ) -> Result<Self, Error> {
         let mut notes = explanations.notes.clone();
+        notes.extend(explanations.versus.iter().flat_map(|versus| versus.notes.clone()));
         let boxes = boxes(answer, &mut notes);
         let mut results = Self {
             explainer,

@@ -1,6 +1,6 @@
 //! The seam at which a model is cut: what a layer hands to attention, which keys a query may see, who computes it.
 
-use crate::{MaskRule, Trace};
+use crate::{MaskRule, Place, Trace};
 use tch::Tensor;
 
 /// Which of the two transformers a layer belongs to.
@@ -35,7 +35,7 @@ pub struct Qkv {
     pub v: Tensor,
     /// What the dot products are multiplied by before the softmax.
     pub scale: f64,
-    /// Position of the first of the `n` tokens.
+    /// Index of the first of the `n` tokens in their sequence.
     pub start: usize,
 }
 
@@ -74,13 +74,13 @@ pub trait AttentionLayer {
     /// The layer's name.
     fn site(&self) -> Site;
 
-    /// Norm, the three projections and what turns them into queries, keys and values of tokens `start..start + n`.
-    fn project(&self, x: &Tensor, start: usize) -> Qkv;
+    /// Norm, the three projections and what turns them into queries, keys and values of the `n` tokens at `place`.
+    fn project(&self, x: &Tensor, place: impl Into<Place>) -> Qkv;
 
     /// Output projection, residual connections, norms and MLP: the layer's output `[n, D]`.
     fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor;
 
-    /// The whole layer.
+    /// The whole layer, for the tokens from index `start` on.
     fn forward(
         &self,
         x: &Tensor,
@@ -88,7 +88,7 @@ pub trait AttentionLayer {
         mask: &MaskRule,
         attend: &mut dyn Attend,
     ) -> Tensor {
-        let heads = attend.attend(self.site(), &self.project(x, start), mask);
+        let heads = attend.attend(self.site(), &self.project(x, mask.place(start)), mask);
         self.merge(x, &heads)
     }
 }

@@ -5,7 +5,8 @@
 use crate::attention::{join_gradient, join_heads, split_gradient, split_heads};
 use crate::layers::{Linear, RmsNorm, Rotary, tiles};
 use crate::{
-    Attend, AttentionLayer, Error, LayerType, MaskRule, Qkv, Site, TextConfig, Tower, WeightPath,
+    Attend, AttentionLayer, Error, LayerType, MaskRule, Place, Qkv, Site, TextConfig, Tower,
+    WeightPath,
 };
 use std::ops::Range;
 use tch::{Kind, Tensor};
@@ -43,9 +44,10 @@ impl DecoderLayer {
         })
     }
 
-    /// Which keys a query of this layer may see when `images` are the spans of image tokens.
+    /// Which keys a query of this layer may see when `images` are the spans of image tokens, in a sequence that does not fork.
     pub fn mask(&self, images: &[Range<usize>]) -> MaskRule {
-        MaskRule { causal: true, window: self.window, bidirectional: images.to_vec() }
+        let bidirectional = images.to_vec();
+        MaskRule { causal: true, window: self.window, bidirectional, fork: None }
     }
 }
 
@@ -54,8 +56,9 @@ impl AttentionLayer for DecoderLayer {
         self.site
     }
 
-    fn project(&self, x: &Tensor, start: usize) -> Qkv {
-        self.self_attn.heads(&self.self_attn.project(&self.input_layernorm.forward(x)), start)
+    fn project(&self, x: &Tensor, place: impl Into<Place>) -> Qkv {
+        let projected = self.self_attn.project(&self.input_layernorm.forward(x));
+        self.self_attn.heads(&projected, place.into())
     }
 
     fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor {
@@ -70,7 +73,8 @@ impl AttentionLayer for DecoderLayer {
         attend: &mut dyn Attend,
     ) -> Tensor {
         let [q, k, v] = self.self_attn.project(&self.input_layernorm.forward(x));
-        let qkv = self.self_attn.heads(&[&q, &k, &v].map(Tensor::shallow_clone), start);
+        let projected = [&q, &k, &v].map(Tensor::shallow_clone);
+        let qkv = self.self_attn.heads(&projected, mask.place(start));
         let heads = attend.attend(self.site, &qkv, mask);
         let (y, [attended, gate, up, mlp]) = self.merge_traced(x, &heads);
         attend.layer_done(
@@ -155,9 +159,10 @@ pub struct QkvGradient {
 /// Pull-backs: from the gradient at the output to that at the input, float32 whatever the dtype of the weights, for any number of
 /// gradients at once (leading dimensions). Products with weights are made in the dtype of the weights.
 impl DecoderLayer {
-    /// Queries, keys and values of tokens `start..start + n` from their trace.
-    pub fn heads(&self, trace: &Trace, start: usize) -> Qkv {
-        self.self_attn.heads(&[&trace.q, &trace.k, &trace.v].map(Tensor::shallow_clone), start)
+    /// Queries, keys and values of the n tokens at `place` from their trace.
+    pub fn heads(&self, trace: &Trace, place: impl Into<Place>) -> Qkv {
+        let projected = [&trace.q, &trace.k, &trace.v].map(Tensor::shallow_clone);
+        self.self_attn.heads(&projected, place.into())
     }
 
     /// The layer's output `[n, D]` from its trace.
@@ -178,12 +183,19 @@ impl DecoderLayer {
         MergeGradient { x: dh, heads }
     }
 
-    /// Pull-back of [`AttentionLayer::project`] for tokens `start..start + n`: the gradient at `x`, `[…, n, D]`.
-    pub fn pull_project(&self, trace: &Trace, start: usize, gradient: &QkvGradient) -> Tensor {
+    /// Pull-back of [`AttentionLayer::project`] for the n tokens at `place`: the gradient at `x`, `[…, n, D]`.
+    pub fn pull_project(
+        &self,
+        trace: &Trace,
+        place: impl Into<Place>,
+        gradient: &QkvGradient,
+    ) -> Tensor {
+        let place = place.into();
         let (skip, m) = (gradient.skip as i64, gradient.q.size()[gradient.q.dim() - 2]);
-        let dn = self.self_attn.pull_keys(trace, start, gradient); // [.., n, D]
+        let dn = self.self_attn.pull_keys(trace, place, gradient); // [.., n, D]
         let q = trace.q.narrow(0, skip, m);
-        let from_queries = self.self_attn.pull_queries(&q, start + gradient.skip, &gradient.q); // [.., m, D]
+        let later = place.after(gradient.skip);
+        let from_queries = self.self_attn.pull_queries(&q, later, &gradient.q); // [.., m, D]
         let _ = dn.narrow(-2, skip, m).g_add_(&from_queries); // a view: the sum lands in `dn`
         self.input_layernorm.pull_back(&trace.x, &dn)
     }
@@ -243,24 +255,24 @@ impl SelfAttention {
     }
 
     /// Heads, the norms of q and k, then their rotation.
-    fn heads(&self, [q, k, v]: &[Tensor; 3], start: usize) -> Qkv {
+    fn heads(&self, [q, k, v]: &[Tensor; 3], place: Place) -> Qkv {
         let q = self.q_norm.forward(&split_heads(q, self.n_heads)); // [H, n, d]
         let k = self.k_norm.forward(&split_heads(k, self.n_key_heads)); // [K, n, d]
         let v = split_heads(v, self.n_key_heads); // [K, n, d]
-        let [q, k] = self.rotary.forward([&q, &k], start);
-        Qkv { q, k, v, scale: self.scale, start }
+        let [q, k] = self.rotary.forward([&q, &k], place);
+        Qkv { q, k, v, scale: self.scale, start: place.start }
     }
 
     /// From the gradient at rotated queries `[…, H, m, d]` to that at the normalised input `[…, m, D]`; `q` is `[m, H·d]`.
-    fn pull_queries(&self, q: &Tensor, start: usize, dq: &Tensor) -> Tensor {
-        let [dq] = self.rotary.pull_back([dq], start, q.kind());
+    fn pull_queries(&self, q: &Tensor, place: Place, dq: &Tensor) -> Tensor {
+        let [dq] = self.rotary.pull_back([dq], place, q.kind());
         let dq = self.q_norm.pull_back(&split_heads(q, self.n_heads), &dq);
         self.q_proj.pull_back(&join_gradient(&dq))
     }
 
     /// From the gradients at rotated keys and at values to that at the normalised input `[…, n, D]`.
-    fn pull_keys(&self, trace: &Trace, start: usize, gradient: &QkvGradient) -> Tensor {
-        let [dk] = self.rotary.pull_back([&gradient.k], start, trace.k.kind());
+    fn pull_keys(&self, trace: &Trace, place: Place, gradient: &QkvGradient) -> Tensor {
+        let [dk] = self.rotary.pull_back([&gradient.k], place, trace.k.kind());
         let dk = self.k_norm.pull_back(&split_heads(&trace.k, self.n_key_heads), &dk);
         self.k_proj.pull_back(&join_gradient(&dk))
             + self.v_proj.pull_back(&join_gradient(&gradient.v))

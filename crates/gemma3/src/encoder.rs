@@ -5,7 +5,8 @@
 use crate::attention::{join_gradient, join_heads, split_gradient, split_heads};
 use crate::layers::{LayerNorm, Linear, tiles};
 use crate::{
-    AttentionLayer, Error, MergeGradient, Qkv, QkvGradient, Site, Tower, VisionConfig, WeightPath,
+    AttentionLayer, Error, MergeGradient, Place, Qkv, QkvGradient, Site, Tower, VisionConfig,
+    WeightPath,
 };
 use tch::{Kind, Tensor};
 
@@ -45,8 +46,8 @@ impl AttentionLayer for EncoderLayer {
         self.site
     }
 
-    fn project(&self, x: &Tensor, start: usize) -> Qkv {
-        self.self_attn.project(&self.layer_norm1.forward(x), start)
+    fn project(&self, x: &Tensor, place: impl Into<Place>) -> Qkv {
+        self.self_attn.project(&self.layer_norm1.forward(x), place.into().start)
     }
 
     fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor {

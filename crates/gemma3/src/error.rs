@@ -244,6 +244,18 @@ pub enum Error {
         /// Number of images given.
         features: usize,
     },
+    /// A sequence cannot fork there.
+    #[error(
+        "a prefix of {prefix} tokens cannot go on in two ways: the sequence has {tokens}, its pictures end at {images_end}, and it may fork once"
+    )]
+    Prefix {
+        /// Length of the prefix, as asked.
+        prefix: usize,
+        /// Length of the sequence.
+        tokens: usize,
+        /// One behind the last image token.
+        images_end: usize,
+    },
     /// The model computed NaN or infinity.
     #[error(
         "the logits at position {position} are not finite{}; the weights are damaged or overflow in this dtype, try --dtype float32",

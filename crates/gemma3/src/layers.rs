@@ -5,7 +5,7 @@
 //! Weights are frozen and get none. Forward and backward stand in pairs; the test at the end holds each against autograd.
 
 use crate::row_product::row_product;
-use crate::{Error, WeightPath};
+use crate::{Error, Place, WeightPath};
 use tch::{Device, Kind, Tensor};
 
 /// `y = x·Wᵀ + b`, `W: [outputs, inputs]`.
@@ -159,9 +159,9 @@ impl Rotary {
         Self { frequencies }
     }
 
-    /// Rotates tokens `start..start + n` of each of `heads` (`[H, n, d]`); angles are made in float32 and cast, as in the model.
-    pub(crate) fn forward<const N: usize>(&self, heads: [&Tensor; N], start: usize) -> [Tensor; N] {
-        let [cos, sin] = self.turns(heads[0].size()[1], start, heads[0].kind());
+    /// Rotates the tokens at `place` of each of `heads` (`[H, n, d]`); angles are made in float32 and cast, as in the model.
+    pub(crate) fn forward<const N: usize>(&self, heads: [&Tensor; N], place: Place) -> [Tensor; N] {
+        let [cos, sin] = self.turns(heads[0].size()[1], place, heads[0].kind());
         heads.map(|x| x * &cos + rotate_half(x) * &sin)
     }
 
@@ -169,18 +169,17 @@ impl Rotary {
     pub(crate) fn pull_back<const N: usize>(
         &self,
         dy: [&Tensor; N],
-        start: usize,
+        place: Place,
         kind: Kind,
     ) -> [Tensor; N] {
         let n = dy[0].size()[dy[0].dim() - 2];
-        let [cos, sin] = self.turns(n, start, kind).map(|turn| turn.to_kind(Kind::Float));
+        let [cos, sin] = self.turns(n, place, kind).map(|turn| turn.to_kind(Kind::Float));
         dy.map(|dy| dy * &cos - rotate_half(dy) * &sin)
     }
 
     /// Cosine and sine of each token's angles, `[n, d]`.
-    fn turns(&self, n: i64, start: usize, kind: Kind) -> [Tensor; 2] {
-        let float = (Kind::Float, self.frequencies.device());
-        let positions = Tensor::arange_start(start as i64, start as i64 + n, float);
+    fn turns(&self, n: i64, place: Place, kind: Kind) -> [Tensor; 2] {
+        let positions = place.positions(n as usize, (Kind::Float, self.frequencies.device()));
         let angles = positions.outer(&self.frequencies); // [n, d/2]
         let angles = Tensor::cat(&[&angles, &angles], -1); // [n, d]
         [angles.cos().to_kind(kind), angles.sin().to_kind(kind)]
@@ -201,7 +200,7 @@ mod tests {
         let rope = crate::Rope { theta: 10_000.0, factor: 1.0 };
         let rotary = Rotary::new(4, rope, Device::Cpu);
         let x = Tensor::from_slice(&[1f32, 0., 0., 0.]).view([1, 1, 4]);
-        let [y] = rotary.forward([&x], 2);
+        let [y] = rotary.forward([&x], 2.into());
         // Pair (0, 2) turns by 2 rad: (1, 0) → (cos 2, sin 2).
         let found: Vec<f32> = Vec::try_from(y.view([-1])).unwrap();
         let expected = [2f32.cos(), 0., 2f32.sin(), 0.];
@@ -212,7 +211,10 @@ mod tests {
     fn a_linear_factor_slows_every_pair() {
         let turn = |factor, start| {
             let rotary = Rotary::new(8, crate::Rope { theta: 1e6, factor }, Device::Cpu);
-            let [y] = rotary.forward([&Tensor::ones([1, 1, 8], (Kind::Float, Device::Cpu))], start);
+            let [y] = rotary.forward(
+                [&Tensor::ones([1, 1, 8], (Kind::Float, Device::Cpu))],
+                Place::from(start),
+            );
             y
         };
         assert!((turn(8.0, 16) - turn(1.0, 2)).abs().max().double_value(&[]) < 1e-6);
@@ -250,7 +252,10 @@ mod tests {
 
         let rotary = Rotary::new(6, crate::Rope { theta: 100.0, factor: 2.0 }, Device::Cpu);
         let (x, dy) = (random(&[3, 4, 6]), random(&[3, 4, 6]));
-        let [found] = rotary.pull_back([&dy], 9, Kind::Float);
-        assert_same(&found, &autograd(&x, &dy, |x| rotary.forward([x], 9)[0].shallow_clone()));
+        let [found] = rotary.pull_back([&dy], 9.into(), Kind::Float);
+        assert_same(
+            &found,
+            &autograd(&x, &dy, |x| rotary.forward([x], 9.into())[0].shallow_clone()),
+        );
     }
 }

@@ -33,6 +33,7 @@ mod device;
 mod encoder;
 mod error;
 mod files;
+mod fork;
 mod generate;
 mod guard;
 #[cfg(feature = "hub")]
@@ -56,6 +57,7 @@ pub use decoder::{DecoderLayer, MergeGradient, QkvGradient, Trace};
 pub use device::{DeviceSpec, DtypeSpec, set_threads, threads};
 pub use encoder::EncoderLayer;
 pub use error::Error;
+pub use fork::{Fork, Place};
 pub use generate::{Generated, GenerationOptions, StopReason};
 pub use guard::guard;
 pub use inspect::{Inspection, Misshapen, Parameters};

@@ -1,9 +1,12 @@
 //! Which keys a query may see, as a rule and never as an S×S tensor.
 
+use crate::{Fork, Place};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
-/// Visibility of keys: `window AND (causal OR same bidirectional span)`.
+/// Visibility of keys: `window AND (causal OR same bidirectional span)`, and nothing between the branches of a fork.
+///
+/// Queries and keys are named by their index in the sequence; a window counts positions, which differ where it forks.
 ///
 /// Source: transformers 5 (`masking_utils.py`, `Gemma3Model`): a query sees a key when it is not more than `window − 1` tokens
 /// back and either not in the future or in the same image as the query.
@@ -15,6 +18,8 @@ pub struct MaskRule {
     pub window: Option<usize>,
     /// Spans, in order and disjoint, inside which every query sees every key: the images.
     pub bidirectional: Vec<Range<usize>>,
+    /// Where the sequence goes on in two ways, behind all spans: the second branch does not see the first.
+    pub fork: Option<Fork>,
 }
 
 impl MaskRule {
@@ -23,17 +28,30 @@ impl MaskRule {
         Self::default()
     }
 
+    /// The same rule for a sequence that forks.
+    #[must_use]
+    pub fn forked(self, fork: Option<Fork>) -> Self {
+        Self { fork, ..self }
+    }
+
+    /// The place of the token at `index`.
+    pub fn place(&self, index: usize) -> Place {
+        Place { start: index, fork: self.fork }
+    }
+
     /// Whether `query` may see `key`: the definition that everything else here must agree with.
     pub fn visible(&self, query: usize, key: usize) -> bool {
-        let in_window = self.window.is_none_or(|window| query < key + window);
+        let position = |index| self.fork.map_or(index, |fork| fork.position(index));
+        let in_window = self.window.is_none_or(|window| position(query) < position(key) + window);
         let in_past = !self.causal || key <= query;
         let together = self.span_of(query).is_some_and(|span| self.span_of(key) == Some(span));
-        in_window && (in_past || together)
+        let apart = self.fork.is_some_and(|fork| fork.apart(query, key));
+        in_window && (in_past || together) && !apart
     }
 
     /// The smallest range that holds every key of `0..tokens` that a query of `queries` (not empty) may see.
     pub fn keys(&self, queries: &Range<usize>, tokens: usize) -> Range<usize> {
-        let start = self.window.map_or(0, |window| (queries.start + 1).saturating_sub(window));
+        let start = self.window.map_or(0, |window| self.first_key(queries, window));
         let end = if self.causal {
             let last = queries.end - 1;
             self.span_of(last).map_or(queries.end, |span| self.bidirectional[span].end)
@@ -53,11 +71,11 @@ impl MaskRule {
         if self.sees_all(queries, keys) {
             return None;
         }
-        let positions = |range: &Range<usize>| {
+        let indices = |range: &Range<usize>| {
             Tensor::arange_start(range.start as i64, range.end as i64, (Kind::Int64, device))
         };
-        let q = positions(queries).unsqueeze(1); // [b, 1]
-        let k = positions(keys).unsqueeze(0); // [1, n]
+        let q = indices(queries).unsqueeze(1); // [b, 1]
+        let k = indices(keys).unsqueeze(0); // [1, n]
         let mut block = if self.causal {
             k.le_tensor(&q)
         } else {
@@ -68,13 +86,37 @@ impl MaskRule {
         {
             block = block.logical_or(&within(&q, span).logical_and(&within(&k, span)));
         }
+        if let Some(Fork { at, second }) = self.fork {
+            let apart = q.ge(second as i64).logical_and(&within(&k, &(at..second)));
+            block = block.logical_and(&apart.logical_not());
+        }
         if let Some(window) = self.window {
+            let positions = |range: &Range<usize>| {
+                self.place(range.start).positions(range.len(), (Kind::Int64, device))
+            };
+            let (q, k) = (positions(queries).unsqueeze(1), positions(keys).unsqueeze(0));
             block = block.logical_and(&(k + window as i64).gt_tensor(&q));
         }
         Some(block)
     }
 
+    /// The first key in the window of any of the queries. Positions rise within a branch, so it is that of the first query or of the
+    /// second branch's first.
+    fn first_key(&self, queries: &Range<usize>, window: usize) -> usize {
+        let Some(fork) = self.fork.filter(|fork| fork.second < queries.end) else {
+            return (queries.start + 1).saturating_sub(window);
+        };
+        let query = fork.second.max(queries.start);
+        let first = (fork.position(query) + 1).saturating_sub(window); // a position
+        let of_branch = if first < fork.at { first } else { fork.second + (first - fork.at) };
+        let of_first = (queries.start + 1).saturating_sub(window);
+        if queries.start < fork.second { of_branch.min(of_first) } else { of_branch }
+    }
+
     fn sees_all(&self, queries: &Range<usize>, keys: &Range<usize>) -> bool {
+        if self.fork.is_some_and(|fork| fork.second < queries.end) {
+            return false; // a query of the second branch: indices say nothing of what it sees
+        }
         let within_window = self.window.is_none_or(|window| queries.end - 1 < keys.start + window);
         let past_only = !self.causal || keys.end <= queries.start + 1;
         let one_span = self.span_of(queries.start).map(|span| &self.bidirectional[span]);
@@ -102,17 +144,23 @@ mod tests {
 
     fn rules() -> Vec<MaskRule> {
         let images = vec![3..7, 9..12];
+        let fork = |at, second| Some(Fork { at, second });
         let mut rules = vec![MaskRule::all()];
         for window in [None, Some(1), Some(2), Some(5), Some(100)] {
-            rules.push(MaskRule { causal: true, window, bidirectional: vec![] });
-            rules.push(MaskRule { causal: true, window, bidirectional: images.clone() });
+            let plain = MaskRule { causal: true, window, ..MaskRule::all() };
+            rules.push(plain.clone().forked(fork(4, 9)));
+            rules.push(plain.clone().forked(fork(4, 5)));
+            rules.push(plain.clone());
+            let images = MaskRule { bidirectional: images.clone(), ..plain };
+            rules.push(images.clone().forked(fork(12, 13)));
+            rules.push(images);
         }
         rules
     }
 
     #[test]
     fn a_window_of_w_sees_w_keys() {
-        let rule = MaskRule { causal: true, window: Some(1024), bidirectional: vec![] };
+        let rule = MaskRule { causal: true, window: Some(1024), ..MaskRule::all() };
         assert_eq!(rule.keys(&(2000..2001), 4000), 977..2001);
         assert!(rule.visible(2000, 977));
         assert!(!rule.visible(2000, 976));
@@ -120,12 +168,23 @@ mod tests {
 
     #[test]
     fn an_image_sees_itself_and_the_past_but_no_other_image_ahead() {
-        let rule = MaskRule { causal: true, window: None, bidirectional: vec![3..7, 9..12] };
+        let rule = MaskRule { causal: true, bidirectional: vec![3..7, 9..12], ..MaskRule::all() };
         assert!(rule.visible(3, 6));
         assert!(!rule.visible(3, 7));
         assert!(!rule.visible(3, 9));
         assert!(rule.visible(9, 11));
         assert!(rule.visible(9, 4));
+    }
+
+    #[test]
+    fn branches_see_the_prefix_and_themselves_and_windows_count_positions() {
+        let fork = Some(Fork { at: 4, second: 9 });
+        let rule = MaskRule { causal: true, window: Some(3), ..MaskRule::all() }.forked(fork);
+        let seen = |query| (0..14).filter(|&key| rule.visible(query, key)).collect::<Vec<_>>();
+        assert_eq!(seen(5), [3, 4, 5]);
+        assert_eq!(seen(9), [2, 3, 9]);
+        assert_eq!(seen(10), [3, 9, 10]);
+        assert_eq!(seen(12), [10, 11, 12]);
     }
 
     #[test]

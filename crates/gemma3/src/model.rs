@@ -2,8 +2,8 @@
 
 use crate::weights::InMemory;
 use crate::{
-    Attend, Config, Error, Fast, Placement, Projector, TextModel, VisionModel, WeightPath, Weights,
-    guard,
+    Attend, Config, Error, Fast, Fork, Place, Placement, Projector, TextModel, VisionModel,
+    WeightPath, Weights, guard,
 };
 use gemma3_processor::{Pixels, Prepared};
 use std::collections::BTreeMap;
@@ -29,6 +29,7 @@ pub struct Sequence {
     ids: Vec<u32>,
     images: Vec<Range<usize>>,
     features: Vec<Tensor>,
+    fork: Option<Fork>,
 }
 
 impl Gemma3 {
@@ -156,7 +157,7 @@ impl Gemma3 {
                 features: features.len(),
             });
         }
-        Ok(Sequence { ids, images, features })
+        Ok(Sequence { ids, images, features, fork: None })
     }
 
     /// Input embeddings `[S, D]`: token embeddings, with the features in place of the image tokens.
@@ -175,7 +176,7 @@ impl Gemma3 {
 
     /// The last layer's output `[S, D]` for a whole sequence, before the final norm.
     pub fn forward(&self, sequence: &Sequence, attend: &mut dyn Attend) -> Tensor {
-        self.text.forward(&self.embed(sequence), 0, &sequence.images, attend)
+        self.text.forward(&self.embed(sequence), sequence.place(), &sequence.images, attend)
     }
 }
 
@@ -195,6 +196,16 @@ impl Sequence {
         &self.features
     }
 
+    /// Where it goes on in two ways; `None`: nowhere.
+    pub fn fork(&self) -> Option<Fork> {
+        self.fork
+    }
+
+    /// The place of its first token.
+    pub fn place(&self) -> Place {
+        Place { start: 0, fork: self.fork }
+    }
+
     /// The same sequence with `ids` behind it: a prompt and its answer.
     #[must_use]
     pub fn followed_by(&self, ids: &[u32]) -> Self {
@@ -202,6 +213,22 @@ impl Sequence {
             ids: [self.ids.as_slice(), ids].concat(),
             images: self.images.clone(),
             features: self.features.iter().map(Tensor::shallow_clone).collect(),
+            fork: self.fork,
         }
+    }
+
+    /// Two continuations of the first `prefix` tokens, packed into one sequence: neither branch knows of the other, and each is what
+    /// it would be alone behind the prefix.
+    ///
+    /// # Errors
+    /// [`Error::Prefix`] where the sequence is shorter, forks already, or has a picture behind the prefix or across its end.
+    pub fn forked(&self, prefix: usize, [first, second]: [&[u32]; 2]) -> Result<Self, Error> {
+        let images_end = self.images.last().map_or(0, |span| span.end);
+        if self.ids.len() < prefix || prefix < images_end || self.fork.is_some() {
+            return Err(Error::Prefix { prefix, tokens: self.ids.len(), images_end });
+        }
+        let fork = Fork { at: prefix, second: prefix + first.len() };
+        let ids = [&self.ids[..prefix], first, second].concat();
+        Ok(Self { ids, fork: Some(fork), ..self.followed_by(&[]) })
     }
 }

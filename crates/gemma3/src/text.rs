@@ -5,7 +5,7 @@
 use crate::decoder::DecoderLayer;
 use crate::layers::RmsNorm;
 use crate::row_product::row_product;
-use crate::{Attend, AttentionLayer, Error, TextConfig, WeightPath};
+use crate::{Attend, AttentionLayer, Error, Place, TextConfig, WeightPath};
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
@@ -56,17 +56,18 @@ impl TextModel {
         &self.layers
     }
 
-    /// Runs every layer on the embeddings `[n, D]` of tokens `start..start + n`; `images` are the spans of image tokens in the
+    /// Runs every layer on the embeddings `[n, D]` of the n tokens at `place`; `images` are the spans of image tokens in the
     /// whole sequence. Returns the last layer's output `[n, D]`, before the final norm.
     pub fn forward(
         &self,
         embeddings: &Tensor,
-        start: usize,
+        place: impl Into<Place>,
         images: &[Range<usize>],
         attend: &mut dyn Attend,
     ) -> Tensor {
+        let place = place.into();
         self.layers.iter().fold(embeddings.shallow_clone(), |x, layer| {
-            layer.forward(&x, start, &layer.mask(images), attend)
+            layer.forward(&x, place.start, &layer.mask(images).forked(place.fork), attend)
         })
     }
 

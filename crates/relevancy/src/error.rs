@@ -143,6 +143,14 @@ pub enum Error {
         "the token at position 0 has no row before it that predicts it: explain a position from 1 on"
     )]
     FirstPosition,
+    /// A token was chosen by a row before it.
+    #[error("row {row} cannot have chosen the token at position {position}: name an earlier row")]
+    LaterRow {
+        /// The row named.
+        row: usize,
+        /// Where the token stands.
+        position: usize,
+    },
     /// An explanation is of at least one token.
     #[error("no target: an explanation is of at least one token")]
     NoTarget,

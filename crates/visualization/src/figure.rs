@@ -10,6 +10,7 @@ use crate::{Error, GridMap, OverlayOptions, Panel};
 
 pub use chart::regions_figure;
 pub use comparison::{ComparisonRow, comparison_figure, three_panel_figure};
+pub use difference::difference_figure;
 pub use grid::{Section, grid_figure, heads_figure, layers_figure, side_by_side_figure};
 pub use single::single_figure;
 
@@ -17,6 +18,7 @@ mod parts;
 
 mod chart;
 mod comparison;
+mod difference;
 mod grid;
 mod single;
 

@@ -9,7 +9,7 @@
 //!   by [`Orientation`] the letters R and L. [`overlay()`] and [`Panel::draw`] draw it in the picture's own size.
 //! - A [`Figure`] is one description of a whole figure, saved as PNG or SVG: [`single_figure`], [`three_panel_figure`],
 //!   [`comparison_figure`], [`layers_figure`], [`heads_figure`], [`grid_figure`] for a contact sheet, [`side_by_side_figure`],
-//!   [`regions_figure`].
+//!   [`difference_figure`] for two maps and their signed difference, [`regions_figure`].
 //! - [`RegionSpec`] names parts of a picture, [`region_scores`] says how much of a map lies in each, [`answer_boxes`] finds the
 //!   boxes that a model wrote and [`localization`] compares one with a map.
 //! - [`TextRelevancy`] is text by token and by word, as HTML, for a terminal, or plain.
@@ -38,9 +38,9 @@ pub use ndarray;
 pub use colormap::{Colormap, Rgb8};
 pub use error::Error;
 pub use figure::{
-    Caption, ComparisonRow, Figure, Section, comparison_figure, grid_figure, heads_figure,
-    layers_figure, overlay_figure, regions_figure, side_by_side_figure, single_figure,
-    three_panel_figure,
+    Caption, ComparisonRow, Figure, Section, comparison_figure, difference_figure, grid_figure,
+    heads_figure, layers_figure, overlay_figure, regions_figure, side_by_side_figure,
+    single_figure, three_panel_figure,
 };
 pub use map::{GridMap, Placement};
 pub use options::{Opacity, OverlayOptions, Scale};

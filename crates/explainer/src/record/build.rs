@@ -8,7 +8,9 @@ use gemma3_tch::StopReason;
 use relevancy_visualization::{AnswerBox, Region, Shape};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
+use std::time::Duration;
 
+use super::versus::VersusRecord;
 use super::{
     BoxRecord, ByHeadRecord, ByLayerRecord, Files, GenerationRecord, ImageRecord,
     LocalizationRecord, ModelRecord, PictureRecord, Record, RegionScoreRecord, RegionsRecord,
@@ -17,7 +19,7 @@ use super::{
 use crate::results::Results;
 use crate::{
     Answer, AnswerOptions, Error, Explainer, Explanations, ModelSource, TargetExplanation, Token,
-    TokenKind,
+    TokenKind, VersusExplanation,
 };
 
 impl Record {
@@ -55,6 +57,7 @@ impl Record {
             images: (0..results.images()).map(|image| image_record(results, image)).collect(),
             targets: targets.collect::<Result<_, Error>>()?,
             words: explanations.words.iter().map(target_record).collect(),
+            versus: versus_records(explanations, &files),
             regions: regions_record(results),
             boxes: box_records(results),
             generation: answer.options().map(generation),
@@ -171,6 +174,15 @@ fn by_head(heads: &HeadShares) -> ByHeadRecord {
     }
 }
 
+fn versus_records(explanations: &Explanations, files: &Files) -> Vec<VersusRecord> {
+    let record = |(index, versus): (usize, &VersusExplanation)| {
+        let of = format!("versus-{index}-");
+        let figures = files.figures.iter().filter(|name| name.starts_with(&of)).cloned();
+        VersusRecord::new(versus, figures.collect())
+    };
+    explanations.versus.iter().enumerate().map(record).collect()
+}
+
 fn regions_record(results: &Results<'_>) -> Option<RegionsRecord> {
     let spec = results.presentation.regions.as_ref()?;
     Some(RegionsRecord {
@@ -275,13 +287,14 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 }
 
 fn timings(explainer: &Explainer, answer: &Answer, explanations: &Explanations) -> Timings {
+    let versus: Duration = explanations.versus.iter().map(|versus| versus.duration).sum();
     Timings {
         load: explainer.load_time().as_secs_f64(),
         preprocess: answer.preprocess.as_secs_f64(),
         vision: answer.vision.as_secs_f64(),
         prefill: answer.generated.prefill.as_secs_f64(),
         decode: answer.generated.decode.as_secs_f64(),
-        explain: explanations.duration.as_secs_f64(),
+        explain: (explanations.duration + versus).as_secs_f64(),
     }
 }
 

@@ -1,0 +1,94 @@
+//! The options of `explain` that set a phrase against another.
+
+use anyhow::Result;
+use medgemma_explainer::{Ask, Explanations, PhraseExplanation};
+
+use crate::args::not_blank;
+use crate::output;
+use crate::targets::numbered;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct VersusArgs {
+    /// Set a phrase of the answer against the one that --against names, in its place: which of them the model favours, and what
+    /// speaks for each; PHRASE#2 is its second occurrence; may be repeated, each time with its --against
+    #[arg(long, value_name = "PHRASE", value_parser = phrase, requires = "against", help_heading = "Targets")]
+    phrase: Vec<Ask>,
+    /// The words in the place of --phrase, such as "right lung" for "left lung"
+    #[arg(long, value_name = "PHRASE", value_parser = not_blank(), requires = "phrase", help_heading = "Targets")]
+    against: Vec<String>,
+}
+
+impl VersusArgs {
+    /// What is wrong with them together.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let (phrases, others) = (self.phrase.len(), self.against.len());
+        (phrases != others).then(|| {
+            format!(
+                "--phrase is given {phrases} times and --against {others} times; each phrase needs the one in its place"
+            )
+        })
+    }
+
+    /// Each phrase with the one in its place.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&Ask, &str)> {
+        self.phrase.iter().zip(self.against.iter().map(String::as_str))
+    }
+}
+
+fn phrase(text: &str) -> Result<Ask, String> {
+    let (word, occurrence) = numbered(text)?;
+    let occurrence = occurrence.ok_or_else(|| "#all is for --keyword".to_owned())?;
+    Ok(Ask::Keyword { word: word.to_owned(), occurrence })
+}
+
+/// One line for each: both log-probabilities, and which phrase is favoured.
+pub(crate) fn print(explanations: &Explanations) -> Result<()> {
+    if !explanations.versus.is_empty() {
+        output::line("")?;
+    }
+    explanations.versus.iter().try_for_each(|versus| {
+        let [phrase, other] = [&versus.phrase, &versus.against].map(|one| one.text());
+        let [of_phrase, of_other] =
+            [&versus.phrase, &versus.against].map(PhraseExplanation::log_probability_text);
+        let verdict = verdict([phrase, other], versus.log_ratio());
+        output::line(format_args!(
+            "{phrase:?} against {other:?}: log p {of_phrase} against {of_other}; {verdict}"
+        ))
+    })
+}
+
+fn verdict([phrase, other]: [&str; 2], log_ratio: f32) -> String {
+    let favoured = match log_ratio {
+        0.0 => return "neither is favoured".to_owned(),
+        above if above > 0.0 => phrase,
+        _ => other,
+    };
+    let by = log_ratio.abs();
+    let times = match f64::from(by).exp() {
+        few if few < 10.0 => format!("{few:.2}"),
+        some if some < 1000.0 => format!("{some:.0}"),
+        many => format!("{many:.0e}"),
+    };
+    format!("{favoured:?} is favoured by {by:.3}, {times} times as likely")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_favoured_phrase_is_named_with_how_much() {
+        let verdict = |ratio| verdict(["left", "right"], ratio);
+        assert_eq!(verdict(0.5), "\"left\" is favoured by 0.500, 1.65 times as likely");
+        assert_eq!(verdict(-4.0), "\"right\" is favoured by 4.000, 55 times as likely");
+        assert_eq!(verdict(20.0), "\"left\" is favoured by 20.000, 5e8 times as likely");
+        assert_eq!(verdict(0.0), "neither is favoured");
+    }
+
+    #[test]
+    fn a_phrase_is_one_place() {
+        assert!(phrase("left lung#all").is_err());
+        let second = Ask::Keyword { word: "left lung".to_owned(), occurrence: 1 };
+        assert_eq!(phrase("left lung#2").unwrap(), second);
+    }
+}

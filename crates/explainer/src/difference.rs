@@ -1,0 +1,95 @@
+//! Figures of two maps and how they differ: one phrase against another, the last picture against the first.
+
+use attention_relevancy::ndarray::Array2;
+use relevancy_visualization::{
+    Caption, Figure, GridMap, OverlayOptions, Panel, Scale, difference_figure,
+};
+
+use crate::results::Results;
+use crate::{Error, PhraseExplanation, TargetExplanation, VersusExplanation};
+
+/// What speaks for a phrase, what for the other, what for the one rather than the other, and the first less the second, over image
+/// `image`. Each has a scale of its own unless all have one: the log-probability of a phrase that is nearly certain has little
+/// gradient, and its map would not be seen beside the other.
+pub(crate) fn phrases(
+    results: &Results<'_>,
+    versus: &VersusExplanation,
+    image: usize,
+    options: &OverlayOptions,
+) -> Result<Figure, Error> {
+    let (phrase, against) = (&versus.phrase, &versus.against);
+    let grid = |grid: Option<Array2<f32>>| grid.ok_or_else(|| no_image(results, image));
+    let grids = [
+        grid(phrase.relevancy().image_grid(image))?,
+        grid(against.relevancy().image_grid(image))?,
+        grid(versus.contrast().image_grid(image))?,
+        grid(versus.image_difference(image))?,
+    ];
+    let placement = results.placement(image);
+    let maps = grids.each_ref().map(|grid| [GridMap { grid: grid.view(), placement }]);
+    let outlines = results.outlines(image);
+    let panel = |which: usize, label: &str, detail: String| {
+        let panel = Panel::new(results.picture(image), &maps[which]).outlined(&outlines);
+        panel.labelled(label, detail)
+    };
+    let log_p = |phrase: &PhraseExplanation| format!("log p {}", phrase.log_probability_text());
+    let maps = [
+        panel(0, phrase.text(), log_p(phrase)),
+        panel(1, against.text(), log_p(against)),
+        panel(2, "first rather than second", "gradient of the difference".to_owned()),
+    ];
+    let difference = panel(3, "first less second", "red: the first, blue: the second".to_owned());
+    let caption = Caption::new(format!("{} against {}", phrase.text(), against.text()))
+        .subtitled(format!("difference of the log-probabilities {:.3}", versus.log_ratio()));
+    let own = !results.presentation.common_scale;
+    let scale = if own { Scale::Own } else { Scale::common(&maps)? };
+    let options = OverlayOptions { scale, ..options.clone() };
+    Ok(difference_figure(&maps, &difference, &caption, &options)?)
+}
+
+/// The maps of the first and of the last picture on one scale, and the last less the first over the last. Cells stand for the same
+/// place of both only where the pictures are aligned alike.
+pub(crate) fn pictures(
+    results: &Results<'_>,
+    target: &TargetExplanation,
+    options: &OverlayOptions,
+) -> Result<Figure, Error> {
+    let images = &results.answer.prepared.images;
+    let last = results.answer.question.pictures.len().saturating_sub(1);
+    // Crops follow the whole of their picture, so the first image of each is the whole.
+    let whole = |picture: usize| images.iter().position(|image| image.picture == picture);
+    let (Some(first), Some(last)) = (whole(0), whole(last).filter(|_| 0 < last)) else {
+        return Err(Error::OnePicture { pictures: last + 1 });
+    };
+    let row = target.relevancy().relevancy();
+    let grids = [results.cells(first, row), results.cells(last, row)];
+    let difference = &grids[1] - &grids[0];
+    let map = |grid, image| [GridMap { grid, placement: results.placement(image) }];
+    let maps =
+        [map(grids[0].view(), first), map(grids[1].view(), last), map(difference.view(), last)];
+    let outlines = [first, last].map(|image| results.outlines(image));
+    let shares = target.relevancy().shares();
+    let share = |image: usize| {
+        let share = shares.as_ref().map_or(0.0, |shares| 100.0 * shares.grids[image]);
+        format!("{share:.1} % of the relevancy")
+    };
+    let panel = |which: usize, image: usize| {
+        let outlines = &outlines[usize::from(image == last)];
+        Panel::new(results.picture(image), &maps[which]).outlined(outlines)
+    };
+    let name = |image| results.picture_name(image);
+    let pair = [
+        panel(0, first).labelled(name(first), share(first)),
+        panel(1, last).labelled(name(last), share(last)),
+    ];
+    let difference =
+        panel(2, last).labelled("last less first", "red: more in the last, blue: less");
+    let caption =
+        Caption::new(target.text()).subtitled(format!("probability {}", target.probability_text()));
+    let options = OverlayOptions { scale: Scale::common(&pair)?, ..options.clone() };
+    Ok(difference_figure(&pair, &difference, &caption, &options)?)
+}
+
+fn no_image(results: &Results<'_>, image: usize) -> Error {
+    Error::NoImage { image, images: results.images() }
+}

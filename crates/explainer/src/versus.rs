@@ -1,0 +1,263 @@
+//! A phrase of the answer against another in its place: which of them the model favours, and what speaks for each.
+
+use crate::explain::{layout, text, with_kept};
+use crate::{Answer, Ask, Engine, Error, ExplainOptions, Explainer};
+use attention_capture::{
+    Attribution, Goal, Objective, Retained, Score, States, Streaming, SweepOptions, branch_targets,
+    with_budget,
+};
+use attention_relevancy::ndarray::{Array1, Array2, s};
+use attention_relevancy::{Explanation, Target};
+use gemma3_tch::{Sequence, available_memory, check_memory};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// One of two phrases, explained for itself: the gradient is that of the logarithm of its probability, summed over its tokens.
+#[derive(Clone, Debug)]
+pub struct PhraseExplanation {
+    text: String,
+    token_ids: Vec<u32>,
+    scores: Vec<Score>,
+    relevancy: Explanation,
+}
+
+/// A phrase of the answer against another that was put in its place.
+///
+/// Both stand behind the same beginning, as two branches of one sequence: its rows are over that beginning, then the tokens of the
+/// phrase, then those of the other, and neither phrase sees the other.
+#[derive(Clone, Debug)]
+pub struct VersusExplanation {
+    /// The phrase of the answer.
+    pub phrase: PhraseExplanation,
+    /// The phrase in its place.
+    pub against: PhraseExplanation,
+    contrast: Explanation,
+    positions: Range<usize>,
+    pub(crate) notes: Vec<String>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl Explainer {
+    /// Sets what `ask` finds in the answer against the phrase `against` in its place; of several places the first. The other phrase is
+    /// written as it would stand there: with the spaces of the tokens that it replaces.
+    ///
+    /// Of the options it is the engine, the update and the thinking trace that count: the objective is the logarithm of the
+    /// probability of a whole phrase.
+    ///
+    /// # Errors
+    /// What `ask` may fail with; [`Error::EmptyAgainst`], [`Error::SamePhrase`]; [`Error::AnswerTooLong`] where the other phrase does not
+    /// fit; what is wrong with a text ([`gemma3_processor::Error::AnswerControlToken`]).
+    pub fn explain_versus(
+        &self,
+        answer: &Answer,
+        ask: &Ask,
+        against: &str,
+        options: &ExplainOptions,
+    ) -> Result<VersusExplanation, Error> {
+        let started = Instant::now();
+        let positions = self.positions(answer, ask, options.trace)?.swap_remove(0);
+        let against = self.in_place(answer, &positions, against)?;
+        let phrase = &answer.sequence.ids()[positions.clone()];
+        let sequence = answer.sequence.forked(positions.start, [phrase, &against])?;
+        let targets = branch_targets(&sequence)?;
+        let mut notes = Vec::new();
+        let found = match options.engine {
+            Engine::Retained => self.versus_retained(&sequence, &targets, options)?,
+            Engine::Auto | Engine::Streaming => {
+                self.versus_streaming(&sequence, &targets, options, &mut notes)?
+            }
+        };
+        let texts = [text(answer, &positions), self.spelled(&against)];
+        let Found { scores: [of_phrase, of_other], rows: [phrase, other, joint] } = found;
+        let explanation = |targets: &[Target], row: Array1<f32>| {
+            let layout = layout(answer, sequence.ids().len())?;
+            Ok::<_, Error>(Explanation::new(targets.to_vec(), row, layout)?)
+        };
+        let [a, b] = &targets;
+        let one = |text, targets: &[Target], scores, row| {
+            Ok::<_, Error>(PhraseExplanation {
+                text,
+                token_ids: targets.iter().map(|target| target.token()).collect(),
+                scores,
+                relevancy: explanation(targets, row)?,
+            })
+        };
+        let [text, other_text] = texts;
+        Ok(VersusExplanation {
+            phrase: one(text, a, of_phrase, phrase)?,
+            against: one(other_text, b, of_other, other)?,
+            contrast: explanation(&targets.concat(), joint)?,
+            positions,
+            notes,
+            duration: started.elapsed(),
+        })
+    }
+
+    /// The tokens of a phrase that stands where those at `positions` do.
+    fn in_place(
+        &self,
+        answer: &Answer,
+        positions: &Range<usize>,
+        against: &str,
+    ) -> Result<Vec<u32>, Error> {
+        let replaced = text(answer, positions);
+        if against.trim().is_empty() {
+            return Err(Error::EmptyAgainst { phrase: replaced });
+        }
+        // The spaces that are the tokens' own are those of the phrase in their place too.
+        let tokens = &answer.tokens[positions.clone()];
+        let space = |is_there: bool| if is_there { " " } else { "" };
+        let before = tokens.first().is_some_and(|token| token.text.starts_with(' '));
+        let after = tokens.last().is_some_and(|token| token.text.ends_with(' '));
+        let spelled = format!("{}{}{}", space(before), against.trim(), space(after));
+        let ids = self.processor.answer_ids(&spelled)?;
+        if ids == answer.sequence.ids()[positions.clone()] {
+            return Err(Error::SamePhrase { phrase: replaced });
+        }
+        let (length, context) =
+            (positions.start + ids.len(), self.model.config().text.max_position_embeddings);
+        if context < length {
+            return Err(Error::AnswerTooLong { tokens: length, context });
+        }
+        Ok(ids)
+    }
+
+    /// What tokens spell, without white space around it.
+    fn spelled(&self, ids: &[u32]) -> String {
+        self.processor.tokenizer().decode(ids, true).trim().to_owned()
+    }
+
+    fn versus_retained(
+        &self,
+        sequence: &Sequence,
+        targets: &[Vec<Target>; 2],
+        options: &ExplainOptions,
+    ) -> Result<Found, Error> {
+        let tokens = sequence.ids().len();
+        let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
+        let purpose = format!("keeping the attention of {tokens} tokens");
+        check_memory(&purpose, needed, available_memory())?;
+        Ok(Found::new(&Retained::run(&self.model, sequence)?, targets, options)?)
+    }
+
+    /// The states are made anew: those of the answer know nothing of the other phrase.
+    fn versus_streaming(
+        &self,
+        sequence: &Sequence,
+        targets: &[Vec<Target>; 2],
+        options: &ExplainOptions,
+        notes: &mut Vec<String>,
+    ) -> Result<Found, Error> {
+        let states = States::of(&self.model, sequence, self.keep(sequence.ids().len())?)?;
+        let kept = states.bytes();
+        let sweep = |memory_budget| {
+            let sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
+            let engine = Streaming::new(&self.model, sequence.ids(), &states, sweep);
+            Found::new(&engine, targets, options)
+        };
+        let outcome = with_budget(self.memory_budget.saturating_sub(kept), sweep);
+        let (found, ran_out) = outcome.map_err(|error| with_kept(error, kept))?;
+        notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
+        Ok(found)
+    }
+}
+
+/// What an engine finds out.
+struct Found {
+    /// Of the tokens of each phrase.
+    scores: [Vec<Score>; 2],
+    /// Of the phrase, of the other, of one against the other, `[S]` each.
+    rows: [Array1<f32>; 3],
+}
+
+impl Found {
+    /// All three explanations share a sweep.
+    fn new(
+        engine: &impl attention_capture::Engine,
+        [phrase, against]: &[Vec<Target>; 2],
+        options: &ExplainOptions,
+    ) -> Result<Self, attention_capture::Error> {
+        let goals = [
+            Goal::sum(phrase.clone()),
+            Goal::sum(against.clone()),
+            Goal::contrast(phrase.clone(), against.clone()),
+        ];
+        let goals = goals.map(|goal| goal.expect("neither phrase is empty"));
+        let found = engine.explain(&goals, Objective::LogProbability, options.update)?;
+        let rows = <[Attribution; 3]>::try_from(found).expect("one for each goal");
+        Ok(Self {
+            scores: [engine.scores(phrase)?, engine.scores(against)?],
+            rows: rows.map(|attribution| attribution.relevancy),
+        })
+    }
+}
+
+impl PhraseExplanation {
+    /// The phrase.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its tokens.
+    pub fn token_ids(&self) -> &[u32] {
+        &self.token_ids
+    }
+
+    /// How the model rates each of them, behind those before it.
+    pub fn scores(&self) -> &[Score] {
+        &self.scores
+    }
+
+    /// Logarithm of the probability of all its tokens, one after the other.
+    pub fn log_probability(&self) -> f32 {
+        self.scores.iter().map(|score| score.log_probability).sum()
+    }
+
+    /// The same for people: `-5.017`, or `-5e-4` where decimals would hide it.
+    pub fn log_probability_text(&self) -> String {
+        match self.log_probability() {
+            small if small != 0.0 && small.abs() < 0.001 => format!("{small:.0e}"),
+            log_probability => format!("{log_probability:.3}"),
+        }
+    }
+
+    /// What speaks for it: the raw relevancy row over the packed sequence, with its layout.
+    pub fn relevancy(&self) -> &Explanation {
+        &self.relevancy
+    }
+}
+
+impl VersusExplanation {
+    /// Where the phrase stands in the answer; its beginning is the end of what both phrases follow.
+    pub fn positions(&self) -> Range<usize> {
+        self.positions.clone()
+    }
+
+    /// How far the model favours the phrase: the logarithm of its probability less that of the other. Above zero it is the more
+    /// likely of the two.
+    pub fn log_ratio(&self) -> f32 {
+        self.phrase.log_probability() - self.against.log_probability()
+    }
+
+    /// What speaks for the phrase rather than the other: the gradient is that of the difference of their log-probabilities, so that what
+    /// speaks for both cancels before the positive part is taken. Over the packed sequence.
+    pub fn contrast(&self) -> &Explanation {
+        &self.contrast
+    }
+
+    /// Relevancy of the phrase less that of the other, signed, over the tokens before them `[positions().start]`.
+    pub fn difference(&self) -> Array1<f32> {
+        let before = s![..self.positions.start];
+        let [phrase, against] =
+            [&self.phrase, &self.against].map(|one| one.relevancy.relevancy().slice_move(before));
+        &phrase - &against
+    }
+
+    /// [`VersusExplanation::difference`] at the cells of image `image` `[rows, columns]`; `None` past the last.
+    pub fn image_difference(&self, image: usize) -> Option<Array2<f32>> {
+        let [phrase, against] =
+            [&self.phrase, &self.against].map(|one| one.relevancy.image_grid(image));
+        Some(phrase? - against?)
+    }
+}

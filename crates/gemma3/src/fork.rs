@@ -1,0 +1,90 @@
+//! Two continuations of one prefix, packed into a single sequence.
+
+use tch::{Device, Kind, Tensor};
+
+/// Where a packed sequence goes on in two ways: the prefix `0..at`, the first branch `at..second`, the second from `second` on.
+///
+/// An *index* counts tokens as they are packed, and is what everything is addressed by. A *position* is what rotation and windows
+/// count: the same in the prefix and in the first branch, and beginning again at `at` in the second. No token of the second
+/// branch sees the first ([`MaskRule`](crate::MaskRule)), so each branch computes what it would compute alone behind the prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// Length of the prefix: index of the first token of the first branch.
+    pub at: usize,
+    /// Index of the first token of the second branch, `at` or later.
+    pub second: usize,
+}
+
+impl Fork {
+    /// The position of the token at `index`.
+    pub fn position(self, index: usize) -> usize {
+        if index < self.second { index } else { self.at + (index - self.second) }
+    }
+
+    /// Whether `query` stands in the second branch and `key` in the first: the one cannot see the other.
+    pub fn apart(self, query: usize, key: usize) -> bool {
+        self.second <= query && (self.at..self.second).contains(&key)
+    }
+}
+
+/// Where some consecutive tokens stand: the index of the first, in a sequence that may fork. An index alone is a place in one that
+/// does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index of the first of the tokens.
+    pub start: usize,
+    /// Where the sequence forks; `None`: positions are indices.
+    pub fork: Option<Fork>,
+}
+
+impl From<usize> for Place {
+    fn from(start: usize) -> Self {
+        Self { start, fork: None }
+    }
+}
+
+impl Place {
+    /// The place `tokens` tokens further on.
+    pub(crate) fn after(self, tokens: usize) -> Self {
+        Self { start: self.start + tokens, ..self }
+    }
+
+    /// The positions of `n` tokens from here on, `[n]`.
+    pub(crate) fn positions(self, n: usize, options: (Kind, Device)) -> Tensor {
+        let from = |first: usize, n: usize| {
+            Tensor::arange_start(first as i64, (first + n) as i64, options)
+        };
+        let end = self.start + n;
+        match self.fork {
+            Some(fork) if fork.second <= self.start => from(fork.position(self.start), n),
+            Some(fork) if fork.second < end => {
+                let before = from(self.start, fork.second - self.start);
+                Tensor::cat(&[before, from(fork.at, end - fork.second)], 0)
+            }
+            _ => from(self.start, n),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_of_the_second_branch_begin_behind_the_prefix() {
+        let fork = Fork { at: 4, second: 7 };
+        let positions: Vec<usize> = (0..10).map(|index| fork.position(index)).collect();
+        assert_eq!(positions, [0, 1, 2, 3, 4, 5, 6, 4, 5, 6]);
+        for start in 0..10 {
+            for n in 1..=10 - start {
+                let place = Place { start, fork: Some(fork) };
+                let found = place.positions(n, (Kind::Int64, Device::Cpu));
+                let expected: Vec<i64> =
+                    positions[start..start + n].iter().map(|&position| position as i64).collect();
+                assert_eq!(Vec::<i64>::try_from(found).unwrap(), expected);
+            }
+        }
+        assert!(fork.apart(7, 4) && fork.apart(9, 6));
+        assert!(!fork.apart(7, 3) && !fork.apart(7, 7) && !fork.apart(6, 4));
+    }
+}
