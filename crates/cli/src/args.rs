@@ -5,8 +5,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use medgemma_explainer::{
     AnswerOptions, Ask, DeviceSpec, DtypeSpec, Engine, ExplainOptions, FigureKind, Foil, HeadLayer,
-    LoadOptions, ModelSource, Objective, PictureOptions, Presentation, ProcessorOptions, Resize,
-    Resolution, Sampling, Update, Window, Words,
+    LoadOptions, ModelSource, Objective, PictureOptions, Presentation, ProcessorOptions, Profile,
+    Resize, Resolution, Sampling, Update, Window, Words,
 };
 use std::path::PathBuf;
 
@@ -95,6 +95,12 @@ pub(crate) struct ExplainArgs {
     /// gradient is that of the difference of their logits
     #[arg(long, value_name = "WORD", value_parser = not_blank(), conflicts_with = "objective", help_heading = "Method")]
     contrast: Option<String>,
+
+    /// Do exactly what another program does, so that its figures can be compared. seed: the public Python program medgemma-explainer,
+    /// with a second <bos>, image tokens that see only what is before them, keywords within one token, spans by the sum of logits;
+    /// its notebook's figures have --layers global too
+    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "span", "phrase", "resolution"], help_heading = "Method")]
+    reproduce: Option<ReproduceArg>,
 
     /// Words of the answer that report.html explains beside the targets; the default is content, but none where each would take
     /// seconds: on a CPU with more than a billion parameters
@@ -239,6 +245,12 @@ enum WordsArg {
     None,
 }
 
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum ReproduceArg {
+    /// The public Python program medgemma-explainer
+    Seed,
+}
+
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum RecordArg {
     /// The relevancy after every layer
@@ -343,6 +355,10 @@ impl ExplainArgs {
         self.record.contains(&RecordArg::Layers)
     }
 
+    fn by_head(&self) -> Option<HeadLayer> {
+        self.records_heads().then(|| self.head_layer.map_or(HeadLayer::LastFull, HeadLayer::Number))
+    }
+
     fn records_heads(&self) -> bool {
         self.record.contains(&RecordArg::Heads)
     }
@@ -359,6 +375,13 @@ impl ExplainArgs {
     /// The word that the targets are set against, unless it is the most likely other token.
     pub(crate) fn foil(&self) -> Option<&str> {
         self.contrast.as_deref().filter(|word| *word != RUNNER_UP)
+    }
+
+    pub(crate) fn profile(&self) -> Profile {
+        match self.reproduce {
+            None => Profile::Sound,
+            Some(ReproduceArg::Seed) => Profile::Seed,
+        }
     }
 
     pub(crate) fn memory_budget(&self) -> Option<u64> {
@@ -384,9 +407,22 @@ impl ExplainArgs {
             Some(WordsArg::All) => Words::All,
             Some(WordsArg::None) => Words::None,
             // What stands for one word in the place of another says nothing of a third.
-            None if self.no_report || self.foil().is_some() => Words::None,
+            None if self.no_report || self.foil().is_some() || self.reproduce.is_some() => {
+                Words::None
+            }
             Some(WordsArg::Content) | None => Words::Content,
         };
+        if self.reproduce.is_some() {
+            let by_head = self.by_head();
+            let by_layer = self.records_layers();
+            return ExplainOptions {
+                engine: self.engine,
+                words,
+                by_layer,
+                by_head,
+                ..ExplainOptions::seed()
+            };
+        }
         let TargetArgs { trace, .. } = self.targets;
         let span = self.targets.span();
         ExplainOptions {
@@ -398,9 +434,7 @@ impl ExplainArgs {
             words,
             resolution: self.resolution,
             by_layer: self.records_layers(),
-            by_head: self
-                .records_heads()
-                .then(|| self.head_layer.map_or(HeadLayer::LastFull, HeadLayer::Number)),
+            by_head: self.by_head(),
         }
     }
 

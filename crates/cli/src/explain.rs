@@ -15,7 +15,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let presentation = args.presentation();
     presentation.check(&question)?;
     let folder = OutputFolder::create(&args.out)?;
-    let explainer = answer::load(&args.question, args.memory_budget())?;
+    let explainer = answer::load(&args.question, args.memory_budget(), args.profile())?;
     let answer = answered(args, &explainer, question)?;
     let (asks, options) = (args.asks(), options(args, &explainer, &answer)?);
     // First what may not be there: a phrase that the answer does not have is told before the rest is done.

@@ -134,6 +134,14 @@ impl Default for ExplainOptions {
     }
 }
 
+impl ExplainOptions {
+    /// What the public Python program does, for [`crate::Profile::Seed`]: the logit, the additive update, and spans by the gradient of
+    /// the sum of their logits.
+    pub fn seed() -> Self {
+        Self { objective: Objective::Logit, span: SpanRule::Sum, ..Self::default() }
+    }
+}
+
 /// The explanation of one [`Ask`].
 #[derive(Clone, Debug)]
 pub struct TargetExplanation {

@@ -153,6 +153,17 @@ pub enum Error {
         "the relevancy by layer comes from the streaming engine; leave the engine at auto or streaming"
     )]
     LayersRetained,
+    /// No token holds a keyword by the rule of [`crate::Profile::Seed`].
+    #[error(
+        "no single token of the answer holds {word:?}: the reproduced program looks for the first token that holds the whole word"
+    )]
+    SeedKeyword {
+        /// The word.
+        word: String,
+    },
+    /// Maps finer than tokens were asked of the reproduced program.
+    #[error("the reproduced program knows no patches and pixels; leave the resolution at tokens")]
+    FinerSeed,
     /// What single heads did was asked of the retained engine.
     #[error(
         "what single heads did comes from the streaming engine; leave the engine at auto or streaming"

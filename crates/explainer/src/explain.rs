@@ -2,8 +2,8 @@
 
 use crate::parts::{characters, fields, sentence};
 use crate::{
-    Answer, Ask, Engine, Error, ExplainOptions, Explainer, Explanations, Resolution, SpanRule,
-    TargetExplanation, TokenKind,
+    Answer, Ask, Engine, Error, ExplainOptions, Explainer, Explanations, Profile, Resolution,
+    SpanRule, TargetExplanation, Token, TokenKind,
 };
 use attention_capture::{
     Attribution, Engine as _, Foil, Goal, HeadShares, PatchMap, Retained, Score, States, Streaming,
@@ -56,6 +56,9 @@ impl Explainer {
         options: &ExplainOptions,
     ) -> Result<Explanations, Error> {
         let started = Instant::now();
+        if self.profile == Profile::Seed && options.resolution != Resolution::Tokens {
+            return Err(Error::FinerSeed);
+        }
         let mut spans = Vec::new();
         for ask in asks {
             spans.extend(self.positions(answer, ask, options.trace)?);
@@ -218,6 +221,9 @@ impl Explainer {
                 return Ok(vec![span.end - 1..span.end]);
             }
             Ask::Answer => return Ok(vec![span]),
+            Ask::Keyword { word, occurrence } if self.profile == Profile::Seed => {
+                return Ok(vec![Self::seed_keyword(answer, word, *occurrence)?]);
+            }
             Ask::Keyword { word, occurrence } => {
                 vec![find_keyword(&spelled(), word, *occurrence, true)?]
             }
@@ -230,6 +236,19 @@ impl Explainer {
             Ask::Field(name) => fields(&spelled(), name)?,
         };
         Ok(found.into_iter().map(within).collect())
+    }
+}
+
+impl Explainer {
+    /// The first token of the answer that holds a word, be it a part of another: [`Profile::Seed`].
+    fn seed_keyword(answer: &Answer, word: &str, occurrence: usize) -> Result<Range<usize>, Error> {
+        let wanted = word.to_lowercase();
+        let holds = |token: &&Token| token.text.to_lowercase().contains(&wanted);
+        let found =
+            answer.tokens[answer.positions()].iter().find(holds).filter(|_| occurrence == 0);
+        found
+            .map(|token| token.position..token.position + 1)
+            .ok_or_else(|| Error::SeedKeyword { word: word.to_owned() })
     }
 }
 

@@ -15,6 +15,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// By whose rules questions are put to the model and answers explained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Those of the model and the method.
+    #[default]
+    Sound,
+    /// Those of the public Python program `medgemma-explainer`, so that its figures can be compared: a second `<bos>` in front of the
+    /// prompt; image tokens that see only what is before them while an answer is explained, though not while it is made; a keyword
+    /// is the first token of the answer that holds it, be it in another word. [`crate::ExplainOptions::seed`] has the rest of it.
+    Seed,
+}
+
 /// How a checkpoint is loaded.
 #[derive(Clone, Default)]
 pub struct LoadOptions {
@@ -24,6 +36,8 @@ pub struct LoadOptions {
     pub dtype: DtypeSpec,
     /// How pictures are prepared.
     pub processor: ProcessorOptions,
+    /// By whose rules the model is asked and answers are explained.
+    pub profile: Profile,
     /// Called while a checkpoint is fetched from the hub.
     pub fetch_progress: Option<FetchObserver>,
     /// Bytes that explaining may take beside the weights; `None`: a quarter of what is free when the model is loaded, on the
@@ -39,6 +53,7 @@ pub struct Explainer {
     pub(crate) model: Gemma3,
     generation: GenerationConfig,
     pub(crate) inspection: Inspection,
+    pub(crate) profile: Profile,
     source: ModelSource,
     dir: PathBuf,
     revision: Option<String>,
@@ -72,6 +87,7 @@ impl Explainer {
             model,
             generation,
             inspection,
+            profile: options.profile,
             source,
             dir,
             revision,
@@ -102,7 +118,8 @@ impl Explainer {
             Some(text) => on_text(&text),
             None => ControlFlow::Continue(()),
         };
-        let (generated, states) = if options.record {
+        // What is kept is of the run that made the answer, and a profile may explain another.
+        let (generated, states) = if options.record && self.profile == Profile::Sound {
             let keep = self.keep(prepared.ids.len() + options.max_new_tokens)?;
             let mut recorder = Recorder::generating(&self.model, keep);
             let generated =
@@ -206,7 +223,10 @@ impl Explainer {
     fn prompted(&self, question: &Question) -> Result<Prompted, Error> {
         check_question(question)?;
         let started = Instant::now();
-        let prepared = self.processor.prepare(&question.messages, &question.pictures)?;
+        let mut prepared = self.processor.prepare(&question.messages, &question.pictures)?;
+        if self.profile == Profile::Seed {
+            repeat_bos(&mut prepared);
+        }
         let preprocess = started.elapsed();
         let started = Instant::now();
         let prompt = self.model.encode(&prepared)?;
@@ -221,6 +241,10 @@ impl Explainer {
         Prompted { prepared, preprocess, vision, .. }: Prompted,
         (generated, sequence, states): (Generated, Sequence, Option<States>),
     ) -> Answer {
+        let (sequence, states) = match self.profile {
+            Profile::Sound => (sequence, states),
+            Profile::Seed => (sequence.with_causal_images(), None),
+        };
         let n_prompt = prepared.ids.len();
         let split = self.processor.tokenizer().split_trace(&generated.tokens);
         let proper = n_prompt + split.answer.start..n_prompt + split.answer.end;
@@ -269,6 +293,14 @@ struct Prompted {
     prompt: Sequence,
     preprocess: Duration,
     vision: Duration,
+}
+
+/// Puts a second `<bos>` before the first one.
+fn repeat_bos(prepared: &mut Prepared) {
+    prepared.ids.insert(0, prepared.ids[0]);
+    for image in &mut prepared.images {
+        image.span = image.span.start + 1..image.span.end + 1;
+    }
 }
 
 fn check_question(question: &Question) -> Result<(), Error> {

@@ -30,7 +30,7 @@ pub use ask::{
     Ask, Engine, ExplainOptions, Explanations, HeadLayer, Resolution, SpanRule, TargetExplanation,
 };
 pub use error::Error;
-pub use explainer::{Explainer, LoadOptions};
+pub use explainer::{Explainer, LoadOptions, Profile};
 pub use export::{BoxAgreement, Exported, OutputFolder, RegionTable};
 pub use presentation::{FigureFormat, FigureKind, Presentation};
 pub use record::{Record, SCHEMA, SCHEMA_VERSION};

@@ -202,6 +202,8 @@ pub(crate) struct SamplingRecord {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Settings {
+    /// The program whose rules were followed in place of our own; null for these.
+    pub(crate) reproduce: Option<String>,
     pub(crate) engine: String,
     pub(crate) update: String,
     pub(crate) objective: String,

@@ -244,6 +244,9 @@ fn settings_facts(record: &Record) -> Vec<Fact> {
         Fact::new("answer", sampling),
         Fact::new("answer ended by", &record.stop),
     ];
+    if let Some(program) = &settings.reproduce {
+        facts.push(Fact::new("reproduces", program));
+    }
     if let Some(system) = &record.system {
         facts.push(Fact::new("system prompt", system));
     }

@@ -7,7 +7,11 @@ use relevancy_visualization::{
     region_scores, region_weights,
 };
 
-use crate::{Answer, Error, Explainer, Explanations, Presentation, TargetExplanation};
+use crate::{Answer, Error, Explainer, Explanations, Presentation, Profile, TargetExplanation};
+
+/// What a reader must know of an explanation by the rules of [`Profile::Seed`].
+const SEED: &str = "this reproduces the public Python program, with what it does against its own method: a second <bos>, image tokens \
+    that see only what is before them, keywords within one token; do not use it for anything but comparisons with it";
 
 /// A region with how much of each cell of an image it covers, `[rows, columns]`.
 type Weighted = (Region, Array2<f32>);
@@ -35,6 +39,9 @@ impl<'a> Results<'a> {
         presentation: &'a Presentation,
     ) -> Result<Self, Error> {
         let mut notes = explanations.notes.clone();
+        if explainer.profile == Profile::Seed {
+            notes.push(SEED.to_owned());
+        }
         notes.extend(explanations.versus.iter().flat_map(|versus| versus.notes.clone()));
         let boxes = boxes(answer, &mut notes);
         let mut results = Self {

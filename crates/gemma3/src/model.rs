@@ -206,6 +206,20 @@ impl Sequence {
         Place { start: 0, fork: self.fork }
     }
 
+    /// The same tokens with every image token an image of its own: it sees what stands before it and nothing behind. So images are
+    /// seen by programs that give the model no token types; the model was not trained like that.
+    #[must_use]
+    pub fn with_causal_images(&self) -> Self {
+        let images = self.images.iter().flat_map(|span| span.clone().map(|at| at..at + 1));
+        let features = self.features.iter().flat_map(|features| features.split(1, 0));
+        Self {
+            ids: self.ids.clone(),
+            images: images.collect(),
+            features: features.collect(),
+            fork: self.fork,
+        }
+    }
+
     /// The same sequence with `ids` behind it: a prompt and its answer.
     #[must_use]
     pub fn followed_by(&self, ids: &[u32]) -> Self {

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::results::Results;
 use crate::{
-    Answer, AnswerOptions, Error, Explainer, Explanations, ModelSource, TargetExplanation, Token,
-    TokenKind, VersusExplanation,
+    Answer, AnswerOptions, Error, Explainer, Explanations, ModelSource, Profile, TargetExplanation,
+    Token, TokenKind, VersusExplanation,
 };
 
 impl Record {
@@ -245,6 +245,7 @@ fn settings(results: &Results<'_>) -> Settings {
     let (explainer, options) = (results.explainer, results.explanations.options);
     let processor = explainer.processor.options();
     Settings {
+        reproduce: (explainer.profile == Profile::Seed).then(|| "seed".to_owned()),
         engine: options.engine.to_string(),
         update: options.update.to_string(),
         objective: options.objective.to_string(),
