@@ -229,34 +229,32 @@ fn relevancy_is_folded_alike_by_both_engines() {
             (Heads::Max, Layers::All),
             (Heads::One(1), Layers::Range(1..3)),
         ] {
-            {
-                let folding = Folding { heads, layers };
-                run = run.folding(folding.clone());
-                let streaming = streaming(&model, &sequence, &states).folding(folding.clone());
-                for update in [Update::Additive, Update::Stochastic] {
-                    let found = streaming.explain(&goals, Objective::Logit, update).unwrap();
-                    let expected = run.explain(&goals, Objective::Logit, update).unwrap();
-                    for (((found, expected), plain), goal) in
-                        found.iter().zip(&expected).zip(&plain).zip(&goals)
-                    {
-                        let what = format!("{}, {folding:?}, {update}", fixture.name());
-                        let without_self = |row: &Array1<f32>| -> MethodRow {
-                            let mut row = row.clone();
-                            goal.targets().iter().for_each(|target| row[target.logit_row()] = 0.0);
-                            Ok(row)
-                        };
-                        let [found_row, expected_row] =
-                            [found, expected].map(|one| without_self(&one.relevancy));
-                        let tolerance = if heads == Heads::One(1) { ONE_HEAD } else { TOLERANCE };
-                        assert_same_row(&what, tolerance, &found_row, &expected_row);
-                        // The baselines are what they are.
-                        assert_same_row(
-                            &what,
-                            TOLERANCE,
-                            &Ok(found.rollout.clone()),
-                            &Ok(plain.rollout.clone()),
-                        );
-                    }
+            let folding = Folding { heads, layers };
+            run = run.folding(folding.clone());
+            let streaming = streaming(&model, &sequence, &states).folding(folding.clone());
+            for update in [Update::Additive, Update::Stochastic] {
+                let found = streaming.explain(&goals, Objective::Logit, update).unwrap();
+                let expected = run.explain(&goals, Objective::Logit, update).unwrap();
+                for (((found, expected), plain), goal) in
+                    found.iter().zip(&expected).zip(&plain).zip(&goals)
+                {
+                    let what = format!("{}, {folding:?}, {update}", fixture.name());
+                    let without_self = |row: &Array1<f32>| -> MethodRow {
+                        let mut row = row.clone();
+                        goal.targets().iter().for_each(|target| row[target.logit_row()] = 0.0);
+                        Ok(row)
+                    };
+                    let [found_row, expected_row] =
+                        [found, expected].map(|one| without_self(&one.relevancy));
+                    let tolerance = if heads == Heads::One(1) { ONE_HEAD } else { TOLERANCE };
+                    assert_same_row(&what, tolerance, &found_row, &expected_row);
+                    // The baselines are what they are.
+                    assert_same_row(
+                        &what,
+                        TOLERANCE,
+                        &Ok(found.rollout.clone()),
+                        &Ok(plain.rollout.clone()),
+                    );
                 }
             }
         }
@@ -447,40 +445,49 @@ fn assert_reference(what: &str, limit: f64, found: &MethodRow, expected: &Array1
     }
 }
 
-fn check_reference(fixture: &Fixture, sequence: &Sequence, n_layers: usize, explain: &Explain<'_>) {
-    let (goals, object) = reference_goals(fixture, sequence);
-    let limit = |method: &Method| tolerance(method).max(Tolerance::Rounding.limit());
-    let what = |name: &str| format!("{}: {name}", fixture.name());
-
-    let (names, methods): (Vec<_>, Vec<_>) = reference_methods().into_iter().unzip();
-    for (goal, rows) in explain(&goals, &methods).iter().enumerate() {
-        for ((name, method), row) in names.iter().zip(&methods).zip(rows) {
-            let expected = fixture.array::<Ix2>(name).row(goal).to_owned();
-            assert_reference(&what(name), limit(method), row, &expected);
-        }
-    }
-    let (names, methods): (Vec<_>, Vec<_>) = object_methods().into_iter().unzip();
-    for ((name, method), row) in
-        names.iter().zip(&methods).zip(&explain(&[object.clone()], &methods)[0])
-    {
-        assert_reference(&what(name), limit(method), row, &fixture.array::<Ix1>(name));
-    }
-    for layer in 0..n_layers {
-        for (name, method) in [
+/// Methods that have a map for every layer.
+fn by_layer(n_layers: usize) -> impl Iterator<Item = (&'static str, Method)> {
+    (0..n_layers).flat_map(|layer| {
+        [
             ("grad_cam_attention", Method::GradCamAttention { layer }),
             ("grad_cam_hidden", Method::GradCamHidden { layer }),
-        ] {
-            let what = what(&format!("{name}, layer {layer}"));
-            let methods = std::slice::from_ref(&method);
-            for (goal, rows) in explain(&goals, methods).iter().enumerate() {
-                let expected = fixture.array::<Ix3>(name);
-                let expected = expected.slice(ndarray::s![goal, layer, ..]).to_owned();
-                assert_reference(&what, limit(&method), &rows[0], &expected);
-            }
-            let rows = &explain(&[object.clone()], methods)[0];
-            let expected = fixture.array::<Ix2>(&format!("object_{name}")).row(layer).to_owned();
-            assert_reference(&what, limit(&method), &rows[0], &expected);
+        ]
+    })
+}
+
+fn check_reference(fixture: &Fixture, sequence: &Sequence, n_layers: usize, explain: &Explain<'_>) {
+    let (goals, object) = reference_goals(fixture, sequence);
+    let check = |name: &str, method: &Method, row: &MethodRow, expected: Array1<f64>| {
+        let limit = tolerance(method).max(Tolerance::Rounding.limit());
+        assert_reference(&format!("{}, {name}: {method}", fixture.name()), limit, row, &expected);
+    };
+    let methods = |single: Vec<(&'static str, Method)>| -> (Vec<&'static str>, Vec<Method>) {
+        single.into_iter().chain(by_layer(n_layers)).unzip()
+    };
+    let single = reference_methods().len();
+    let (names, asked) = methods(reference_methods());
+    for (goal, rows) in explain(&goals, &asked).iter().enumerate() {
+        for (at, row) in rows.iter().enumerate() {
+            let expected = match at.checked_sub(single) {
+                None => fixture.array::<Ix2>(names[at]).row(goal).to_owned(),
+                Some(cam) => {
+                    let cams = fixture.array::<Ix3>(names[at]);
+                    cams.slice(ndarray::s![goal, cam / 2, ..]).to_owned()
+                }
+            };
+            check(names[at], &asked[at], row, expected);
         }
+    }
+    let single = object_methods().len();
+    let (names, asked) = methods(object_methods());
+    for (at, row) in explain(&[object], &asked)[0].iter().enumerate() {
+        let expected = match at.checked_sub(single) {
+            None => fixture.array::<Ix1>(names[at]),
+            Some(cam) => {
+                fixture.array::<Ix2>(&format!("object_{}", names[at])).row(cam / 2).to_owned()
+            }
+        };
+        check(names[at], &asked[at], row, expected);
     }
 }
 
