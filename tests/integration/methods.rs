@@ -7,8 +7,8 @@ use attention_capture::{
 };
 use attention_relevancy::{Heads, Target, Update};
 use gemma3_tch::{Gemma3, Sequence};
-use integration_tests::Fixture;
-use ndarray::{Array1, Array2, Axis};
+use integration_tests::{Fixture, Tolerance, assert_row_close};
+use ndarray::{Array1, Array2, Axis, Ix1, Ix2, Ix3};
 use std::ops::ControlFlow;
 use tch::{Kind, Tensor};
 
@@ -224,35 +224,37 @@ fn relevancy_is_folded_alike_by_both_engines() {
         let goals = goals(&fixture, &sequence);
         let mut run = Retained::run(&model, &sequence).unwrap();
         let plain = run.explain(&goals, Objective::Logit, Update::Additive).unwrap();
-        for heads in [Heads::Mean, Heads::Max, Heads::One(1)] {
-            for layers in [Layers::All, Layers::Global, Layers::Range(1..3)] {
-                let folding = Folding { heads, layers };
-                run = run.folding(folding.clone());
-                let streaming = streaming(&model, &sequence, &states).folding(folding.clone());
-                for update in [Update::Additive, Update::Stochastic] {
-                    let found = streaming.explain(&goals, Objective::Logit, update).unwrap();
-                    let expected = run.explain(&goals, Objective::Logit, update).unwrap();
-                    for (((found, expected), plain), goal) in
-                        found.iter().zip(&expected).zip(&plain).zip(&goals)
-                    {
-                        let what = format!("{}, {folding:?}, {update}", fixture.name());
-                        let without_self = |row: &Array1<f32>| -> MethodRow {
-                            let mut row = row.clone();
-                            goal.targets().iter().for_each(|target| row[target.logit_row()] = 0.0);
-                            Ok(row)
-                        };
-                        let [found_row, expected_row] =
-                            [found, expected].map(|one| without_self(&one.relevancy));
-                        let tolerance = if heads == Heads::One(1) { ONE_HEAD } else { TOLERANCE };
-                        assert_same_row(&what, tolerance, &found_row, &expected_row);
-                        // The baselines are what they are.
-                        assert_same_row(
-                            &what,
-                            TOLERANCE,
-                            &Ok(found.rollout.clone()),
-                            &Ok(plain.rollout.clone()),
-                        );
-                    }
+        for (heads, layers) in [
+            (Heads::Mean, Layers::Global),
+            (Heads::Max, Layers::All),
+            (Heads::One(1), Layers::Range(1..3)),
+        ] {
+            let folding = Folding { heads, layers };
+            run = run.folding(folding.clone());
+            let streaming = streaming(&model, &sequence, &states).folding(folding.clone());
+            for update in [Update::Additive, Update::Stochastic] {
+                let found = streaming.explain(&goals, Objective::Logit, update).unwrap();
+                let expected = run.explain(&goals, Objective::Logit, update).unwrap();
+                for (((found, expected), plain), goal) in
+                    found.iter().zip(&expected).zip(&plain).zip(&goals)
+                {
+                    let what = format!("{}, {folding:?}, {update}", fixture.name());
+                    let without_self = |row: &Array1<f32>| -> MethodRow {
+                        let mut row = row.clone();
+                        goal.targets().iter().for_each(|target| row[target.logit_row()] = 0.0);
+                        Ok(row)
+                    };
+                    let [found_row, expected_row] =
+                        [found, expected].map(|one| without_self(&one.relevancy));
+                    let tolerance = if heads == Heads::One(1) { ONE_HEAD } else { TOLERANCE };
+                    assert_same_row(&what, tolerance, &found_row, &expected_row);
+                    // The baselines are what they are.
+                    assert_same_row(
+                        &what,
+                        TOLERANCE,
+                        &Ok(found.rollout.clone()),
+                        &Ok(plain.rollout.clone()),
+                    );
                 }
             }
         }
@@ -374,4 +376,167 @@ fn choices_beyond_the_model_are_errors() {
     let engine = streaming(&model, &sequence, &states).folding(folding);
     let error = engine.explain(&goals, how.0, how.1).unwrap_err();
     assert!(matches!(error, Error::LayerChoice { layers, .. } if layers == n), "{error}");
+}
+
+/// The goals of `methods.npz`: its tokens one by one, and together.
+fn reference_goals(fixture: &Fixture, sequence: &Sequence) -> (Vec<Goal>, Goal) {
+    let positions = fixture.ids("positions");
+    let target = |&position: &u32| {
+        Target::new(position as usize, sequence.ids()[position as usize]).unwrap()
+    };
+    let targets: Vec<Target> = positions.iter().map(target).collect();
+    let goals = targets.iter().map(|&target| Goal::token(target)).collect();
+    (goals, Goal::sum(targets).unwrap())
+}
+
+/// Which method each array of `methods.npz` is of, for single tokens.
+fn reference_methods() -> Vec<(&'static str, Method)> {
+    let (mean, max, head) = (Heads::Mean, Heads::Max, Heads::One(1));
+    let (all, global, range) = (|| Layers::All, || Layers::Global, || Layers::Range(1..3));
+    vec![
+        ("rollout_max", Method::Rollout { heads: max, layers: all() }),
+        ("rollout_head_range", Method::Rollout { heads: head, layers: range() }),
+        ("rollout_global", Method::Rollout { heads: mean, layers: global() }),
+        ("raw_mean", Method::RawAttention { heads: mean.into(), layers: all() }),
+        ("raw_max_global", Method::RawAttention { heads: max.into(), layers: global() }),
+        ("raw_weighted", Method::RawAttention { heads: HeadWeights::Gradient, layers: all() }),
+        ("token_mean", Method::TokenAttention { heads: mean, layers: all(), over: Pool::Mean }),
+        ("token_max", Method::TokenAttention { heads: mean, layers: all(), over: Pool::Max }),
+        (
+            "token_sum_head_global",
+            Method::TokenAttention { heads: head, layers: global(), over: Pool::Sum },
+        ),
+        ("gradient_attention", Method::GradientAttention { heads: mean, layers: all() }),
+        (
+            "gradient_attention_max_global",
+            Method::GradientAttention { heads: max, layers: global() },
+        ),
+        ("input_gradient", Method::InputGradient),
+        ("tam", Method::Tam),
+    ]
+}
+
+/// The same for several tokens together.
+fn object_methods() -> Vec<(&'static str, Method)> {
+    let (heads, layers) = (Heads::Mean, || Layers::All);
+    let object = |over| Method::ObjectAttention { heads, layers: layers(), over };
+    vec![
+        ("object_mean", object(Pool::Mean)),
+        ("object_max", object(Pool::Max)),
+        ("object_sum", object(Pool::Sum)),
+        ("object_token_max", Method::TokenAttention { heads, layers: layers(), over: Pool::Max }),
+        ("object_gradient_attention", Method::GradientAttention { heads, layers: layers() }),
+        ("object_input_gradient", Method::InputGradient),
+        ("object_tam", Method::Tam),
+    ]
+}
+
+/// Rows of methods for goals, whichever engine makes them.
+type Explain<'a> = dyn Fn(&[Goal], &[Method]) -> Vec<Vec<MethodRow>> + 'a;
+
+/// Compares a row with one of the reference, which is not a number where there is none.
+fn assert_reference(what: &str, limit: f64, found: &MethodRow, expected: &Array1<f64>) {
+    if expected.iter().all(|x| x.is_nan()) {
+        assert!(matches!(found, Err(Unavailable::OutOfSight { .. })), "{what}: {found:?}");
+    } else {
+        let found = found.as_ref().unwrap_or_else(|reason| panic!("{what}: {reason}"));
+        let distance = integration_tests::difference(found, expected);
+        assert!(distance <= limit, "{what}: differs by {distance:.2e}");
+    }
+}
+
+/// Methods that have a map for every layer.
+fn by_layer(n_layers: usize) -> impl Iterator<Item = (&'static str, Method)> {
+    (0..n_layers).flat_map(|layer| {
+        [
+            ("grad_cam_attention", Method::GradCamAttention { layer }),
+            ("grad_cam_hidden", Method::GradCamHidden { layer }),
+        ]
+    })
+}
+
+fn check_reference(fixture: &Fixture, sequence: &Sequence, n_layers: usize, explain: &Explain<'_>) {
+    let (goals, object) = reference_goals(fixture, sequence);
+    let check = |name: &str, method: &Method, row: &MethodRow, expected: Array1<f64>| {
+        let limit = tolerance(method).max(Tolerance::Rounding.limit());
+        assert_reference(&format!("{}, {name}: {method}", fixture.name()), limit, row, &expected);
+    };
+    let methods = |single: Vec<(&'static str, Method)>| -> (Vec<&'static str>, Vec<Method>) {
+        single.into_iter().chain(by_layer(n_layers)).unzip()
+    };
+    let single = reference_methods().len();
+    let (names, asked) = methods(reference_methods());
+    for (goal, rows) in explain(&goals, &asked).iter().enumerate() {
+        for (at, row) in rows.iter().enumerate() {
+            let expected = match at.checked_sub(single) {
+                None => fixture.array::<Ix2>(names[at]).row(goal).to_owned(),
+                Some(cam) => {
+                    let cams = fixture.array::<Ix3>(names[at]);
+                    cams.slice(ndarray::s![goal, cam / 2, ..]).to_owned()
+                }
+            };
+            check(names[at], &asked[at], row, expected);
+        }
+    }
+    let single = object_methods().len();
+    let (names, asked) = methods(object_methods());
+    for (at, row) in explain(&[object], &asked)[0].iter().enumerate() {
+        let expected = match at.checked_sub(single) {
+            None => fixture.array::<Ix1>(names[at]),
+            Some(cam) => {
+                fixture.array::<Ix2>(&format!("object_{}", names[at])).row(cam / 2).to_owned()
+            }
+        };
+        check(names[at], &asked[at], row, expected);
+    }
+}
+
+#[test]
+fn methods_are_those_of_pytorch() {
+    for fixture in Fixture::all() {
+        let model = model(&fixture);
+        let sequence = answered(&fixture, &model);
+        let states = States::of(&model, &sequence, Keep::Everything).unwrap();
+        let (run, how) =
+            (Retained::run(&model, &sequence).unwrap(), (Objective::Logit, Update::Additive));
+        let n_layers = model.text().layers().len();
+        let rows =
+            |found: Vec<(_, Vec<MethodRow>)>| found.into_iter().map(|(_, rows)| rows).collect();
+        check_reference(&fixture, &sequence, n_layers, &|goals, methods| {
+            let engine = streaming(&model, &sequence, &states);
+            rows(engine.explain_methods(goals, how, methods).unwrap())
+        });
+        check_reference(&fixture, &sequence, n_layers, &|goals, methods| {
+            rows(run.explain_methods(goals, how, methods).unwrap())
+        });
+    }
+}
+
+#[test]
+fn folded_relevancy_is_that_of_pytorch() {
+    for fixture in Fixture::all() {
+        let model = model(&fixture);
+        let sequence = answered(&fixture, &model);
+        let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
+        let (goals, _) = reference_goals(&fixture, &sequence);
+        for (name, heads, layers) in [
+            ("relevancy_max", Heads::Max, Layers::All),
+            ("relevancy_head", Heads::One(1), Layers::All),
+            ("relevancy_global", Heads::Mean, Layers::Global),
+            ("relevancy_range", Heads::Mean, Layers::Range(1..3)),
+        ] {
+            let engine = streaming(&model, &sequence, &states).folding(Folding { heads, layers });
+            let found = engine.explain(&goals, Objective::Logit, Update::Additive).unwrap();
+            let expected = fixture.array::<Ix2>(name);
+            for ((goal, found), expected) in goals.iter().zip(&found).zip(expected.outer_iter()) {
+                let what = format!("{}: {name}", fixture.name());
+                assert_row_close(
+                    &what,
+                    found.relevancy.view(),
+                    expected,
+                    goal.targets()[0].logit_row(),
+                );
+            }
+        }
+    }
 }

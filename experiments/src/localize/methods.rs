@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use attention_capture::{
-    Engine, Foil, Goal, Keep, Objective, Retained, States, Streaming, SweepOptions,
+    Engine, Foil, Folding, Goal, Keep, Layers, Method as Rowwise, Objective, Pool, States,
+    Streaming, SweepOptions,
 };
-use attention_relevancy::{Target, Update};
-use gemma3_tch::Sequence;
+use attention_relevancy::{Heads, Target, Update};
+use gemma3_tch::{LayerType, Sequence};
 use phantom_radiograph::{Level, Scene, Side};
 use tch::{Kind, Tensor};
 
@@ -20,14 +21,34 @@ use crate::scenes::mix;
 pub enum Method {
     /// The relevancy of the word's deciding token.
     Relevancy(Update),
+    /// The same, additive, through the layers with full attention alone.
+    GlobalLayers,
+    /// The same, additive, the largest over heads in place of their mean.
+    LargestHead,
     /// The mean over all tokens of the word, additive.
     WholeWord,
     /// `E_h[(∇A⊙A)⁺]` of the last layer alone.
     LastGradient,
+    /// The same of all layers, their mean.
+    MeanGradient,
+    /// Grad-CAM on the attention of the last layer with full attention.
+    GradCamAttention,
+    /// Grad-CAM on the hidden states before the middle layer.
+    GradCamHidden,
+    /// Gradient × input at the input embeddings, without its sign.
+    InputGradient,
+    /// The token activation map.
+    Tam,
     /// Head mean of the last layer's attention.
     RawLast,
     /// Mean of the attention of all heads and layers.
     RawMean,
+    /// The same of the layers with full attention.
+    RawGlobal,
+    /// Mean of the attention of all heads and layers where the word itself is read.
+    OwnAttention,
+    /// The same for all tokens of the word.
+    WholeWordAttention,
     /// Attention rollout.
     Rollout,
     /// A number between 0 and 1 for each cell.
@@ -68,18 +89,26 @@ impl Setting {
         let gradient = [Goals::Logit, Goals::LogProbability, Goals::RunnerUp, Goals::Named];
         let with = |method: Method| gradient.map(|goals| Self { method, goals });
         let without = |method: Method| Self { method, goals: Goals::None };
-        let mistaken =
+        let two =
             |method: Method| [Goals::Logit, Goals::RunnerUp].map(|goals| Self { method, goals });
         let mut all = Vec::new();
         all.extend(with(Method::Relevancy(Update::Additive)));
         all.push(Self { method: Method::WholeWord, goals: Goals::RunnerUp });
         all.extend(with(Method::Relevancy(Update::Stochastic)));
+        all.extend(two(Method::GlobalLayers));
+        all.extend(two(Method::LargestHead));
         all.extend(with(Method::LastGradient));
-        all.extend(
-            [Method::RawLast, Method::RawMean, Method::Rollout, Method::Random].map(without),
-        );
-        all.extend(mistaken(Method::WrongRow));
-        all.extend(mistaken(Method::CausalImage));
+        all.extend(two(Method::MeanGradient));
+        all.extend(two(Method::GradCamAttention));
+        all.extend(two(Method::GradCamHidden));
+        all.extend(two(Method::InputGradient));
+        let forward = [Method::RawLast, Method::RawMean, Method::RawGlobal, Method::Rollout];
+        let forward_of_word = [Method::OwnAttention, Method::WholeWordAttention, Method::Tam];
+        all.extend(forward.map(without));
+        all.extend(forward_of_word.map(without));
+        all.push(without(Method::Random));
+        all.extend(two(Method::WrongRow));
+        all.extend(two(Method::CausalImage));
         all
     }
 
@@ -93,9 +122,19 @@ impl fmt::Display for Setting {
         let method = match self.method {
             Method::Relevancy(update) => &format!("relevancy, {update}"),
             Method::WholeWord => "relevancy, additive, mean of the word's tokens",
+            Method::GlobalLayers => "relevancy, additive, global layers",
+            Method::LargestHead => "relevancy, additive, largest head",
             Method::LastGradient => "gradient × attention, last layer",
+            Method::MeanGradient => "gradient × attention, mean of all layers",
+            Method::GradCamAttention => "Grad-CAM on attention, last global layer",
+            Method::GradCamHidden => "Grad-CAM on hidden states, middle layer",
+            Method::InputGradient => "gradient × input, absolute value",
+            Method::Tam => "token activation map",
             Method::RawLast => "raw attention, last layer",
             Method::RawMean => "raw attention, mean of all layers",
+            Method::RawGlobal => "raw attention, mean of global layers",
+            Method::OwnAttention => "attention of the word itself",
+            Method::WholeWordAttention => "attention of all tokens of the word",
             Method::Rollout => "attention rollout",
             Method::Random => "uniform random",
             Method::WrongRow => "mistake: a row too far",
@@ -152,7 +191,23 @@ impl<'a> Maps<'a> {
             Method::CausalImage => self.causal_relevancy(setting.goals),
             Method::RawLast => self.attribution(|found| found.raw_attention.to_vec()),
             Method::Rollout => self.attribution(|found| found.rollout.to_vec()),
-            Method::RawMean => self.raw_mean(),
+            Method::GlobalLayers => {
+                let folding = Folding { layers: Layers::Global, ..Folding::default() };
+                self.folded(&words, folding, setting.goals)
+            }
+            Method::LargestHead => {
+                let folding = Folding { heads: Heads::Max, ..Folding::default() };
+                self.folded(&words, folding, setting.goals)
+            }
+            Method::MeanGradient
+            | Method::GradCamAttention
+            | Method::GradCamHidden
+            | Method::InputGradient
+            | Method::Tam
+            | Method::RawMean
+            | Method::RawGlobal
+            | Method::OwnAttention
+            | Method::WholeWordAttention => self.rowwise(&words, setting),
             Method::Random => Ok((0..words.len() as u64).map(|n| self.random(seed, n)).collect()),
         }
     }
@@ -241,20 +296,63 @@ impl<'a> Maps<'a> {
         Ok(found.iter().map(|found| self.image_part(Some(&row(found)))).collect())
     }
 
-    fn raw_mean(&self) -> Result<PerWord> {
-        let run = Retained::run(&self.reader.model, &self.reading.sequence)?;
-        let image = &self.reading.image;
-        let map = |word: &Spoken| -> Result<Vec<f32>> {
-            let row = word.positions.start as i64 - 1;
-            let layers: Vec<Tensor> = run
-                .attention()
-                .iter()
-                .map(|attention| attention.detach().select(1, row).mean_dim(0, false, Kind::Float))
-                .collect();
-            let mean = Tensor::stack(&layers, 0).mean_dim(0, false, Kind::Float);
-            Ok(Vec::try_from(mean.narrow(0, image.start as i64, image.len() as i64))?)
+    fn folded(&self, words: &[&Spoken], folding: Folding, goals: Goals) -> Result<PerWord> {
+        let ids = self.reading.sequence.ids();
+        let engine = self.engine().folding(folding);
+        self.by_objective(words, goals, |words, objective| {
+            let goals = words.iter().map(|word| goal(ids, word.positions.start));
+            let goals = goals.collect::<Result<Vec<_>>>()?;
+            let found = engine.explain(&goals, objective, Update::Additive)?;
+            Ok(found.iter().map(|found| self.image_part(found.relevancy.as_slice())).collect())
+        })
+    }
+
+    /// A method of `attention_capture`, of the deciding token of each word or of all its tokens.
+    fn rowwise(&self, words: &[&Spoken], setting: Setting) -> Result<PerWord> {
+        let (ids, engine) = (self.reading.sequence.ids(), self.engine());
+        let methods = [self.method(setting.method)?];
+        let of_word = |word: &&Spoken| match setting.method {
+            Method::WholeWordAttention => {
+                let target = |at| Ok(Target::new(at, ids[at])?);
+                let targets = word.positions.clone().map(target).collect::<Result<Vec<_>>>()?;
+                Goal::sum(targets).context("a word has tokens")
+            }
+            _ => goal(ids, word.positions.start),
         };
-        self.reading.words.iter().map(map).collect()
+        self.by_objective(words, setting.goals, |words, objective| {
+            let goals = words.iter().map(of_word).collect::<Result<Vec<_>>>()?;
+            let how = (objective, Update::Additive);
+            let mut maps = Vec::new();
+            for (_, mut rows) in engine.explain_methods(&goals, how, &methods)? {
+                let row = rows.remove(0)?;
+                let row =
+                    if methods[0] == Rowwise::InputGradient { row.mapv(f32::abs) } else { row };
+                maps.push(self.image_part(row.as_slice()));
+            }
+            Ok(maps)
+        })
+    }
+
+    fn method(&self, method: Method) -> Result<Rowwise> {
+        let (heads, all, over) = (Heads::Mean, Layers::All, Pool::Mean);
+        let layers = &self.reader.model.config().text.layers;
+        Ok(match method {
+            Method::MeanGradient => Rowwise::GradientAttention { heads, layers: all },
+            Method::GradCamAttention => {
+                let last = layers.iter().rposition(|&kind| kind == LayerType::Full);
+                Rowwise::GradCamAttention { layer: last.context("no layer has full attention")? }
+            }
+            Method::GradCamHidden => Rowwise::GradCamHidden { layer: layers.len() / 2 },
+            Method::InputGradient => Rowwise::InputGradient,
+            Method::Tam => Rowwise::Tam,
+            Method::RawMean => Rowwise::RawAttention { heads: heads.into(), layers: all },
+            Method::RawGlobal => {
+                Rowwise::RawAttention { heads: heads.into(), layers: Layers::Global }
+            }
+            Method::OwnAttention => Rowwise::TokenAttention { heads, layers: all, over },
+            Method::WholeWordAttention => Rowwise::ObjectAttention { heads, layers: all, over },
+            other => bail!("{other:?} is made in another way"),
+        })
     }
 
     fn random(&self, seed: u64, word: u64) -> Vec<f32> {
