@@ -1,5 +1,6 @@
 //! One phrase against another: a sequence with two branches behind one prefix, against each branch alone.
 
+use crate::explainer::{answer, load, published};
 use crate::support::{answered, matrix, model};
 use attention_capture::{
     Attribution, Engine, Error, Goal, Keep, Objective, Retained, States, Streaming, SweepOptions,
@@ -7,7 +8,8 @@ use attention_capture::{
 };
 use attention_relevancy::{Target, Update};
 use gemma3_tch::{Fast, Fork, Gemma3, Sequence};
-use integration_tests::{Fixture, difference};
+use integration_tests::{Fixture, Tolerance, assert_close, difference};
+use medgemma_explainer::{Ask, DtypeSpec, ExplainOptions};
 use ndarray::{Array1, s};
 use tch::Tensor;
 
@@ -127,19 +129,21 @@ fn streaming_equals_retained_on_two_branches() {
         let budget = smallest_budget(&model, &phrases.packed, &goals);
         // All rows at once; then a few at a time, so that blocks begin and end inside branches.
         let row = 4 * 8 * model.config().text.num_attention_heads * phrases.packed.ids().len();
-        for memory_budget in [1 << 29, budget + 7 * row as u64] {
-            for keep in [Keep::Inputs, Keep::Everything] {
-                let states = States::of(&model, &phrases.packed, keep).unwrap();
-                let options = SweepOptions { memory_budget, cancel: None };
-                let streaming = Streaming::new(&model, phrases.packed.ids(), &states, options);
-                for objective in [Objective::LogProbability, Objective::Logit] {
-                    for update in [Update::Additive, Update::Stochastic] {
-                        let found = streaming.explain(&goals, objective, update).unwrap();
-                        let expected = run.explain(&goals, objective, update).unwrap();
-                        let what = format!("{}, {keep:?}, {objective}", fixture.name());
-                        compare(&format!("{what}, {update}"), &goals, &found, &expected);
-                    }
-                }
+        let few = budget + 7 * row as u64;
+        let ways = [
+            (Objective::LogProbability, Update::Additive),
+            (Objective::LogProbability, Update::Stochastic),
+            (Objective::Logit, Update::Additive),
+        ];
+        let expected = ways.map(|(objective, update)| run.explain(&goals, objective, update));
+        for (keep, memory_budget) in [(Keep::Everything, 1 << 29), (Keep::Inputs, few)] {
+            let states = States::of(&model, &phrases.packed, keep).unwrap();
+            let options = SweepOptions { memory_budget, cancel: None };
+            let streaming = Streaming::new(&model, phrases.packed.ids(), &states, options);
+            for ((objective, update), expected) in ways.iter().zip(&expected) {
+                let found = streaming.explain(&goals, *objective, *update).unwrap();
+                let what = format!("{}, {keep:?}, {objective}, {update}", fixture.name());
+                compare(&what, &goals, &found, expected.as_ref().unwrap());
             }
         }
     }
@@ -269,4 +273,48 @@ fn a_sequence_forks_once_and_behind_its_pictures() {
     assert_eq!((phrase[0].position(), against[0].position()), (end, end + 1));
     assert!(Goal::contrast(phrase, Vec::new()).is_none());
     assert!(Goal::contrast(Vec::new(), against).is_none());
+}
+
+/// The facade finds the phrase, writes the other as it would stand there, and shows what both engines say.
+#[test]
+fn the_facade_sets_a_phrase_of_the_answer_against_another() {
+    let fixture = Fixture::open("short-window");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let answer = answer(&fixture, &explainer);
+    let ask = |occurrence| Ask::Keyword { word: "changed".to_owned(), occurrence };
+    let engine = |engine| ExplainOptions { engine, ..published() };
+    let explain = |occurrence, against: &str, how| {
+        explainer.explain_versus(&answer, &ask(occurrence), against, &engine(how))
+    };
+    let streaming = medgemma_explainer::Engine::Streaming;
+    let found = explain(1, " no pneumonia ", streaming).unwrap();
+    let target = explainer.explain_keyword(&answer, "changed", 1, &published()).unwrap();
+    assert_eq!(found.positions(), target.positions());
+    assert_eq!((found.phrase.text(), found.against.text()), (target.text(), "no pneumonia"));
+    assert!((found.phrase.log_probability() - target.log_probability()).abs() < 1e-4);
+    // Its tokens are those that write it where it stands.
+    let first = &answer.tokens()[found.positions().start].text;
+    let label = explainer.processor().tokenizer().label(found.against.token_ids()[0]);
+    assert_eq!(first.starts_with(' '), label.starts_with(' '), "{first:?} {label:?}");
+
+    let reference = explain(1, "no pneumonia", medgemma_explainer::Engine::Retained).unwrap();
+    let rows = |of: &medgemma_explainer::VersusExplanation| {
+        let all = [of.phrase.relevancy(), of.against.relevancy(), of.contrast()];
+        all.map(medgemma_explainer::attention_relevancy::Explanation::without_self)
+    };
+    for (found, expected) in rows(&found).iter().zip(rows(&reference)) {
+        assert_close("engines", found, &expected.mapv(f64::from), Tolerance::Rounding);
+    }
+    assert_eq!(found.difference().len(), found.positions().start);
+    let cells = found.image_difference(0).unwrap();
+    let [of_phrase, of_other] =
+        [&found.phrase, &found.against].map(|one| one.relevancy().image_grid(0).unwrap());
+    assert_eq!(cells, of_phrase - of_other);
+    assert!(found.image_difference(1).is_none());
+
+    let error = |against: &str| explain(0, against, streaming).unwrap_err().to_string();
+    assert!(error("changed").contains("would stand against itself"), "{}", error("changed"));
+    assert!(error(" ").contains("nothing to set \"changed\" against"), "{}", error(" "));
+    let missing = Ask::Keyword { word: "heart".to_owned(), occurrence: 0 };
+    assert!(explainer.explain_versus(&answer, &missing, "lung", &published()).is_err());
 }

@@ -84,6 +84,20 @@ const FIGURES: &[Shown] = &[
         name: "images",
     },
     Shown {
+        title: "The last picture against the first",
+        text: "The last picture's map less the first's, with both on one scale. Cells stand for the same place of both only where the pictures are aligned alike. As above, the answer of this small model means nothing here.",
+        command: "--image chests/000.png chests/001.png --prompt 'Describe the radiograph.' --answer 'Left upper zone: pneumothorax.' --keyword pneumothorax --figures difference --out out",
+        file: "difference-0.png",
+        name: "difference",
+    },
+    Shown {
+        title: "A phrase against another",
+        text: "The log-probability of a phrase of the answer, that of another in its place, and that of the one less that of the other, each with a map of what speaks for it; on the right the first map less the second. A phrase that is nearly certain has little gradient of its own, as the scale of its map shows; the third map does not have this weakness.",
+        command: "--image chests/000.png --prompt 'Describe the radiograph.' --phrase 'right side' --against 'left side' --out out",
+        file: "versus-0-0.png",
+        name: "versus",
+    },
+    Shown {
         title: "Regions",
         text: "The share of each zone of a chest radiograph, and its density: 1 is what an even map would give.",
         command: "--image chests/000.png --prompt 'Describe the radiograph.' --keyword opacity --regions cxr --out out",

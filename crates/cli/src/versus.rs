@@ -47,7 +47,7 @@ pub(crate) fn print(explanations: &Explanations) -> Result<()> {
         output::line("")?;
     }
     explanations.versus.iter().try_for_each(|versus| {
-        let [phrase, other] = [&versus.phrase, &versus.against].map(|one| one.text());
+        let [phrase, other] = [&versus.phrase, &versus.against].map(PhraseExplanation::text);
         let [of_phrase, of_other] =
             [&versus.phrase, &versus.against].map(PhraseExplanation::log_probability_text);
         let verdict = verdict([phrase, other], versus.log_ratio());

@@ -12,8 +12,9 @@ use relevancy_visualization::image::RgbImage;
 use relevancy_visualization::ndarray::{Array2, array};
 use relevancy_visualization::{
     Caption, Colormap, ComparisonRow, Error, Figure, Frame, GridMap, Orientation, OverlayOptions,
-    Panel, RegionSpec, Scale, Section, TextRelevancy, comparison_figure, grid_figure, heads_figure,
-    layers_figure, region_scores, regions_figure, side_by_side_figure, three_panel_figure,
+    Panel, RegionSpec, Scale, Section, TextRelevancy, comparison_figure, difference_figure,
+    grid_figure, heads_figure, layers_figure, region_scores, regions_figure, side_by_side_figure,
+    three_panel_figure,
 };
 use resvg::usvg;
 
@@ -69,6 +70,7 @@ fn figures(picture: &RgbImage, text: &TextRelevancy) -> Vec<(&'static str, Figur
     let shared = OverlayOptions { scale: Scale::common(&sheet).unwrap(), ..options.clone() };
     let pair = [("current", &maps), ("prior", &others)];
     let pair = pair.map(|(label, maps)| Panel::new(picture, maps).labelled(label, ""));
+    let signed_panel = Panel::new(picture, &weighted[..1]).labelled("difference", "signed");
     let frame = Frame::whole(picture, Orientation::Pa);
     let regions = RegionSpec::Cxr.regions(&frame).unwrap();
     let scores = region_scores(&maps[0], frame.size, &regions).unwrap();
@@ -81,6 +83,7 @@ fn figures(picture: &RgbImage, text: &TextRelevancy) -> Vec<(&'static str, Figur
         ("heads", heads_figure(picture, &[maps[0], others[0]], &weighted, &caption, &diverging)),
         ("contact-sheet", grid_figure(&sections, None, &caption, &shared)),
         ("side-by-side", side_by_side_figure(&pair, &caption, &options)),
+        ("difference", difference_figure(&pair, &signed_panel, &caption, &options)),
         ("regions", regions_figure(&scores, &caption.clone().subtitled(note))),
     ]
     .into_iter()

@@ -9,3 +9,4 @@ mod phantom; // made-up radiographs
 mod pictures; // pictures in, pictures out
 mod shown; // regions, figures, the report
 mod support; // running it
+mod versus; // phrases against phrases, pictures against pictures

@@ -19,18 +19,15 @@ pub(super) fn write(npz: &mut Writer<'_>, results: &Results<'_>) -> Result<(), E
         if column == 0 { positions.start as i64 } else { positions.end as i64 }
     });
     npz.add("versus", &bounds)?;
-    let kinds: [(&str, fn(&VersusExplanation) -> &Explanation); 3] = [
-        ("versus_a", |versus| versus.phrase.relevancy()),
-        ("versus_b", |versus| versus.against.relevancy()),
-        ("versus_contrast", VersusExplanation::contrast),
-    ];
-    for (name, explanation) in kinds {
+    let mut add = |name: &str, explanation: fn(&VersusExplanation) -> &Explanation| {
         let mut rows = Array2::zeros((all.len(), results.answer.tokens.len()));
         for (versus, mut row) in all.iter().zip(rows.outer_iter_mut()) {
             let before = s![..versus.positions().start];
             row.slice_mut(before).assign(&explanation(versus).relevancy().slice(before));
         }
-        npz.add(name, &rows)?;
-    }
-    Ok(())
+        npz.add(name, &rows)
+    };
+    add("versus_a", |versus| versus.phrase.relevancy())?;
+    add("versus_b", |versus| versus.against.relevancy())?;
+    add("versus_contrast", VersusExplanation::contrast)
 }
