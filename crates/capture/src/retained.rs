@@ -14,7 +14,7 @@ use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, Site, guard};
 use tch::{Kind, Tensor};
 
 /// How far the sum of an attention row may be from one: float32 rounding over the longest rows, with room to spare.
-const ROW_SUM_TOLERANCE: f64 = 1e-4;
+pub const ROW_SUM_TOLERANCE: f64 = 1e-4;
 
 /// A captured forward pass over a sequence, ready to explain any of its tokens.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use crate::asked::Asked;
 use crate::demo::{self, DemoArgs};
 use crate::phantom::{self, PhantomArgs};
 use crate::presentation::PresentationArgs;
+use crate::reliance::RelianceArgs;
 use crate::size::size;
 use crate::targets::TargetArgs;
 
@@ -37,7 +38,8 @@ const TARGETS: &str = concat!(
     "the order of the list above. The command `answer` with --tokens lists positions.\n\n",
     "Files in --out: report.html (point at a word, see its map), overlay-TARGET-IMAGE.png, explanation.json (the record), ",
     "explanation.npz (the raw numbers), picture-N.png (the pictures as the model's processor got them); with --regions ",
-    "regions-TARGET-IMAGE, with --figures FIGURE-…, as .png or .svg."
+    "regions-TARGET-IMAGE, with --figures FIGURE-…, as .png or .svg; with --blank-control control-TARGET-IMAGE.png, red where the ",
+    "picture brought relevancy and blue where a blank one has more."
 );
 
 #[derive(Subcommand, Debug)]
@@ -99,6 +101,9 @@ pub(crate) struct ExplainArgs {
     /// Keep the relevancy by layer: for the slider of report.html, for --figures layers, and in explanation.npz
     #[arg(long, help_heading = "Method")]
     layers: bool,
+
+    #[command(flatten)]
+    pub(crate) reliance: RelianceArgs,
 
     #[command(flatten)]
     pub(crate) shown: PresentationArgs,

@@ -93,7 +93,8 @@ impl Asked {
     }
 }
 
-fn open(path: &Path, options: &PictureOptions) -> anyhow::Result<Picture> {
+/// Reads a picture; what a user should be told of it goes to stderr.
+pub(crate) fn open(path: &Path, options: &PictureOptions) -> anyhow::Result<Picture> {
     let picture = Picture::open(path, options)?;
     for warning in picture.warnings() {
         eprintln!("warning: {}: {warning}", path.display());

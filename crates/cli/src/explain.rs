@@ -1,7 +1,7 @@
 //! `medgemma-explainer explain`.
 
 use crate::args::ExplainArgs;
-use crate::{answer, output, progress, shades};
+use crate::{answer, output, progress, reliance, shades};
 use medgemma_explainer::{
     Answer, ExplainOptions, Explainer, Explanations, Exported, Objective, OutputFolder, Question,
     TargetExplanation, TokenKind, Words, region_table,
@@ -14,12 +14,14 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let question = args.question.asked.question(&args.question.picture_options())?;
     let presentation = args.presentation();
     presentation.check(&question)?;
+    let blanks = args.reliance.blanks(&args.question.picture_options())?;
     let folder = OutputFolder::create(&args.out)?;
     let explainer = answer::load(&args.question, args.memory_budget())?;
     let answer = answered(args, &explainer, question)?;
     let (asks, options) = (args.asks(), options(args, &explainer, &answer)?);
     let explain = || explainer.explain_all(&answer, &asks, &options);
-    let explanations = progress::step("explaining", explain)?;
+    let mut explanations = progress::step("explaining", explain)?;
+    args.reliance.add(&explainer, &answer, &blanks, &mut explanations)?;
     let write = || folder.write(&explainer, &answer, &explanations, &presentation);
     let written = progress::step("drawing", write)?;
     for note in &written.notes {
@@ -30,6 +32,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     }
     output::line("")?;
     print_targets(&answer, &explanations)?;
+    reliance::print(&explanations)?;
     print_places(args, &explanations, &written)?;
     if args.show {
         for target in &explanations.targets {
@@ -156,7 +159,7 @@ fn top_text(answer: &Answer, target: &TargetExplanation) -> String {
 }
 
 /// At most `n` characters on one line.
-fn shorten(text: &str, n: usize) -> String {
+pub(crate) fn shorten(text: &str, n: usize) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.chars().count() <= n { line } else { line.chars().take(n - 1).chain(['…']).collect() }
 }

@@ -11,6 +11,7 @@ mod output;
 mod phantom;
 mod presentation;
 mod progress;
+mod reliance;
 mod report;
 mod shades;
 mod size;

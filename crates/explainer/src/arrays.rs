@@ -54,6 +54,7 @@ impl Arrays {
         npz.add("raw_attention", &self.targets.raw_attention)?;
         npz.add("token_relevancy_rollout", &self.targets.rollout)?;
         npz.add_some("token_relevancy_by_layer", self.targets.layers.as_ref())?;
+        npz.add_some("token_relevancy_blank", blank_rows(results).as_ref())?;
         if !explanations.words.is_empty() {
             npz.add("words", &bounds(&explanations.words))?;
             npz.add("word_relevancy", &self.words.relevancy)?;
@@ -99,6 +100,13 @@ fn layers(explanations: &[TargetExplanation]) -> Option<Array3<f32>> {
         explanations.iter().map(|target| target.layers().map(|rows| rows.view())).collect();
     let all = all.filter(|all| !all.is_empty())?;
     Some(stack(Axis(0), &all).expect("one shape for all targets"))
+}
+
+/// The relevancy of each target on the mean picture `[T, S]`, where that was asked for.
+fn blank_rows(results: &Results<'_>) -> Option<Array2<f32>> {
+    let control = results.explanations.control.as_ref()?;
+    let rows: Vec<_> = control.targets.iter().map(|target| target.relevancy.view()).collect();
+    stack(Axis(0), &rows).ok()
 }
 
 /// `[T, N, g, g]`.

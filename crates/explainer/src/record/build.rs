@@ -6,6 +6,7 @@ use relevancy_visualization::{AnswerBox, Region, Shape};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
+use super::reliance::{ControlRecord, RelianceRecord, RelianceSettings};
 use super::{
     BoxRecord, Files, GenerationRecord, ImageRecord, LocalizationRecord, ModelRecord,
     PictureRecord, Record, RegionScoreRecord, RegionsRecord, SCHEMA, SCHEMA_VERSION,
@@ -21,17 +22,37 @@ impl Record {
     /// The record of results that were put into `files`.
     pub(crate) fn new(results: &Results<'_>, files: Files) -> Result<Self, Error> {
         let Results { explainer, answer, explanations, .. } = results;
-        let overlays = |target: usize| {
-            let of = format!("overlay-{target}-");
-            files.overlays.iter().filter(|name| name.starts_with(&of)).cloned().collect()
+        let named = |names: &[String], kind: &str, target: usize| -> Vec<String> {
+            let of = format!("{kind}-{target}-");
+            names.iter().filter(|name| name.starts_with(&of)).cloned().collect()
+        };
+        let reliance = explanations.reliance.as_ref();
+        let of_target = |index: usize| {
+            let reliance = reliance?;
+            Some(RelianceRecord::new(reliance.targets.get(index)?, &reliance.blanks))
+        };
+        let of_word = |index: usize| {
+            let reliance = reliance?;
+            Some(RelianceRecord::new(reliance.words.get(index)?, &reliance.blanks))
+        };
+        let control = |index: usize| {
+            let control = explanations.control.as_ref()?.targets.get(index)?;
+            Some(ControlRecord::new(control, named(&files.figures, "control", index)))
         };
         let targets = explanations.targets.iter().enumerate().map(|(index, target)| {
             Ok(TargetRecord {
-                overlays: overlays(index),
+                overlays: named(&files.overlays, "overlay", index),
                 regions: regions_of(results, target)?,
                 boxes: boxes_of(results, target)?,
+                reliance: of_target(index),
+                control: control(index),
                 ..target_record(target)
             })
+        });
+        let targets = targets.collect::<Result<_, Error>>()?;
+        let words = explanations.words.iter().enumerate().map(|(index, word)| TargetRecord {
+            reliance: of_word(index),
+            ..target_record(word)
         });
         Ok(Self {
             schema: SCHEMA.to_owned(),
@@ -45,10 +66,11 @@ impl Record {
             tokens: answer.tokens.iter().map(|token| token_record(answer, token)).collect(),
             pictures: answer.question.pictures.iter().enumerate().map(picture_record).collect(),
             images: answer.prepared.images.iter().map(image_record).collect(),
-            targets: targets.collect::<Result<_, Error>>()?,
-            words: explanations.words.iter().map(target_record).collect(),
+            targets,
+            words: words.collect(),
             regions: regions_record(results),
             boxes: box_records(results),
+            reliance: explanations.reliance.as_ref().map(RelianceSettings::new),
             generation: answer.options().map(generation),
             settings: settings(results),
             model: model_record(explainer)?,
@@ -133,6 +155,9 @@ fn target_record(target: &TargetExplanation) -> TargetRecord {
         overlays: Vec::new(),
         regions: Vec::new(),
         boxes: Vec::new(),
+        token_weights: target.token_weights().map(<[f32]>::to_vec),
+        reliance: None,
+        control: None,
     }
 }
 

@@ -1,0 +1,281 @@
+//! Whether an answer relies on the pictures: what the probability of its words gains by them.
+
+use attention_capture::forced_scores;
+use attention_relevancy::{Explanation, Target};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::{Answer, Blank, Error, Explainer, Explanations, TargetExplanation};
+
+/// A gain of less than this, in nats, is none: 0.1 nat are a factor of 1.1 in the probability, which rounding in bfloat16 alone can
+/// move by some hundredths of a nat. The same threshold below which deletion curves are not normalised: `f(full) − f(blank)` stands
+/// in the denominator there.
+pub const INDEPENDENT_NATS: f32 = 0.1;
+
+/// Below this share of the pictures most of the relevancy lies in the text.
+pub const TEXT_SHARE: f32 = 0.5;
+
+/// What the pictures do to the probability of explained tokens.
+#[derive(Clone, Debug)]
+pub struct Reliance {
+    /// What stood in the place of the pictures.
+    pub blanks: Vec<Blank>,
+    /// One for each of [`Explanations::targets`].
+    pub targets: Vec<TargetReliance>,
+    /// One for each of [`Explanations::words`].
+    pub words: Vec<TargetReliance>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// How much a word or phrase relies on the pictures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TargetReliance {
+    /// One for each of [`Reliance::blanks`].
+    pub blanks: Vec<Gain>,
+    /// Share of the pictures in the relevancy without the self terms; `None` where there is no relevancy.
+    pub image_share: Option<f32>,
+    /// Entropy of the relevancy of all image cells, divided by the logarithm of their number: 0 for all in one cell, 1 for an even
+    /// map. `None` where no cell has any.
+    pub map_entropy: Option<f32>,
+}
+
+/// What the pictures add to the log-probability of the tokens of a target, against one blank.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gain {
+    /// Of each token, given all before it, with the blank in the place of the pictures.
+    pub log_probabilities: Vec<f32>,
+    /// `log p(token | pictures, text) − log p(token | blank, text)` of each token in nats: its pointwise mutual information with the
+    /// pictures.
+    pub token_pmi: Vec<f32>,
+}
+
+/// What a reader should know before looking at the map of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Flag {
+    /// The gain is below zero by [`INDEPENDENT_NATS`] or more: the model finds it less likely with the picture than without.
+    Against,
+    /// The gain is within [`INDEPENDENT_NATS`] of zero.
+    Independent,
+    /// [`Flag::Independent`], and the share of the pictures is below [`TEXT_SHARE`].
+    TextDriven,
+    /// [`Flag::Independent`], and the share of the pictures is [`TEXT_SHARE`] or more: the map shows where the model looked, but what
+    /// it saw there changed nothing.
+    NoEvidence,
+}
+
+/// A flag with the blanks that raise it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flagged {
+    /// The flag.
+    pub flag: Flag,
+    /// Indices into [`Reliance::blanks`], at least one.
+    pub blanks: Vec<usize>,
+}
+
+impl Explainer {
+    /// What the pictures add to the log-probability of every explained target and word: one forward pass for each blank, whatever the
+    /// number of words. The answer is given whole (teacher forcing), so that only the pictures differ.
+    ///
+    /// # Errors
+    /// [`Error::NoPictures`] for a question without pictures.
+    pub fn reliance(
+        &self,
+        answer: &Answer,
+        explanations: &Explanations,
+        blanks: &[Blank],
+    ) -> Result<Reliance, Error> {
+        let started = Instant::now();
+        let all = || explanations.targets.iter().chain(&explanations.words);
+        let tokens: BTreeMap<usize, Target> = all()
+            .flat_map(|target| target.relevancy().targets())
+            .map(|target| (target.position(), *target))
+            .collect();
+        let tokens: Vec<Target> = tokens.into_values().collect();
+        let mut without = Vec::new();
+        for blank in blanks {
+            let found = self.blank_log_probabilities(answer, blank, &tokens)?;
+            let positions = tokens.iter().map(|target| target.position());
+            without.push(positions.zip(found).collect::<BTreeMap<usize, f32>>());
+        }
+        let reliance = |target: &TargetExplanation| TargetReliance::new(target, &without);
+        Ok(Reliance {
+            blanks: blanks.to_vec(),
+            targets: explanations.targets.iter().map(reliance).collect(),
+            words: explanations.words.iter().map(reliance).collect(),
+            duration: started.elapsed(),
+        })
+    }
+
+    /// The log-probability of each token with a blank in the place of the pictures.
+    pub(crate) fn blank_log_probabilities(
+        &self,
+        answer: &Answer,
+        blank: &Blank,
+        targets: &[Target],
+    ) -> Result<Vec<f32>, Error> {
+        if self.cancelled() {
+            return Err(attention_capture::Error::Cancelled.into());
+        }
+        self.with_blank(answer, blank, |sequence| {
+            let scores = forced_scores(&self.model, sequence, targets)?;
+            Ok(scores.into_iter().map(|score| score.log_probability).collect())
+        })
+    }
+}
+
+impl TargetReliance {
+    fn new(target: &TargetExplanation, without: &[BTreeMap<usize, f32>]) -> Self {
+        let gain = |without: &BTreeMap<usize, f32>| {
+            let tokens = target.relevancy().targets();
+            let log_probabilities: Vec<f32> =
+                tokens.iter().map(|target| without[&target.position()]).collect();
+            let with = target.scores().iter().map(|score| score.log_probability);
+            let token_pmi = with.zip(&log_probabilities).map(|(with, without)| with - without);
+            Gain { token_pmi: token_pmi.collect(), log_probabilities }
+        };
+        Self {
+            blanks: without.iter().map(gain).collect(),
+            image_share: target.relevancy().shares().map(|shares| shares.image()),
+            map_entropy: map_entropy(target.relevancy()),
+        }
+    }
+
+    /// What to beware of, and which blanks say so. Empty where all agree that the picture speaks for it.
+    pub fn flags(&self) -> Vec<Flagged> {
+        let pmi: Vec<f32> = self.blanks.iter().map(Gain::pmi).collect();
+        flags(&pmi, self.image_share)
+    }
+}
+
+impl Gain {
+    /// Sum over the tokens: what the pictures add to the log-probability of the target, in nats.
+    pub fn pmi(&self) -> f32 {
+        self.token_pmi.iter().sum()
+    }
+}
+
+impl Flag {
+    /// The name in the record.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Against => "against",
+            Self::Independent => "independent",
+            Self::TextDriven => "text-driven",
+            Self::NoEvidence => "no-evidence",
+        }
+    }
+}
+
+/// The flag in words.
+impl fmt::Display for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Against => "the picture argues against it",
+            Self::Independent => "it does not depend on the picture",
+            Self::TextDriven => "it is driven by the text",
+            Self::NoEvidence => "its map is no evidence",
+        })
+    }
+}
+
+impl Flagged {
+    /// The flag in words, with the blanks that raise it where others do not: `it is driven by the text (against blur, not mean)`.
+    pub fn text(&self, blanks: &[Blank]) -> String {
+        let names = |raise: bool| {
+            let named = blanks.iter().enumerate();
+            let named = named.filter(|(index, _)| self.blanks.contains(index) == raise);
+            named.map(|(_, blank)| blank.name()).collect::<Vec<_>>().join(" and ")
+        };
+        match names(false) {
+            others if others.is_empty() => self.flag.to_string(),
+            others => format!("{} (against {}, not {others})", self.flag, names(true)),
+        }
+    }
+}
+
+/// The flags of a target by its gain against each blank.
+fn flags(pmi: &[f32], image_share: Option<f32>) -> Vec<Flagged> {
+    let those = |is: &dyn Fn(f32) -> bool| -> Vec<usize> {
+        pmi.iter().enumerate().filter(|(_, pmi)| is(**pmi)).map(|(index, _)| index).collect()
+    };
+    let against = those(&|pmi| pmi <= -INDEPENDENT_NATS);
+    let independent = those(&|pmi| pmi.abs() < INDEPENDENT_NATS);
+    let read = image_share.map(|share| {
+        let flag = if share < TEXT_SHARE { Flag::TextDriven } else { Flag::NoEvidence };
+        (flag, independent.clone())
+    });
+    [(Flag::Against, against), (Flag::Independent, independent)]
+        .into_iter()
+        .chain(read)
+        .filter(|(_, blanks)| !blanks.is_empty())
+        .map(|(flag, blanks)| Flagged { flag, blanks })
+        .collect()
+}
+
+/// `−Σ p·ln p / ln N` of the N image cells, `p` their relevancy over its sum; entries below zero count as zero.
+fn map_entropy(relevancy: &Explanation) -> Option<f32> {
+    let cells: Vec<f64> = relevancy.image_values().map(|value| f64::from(value).max(0.0)).collect();
+    let total: f64 = cells.iter().sum();
+    if cells.len() < 2 || !(total.is_finite() && 0.0 < total) {
+        return None;
+    }
+    let parts = cells.iter().map(|value| value / total).filter(|&part| 0.0 < part);
+    let entropy: f64 = parts.map(|part| -part * part.ln()).sum();
+    Some((entropy / (cells.len() as f64).ln()) as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attention_relevancy::ndarray::Array1;
+    use attention_relevancy::{ImageGrid, TokenLayout};
+
+    fn named(pmi: &[f32], share: f32) -> Vec<(&'static str, Vec<usize>)> {
+        let found = flags(pmi, Some(share));
+        found.into_iter().map(|flagged| (flagged.flag.name(), flagged.blanks)).collect()
+    }
+
+    #[test]
+    fn flags_follow_gain_and_share() {
+        assert_eq!(named(&[3.0, 0.2], 0.2), []);
+        assert_eq!(named(&[-3.0], 0.9), [("against", vec![0])]);
+        assert_eq!(named(&[0.05], 0.2), [("independent", vec![0]), ("text-driven", vec![0])]);
+        assert_eq!(named(&[-0.05], 0.5), [("independent", vec![0]), ("no-evidence", vec![0])]);
+        assert_eq!(named(&[INDEPENDENT_NATS], 0.2), [], "the threshold itself is a gain");
+        assert_eq!(named(&[-INDEPENDENT_NATS], 0.2), [("against", vec![0])]);
+        let mixed = [("against", vec![1]), ("independent", vec![2]), ("no-evidence", vec![2])];
+        assert_eq!(named(&[1.0, -1.0, 0.0], 0.8), mixed);
+        assert_eq!(flags(&[0.0], None).len(), 1, "without relevancy nothing is said of the map");
+    }
+
+    #[test]
+    fn a_flag_names_the_blanks_where_they_disagree() {
+        let blanks = [Blank::Mean, Blank::Blur];
+        let text = |raised: &[usize]| {
+            Flagged { flag: Flag::Against, blanks: raised.to_vec() }.text(&blanks)
+        };
+        assert_eq!(text(&[0, 1]), "the picture argues against it");
+        assert_eq!(text(&[1]), "the picture argues against it (against blur, not mean)");
+    }
+
+    #[test]
+    fn entropy_is_one_for_an_even_map_and_zero_for_one_cell() {
+        let entropy = |cells: [f32; 4]| {
+            let grid = (1..5, ImageGrid { image: 0, rows: 2, columns: 2 });
+            let layout = TokenLayout::from_images(7, [grid]).unwrap();
+            let mut row = Array1::from_elem(7, 9.0);
+            for (place, cell) in row.iter_mut().skip(1).zip(cells) {
+                *place = cell;
+            }
+            let target = Target::new(6, 0).unwrap();
+            map_entropy(&Explanation::new(vec![target], row, layout).unwrap())
+        };
+        assert!((entropy([0.3; 4]).unwrap() - 1.0).abs() < 1e-6);
+        assert_eq!(entropy([0.0, 2.0, 0.0, 0.0]), Some(0.0));
+        assert!((entropy([1.0, 1.0, 0.0, 0.0]).unwrap() - 0.5).abs() < 1e-6);
+        assert_eq!(entropy([0.0; 4]), None);
+    }
+}
