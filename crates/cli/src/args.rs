@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use crate::asked::Asked;
 use crate::demo::{self, DemoArgs};
+use crate::diagnose::{self, DiagnoseArgs};
 use crate::phantom::{self, PhantomArgs};
 use crate::presentation::PresentationArgs;
 use crate::reliance::RelianceArgs;
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Say what a checkpoint is and what memory it will take
     Inspect(InspectArgs),
+    /// Check, on an answer, what every explanation of a checkpoint rests on: weights, tokens, masks, attention, engines
+    #[command(after_help = diagnose::CHECKS)]
+    Diagnose(Box<DiagnoseArgs>),
     /// Draw made-up chest radiographs with findings that are known to the pixel
     #[command(after_help = phantom::FILES)]
     Phantom(PhantomArgs),
@@ -269,12 +273,14 @@ impl Args {
             match &mut args.command {
                 Command::Explain(args) => args.question.asked.order(matches),
                 Command::Answer(args) => args.question.asked.order(matches),
+                Command::Diagnose(args) => args.question.asked.order(matches),
                 _ => {}
             }
         }
         let model = match &args.command {
             Command::Explain(args) => Some(&args.question.model),
             Command::Answer(args) => Some(&args.question.model),
+            Command::Diagnose(args) => Some(&args.question.model),
             Command::Inspect(args) => Some(&args.model),
             Command::Report(_) | Command::Phantom(_) | Command::Demo(_) => None,
         };

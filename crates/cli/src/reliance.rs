@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use medgemma_explainer::{
-    Answer, Blank, Explainer, Explanations, Flagged, PictureOptions, TargetControl,
-    TargetExplanation, TargetReliance,
+    Answer, Blank, Explainer, Explanations, PictureOptions, TargetControl, TargetExplanation,
 };
 
 use crate::asked::open;
@@ -91,14 +90,14 @@ pub(crate) fn print(explanations: &Explanations) -> anyhow::Result<()> {
             let gains: Vec<String> =
                 found.blanks.iter().map(|gain| format!("{:+.2}", gain.pmi())).collect();
             let entropy = found.map_entropy.map_or("-".to_owned(), |part| format!("{part:.2}"));
-            line(target.text(), &gains, &entropy, &warnings(found, &reliance.blanks))?;
+            let beware = found.beware(&reliance.blanks).join("; ");
+            line(target.text(), &gains, &entropy, &beware)?;
         }
-        let flagged = |word: &&TargetReliance| !word.flags().is_empty();
-        let count = reliance.words.iter().filter(flagged).count();
+        let count = reliance.words.iter().filter(|word| word.is_flagged()).count();
         if 0 < count {
             let all = reliance.words.len();
             output::line(format_args!(
-                "({count} of {all} other words are flagged too; report.html says which)"
+                "({count} of the {all} other words are flagged too; report.html says which)"
             ))?;
         }
     }
@@ -125,9 +124,4 @@ fn line(text: &str, gains: &[String], entropy: &str, warnings: &str) -> anyhow::
     let gains: String = gains.iter().map(|gain| format!(" {gain:>11}")).collect();
     let line = format!("{:<24}{gains} {entropy:>9}  {warnings}", shorten(text, 24));
     output::line(line.trim_end())
-}
-
-fn warnings(found: &TargetReliance, blanks: &[Blank]) -> String {
-    let flags = found.flags();
-    flags.iter().map(|flag: &Flagged| flag.text(blanks)).collect::<Vec<_>>().join("; ")
 }

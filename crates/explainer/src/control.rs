@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use crate::explain::{Plan, Run};
 use crate::results::Results;
 use crate::{
-    Answer, Blank, Error, ExplainOptions, Explainer, Explanations, Objective, TargetExplanation,
+    Answer, Blank, Error, ExplainOptions, Explainer, Explanations, TargetExplanation,
 };
-use attention_capture::Foil;
 
 /// The targets of an answer explained with [`Blank::Mean`] in the place of the pictures: what a map has because of where cells stand
 /// in the sequence, and not because of what they show.
@@ -32,13 +31,11 @@ pub struct TargetControl {
     pub image_sum: f32,
     /// The same on the blank.
     pub image_sum_blank: f32,
-    /// For the objective that sets a token against its runner-up: whether every token has the same one on the blank. Where not, the
-    /// two rows are gradients of different contrasts.
-    pub same_foil: bool,
 }
 
 impl Explainer {
-    /// Explains the targets once more, same prompt, same answer, same options, with the mean picture in the place of the pictures.
+    /// Explains the targets once more, same prompt, same answer, same options, with the mean picture in the place of the pictures. A
+    /// token that was set against its runner-up is set against the same token here, whichever the model would choose now.
     ///
     /// # Errors
     /// [`Error::NoPictures`] for a question without pictures, and what explaining may fail with.
@@ -49,26 +46,24 @@ impl Explainer {
     ) -> Result<BlankControl, Error> {
         let started = Instant::now();
         let targets = &explanations.targets;
-        let plan = |target: &TargetExplanation| Plan::new(answer, target.positions(), target.rule());
-        let plans: Vec<Plan> = targets.iter().map(plan).collect::<Result<_, _>>()?;
+        let plan = |target: &TargetExplanation| {
+            let foils: Vec<u32> = target.scores().iter().map(|score| score.runner_up).collect();
+            Ok(Plan::new(answer, target.positions(), target.rule())?.with_foils(&foils))
+        };
+        let plans: Vec<Plan> = targets.iter().map(plan).collect::<Result<_, Error>>()?;
         let options = ExplainOptions { layers: false, ..explanations.options };
         let found = self.with_blank(answer, &Blank::Mean, |sequence| {
             let run = Run { sequence, states: None };
             self.found(run, &plans, options, &mut Vec::new())
         })?;
-        let against_runner_up = options.objective == Objective::Contrast(Foil::RunnerUp);
         let control = |((plan, found), target): ((Plan, _), &TargetExplanation)| {
             let weights = target.token_weights().map(<[f32]>::to_vec);
             let blank = plan.explanation(answer, found, weights)?;
-            let same = |(one, other): (&crate::Score, &crate::Score)| {
-                !against_runner_up || one.runner_up == other.runner_up
-            };
             let image_sum = |of: &TargetExplanation| of.relevancy().image_values().sum();
             Ok(TargetControl {
                 relevancy: blank.relevancy().relevancy().to_owned(),
                 image_sum: image_sum(target),
                 image_sum_blank: image_sum(&blank),
-                same_foil: target.scores().iter().zip(blank.scores()).all(same),
             })
         };
         let controls = plans.into_iter().zip(found).zip(targets).map(control);

@@ -349,6 +349,16 @@ impl Plan {
         Ok(Self { positions, targets, rule, goals })
     }
 
+    /// The same plan with the foils of another run of these tokens in the place of the runners-up of its own.
+    pub(crate) fn with_foils(self, foils: &[u32]) -> Self {
+        let mut foils = foils.iter().copied();
+        let mut named = |goal: Goal| {
+            let foils = foils.by_ref().take(goal.targets().len()).collect();
+            goal.with_foils(foils)
+        };
+        Self { goals: self.goals.into_iter().map(&mut named).collect(), ..self }
+    }
+
     /// The mean of what was found, with `weights` that sum to one or evenly.
     pub(crate) fn explanation(
         self,

@@ -59,10 +59,10 @@ pub enum Flag {
     Against,
     /// The gain is within [`INDEPENDENT_NATS`] of zero.
     Independent,
-    /// [`Flag::Independent`], and the share of the pictures is below [`TEXT_SHARE`].
+    /// [`Flag::Independent`] by every blank, and the share of the pictures is below [`TEXT_SHARE`].
     TextDriven,
-    /// [`Flag::Independent`], and the share of the pictures is [`TEXT_SHARE`] or more: the map shows where the model looked, but what
-    /// it saw there changed nothing.
+    /// [`Flag::Independent`] by every blank, and the share of the pictures is [`TEXT_SHARE`] or more: the map shows where the model
+    /// looked, but what it saw there changed nothing.
     NoEvidence,
 }
 
@@ -148,6 +148,16 @@ impl TargetReliance {
         let pmi: Vec<f32> = self.blanks.iter().map(Gain::pmi).collect();
         flags(&pmi, self.image_share)
     }
+
+    /// The flags in words; where not all of `blanks` raise one, it names those that do: `does not depend on the picture (vs blur only)`.
+    pub fn beware(&self, blanks: &[Blank]) -> Vec<String> {
+        beware(&self.flags(), blanks)
+    }
+
+    /// Whether there is a flag that every blank raises.
+    pub fn is_flagged(&self) -> bool {
+        self.flags().iter().any(|flagged| flagged.blanks.len() == self.blanks.len())
+    }
 }
 
 impl Gain {
@@ -174,25 +184,10 @@ impl fmt::Display for Flag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Against => "the picture argues against it",
-            Self::Independent => "it does not depend on the picture",
-            Self::TextDriven => "it is driven by the text",
+            Self::Independent => "does not depend on the picture",
+            Self::TextDriven => "driven by the text",
             Self::NoEvidence => "its map is no evidence",
         })
-    }
-}
-
-impl Flagged {
-    /// The flag in words, with the blanks that raise it where others do not: `it is driven by the text (against blur, not mean)`.
-    pub fn text(&self, blanks: &[Blank]) -> String {
-        let names = |raise: bool| {
-            let named = blanks.iter().enumerate();
-            let named = named.filter(|(index, _)| self.blanks.contains(index) == raise);
-            named.map(|(_, blank)| blank.name()).collect::<Vec<_>>().join(" and ")
-        };
-        match names(false) {
-            others if others.is_empty() => self.flag.to_string(),
-            others => format!("{} (against {}, not {others})", self.flag, names(true)),
-        }
     }
 }
 
@@ -203,7 +198,9 @@ fn flags(pmi: &[f32], image_share: Option<f32>) -> Vec<Flagged> {
     };
     let against = those(&|pmi| pmi <= -INDEPENDENT_NATS);
     let independent = those(&|pmi| pmi.abs() < INDEPENDENT_NATS);
-    let read = image_share.map(|share| {
+    // One blank against which the picture tells is enough for the map to be looked at.
+    let by_all = image_share.filter(|_| independent.len() == pmi.len());
+    let read = by_all.map(|share| {
         let flag = if share < TEXT_SHARE { Flag::TextDriven } else { Flag::NoEvidence };
         (flag, independent.clone())
     });
@@ -213,6 +210,22 @@ fn flags(pmi: &[f32], image_share: Option<f32>) -> Vec<Flagged> {
         .filter(|(_, blanks)| !blanks.is_empty())
         .map(|(flag, blanks)| Flagged { flag, blanks })
         .collect()
+}
+
+/// A text for all flags that the same blanks raise.
+fn beware(flags: &[Flagged], blanks: &[Blank]) -> Vec<String> {
+    let same = |one: &Flagged, other: &Flagged| one.blanks == other.blanks;
+    let text = |flags: &[Flagged]| {
+        let words: Vec<String> = flags.iter().map(|flagged| flagged.flag.to_string()).collect();
+        let raising = &flags[0].blanks;
+        let names: Vec<&str> = raising.iter().map(|&index| blanks[index].name()).collect();
+        if raising.len() == blanks.len() {
+            words.join(", ")
+        } else {
+            format!("{} (vs {} only)", words.join(", "), names.join(" and "))
+        }
+    };
+    flags.chunk_by(same).map(text).collect()
 }
 
 /// `−Σ p·ln p / ln N` of the N image cells, `p` their relevancy over its sum; entries below zero count as zero.
@@ -246,19 +259,23 @@ mod tests {
         assert_eq!(named(&[-0.05], 0.5), [("independent", vec![0]), ("no-evidence", vec![0])]);
         assert_eq!(named(&[INDEPENDENT_NATS], 0.2), [], "the threshold itself is a gain");
         assert_eq!(named(&[-INDEPENDENT_NATS], 0.2), [("against", vec![0])]);
-        let mixed = [("against", vec![1]), ("independent", vec![2]), ("no-evidence", vec![2])];
+        let mixed = [("against", vec![1]), ("independent", vec![2])];
         assert_eq!(named(&[1.0, -1.0, 0.0], 0.8), mixed);
         assert_eq!(flags(&[0.0], None).len(), 1, "without relevancy nothing is said of the map");
     }
 
     #[test]
-    fn a_flag_names_the_blanks_where_they_disagree() {
+    fn words_name_the_blanks_where_they_disagree() {
         let blanks = [Blank::Mean, Blank::Blur];
-        let text = |raised: &[usize]| {
-            Flagged { flag: Flag::Against, blanks: raised.to_vec() }.text(&blanks)
-        };
-        assert_eq!(text(&[0, 1]), "the picture argues against it");
-        assert_eq!(text(&[1]), "the picture argues against it (against blur, not mean)");
+        let words = |pmi: &[f32]| beware(&flags(pmi, Some(0.9)), &blanks);
+        assert_eq!(words(&[-1.0, -2.0]), ["the picture argues against it"]);
+        assert_eq!(words(&[0.0, 0.0]), ["does not depend on the picture, its map is no evidence"]);
+        let mixed = [
+            "the picture argues against it (vs blur only)",
+            "does not depend on the picture (vs mean only)",
+        ];
+        assert_eq!(words(&[0.0, -1.0]), mixed);
+        assert_eq!(words(&[1.0, 1.0]), [""; 0]);
     }
 
     #[test]

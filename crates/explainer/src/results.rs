@@ -35,7 +35,6 @@ impl<'a> Results<'a> {
         presentation: &'a Presentation,
     ) -> Result<Self, Error> {
         let mut notes = explanations.notes.clone();
-        notes.extend(foil_notes(explanations));
         let boxes = boxes(answer, &mut notes);
         let mut results = Self {
             explainer,
@@ -160,20 +159,6 @@ impl<'a> Results<'a> {
         }
         Ok(regions)
     }
-}
-
-/// Of targets that were contrasted with another token on the mean picture than on their own.
-fn foil_notes(explanations: &Explanations) -> Vec<String> {
-    let controls = explanations.control.iter().flat_map(|control| &control.targets);
-    let pairs = explanations.targets.iter().zip(controls);
-    let note = |target: &TargetExplanation| {
-        format!(
-            "the control of {:?} is the contrast with another runner-up than that of the picture: a named foil (contrast) or the \
-             logit compares the same number",
-            target.text()
-        )
-    };
-    pairs.filter(|(_, control)| !control.same_foil).map(|(target, _)| note(target)).collect()
 }
 
 fn covers(weights: &Array2<f32>) -> bool {

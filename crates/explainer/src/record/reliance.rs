@@ -35,6 +35,8 @@ pub(crate) struct RelianceRecord {
     /// 0: all in one cell, 1: an even map; null where no cell has relevancy.
     pub(crate) map_entropy: Option<f32>,
     pub(crate) flags: Vec<FlagRecord>,
+    /// The flags in words.
+    pub(crate) beware: Vec<String>,
 }
 
 /// Log-probability with the pictures minus that with the blank, in nats.
@@ -52,8 +54,6 @@ pub(crate) struct GainRecord {
 pub(crate) struct FlagRecord {
     /// against, independent, text-driven or no-evidence.
     pub(crate) flag: String,
-    /// In words.
-    pub(crate) text: String,
     /// The blanks that raise it.
     pub(crate) blanks: Vec<String>,
 }
@@ -67,8 +67,6 @@ pub(crate) struct ControlRecord {
     pub(crate) image_sum_blank: f32,
     /// The first over the second; null where that is zero.
     pub(crate) ratio: Option<f32>,
-    /// Whether both are contrasts with the same tokens.
-    pub(crate) same_foil: bool,
     /// The signed difference over each image.
     pub(crate) overlays: Vec<String>,
 }
@@ -108,13 +106,13 @@ impl RelianceRecord {
         };
         let flag = |flagged: Flagged| FlagRecord {
             flag: flagged.flag.name().to_owned(),
-            text: flagged.text(blanks),
             blanks: flagged.blanks.iter().map(|&index| blanks[index].name().to_owned()).collect(),
         };
         Self {
             blanks: target.blanks.iter().zip(blanks).map(gain).collect(),
             map_entropy: target.map_entropy,
             flags: target.flags().into_iter().map(flag).collect(),
+            beware: target.beware(blanks),
         }
     }
 }
@@ -125,7 +123,6 @@ impl ControlRecord {
             image_sum: control.image_sum,
             image_sum_blank: control.image_sum_blank,
             ratio: control.ratio(),
-            same_foil: control.same_foil,
             overlays,
         }
     }

@@ -15,9 +15,8 @@ pub(super) fn facts(record: &TargetRecord) -> Vec<Fact> {
         if let Some(entropy) = reliance.map_entropy {
             facts.push(Fact::new("entropy of the map", format!("{entropy:.2} of an even one")));
         }
-        let flags: Vec<&str> = reliance.flags.iter().map(|flag| flag.text.as_str()).collect();
-        if !flags.is_empty() {
-            facts.push(Fact::new("beware", flags.join("; ")));
+        if !reliance.beware.is_empty() {
+            facts.push(Fact::new("beware", reliance.beware.join("; ")));
         }
     }
     if let Some(control) = &record.control {

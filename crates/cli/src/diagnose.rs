@@ -1,0 +1,64 @@
+//! `medgemma-explainer diagnose`.
+
+use anyhow::bail;
+use medgemma_explainer::{Check, Diagnosis, Outcome};
+
+use crate::args::QuestionArgs;
+use crate::{answer, demo, output, progress};
+
+pub(crate) const CHECKS: &str = concat!(
+    "Checks: weights (all finite); one <bos> (at the beginning of the prompt, nowhere else); image spans (image tokens where the ",
+    "pictures are, as many as the model takes); attention rows (each sums to one, in every layer); masks (zero outside window AND ",
+    "(causal OR same image), not zero within, by the type of each layer); fast attention (what answers is what is explained); ",
+    "generation (the answer has the same logits when it is given whole); engines (streaming and retained find the same ",
+    "relevancy).\n\nThe exit code is 1 where one failed. A check that cannot be made is skipped, and says why."
+);
+
+#[derive(clap::Args, Debug)]
+// Another condition under which each may be left out, and `--model` never is.
+#[command(mut_arg("image", |arg| arg.required_unless_present("model")
+    .help("Picture; the default is a made-up radiograph")))]
+#[command(mut_arg("prompt", |arg| arg.required_unless_present("model")
+    .help("The question; the default is \"Describe the radiograph.\"")))]
+#[command(mut_arg("max_new_tokens", |arg| arg.default_value("48")))]
+pub(crate) struct DiagnoseArgs {
+    #[command(flatten)]
+    pub(crate) question: QuestionArgs,
+    /// Print what was found as JSON on stdout, and nothing else
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+/// Answers the question and looks at how the model did it.
+pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
+    let (asked, options) = (&args.question.asked, args.question.picture_options());
+    let question = asked.question_or(demo::picture, demo::PROMPT, &options)?;
+    let explainer = answer::load(&args.question, None)?;
+    let purpose = answer::Ask { show: false, record: true };
+    let ask = || answer::ask(&args.question, &explainer, question, purpose);
+    let answer = progress::step("answering", ask)?;
+    let diagnosis = progress::step("checking", || explainer.diagnose(&answer))?;
+    if args.json {
+        output::line(diagnosis.to_json())?;
+    } else {
+        diagnosis.checks.iter().try_for_each(print)?;
+    }
+    verdict(&diagnosis)
+}
+
+fn print(check: &Check) -> anyhow::Result<()> {
+    // What needs a look stands out.
+    let outcome = match check.outcome {
+        Outcome::Failed => "FAILED".to_owned(),
+        other => other.to_string(),
+    };
+    output::line(format_args!("{:<15} {outcome:<8} {}", check.name, check.detail))
+}
+
+fn verdict(diagnosis: &Diagnosis) -> anyhow::Result<()> {
+    match diagnosis.failed() {
+        0 => Ok(()),
+        1 => bail!("one check failed: explanations of this checkpoint are not to be trusted"),
+        count => bail!("{count} checks failed: explanations of this checkpoint are not to be trusted"),
+    }
+}
