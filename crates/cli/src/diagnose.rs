@@ -34,13 +34,13 @@ pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     let (asked, options) = (&args.question.asked, args.question.picture_options());
     let question = asked.question_or(demo::picture, demo::PROMPT, &options)?;
     let explainer = answer::load(&args.question, None)?;
-    let purpose = answer::Ask { show: false, record: true };
-    let ask = || answer::ask(&args.question, &explainer, question, purpose);
-    let answer = progress::step("answering", ask)?;
+    let purpose = answer::Ask { show: !args.json, record: true };
+    let answer = answer::ask(&args.question, &explainer, question, purpose)?;
     let diagnosis = progress::step("checking", || explainer.diagnose(&answer))?;
     if args.json {
         output::line(diagnosis.to_json())?;
     } else {
+        output::line("")?;
         diagnosis.checks.iter().try_for_each(print)?;
     }
     verdict(&diagnosis)

@@ -88,7 +88,7 @@ pub(crate) fn print(explanations: &Explanations) -> anyhow::Result<()> {
         line("explained", &names, "entropy", "beware")?;
         for (target, found) in explanations.targets.iter().zip(&reliance.targets) {
             let gains: Vec<String> =
-                found.blanks.iter().map(|gain| format!("{:+.2}", gain.pmi())).collect();
+                found.blanks.iter().map(|gain| signed(gain.pmi())).collect();
             let entropy = found.map_entropy.map_or("-".to_owned(), |part| format!("{part:.2}"));
             let beware = found.beware(&reliance.blanks).join("; ");
             line(target.text(), &gains, &entropy, &beware)?;
@@ -124,4 +124,22 @@ fn line(text: &str, gains: &[String], entropy: &str, warnings: &str) -> anyhow::
     let gains: String = gains.iter().map(|gain| format!(" {gain:>11}")).collect();
     let line = format!("{:<24}{gains} {entropy:>9}  {warnings}", shorten(text, 24));
     output::line(line.trim_end())
+}
+
+/// With two decimals and a sign, which zero has not.
+fn signed(nats: f32) -> String {
+    match format!("{nats:+.2}") {
+        zero if zero == "-0.00" || zero == "+0.00" => "0.00".to_owned(),
+        nats => nats,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_has_no_sign() {
+        assert_eq!([-0.004, 0.004, -0.006, 2.5].map(signed), ["0.00", "0.00", "-0.01", "+2.50"]);
+    }
 }
