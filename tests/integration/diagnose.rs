@@ -27,7 +27,6 @@ fn reference_checkpoints_are_sound() {
         for dtype in [DtypeSpec::Float32, DtypeSpec::BFloat16] {
             let explainer = load(&fixture, dtype);
             let diagnosis = explainer.diagnose(&answer(&fixture, &explainer)).unwrap();
-            println!("{} {dtype}: {:#?}", fixture.name(), check(&diagnosis, "engines").detail);
             assert_all_ok(&format!("{}, {dtype}", fixture.name()), &diagnosis);
         }
     }

@@ -13,7 +13,7 @@ use medgemma_explainer::gemma3_processor::{Content, Message, Role};
 use medgemma_explainer::image::RgbImage;
 use medgemma_explainer::{
     Answer, Ask, Blank, DtypeSpec, Engine, Error, ExplainOptions, Explainer, Explanations, Picture,
-    Question, Reliance, SpanRule, TargetExplanation, TargetReliance, Words,
+    Question, Reliance, SpanRule, TargetExplanation, Words,
 };
 
 /// A checkpoint with an answer of several words, given, so that it can be given again to another picture.
@@ -119,12 +119,16 @@ fn the_gain_is_the_difference_to_the_same_answer_without_the_picture() {
 fn a_picture_adds_nothing_to_itself() {
     let case = Case::open("short-window");
     let same = Blank::Another(Box::new(case.pictures().remove(0)));
-    let (_, reliance) = case.reliance(&[same]);
+    let (_, reliance) = case.reliance(std::slice::from_ref(&same));
     let gains = reliance.targets.iter().chain(&reliance.words).flat_map(|t| &t.blanks[0].token_pmi);
     for gain in gains {
         assert!(gain.abs() < 1e-5, "{gain}");
     }
-    assert!(reliance.targets.iter().all(TargetReliance::is_flagged));
+    let blanks = [same];
+    for target in &reliance.targets {
+        assert!(target.is_flagged(&blanks));
+        assert_eq!(target.beware(&blanks), ["as likely with the other picture"]);
+    }
 }
 
 /// What was recorded while the answer was generated serves as well.
@@ -136,7 +140,13 @@ fn a_generated_answer_is_compared_too() {
     let explained = explainer.explain_all(&answer, &[Ask::Answer], &published()).unwrap();
     let gain = |pictures: Vec<Picture>| {
         let other = Blank::Another(Box::new(pictures.into_iter().next().unwrap()));
-        explainer.reliance(&answer, &explained, &[other]).unwrap().targets.remove(0).blanks.remove(0)
+        explainer
+            .reliance(&answer, &explained, &[other])
+            .unwrap()
+            .targets
+            .remove(0)
+            .blanks
+            .remove(0)
     };
     // Two pictures are replaced by the first: only the second one's part is gained.
     let found = gain(question(&fixture).pictures);
@@ -175,7 +185,10 @@ fn a_span_by_reliance_weighs_its_tokens_by_their_gain() {
     };
     let (even, mean) = (rows(SpanRule::Reliance), rows(SpanRule::Mean));
     if even.targets[0].token_weights().is_none() {
-        assert_eq!(even.targets[0].relevancy().relevancy(), mean.targets[0].relevancy().relevancy());
+        assert_eq!(
+            even.targets[0].relevancy().relevancy(),
+            mean.targets[0].relevancy().relevancy()
+        );
         assert!(even.notes.iter().any(|note| note.contains("count alike")), "{:?}", even.notes);
     } else {
         panic!("rounding is no gain: {:?}", even.targets[0].token_weights());

@@ -59,6 +59,8 @@ fn verdict(diagnosis: &Diagnosis) -> anyhow::Result<()> {
     match diagnosis.failed() {
         0 => Ok(()),
         1 => bail!("one check failed: explanations of this checkpoint are not to be trusted"),
-        count => bail!("{count} checks failed: explanations of this checkpoint are not to be trusted"),
+        count => {
+            bail!("{count} checks failed: explanations of this checkpoint are not to be trusted")
+        }
     }
 }

@@ -87,13 +87,12 @@ pub(crate) fn print(explanations: &Explanations) -> anyhow::Result<()> {
         output::line("\nWhat the picture adds to the log-probability, in nats:")?;
         line("explained", &names, "entropy", "beware")?;
         for (target, found) in explanations.targets.iter().zip(&reliance.targets) {
-            let gains: Vec<String> =
-                found.blanks.iter().map(|gain| signed(gain.pmi())).collect();
+            let gains: Vec<String> = found.blanks.iter().map(|gain| signed(gain.pmi())).collect();
             let entropy = found.map_entropy.map_or("-".to_owned(), |part| format!("{part:.2}"));
             let beware = found.beware(&reliance.blanks).join("; ");
             line(target.text(), &gains, &entropy, &beware)?;
         }
-        let count = reliance.words.iter().filter(|word| word.is_flagged()).count();
+        let count = reliance.words.iter().filter(|word| word.is_flagged(&reliance.blanks)).count();
         if 0 < count {
             let all = reliance.words.len();
             output::line(format_args!(

@@ -35,6 +35,11 @@ impl Blank {
         }
     }
 
+    /// Whether it shows nothing that a finding could be seen in.
+    pub fn is_empty(&self) -> bool {
+        !matches!(self, Self::Another(_))
+    }
+
     /// What stands in the place of `picture`, of its size.
     ///
     /// # Errors

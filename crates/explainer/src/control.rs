@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::explain::{Plan, Run};
 use crate::results::Results;
-use crate::{
-    Answer, Blank, Error, ExplainOptions, Explainer, Explanations, TargetExplanation,
-};
+use crate::{Answer, Blank, Error, ExplainOptions, Explainer, Explanations, TargetExplanation};
 
 /// The targets of an answer explained with [`Blank::Mean`] in the place of the pictures: what a map has because of where cells stand
 /// in the sequence, and not because of what they show.

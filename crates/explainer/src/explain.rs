@@ -137,7 +137,8 @@ impl Explainer {
         let mut all = Vec::new();
         for (index, (plan, found)) in plans.iter().zip(found).enumerate() {
             let with = found.scores.iter().map(|score| score.log_probability);
-            let pmi: Vec<f32> = with.zip(blank.by_ref()).map(|(with, blank)| with - blank).collect();
+            let pmi: Vec<f32> =
+                with.zip(blank.by_ref()).map(|(with, blank)| with - blank).collect();
             let weights = positive_parts(&pmi).filter(|_| 1 < pmi.len());
             if weights.is_none() && 1 < pmi.len() && index < asked {
                 notes.push(format!(
@@ -340,11 +341,17 @@ pub(crate) struct Found {
 }
 
 impl Plan {
-    pub(crate) fn new(answer: &Answer, positions: Range<usize>, rule: SpanRule) -> Result<Self, Error> {
+    pub(crate) fn new(
+        answer: &Answer,
+        positions: Range<usize>,
+        rule: SpanRule,
+    ) -> Result<Self, Error> {
         let targets = targets(answer, &positions)?;
         let goals = match rule {
             SpanRule::Sum => Goal::sum(targets.clone()).into_iter().collect(),
-            SpanRule::Mean | SpanRule::Reliance => targets.iter().map(|&target| Goal::token(target)).collect(),
+            SpanRule::Mean | SpanRule::Reliance => {
+                targets.iter().map(|&target| Goal::token(target)).collect()
+            }
         };
         Ok(Self { positions, targets, rule, goals })
     }

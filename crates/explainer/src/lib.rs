@@ -26,18 +26,16 @@ mod stored;
 mod words;
 
 pub use answer::{Answer, AnswerOptions, Question, Token, TokenKind};
+pub use ask::{Ask, Engine, ExplainOptions, Explanations, SpanRule, TargetExplanation};
 pub use blank::Blank;
 pub use control::{BlankControl, TargetControl};
 pub use diagnose::{Check, Diagnosis, Outcome};
-pub use ask::{Ask, Engine, ExplainOptions, Explanations, SpanRule, TargetExplanation};
 pub use error::Error;
 pub use explainer::{Explainer, LoadOptions};
 pub use export::{BoxAgreement, Exported, OutputFolder, RegionTable};
 pub use presentation::{FigureFormat, FigureKind, Presentation};
 pub use record::{Record, SCHEMA, SCHEMA_VERSION};
-pub use reliance::{
-    Flag, Flagged, Gain, INDEPENDENT_NATS, Reliance, TEXT_SHARE, TargetReliance,
-};
+pub use reliance::{Flag, Flagged, Gain, INDEPENDENT_NATS, Reliance, TEXT_SHARE, TargetReliance};
 pub use shipped::Shipped;
 pub use source::{FetchObserver, ModelSource};
 pub use stored::Stored;

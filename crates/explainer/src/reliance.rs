@@ -59,9 +59,10 @@ pub enum Flag {
     Against,
     /// The gain is within [`INDEPENDENT_NATS`] of zero.
     Independent,
-    /// [`Flag::Independent`] by every blank, and the share of the pictures is below [`TEXT_SHARE`].
+    /// [`Flag::Independent`] by every blank, one of them without content ([`Blank::Mean`] or [`Blank::Blur`]), and the share of the
+    /// pictures is below [`TEXT_SHARE`].
     TextDriven,
-    /// [`Flag::Independent`] by every blank, and the share of the pictures is [`TEXT_SHARE`] or more: the map shows where the model
+    /// The same, and the share of the pictures is [`TEXT_SHARE`] or more: the map shows where the model
     /// looked, but what it saw there changed nothing.
     NoEvidence,
 }
@@ -143,20 +144,24 @@ impl TargetReliance {
         }
     }
 
-    /// What to beware of, and which blanks say so. Empty where all agree that the picture speaks for it.
-    pub fn flags(&self) -> Vec<Flagged> {
+    /// What to beware of, and which of `blanks` (those of the [`Reliance`] that this belongs to) say so. Empty where all agree that
+    /// the picture speaks for it.
+    pub fn flags(&self, blanks: &[Blank]) -> Vec<Flagged> {
         let pmi: Vec<f32> = self.blanks.iter().map(Gain::pmi).collect();
-        flags(&pmi, self.image_share)
+        // Another picture may show the same: against it alone nothing can be said of the map.
+        let share = self.image_share.filter(|_| blanks.iter().any(Blank::is_empty));
+        flags(&pmi, share)
     }
 
-    /// The flags in words; where not all of `blanks` raise one, it names those that do: `does not depend on the picture (vs blur only)`.
+    /// The flags in words; where not all of `blanks` raise one, it names those that do: `does not depend on the picture (vs blur
+    /// only)`.
     pub fn beware(&self, blanks: &[Blank]) -> Vec<String> {
-        beware(&self.flags(), blanks)
+        beware(&self.flags(blanks), blanks)
     }
 
     /// Whether there is a flag that every blank raises.
-    pub fn is_flagged(&self) -> bool {
-        self.flags().iter().any(|flagged| flagged.blanks.len() == self.blanks.len())
+    pub fn is_flagged(&self, blanks: &[Blank]) -> bool {
+        self.flags(blanks).iter().any(|flagged| flagged.blanks.len() == self.blanks.len())
     }
 }
 
@@ -191,7 +196,7 @@ impl fmt::Display for Flag {
     }
 }
 
-/// The flags of a target by its gain against each blank.
+/// The flags of a target by its gain against each blank; without a share nothing is said of the map.
 fn flags(pmi: &[f32], image_share: Option<f32>) -> Vec<Flagged> {
     let those = |is: &dyn Fn(f32) -> bool| -> Vec<usize> {
         pmi.iter().enumerate().filter(|(_, pmi)| is(**pmi)).map(|(index, _)| index).collect()
@@ -218,6 +223,10 @@ fn beware(flags: &[Flagged], blanks: &[Blank]) -> Vec<String> {
     let text = |flags: &[Flagged]| {
         let words: Vec<String> = flags.iter().map(|flagged| flagged.flag.to_string()).collect();
         let raising = &flags[0].blanks;
+        let by_another = !raising.iter().any(|&index| blanks[index].is_empty());
+        if by_another && flags[0].flag == Flag::Independent {
+            return "as likely with the other picture".to_owned();
+        }
         let names: Vec<&str> = raising.iter().map(|&index| blanks[index].name()).collect();
         if raising.len() == blanks.len() {
             words.join(", ")
@@ -276,6 +285,25 @@ mod tests {
         ];
         assert_eq!(words(&[0.0, -1.0]), mixed);
         assert_eq!(words(&[1.0, 1.0]), [""; 0]);
+    }
+
+    #[test]
+    fn another_picture_may_show_the_same() {
+        let picture = gemma3_processor::Picture::from_rgb(image::RgbImage::new(2, 2)).unwrap();
+        let another = Blank::Another(Box::new(picture));
+        let words = |pmi: &[f32], blanks: &[Blank]| {
+            let gain = |&pmi: &f32| Gain { log_probabilities: vec![-1.0], token_pmi: vec![pmi] };
+            let blanks_found = pmi.iter().map(gain).collect();
+            let (image_share, map_entropy) = (Some(0.9), None);
+            TargetReliance { blanks: blanks_found, image_share, map_entropy }.beware(blanks)
+        };
+        assert_eq!(words(&[0.0], &[another.clone()]), ["as likely with the other picture"]);
+        assert_eq!(words(&[-3.0], &[another.clone()]), ["the picture argues against it"]);
+        let both = [Blank::Mean, another];
+        assert_eq!(words(&[2.0, 0.0], &both), ["as likely with the other picture"]);
+        let all = "does not depend on the picture, its map is no evidence";
+        assert_eq!(words(&[0.0, 0.0], &both), [all]);
+        assert_eq!(words(&[0.0, 2.0], &both), ["does not depend on the picture (vs mean only)"]);
     }
 
     #[test]

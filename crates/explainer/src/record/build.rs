@@ -50,10 +50,11 @@ impl Record {
             })
         });
         let targets = targets.collect::<Result<_, Error>>()?;
-        let words = explanations.words.iter().enumerate().map(|(index, word)| TargetRecord {
-            reliance: of_word(index),
-            ..target_record(word)
-        });
+        let words = explanations
+            .words
+            .iter()
+            .enumerate()
+            .map(|(index, word)| TargetRecord { reliance: of_word(index), ..target_record(word) });
         Ok(Self {
             schema: SCHEMA.to_owned(),
             version: SCHEMA_VERSION,

@@ -111,7 +111,7 @@ impl RelianceRecord {
         Self {
             blanks: target.blanks.iter().zip(blanks).map(gain).collect(),
             map_entropy: target.map_entropy,
-            flags: target.flags().into_iter().map(flag).collect(),
+            flags: target.flags(blanks).into_iter().map(flag).collect(),
             beware: target.beware(blanks),
         }
     }
