@@ -1,7 +1,7 @@
 //! `medgemma-explainer diagnose`.
 
 use anyhow::bail;
-use medgemma_explainer::{Check, Diagnosis, Outcome};
+use medgemma_explainer::{Check, Diagnosis, Error, Outcome};
 
 use crate::args::QuestionArgs;
 use crate::{answer, demo, output, progress};
@@ -11,7 +11,7 @@ pub(crate) const CHECKS: &str = concat!(
     "pictures are, as many as the model takes); attention rows (each sums to one, in every layer); masks (zero outside window AND ",
     "(causal OR same image), not zero within, by the type of each layer); fast attention (what answers is what is explained); ",
     "generation (the answer has the same logits when it is given whole); engines (streaming and retained find the same ",
-    "relevancy).\n\nThe exit code is 1 where one failed. A check that cannot be made is skipped, and says why."
+    "relevancy).\nA model that fails to answer is checked on an answer in its place.\n\nThe exit code is 1 where one failed. A check that cannot be made is skipped, and says why."
 );
 
 #[derive(clap::Args, Debug)]
@@ -32,11 +32,22 @@ pub(crate) struct DiagnoseArgs {
 /// Answers the question and looks at how the model did it.
 pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     let (asked, options) = (&args.question.asked, args.question.picture_options());
-    let question = asked.question_or(demo::picture, demo::PROMPT, &options)?;
+    let question = || asked.question_or(demo::picture, demo::PROMPT, &options);
+    let first = question()?;
     let explainer = answer::load(&args.question, None)?;
     let purpose = answer::Ask { show: !args.json, record: true };
-    let answer = answer::ask(&args.question, &explainer, question, purpose)?;
-    let diagnosis = progress::step("checking", || explainer.diagnose(&answer))?;
+    let (answer, broken) = match answer::ask(&args.question, &explainer, first, purpose) {
+        Ok(answer) => (answer, None),
+        // A model that cannot answer is what this command is for.
+        Err(error) if matches!(error.downcast_ref(), Some(Error::Model(_))) => {
+            let detail = error.to_string();
+            let broken = Check { name: "answer", outcome: Outcome::Failed, detail };
+            (explainer.given(question()?, IN_ITS_PLACE)?, Some(broken))
+        }
+        Err(error) => return Err(error),
+    };
+    let mut diagnosis = progress::step("checking", || explainer.diagnose(&answer))?;
+    diagnosis.checks.splice(0..0, broken);
     if args.json {
         output::line(diagnosis.to_json())?;
     } else {
@@ -45,6 +56,9 @@ pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     }
     verdict(&diagnosis)
 }
+
+/// What the checks are made on where the model gives no answer.
+const IN_ITS_PLACE: &str = "clear";
 
 fn print(check: &Check) -> anyhow::Result<()> {
     // What needs a look stands out.

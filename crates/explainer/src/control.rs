@@ -98,7 +98,9 @@ pub(crate) fn control_overlay(
     let outlines = results.outlines(image);
     let panel = Panel::new(results.picture(image), &maps).outlined(&outlines);
     let subtitle = match control.ratio() {
-        Some(ratio) => format!("minus that on the mean picture; {ratio:.2} times as much in all"),
+        Some(ratio) => format!(
+            "minus that on the mean picture; the picture has {ratio:.2} times as much in all"
+        ),
         None => "minus that on the mean picture, which has none".to_owned(),
     };
     let caption = Caption {

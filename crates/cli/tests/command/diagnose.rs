@@ -67,7 +67,7 @@ fn a_question_of_ones_own_is_looked_at() {
 fn a_spoilt_checkpoint_fails_with_exit_code_1() {
     let fixture = Fixture::open("short-window");
     let checkpoint = Checkpoint::copy(&fixture);
-    checkpoint.spoil_weight("model.safetensors", "vision_model.post_layernorm.weight");
+    checkpoint.spoil_weight("model.safetensors", "vision_tower.post_layernorm.weight");
     let model = text(checkpoint.path());
     // Without a picture the vision tower is not run: only its weights are wrong.
     let file = checkpoint.file("turns.json");
@@ -79,6 +79,21 @@ fn a_spoilt_checkpoint_fails_with_exit_code_1() {
     let failed: Vec<&str> = spoilt.stdout.lines().filter(|line| line.contains("FAILED")).collect();
     assert_eq!(failed.len(), 1, "{}", spoilt.stdout);
     assert!(failed[0].starts_with("weights ") && failed[0].contains("post_layernorm"));
+
+    // A model that cannot answer is looked at all the same.
+    checkpoint.spoil_weight("model.safetensors", "layers.0.input_layernorm.weight");
+    let spoilt = run(["diagnose", "--model", &model, "--json"]);
+    assert_eq!(spoilt.code, 1, "{spoilt:?}");
+    let found = spoilt.json();
+    let outcome = |index: usize| {
+        let check = &found["checks"][index];
+        [check["name"].as_str().unwrap(), check["outcome"].as_str().unwrap()]
+    };
+    assert_eq!(found["sound"], false);
+    assert_eq!([outcome(0), outcome(1)], [["answer", "failed"], ["weights", "failed"]]);
+    assert_eq!(outcome(2), ["one <bos>", "ok"]);
+    assert_eq!(outcome(7), ["generation", "skipped"]);
+    assert_eq!(outcome(8), ["engines", "failed"]);
 
     run(["diagnose", "--model", "./nowhere"]).failed(&["nowhere"]);
     run(["diagnose"]).refused("--model");
