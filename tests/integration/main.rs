@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 mod damage; // checkpoints that cannot be loaded
+mod diagnose; // what a checkpoint must pass, and spoilt ones do not
 mod engines; // the streaming engine against the retained one
 mod explainer; // the facade: from pictures and a prompt to explanations
 mod faults; // bad input at the facade: a clear error, no panic, nothing half-written
@@ -10,5 +11,6 @@ mod model; // the model against transformers: pixels, features, logits, greedy a
 mod patches; // from the tokens of a picture to its patches and pixels, against one graph
 mod phrases; // one phrase against another: two branches behind one prefix
 mod relevancy; // the retained engine against autograd in PyTorch, and the mistakes that must not pass
+mod reliance; // what pictures add to an answer
 mod support; // what these share
 mod targets; // every way of asking

@@ -100,6 +100,19 @@ impl Checkpoint {
         self.set_weights(name, &header, &data);
     }
 
+    /// Makes the first number of the tensor whose name ends so, the only one, NaN.
+    pub fn spoil_weight(&self, name: &str, tensor: &str) {
+        let (header, mut data) = self.weights(name);
+        let tensors = header.as_object().expect("header");
+        let mut found = tensors.iter().filter(|(name, _)| name.ends_with(tensor));
+        let (_, entry) = found.next().unwrap_or_else(|| panic!("no tensor {tensor}"));
+        assert!(found.next().is_none(), "several tensors {tensor}");
+        let start = entry["data_offsets"][0].as_u64().expect("offset") as usize;
+        // All bits set are NaN in float32 and, twice, in bfloat16.
+        data[start..start + 4].fill(0xff);
+        self.set_weights(name, &header, &data);
+    }
+
     /// Header and data of a safetensors file.
     fn weights(&self, name: &str) -> (Value, Vec<u8>) {
         let bytes = fs::read(self.file(name)).expect("weights");

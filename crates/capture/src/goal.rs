@@ -23,7 +23,8 @@ pub enum Objective {
 /// What a token is contrasted with. It is fixed before the gradient is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foil {
-    /// The token with the highest logit beside the explained one, for each token its own ([`Score::runner_up`]).
+    /// The token with the highest logit beside the explained one, for each token its own ([`Score::runner_up`]), unless the goal
+    /// names another ([`Goal::with_foils`]).
     RunnerUp,
     /// This token of the vocabulary.
     Token(u32),
@@ -42,10 +43,13 @@ impl fmt::Display for Objective {
 }
 
 impl Foil {
-    /// The foil of each token, from its row of `logits` `[tokens, V]`.
-    pub(crate) fn of(self, tokens: &[u32], logits: &Tensor) -> Vec<u32> {
+    /// The foil of each token: the one that its goal names, or by its row of `logits` `[tokens, V]`.
+    pub(crate) fn of(self, tokens: &[u32], named: &[Option<u32>], logits: &Tensor) -> Vec<u32> {
         match self {
-            Self::RunnerUp => runners_up(tokens, logits),
+            Self::RunnerUp => {
+                let runners_up = runners_up(tokens, logits);
+                named.iter().zip(runners_up).map(|(named, up)| named.unwrap_or(up)).collect()
+            }
             Self::Token(token) => vec![token; tokens.len()],
         }
     }
@@ -60,18 +64,27 @@ pub struct Goal {
     targets: Vec<Target>,
     /// How many of the targets, from the first on, count for the scalar; the rest count against it.
     supported: usize,
+    /// For each target what stands for its runner-up; empty: its own.
+    foils: Vec<u32>,
 }
 
 impl Goal {
     /// The explanation of one token.
     pub fn token(target: Target) -> Self {
-        Self { targets: vec![target], supported: 1 }
+        Self { targets: vec![target], supported: 1, foils: Vec::new() }
     }
 
     /// One explanation of several tokens together; `None` when there is none.
     pub fn sum(targets: Vec<Target>) -> Option<Self> {
         let supported = targets.len();
-        (!targets.is_empty()).then_some(Self { targets, supported })
+        (!targets.is_empty()).then_some(Self { targets, supported, foils: Vec::new() })
+    }
+
+    /// The same goal with a foil for each of its targets in the place of their runners-up: the contrast stays that of one run when
+    /// another run is explained. Only [`Foil::RunnerUp`] asks for them; targets past the end of `foils` keep their own.
+    #[must_use]
+    pub fn with_foils(self, foils: Vec<u32>) -> Self {
+        Self { foils, ..self }
     }
 
     /// The tokens of one phrase against those of another: the objective summed over `phrase` less that summed over `against`, as
@@ -80,7 +93,7 @@ impl Goal {
     /// explanations.
     pub fn contrast(phrase: Vec<Target>, against: Vec<Target>) -> Option<Self> {
         let supported = phrase.len();
-        let goal = Self { targets: [phrase, against].concat(), supported };
+        let goal = Self { targets: [phrase, against].concat(), supported, foils: Vec::new() };
         (0 < supported && supported < goal.targets.len()).then_some(goal)
     }
 
@@ -92,6 +105,11 @@ impl Goal {
     /// The tokens, at least one: those that count for the scalar, then those that count against it.
     pub fn targets(&self) -> &[Target] {
         &self.targets
+    }
+
+    /// For each target the foil that was named.
+    pub(crate) fn foils(&self) -> impl Iterator<Item = Option<u32>> {
+        (0..self.targets.len()).map(|index| self.foils.get(index).copied())
     }
 
     /// One behind the last predicting position: nothing from there on is needed.
@@ -190,13 +208,20 @@ fn runners_up(tokens: &[u32], logits: &Tensor) -> Vec<u32> {
     best.iter().zip(tokens).map(beside).collect()
 }
 
-/// Whether an objective's foil is a token of a vocabulary of that size.
-pub(crate) fn check_foil(objective: Objective, vocabulary: usize) -> Result<(), Error> {
-    match objective {
-        Objective::Contrast(Foil::Token(token)) if vocabulary <= token as usize => {
-            Err(Error::Foil { token, vocabulary })
-        }
-        _ => Ok(()),
+/// Whether the foils of an objective and of its goals are tokens of a vocabulary of that size.
+pub(crate) fn check_foils(
+    objective: Objective,
+    goals: &[Goal],
+    vocabulary: usize,
+) -> Result<(), Error> {
+    let of_objective = match objective {
+        Objective::Contrast(Foil::Token(token)) => Some(token),
+        _ => None,
+    };
+    let mut foils = goals.iter().flat_map(Goal::foils).flatten().chain(of_objective);
+    match foils.find(|&token| vocabulary <= token as usize) {
+        Some(token) => Err(Error::Foil { token, vocabulary }),
+        None => Ok(()),
     }
 }
 

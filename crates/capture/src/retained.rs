@@ -4,7 +4,7 @@
 //! for the attention, as many for what autograd keeps, as many for the gradient.
 
 use crate::attention::Float;
-use crate::goal::{check_foil, check_targets, logit_rows};
+use crate::goal::{check_foils, check_targets, logit_rows};
 use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Score, convert};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
 use attention_relevancy::{
@@ -15,7 +15,7 @@ use std::ops::Range;
 use tch::{Kind, Tensor};
 
 /// How far the sum of an attention row may be from one: float32 rounding over the longest rows, with room to spare.
-const ROW_SUM_TOLERANCE: f64 = 1e-4;
+pub const ROW_SUM_TOLERANCE: f64 = 1e-4;
 
 /// A captured forward pass over a sequence, ready to explain any of its tokens.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Engine for Retained<'_> {
         objective: Objective,
         update: Update,
     ) -> Result<Vec<Attribution>, Error> {
-        check_foil(objective, self.model.config().text.vocab_size)?;
+        check_foils(objective, goals, self.model.config().text.vocab_size)?;
         goals.iter().map(|goal| self.attribution(goal, objective, update)).collect()
     }
 }
@@ -195,7 +195,8 @@ impl Retained<'_> {
             Objective::Logit => total(&logits, &tokens),
             Objective::LogProbability => total(&logits.log_softmax(-1, Kind::Float), &tokens),
             Objective::Contrast(foil) => {
-                total(&logits, &tokens) - total(&logits, &foil.of(&tokens, &logits))
+                let named: Vec<Option<u32>> = goal.foils().collect();
+                total(&logits, &tokens) - total(&logits, &foil.of(&tokens, &named, &logits))
             }
         }
     }

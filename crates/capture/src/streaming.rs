@@ -6,7 +6,7 @@
 
 use crate::budget::Cut;
 use crate::folding::Fold;
-use crate::goal::{LOGIT_ROWS, check_foil, check_targets};
+use crate::goal::{LOGIT_ROWS, check_foils, check_targets};
 use crate::states::States;
 use crate::sweep::{Folds, Pass, Rows};
 use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Score, convert};
@@ -121,7 +121,7 @@ impl<'a> Streaming<'a> {
         observe: &mut dyn FnMut(&LayerSwept<'_>),
     ) -> Result<Vec<WithRollouts>, Error> {
         let (config, placement) = (&self.model.config().text, self.model.placement());
-        check_foil(objective, config.vocab_size)?;
+        check_foils(objective, goals, config.vocab_size)?;
         goals
             .iter()
             .try_for_each(|goal| check_targets(goal.targets(), self.ids, self.states.tokens()))?;
@@ -275,7 +275,8 @@ impl Sweep<'_> {
         let (first, last) =
             rows.fold((usize::MAX, 0), |(first, last), row| (first.min(row), last.max(row)));
         let support = first..last + 1;
-        let gradients = self.start_gradients(&targets); // [targets, D]
+        let foils: Vec<Option<u32>> = self.goals.iter().flat_map(Goal::foils).collect();
+        let gradients = self.start_gradients(&targets, &foils); // [targets, D]
         let dy =
             Tensor::zeros([n_goals, support.len() as i64, gradients.size()[1]], (FLOAT, device));
         let mut taken = 0;
@@ -297,11 +298,12 @@ impl Sweep<'_> {
     }
 
     /// The gradient of each target's objective at the row of the last layer's output that predicts it, `[targets, D]`.
-    fn start_gradients(&self, targets: &[Target]) -> Tensor {
+    fn start_gradients(&self, targets: &[Target], foils: &[Option<u32>]) -> Tensor {
         let text = self.engine.model.text();
         let gradients: Vec<Tensor> = targets
             .chunks(LOGIT_ROWS)
-            .map(|targets| {
+            .zip(foils.chunks(LOGIT_ROWS))
+            .map(|(targets, named)| {
                 let hidden = self.engine.states.hidden(targets);
                 let tokens: Vec<u32> = targets.iter().map(|target| target.token()).collect();
                 let chosen = text.pull_tokens(&hidden, &tokens);
@@ -312,7 +314,7 @@ impl Sweep<'_> {
                         chosen - text.pull_logits(&hidden, &text.logits(&hidden).softmax(-1, FLOAT))
                     }
                     Objective::Contrast(foil) => {
-                        let foils = foil.of(&tokens, &text.logits(&hidden));
+                        let foils = foil.of(&tokens, named, &text.logits(&hidden));
                         chosen - text.pull_tokens(&hidden, &foils)
                     }
                 }

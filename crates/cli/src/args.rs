@@ -12,8 +12,10 @@ use std::path::PathBuf;
 
 use crate::asked::Asked;
 use crate::demo::{self, DemoArgs};
+use crate::diagnose::{self, DiagnoseArgs};
 use crate::phantom::{self, PhantomArgs};
 use crate::presentation::PresentationArgs;
+use crate::reliance::RelianceArgs;
 use crate::size::size;
 use crate::targets::TargetArgs;
 use crate::versus::VersusArgs;
@@ -39,7 +41,8 @@ const TARGETS: &str = concat!(
     "Files in --out: report.html (point at a word, see its map), overlay-TARGET-IMAGE.png, explanation.json (the record), ",
     "explanation.npz (the raw numbers), picture-N.png (the pictures as the model's processor got them); with --resolution ",
     "patches-TARGET-IMAGE.png and pixels-TARGET-IMAGE.png; with --regions regions-TARGET-IMAGE, with --phrase versus-N-IMAGE, ",
-    "with --figures FIGURE-…, as .png or .svg."
+    "with --figures FIGURE-…, as .png or .svg; with --blank-control control-TARGET-IMAGE.png, red where the picture brought ",
+    "relevancy and blue where a blank one has more."
 );
 
 #[derive(Subcommand, Debug)]
@@ -53,6 +56,9 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Say what a checkpoint is and what memory it will take
     Inspect(InspectArgs),
+    /// Check, on an answer, what every explanation of a checkpoint rests on: weights, tokens, masks, attention, engines
+    #[command(after_help = diagnose::CHECKS)]
+    Diagnose(Box<DiagnoseArgs>),
     /// Draw made-up chest radiographs with findings that are known to the pixel
     #[command(after_help = phantom::FILES)]
     Phantom(PhantomArgs),
@@ -118,6 +124,9 @@ pub(crate) struct ExplainArgs {
     /// The layer whose heads have maps, counted from 0; the default is the last one that sees the whole sequence
     #[arg(long, value_name = "LAYER", help_heading = "Method")]
     head_layer: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) reliance: RelianceArgs,
 
     #[command(flatten)]
     pub(crate) shown: PresentationArgs,
@@ -297,12 +306,14 @@ impl Args {
             match &mut args.command {
                 Command::Explain(args) => args.question.asked.order(matches),
                 Command::Answer(args) => args.question.asked.order(matches),
+                Command::Diagnose(args) => args.question.asked.order(matches),
                 _ => {}
             }
         }
         let model = match &args.command {
             Command::Explain(args) => Some(&args.question.model),
             Command::Answer(args) => Some(&args.question.model),
+            Command::Diagnose(args) => Some(&args.question.model),
             Command::Inspect(args) => Some(&args.model),
             Command::Report(_) | Command::Phantom(_) | Command::Demo(_) => None,
         };

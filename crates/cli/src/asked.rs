@@ -78,6 +78,28 @@ impl Asked {
         })
     }
 
+    /// The same, with `picture` and `prompt` where the command line has none.
+    pub(crate) fn question_or(
+        &self,
+        picture: impl FnOnce() -> anyhow::Result<Picture>,
+        prompt: &str,
+        options: &PictureOptions,
+    ) -> anyhow::Result<Question> {
+        let mut question = self.question(options)?;
+        if self.messages.is_some() {
+            return Ok(question);
+        }
+        let message = question.messages.last_mut().context("the question has no message")?;
+        if self.prompt.is_none() && self.text.is_empty() {
+            message.content.push(Content::Text(prompt.to_owned()));
+        }
+        if question.pictures.is_empty() {
+            question.pictures.push(picture()?);
+            message.content.insert(0, Content::Image);
+        }
+        Ok(question)
+    }
+
     /// Pictures and texts in the order of the command line, then the prompt.
     fn message(&self) -> Message {
         let mut content = Vec::new();
@@ -93,7 +115,8 @@ impl Asked {
     }
 }
 
-fn open(path: &Path, options: &PictureOptions) -> anyhow::Result<Picture> {
+/// Reads a picture; what a user should be told of it goes to stderr.
+pub(crate) fn open(path: &Path, options: &PictureOptions) -> anyhow::Result<Picture> {
     let picture = Picture::open(path, options)?;
     for warning in picture.warnings() {
         eprintln!("warning: {}: {warning}", path.display());

@@ -25,7 +25,7 @@ pub(crate) struct DemoArgs {
 }
 
 const BOTH: &str = "sound-and-shortcut.png";
-const PROMPT: &str = "Describe the radiograph.";
+pub(crate) const PROMPT: &str = "Describe the radiograph.";
 /// Pixels along each side of the picture.
 const SIZE: u32 = 896;
 
@@ -86,6 +86,11 @@ fn scene() -> Scene {
         .with(finding(OPACITY, Side::Right, Level::Middle, 4))
         .with(finding(FindingKind::Nodule, Side::Left, Level::Upper, 7))
         .with_portable(true)
+}
+
+/// The picture of the demonstration.
+pub(crate) fn picture() -> anyhow::Result<Picture> {
+    Ok(Picture::from_rgb(rgb(&scene().render(SIZE)))?)
 }
 
 fn rgb(phantom: &Phantom) -> RgbImage {

@@ -1,7 +1,7 @@
 //! `medgemma-explainer explain`.
 
 use crate::args::ExplainArgs;
-use crate::{answer, output, progress, shades, versus};
+use crate::{answer, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
     Answer, ExplainOptions, Explainer, Explanations, Exported, Objective, OutputFolder, Question,
     TargetExplanation, TokenKind, Words, region_table,
@@ -14,6 +14,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let question = args.question.asked.question(&args.question.picture_options())?;
     let presentation = args.presentation();
     presentation.check(&question)?;
+    let blanks = args.reliance.blanks(&args.question.picture_options())?;
     let folder = OutputFolder::create(&args.out)?;
     let explainer = answer::load(&args.question, args.memory_budget(), args.profile())?;
     let answer = answered(args, &explainer, question)?;
@@ -27,7 +28,8 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         let explanations = explainer.explain_all(&answer, &asks, &options)?;
         Ok::<_, medgemma_explainer::Error>(Explanations { versus, ..explanations })
     };
-    let explanations = progress::step("explaining", explain)?;
+    let mut explanations = progress::step("explaining", explain)?;
+    args.reliance.add(&explainer, &answer, &blanks, &mut explanations)?;
     let write = || folder.write(&explainer, &answer, &explanations, &presentation);
     let written = progress::step("drawing", write)?;
     for note in &written.notes {
@@ -39,6 +41,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     output::line("")?;
     print_targets(&answer, &explanations)?;
     versus::print(&explanations)?;
+    reliance::print(&explanations)?;
     print_places(args, &explanations, &written)?;
     if args.show {
         for target in &explanations.targets {
@@ -165,7 +168,7 @@ fn top_text(answer: &Answer, target: &TargetExplanation) -> String {
 }
 
 /// At most `n` characters on one line.
-fn shorten(text: &str, n: usize) -> String {
+pub(crate) fn shorten(text: &str, n: usize) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.chars().count() <= n { line } else { line.chars().take(n - 1).chain(['…']).collect() }
 }

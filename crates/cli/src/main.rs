@@ -4,6 +4,7 @@ mod answer;
 mod args;
 mod asked;
 mod demo;
+mod diagnose;
 mod explain;
 mod inspect;
 mod interrupt;
@@ -11,6 +12,7 @@ mod output;
 mod phantom;
 mod presentation;
 mod progress;
+mod reliance;
 mod report;
 mod shades;
 mod size;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Command::Answer(args) => answer::run(args),
         Command::Report(args) => report::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Diagnose(args) => diagnose::run(args),
         Command::Phantom(args) => phantom::run(args),
         Command::Demo(args) => demo::run(args),
     };

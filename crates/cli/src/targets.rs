@@ -47,6 +47,8 @@ enum SpanArg {
     Mean,
     /// One explanation of the sum of their objectives
     Sum,
+    /// Mean of the explanations of its tokens, each counting by what the pictures add to its log-probability
+    Reliance,
 }
 
 impl TargetArgs {
@@ -64,6 +66,7 @@ impl TargetArgs {
         match self.span {
             SpanArg::Mean => SpanRule::Mean,
             SpanArg::Sum => SpanRule::Sum,
+            SpanArg::Reliance => SpanRule::Reliance,
         }
     }
 }

@@ -3,6 +3,7 @@
 use attention_capture::States;
 use gemma3_processor::{Message, Picture, Prepared, Role};
 use gemma3_tch::{Generated, Sampling, Sequence};
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -122,6 +123,8 @@ pub struct Answer {
     pub(crate) proper: Range<usize>,
     pub(crate) preprocess: Duration,
     pub(crate) vision: Duration,
+    /// The same with the mean picture in the place of the pictures, once it was needed.
+    pub(crate) mean: OnceCell<Sequence>,
 }
 
 impl Answer {

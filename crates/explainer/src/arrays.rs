@@ -74,6 +74,7 @@ impl Arrays {
             "pixel_gradient_input",
             finer(results, targets, |map| map.pixels.as_ref()).as_ref(),
         )?;
+        npz.add_some("token_relevancy_blank", blank_rows(results).as_ref())?;
         if !explanations.words.is_empty() {
             npz.add("words", &bounds(&explanations.words))?;
             npz.add("word_relevancy", &self.words.relevancy)?;
@@ -165,6 +166,13 @@ fn finer(
         }
     }
     Some(all)
+}
+
+/// The relevancy of each target on the mean picture `[T, S]`, where that was asked for.
+fn blank_rows(results: &Results<'_>) -> Option<Array2<f32>> {
+    let control = results.explanations.control.as_ref()?;
+    let rows: Vec<_> = control.targets.iter().map(|target| target.relevancy.view()).collect();
+    stack(Axis(0), &rows).ok()
 }
 
 /// `[T, N, g, g]`.

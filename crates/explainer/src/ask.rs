@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::{VersusExplanation, Words};
+use crate::{BlankControl, Reliance, VersusExplanation, Words};
 
 /// What is to be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,10 @@ pub enum SpanRule {
     Mean,
     /// One explanation of the sum of their objectives: gradients add up first, so that tokens can cancel each other.
     Sum,
+    /// The mean of the explanations of the tokens, each with the weight of what the pictures add to its log-probability, against
+    /// [`crate::Blank::Mean`]: tokens that the text alone would give count for little, those that the picture makes less likely for
+    /// nothing. All count alike where the picture adds to none, and a note says so.
+    Reliance,
 }
 
 /// Which engine makes the explanations.
@@ -157,6 +161,8 @@ pub struct TargetExplanation {
     pub(crate) heads: Option<HeadShares>,
     /// One for each image; none unless they were asked for.
     pub(crate) finer: Vec<PatchMap>,
+    /// How much each token counts; `None`: all alike.
+    pub(crate) weights: Option<Vec<f32>>,
 }
 
 /// The explanations of an answer, in the order asked.
@@ -174,6 +180,11 @@ pub struct Explanations {
     pub notes: Vec<String>,
     /// How long it took.
     pub duration: Duration,
+    /// What the pictures add to the words, where somebody asked: [`crate::Explainer::reliance`] finds it, and who puts it here has
+    /// it written and shown.
+    pub reliance: Option<Reliance>,
+    /// The same targets without anything to see, where somebody asked: [`crate::Explainer::blank_control`].
+    pub control: Option<BlankControl>,
 }
 
 impl TargetExplanation {
@@ -185,6 +196,11 @@ impl TargetExplanation {
     /// How its tokens make one explanation.
     pub fn rule(&self) -> SpanRule {
         self.rule
+    }
+
+    /// How much each token counts in the mean, by [`SpanRule::Reliance`]; they sum to one. `None` where all count alike.
+    pub fn token_weights(&self) -> Option<&[f32]> {
+        self.weights.as_deref()
     }
 
     /// Positions of the explained tokens.
@@ -315,6 +331,7 @@ impl fmt::Display for SpanRule {
         f.write_str(match self {
             Self::Mean => "mean",
             Self::Sum => "sum",
+            Self::Reliance => "reliance",
         })
     }
 }

@@ -148,6 +148,9 @@ pub enum Error {
         /// Why, and what to do.
         reason: &'static str,
     },
+    /// What pictures add was asked of a question that has none.
+    #[error("the question has no picture, so nothing can be compared with an answer without it")]
+    NoPictures,
     /// Layers were asked of an engine that has no row between them.
     #[error(
         "the relevancy by layer comes from the streaming engine; leave the engine at auto or streaming"

@@ -1,9 +1,11 @@
 //! Explaining an answer.
 
+use crate::finer::mean_map;
+use crate::heads::mean_shares;
 use crate::parts::{characters, fields, sentence};
 use crate::{
-    Answer, Ask, Engine, Error, ExplainOptions, Explainer, Explanations, Profile, Resolution,
-    SpanRule, TargetExplanation, Token, TokenKind,
+    Answer, Ask, Blank, Engine, Error, ExplainOptions, Explainer, Explanations, Profile,
+    Resolution, SpanRule, TargetExplanation, Token, TokenKind,
 };
 use attention_capture::{
     Attribution, Engine as _, Foil, Goal, HeadShares, PatchMap, Retained, Score, States, Streaming,
@@ -11,8 +13,8 @@ use attention_capture::{
 };
 use attention_relevancy::ndarray::{Array, Array1, Array2, Dimension};
 use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout};
-use gemma3_processor::{find_every, find_keyword};
-use gemma3_tch::{StopReason, available_memory, check_memory};
+use gemma3_processor::{PreparedImage, find_every, find_keyword};
+use gemma3_tch::{Sequence, StopReason, available_memory, check_memory};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -69,14 +71,16 @@ impl Explainer {
         let plan = |(index, positions)| Plan::new(answer, positions, options.span, index < asked);
         let plans: Vec<Plan> = spans.into_iter().enumerate().map(plan).collect::<Result<_, _>>()?;
         let mut notes = Vec::new();
-        let found = match options.engine {
-            Engine::Retained => self.retained(answer, &plans, *options)?,
-            Engine::Auto | Engine::Streaming => {
-                self.streaming(answer, &plans, *options, &mut notes)?
-            }
+        let run = Run {
+            sequence: &answer.sequence,
+            states: answer.states.as_ref(),
+            images: &answer.prepared.images,
         };
+        let found = self.found(run, &plans, *options, &mut notes)?;
+        let weights = self.token_weights(answer, (&plans, asked), &found, &mut notes)?;
+        let explained = plans.into_iter().zip(found).zip(weights);
         let explained =
-            plans.into_iter().zip(found).map(|(plan, found)| plan.explanation(answer, found));
+            explained.map(|((plan, found), weights)| plan.explanation(answer, found, weights));
         let mut targets = explained.collect::<Result<Vec<_>, _>>()?;
         let words = targets.split_off(asked);
         let engine =
@@ -88,6 +92,8 @@ impl Explainer {
             options: ExplainOptions { engine, ..*options },
             notes,
             duration: started.elapsed(),
+            reliance: None,
+            control: None,
         })
     }
 
@@ -110,9 +116,54 @@ impl Explainer {
         Ok(Foil::Token(ids[0]))
     }
 
-    fn retained(
+    /// What the engine of the options finds out for each plan.
+    pub(crate) fn found(
+        &self,
+        run: Run<'_>,
+        plans: &[Plan],
+        options: ExplainOptions,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Found>, Error> {
+        match options.engine {
+            Engine::Retained => self.retained(run.sequence, plans, options),
+            Engine::Auto | Engine::Streaming => self.streaming(run, plans, options, notes),
+        }
+    }
+
+    /// How much each token of a plan counts in its mean, by what the pictures add to its log-probability; `None` where all count
+    /// alike. `notes` tells of those among the first `asked` plans where nothing is added.
+    fn token_weights(
         &self,
         answer: &Answer,
+        (plans, asked): (&[Plan], usize),
+        found: &[Found],
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Option<Vec<f32>>>, Error> {
+        if !plans.iter().any(|plan| plan.rule == SpanRule::Reliance) {
+            return Ok(vec![None; plans.len()]);
+        }
+        let blank = self.blank_log_probabilities(answer, &Blank::Mean, &every_target(plans))?;
+        let mut blank = blank.into_iter();
+        let mut all = Vec::new();
+        for (index, (plan, found)) in plans.iter().zip(found).enumerate() {
+            let with = found.scores.iter().map(|score| score.log_probability);
+            let pmi: Vec<f32> =
+                with.zip(blank.by_ref()).map(|(with, blank)| with - blank).collect();
+            let weights = positive_parts(&pmi).filter(|_| 1 < pmi.len());
+            if weights.is_none() && 1 < pmi.len() && index < asked {
+                notes.push(format!(
+                    "no token of {:?} gains by the picture: its tokens count alike, whatever their reliance",
+                    text(answer, &plan.positions)
+                ));
+            }
+            all.push(weights);
+        }
+        Ok(all)
+    }
+
+    fn retained(
+        &self,
+        sequence: &Sequence,
         plans: &[Plan],
         options: ExplainOptions,
     ) -> Result<Vec<Found>, Error> {
@@ -125,14 +176,14 @@ impl Explainer {
         if options.resolution != Resolution::Tokens {
             return Err(Error::FinerRetained);
         }
-        let tokens = answer.tokens.len();
+        let tokens = sequence.ids().len();
         let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
         check_memory(
             &format!("keeping the attention of {tokens} tokens"),
             needed,
             available_memory(),
         )?;
-        let engine = Retained::run(&self.model, &answer.sequence)?;
+        let engine = Retained::run(&self.model, sequence)?;
         let goals = goals(plans);
         let parts = engine.explain(&goals, options.objective, options.update)?;
         let parts = parts.into_iter().map(|part| (part, None)).collect();
@@ -142,22 +193,22 @@ impl Explainer {
     /// Starts from the states that were kept while the answer was generated, or makes them.
     fn streaming(
         &self,
-        answer: &Answer,
+        Run { sequence, states, images }: Run<'_>,
         plans: &[Plan],
         options: ExplainOptions,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Found>, Error> {
         let made;
-        let states = if let Some(states) = &answer.states {
+        let states = if let Some(states) = states {
             states
         } else {
-            made = States::of(&self.model, &answer.sequence, self.keep(answer.tokens.len())?)?;
+            made = States::of(&self.model, sequence, self.keep(sequence.ids().len())?)?;
             &made
         };
         let kept = states.bytes();
         let sweep = |memory_budget| {
             let options_of_sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
-            let ids = answer.sequence.ids();
+            let ids = sequence.ids();
             let engine = Streaming::new(&self.model, ids, states, options_of_sweep);
             let how = (options.objective, options.update);
             let parts: Vec<Part> = if options.by_layer {
@@ -168,7 +219,7 @@ impl Explainer {
                 parts.into_iter().map(|part| (part, None)).collect()
             };
             let mut found = sort(plans, engine.scores(&every_target(plans))?, parts);
-            let finer = self.finer(answer, &engine, plans, (options, memory_budget))?;
+            let finer = self.finer(images, &engine, plans, (options, memory_budget))?;
             let heads = self.heads(&engine, plans, options)?;
             for (found, (finer, heads)) in found.iter_mut().zip(finer.into_iter().zip(heads)) {
                 (found.finer, found.heads) = (finer, heads);
@@ -302,6 +353,16 @@ pub(crate) fn with_kept(error: attention_capture::Error, kept: u64) -> attention
     }
 }
 
+/// A run of the language model over a sequence, and what was kept of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub(crate) sequence: &'a Sequence,
+    /// `None`: they are made where they are needed.
+    pub(crate) states: Option<&'a States>,
+    /// The images of the sequence, for maps finer than their tokens.
+    pub(crate) images: &'a [PreparedImage],
+}
+
 /// How one explanation is made: by which goals, which then are averaged.
 pub(crate) struct Plan {
     positions: Range<usize>,
@@ -316,16 +377,17 @@ pub(crate) struct Plan {
 type Part = (Attribution, Option<Array2<f32>>);
 
 /// What an engine found out for one plan.
-struct Found {
+pub(crate) struct Found {
     scores: Vec<Score>,
     parts: Vec<Part>,
-    /// One for each image, where they were asked for.
-    finer: Vec<PatchMap>,
-    heads: Option<HeadShares>,
+    /// For each image one of each goal, where they were asked for.
+    finer: Vec<Vec<PatchMap>>,
+    /// One of each goal, where they were asked for.
+    heads: Vec<HeadShares>,
 }
 
 impl Plan {
-    fn new(
+    pub(crate) fn new(
         answer: &Answer,
         positions: Range<usize>,
         rule: SpanRule,
@@ -334,14 +396,36 @@ impl Plan {
         let targets = targets(answer, &positions)?;
         let goals = match rule {
             SpanRule::Sum => Goal::sum(targets.clone()).into_iter().collect(),
-            SpanRule::Mean => targets.iter().map(|&target| Goal::token(target)).collect(),
+            SpanRule::Mean | SpanRule::Reliance => {
+                targets.iter().map(|&target| Goal::token(target)).collect()
+            }
         };
         Ok(Self { positions, targets, rule, goals, asked })
     }
 
-    fn explanation(self, answer: &Answer, found: Found) -> Result<TargetExplanation, Error> {
+    /// The same plan with the foils of another run of these tokens in the place of the runners-up of its own.
+    pub(crate) fn with_foils(self, foils: &[u32]) -> Self {
+        let mut foils = foils.iter().copied();
+        let mut named = |goal: Goal| {
+            let foils = foils.by_ref().take(goal.targets().len()).collect();
+            goal.with_foils(foils)
+        };
+        Self { goals: self.goals.into_iter().map(&mut named).collect(), ..self }
+    }
+
+    /// The mean of what was found, with `weights` that sum to one or evenly.
+    pub(crate) fn explanation(
+        self,
+        answer: &Answer,
+        found: Found,
+        weights: Option<Vec<f32>>,
+    ) -> Result<TargetExplanation, Error> {
+        let even = || vec![1.0 / found.parts.len() as f64; found.parts.len()];
+        let shares: Vec<f64> = weights
+            .as_ref()
+            .map_or_else(even, |weights| weights.iter().copied().map(f64::from).collect());
         let row = |row: fn(&Attribution) -> &Array1<f32>| {
-            mean(found.parts.iter().map(move |(part, _)| row(part)))
+            mean(&shares, found.parts.iter().map(move |(part, _)| row(part)))
         };
         let layers: Option<Vec<&Array2<f32>>> =
             found.parts.iter().map(|(_, layers)| layers.as_ref()).collect();
@@ -356,9 +440,10 @@ impl Plan {
             )?,
             raw_attention: row(|part| &part.raw_attention),
             rollout: row(|part| &part.rollout),
-            layers: layers.map(|layers| mean(layers.into_iter())),
-            finer: found.finer,
-            heads: found.heads,
+            layers: layers.map(|layers| mean(&shares, layers.into_iter())),
+            finer: found.finer.iter().map(|maps| mean_map(&shares, maps)).collect(),
+            heads: (!found.heads.is_empty()).then(|| mean_shares(&shares, &found.heads)),
+            weights,
             scores: found.scores,
             positions: self.positions,
         })
@@ -381,7 +466,7 @@ fn sort(plans: &[Plan], scores: Vec<Score>, parts: Vec<Part>) -> Vec<Found> {
         scores: scores.by_ref().take(plan.targets.len()).collect(),
         parts: parts.by_ref().take(plan.goals.len()).collect(),
         finer: Vec::new(),
-        heads: None,
+        heads: Vec::new(),
     };
     plans.iter().map(found).collect()
 }
@@ -405,12 +490,34 @@ pub(crate) fn layout(answer: &Answer, tokens: usize) -> Result<TokenLayout, Erro
     Ok(TokenLayout::from_images(tokens, grids)?)
 }
 
-/// The mean of arrays of one shape, at least one, summed in double precision.
+/// The mean of arrays of one shape, at least one, with weights that sum to one, summed in double precision.
 pub(crate) fn mean<'a, D: Dimension + 'a>(
-    arrays: impl ExactSizeIterator<Item = &'a Array<f32, D>>,
+    weights: &[f64],
+    arrays: impl Iterator<Item = &'a Array<f32, D>>,
 ) -> Array<f32, D> {
-    let count = arrays.len() as f64;
-    let sums = arrays.map(|array| array.mapv(f64::from));
-    let sum = sums.reduce(|sum, array| sum + array).expect("at least one array");
-    sum.mapv(|sum| (sum / count) as f32)
+    let weighted = weights.iter().zip(arrays);
+    let weighted = weighted.map(|(weight, array)| array.mapv(|value| weight * f64::from(value)));
+    let sum = weighted.reduce(|sum, array| sum + array).expect("at least one array");
+    sum.mapv(|sum| sum as f32)
+}
+
+/// The positive parts divided by their sum; `None` where there is none.
+fn positive_parts(values: &[f32]) -> Option<Vec<f32>> {
+    let parts: Vec<f32> = values.iter().map(|value| value.max(0.0)).collect();
+    let sum: f32 = parts.iter().sum();
+    (0.0 < sum && sum.is_finite()).then(|| parts.iter().map(|part| part / sum).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_the_positive_parts_and_sum_to_one() {
+        assert_eq!(positive_parts(&[3.0, -2.0, 1.0]), Some(vec![0.75, 0.0, 0.25]));
+        assert_eq!(positive_parts(&[-1.0, 0.0]), None);
+        assert_eq!(positive_parts(&[f32::NAN]), None);
+        let arrays = [Array1::from_elem(2, 1.0), Array1::from_elem(2, 5.0)];
+        assert_eq!(mean(&[0.75, 0.25], arrays.iter()), Array1::from_elem(2, 2.0));
+    }
 }

@@ -9,6 +9,7 @@ use gemma3_tch::{
     Inspection, Placement, Sequence, StopReason, Weights, available_memory, check_memory,
     free_device_memory,
 };
+use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -261,10 +262,11 @@ impl Explainer {
             proper,
             preprocess,
             vision,
+            mean: OnceCell::new(),
         }
     }
 
-    fn cancelled(&self) -> bool {
+    pub(crate) fn cancelled(&self) -> bool {
         self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
 

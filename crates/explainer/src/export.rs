@@ -1,6 +1,7 @@
 //! Writing results to a folder: all of them or nothing.
 
 use crate::arrays::Arrays;
+use crate::control::control_overlay;
 use crate::difference;
 use crate::figure::{Fine, overlay};
 use crate::figures::{common_scale, figures, region_chart};
@@ -42,7 +43,7 @@ pub struct Exported {
     pub overlays: Vec<PathBuf>,
     /// Heat by patch and by pixel, where it was asked for.
     pub finer: Vec<PathBuf>,
-    /// Charts of regions and the figures that were asked for.
+    /// Differences to the mean picture, charts of regions and the figures that were asked for.
     pub figures: Vec<PathBuf>,
     /// The pictures as the processor got them.
     pub pictures: Vec<PathBuf>,
@@ -219,7 +220,11 @@ fn draw(results: &Results<'_>, folder: &Path) -> Result<Files, Error> {
         arrays: ARRAYS.to_owned(),
         overlays: draw_overlays(results, folder, &options)?,
         finer: draw_finer(results, folder, &presentation.overlay)?,
-        figures: draw_figures(results, folder, &options)?,
+        figures: [
+            draw_controls(results, folder, &options)?,
+            draw_figures(results, folder, &options)?,
+        ]
+        .concat(),
         report: presentation.report.then(|| REPORT.to_owned()),
     })
 }
@@ -261,6 +266,25 @@ fn draw_finer(
                     names.push(name);
                 }
             }
+        }
+    }
+    Ok(names)
+}
+
+/// What each target has more than on the mean picture, where that was asked for.
+fn draw_controls(
+    results: &Results<'_>,
+    folder: &Path,
+    options: &OverlayOptions,
+) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    let explanations = results.explanations;
+    let controls = explanations.control.iter().flat_map(|control| &control.targets);
+    for (index, pair) in explanations.targets.iter().zip(controls).enumerate() {
+        for image in 0..results.images() {
+            let name = format!("control-{index}-{image}.png");
+            control_overlay(results, pair, image, options)?.save(folder.join(&name))?;
+            names.push(name);
         }
     }
     Ok(names)
@@ -312,7 +336,7 @@ fn remove_made(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// `report.html`, `picture-<number>.png`, `overlay-<number>-<number>.png` and the names of figures and charts.
+/// `report.html`, `picture-<number>.png`, `overlay-<number>-<number>.png`, `control-<number>-<number>.png` and the names of figures and charts.
 fn is_made(name: &str) -> bool {
     let Some((stem, extension)) = name.rsplit_once('.') else { return false };
     let mut parts = stem.split('-');
@@ -322,7 +346,7 @@ fn is_made(name: &str) -> bool {
     let (count, extensions): (usize, &[&str]) = match kind {
         "report" => (0, &["html"]),
         "picture" => (1, &["png"]),
-        "overlay" | "patches" | "pixels" => (2, &["png"]),
+        "overlay" | "control" | "patches" | "pixels" => (2, &["png"]),
         "words" | "images" | "difference" => (1, &["png", "svg"]),
         "regions" | "versus" | "panels" | "comparison" | "layers" | "heads" | "resolutions" => {
             (2, &["png", "svg"])
@@ -342,6 +366,7 @@ mod tests {
         for name in [
             "overlay-0-0.png",
             "overlay-12-3.png",
+            "control-0-1.png",
             "picture-0.png",
             "report.html",
             "words-1.svg",
@@ -354,6 +379,7 @@ mod tests {
         }
         for name in [
             "overlay-0.png",
+            "control-0-1.svg",
             "overlay-a-0.png",
             "overlay-0-.png",
             "my-overlay-0-0.png",

@@ -3,40 +3,42 @@
 use attention_capture::{
     Error, ImagePart, PatchMap, PatchOptions, Patches, Streaming, SweepOptions,
 };
+use gemma3_processor::PreparedImage;
 
 use crate::explain::{Plan, mean};
-use crate::{Answer, ExplainOptions, Explainer, Resolution};
+use crate::{ExplainOptions, Explainer, Resolution};
 
 /// Goals that go through the vision tower together: pixels of one take 3.2 MB in Gemma3 4B.
 const GOALS: usize = 64;
 
 impl Explainer {
-    /// For each plan the maps of every image; no maps at the resolution of tokens. `budget` is in bytes.
+    /// For each plan and every image the maps of its goals; no maps at the resolution of tokens. `budget` is in bytes.
     pub(crate) fn finer(
         &self,
-        answer: &Answer,
+        images: &[PreparedImage],
         engine: &Streaming<'_>,
         plans: &[Plan],
         (options, budget): (ExplainOptions, u64),
-    ) -> Result<Vec<Vec<PatchMap>>, Error> {
-        let mut maps: Vec<Vec<PatchMap>> = plans.iter().map(|_| Vec::new()).collect();
+    ) -> Result<Vec<Vec<Vec<PatchMap>>>, Error> {
+        let mut maps: Vec<Vec<Vec<PatchMap>>> = plans.iter().map(|_| Vec::new()).collect();
         if options.resolution == Resolution::Tokens {
             return Ok(maps);
         }
-        let images: Vec<usize> = (0..answer.prepared.images.len()).collect();
+        let numbers: Vec<usize> = (0..images.len()).collect();
         for part in parts(plans, GOALS) {
             let goals: Vec<_> =
                 plans[part.clone()].iter().flat_map(|plan| plan.goals.clone()).collect();
             // What the goals leave at an image waits for it; half of the budget is for that, and a further sweep for the rest.
             let bytes = self.part_bytes().saturating_mul(goals.len() as u64).max(1);
-            let at_once = (budget / 2 / bytes).clamp(1, images.len().max(1) as u64);
-            for images in images.chunks(at_once as usize) {
+            let at_once = (budget / 2 / bytes).clamp(1, numbers.len().max(1) as u64);
+            for numbers in numbers.chunks(at_once as usize) {
                 let how = (options.objective, options.update);
-                let (_, left) = engine.explain_images(&goals, how, images)?;
-                let budget = budget.saturating_sub(bytes * images.len() as u64);
-                for (&image, left) in images.iter().zip(left) {
+                let (_, left) = engine.explain_images(&goals, how, numbers)?;
+                let budget = budget.saturating_sub(bytes * numbers.len() as u64);
+                for (&number, left) in numbers.iter().zip(left) {
                     let plans = &plans[part.clone()];
-                    let found = self.of_image(answer, image, (plans, &left), (options, budget))?;
+                    let found =
+                        self.of_image(&images[number], (plans, &left), (options, budget))?;
                     maps[part.clone()].iter_mut().zip(found).for_each(|(maps, map)| maps.push(map));
                 }
             }
@@ -44,15 +46,14 @@ impl Explainer {
         Ok(maps)
     }
 
-    /// One map for each plan, from what its goals left at an image.
+    /// For each plan the maps of its goals, from what they left at an image.
     fn of_image(
         &self,
-        answer: &Answer,
-        image: usize,
+        image: &PreparedImage,
         (plans, left): (&[Plan], &[ImagePart]),
         (options, memory_budget): (ExplainOptions, u64),
-    ) -> Result<Vec<PatchMap>, Error> {
-        let picture = self.model.picture(&answer.prepared.images[image].pixels)?;
+    ) -> Result<Vec<Vec<PatchMap>>, Error> {
+        let picture = self.model.picture(&image.pixels)?;
         let sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
         let mut left = left;
         let mut maps = Vec::new();
@@ -69,11 +70,7 @@ impl Explainer {
             };
             let mut found =
                 Patches::new(&self.model, &picture, patch_options).explain(here)?.into_iter();
-            maps.extend(
-                plans.iter().map(|plan| {
-                    mean_map(&found.by_ref().take(plan.goals.len()).collect::<Vec<_>>())
-                }),
-            );
+            maps.extend(plans.iter().map(|plan| found.by_ref().take(plan.goals.len()).collect()));
         }
         Ok(maps)
     }
@@ -101,12 +98,12 @@ fn parts(plans: &[Plan], most: usize) -> Vec<std::ops::Range<usize>> {
     parts
 }
 
-/// The mean of maps of one image, at least one.
-fn mean_map(maps: &[PatchMap]) -> PatchMap {
+/// The mean of maps of one image, at least one, with weights that sum to one.
+pub(crate) fn mean_map(weights: &[f64], maps: &[PatchMap]) -> PatchMap {
     let pixels: Option<Vec<_>> = maps.iter().map(|map| map.pixels.as_ref()).collect();
     PatchMap {
-        unpooled: mean(maps.iter().map(|map| &map.unpooled)),
-        patches: mean(maps.iter().map(|map| &map.patches)),
-        pixels: pixels.map(|pixels| mean(pixels.into_iter())),
+        unpooled: mean(weights, maps.iter().map(|map| &map.unpooled)),
+        patches: mean(weights, maps.iter().map(|map| &map.patches)),
+        pixels: pixels.map(|pixels| mean(weights, pixels.into_iter())),
     }
 }

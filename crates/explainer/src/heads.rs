@@ -7,14 +7,14 @@ use crate::explain::{Plan, mean};
 use crate::{ExplainOptions, Explainer, HeadLayer};
 
 impl Explainer {
-    /// For each plan what the heads did: one more sweep, for the plans that were asked for.
+    /// For each plan what the heads did for its goals: one more sweep, for the plans that were asked for.
     pub(crate) fn heads(
         &self,
         engine: &Streaming<'_>,
         plans: &[Plan],
         options: ExplainOptions,
-    ) -> Result<Vec<Option<HeadShares>>, Error> {
-        let mut heads = vec![None; plans.len()];
+    ) -> Result<Vec<Vec<HeadShares>>, Error> {
+        let mut heads = vec![Vec::new(); plans.len()];
         let Some(layer) = options.by_head else { return Ok(heads) };
         let asked = plans.iter().filter(|plan| plan.asked);
         let goals: Vec<_> = asked.clone().flat_map(|plan| plan.goals.clone()).collect();
@@ -25,8 +25,7 @@ impl Explainer {
         let how = (options.objective, options.update);
         let mut found = engine.explain_by_head(&goals, how, Some(layer))?.into_iter();
         for (plan, heads) in plans.iter().zip(&mut heads).filter(|(plan, _)| plan.asked) {
-            let of_goals = found.by_ref().take(plan.goals.len()).map(|(_, shares)| shares);
-            *heads = Some(mean_shares(&of_goals.collect::<Vec<_>>()));
+            heads.extend(found.by_ref().take(plan.goals.len()).map(|(_, shares)| shares));
         }
         Ok(heads)
     }
@@ -39,17 +38,17 @@ impl Explainer {
     }
 }
 
-/// The mean over goals of one model and layer, at least one.
-fn mean_shares(shares: &[HeadShares]) -> HeadShares {
+/// The mean over goals of one model and layer, at least one, with weights that sum to one.
+pub(crate) fn mean_shares(weights: &[f64], shares: &[HeadShares]) -> HeadShares {
     let maps: Option<Vec<&HeadMaps>> = shares.iter().map(|shares| shares.maps.as_ref()).collect();
     HeadShares {
-        carried: mean(shares.iter().map(|shares| &shares.carried)),
-        entropy: mean(shares.iter().map(|shares| &shares.entropy)),
-        image: mean(shares.iter().map(|shares| &shares.image)),
+        carried: mean(weights, shares.iter().map(|shares| &shares.carried)),
+        entropy: mean(weights, shares.iter().map(|shares| &shares.entropy)),
+        image: mean(weights, shares.iter().map(|shares| &shares.image)),
         maps: maps.map(|maps| HeadMaps {
             layer: maps[0].layer,
-            attention: mean(maps.iter().map(|maps| &maps.attention)),
-            gradient_attention: mean(maps.iter().map(|maps| &maps.gradient_attention)),
+            attention: mean(weights, maps.iter().map(|maps| &maps.attention)),
+            gradient_attention: mean(weights, maps.iter().map(|maps| &maps.gradient_attention)),
         }),
     }
 }

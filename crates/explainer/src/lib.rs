@@ -5,6 +5,9 @@
 mod answer;
 mod arrays;
 mod ask;
+mod blank;
+mod control;
+mod diagnose;
 mod difference;
 mod error;
 mod explain;
@@ -17,6 +20,7 @@ mod heads;
 mod parts;
 mod presentation;
 mod record;
+mod reliance;
 mod report;
 mod results;
 mod shipped;
@@ -29,11 +33,15 @@ pub use answer::{Answer, AnswerOptions, Question, Token, TokenKind};
 pub use ask::{
     Ask, Engine, ExplainOptions, Explanations, HeadLayer, Resolution, SpanRule, TargetExplanation,
 };
+pub use blank::Blank;
+pub use control::{BlankControl, TargetControl};
+pub use diagnose::{Check, Diagnosis, Outcome};
 pub use error::Error;
 pub use explainer::{Explainer, LoadOptions, Profile};
 pub use export::{BoxAgreement, Exported, OutputFolder, RegionTable};
 pub use presentation::{FigureFormat, FigureKind, Presentation};
 pub use record::{Record, SCHEMA, SCHEMA_VERSION};
+pub use reliance::{Flag, Flagged, Gain, INDEPENDENT_NATS, Reliance, TEXT_SHARE, TargetReliance};
 pub use shipped::Shipped;
 pub use source::{FetchObserver, ModelSource};
 pub use stored::Stored;

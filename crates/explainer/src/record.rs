@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 pub(crate) use build::{picture_name, sha256};
+use reliance::{ControlRecord, RelianceRecord, RelianceSettings};
 
 mod build;
+mod reliance;
 mod versus;
 
 /// The name of the record's schema.
@@ -38,6 +40,9 @@ pub struct Record {
     pub(crate) regions: Option<RegionsRecord>,
     /// The boxes that the model wrote in its answer.
     pub(crate) boxes: Vec<BoxRecord>,
+    /// With what the pictures were compared; null where nobody asked.
+    #[serde(default)]
+    pub(crate) reliance: Option<RelianceSettings>,
     /// Null for an answer that was given and not generated.
     pub(crate) generation: Option<GenerationRecord>,
     pub(crate) settings: Settings,
@@ -95,7 +100,8 @@ pub(crate) struct TargetRecord {
     /// First position and the one behind the last.
     pub(crate) positions: [usize; 2],
     pub(crate) token_ids: Vec<u32>,
-    /// How the tokens make one explanation: mean of theirs, or that of the sum of their objectives.
+    /// How the tokens make one explanation: mean of theirs, sum (that of the sum of their objectives), or reliance (their mean, by
+    /// what the pictures add to each).
     pub(crate) rule: String,
     /// Sum over the tokens.
     pub(crate) logit: f32,
@@ -118,6 +124,15 @@ pub(crate) struct TargetRecord {
     pub(crate) regions: Vec<RegionScoreRecord>,
     /// How it agrees with each of `boxes`, on the first image of the first picture; empty where there are none.
     pub(crate) boxes: Vec<LocalizationRecord>,
+    /// How much each token counts in the mean, for the rule `reliance`; null where all count alike.
+    #[serde(default)]
+    pub(crate) token_weights: Option<Vec<f32>>,
+    /// What the pictures add to its probability; null where nobody asked.
+    #[serde(default)]
+    pub(crate) reliance: Option<RelianceRecord>,
+    /// The same on the mean picture; null for words and where nobody asked.
+    #[serde(default)]
+    pub(crate) control: Option<ControlRecord>,
 }
 
 /// `[L]` each.
@@ -248,7 +263,7 @@ pub(crate) struct Files {
     pub(crate) overlays: Vec<String>,
     /// Overlays of patches and of pixels.
     pub(crate) finer: Vec<String>,
-    /// Charts of regions and the figures that were asked for.
+    /// Charts of regions, differences to the mean picture and the figures that were asked for.
     pub(crate) figures: Vec<String>,
     pub(crate) report: Option<String>,
 }

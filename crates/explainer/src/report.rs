@@ -14,6 +14,8 @@ use crate::record::{Files, ImageRecord, Record, TargetRecord, TokenRecord};
 use crate::results::Results;
 use crate::{Answer, Error, Explainer, Explanations, Presentation};
 
+mod reliance;
+
 /// The file name of the page.
 pub(crate) const REPORT: &str = "report.html";
 
@@ -220,9 +222,15 @@ fn target_facts(record: &TargetRecord) -> Vec<Fact> {
         Fact::new("log-probability", format!("{:.3}", record.log_probability)),
     ];
     if record.token_ids.len() > 1 {
-        let rule = format!("{} of {} tokens", record.rule, record.token_ids.len());
+        let tokens = record.token_ids.len();
+        let rule = match (record.rule.as_str(), &record.token_weights) {
+            ("reliance", Some(_)) => format!("mean of {tokens} tokens, by what the picture adds"),
+            ("reliance", None) => format!("mean of {tokens} tokens"),
+            (rule, _) => format!("{rule} of {tokens} tokens"),
+        };
         facts.push(Fact::new("made of", rule));
     }
+    facts.extend(reliance::facts(record));
     facts
 }
 
@@ -281,7 +289,8 @@ fn notes(record: &Record) -> Vec<String> {
     });
     let regions = record.regions.iter().filter_map(|regions| regions.note.clone());
     let regions = regions.map(|note| format!("Regions: {note}."));
-    record.notes.iter().cloned().chain(pictures).chain(regions).collect()
+    let notes = record.notes.iter().cloned().chain(pictures).chain(regions);
+    notes.chain(reliance::note(record)).collect()
 }
 
 /// A picture's name without its folder, which may say more than a reader of the page should know.

@@ -159,6 +159,11 @@ impl Processor {
         self.facts.image
     }
 
+    /// Id of the token that a prompt begins with, `<bos>`.
+    pub fn begin_token(&self) -> u32 {
+        self.begin.1
+    }
+
     /// How many tokens prompt and answer may have together.
     pub fn max_positions(&self) -> usize {
         self.facts.max_positions

@@ -3,10 +3,12 @@
 
 mod contract; // what it promises
 mod demo; // the checkpoints that come with it
+mod diagnose; // whether a checkpoint can be trusted
 mod effort; // memory, engines, Ctrl-C
 mod faults; // what it says when something is wrong
 mod phantom; // made-up radiographs
 mod pictures; // pictures in, pictures out
+mod reliance; // whether an answer relies on the pictures
 mod shown; // regions, figures, the report
 mod support; // running it
 mod versus; // phrases against phrases, pictures against pictures

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::time::Duration;
 
+use super::reliance::{ControlRecord, RelianceRecord, RelianceSettings};
 use super::versus::VersusRecord;
 use super::{
     BoxRecord, ByHeadRecord, ByLayerRecord, Files, GenerationRecord, ImageRecord,
@@ -26,11 +27,24 @@ impl Record {
     /// The record of results that were put into `files`.
     pub(crate) fn new(results: &Results<'_>, files: Files) -> Result<Self, Error> {
         let Results { explainer, answer, explanations, .. } = results;
-        let named = |names: &[String], kinds: &[&str], target: usize| {
+        let named = |names: &[String], kinds: &[&str], target: usize| -> Vec<String> {
             let of = |name: &&String| {
                 kinds.iter().any(|kind| name.starts_with(&format!("{kind}-{target}-")))
             };
             names.iter().filter(of).cloned().collect()
+        };
+        let reliance = explanations.reliance.as_ref();
+        let of_target = |index: usize| {
+            let reliance = reliance?;
+            Some(RelianceRecord::new(reliance.targets.get(index)?, &reliance.blanks))
+        };
+        let of_word = |index: usize| {
+            let reliance = reliance?;
+            Some(RelianceRecord::new(reliance.words.get(index)?, &reliance.blanks))
+        };
+        let control = |index: usize| {
+            let control = explanations.control.as_ref()?.targets.get(index)?;
+            Some(ControlRecord::new(control, named(&files.figures, &["control"], index)))
         };
         let targets = explanations.targets.iter().enumerate().map(|(index, target)| {
             Ok(TargetRecord {
@@ -40,9 +54,17 @@ impl Record {
                 finer: named(&files.finer, &["patches", "pixels"], index),
                 regions: regions_of(results, target)?,
                 boxes: boxes_of(results, target)?,
+                reliance: of_target(index),
+                control: control(index),
                 ..target_record(target)
             })
         });
+        let targets = targets.collect::<Result<_, Error>>()?;
+        let words = explanations
+            .words
+            .iter()
+            .enumerate()
+            .map(|(index, word)| TargetRecord { reliance: of_word(index), ..target_record(word) });
         Ok(Self {
             schema: SCHEMA.to_owned(),
             version: SCHEMA_VERSION,
@@ -55,11 +77,12 @@ impl Record {
             tokens: answer.tokens.iter().map(|token| token_record(answer, token)).collect(),
             pictures: answer.question.pictures.iter().enumerate().map(picture_record).collect(),
             images: (0..results.images()).map(|image| image_record(results, image)).collect(),
-            targets: targets.collect::<Result<_, Error>>()?,
-            words: explanations.words.iter().map(target_record).collect(),
+            targets,
+            words: words.collect(),
             versus: versus_records(explanations, &files),
             regions: regions_record(results),
             boxes: box_records(results),
+            reliance: explanations.reliance.as_ref().map(RelianceSettings::new),
             generation: answer.options().map(generation),
             settings: settings(results),
             model: model_record(explainer)?,
@@ -150,6 +173,9 @@ fn target_record(target: &TargetExplanation) -> TargetRecord {
         finer: Vec::new(),
         regions: Vec::new(),
         boxes: Vec::new(),
+        token_weights: target.token_weights().map(<[f32]>::to_vec),
+        reliance: None,
+        control: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod index;
 mod layout;
 mod memory;
 mod names;
+mod range;
 mod shard;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,80 @@
+//! `medgemma-explainer diagnose`.
+
+use anyhow::bail;
+use medgemma_explainer::{Check, Diagnosis, Error, Outcome, Profile};
+
+use crate::args::QuestionArgs;
+use crate::{answer, demo, output, progress};
+
+pub(crate) const CHECKS: &str = concat!(
+    "Checks: weights (all finite); one <bos> (at the beginning of the prompt, nowhere else); image spans (image tokens where the ",
+    "pictures are, as many as the model takes); attention rows (each sums to one, in every layer); masks (zero outside window AND ",
+    "(causal OR same image), not zero within, by the type of each layer); fast attention (what answers is what is explained); ",
+    "generation (the answer has the same logits when it is given whole); engines (streaming and retained find the same ",
+    "relevancy).\nA model that fails to answer is checked on an answer in its place.\n\nThe exit code is 1 where one failed. A check that cannot be made is skipped, and says why."
+);
+
+#[derive(clap::Args, Debug)]
+// Another condition under which each may be left out, and `--model` never is.
+#[command(mut_arg("image", |arg| arg.required_unless_present("model")
+    .help("Picture; the default is a made-up radiograph")))]
+#[command(mut_arg("prompt", |arg| arg.required_unless_present("model")
+    .help("The question; the default is \"Describe the radiograph.\"")))]
+#[command(mut_arg("max_new_tokens", |arg| arg.default_value("48")))]
+pub(crate) struct DiagnoseArgs {
+    #[command(flatten)]
+    pub(crate) question: QuestionArgs,
+    /// Print what was found as JSON on stdout, and nothing else
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+/// Answers the question and looks at how the model did it.
+pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
+    let (asked, options) = (&args.question.asked, args.question.picture_options());
+    let question = || asked.question_or(demo::picture, demo::PROMPT, &options);
+    let first = question()?;
+    let explainer = answer::load(&args.question, None, Profile::Sound)?;
+    let purpose = answer::Ask { show: !args.json, record: true };
+    let (answer, broken) = match answer::ask(&args.question, &explainer, first, purpose) {
+        Ok(answer) => (answer, None),
+        // A model that cannot answer is what this command is for.
+        Err(error) if matches!(error.downcast_ref(), Some(Error::Model(_))) => {
+            let detail = error.to_string();
+            let broken = Check { name: "answer", outcome: Outcome::Failed, detail };
+            (explainer.given(question()?, IN_ITS_PLACE)?, Some(broken))
+        }
+        Err(error) => return Err(error),
+    };
+    let mut diagnosis = progress::step("checking", || explainer.diagnose(&answer))?;
+    diagnosis.checks.splice(0..0, broken);
+    if args.json {
+        output::line(diagnosis.to_json())?;
+    } else {
+        output::line("")?;
+        diagnosis.checks.iter().try_for_each(print)?;
+    }
+    verdict(&diagnosis)
+}
+
+/// What the checks are made on where the model gives no answer.
+const IN_ITS_PLACE: &str = "clear";
+
+fn print(check: &Check) -> anyhow::Result<()> {
+    // What needs a look stands out.
+    let outcome = match check.outcome {
+        Outcome::Failed => "FAILED".to_owned(),
+        other => other.to_string(),
+    };
+    output::line(format_args!("{:<15} {outcome:<8} {}", check.name, check.detail))
+}
+
+fn verdict(diagnosis: &Diagnosis) -> anyhow::Result<()> {
+    match diagnosis.failed() {
+        0 => Ok(()),
+        1 => bail!("one check failed: explanations of this checkpoint are not to be trusted"),
+        count => {
+            bail!("{count} checks failed: explanations of this checkpoint are not to be trusted")
+        }
+    }
+}

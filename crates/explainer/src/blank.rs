@@ -1,0 +1,154 @@
+//! The pictures of a question taken away: others of their size in their place.
+
+use std::fmt;
+
+use gemma3_processor::Picture;
+use gemma3_tch::Sequence;
+use image::{Rgb, RgbImage, imageops};
+
+use crate::{Answer, Error, Explainer};
+
+/// What stands in the place of the pictures of a question. Every picture is replaced; each keeps its size, so that prompt, tokens
+/// and crops stay what they were.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Blank {
+    /// Every pixel has the mean colour of its picture: nothing but brightness is left.
+    Mean,
+    /// The picture behind a gaussian blur of σ = 10 pixels where the longer side has 896: large forms are left, findings are not.
+    Blur,
+    /// Another picture, such as that of another patient, stretched to the size of each one that it replaces.
+    Another(Box<Picture>),
+}
+
+/// σ of [`Blank::Blur`] over the longer side of the picture. The model sees 896 pixels along each side, so that it sees σ = 10 along
+/// the longer and more along the other.
+const BLUR: f32 = 10.0 / 896.0;
+
+impl Blank {
+    /// The name on the command line and in the record: `mean`, `blur` or `another`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Blur => "blur",
+            Self::Another(_) => "another",
+        }
+    }
+
+    /// Whether it shows nothing that a finding could be seen in.
+    pub fn is_empty(&self) -> bool {
+        !matches!(self, Self::Another(_))
+    }
+
+    /// What stands in the place of `picture`, of its size.
+    ///
+    /// # Errors
+    /// [`gemma3_processor::Error::ZeroSize`], never for a picture that could be made.
+    pub fn of(&self, picture: &Picture) -> Result<Picture, Error> {
+        let (rgb, size) = (picture.rgb(), picture.rgb().dimensions());
+        let blank = match self {
+            Self::Mean => RgbImage::from_pixel(size.0, size.1, mean_colour(rgb)),
+            Self::Blur => imageops::blur(rgb, BLUR * size.0.max(size.1) as f32),
+            Self::Another(other) if other.rgb().dimensions() == size => other.rgb().clone(),
+            Self::Another(other) => {
+                imageops::resize(other.rgb(), size.0, size.1, imageops::FilterType::Triangle)
+            }
+        };
+        Ok(Picture::from_rgb(blank)?)
+    }
+}
+
+impl fmt::Display for Blank {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Explainer {
+    /// Hands on prompt and answer with the image features of `blank`; those of the mean picture are made once for an answer.
+    ///
+    /// # Errors
+    /// [`Error::NoPictures`] for a question without pictures, and what `work` fails with.
+    pub(crate) fn with_blank<T>(
+        &self,
+        answer: &Answer,
+        blank: &Blank,
+        work: impl FnOnce(&Sequence) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if *blank != Blank::Mean {
+            return work(&self.blanked(answer, blank)?);
+        }
+        if let Some(sequence) = answer.mean.get() {
+            return work(sequence);
+        }
+        let sequence = self.blanked(answer, blank)?;
+        work(answer.mean.get_or_init(|| sequence))
+    }
+
+    fn blanked(&self, answer: &Answer, blank: &Blank) -> Result<Sequence, Error> {
+        let pictures = &answer.question.pictures;
+        if pictures.is_empty() {
+            return Err(Error::NoPictures);
+        }
+        let blanks: Vec<Picture> =
+            pictures.iter().map(|picture| blank.of(picture)).collect::<Result<_, _>>()?;
+        let prepared = self.processor.prepare(&answer.question.messages, &blanks)?;
+        debug_assert_eq!(prepared.ids, answer.prepared.ids, "pictures of the same size");
+        Ok(self.model.encode(&prepared)?.followed_by(&answer.generated.tokens))
+    }
+}
+
+fn mean_colour(picture: &RgbImage) -> Rgb<u8> {
+    let mut sums = [0_u64; 3];
+    for pixel in picture.pixels() {
+        for (sum, channel) in sums.iter_mut().zip(pixel.0) {
+            *sum += u64::from(channel);
+        }
+    }
+    let count = u64::from(picture.width()) * u64::from(picture.height());
+    Rgb(sums.map(|sum| ((sum + count / 2) / count) as u8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Left half black, right half white, red channel of the right half 100.
+    fn picture(width: u32, height: u32) -> Picture {
+        let pixel = |x: u32, _| if 2 * x < width { [0; 3] } else { [100, 255, 255] };
+        Picture::from_rgb(RgbImage::from_fn(width, height, |x, y| pixel(x, y).into())).unwrap()
+    }
+
+    #[test]
+    fn a_blank_has_the_size_of_the_picture_and_none_of_its_forms() {
+        let picture = picture(90, 40);
+        let mean = Blank::Mean.of(&picture).unwrap();
+        assert!(mean.rgb().pixels().all(|pixel| pixel.0 == [50, 128, 128]));
+        let blur = Blank::Blur.of(&picture).unwrap();
+        let at = |x| blur.rgb().get_pixel(x, 20)[1];
+        assert!(at(0) < 3 && 252 < at(89), "far from the edge nothing changes");
+        assert!((100..156).contains(&at(44)) && at(44) < at(45), "{} {}", at(44), at(45));
+        for blank in [mean, blur] {
+            assert_eq!(blank.rgb().dimensions(), (90, 40));
+        }
+    }
+
+    #[test]
+    fn the_blur_grows_with_the_picture() {
+        // One standard deviation from the edge the step has risen to 84 %.
+        for side in [90_u32, 896] {
+            let blur = Blank::Blur.of(&picture(side, side)).unwrap();
+            let sigma = (BLUR * side as f32).round() as u32;
+            let found = blur.rgb().get_pixel(side / 2 + sigma, side / 2)[1];
+            assert!((200..232).contains(&found), "{side}: {found}");
+        }
+    }
+
+    #[test]
+    fn another_picture_is_stretched_and_one_of_the_same_size_is_as_it_is() {
+        let (wide, square) = (picture(90, 40), picture(30, 30));
+        let another = Blank::Another(Box::new(square.clone()));
+        assert_eq!(another.of(&wide).unwrap().rgb().dimensions(), (90, 40));
+        assert_eq!(another.of(&square).unwrap().rgb(), square.rgb());
+    }
+}

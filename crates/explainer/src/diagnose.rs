@@ -1,0 +1,250 @@
+//! Whether a checkpoint is run as it must be for its explanations to mean anything, found out on one answer.
+
+use attention_capture::{
+    Engine as _, Goal, Objective, ROW_SUM_TOLERANCE, Retained, States, Streaming, SweepOptions,
+    forced_scores, with_budget, witness_attention,
+};
+use attention_relevancy::{Target, Update};
+use gemma3_tch::{Bytes, Weights, available_memory, check_memory, free_device_memory};
+use serde_json::json;
+use std::fmt;
+
+use crate::{Answer, Error, Explainer};
+use checks::{Masks, RowSums, Tolerances};
+
+mod checks;
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// In the order in which one relies on the other.
+    pub checks: Vec<Check>,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was found, or why the check was left out; for people.
+    pub detail: String,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it must be.
+    Ok,
+    /// Not as it must be: explanations of this checkpoint are not to be trusted.
+    Failed,
+    /// It could not be made here.
+    Skipped,
+}
+
+impl Explainer {
+    /// Checks, on an answer and its pictures, what every explanation rests on: the weights, the tokens of the prompt, the attention of
+    /// every layer, that an answer that is made and one that is given are the same to the model, and that both engines agree.
+    ///
+    /// Attention is looked at block by block; only the retained engine, which the last check needs, holds all of it.
+    ///
+    /// # Errors
+    /// What has nothing to do with the checkpoint, such as [`attention_capture::Error::Cancelled`]. What goes wrong within a check is
+    /// a check that failed.
+    pub fn diagnose(&self, answer: &Answer) -> Result<Diagnosis, Error> {
+        let tolerances = Tolerances::of_width(self.model.kind().elt_size_in_bytes());
+        let config = self.model.config();
+        let (prompt, begin) = (&answer.prepared.ids, self.processor.begin_token());
+        let spans: Vec<_> = answer.prepared.images.iter().map(|image| image.span.clone()).collect();
+        let mut checks = vec![
+            self.settle("weights", |this| this.weights())?,
+            checks::one_bos(prompt, begin),
+            checks::image_spans(
+                prompt,
+                &spans,
+                (self.processor.image_token(), config.mm_tokens_per_image),
+            ),
+        ];
+        checks.extend(self.attention(answer, &tolerances)?);
+        checks.push(self.settle("generation", |this| this.generation(answer, &tolerances))?);
+        checks.push(self.settle("engines", |this| this.engines(answer, &tolerances))?);
+        Ok(Diagnosis { checks })
+    }
+
+    /// A check that could not be made, because the model failed, is one that failed; one that memory did not suffice for was not made.
+    fn settle(
+        &self,
+        name: &'static str,
+        check: impl FnOnce(&Self) -> Result<Check, Error>,
+    ) -> Result<Check, Error> {
+        if self.cancelled() {
+            return Err(attention_capture::Error::Cancelled.into());
+        }
+        match check(self) {
+            Err(Error::Capture(attention_capture::Error::Cancelled)) => {
+                Err(attention_capture::Error::Cancelled.into())
+            }
+            Err(Error::Capture(error)) if error.is_out_of_memory() => {
+                Ok(Check::skipped(name, error.to_string()))
+            }
+            Err(error) => Ok(Check::failed(name, error.to_string())),
+            Ok(check) => Ok(check),
+        }
+    }
+
+    fn weights(&self) -> Result<Check, Error> {
+        let weights = Weights::open(self.dir())?;
+        let tensors = self.model.config().tensors().into_keys();
+        let range = |name: String| {
+            let range = weights.range(&name)?;
+            Ok::<_, Error>((name, range))
+        };
+        let ranges: Vec<_> = tensors.map(range).collect::<Result<_, _>>()?;
+        Ok(checks::finite(&ranges))
+    }
+
+    /// Three checks of one forward pass: rows, masks, and that the fast attention computes what is explained.
+    fn attention(&self, answer: &Answer, tolerances: &Tolerances) -> Result<[Check; 3], Error> {
+        if self.cancelled() {
+            return Err(attention_capture::Error::Cancelled.into());
+        }
+        let text = &self.model.config().text;
+        let spans = answer.prepared.images.iter().map(|image| image.span.clone());
+        let mut rows = RowSums::default();
+        let mut masks = Masks::new(&text.layers, text.sliding_window, spans.collect());
+        let seen = witness_attention(&self.model, &answer.sequence, &mut |block| {
+            rows.see(block.layer, block.queries.start, block.weights);
+            masks.see(block.layer, block.queries.start, block.weights);
+        });
+        Ok(match seen {
+            Ok(differences) => [
+                rows.check(ROW_SUM_TOLERANCE),
+                masks.check(),
+                checks::kernel(&differences, tolerances.kernel),
+            ],
+            Err(error) => checks::ATTENTION.map(|name| Check::failed(name, error.to_string())),
+        })
+    }
+
+    /// The tokens of the answer, as they were rated while it was generated and in a fresh pass over the whole of it.
+    fn generation(&self, answer: &Answer, tolerances: &Tolerances) -> Result<Check, Error> {
+        let Some(states) = &answer.states else {
+            let reason = "the answer was given, or nothing was kept while it was generated";
+            return Ok(Check::skipped("generation", reason));
+        };
+        let targets = targets(answer)?;
+        let engine = self.streaming_engine(answer, states, self.memory_budget);
+        let generated = engine.scores(&targets)?;
+        let fresh = forced_scores(&self.model, &answer.sequence, &targets)?;
+        Ok(checks::same_scores(&generated, &fresh, tolerances.scores))
+    }
+
+    /// The row of the answer's last token by both engines.
+    fn engines(&self, answer: &Answer, tolerances: &Tolerances) -> Result<Check, Error> {
+        let Some(target) = targets(answer)?.pop() else {
+            return Ok(Check::skipped("engines", "the answer has no token"));
+        };
+        let tokens = answer.tokens.len();
+        let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
+        let what = format!("the retained engine, {tokens} tokens,");
+        if let Err(error) = check_memory(&what, needed, self.free_memory()) {
+            return Ok(Check::skipped("engines", error.to_string()));
+        }
+        let (goal, how) = (Goal::token(target), (Objective::Logit, Update::Additive));
+        let made;
+        let states = if let Some(states) = &answer.states {
+            states
+        } else {
+            made = States::of(&self.model, &answer.sequence, self.keep(tokens)?)?;
+            &made
+        };
+        let (streaming, _) =
+            with_budget(self.memory_budget.saturating_sub(states.bytes()), |budget| {
+                self.streaming_engine(answer, states, budget).explain_one(&goal, how.0, how.1)
+            })?;
+        let retained = Retained::run(&self.model, &answer.sequence)?;
+        let retained = retained.explain_one(&goal, how.0, how.1)?;
+        Ok(checks::same_rows(
+            streaming.relevancy.view(),
+            retained.relevancy.view(),
+            target.logit_row(),
+            tolerances.rows,
+        ))
+    }
+
+    fn streaming_engine<'a>(
+        &'a self,
+        answer: &'a Answer,
+        states: &'a States,
+        memory_budget: u64,
+    ) -> Streaming<'a> {
+        let options = SweepOptions { memory_budget, cancel: self.cancel.clone() };
+        Streaming::new(&self.model, answer.sequence.ids(), states, options)
+    }
+
+    /// Where the model is.
+    fn free_memory(&self) -> Option<Bytes> {
+        let placement = self.model.placement();
+        if placement.on_cpu() { available_memory() } else { free_device_memory(placement.device) }
+    }
+}
+
+impl Diagnosis {
+    /// Whether no check failed.
+    pub fn is_sound(&self) -> bool {
+        self.failed() == 0
+    }
+
+    /// How many checks failed.
+    pub fn failed(&self) -> usize {
+        self.checks.iter().filter(|check| check.outcome == Outcome::Failed).count()
+    }
+
+    /// As JSON: `sound`, and `checks` with `name`, `outcome` (ok, failed or skipped) and `detail`.
+    pub fn to_json(&self) -> String {
+        let check = |check: &Check| {
+            let (name, outcome, detail) = (check.name, check.outcome.to_string(), &check.detail);
+            json!({ "name": name, "outcome": outcome, "detail": detail })
+        };
+        let checks: Vec<_> = self.checks.iter().map(check).collect();
+        format!("{:#}", json!({ "sound": self.is_sound(), "checks": checks }))
+    }
+}
+
+impl Check {
+    fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, outcome: Outcome::Ok, detail: detail.into() }
+    }
+
+    fn failed(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, outcome: Outcome::Failed, detail: detail.into() }
+    }
+
+    fn skipped(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, outcome: Outcome::Skipped, detail: detail.into() }
+    }
+
+    /// Fails unless `sound`.
+    fn judged(name: &'static str, sound: bool, detail: impl Into<String>) -> Self {
+        if sound { Self::ok(name, detail) } else { Self::failed(name, detail) }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        })
+    }
+}
+
+/// Every token of the answer.
+fn targets(answer: &Answer) -> Result<Vec<Target>, Error> {
+    let first = answer.prepared.ids.len();
+    let tokens = answer.generated.tokens.iter().enumerate();
+    let targets = tokens.map(|(index, &id)| Target::new(first + index, id));
+    Ok(targets.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,306 @@
+//! What pictures add to an answer, against the same question asked without them.
+
+use crate::explainer::{answer, load, published, question};
+use crate::support::model;
+use attention_capture::{
+    Engine as _, Foil, Goal, Keep, Objective, Retained, States, Streaming, SweepOptions,
+    forced_scores,
+};
+use attention_relevancy::{Target, Update};
+use integration_tests::ndarray::{Array1, s};
+use integration_tests::{Fixture, Tolerance, assert_close};
+use medgemma_explainer::gemma3_processor::{Content, Message, Role};
+use medgemma_explainer::image::RgbImage;
+use medgemma_explainer::{
+    Answer, Ask, Blank, DtypeSpec, Engine, Error, ExplainOptions, Explainer, Explanations, Picture,
+    Question, Reliance, SpanRule, TargetExplanation, Words,
+};
+
+/// A checkpoint with an answer of several words, given, so that it can be given again to another picture.
+struct Case {
+    fixture: Fixture,
+    explainer: Explainer,
+    answer: Answer,
+}
+
+const TEXT: &str = "No changed pneumonia. yes";
+
+impl Case {
+    fn open(name: &str) -> Self {
+        let fixture = Fixture::open(name);
+        let explainer = load(&fixture, DtypeSpec::Float32);
+        let answer = explainer.given(question(&fixture), TEXT).unwrap();
+        Self { fixture, explainer, answer }
+    }
+
+    /// The whole answer and a word of it as targets, every word beside them.
+    fn explained(&self, options: &ExplainOptions) -> Explanations {
+        let word = Ask::Keyword { word: "pneumonia".to_owned(), occurrence: 0 };
+        let asks = [Ask::Answer, word];
+        self.explainer.explain_all(&self.answer, &asks, options).unwrap()
+    }
+
+    fn reliance(&self, blanks: &[Blank]) -> (Explanations, Reliance) {
+        let options = ExplainOptions { words: Words::All, ..published() };
+        let explained = self.explained(&options);
+        let reliance = self.explainer.reliance(&self.answer, &explained, blanks).unwrap();
+        (explained, reliance)
+    }
+
+    /// The same answer to the same question with other pictures.
+    fn given_to(&self, pictures: Vec<Picture>) -> Answer {
+        let question = Question { pictures, ..question(&self.fixture) };
+        self.explainer.given(question, TEXT).unwrap()
+    }
+
+    fn pictures(&self) -> Vec<Picture> {
+        question(&self.fixture).pictures
+    }
+}
+
+/// Every pixel has the mean colour, by arithmetic of its own.
+fn mean(picture: &Picture) -> Picture {
+    let pixels = picture.rgb().as_raw();
+    let colour = [0, 1, 2].map(|channel| {
+        let values: Vec<f64> =
+            pixels.iter().skip(channel).step_by(3).map(|&v| f64::from(v)).collect();
+        (values.iter().sum::<f64>() / values.len() as f64).round() as u8
+    });
+    let (width, height) = picture.rgb().dimensions();
+    Picture::from_rgb(RgbImage::from_pixel(width, height, colour.into())).unwrap()
+}
+
+/// The gain is the difference of log-probabilities that the retained engine finds for two questions, token by token.
+#[test]
+fn the_gain_is_the_difference_to_the_same_answer_without_the_picture() {
+    for name in ["short-window", "two-images"] {
+        let case = Case::open(name);
+        let (explained, reliance) = case.reliance(&[Blank::Mean, Blank::Blur]);
+        let retained = ExplainOptions { engine: Engine::Retained, ..published() };
+        let log_probabilities = |answer: &Answer| {
+            let found = case.explainer.explain_all(answer, &[Ask::Answer], &retained).unwrap();
+            found.targets[0].scores().iter().map(|s| s.log_probability).collect::<Vec<f32>>()
+        };
+        let with = log_probabilities(&case.answer);
+        let blurred = |picture: &Picture| Blank::Blur.of(picture).unwrap();
+        let blanks = [
+            case.pictures().iter().map(mean).collect(),
+            case.pictures().iter().map(blurred).collect(),
+        ];
+        let mut largest = 0.0_f32;
+        for (blank, pictures) in blanks.into_iter().enumerate() {
+            let without = log_probabilities(&case.given_to(pictures));
+            let found = &reliance.targets[0].blanks[blank];
+            assert_eq!(found.token_pmi.len(), with.len());
+            for (index, (with, without)) in with.iter().zip(&without).enumerate() {
+                let expected = with - without;
+                let distance = (found.token_pmi[index] - expected).abs();
+                assert!(distance < 1e-4, "{name}, blank {blank}, token {index}: {distance}");
+                largest = largest.max(expected.abs());
+            }
+            let sum: f32 = found.token_pmi.iter().sum();
+            assert!((found.pmi() - sum).abs() < 1e-6);
+        }
+        assert!(0.01 < largest, "{name}: the picture changes nothing, the test proves nothing");
+        // A word has what its tokens have in the whole answer.
+        let start = explained.targets[0].positions().start;
+        for (word, found) in explained.words.iter().zip(&reliance.words) {
+            let within = word.positions().start - start..word.positions().end - start;
+            assert_eq!(found.blanks[0].token_pmi, reliance.targets[0].blanks[0].token_pmi[within]);
+        }
+        assert_eq!(reliance.words.len(), explained.words.len());
+        let shares = |target: &TargetExplanation| target.relevancy().shares().unwrap().image();
+        assert_eq!(reliance.targets[1].image_share, Some(shares(&explained.targets[1])));
+        assert!(reliance.targets.iter().all(|t| (0.0..=1.0).contains(&t.map_entropy.unwrap())));
+    }
+}
+
+#[test]
+fn a_picture_adds_nothing_to_itself() {
+    let case = Case::open("short-window");
+    let same = Blank::Another(Box::new(case.pictures().remove(0)));
+    let (_, reliance) = case.reliance(std::slice::from_ref(&same));
+    let gains = reliance.targets.iter().chain(&reliance.words).flat_map(|t| &t.blanks[0].token_pmi);
+    for gain in gains {
+        assert!(gain.abs() < 1e-5, "{gain}");
+    }
+    let blanks = [same];
+    for target in &reliance.targets {
+        assert!(target.is_flagged(&blanks));
+        assert_eq!(target.beware(&blanks), ["as likely with the other picture"]);
+    }
+}
+
+/// What was recorded while the answer was generated serves as well.
+#[test]
+fn a_generated_answer_is_compared_too() {
+    let fixture = Fixture::open("two-images");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let answer = answer(&fixture, &explainer);
+    let explained = explainer.explain_all(&answer, &[Ask::Answer], &published()).unwrap();
+    let gain = |pictures: Vec<Picture>| {
+        let other = Blank::Another(Box::new(pictures.into_iter().next().unwrap()));
+        explainer
+            .reliance(&answer, &explained, &[other])
+            .unwrap()
+            .targets
+            .remove(0)
+            .blanks
+            .remove(0)
+    };
+    // Two pictures are replaced by the first: only the second one's part is gained.
+    let found = gain(question(&fixture).pictures);
+    assert!(found.token_pmi.iter().any(|gain| 1e-4 < gain.abs()), "{found:?}");
+    assert!(found.log_probabilities.iter().all(|p| p.is_finite() && *p <= 0.0));
+}
+
+#[test]
+fn a_span_by_reliance_weighs_its_tokens_by_their_gain() {
+    let case = Case::open("short-window");
+    let options = ExplainOptions { span: SpanRule::Reliance, ..published() };
+    let explained = case.explained(&options);
+    let (_, reliance) = case.reliance(&[Blank::Mean]);
+    let target = &explained.targets[0];
+    let positive: Vec<f32> =
+        reliance.targets[0].blanks[0].token_pmi.iter().map(|pmi| pmi.max(0.0)).collect();
+    let sum: f32 = positive.iter().sum();
+    assert!(0.0 < sum, "no token gains: the test proves nothing");
+    let weights = target.token_weights().unwrap();
+    for (found, part) in weights.iter().zip(&positive) {
+        assert!((found - part / sum).abs() < 1e-4, "{weights:?} {positive:?}");
+    }
+    let asks: Vec<Ask> = target.positions().map(Ask::Position).collect();
+    let tokens = case.explainer.explain_all(&case.answer, &asks, &published()).unwrap().targets;
+    let mut expected = Array1::<f64>::zeros(target.relevancy().relevancy().len());
+    for (token, weight) in tokens.iter().zip(weights) {
+        expected += &token.relevancy().relevancy().mapv(|r| f64::from(r) * f64::from(*weight));
+    }
+    assert_close("weighted", &target.relevancy().relevancy(), &expected, Tolerance::Rounding);
+    assert_eq!(target.rule(), SpanRule::Reliance);
+    // With nothing to see at all no token gains, all count alike, and a note says so.
+    let blank = case.given_to(case.pictures().iter().map(mean).collect());
+    let rows = |span| {
+        let options = ExplainOptions { span, ..published() };
+        case.explainer.explain_all(&blank, &[Ask::Answer], &options).unwrap()
+    };
+    let (even, mean) = (rows(SpanRule::Reliance), rows(SpanRule::Mean));
+    if even.targets[0].token_weights().is_none() {
+        assert_eq!(
+            even.targets[0].relevancy().relevancy(),
+            mean.targets[0].relevancy().relevancy()
+        );
+        assert!(even.notes.iter().any(|note| note.contains("count alike")), "{:?}", even.notes);
+    } else {
+        panic!("rounding is no gain: {:?}", even.targets[0].token_weights());
+    }
+}
+
+/// The control is the explanation of the same answer given to the mean picture, by both engines.
+#[test]
+fn the_control_is_the_explanation_on_the_mean_picture() {
+    let case = Case::open("two-images");
+    let blank = case.given_to(case.pictures().iter().map(mean).collect());
+    for engine in [Engine::Streaming, Engine::Retained] {
+        for span in [SpanRule::Mean, SpanRule::Sum] {
+            let options = ExplainOptions { engine, span, ..published() };
+            let explained = case.explained(&options);
+            let control = case.explainer.blank_control(&case.answer, &explained).unwrap();
+            let expected = case.explainer.explain_all(&blank, &[Ask::Answer], &options).unwrap();
+            let expected = &expected.targets[0];
+            let found = &control.targets[0];
+            let row = expected.relevancy().relevancy().mapv(f64::from);
+            assert_close("control", &found.relevancy.view(), &row, Tolerance::Rounding);
+            let sum: f32 = explained.targets[0].relevancy().image_values().sum();
+            assert!((found.image_sum - sum).abs() < 1e-5);
+            assert!((found.ratio().unwrap() - sum / found.image_sum_blank).abs() < 1e-5);
+            let difference = found.difference(&explained.targets[0]);
+            assert!(difference.iter().any(|&d| d < 0.0) && difference.iter().any(|&d| 0.0 < d));
+        }
+    }
+}
+
+/// The control of a contrast is that with the token that was the runner-up on the picture.
+#[test]
+fn foils_are_those_of_the_picture() {
+    let case = Case::open("short-window");
+    let blank = case.given_to(case.pictures().iter().map(mean).collect());
+    for position in case.answer.positions() {
+        let ask = [Ask::Position(position)];
+        let options = ExplainOptions::default();
+        let explained = case.explainer.explain_all(&case.answer, &ask, &options).unwrap();
+        let foil = Foil::Token(explained.targets[0].scores()[0].runner_up);
+        let control = case.explainer.blank_control(&case.answer, &explained).unwrap();
+        let named = ExplainOptions { objective: Objective::Contrast(foil), ..options };
+        let expected = case.explainer.explain_all(&blank, &ask, &named).unwrap();
+        let row = expected.targets[0].relevancy().relevancy().mapv(f64::from);
+        assert_close("foil", &control.targets[0].relevancy.view(), &row, Tolerance::Rounding);
+    }
+}
+
+/// A goal that names its foils is the contrast with them, in both engines.
+#[test]
+fn goals_may_name_their_foils() {
+    let fixture = Fixture::open("short-window");
+    let model = model(&fixture);
+    let sequence = crate::support::answered(&fixture, &model);
+    let last = sequence.ids().len() - 1;
+    let goal = || Goal::token(Target::new(last, sequence.ids()[last]).unwrap());
+    let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
+    let streaming = Streaming::new(&model, sequence.ids(), &states, SweepOptions::default());
+    let retained = Retained::run(&model, &sequence).unwrap();
+    let foil = sequence.ids()[0];
+    let rows = |goal: &Goal, foil| {
+        let objective = Objective::Contrast(foil);
+        [
+            streaming.explain_one(goal, objective, Update::Additive).unwrap().relevancy,
+            retained.explain_one(goal, objective, Update::Additive).unwrap().relevancy,
+        ]
+    };
+    let named = rows(&goal().with_foils(vec![foil]), Foil::RunnerUp);
+    let expected = rows(&goal(), Foil::Token(foil));
+    let own = rows(&goal(), Foil::RunnerUp);
+    for ((named, expected), own) in named.iter().zip(&expected).zip(&own) {
+        assert_eq!(named, expected);
+        assert_ne!(named.slice(s![..last - 1]), own.slice(s![..last - 1]));
+    }
+    let none = goal().with_foils(vec![u32::MAX]);
+    let explain = |engine: &dyn attention_capture::Engine| {
+        engine.explain_one(&none, Objective::default(), Update::Additive).unwrap_err().to_string()
+    };
+    for error in [explain(&streaming), explain(&retained)] {
+        assert!(error.contains("is not one of the"), "{error}");
+    }
+}
+
+/// One pass that keeps nothing rates tokens as the reference engine does.
+#[test]
+fn forced_scores_are_those_of_the_engines() {
+    let fixture = Fixture::open("two-images");
+    let model = model(&fixture);
+    let sequence = crate::support::answered(&fixture, &model);
+    let target = |position: usize| Target::new(position, sequence.ids()[position]).unwrap();
+    let targets: Vec<Target> = fixture.numbers("targets").into_iter().map(target).collect();
+    let found = forced_scores(&model, &sequence, &targets).unwrap();
+    let expected = Retained::run(&model, &sequence).unwrap().scores(&targets).unwrap();
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found.runner_up, expected.runner_up);
+        assert!((found.logit - expected.logit).abs() < 1e-4);
+        assert!((found.log_probability - expected.log_probability).abs() < 1e-4);
+    }
+    let stranger = Target::new(sequence.ids().len(), 5).unwrap();
+    assert!(forced_scores(&model, &sequence, &[stranger]).is_err());
+}
+
+#[test]
+fn without_pictures_there_is_nothing_to_compare() {
+    let case = Case::open("short-window");
+    let messages =
+        vec![Message { role: Role::User, content: vec![Content::Text("lung".to_owned())] }];
+    let question = Question { pictures: Vec::new(), messages };
+    let answer = case.explainer.given(question, TEXT).unwrap();
+    let explained = case.explainer.explain_all(&answer, &[Ask::Answer], &published()).unwrap();
+    let error = case.explainer.reliance(&answer, &explained, &[Blank::Mean]).unwrap_err();
+    assert!(matches!(error, Error::NoPictures), "{error}");
+    let error = case.explainer.blank_control(&answer, &explained).unwrap_err();
+    assert!(matches!(error, Error::NoPictures), "{error}");
+}
