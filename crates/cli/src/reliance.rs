@@ -120,8 +120,9 @@ fn print_control(target: &TargetExplanation, control: &TargetControl) -> anyhow:
 }
 
 fn line(text: &str, gains: &[String], entropy: &str, warnings: &str) -> anyhow::Result<()> {
-    let gains: String = gains.iter().map(|gain| format!(" {gain:>11}")).collect();
-    let line = format!("{:<24}{gains} {entropy:>9}  {warnings}", shorten(text, 24));
+    let gains: Vec<String> = gains.iter().map(|gain| format!("{gain:>11}")).collect();
+    let gains = gains.join(" ");
+    let line = format!("{:<24} {gains} {entropy:>9}  {warnings}", shorten(text, 24));
     output::line(line.trim_end())
 }
 

@@ -58,7 +58,7 @@ impl Explainer {
         let (prompt, begin) = (&answer.prepared.ids, self.processor.begin_token());
         let spans: Vec<_> = answer.prepared.images.iter().map(|image| image.span.clone()).collect();
         let mut checks = vec![
-            self.settle("weights", |this| this.weights())?,
+            self.settle("weights", Self::weights)?,
             checks::one_bos(prompt, begin),
             checks::image_spans(
                 prompt,

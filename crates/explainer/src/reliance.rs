@@ -283,8 +283,9 @@ mod tests {
             let (image_share, map_entropy) = (Some(0.9), None);
             TargetReliance { blanks: blanks_found, image_share, map_entropy }.beware(blanks)
         };
-        assert_eq!(words(&[0.0], &[another.clone()]), ["as likely with the other picture"]);
-        assert_eq!(words(&[-3.0], &[another.clone()]), ["the picture argues against it"]);
+        let alone = std::slice::from_ref(&another);
+        assert_eq!(words(&[0.0], alone), ["as likely with the other picture"]);
+        assert_eq!(words(&[-3.0], alone), ["the picture argues against it"]);
         let both = [Blank::Mean, another];
         assert_eq!(words(&[2.0, 0.0], &both), ["as likely with the other picture"]);
         let all = "does not depend on the picture, its map is no evidence";

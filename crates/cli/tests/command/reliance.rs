@@ -235,7 +235,9 @@ fn a_record_without_reliance_is_read() {
     old.as_object_mut().unwrap().remove("reliance");
     for list in ["targets", "words"] {
         for target in old[list].as_array_mut().unwrap() {
-            new.iter().for_each(|name| _ = target.as_object_mut().unwrap().remove(*name));
+            for name in new {
+                target.as_object_mut().unwrap().remove(name);
+            }
         }
     }
     fs::write(folder.path().join("explanation.json"), old.to_string()).unwrap();

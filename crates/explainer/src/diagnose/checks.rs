@@ -271,16 +271,18 @@ impl<'a> Masks<'a> {
 /// Whether the attention that answers is the one that is explained: differences of the heads' output by layer.
 pub(super) fn kernel(differences: &[f64], tolerance: f64) -> Check {
     const NAME: &str = ATTENTION[2];
-    let farther = |one: (usize, f64), other: (usize, f64)| {
-        if one.1.is_nan() || other.1 <= one.1 { one } else { other }
-    };
-    let Some((layer, worst)) = differences.iter().copied().enumerate().reduce(farther) else {
+    let Some((layer, worst)) = farthest(differences.iter().copied()) else {
         return Check::failed(NAME, "no attention was seen");
     };
     let detail = format!(
         "differs from the explained one by {worst:.0e}, in layer {layer} (allowed: {tolerance:.0e})"
     );
     Check::judged(NAME, worst <= tolerance, detail)
+}
+
+/// The largest of some values that are not negative, with its index; nothing is larger than what is no number.
+fn farthest(values: impl Iterator<Item = f64>) -> Option<(usize, f64)> {
+    values.map(f64::abs).enumerate().max_by(|one, other| one.1.total_cmp(&other.1))
 }
 
 /// Whether tokens have the logits that they were generated with when the answer is given whole.
@@ -295,17 +297,11 @@ pub(super) fn same_scores(generated: &[Score], given: &[Score], tolerance: f64) 
         };
     }
     let largest = given.iter().map(|score| score.logit.abs()).fold(f32::MIN_POSITIVE, f32::max);
-    let mut worst = (0.0_f64, 0);
-    for (index, (one, other)) in generated.iter().zip(given).enumerate() {
-        let pairs = [[one.logit, other.logit], [one.log_probability, other.log_probability]];
-        for [one, other] in pairs {
-            let off = f64::from((one - other).abs() / largest);
-            if !(off <= worst.0) {
-                worst = (off, index);
-            }
-        }
-    }
-    let (off, index) = worst;
+    let differences = generated.iter().zip(given).flat_map(|(one, other)| {
+        [one.logit - other.logit, one.log_probability - other.log_probability]
+    });
+    let off = farthest(differences.map(|difference| f64::from(difference / largest)));
+    let (index, off) = off.map(|(at, off)| (at / 2, off)).expect("there are tokens");
     let count = given.len();
     let detail = format!(
         "logits of {count} tokens differ by {off:.0e} from those of the answer given whole, at token {index} (allowed: {tolerance:.0e})"
@@ -331,7 +327,7 @@ pub(super) fn same_rows(
     };
     let (one, other) = (others(streaming), others(retained));
     let total: f64 = other.iter().copied().map(f64::abs).sum();
-    if !(0.0 < total) {
+    if total == 0.0 {
         return Check::failed(NAME, "the retained engine found no relevancy but the self term");
     }
     let off = one.iter().zip(&other).map(|(one, other)| (one - other).abs()).sum::<f64>() / total;
