@@ -5,10 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 use attention_capture::{
-    Engine, Error, Goal, ImagePart, Keep, Objective, PatchOptions, Patches, States, Streaming,
-    SweepOptions,
+    Error, Folding, Goal, HeadWeights, ImagePart, Keep, Layers, Method, Objective, PatchOptions,
+    Patches, Pool, States, Streaming, SweepOptions,
 };
-use attention_relevancy::{Target, Update};
+use attention_relevancy::{Heads, Target, Update};
 use benchmarks::memory::{Place, Watch};
 use gemma3_tch::{Config, Gemma3, Placement};
 use integration_tests::Fixture;
@@ -23,7 +23,26 @@ const THRESHOLD: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
 
 #[test]
 fn twenty_thousand_tokens_fit_into_a_fixed_budget() {
-    alone("twenty_thousand_tokens_fit_into_a_fixed_budget", tokens);
+    alone("twenty_thousand_tokens_fit_into_a_fixed_budget", || tokens(Heads::Mean, &[]));
+}
+
+#[test]
+fn every_method_of_twenty_thousand_tokens_fits_into_a_fixed_budget() {
+    let (heads, layers, over) = (Heads::Max, || Layers::All, Pool::Max);
+    let methods = [
+        Method::Rollout { heads, layers: layers() },
+        Method::RawAttention { heads: HeadWeights::Gradient, layers: layers() },
+        Method::TokenAttention { heads, layers: layers(), over },
+        Method::ObjectAttention { heads, layers: layers(), over },
+        Method::GradientAttention { heads, layers: layers() },
+        Method::GradCamAttention { layer: 5 },
+        Method::GradCamHidden { layer: 3 },
+        Method::InputGradient,
+        Method::Tam,
+    ];
+    alone("every_method_of_twenty_thousand_tokens_fits_into_a_fixed_budget", || {
+        tokens(heads, &methods);
+    });
 }
 
 #[test]
@@ -32,7 +51,7 @@ fn the_patches_of_a_large_picture_fit_into_a_fixed_budget() {
 }
 
 /// glibc reads the threshold when a process starts: so the measurement is a process of its own, the test of that name again.
-fn alone(test: &str, measure: fn()) {
+fn alone(test: &str, measure: impl Fn()) {
     if std::env::var(THRESHOLD.0).as_deref() == Ok(THRESHOLD.1) {
         return measure();
     }
@@ -43,7 +62,7 @@ fn alone(test: &str, measure: fn()) {
     assert!(status.success(), "{status}");
 }
 
-fn tokens() {
+fn tokens(heads: Heads, methods: &[Method]) {
     let fixture = Fixture::open("layout");
     let model = Gemma3::load(&fixture.model(), Placement::AS_STORED).unwrap();
     let config = model.config();
@@ -66,8 +85,11 @@ fn tokens() {
     assert_eq!(states.bytes(), Keep::Inputs.bytes(&config.text, TOKENS, 4));
     let options = SweepOptions { memory_budget: BUDGET - states.bytes(), cancel: None };
     let goal = Goal::token(Target::new(TOKENS - 1, sequence.ids()[TOKENS - 1]).unwrap());
-    let streaming = Streaming::new(&model, sequence.ids(), &states, options);
-    let found = streaming.explain_one(&goal, Objective::Logit, Update::Additive).unwrap();
+    let streaming = Streaming::new(&model, sequence.ids(), &states, options)
+        .folding(Folding { heads, layers: Layers::All });
+    let how = (Objective::Logit, Update::Additive);
+    let found = streaming.explain_methods(std::slice::from_ref(&goal), how, methods).unwrap();
+    let (found, rows) = found.into_iter().next().unwrap();
     let peak = watch.peak() - before;
 
     assert!(peak < BUDGET, "{} MB were used", peak >> 20);
@@ -75,6 +97,10 @@ fn tokens() {
     assert!(found.relevancy.iter().all(|x| x.is_finite() && 0.0 <= *x));
     assert!(found.relevancy.slice(ndarray::s![..per_image]).sum() > 0.0);
     assert!((found.rollout.sum() - 1.0).abs() < 1e-3, "{}", found.rollout.sum());
+    for (method, row) in methods.iter().zip(rows) {
+        let row = row.unwrap_or_else(|reason| panic!("{method}: {reason}"));
+        assert!(row.iter().all(|x| x.is_finite()) && row.iter().any(|&x| x != 0.0), "{method}");
+    }
 }
 
 /// 4096 patches and a quarter of the width of the real vision tower, eight heads: the attention of a layer would be 512 MB in

@@ -127,7 +127,8 @@ impl Goal {
     }
 }
 
-/// What an engine finds out about one [`Goal`]. Rows are `[S]`, raw, zero past the last predicting position.
+/// What an engine finds out about one [`Goal`]. Rows are `[S]`, raw, zero past the last predicting position. The two baselines take
+/// the mean over heads, whatever [`Folding`](crate::Folding) the relevancy has; [`Method`](crate::Method) has others.
 #[derive(Clone, Debug)]
 pub struct Attribution {
     /// The relevancy row, self term included.

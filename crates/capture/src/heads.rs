@@ -11,7 +11,7 @@ use std::ops::Range;
 pub struct HeadShares {
     /// How much of the relevancy row passed through each head, `[L, H]`: `Σ_ij β_i·r_i·(A⊙∇A)⁺[h,i,j]` over the rows that the layer
     /// was taken through. The mean over the heads of a layer is what the layer added to the row; under [`Update::Stochastic`], which
-    /// keeps the row's sum, it is what the layer moved.
+    /// keeps the row's sum, it is what the layer moved. Zero in layers that the row is not taken through ([`Folding`](crate::Folding)).
     pub carried: Array2<f32>,
     /// Entropy of the attention of the predicting row in nats, `[L, H]`: 0 for one key, `ln n` for n keys alike.
     pub entropy: Array2<f32>,

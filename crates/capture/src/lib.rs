@@ -8,7 +8,8 @@
 //! | [`Retained`] | every attention `[H, S, S]` in float32, with the graph | the reference |
 //! | [`Streaming`] | layer inputs `[S, D]`, or all that the pull-back needs; attention never | everything else |
 //!
-//! [`Patches`] goes on where the sweep ends at the tokens of a picture: through the vision tower to its patches and pixels.
+//! Both give relevancy, fused as [`Folding`] says, and every [`Method`] to compare it with; [`Streaming::explain_by_head`] tells what each
+//! head did. [`Patches`] goes on where the sweep ends at the tokens of a picture: through the vision tower to its patches and pixels.
 //!
 //! ```no_run
 //! use attention_capture::{Engine, Goal, Keep, Objective, States, Streaming, SweepOptions};

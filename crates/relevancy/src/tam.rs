@@ -6,6 +6,10 @@
 //! context would have put there, too ([`context_weights`], [`interference_scale`]); image and text are brought to a common range;
 //! and each grid is smoothed by a filter that weighs values by their rank ([`rank_gaussian`]). [`token_activation_map`] does all.
 //!
+//! The authors' program takes a token of the answer at the row that predicts it and a token of the prompt at its own; the definition
+//! above takes every token at its own position. The row that predicts the explained token is the token itself: neither context nor
+//! text.
+//!
 //! It shows where the last layer could have said the same word. It tells nothing of how the word came to be said: no attention and no
 //! gradient is in it. Its values are scaled by definition.
 

@@ -183,7 +183,7 @@ fn the_record_says_what_was_asked_answered_and_explained() {
     let overlays =
         json!(["overlay-0-0.png", "overlay-0-1.png", "overlay-1-0.png", "overlay-1-1.png"]);
     let files = json!({
-        "arrays": "explanation.npz", "overlays": overlays, "figures": [], "report": "report.html",
+        "arrays": "explanation.npz", "overlays": overlays, "finer": [], "figures": [], "report": "report.html",
     });
     assert_eq!(record["files"], files);
     assert_eq!(record["program"], concat!("medgemma-explainer ", env!("CARGO_PKG_VERSION")));
