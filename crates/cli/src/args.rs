@@ -4,15 +4,16 @@ use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser, TypedValueP
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use medgemma_explainer::{
-    AnswerOptions, Ask, DeviceSpec, DtypeSpec, Engine, ExplainOptions, FigureKind, Foil, HeadLayer,
-    LoadOptions, ModelSource, Objective, PictureOptions, Presentation, ProcessorOptions, Profile,
-    Resize, Resolution, Sampling, Update, Window, Words,
+    AnswerOptions, Ask, Compared, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Explainer,
+    FigureKind, Foil, HeadLayer, LoadOptions, ModelSource, Objective, PictureOptions, Presentation,
+    ProcessorOptions, Profile, Resize, Resolution, Sampling, Update, Window, Words,
 };
 use std::path::PathBuf;
 
 use crate::asked::Asked;
 use crate::demo::{self, DemoArgs};
 use crate::diagnose::{self, DiagnoseArgs};
+use crate::methods::MethodArgs;
 use crate::phantom::{self, PhantomArgs};
 use crate::presentation::PresentationArgs;
 use crate::reliance::RelianceArgs;
@@ -102,6 +103,8 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "WORD", value_parser = not_blank(), conflicts_with = "objective", help_heading = "Method")]
     contrast: Option<String>,
 
+    #[command(flatten)]
+    compared: MethodArgs,
     /// Do exactly what another program does, so that its figures can be compared. seed: the public Python program medgemma-explainer,
     /// with a second <bos>, image tokens that see only what is before them, keywords within one token, spans by the sum of logits;
     /// its notebook's figures have --layers global too
@@ -404,6 +407,12 @@ impl ExplainArgs {
         self.engine != Engine::Retained
     }
 
+    /// What the relevancy is compared with.
+    pub(crate) fn methods(&self, explainer: &Explainer) -> Vec<Compared> {
+        self.compared.methods(explainer)
+    }
+
+    /// All of it but what depends on model and answer: methods to compare with, and a word as foil.
     pub(crate) fn options(&self) -> ExplainOptions {
         let update = match self.update {
             UpdateArg::Additive => Update::Additive,
@@ -427,6 +436,7 @@ impl ExplainArgs {
             let by_head = self.by_head();
             let by_layer = self.records_layers();
             return ExplainOptions {
+                folding: self.compared.folding(),
                 engine: self.engine,
                 words,
                 by_layer,
@@ -439,6 +449,8 @@ impl ExplainArgs {
         ExplainOptions {
             engine: self.engine,
             update,
+            folding: self.compared.folding(),
+            methods: Vec::new(),
             objective,
             span,
             trace,

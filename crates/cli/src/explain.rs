@@ -1,7 +1,7 @@
 //! `medgemma-explainer explain`.
 
 use crate::args::ExplainArgs;
-use crate::{answer, output, progress, reliance, shades, versus};
+use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
     Answer, ExplainOptions, Explainer, Explanations, Exported, Objective, OutputFolder, Question,
     TargetExplanation, TokenKind, Words, region_table,
@@ -40,6 +40,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     }
     output::line("")?;
     print_targets(&answer, &explanations)?;
+    methods::print(&explanations)?;
     versus::print(&explanations)?;
     reliance::print(&explanations)?;
     print_places(args, &explanations, &written)?;
@@ -88,6 +89,7 @@ fn options(
     answer: &Answer,
 ) -> anyhow::Result<ExplainOptions> {
     let mut options = args.options();
+    options.methods = args.methods(explainer);
     let is_slow = explainer.model().placement().on_cpu()
         && SLOW_ON_CPU < explainer.inspection().parameters.total();
     if args.words_by_default() && options.words != Words::None && is_slow {

@@ -8,6 +8,7 @@ mod diagnose;
 mod explain;
 mod inspect;
 mod interrupt;
+mod methods;
 mod output;
 mod phantom;
 mod presentation;

@@ -2,7 +2,7 @@
 
 use attention_capture::{HeadShares, PatchMap};
 use attention_relevancy::ndarray::{
-    Array, Array1, Array2, Array3, Array4, ArrayView2, Axis, Dimension, stack,
+    Array, Array1, Array2, Array3, Array4, ArrayView2, Axis, Dimension, s, stack,
 };
 use ndarray_npy::{NpzWriter, WritableElement};
 use std::fs::File;
@@ -24,6 +24,8 @@ pub(crate) struct Rows {
     pub(crate) rollout: Array2<f32>,
     /// The relevancy at the input of each layer `[T, L, S]`.
     pub(crate) layers: Option<Array3<f32>>,
+    /// Of the methods beside them, `[M, T, S]`; zero where one has nothing to say.
+    pub(crate) methods: Array3<f32>,
     /// The relevancy of patches `[T, N, p, p]`.
     pub(crate) patches: Option<Array4<f32>>,
 }
@@ -63,6 +65,9 @@ impl Arrays {
         npz.add("raw_attention", &self.targets.raw_attention)?;
         npz.add("token_relevancy_rollout", &self.targets.rollout)?;
         npz.add_some("token_relevancy_by_layer", self.targets.layers.as_ref())?;
+        if !explanations.options.methods.is_empty() {
+            npz.add("method_rows", &self.targets.methods)?;
+        }
         self.write_heads(&explanations.targets, &mut npz)?;
         npz.add_some("patch_relevancy", self.targets.patches.as_ref())?;
         let targets = &explanations.targets;
@@ -81,6 +86,9 @@ impl Arrays {
             npz.add("word_raw_attention", &self.words.raw_attention)?;
             npz.add("word_relevancy_rollout", &self.words.rollout)?;
             npz.add_some("word_relevancy_by_layer", self.words.layers.as_ref())?;
+            if !explanations.options.methods.is_empty() {
+                npz.add("word_method_rows", &self.words.methods)?;
+            }
             npz.add_some("word_patch_relevancy", self.words.patches.as_ref())?;
         }
         versus::write(&mut npz, results)?;
@@ -124,6 +132,7 @@ impl Rows {
             raw_attention: rows(|target| target.raw_attention().clone()),
             rollout: rows(|target| target.rollout().clone()),
             layers: layers(explanations),
+            methods: methods(explanations, tokens),
             patches: None,
         }
     }
@@ -144,6 +153,20 @@ fn bounds(explanations: &[TargetExplanation]) -> Array2<i64> {
 /// `[T, L, S]`, where they were kept.
 fn layers(explanations: &[TargetExplanation]) -> Option<Array3<f32>> {
     stacked(explanations.iter().map(|target| target.layers().map(|rows| rows.view())))
+}
+
+/// `[M, T, S]`.
+fn methods(explanations: &[TargetExplanation], tokens: usize) -> Array3<f32> {
+    let count = explanations.first().map_or(0, |first| first.methods().len());
+    let mut all = Array3::zeros((count, explanations.len(), tokens));
+    for (target, explanation) in explanations.iter().enumerate() {
+        for (method, row) in explanation.methods().iter().enumerate() {
+            if let Ok(row) = row {
+                all.slice_mut(s![method, target, ..]).assign(row);
+            }
+        }
+    }
+    all
 }
 
 /// Arrays of one shape as one, where all are there and there are any.

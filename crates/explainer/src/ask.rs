@@ -1,6 +1,6 @@
 //! What can be asked of an answer, and what is found.
 
-use attention_capture::{Foil, HeadShares, Objective, PatchMap, Score};
+use attention_capture::{Foil, Folding, HeadShares, MethodRow, Objective, PatchMap, Score};
 use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{Explanation, Update};
 use std::fmt;
@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::{BlankControl, Reliance, VersusExplanation, Words};
+use crate::{BlankControl, Compared, Reliance, VersusExplanation, Words};
 
 /// What is to be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,12 +98,14 @@ pub enum HeadLayer {
 }
 
 /// How an answer is explained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExplainOptions {
     /// The engine.
     pub engine: Engine,
     /// How a layer acts on the row.
     pub update: Update,
+    /// Which heads and layers the relevancy is made of.
+    pub folding: Folding,
     /// The scalar that is differentiated.
     pub objective: Objective,
     /// How the tokens of a target make one explanation.
@@ -112,6 +114,9 @@ pub struct ExplainOptions {
     pub trace: bool,
     /// The words of the answer that are explained too, for the report; they share the work of what was asked.
     pub words: Words,
+    /// Methods to compare the relevancy with, beside raw attention of the last layer and rollout; all from one sweep, but for
+    /// [`Compared::Relevancy`].
+    pub methods: Vec<Compared>,
     /// How fine the maps of pictures are; beyond tokens only with the streaming engine.
     pub resolution: Resolution,
     /// Whether the relevancy is kept after every layer; only the streaming engine can.
@@ -127,10 +132,12 @@ impl Default for ExplainOptions {
         Self {
             engine: Engine::default(),
             update: Update::default(),
+            folding: Folding::default(),
             objective: Objective::Contrast(Foil::RunnerUp),
             span: SpanRule::default(),
             trace: false,
             words: Words::default(),
+            methods: Vec::new(),
             resolution: Resolution::default(),
             by_layer: false,
             by_head: None,
@@ -158,6 +165,7 @@ pub struct TargetExplanation {
     pub(crate) raw_attention: Array1<f32>,
     pub(crate) rollout: Array1<f32>,
     pub(crate) layers: Option<Array2<f32>>,
+    pub(crate) methods: Vec<MethodRow>,
     pub(crate) heads: Option<HeadShares>,
     /// One for each image; none unless they were asked for.
     pub(crate) finer: Vec<PatchMap>,
@@ -267,6 +275,28 @@ impl TargetExplanation {
     /// `None` unless [`ExplainOptions::resolution`] is finer than tokens. The mean of its tokens' maps, as the rest is.
     pub fn finer(&self, image: usize) -> Option<&PatchMap> {
         self.finer.get(image)
+    }
+
+    /// For each of [`ExplainOptions::methods`] its row `[S]`, raw and perhaps signed, or why it has nothing to say here.
+    pub fn methods(&self) -> &[MethodRow] {
+        &self.methods
+    }
+
+    /// The part of the absolute values of a method's row that lies in the pictures, the predicting rows left out; `None` where the row
+    /// is zero or not there.
+    pub fn method_image_share(&self, index: usize) -> Option<f32> {
+        self.image_share_of(self.methods.get(index)?.as_ref().ok()?)
+    }
+
+    /// The part of the absolute values of a row `[S]` that lies in the pictures, the predicting rows left out; `None` where the row is
+    /// zero.
+    pub(crate) fn image_share_of(&self, row: &Array1<f32>) -> Option<f32> {
+        let row = Explanation::new(
+            self.relevancy.targets().to_vec(),
+            row.mapv(f32::abs),
+            self.relevancy.layout().clone(),
+        );
+        row.ok()?.shares().map(|shares| shares.image())
     }
 
     /// Baseline: head mean of the last layer's attention `[S]` at the predicting position.

@@ -55,11 +55,12 @@ impl Explainer {
             by_layer: false,
             by_head: None,
             resolution: Resolution::Tokens,
-            ..explanations.options
+            methods: Vec::new(),
+            ..explanations.options.clone()
         };
         let found = self.with_blank(answer, &Blank::Mean, |sequence| {
             let run = Run { sequence, states: None, images: &[] };
-            self.found(run, &plans, options, &mut Vec::new())
+            self.found(run, &plans, &options, &mut Vec::new())
         })?;
         let control = |((plan, found), target): ((Plan, _), &TargetExplanation)| {
             let weights = target.token_weights().map(<[f32]>::to_vec);

@@ -1,5 +1,6 @@
 //! Explaining an answer.
 
+use crate::compared::{Compare, mean_row};
 use crate::finer::mean_map;
 use crate::heads::mean_shares;
 use crate::parts::{characters, fields, sentence};
@@ -8,8 +9,8 @@ use crate::{
     Resolution, SpanRule, TargetExplanation, Token, TokenKind,
 };
 use attention_capture::{
-    Attribution, Engine as _, Foil, Goal, HeadShares, PatchMap, Retained, Score, States, Streaming,
-    SweepOptions, with_budget,
+    Attribution, Engine as _, Foil, Goal, HeadShares, MethodRow, PatchMap, Retained, Score, States,
+    Streaming, SweepOptions, with_budget,
 };
 use attention_relevancy::ndarray::{Array, Array1, Array2, Dimension};
 use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout};
@@ -26,7 +27,7 @@ impl Explainer {
         position: Option<usize>,
         options: &ExplainOptions,
     ) -> Result<TargetExplanation, Error> {
-        self.explain_one(answer, position.map_or(Ask::Last, Ask::Position), *options)
+        self.explain_one(answer, position.map_or(Ask::Last, Ask::Position), options)
     }
 
     /// Explains occurrence `occurrence` (from 0) of a word or phrase in the answer: the mean over its tokens.
@@ -37,7 +38,7 @@ impl Explainer {
         occurrence: usize,
         options: &ExplainOptions,
     ) -> Result<TargetExplanation, Error> {
-        self.explain_one(answer, Ask::Keyword { word: word.to_owned(), occurrence }, *options)
+        self.explain_one(answer, Ask::Keyword { word: word.to_owned(), occurrence }, options)
     }
 
     /// Explains the whole answer.
@@ -47,7 +48,7 @@ impl Explainer {
         rule: SpanRule,
         options: &ExplainOptions,
     ) -> Result<TargetExplanation, Error> {
-        self.explain_one(answer, Ask::Answer, ExplainOptions { span: rule, ..*options })
+        self.explain_one(answer, Ask::Answer, &ExplainOptions { span: rule, ..options.clone() })
     }
 
     /// Explains any number of things about one answer; they share one forward pass.
@@ -76,7 +77,7 @@ impl Explainer {
             states: answer.states.as_ref(),
             images: &answer.prepared.images,
         };
-        let found = self.found(run, &plans, *options, &mut notes)?;
+        let found = self.found(run, &plans, options, &mut notes)?;
         let weights = self.token_weights(answer, (&plans, asked), &found, &mut notes)?;
         let explained = plans.into_iter().zip(found).zip(weights);
         let explained =
@@ -89,7 +90,7 @@ impl Explainer {
             targets,
             words,
             versus: Vec::new(),
-            options: ExplainOptions { engine, ..*options },
+            options: ExplainOptions { engine, ..options.clone() },
             notes,
             duration: started.elapsed(),
             reliance: None,
@@ -121,7 +122,7 @@ impl Explainer {
         &self,
         run: Run<'_>,
         plans: &[Plan],
-        options: ExplainOptions,
+        options: &ExplainOptions,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Found>, Error> {
         match options.engine {
@@ -165,7 +166,7 @@ impl Explainer {
         &self,
         sequence: &Sequence,
         plans: &[Plan],
-        options: ExplainOptions,
+        options: &ExplainOptions,
     ) -> Result<Vec<Found>, Error> {
         if options.by_layer {
             return Err(Error::LayersRetained);
@@ -183,10 +184,8 @@ impl Explainer {
             needed,
             available_memory(),
         )?;
-        let engine = Retained::run(&self.model, sequence)?;
-        let goals = goals(plans);
-        let parts = engine.explain(&goals, options.objective, options.update)?;
-        let parts = parts.into_iter().map(|part| (part, None)).collect();
+        let engine = Retained::run(&self.model, sequence)?.folding(options.folding.clone());
+        let parts = parts(&engine, &goals(plans), options)?;
         Ok(sort(plans, engine.scores(&every_target(plans))?, parts))
     }
 
@@ -195,7 +194,7 @@ impl Explainer {
         &self,
         Run { sequence, states, images }: Run<'_>,
         plans: &[Plan],
-        options: ExplainOptions,
+        options: &ExplainOptions,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Found>, Error> {
         let made;
@@ -209,15 +208,16 @@ impl Explainer {
         let sweep = |memory_budget| {
             let options_of_sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
             let ids = sequence.ids();
-            let engine = Streaming::new(&self.model, ids, states, options_of_sweep);
-            let how = (options.objective, options.update);
-            let parts: Vec<Part> = if options.by_layer {
-                let parts = engine.explain_by_depth(&goals(plans), how)?;
-                parts.into_iter().map(|(part, layers)| (part, Some(layers))).collect()
-            } else {
-                let parts = engine.explain(&goals(plans), how.0, how.1)?;
-                parts.into_iter().map(|part| (part, None)).collect()
-            };
+            let engine = Streaming::new(&self.model, ids, states, options_of_sweep)
+                .folding(options.folding.clone());
+            let mut parts = parts(&engine, &goals(plans), options)?;
+            if options.by_layer {
+                let how = (options.objective, options.update);
+                let layers = engine.explain_by_depth(&goals(plans), how)?;
+                for (part, (_, layers)) in parts.iter_mut().zip(layers) {
+                    part.layers = Some(layers);
+                }
+            }
             let mut found = sort(plans, engine.scores(&every_target(plans))?, parts);
             let finer = self.finer(images, &engine, plans, (options, memory_budget))?;
             let heads = self.heads(&engine, plans, options)?;
@@ -236,9 +236,9 @@ impl Explainer {
         &self,
         answer: &Answer,
         ask: Ask,
-        options: ExplainOptions,
+        options: &ExplainOptions,
     ) -> Result<TargetExplanation, Error> {
-        let explanations = self.explain_all(answer, &[ask], &options)?;
+        let explanations = self.explain_all(answer, &[ask], options)?;
         Ok(explanations.targets.into_iter().next().expect("one was asked for"))
     }
 
@@ -373,8 +373,14 @@ pub(crate) struct Plan {
     pub(crate) asked: bool,
 }
 
-/// What a sweep says of one goal, with its row by depth where that was asked for.
-type Part = (Attribution, Option<Array2<f32>>);
+/// What an engine says of one goal.
+struct Part {
+    attribution: Attribution,
+    /// Its row by depth, where that was asked for.
+    layers: Option<Array2<f32>>,
+    /// The rows of the methods that were asked for.
+    methods: Vec<MethodRow>,
+}
 
 /// What an engine found out for one plan.
 pub(crate) struct Found {
@@ -425,10 +431,13 @@ impl Plan {
             .as_ref()
             .map_or_else(even, |weights| weights.iter().copied().map(f64::from).collect());
         let row = |row: fn(&Attribution) -> &Array1<f32>| {
-            mean(&shares, found.parts.iter().map(move |(part, _)| row(part)))
+            mean(&shares, found.parts.iter().map(move |part| row(&part.attribution)))
         };
         let layers: Option<Vec<&Array2<f32>>> =
-            found.parts.iter().map(|(_, layers)| layers.as_ref()).collect();
+            found.parts.iter().map(|part| part.layers.as_ref()).collect();
+        let count = found.parts.first().map_or(0, |part| part.methods.len());
+        let method =
+            |index: usize| mean_row(&shares, found.parts.iter().map(|part| &part.methods[index]));
         Ok(TargetExplanation {
             text: text(answer, &self.positions),
             rule: self.rule,
@@ -441,6 +450,7 @@ impl Plan {
             raw_attention: row(|part| &part.raw_attention),
             rollout: row(|part| &part.rollout),
             layers: layers.map(|layers| mean(&shares, layers.into_iter())),
+            methods: (0..count).map(method).collect(),
             finer: found.finer.iter().map(|maps| mean_map(&shares, maps)).collect(),
             heads: (!found.heads.is_empty()).then(|| mean_shares(&shares, &found.heads)),
             weights,
@@ -448,6 +458,20 @@ impl Plan {
             positions: self.positions,
         })
     }
+}
+
+/// Relevancy, and the methods that were asked for.
+fn parts<E: Compare + attention_capture::Engine>(
+    engine: &E,
+    goals: &[Goal],
+    options: &ExplainOptions,
+) -> Result<Vec<Part>, attention_capture::Error> {
+    let part = |(attribution, methods)| Part { attribution, layers: None, methods };
+    if options.methods.is_empty() {
+        let found = engine.explain(goals, options.objective, options.update)?;
+        return Ok(found.into_iter().map(|attribution| part((attribution, Vec::new()))).collect());
+    }
+    Ok(engine.compare(goals, options)?.into_iter().map(part).collect())
 }
 
 /// The goals of all plans together, so that they share the work of an engine.

@@ -1,6 +1,6 @@
 //! The figures of a set of results.
 
-use attention_relevancy::ndarray::{Array2, ArrayView1};
+use attention_relevancy::ndarray::Array2;
 use relevancy_visualization::{
     Caption, ComparisonRow, Figure, GridMap, OverlayOptions, Panel, Scale, Section,
     comparison_figure, grid_figure, heads_figure, image::RgbImage, layers_figure, regions_figure,
@@ -92,28 +92,32 @@ fn panels(
     })
 }
 
-/// Three methods below each other, each on its own scale: they differ in their units.
+/// Relevancy, the two baselines and the methods that were asked for below each other, each on its own scale: they differ in their
+/// units. What a method with signs says against the word is left out.
 fn comparison(
     results: &Results<'_>,
     target: &TargetExplanation,
     image: usize,
     options: &OverlayOptions,
 ) -> Result<Figure, Error> {
-    let methods: [(&str, ArrayView1<'_, f32>); 3] = [
-        ("relevancy", target.relevancy().relevancy()),
-        ("raw attention, last layer", target.raw_attention().view()),
-        ("attention rollout", target.rollout().view()),
+    let mut methods = vec![
+        ("relevancy".to_owned(), target.relevancy().relevancy().to_owned()),
+        ("raw attention, last layer".to_owned(), target.raw_attention().clone()),
+        ("attention rollout".to_owned(), target.rollout().clone()),
     ];
+    let compared = results.explanations.options.methods.iter().zip(target.methods());
+    methods.extend(compared.filter_map(|(method, row)| {
+        Some((method.to_string(), row.as_ref().ok()?.mapv(|value| value.max(0.0))))
+    }));
     let (placement, outlines) = (results.placement(image), results.outlines(image));
-    let grids = methods.map(|(_, row)| results.cells(image, row));
-    let texts: Vec<_> = methods
-        .into_iter()
-        .map(|(_, row)| text_of(target, results.answer, row))
-        .collect::<Result<_, _>>()?;
-    let maps = grids.each_ref().map(|grid| [GridMap { grid: grid.view(), placement }]);
+    let grids: Vec<_> = methods.iter().map(|(_, row)| results.cells(image, row.view())).collect();
+    let texts = methods.iter().map(|(_, row)| text_of(target, results.answer, row.view()));
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    let maps: Vec<_> =
+        grids.iter().map(|grid| [GridMap { grid: grid.view(), placement }]).collect();
     let rows = methods.iter().zip(&maps).zip(&texts).map(|(((name, _), maps), text)| {
         let panel = Panel::new(results.picture(image), maps).outlined(&outlines);
-        ComparisonRow { panel: panel.labelled(*name, ""), text }
+        ComparisonRow { panel: panel.labelled(name.as_str(), ""), text }
     });
     let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
     let rows: Vec<_> = rows.collect();

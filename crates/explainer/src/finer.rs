@@ -18,7 +18,7 @@ impl Explainer {
         images: &[PreparedImage],
         engine: &Streaming<'_>,
         plans: &[Plan],
-        (options, budget): (ExplainOptions, u64),
+        (options, budget): (&ExplainOptions, u64),
     ) -> Result<Vec<Vec<Vec<PatchMap>>>, Error> {
         let mut maps: Vec<Vec<Vec<PatchMap>>> = plans.iter().map(|_| Vec::new()).collect();
         if options.resolution == Resolution::Tokens {
@@ -51,7 +51,7 @@ impl Explainer {
         &self,
         image: &PreparedImage,
         (plans, left): (&[Plan], &[ImagePart]),
-        (options, memory_budget): (ExplainOptions, u64),
+        (options, memory_budget): (&ExplainOptions, u64),
     ) -> Result<Vec<Vec<PatchMap>>, Error> {
         let picture = self.model.picture(&image.pixels)?;
         let sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };

@@ -12,7 +12,7 @@ impl Explainer {
         &self,
         engine: &Streaming<'_>,
         plans: &[Plan],
-        options: ExplainOptions,
+        options: &ExplainOptions,
     ) -> Result<Vec<Vec<HeadShares>>, Error> {
         let mut heads = vec![Vec::new(); plans.len()];
         let Some(layer) = options.by_head else { return Ok(heads) };

@@ -6,6 +6,7 @@ mod answer;
 mod arrays;
 mod ask;
 mod blank;
+mod compared;
 mod control;
 mod diagnose;
 mod difference;
@@ -34,6 +35,7 @@ pub use ask::{
     Ask, Engine, ExplainOptions, Explanations, HeadLayer, Resolution, SpanRule, TargetExplanation,
 };
 pub use blank::Blank;
+pub use compared::Compared;
 pub use control::{BlankControl, TargetControl};
 pub use diagnose::{Check, Diagnosis, Outcome};
 pub use error::Error;
@@ -48,8 +50,11 @@ pub use stored::Stored;
 pub use versus::{PhraseExplanation, VersusExplanation};
 pub use words::Words;
 
-pub use attention_capture::{Foil, HeadMaps, HeadShares, Objective, PatchMap, Score};
-pub use attention_relevancy::{self, Update};
+pub use attention_capture::{
+    Foil, Folding, HeadMaps, HeadShares, HeadWeights, Layers, Method, MethodRow, Objective,
+    PatchMap, Pool, Score, Unavailable,
+};
+pub use attention_relevancy::{self, Heads, Update};
 pub use gemma3_processor::{self, Picture, PictureOptions, ProcessorOptions, Resize, Window};
 pub use gemma3_tch::{
     Bytes, DeviceSpec, DtypeSpec, GenerationConfig, Inspection, LayerType, Placement, Sampling,

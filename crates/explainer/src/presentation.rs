@@ -51,7 +51,7 @@ impl Presentation {
 pub enum FigureKind {
     /// Picture, overlay and the most relevant words, one figure for each target and image.
     Panels,
-    /// Relevancy, raw attention of the last layer and rollout below each other, one figure for each target and image.
+    /// Relevancy, raw attention of the last layer, rollout and [`crate::ExplainOptions::methods`] below each other, one figure for each target and image.
     Comparison,
     /// A contact sheet: every explained word with its map, one figure for each image.
     Words,

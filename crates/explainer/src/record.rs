@@ -113,6 +113,8 @@ pub(crate) struct TargetRecord {
     pub(crate) runner_up_ids: Vec<u32>,
     /// Share of all pictures in the relevancy without the self terms; null where there is no relevancy.
     pub(crate) image_share: Option<f32>,
+    /// One for each of the methods in the settings.
+    pub(crate) methods: Vec<MethodRecord>,
     /// By layer, row l being what layers l to the last brought together; null where that was not kept.
     pub(crate) by_layer: Option<ByLayerRecord>,
     /// By layer and head; null where that was not kept.
@@ -133,6 +135,16 @@ pub(crate) struct TargetRecord {
     /// The same on the mean picture; null for words and where nobody asked.
     #[serde(default)]
     pub(crate) control: Option<ControlRecord>,
+}
+
+/// What another method says of a target.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MethodRecord {
+    pub(crate) name: String,
+    /// Share of all pictures in the absolute values of its row without the predicting rows; null where there are none.
+    pub(crate) image_share: Option<f32>,
+    /// Why the method has nothing to say here, its row being zero; null where it has.
+    pub(crate) unavailable: Option<String>,
 }
 
 /// `[L]` each.
@@ -222,6 +234,12 @@ pub(crate) struct Settings {
     pub(crate) engine: String,
     pub(crate) update: String,
     pub(crate) objective: String,
+    /// How heads become one in a layer of the relevancy.
+    pub(crate) heads: String,
+    /// The layers that the relevancy is taken through: all, global or a range.
+    pub(crate) folded_layers: String,
+    /// The methods beside relevancy, raw attention of the last layer and rollout, in the order of the arrays.
+    pub(crate) methods: Vec<String>,
     pub(crate) dtype: String,
     pub(crate) device: String,
     pub(crate) threads: usize,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attention_relevancy::ndarray::{Axis, s};
+use attention_relevancy::ndarray::{Array3, Axis, s};
 use relevancy_visualization::image::RgbImage;
 use relevancy_visualization::report::{
     Attribution, Fact, Grid, Method, Picture, Region, Report, Target, Token, TokenKind,
@@ -66,8 +66,9 @@ pub(crate) fn html(
         ..Method::new("relevancy")
     };
     let bytes = Bytes::new(record);
-    let targets = shown(&record.targets, &arrays.targets, &bytes);
-    let words = shown(&record.words, &arrays.words, &bytes);
+    let above_zero = [&arrays.targets, &arrays.words].map(|rows| rows.methods.mapv(|x| x.max(0.0)));
+    let targets = shown(&record.targets, (&arrays.targets, &above_zero[0]), &bytes);
+    let words = shown(&record.words, (&arrays.words, &above_zero[1]), &bytes);
     let report = Report {
         question: record.prompt.clone(),
         answer: record.answer.clone(),
@@ -83,6 +84,7 @@ pub(crate) fn html(
             .into_iter()
             .flatten()
             .chain(["raw attention, last layer", "attention rollout"].map(Method::new))
+            .chain(record.settings.methods.iter().map(|name| compared(name)))
             .collect(),
         targets: targets.chain(words).collect(),
         regions: regions(record, arrays),
@@ -106,6 +108,12 @@ fn patches(record: &Record, arrays: &Arrays) -> Option<Method> {
     })
 }
 
+/// Another method; the page shows what is above zero.
+fn compared(name: &str) -> Method {
+    let note = "the part above zero; the raw values are in explanation.npz".to_owned();
+    Method { note, ..Method::new(name) }
+}
+
 /// Row l holds what layers l to the last brought together.
 fn layer_names(rows: &Rows) -> Vec<String> {
     let count = rows.layers.as_ref().map_or(0, |layers| layers.len_of(Axis(1)));
@@ -114,7 +122,7 @@ fn layer_names(rows: &Rows) -> Vec<String> {
 
 fn shown<'a>(
     records: &'a [TargetRecord],
-    rows: &'a Rows,
+    (rows, methods): (&'a Rows, &'a Array3<f32>),
     bytes: &'a Bytes,
 ) -> impl Iterator<Item = Target<'a>> {
     records.iter().enumerate().map(|(index, record)| {
@@ -130,6 +138,8 @@ fn shown<'a>(
             parts: patches.index_axis(Axis(0), index).into_outer_iter().collect(),
             ..Attribution::new(rows.relevancy.row(index))
         });
+        let methods =
+            methods.outer_iter().map(|rows| Attribution::new(rows.index_axis_move(Axis(0), index)));
         let baselines = [&rows.raw_attention, &rows.rollout]
             .map(|baseline| Attribution::new(baseline.row(index)));
         Target {
@@ -141,6 +151,7 @@ fn shown<'a>(
                 .into_iter()
                 .flatten()
                 .chain(baselines)
+                .chain(methods)
                 .collect(),
             ..Target::new(record.text.as_str(), positions)
         }
@@ -231,6 +242,13 @@ fn target_facts(record: &TargetRecord) -> Vec<Fact> {
         facts.push(Fact::new("made of", rule));
     }
     facts.extend(reliance::facts(record));
+    let unavailable = record.methods.iter().filter_map(|method| {
+        method
+            .unavailable
+            .as_ref()
+            .map(|why| Fact::new(&method.name, format!("not available: {why}")))
+    });
+    facts.extend(unavailable);
     facts
 }
 
@@ -247,6 +265,8 @@ fn settings_facts(record: &Record) -> Vec<Fact> {
     let mut facts = vec![
         Fact::new("update", &settings.update),
         Fact::new("objective", &settings.objective),
+        Fact::new("heads", &settings.heads),
+        Fact::new("layers", &settings.folded_layers),
         Fact::new("engine", &settings.engine),
         Fact::new("computed in", format!("{} on {}", settings.dtype, settings.device)),
         Fact::new("answer", sampling),

@@ -264,7 +264,10 @@ fn wrong_regions_and_figures_are_refused_before_the_model_is_loaded() {
     let refused = |more: &[&str], part: &str| run(chest.args(more)).refused(part);
     refused(&["--regions", "lobes"], "halves, quadrants, grid3x3, cxr");
     refused(&["--orientation", "lateral"], "pa, ap, flipped, none");
-    refused(&["--figures", "pie"], "panels, comparison, words, images, difference, layers, heads, resolutions");
+    refused(
+        &["--figures", "pie"],
+        "panels, comparison, words, images, difference, layers, heads, resolutions",
+    );
     refused(&["--figures", "layers"], "add --record layers");
     refused(&["--figures", "heads"], "add --record heads");
     refused(&["--head-layer", "1"], "--record heads");

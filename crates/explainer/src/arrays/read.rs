@@ -39,6 +39,14 @@ impl Arrays {
             )?
         };
         let [mut targets, mut words] = [targets, words];
+        let methods = record.settings.methods.len();
+        if methods > 0 {
+            let shape = |count| [methods, count, record.tokens.len()].map(Some);
+            targets.methods = reader.array::<Ix3>("method_rows", &shape(rows[0]))?;
+            if rows[1] > 0 {
+                words.methods = reader.array::<Ix3>("word_method_rows", &shape(rows[1]))?;
+            }
+        }
         if let Some([height, width]) = record.images.first().and_then(|image| image.patches) {
             let shape = |count| [count, record.images.len(), height, width].map(Some);
             targets.patches = Some(reader.array::<Ix4>("patch_relevancy", &shape(rows[0]))?);
@@ -76,6 +84,7 @@ impl Reader<'_> {
             raw_attention: self.array::<Ix2>(raw_attention, &shape)?,
             rollout: self.array::<Ix2>(rollout, &shape)?,
             layers,
+            methods: Array3::zeros((0, count, tokens)),
             patches: None,
         })
     }

@@ -1,6 +1,6 @@
 //! A record of an explained answer.
 
-use attention_capture::HeadShares;
+use attention_capture::{HeadShares, MethodRow};
 use attention_relevancy::Explanation;
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use gemma3_processor::Resize;
@@ -14,13 +14,14 @@ use super::reliance::{ControlRecord, RelianceRecord, RelianceSettings};
 use super::versus::VersusRecord;
 use super::{
     BoxRecord, ByHeadRecord, ByLayerRecord, Files, GenerationRecord, ImageRecord,
-    LocalizationRecord, ModelRecord, PictureRecord, Record, RegionScoreRecord, RegionsRecord,
-    SCHEMA, SCHEMA_VERSION, SamplingRecord, Settings, TargetRecord, Timings, TokenRecord,
+    LocalizationRecord, MethodRecord, ModelRecord, PictureRecord, Record, RegionScoreRecord,
+    RegionsRecord, SCHEMA, SCHEMA_VERSION, SamplingRecord, Settings, TargetRecord, Timings,
+    TokenRecord,
 };
 use crate::results::Results;
 use crate::{
-    Answer, AnswerOptions, Error, Explainer, Explanations, ModelSource, Profile, TargetExplanation,
-    Token, TokenKind, VersusExplanation,
+    Answer, AnswerOptions, Compared, Error, Explainer, Explanations, ModelSource, Profile,
+    TargetExplanation, Token, TokenKind, VersusExplanation,
 };
 
 impl Record {
@@ -48,6 +49,7 @@ impl Record {
         };
         let targets = explanations.targets.iter().enumerate().map(|(index, target)| {
             Ok(TargetRecord {
+                methods: method_records(target, &explanations.options.methods),
                 by_layer: target.layers().map(|rows| by_layer(target, rows)),
                 by_head: target.heads().map(by_head),
                 overlays: named(&files.overlays, &["overlay"], index),
@@ -167,6 +169,7 @@ fn target_record(target: &TargetExplanation) -> TargetRecord {
             .collect(),
         runner_up_ids: target.scores().iter().map(|score| score.runner_up).collect(),
         image_share: target.relevancy().shares().map(|shares| shares.image()),
+        methods: Vec::new(),
         by_layer: None,
         by_head: None,
         overlays: Vec::new(),
@@ -177,6 +180,17 @@ fn target_record(target: &TargetExplanation) -> TargetRecord {
         reliance: None,
         control: None,
     }
+}
+
+fn method_records(target: &TargetExplanation, methods: &[Compared]) -> Vec<MethodRecord> {
+    let record = |(method, row): (&Compared, &MethodRow)| {
+        let (image_share, unavailable) = match row {
+            Ok(row) => (target.image_share_of(row), None),
+            Err(why) => (None, Some(why.to_string())),
+        };
+        MethodRecord { name: method.to_string(), image_share, unavailable }
+    };
+    methods.iter().zip(target.methods()).map(record).collect()
 }
 
 fn by_layer(target: &TargetExplanation, rows: &Array2<f32>) -> ByLayerRecord {
@@ -268,13 +282,16 @@ fn generation(options: &AnswerOptions) -> GenerationRecord {
 }
 
 fn settings(results: &Results<'_>) -> Settings {
-    let (explainer, options) = (results.explainer, results.explanations.options);
+    let (explainer, options) = (results.explainer, &results.explanations.options);
     let processor = explainer.processor.options();
     Settings {
         reproduce: (explainer.profile == Profile::Seed).then(|| "seed".to_owned()),
         engine: options.engine.to_string(),
         update: options.update.to_string(),
         objective: options.objective.to_string(),
+        heads: options.folding.heads.to_string(),
+        folded_layers: options.folding.layers.to_string(),
+        methods: options.methods.iter().map(ToString::to_string).collect(),
         dtype: explainer.model.placement().dtype_name(),
         device: explainer.model.placement().device_name(),
         threads: gemma3_tch::threads(),

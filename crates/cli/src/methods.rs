@@ -1,0 +1,202 @@
+//! The options of `explain` that choose what the explanation is made of, and what it is compared with.
+
+use std::ops::Range;
+
+use clap::ValueEnum;
+use medgemma_explainer::{
+    Compared, Explainer, Explanations, Folding, HeadWeights, Heads, LayerType, Layers, Method,
+    Pool, Update,
+};
+
+use crate::output;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct MethodArgs {
+    /// Methods beside the relevancy, for the switch of report.html, --figures comparison, explanation.json and explanation.npz
+    #[arg(
+        long,
+        value_enum,
+        value_name = "METHOD",
+        value_delimiter = ',',
+        hide_possible_values = false,
+        help_heading = "Method"
+    )]
+    method: Vec<MethodArg>,
+    /// The layers that relevancy and attention of every method are made of: all, global (those that see the whole sequence) or A..B,
+    /// from A to B−1, counted from 0
+    #[arg(long, value_name = "LAYERS", default_value = "all", value_parser = layers, help_heading = "Method")]
+    layers: Layers,
+    /// How heads become one: mean, max, the number of one head, or gradient (for raw-attention: weighted by their gradients; the mean
+    /// for all else)
+    #[arg(long, value_name = "HEADS", default_value = "mean", value_parser = heads, help_heading = "Method")]
+    heads: HeadWeights,
+    /// How token-attention and object-attention make one of several layers and tokens
+    #[arg(long, value_enum, default_value_t, help_heading = "Method")]
+    pool: PoolArg,
+    /// The layer of grad-cam and grad-cam-hidden, counted from 0; the defaults are the last layer that sees the whole sequence, and
+    /// the middle one
+    #[arg(long, value_name = "LAYER", help_heading = "Method")]
+    cam_layer: Option<usize>,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum MethodArg {
+    /// Relevancy with R ← R + Ā·R, whatever --update says
+    RelevancyAdditive,
+    /// Relevancy with rows divided by their sums, whatever --update says
+    RelevancyStochastic,
+    /// Attention rollout of --layers by --heads
+    Rollout,
+    /// Attention of the row that predicts the word
+    RawAttention,
+    /// Attention of the word itself, when it is read
+    TokenAttention,
+    /// The same of all its tokens together
+    ObjectAttention,
+    /// Attention × its gradient, where above zero
+    GradientAttention,
+    /// Grad-CAM on the attention of one layer
+    GradCam,
+    /// Grad-CAM on the hidden states before one layer
+    GradCamHidden,
+    /// Gradient × input at the embeddings
+    InputGradient,
+    /// Token activation map: where the word is readable, not what caused it
+    Tam,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+enum PoolArg {
+    /// Their mean
+    #[default]
+    Mean,
+    /// The largest
+    Max,
+    /// Their sum
+    Sum,
+}
+
+impl MethodArgs {
+    /// What the relevancy is made of.
+    pub(crate) fn folding(&self) -> Folding {
+        Folding { heads: self.fused(), layers: self.layers.clone() }
+    }
+
+    /// What it is compared with, in the order asked.
+    pub(crate) fn methods(&self, explainer: &Explainer) -> Vec<Compared> {
+        let kinds = &explainer.model().config().text.layers;
+        let last = kinds.iter().rposition(|&kind| kind == LayerType::Full);
+        let last = last.unwrap_or(kinds.len().saturating_sub(1));
+        let mut methods: Vec<Compared> = Vec::new();
+        for method in &self.method {
+            let method = self.compared(*method, (last, kinds.len() / 2));
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        methods
+    }
+
+    fn compared(&self, method: MethodArg, (last_full, middle): (usize, usize)) -> Compared {
+        let (heads, layers) = (self.fused(), self.layers.clone());
+        let over = match self.pool {
+            PoolArg::Mean => Pool::Mean,
+            PoolArg::Max => Pool::Max,
+            PoolArg::Sum => Pool::Sum,
+        };
+        Compared::Other(match method {
+            MethodArg::RelevancyAdditive => return Compared::Relevancy(Update::Additive),
+            MethodArg::RelevancyStochastic => return Compared::Relevancy(Update::Stochastic),
+            MethodArg::Rollout => Method::Rollout { heads, layers },
+            MethodArg::RawAttention => Method::RawAttention { heads: self.heads, layers },
+            MethodArg::TokenAttention => Method::TokenAttention { heads, layers, over },
+            MethodArg::ObjectAttention => Method::ObjectAttention { heads, layers, over },
+            MethodArg::GradientAttention => Method::GradientAttention { heads, layers },
+            MethodArg::GradCam => {
+                Method::GradCamAttention { layer: self.cam_layer.unwrap_or(last_full) }
+            }
+            MethodArg::GradCamHidden => {
+                Method::GradCamHidden { layer: self.cam_layer.unwrap_or(middle) }
+            }
+            MethodArg::InputGradient => Method::InputGradient,
+            MethodArg::Tam => Method::Tam,
+        })
+    }
+
+    fn fused(&self) -> Heads {
+        match self.heads {
+            HeadWeights::Fused(heads) => heads,
+            _ => Heads::Mean,
+        }
+    }
+}
+
+/// How much of each method lies in the pictures, target by target, and what could not be had.
+pub(crate) fn print(explanations: &Explanations) -> anyhow::Result<()> {
+    let methods = &explanations.options.methods;
+    if methods.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = methods.iter().map(ToString::to_string).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(8);
+    for target in &explanations.targets {
+        output::line(format_args!("\n{:<width$}  pictures", target.text()))?;
+        let share = target.relevancy().shares().map(|shares| shares.image());
+        output::line(format_args!("{:<width$}  {}", "relevancy", percent(share)))?;
+        for (index, (name, row)) in names.iter().zip(target.methods()).enumerate() {
+            match row {
+                Ok(_) => {
+                    let share = percent(target.method_image_share(index));
+                    output::line(format_args!("{name:<width$}  {share}"))?;
+                }
+                Err(why) => output::line(format_args!("{name:<width$}  not available: {why}"))?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn percent(share: Option<f32>) -> String {
+    share.map_or_else(|| format!("{:>8}", "–"), |share| format!("{:>6.1} %", 100.0 * share))
+}
+
+fn layers(text: &str) -> Result<Layers, String> {
+    match text {
+        "all" => return Ok(Layers::All),
+        "global" => return Ok(Layers::Global),
+        _ => {}
+    }
+    let range = text.split_once("..").and_then(|(start, end)| {
+        Some(Range { start: start.trim().parse().ok()?, end: end.trim().parse().ok()? })
+    });
+    let range = range.filter(|range| !range.is_empty());
+    range.map(Layers::Range).ok_or_else(|| "give all, global, or A..B with A below B".to_owned())
+}
+
+fn heads(text: &str) -> Result<HeadWeights, String> {
+    Ok(match text {
+        "mean" => Heads::Mean.into(),
+        "max" => Heads::Max.into(),
+        "gradient" => HeadWeights::Gradient,
+        _ => {
+            let head =
+                text.parse().map_err(|_| "give mean, max, gradient or a number".to_owned())?;
+            Heads::One(head).into()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_and_heads_are_read() {
+        assert_eq!(layers("global").unwrap(), Layers::Global);
+        assert_eq!(layers("2..5").unwrap(), Layers::Range(2..5));
+        assert!(["5..2", "3", "..", "a..b"].iter().all(|text| layers(text).is_err()));
+        assert_eq!(heads("3").unwrap(), HeadWeights::Fused(Heads::One(3)));
+        assert_eq!(heads("gradient").unwrap(), HeadWeights::Gradient);
+        assert!(heads("median").is_err());
+    }
+}
