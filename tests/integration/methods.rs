@@ -88,12 +88,24 @@ fn heads_are_those_of_the_attention() {
         for ((goal, (attribution, shares)), plain) in goals.iter().zip(&found).zip(&plain) {
             assert_eq!(attribution.relevancy, plain.relevancy);
             check_heads(&fixture, &run, (goal, shares), &sequence);
+            let maps = shares.maps.as_ref().unwrap();
+            let one = |head| Method::GradientAttention {
+                heads: Heads::One(head),
+                layers: Layers::Range(last..last + 1),
+            };
+            let by_head: Vec<Method> = (0..maps.attention.nrows()).map(one).collect();
+            let rows =
+                run.explain_methods(std::slice::from_ref(goal), how, &by_head).unwrap().remove(0).1;
+            let mut expected = Array2::zeros(maps.attention.dim());
+            for (mut of_head, row) in expected.outer_iter_mut().zip(rows) {
+                of_head.assign(&row.unwrap().mapv(f64::from));
+            }
+            assert_near(fixture.name(), &maps.gradient_attention, &expected);
             // What a layer adds to the row is what its heads carried, on average.
             let carried = shares.carried.mean_axis(Axis(1)).unwrap().sum();
             let total = attribution.relevancy.sum();
             assert!((total - 1.0 - carried).abs() < 1e-5 * total, "{total} {carried}");
             // The row starts on one token, so its last step is the mean over heads of `(A⊙∇A)⁺`.
-            let maps = shares.maps.as_ref().unwrap();
             let total = maps.gradient_attention.sum() / shares.carried.ncols() as f32;
             let carried = shares.carried.row(last).mean().unwrap();
             if goal.targets().len() == 1 {
