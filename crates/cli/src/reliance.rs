@@ -96,7 +96,7 @@ pub(crate) fn print(explanations: &Explanations) -> anyhow::Result<()> {
         if 0 < count {
             let all = reliance.words.len();
             output::line(format_args!(
-                "({count} of the {all} other words are flagged too; report.html says which)"
+                "({count} of the {all} other words are flagged too; explanation.json says which)"
             ))?;
         }
     }

@@ -5,7 +5,7 @@ use attention_capture::{
     forced_scores, with_budget, witness_attention,
 };
 use attention_relevancy::{Target, Update};
-use gemma3_tch::{Bytes, Weights, available_memory, check_memory, free_device_memory};
+use gemma3_tch::{Bytes, Weights, available_memory, free_device_memory};
 use serde_json::json;
 use std::fmt;
 
@@ -147,9 +147,8 @@ impl Explainer {
         };
         let tokens = answer.tokens.len();
         let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
-        let what = format!("the retained engine, {tokens} tokens,");
-        if let Err(error) = check_memory(&what, needed, self.free_memory()) {
-            return Ok(Check::skipped("engines", error.to_string()));
+        if let Err(skipped) = checks::room(tokens, needed, self.free_memory()) {
+            return Ok(skipped);
         }
         let (goal, how) = (Goal::token(target), (Objective::Logit, Update::Additive));
         let made;

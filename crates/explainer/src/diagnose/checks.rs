@@ -2,7 +2,7 @@
 
 use attention_capture::Score;
 use attention_relevancy::ndarray::{ArrayView1, ArrayView3, Axis};
-use gemma3_tch::LayerType;
+use gemma3_tch::{Bytes, LayerType, check_memory};
 use std::ops::Range;
 
 use super::Check;
@@ -309,6 +309,13 @@ pub(super) fn same_scores(generated: &[Score], given: &[Score], tolerance: f64) 
     Check::judged(NAME, off <= tolerance, detail)
 }
 
+/// Whether the retained engine can be run at all: it keeps the attention of all layers.
+pub(super) fn room(tokens: usize, needed: Bytes, available: Option<Bytes>) -> Result<(), Check> {
+    let what = format!("the retained engine, which this is held against with {tokens} tokens,");
+    let room = check_memory(&what, needed, available);
+    room.map_err(|error| Check::skipped("engines", error.to_string()))
+}
+
 /// Whether two engines found the same row; the self term at `own` is set apart.
 pub(super) fn same_rows(
     streaming: ArrayView1<'_, f32>,
@@ -425,6 +432,18 @@ mod tests {
         assert!(ranges(0.0, 1.0).detail.contains("2 tensors, all finite, none beyond ±2.500"));
         assert_failed(&ranges(f64::NAN, f64::NAN), "1 tensors hold NaN or infinity, b first");
         assert_failed(&ranges(0.0, f64::INFINITY), "b first");
+    }
+
+    #[test]
+    fn too_little_memory_is_a_reason_with_numbers() {
+        let (needed, little) = (Bytes(17_200_000_000), Bytes(8_000_000_000));
+        assert_eq!(room(324, needed, Some(Bytes(20_000_000_000))), Ok(()));
+        assert_eq!(room(324, needed, None), Ok(()), "memory that cannot be known");
+        let skipped = room(324, needed, Some(little)).unwrap_err();
+        assert_eq!(skipped.outcome, Outcome::Skipped);
+        let detail = "the retained engine, which this is held against with 324 tokens, needs about 17.2 GB of memory and 8.0 GB is \
+            available";
+        assert_eq!(skipped.detail, detail);
     }
 
     #[test]
