@@ -177,32 +177,50 @@ impl Method {
     }
 }
 
-/// Name and choices: `raw attention (heads mean, layers all)`.
+/// The name, and choices where they are not those by default: `raw attention`, `raw attention (heads max, layers global)`.
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rollout { heads, layers } => {
-                write!(f, "rollout (heads {heads}, layers {layers})")
+        let name = match self {
+            Self::Rollout { .. } => "rollout",
+            Self::RawAttention { .. } => "raw attention",
+            Self::TokenAttention { .. } => "token attention",
+            Self::ObjectAttention { .. } => "object attention",
+            Self::GradientAttention { .. } => "gradient attention",
+            Self::GradCamAttention { layer } => {
+                return write!(f, "Grad-CAM on attention of layer {layer}");
             }
-            Self::RawAttention { heads, layers } => {
-                write!(f, "raw attention (heads {heads}, layers {layers})")
-            }
-            Self::TokenAttention { heads, layers, over } => {
-                write!(f, "token attention (heads {heads}, {over} of layers {layers})")
-            }
-            Self::ObjectAttention { heads, layers, over } => {
-                write!(f, "object attention (heads {heads}, {over} of layers {layers})")
-            }
-            Self::GradientAttention { heads, layers } => {
-                write!(f, "gradient attention (heads {heads}, layers {layers})")
-            }
-            Self::GradCamAttention { layer } => write!(f, "Grad-CAM on attention of layer {layer}"),
             Self::GradCamHidden { layer } => {
-                write!(f, "Grad-CAM on hidden states before layer {layer}")
+                return write!(f, "Grad-CAM on hidden states before layer {layer}");
             }
-            Self::InputGradient => f.write_str("gradient × input"),
-            Self::Tam => f.write_str("token activation map"),
-        }
+            Self::InputGradient => "gradient × input",
+            Self::Tam => "token activation map",
+        };
+        f.write_str(name)?;
+        let choices = self.choices();
+        if choices.is_empty() { Ok(()) } else { write!(f, " ({})", choices.join(", ")) }
+    }
+}
+
+impl Method {
+    /// The choices that are not those by default.
+    fn choices(&self) -> Vec<String> {
+        let (heads, layers, over) = match self {
+            Self::Rollout { heads, layers } | Self::GradientAttention { heads, layers } => {
+                (HeadWeights::Fused(*heads), layers, Pool::Mean)
+            }
+            Self::RawAttention { heads, layers } => (*heads, layers, Pool::Mean),
+            Self::TokenAttention { heads, layers, over }
+            | Self::ObjectAttention { heads, layers, over } => {
+                (HeadWeights::Fused(*heads), layers, *over)
+            }
+            _ => return Vec::new(),
+        };
+        let changed = [
+            (heads != Heads::Mean.into()).then(|| format!("heads {heads}")),
+            (*layers != Layers::All).then(|| format!("layers {layers}")),
+            (over != Pool::Mean).then(|| format!("{over} over layers")),
+        ];
+        changed.into_iter().flatten().collect()
     }
 }
 
