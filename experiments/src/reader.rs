@@ -30,6 +30,8 @@ pub struct Reading {
     pub image: Range<usize>,
     /// What the image says there, `[256, D]`.
     pub features: Tensor,
+    /// The image as the vision tower takes it, `[3, s, s]`.
+    pub picture: Tensor,
     /// The first position of the answer.
     pub answer: usize,
     /// The words of the answer that tell of a finding.
@@ -79,10 +81,13 @@ impl Reader {
         questions: &[Question],
     ) -> Result<Vec<Reading>> {
         let mut features = None;
+        let pixels =
+            self.processor.prepare(&[Message::user(1, "?")], std::slice::from_ref(picture))?;
+        let pixels = self.model.picture(&pixels.images[0].pixels)?;
         let read = |question: &Question| {
             let (prompt, image) = self.prompt(picture, *question, &mut features)?;
             let features = features.as_ref().context("the picture was encoded")?;
-            self.reading(&question.answer(scene), &prompt, image, features)
+            self.reading(&question.answer(scene), &prompt, image, (features, &pixels))
         };
         questions.iter().map(read).collect()
     }
@@ -142,7 +147,7 @@ impl Reader {
         right: &Answer,
         prompt: &Sequence,
         image: Range<usize>,
-        features: &Tensor,
+        (features, picture): (&Tensor, &Tensor),
     ) -> Result<Reading> {
         let (mut ids, mut words) = (prompt.ids().to_vec(), Vec::new());
         let answer = ids.len();
@@ -158,6 +163,7 @@ impl Reader {
         let features = features.shallow_clone();
         let tokens = vec![features.shallow_clone()];
         let sequence = self.model.sequence(ids, vec![image.clone()], tokens)?;
-        Ok(Reading { sequence, image, features, answer, words })
+        let picture = picture.shallow_clone();
+        Ok(Reading { sequence, image, features, picture, answer, words })
     }
 }

@@ -58,9 +58,14 @@ pub struct Case {
     pub scene: Scene,
     /// The picture.
     pub phantom: Phantom,
-    /// One for each finding.
+    /// One for each finding, in the cells of tokens.
     pub regions: Vec<Region>,
+    /// The same in the cells of patches and in pixels.
+    finer: [Vec<Region>; 2],
 }
+
+/// Patches along one side of a picture.
+const PATCHES: u32 = 32;
 
 impl Case {
     /// Unseen phantom `index`.
@@ -71,8 +76,10 @@ impl Case {
     /// Of a scene.
     pub fn of(scene: Scene) -> Self {
         let phantom = scene.render(SIZE);
-        let regions = phantom.masks().iter().map(|mask| Region::new(mask.cells(GRID))).collect();
-        Self { scene, phantom, regions }
+        let regions =
+            |side: u32| phantom.masks().iter().map(|mask| Region::new(mask.cells(side))).collect();
+        let (regions, finer) = (regions(GRID), [regions(PATCHES), regions(SIZE)]);
+        Self { scene, phantom, regions, finer }
     }
 
     /// A report, and the question for the place of everything that is there.
@@ -81,13 +88,17 @@ impl Case {
         [Question::Describe].into_iter().chain(places).collect()
     }
 
-    /// How well a map shows finding `index`.
+    /// How well a map shows finding `index`; it has the cells of tokens, of patches, or pixels.
     pub fn measure(&self, map: &[f32], index: usize) -> Measure {
-        let others: Vec<&Region> = (0..self.regions.len())
+        let fits = |regions: &&Vec<Region>| {
+            regions.first().is_some_and(|region| region.cells().len() == map.len())
+        };
+        let regions = self.finer.iter().find(fits).unwrap_or(&self.regions);
+        let others: Vec<&Region> = (0..regions.len())
             .filter(|other| *other != index)
-            .map(|other| &self.regions[other])
+            .map(|other| &regions[other])
             .collect();
-        Measure::of(map, &self.regions[index], &others)
+        Measure::of(map, &regions[index], &others)
     }
 }
 

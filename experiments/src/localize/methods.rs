@@ -1,12 +1,14 @@
 //! Every way to make a map of a word, on the same words.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
 use attention_capture::{
-    Engine, Foil, Folding, Goal, Keep, Layers, Method as Rowwise, Objective, Pool, States,
-    Streaming, SweepOptions,
+    Engine, Foil, Folding, Goal, Keep, Layers, Method as Rowwise, Objective, PatchMap,
+    PatchOptions, Patches, Pool, Spread, States, Streaming, SweepOptions,
 };
+use attention_relevancy::ndarray::Array2;
 use attention_relevancy::{Heads, Target, Update};
 use gemma3_tch::{LayerType, Sequence};
 use phantom_radiograph::{Level, Scene, Side};
@@ -57,6 +59,25 @@ pub enum Method {
     WrongRow,
     /// A mistake: image tokens see only those before them; additive.
     CausalImage,
+    /// A mistake: a second `<bos>` in front; additive.
+    DoubleBos,
+    /// Both of them, as the public Python program has them; additive.
+    Seed,
+    /// The relevancy carried on to the patches.
+    Patches(Finer, Spread),
+    /// Gradient × input of the pixels, without its sign.
+    Pixels(Finer),
+}
+
+/// Where a map that is finer than tokens is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finer {
+    /// On its own cells.
+    Own,
+    /// Before the layers of the vision tower, on its own cells.
+    Unpooled,
+    /// Summed over the cells of the tokens.
+    Pooled,
 }
 
 /// The scalar that is differentiated.
@@ -107,8 +128,18 @@ impl Setting {
         all.extend(forward.map(without));
         all.extend(forward_of_word.map(without));
         all.push(without(Method::Random));
+        let finer =
+            |method: Method| [Goals::RunnerUp, Goals::Named].map(|goals| Self { method, goals });
+        for at in [Finer::Own, Finer::Unpooled, Finer::Pooled] {
+            all.extend(finer(Method::Patches(at, Spread::GradientActivation)));
+        }
+        all.extend(finer(Method::Patches(Finer::Own, Spread::Even)));
+        all.extend(finer(Method::Pixels(Finer::Own)));
+        all.extend(finer(Method::Pixels(Finer::Pooled)));
         all.extend(two(Method::WrongRow));
         all.extend(two(Method::CausalImage));
+        all.extend(two(Method::DoubleBos));
+        all.extend(two(Method::Seed));
         all
     }
 
@@ -139,6 +170,13 @@ impl fmt::Display for Setting {
             Method::Random => "uniform random",
             Method::WrongRow => "mistake: a row too far",
             Method::CausalImage => "mistake: causal image tokens",
+            Method::DoubleBos => "mistake: a second `<bos>`",
+            Method::Seed => "both mistakes of the public Python program",
+            Method::Patches(at, spread) => &patches_name(at, spread),
+            Method::Pixels(Finer::Pooled) => {
+                "pixels, gradient × input without sign, summed over the cells of tokens"
+            }
+            Method::Pixels(_) => "pixels, gradient × input without sign",
         };
         f.write_str(method)?;
         match self.goals {
@@ -151,14 +189,39 @@ impl fmt::Display for Setting {
     }
 }
 
+fn patches_name(at: Finer, spread: Spread) -> String {
+    let at = match at {
+        Finer::Own => "",
+        Finer::Unpooled => " before the vision tower",
+        Finer::Pooled => ", summed over the cells of tokens",
+    };
+    let spread = match spread {
+        Spread::Even => ", spread evenly",
+        Spread::GradientActivation => "",
+    };
+    format!("patches{at}{spread}")
+}
+
+/// The same answer in another sequence of tokens.
+struct Altered {
+    sequence: Sequence,
+    states: States,
+    /// How far everything stands behind its place.
+    shift: usize,
+}
+
+/// The maps finer than tokens that were made, by what they depend on: they take longer than all the rest.
+type Made = Vec<((Goals, Spread), Vec<PatchMap>)>;
+
 /// Makes maps of the words of one answer.
 pub struct Maps<'a> {
     reader: &'a Reader,
     reading: &'a Reading,
     scene: &'a Scene,
     states: States,
-    /// The same tokens with causal attention among those of the image.
-    causal: (Sequence, States),
+    /// With the mistakes [causal image tokens, second `<bos>`, both].
+    altered: [Altered; 3],
+    finer: RefCell<Made>,
 }
 
 /// One map for each word, `[cells]`.
@@ -168,13 +231,19 @@ impl<'a> Maps<'a> {
     /// Runs the model over the answer.
     pub fn new(reader: &'a Reader, scene: &'a Scene, reading: &'a Reading) -> Result<Self> {
         let states = States::of(&reader.model, &reading.sequence, Keep::Everything)?;
-        // An image of one token sees itself and what is before it.
-        let spans = reading.image.clone().map(|position| position..position + 1).collect();
-        let tokens = reading.features.split(1, 0);
-        let ids = reading.sequence.ids().to_vec();
-        let sequence = reader.model.sequence(ids, spans, tokens)?;
-        let causal = States::of(&reader.model, &sequence, Keep::Everything)?;
-        Ok(Self { reader, reading, scene, states, causal: (sequence, causal) })
+        let twice = with_second_bos(reader, reading)?;
+        let alter = |sequence: Sequence, shift| -> Result<Altered> {
+            let states = States::of(&reader.model, &sequence, Keep::Everything)?;
+            Ok(Altered { sequence, states, shift })
+        };
+        let altered = [
+            alter(reading.sequence.with_causal_images(), 0)?,
+            alter(twice.with_causal_images(), 1)?,
+            alter(twice, 1)?,
+        ];
+        let [causal, both, twice] = altered;
+        let finer = RefCell::default();
+        Ok(Self { reader, reading, scene, states, altered: [causal, twice, both], finer })
     }
 
     /// The maps of one setting. `seed` is for the random ones.
@@ -188,7 +257,11 @@ impl<'a> Maps<'a> {
             Method::WrongRow => {
                 self.relevancy(&words, |word| first(word) + 1, setting.goals, Update::Additive)
             }
-            Method::CausalImage => self.causal_relevancy(setting.goals),
+            Method::CausalImage => self.altered_relevancy(&self.altered[0], setting.goals),
+            Method::DoubleBos => self.altered_relevancy(&self.altered[1], setting.goals),
+            Method::Seed => self.altered_relevancy(&self.altered[2], setting.goals),
+            Method::Patches(at, spread) => self.patches(at, spread, setting.goals),
+            Method::Pixels(at) => self.pixels(at, setting.goals),
             Method::RawLast => self.attribution(|found| found.raw_attention.to_vec()),
             Method::Rollout => self.attribution(|found| found.rollout.to_vec()),
             Method::GlobalLayers => {
@@ -270,19 +343,72 @@ impl<'a> Maps<'a> {
         })
     }
 
-    fn causal_relevancy(&self, goals: Goals) -> Result<PerWord> {
-        let (sequence, states) = &self.causal;
+    fn altered_relevancy(&self, altered: &Altered, goals: Goals) -> Result<PerWord> {
+        let Altered { sequence, states, shift } = altered;
         let model = &self.reader.model;
         let engine = Streaming::new(model, sequence.ids(), states, SweepOptions::default());
         let words: Vec<&Spoken> = self.reading.words.iter().collect();
         self.by_objective(&words, goals, |words, objective| {
             let goals = words
                 .iter()
-                .map(|word| goal(sequence.ids(), word.positions.start))
+                .map(|word| goal(sequence.ids(), word.positions.start + shift))
                 .collect::<Result<Vec<_>>>()?;
             let found = engine.explain(&goals, objective, Update::Additive)?;
-            Ok(found.iter().map(|found| self.image_part(found.relevancy.as_slice())).collect())
+            let image = |row: &[f32]| self.image_part(row.get(*shift..));
+            Ok(found.iter().map(|found| image(&found.relevancy.to_vec())).collect())
         })
+    }
+
+    fn patches(&self, at: Finer, spread: Spread, goals: Goals) -> Result<PerWord> {
+        self.finer(goals, spread, |map| match at {
+            Finer::Own => map.patches.iter().copied().collect(),
+            Finer::Unpooled => map.unpooled.iter().copied().collect(),
+            Finer::Pooled => pooled(&map.patches, self.reading.image.len().isqrt()),
+        })
+    }
+
+    fn pixels(&self, at: Finer, goals: Goals) -> Result<PerWord> {
+        self.finer(goals, Spread::GradientActivation, |map| {
+            let unsigned = map.pixels.as_ref().map(|pixels| pixels.mapv(f32::abs));
+            let unsigned = unsigned.unwrap_or_default();
+            match at {
+                Finer::Pooled => pooled(&unsigned, self.reading.image.len().isqrt()),
+                _ => unsigned.into_iter().collect(),
+            }
+        })
+    }
+
+    /// Something of the finer maps of all words, which are made once.
+    fn finer(
+        &self,
+        goals: Goals,
+        spread: Spread,
+        of: impl Fn(&PatchMap) -> Vec<f32>,
+    ) -> Result<PerWord> {
+        let key = (goals, spread);
+        if !self.finer.borrow().iter().any(|(made, _)| *made == key) {
+            let maps = self.patch_maps(goals, spread)?;
+            self.finer.borrow_mut().push((key, maps));
+        }
+        let made = self.finer.borrow();
+        let maps = made.iter().find(|(made, _)| *made == key).map(|(_, maps)| maps);
+        Ok(maps.into_iter().flatten().map(of).collect())
+    }
+
+    fn patch_maps(&self, goals: Goals, spread: Spread) -> Result<Vec<PatchMap>> {
+        let ids = self.reading.sequence.ids();
+        let words = &self.reading.words;
+        let mut maps = Vec::new();
+        for word in words {
+            let objective = self.objective(word, goals)?;
+            let goal = goal(ids, word.positions.start)?;
+            let how = (objective, Update::Additive);
+            let (_, parts) = self.engine().explain_images(&[goal], how, &[0])?;
+            let options = PatchOptions { spread, pixels: true, ..PatchOptions::default() };
+            let patches = Patches::new(&self.reader.model, &self.reading.picture, options);
+            maps.extend(patches.explain(&parts[0])?);
+        }
+        Ok(maps)
     }
 
     fn attribution(
@@ -418,6 +544,24 @@ impl<'a> Maps<'a> {
     fn image_part(&self, row: Option<&[f32]>) -> Vec<f32> {
         row.map(|row| row[self.reading.image.clone()].to_vec()).unwrap_or_default()
     }
+}
+
+/// Prompt and answer with a second `<bos>` in front.
+fn with_second_bos(reader: &Reader, reading: &Reading) -> Result<Sequence> {
+    let ids = reading.sequence.ids();
+    let ids = [&ids[..1], ids].concat();
+    let image = reading.image.start + 1..reading.image.end + 1;
+    Ok(reader.model.sequence(ids, vec![image], vec![reading.features.shallow_clone()])?)
+}
+
+/// Sums over the cells of a grid of `side` × `side`.
+fn pooled(map: &Array2<f32>, side: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; side * side];
+    let parts = map.nrows() / side;
+    for ((row, column), value) in map.indexed_iter() {
+        sums[row / parts * side + column / parts] += value;
+    }
+    sums
 }
 
 fn goal(ids: &[u32], position: usize) -> Result<Goal> {
