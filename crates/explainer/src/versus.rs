@@ -68,26 +68,21 @@ impl Explainer {
                 self.versus_streaming(&sequence, &targets, options, &mut notes)?
             }
         };
-        let texts = [text(answer, &positions), self.spelled(&against)];
-        let Found { scores: [of_phrase, of_other], rows: [phrase, other, joint] } = found;
-        let explanation = |targets: &[Target], row: Array1<f32>| {
+        let explanation = |targets: Vec<Target>, row| {
             let layout = layout(answer, sequence.ids().len())?;
-            Ok::<_, Error>(Explanation::new(targets.to_vec(), row, layout)?)
+            Ok::<_, Error>(Explanation::new(targets, row, layout)?)
         };
-        let [a, b] = &targets;
         let one = |text, targets: &[Target], scores, row| {
-            Ok::<_, Error>(PhraseExplanation {
-                text,
-                token_ids: targets.iter().map(|target| target.token()).collect(),
-                scores,
-                relevancy: explanation(targets, row)?,
-            })
+            let token_ids = targets.iter().map(|target| target.token()).collect();
+            let relevancy = explanation(targets.to_vec(), row)?;
+            Ok::<_, Error>(PhraseExplanation { text, token_ids, scores, relevancy })
         };
-        let [text, other_text] = texts;
+        let (text, other_text) = (text(answer, &positions), self.spelled(&against));
+        let ([scores, other_scores], [row, other_row, joint]) = (found.scores, found.rows);
         Ok(VersusExplanation {
-            phrase: one(text, a, of_phrase, phrase)?,
-            against: one(other_text, b, of_other, other)?,
-            contrast: explanation(&targets.concat(), joint)?,
+            phrase: one(text, &targets[0], scores, row)?,
+            against: one(other_text, &targets[1], other_scores, other_row)?,
+            contrast: explanation(targets.concat(), joint)?,
             positions,
             notes,
             duration: started.elapsed(),
