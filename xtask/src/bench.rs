@@ -35,6 +35,8 @@ pub(crate) struct Options {
     date: Option<String>,
     out: Option<PathBuf>,
     page: bool,
+    /// The program that measures, built elsewhere: for a machine without Rust.
+    measure: Option<PathBuf>,
 }
 
 impl Options {
@@ -51,12 +53,18 @@ impl Options {
             date: args.opt_value_from_fn("--date", date)?,
             out: args.opt_value_from_os_str("--out", path)?,
             page: args.contains("--page"),
+            measure: args.opt_value_from_os_str("--measure", path)?,
         };
         if let Some(name) =
             options.only.iter().find(|name| !sections::NAMES.contains(&name.as_str()))
         {
             bail!("no section {name}; there are {}", sections::NAMES.join(", "));
         }
+        let is_told = options.model.is_some() && options.out.is_some();
+        ensure!(
+            options.measure.is_none() || is_told,
+            "--measure FILE, a program built elsewhere, needs --model DIR and --out DIR"
+        );
         let is_device = options.device == "cpu" || options.device.starts_with("cuda");
         ensure!(is_device, "no device {}; there are cpu, cuda and cuda:N", options.device);
         Ok(options)
@@ -101,7 +109,10 @@ fn file_name(path: &Path) -> String {
 
 /// Measures and writes, or writes the page anew.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let scratch = workspace.target_folder()?.join("bench");
+    let scratch = match (&options.measure, &options.out) {
+        (Some(_), Some(out)) => out.clone(), // nothing is made there but the report
+        _ => workspace.target_folder()?.join("bench"),
+    };
     let folder = options.folder(workspace, &scratch);
     let file = folder.join(format!("{}.json", options.stem()));
     if options.page {
@@ -141,10 +152,10 @@ impl<'a> Bench<'a> {
         if let Err(why) = &peer {
             println!("the Python way is left out: {why}");
         }
-        setup::run(workspace, None)?;
-        let build = ["build", "--release", "--package", "benchmarks", "--bin", "measure"];
-        process::run(&mut workspace.cargo(&build))?;
-        let measure = workspace.target_folder()?.join("release/measure");
+        let measure = match &options.measure {
+            Some(measure) => std::path::absolute(measure)?,
+            None => build(workspace)?,
+        };
         let mid = || checkpoint(scratch, Size::Mid, "mid");
         let model = match &options.model {
             Some(model) => std::path::absolute(model)?,
@@ -228,6 +239,14 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// Builds the program that measures.
+fn build(workspace: &Workspace) -> Result<PathBuf> {
+    setup::run(workspace, None)?;
+    let build = ["build", "--release", "--package", "benchmarks", "--bin", "measure"];
+    process::run(&mut workspace.cargo(&build))?;
+    Ok(workspace.target_folder()?.join("release/measure"))
+}
+
 /// The command without the folders of this machine.
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -291,6 +310,8 @@ mod tests {
         assert!(parse(&["--only", "nothing"]).is_err());
         assert!(parse(&["--device", "tpu"]).is_err());
         assert!(parse(&["--date", "yesterday"]).is_err());
+        assert!(parse(&["--measure", "measure"]).is_err());
+        assert!(parse(&["--measure", "measure", "--model", "m", "--out", "o"]).is_ok());
     }
 
     #[test]

@@ -6,11 +6,11 @@
 
 use anyhow::{Context, ensure};
 use attention_capture::{
-    Engine, Goal, ImagePart, Keep, Objective, PatchOptions, Patches, Recorder, Retained, States,
-    Streaming, SweepOptions,
+    Engine, Goal, ImagePart, Keep, Layers, Method, Objective, PatchOptions, Patches, Pool,
+    Recorder, Retained, States, Streaming, SweepOptions,
 };
 use attention_relevancy::ndarray::Array1;
-use attention_relevancy::{Target, Update};
+use attention_relevancy::{Heads, Target, Update};
 use benchmarks::memory::{Place, Watch};
 use benchmarks::{Layer, forms};
 use clap::{Parser, ValueEnum};
@@ -83,6 +83,8 @@ enum Job {
     PullBack,
     /// Streaming: nothing rebuilt, every question about another token of the answer
     NextQuestion,
+    /// Streaming, nothing rebuilt: the plain sweep, then with each method of comparison, in turn
+    Methods,
     /// Every attention kept
     Retained,
     /// A picture through vision tower and projector
@@ -251,7 +253,7 @@ fn answered(model: &Gemma3, args: &Args) -> anyhow::Result<(Sequence, Option<Sta
     let prompt = prompt(model, args)?;
     let keep = match args.job {
         Job::Rebuild => Keep::Inputs,
-        Job::PullBack | Job::NextQuestion => Keep::Everything,
+        Job::PullBack | Job::NextQuestion | Job::Methods => Keep::Everything,
         _ => {
             let n = usable_ids(model);
             let answer: Vec<u32> =
@@ -280,6 +282,11 @@ fn work<'a>(
         Job::GenerateKeeping => {
             Box::new(|| rates(model, args, &mut Recorder::generating(model, Keep::Everything)))
         }
+        Job::Methods => {
+            let goals = goals(sequence, args.targets, 1)?; // of the last token there is no attention of its own
+            let states = states.context("the job records no states")?;
+            Box::new(move || compared(model, sequence, &states, &goals, args))
+        }
         Job::Retained => {
             let goals = goals(sequence, args.targets, 0)?;
             Box::new(move || explained(&Retained::run(model, sequence)?, &goals))
@@ -297,6 +304,58 @@ fn work<'a>(
             })
         }
     })
+}
+
+/// Seconds of the plain sweep and of the sweep with each method; what is relevancy is in all of them.
+fn compared(
+    model: &Gemma3,
+    sequence: &Sequence,
+    states: &States,
+    goals: &[Goal],
+    args: &Args,
+) -> anyhow::Result<Figures> {
+    let (heads, layers, over) = (Heads::Mean, || Layers::All, Pool::Mean);
+    let last = model.config().text.num_hidden_layers - 1;
+    let methods = [
+        ("rollout_s", Method::Rollout { heads, layers: layers() }),
+        ("raw_attention_s", Method::RawAttention { heads: heads.into(), layers: layers() }),
+        ("token_attention_s", Method::TokenAttention { heads, layers: layers(), over }),
+        ("object_attention_s", Method::ObjectAttention { heads, layers: layers(), over }),
+        ("gradient_attention_s", Method::GradientAttention { heads, layers: layers() }),
+        ("grad_cam_attention_s", Method::GradCamAttention { layer: last }),
+        ("grad_cam_hidden_s", Method::GradCamHidden { layer: last / 2 }),
+        ("input_gradient_s", Method::InputGradient),
+        ("tam_s", Method::Tam),
+    ];
+    let options = SweepOptions { memory_budget: args.memory_budget, cancel: None };
+    let engine = Streaming::new(model, sequence.ids(), states, options);
+    let how = (Objective::Logit, Update::Additive);
+    let seconds = |work: &dyn Fn() -> anyhow::Result<()>| -> anyhow::Result<f64> {
+        let started = Instant::now();
+        work()?;
+        Ok(started.elapsed().as_secs_f64())
+    };
+    let with = |methods: &[Method]| {
+        seconds(&|| {
+            black_box(engine.explain_methods(goals, how, methods)?);
+            Ok(())
+        })
+    };
+    let plain = seconds(&|| explained(&engine, goals).map(drop))?;
+    let mut figures = vec![("plain_s", plain)];
+    for (name, method) in &methods {
+        figures.push((name, with(std::slice::from_ref(method))?));
+    }
+    let all: Vec<Method> = methods.iter().map(|(_, method)| method.clone()).collect();
+    figures.push(("all_s", with(&all)?));
+    figures.push((
+        "by_head_s",
+        seconds(&|| {
+            black_box(engine.explain_by_head(goals, how, Some(last))?);
+            Ok(())
+        })?,
+    ));
+    Ok(figures)
 }
 
 fn explained(engine: &dyn Engine, goals: &[Goal]) -> anyhow::Result<Figures> {

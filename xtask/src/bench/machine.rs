@@ -66,7 +66,8 @@ pub(crate) fn head(
         "medgemma-explainer": env!("CARGO_PKG_VERSION"),
         "commit": git(&["describe", "--always", "--dirty"]),
         "rustc": first_line("rustc", &["--version"]),
-        "libtorch": setup::wanted_version(workspace)?,
+        // Where there is no Rust the program that measures was built elsewhere, and says nothing of it.
+        "libtorch": setup::wanted_version(workspace).ok(),
         "python": peer.map(|peer| &peer.python),
         "torch": peer.map(|peer| &peer.torch),
         "transformers": peer.map(|peer| &peer.transformers),

@@ -33,7 +33,7 @@ pub(crate) fn page(report: &Report, stem: &str) -> String {
 const HOW: &str = "\
 The same numbers, with more digits and more of them, are in `STEM.json`, and `cargo xtask bench --page` makes this page from that file.
 \"Peer\" is the Python way, `benches/peer.py`: Hugging Face transformers on PyTorch, attention kept with its gradient, relevancy by matrix products.
-Weights are random and of the shape of the named model; image features are random numbers, so the vision tower takes no part; token shapes are the same for both.
+Weights are random and of the shape of the named model; image features are random numbers, so the vision tower takes part only where it is named; token shapes are the same for both.
 Every measurement is a process of its own, one after the other; the machine shall have nothing else to do.
 Ours waits for its threads asleep (`OMP_WAIT_POLICY=PASSIVE`), as the command chooses for itself; the peer waits as PyTorch does by default.
 It is done once without being counted and then as often as the column \"runs\" says; times are medians of these.

@@ -40,6 +40,7 @@ use Program::{Ours, Peer};
 impl Plan {
     pub(crate) fn measurements(&self) -> Vec<Planned> {
         let mut list = self.answer();
+        list.extend(self.patches());
         list.extend(self.growth());
         if !self.cuda {
             list.extend(self.relevancy());
@@ -72,9 +73,25 @@ impl Plan {
             plan("explanation", "pull-back", (Ours, "pull-back", Main), three),
             plan("explanation", "retained", (Ours, "retained", Main), one),
             plan("explanation", "unfrozen", (Peer, "explain", Main), "--unfrozen --enough 0"),
+            plan("methods", "methods", (Ours, "methods", Main), three),
             plan("targets", "next", (Ours, "next-question", Main), three),
             plan("targets", "many", (Ours, "rebuild", Main), &format!("--targets {answer} {one}")),
         ]
+    }
+
+    /// One picture through the vision tower and back; on a CPU the way back is long.
+    fn patches(&self) -> Vec<Planned> {
+        let enough = if self.cuda { "--enough 20" } else { "--enough 0" };
+        let plan = |row: &str, job, rest: &str| Planned {
+            section: "patches",
+            row: row.to_owned(),
+            program: Ours,
+            job,
+            model: Main,
+            args: words(&format!("{rest} {enough}")),
+        };
+        let budget = format!("--memory-budget {}", 2_000_000_000_u64);
+        vec![plan("picture", "picture", "--runs 3"), plan("patches", "patches", &budget)]
     }
 
     /// The conversation grows by pictures.

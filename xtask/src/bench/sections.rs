@@ -3,6 +3,8 @@
 mod explanation;
 mod generation;
 mod growth;
+mod methods;
+mod patches;
 mod relevancy;
 mod targets;
 
@@ -10,7 +12,8 @@ use super::format::{NOTHING, Table, bytes, cell, count};
 use super::report::Report;
 
 /// As `--only` knows them.
-pub(crate) const NAMES: [&str; 5] = ["generation", "explanation", "targets", "growth", "relevancy"];
+pub(crate) const NAMES: [&str; 7] =
+    ["generation", "explanation", "methods", "targets", "patches", "growth", "relevancy"];
 
 /// A part of the page.
 pub(crate) struct Section {
@@ -27,7 +30,9 @@ pub(crate) fn all(report: &Report) -> Vec<Section> {
     let sections = [
         generation::generation,
         explanation::explanation,
+        methods::methods,
         targets::targets,
+        patches::patches,
         growth::growth,
         relevancy::relevancy,
     ];
