@@ -335,7 +335,7 @@ fn a_thinking_trace_is_told_apart_from_the_answer() {
     let inside = explainer.explain(&answer, Some(start - 2), &options).unwrap();
     assert_eq!(inside.text(), "ifi");
     // And sought there on request.
-    let traced = ExplainOptions { trace: true, ..options };
+    let traced = ExplainOptions { trace: true, ..options.clone() };
     let word = Ask::Substring { text: "ifi".to_owned(), occurrence: 0 };
     let found = explainer.explain_all(&answer, std::slice::from_ref(&word), &traced).unwrap();
     assert_eq!(found.targets[0].positions(), start - 2..start - 1);
