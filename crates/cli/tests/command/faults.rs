@@ -46,7 +46,7 @@ fn wrong_use_is_refused_before_anything_is_done() {
         (&["--position", "last"], "last"),
         (&["--keyword", " "], "it is blank"),
         (&["--keyword", ""], "--keyword <WORD>"),
-        (&["--span", "median"], "[possible values: mean, sum]"),
+        (&["--span", "median"], "[possible values: mean, sum, reliance]"),
         (&["--sentence", "0"], "from 1"),
         (&["--characters", "5..2"], "A below B"),
         (&["--contrast", "left", "--objective", "logit"], "cannot be used with"),
