@@ -37,6 +37,8 @@ pub(crate) struct Options {
     page: bool,
     /// The program that measures, built elsewhere: for a machine without Rust.
     measure: Option<PathBuf>,
+    /// What a reader of the page should know of this run.
+    note: Option<String>,
 }
 
 impl Options {
@@ -54,6 +56,7 @@ impl Options {
             out: args.opt_value_from_os_str("--out", path)?,
             page: args.contains("--page"),
             measure: args.opt_value_from_os_str("--measure", path)?,
+            note: args.opt_value_from_str("--note")?,
         };
         if let Some(name) =
             options.only.iter().find(|name| !sections::NAMES.contains(&name.as_str()))
@@ -172,6 +175,7 @@ impl<'a> Bench<'a> {
         let mut report = Report { head, measurements: Vec::new() };
         report.head.insert("date".to_owned(), json!(options.date));
         report.head.insert("command".to_owned(), json!(options.shown()));
+        report.head.extend(options.note.iter().map(|note| ("note".to_owned(), json!(note))));
         report.head.insert("device".to_owned(), json!(options.device));
         let models = json!({ "main": file_name(&self.model), "growth": file_name(&self.growth) });
         report.head.insert("models".to_owned(), models);

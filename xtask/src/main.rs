@@ -41,7 +41,7 @@ cargo xtask COMMAND
                          write docs/benchmarks.md and .json (--quick and --only: target/bench, unless --out says
                          where); without --model a random 4B checkpoint of 8.6 GB is made in target/bench.
                          Sections: generation, explanation, methods, targets, patches, growth, relevancy.
-                         --measure FILE: that program, built elsewhere, for a machine without Rust
+                         --measure FILE: that program, built elsewhere, for a machine without Rust; --note TEXT: a line for the page
   bench --page [--out DIR]
                          write the page anew from its JSON file
   train-phantom [--variant sound|shortcut] [--steps N] [--out DIR] [--resume]

@@ -68,7 +68,7 @@ impl Arrays {
         if !explanations.options.methods.is_empty() {
             npz.add("method_rows", &self.targets.methods)?;
         }
-        self.write_heads(&explanations.targets, &mut npz)?;
+        Self::write_heads(&explanations.targets, &mut npz)?;
         npz.add_some("patch_relevancy", self.targets.patches.as_ref())?;
         let targets = &explanations.targets;
         npz.add_some(
@@ -100,11 +100,7 @@ impl Arrays {
 
 impl Arrays {
     /// What single heads did `[T, L, H]`, and the maps of those of one layer `[T, H, S]`.
-    fn write_heads(
-        &self,
-        targets: &[TargetExplanation],
-        npz: &mut Writer<'_>,
-    ) -> Result<(), Error> {
+    fn write_heads(targets: &[TargetExplanation], npz: &mut Writer<'_>) -> Result<(), Error> {
         let kept = |of: fn(&HeadShares) -> Option<&Array2<f32>>| {
             stacked(targets.iter().map(|target| of(target.heads()?).map(|array| array.view())))
         };

@@ -17,6 +17,9 @@ pub(crate) fn page(report: &Report, stem: &str) -> String {
     let minutes = report.head.get("minutes").and_then(Value::as_f64);
     let minutes = minutes.map_or_else(String::new, |m| format!("; it took {m:.0} minutes"));
     let _ = writeln!(page, "\nWritten by `{command}`{date}{minutes}.\n\n{}", machine(report));
+    if let Some(note) = text("note") {
+        let _ = writeln!(page, "\n{note}");
+    }
     for section in sections::all(report) {
         let _ = writeln!(page, "\n## {}\n\n{}", section.title, section.intro);
         let _ = writeln!(page, "\n{}\n{}", section.table, section.shows);
