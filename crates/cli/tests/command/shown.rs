@@ -194,7 +194,7 @@ fn wrong_regions_and_figures_are_refused_before_the_model_is_loaded() {
     let refused = |more: &[&str], part: &str| run(chest.args(more)).refused(part);
     refused(&["--regions", "lobes"], "halves, quadrants, grid3x3, cxr");
     refused(&["--orientation", "lateral"], "pa, ap, flipped, none");
-    refused(&["--figures", "pie"], "panels, comparison, words, images, layers");
+    refused(&["--figures", "pie"], "panels, comparison, words, images, difference, layers");
     refused(&["--figures", "layers"], "add --layers");
     refused(&["--layers", "--engine", "retained"], "streaming");
     refused(&["--alpha", "1.5"], "from 0 to 1");
