@@ -69,10 +69,6 @@ pub(crate) enum Command {
 }
 
 #[derive(clap::Args, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch of its own on the command line"
-)]
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) question: QuestionArgs,
