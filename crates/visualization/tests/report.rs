@@ -180,7 +180,7 @@ fn unlike_grids_are_refused() {
 
 #[test]
 fn finer_parts_that_do_not_fit_are_refused() {
-    let error = refused(|report| drop(report.targets[1].attributions[2].parts.pop()));
+    let error = refused(|report| report.targets[1].attributions[2].parts.clear());
     assert_eq!(
         error.to_string(),
         "finer cells of the row of target 1, method 2: there are 0 arrays, not 1"

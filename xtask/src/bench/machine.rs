@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use crate::setup;
@@ -48,7 +47,7 @@ pub(crate) fn head(
     workspace: &Workspace,
     device: &str,
     peer: Option<&Peer>,
-) -> Result<Map<String, Value>> {
+) -> Map<String, Value> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let threads = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let gpu = if device == "cpu" { None } else { gpu() };
@@ -73,7 +72,7 @@ pub(crate) fn head(
         "transformers": peer.map(|peer| &peer.transformers),
     });
     head.insert("versions".to_owned(), versions);
-    Ok(head)
+    head
 }
 
 /// Programs that were running or waiting on average in the last minute; Linux only.
