@@ -57,8 +57,8 @@ const FIGURES: &[Shown] = &[
     },
     Shown {
         title: "Comparison of methods",
-        text: "Relevancy above, then two baselines from the same sweep: raw attention of the last layer and attention rollout. Each has its own scale, because their units differ.",
-        command: "--image chests/000.png --prompt 'Describe the radiograph.' --keyword opacity --figures comparison --out out",
+        text: "Relevancy above, then two baselines from the same sweep, raw attention of the last layer and attention rollout, and the methods that were asked for. Each has its own scale, because their units differ.",
+        command: "--image chests/000.png --prompt 'Describe the radiograph.' --keyword opacity --method grad-cam,input-gradient,tam --figures comparison --out out",
         file: "comparison-0-0.png",
         name: "comparison",
     },
@@ -68,6 +68,20 @@ const FIGURES: &[Shown] = &[
         command: "--image chests/000.png --prompt 'Describe the radiograph.' --keyword opacity --record layers --figures layers --out out",
         file: "layers-0-0.png",
         name: "layers",
+    },
+    Shown {
+        title: "Heads of a layer",
+        text: "Where each head of the last layer that sees the whole sequence looks from the row that predicts the word, and below what of it speaks for the word. Each head has its own scale.",
+        command: "--image chests/000.png --prompt 'Describe the radiograph.' --keyword opacity --record heads --figures heads --out out",
+        file: "heads-0-0.png",
+        name: "heads",
+    },
+    Shown {
+        title: "Finer than tokens",
+        text: "Tokens, patches and pixels, each on its own scale. The relevancy of patches went on through the vision tower; pixels have gradient × input, with its sign.",
+        command: "--image chests/000.png --prompt 'Describe the radiograph.' --keyword opacity --resolution pixels --figures resolutions --out out",
+        file: "resolutions-0-0.png",
+        name: "resolutions",
     },
     Shown {
         title: "Contact sheet",

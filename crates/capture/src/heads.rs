@@ -43,23 +43,52 @@ impl Streaming<'_> {
         (objective, update): (Objective, Update),
         maps: Option<usize>,
     ) -> Result<Vec<(Attribution, HeadShares)>, Error> {
+        let mut heads = self.heads(goals, maps)?;
+        let mut see = |swept: &LayerSwept<'_>| heads.see(swept);
+        let attributions = self.explain_observed(goals, (objective, update), &mut see)?;
+        Ok(attributions.into_iter().zip(heads.finish()).collect())
+    }
+
+    /// Records what every head does in a sweep over these goals that is observed, as [`Streaming::explain_by_head`] has it.
+    ///
+    /// Fails with [`Error::Layer`] for a layer that the model does not have.
+    pub fn heads<'a>(
+        &'a self,
+        goals: &'a [Goal],
+        maps: Option<usize>,
+    ) -> Result<HeadRecorder<'a>, Error> {
         let config = &self.model().config().text;
         let (layers, heads) = (config.num_hidden_layers, config.num_attention_heads);
         if let Some(layer) = maps.filter(|&layer| layers <= layer) {
             return Err(Error::Layer { layer, layers });
         }
-        let mut shares = vec![HeadShares::zeros([layers, heads], maps, self.tokens()); goals.len()];
-        let images = self.states().images();
-        let mut see = |swept: &LayerSwept<'_>| {
-            let (reader, carried) =
-                (Reader { rows: swept.rows(), images }, convert::matrix(swept.heads));
-            for (index, carried) in swept.goals.clone().zip(carried.outer_iter()) {
-                shares[index].carried.row_mut(swept.layer).assign(&carried);
-                shares[index].see(swept, (index, &goals[index]), &reader);
-            }
-        };
-        let attributions = self.explain_observed(goals, (objective, update), &mut see)?;
-        Ok(attributions.into_iter().zip(shares).collect())
+        let shares = vec![HeadShares::zeros([layers, heads], maps, self.tokens()); goals.len()];
+        Ok(HeadRecorder { shares, goals, images: self.states().images() })
+    }
+}
+
+/// Keeps what every head did in a sweep: [`Streaming::heads`].
+#[derive(Debug)]
+pub struct HeadRecorder<'a> {
+    shares: Vec<HeadShares>,
+    goals: &'a [Goal],
+    images: &'a [Range<usize>],
+}
+
+impl HeadRecorder<'_> {
+    /// Takes in a layer.
+    pub fn see(&mut self, swept: &LayerSwept<'_>) {
+        let reader = Reader { rows: swept.rows(), images: self.images };
+        let carried = convert::matrix(swept.heads);
+        for (index, carried) in swept.goals.clone().zip(carried.outer_iter()) {
+            self.shares[index].carried.row_mut(swept.layer).assign(&carried);
+            self.shares[index].see(swept, (index, &self.goals[index]), &reader);
+        }
+    }
+
+    /// One for each goal.
+    pub fn finish(self) -> Vec<HeadShares> {
+        self.shares
     }
 }
 

@@ -145,16 +145,16 @@ impl<'a> Streaming<'a> {
         goals: &[Goal],
         (objective, update): (Objective, Update),
     ) -> Result<Vec<(Attribution, Array2<f32>)>, Error> {
-        let n_layers = self.model.config().text.num_hidden_layers;
-        let mut depths = vec![Array2::zeros((n_layers, self.ids.len())); goals.len()];
-        let mut keep = |swept: &LayerSwept<'_>| {
-            let rows = convert::matrix(swept.relevancy);
-            for (goal, row) in swept.goals.clone().zip(rows.outer_iter()) {
-                depths[goal].row_mut(swept.layer).assign(&row);
-            }
-        };
+        let mut depths = self.depths(goals);
+        let mut keep = |swept: &LayerSwept<'_>| depths.see(swept);
         let attributions = self.explain_observed(goals, (objective, update), &mut keep)?;
-        Ok(attributions.into_iter().zip(depths).collect())
+        Ok(attributions.into_iter().zip(depths.finish()).collect())
+    }
+
+    /// Records the rows by depth in a sweep over these goals that is observed.
+    pub fn depths(&self, goals: &[Goal]) -> Depths {
+        let n_layers = self.model.config().text.num_hidden_layers;
+        Depths { rows: vec![Array2::zeros((n_layers, self.ids.len())); goals.len()] }
     }
 
     pub(crate) fn states(&self) -> &States {
@@ -176,6 +176,27 @@ impl<'a> Streaming<'a> {
     /// Tokens S of the sequence.
     pub(crate) fn tokens(&self) -> usize {
         self.ids.len()
+    }
+}
+
+/// Keeps the rows of every layer of a sweep: [`Streaming::depths`].
+#[derive(Debug)]
+pub struct Depths {
+    rows: Vec<Array2<f32>>,
+}
+
+impl Depths {
+    /// Takes in a layer.
+    pub fn see(&mut self, swept: &LayerSwept<'_>) {
+        let rows = convert::matrix(swept.relevancy);
+        for (goal, row) in swept.goals.clone().zip(rows.outer_iter()) {
+            self.rows[goal].row_mut(swept.layer).assign(&row);
+        }
+    }
+
+    /// For each goal its rows `[L, S]`, as [`Streaming::explain_by_depth`] has them.
+    pub fn finish(self) -> Vec<Array2<f32>> {
+        self.rows
     }
 }
 

@@ -1,7 +1,8 @@
 //! Methods that relevancy is compared with.
 
 use attention_capture::{
-    Attribution, Engine as _, Goal, Method, MethodRow, Retained, Streaming, Unavailable,
+    Attribution, Engine, Error, Goal, LayerSwept, Method, MethodRow, Retained, Streaming,
+    Unavailable,
 };
 use attention_relevancy::Update;
 use attention_relevancy::ndarray::Array1;
@@ -35,39 +36,35 @@ impl fmt::Display for Compared {
     }
 }
 
-/// An engine that knows the methods too.
-pub(crate) trait Compare {
-    fn compare(
-        &self,
-        goals: &[Goal],
-        options: &ExplainOptions,
-    ) -> Result<Vec<(Attribution, Vec<MethodRow>)>, attention_capture::Error>;
+/// What an engine says of one goal: relevancy, and the rows of the methods that were asked for.
+pub(crate) type WithRows = (Attribution, Vec<MethodRow>);
+
+/// From one sweep, which `observe` looks at, and from one more for each update that was asked for.
+pub(crate) fn streaming(
+    engine: &Streaming<'_>,
+    goals: &[Goal],
+    options: &ExplainOptions,
+    observe: &mut dyn FnMut(&LayerSwept<'_>),
+) -> Result<Vec<WithRows>, Error> {
+    let how = (options.objective, options.update);
+    let others = others(options);
+    if others.is_empty() {
+        let found = engine.explain_observed(goals, how, observe)?.into_iter();
+        return all(found.map(|found| (found, Vec::new())).collect(), (engine, goals), options);
+    }
+    let found = engine.explain_methods_observed(goals, how, &others, observe)?;
+    all(found, (engine, goals), options)
 }
 
-impl Compare for Streaming<'_> {
-    fn compare(
-        &self,
-        goals: &[Goal],
-        options: &ExplainOptions,
-    ) -> Result<Vec<(Attribution, Vec<MethodRow>)>, attention_capture::Error> {
-        let how = (options.objective, options.update);
-        let others = others(options);
-        let found = self.explain_methods(goals, how, &others)?;
-        all(found, options, |update| self.explain(goals, options.objective, update))
-    }
-}
-
-impl Compare for Retained<'_> {
-    fn compare(
-        &self,
-        goals: &[Goal],
-        options: &ExplainOptions,
-    ) -> Result<Vec<(Attribution, Vec<MethodRow>)>, attention_capture::Error> {
-        let how = (options.objective, options.update);
-        let others = others(options);
-        let found = self.explain_methods(goals, how, &others)?;
-        all(found, options, |update| self.explain(goals, options.objective, update))
-    }
+/// The same from every attention kept.
+pub(crate) fn retained(
+    engine: &Retained<'_>,
+    goals: &[Goal],
+    options: &ExplainOptions,
+) -> Result<Vec<WithRows>, Error> {
+    let how = (options.objective, options.update);
+    let found = engine.explain_methods(goals, how, &others(options))?;
+    all(found, (engine, goals), options)
 }
 
 /// The mean of a method's rows over goals, with weights that sum to one; why there is none where one goal has none.
@@ -90,20 +87,19 @@ fn others(options: &ExplainOptions) -> Vec<Method> {
 
 /// The rows of all methods in the order asked, from those of the sweep and from one more sweep for each update.
 fn all(
-    found: Vec<(Attribution, Vec<MethodRow>)>,
+    found: Vec<WithRows>,
+    (engine, goals): (&dyn Engine, &[Goal]),
     options: &ExplainOptions,
-    explain: impl Fn(Update) -> Result<Vec<Attribution>, attention_capture::Error>,
-) -> Result<Vec<(Attribution, Vec<MethodRow>)>, attention_capture::Error> {
-    let mut all: Vec<(Attribution, Vec<MethodRow>)> = Vec::new();
-    let mut others = Vec::new();
-    for (attribution, rows) in found {
-        all.push((attribution, Vec::new()));
-        others.push(rows.into_iter());
-    }
+) -> Result<Vec<WithRows>, Error> {
+    let (mut all, mut others): (Vec<WithRows>, Vec<_>) = found
+        .into_iter()
+        .map(|(attribution, rows)| ((attribution, Vec::new()), rows.into_iter()))
+        .unzip();
     for compared in &options.methods {
         match compared {
             Compared::Relevancy(update) => {
-                for ((_, rows), found) in all.iter_mut().zip(explain(*update)?) {
+                let found = engine.explain(goals, options.objective, *update)?;
+                for ((_, rows), found) in all.iter_mut().zip(found) {
                     rows.push(Ok(found.relevancy));
                 }
             }

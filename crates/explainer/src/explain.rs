@@ -1,6 +1,6 @@
 //! Explaining an answer.
 
-use crate::compared::{Compare, mean_row};
+use crate::compared::{self, WithRows, mean_row};
 use crate::finer::mean_map;
 use crate::heads::mean_shares;
 use crate::parts::{characters, fields, sentence};
@@ -9,8 +9,8 @@ use crate::{
     Resolution, SpanRule, TargetExplanation, Token, TokenKind,
 };
 use attention_capture::{
-    Attribution, Engine as _, Foil, Goal, HeadShares, MethodRow, PatchMap, Retained, Score, States,
-    Streaming, SweepOptions, with_budget,
+    Attribution, Depths, Engine as _, Foil, Goal, HeadRecorder, HeadShares, LayerSwept, MethodRow,
+    PatchMap, Retained, Score, States, Streaming, SweepOptions, with_budget,
 };
 use attention_relevancy::ndarray::{Array, Array1, Array2, Dimension};
 use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout};
@@ -185,7 +185,8 @@ impl Explainer {
             available_memory(),
         )?;
         let engine = Retained::run(&self.model, sequence)?.folding(options.folding.clone());
-        let parts = parts(&engine, &goals(plans), options)?;
+        let parts = compared::retained(&engine, &goals(plans), options)?;
+        let parts = parts.into_iter().map(Part::new).collect();
         Ok(sort(plans, engine.scores(&every_target(plans))?, parts))
     }
 
@@ -210,19 +211,29 @@ impl Explainer {
             let ids = sequence.ids();
             let engine = Streaming::new(&self.model, ids, states, options_of_sweep)
                 .folding(options.folding.clone());
-            let mut parts = parts(&engine, &goals(plans), options)?;
-            if options.by_layer {
-                let how = (options.objective, options.update);
-                let layers = engine.explain_by_depth(&goals(plans), how)?;
-                for (part, (_, layers)) in parts.iter_mut().zip(layers) {
-                    part.layers = Some(layers);
-                }
+            let goals = goals(plans);
+            let mut depths = options.by_layer.then(|| engine.depths(&goals));
+            let maps = options.by_head.map(|layer| self.head_layer(layer));
+            let mut heads = maps.map(|layer| engine.heads(&goals, Some(layer))).transpose()?;
+            let mut observe = |swept: &LayerSwept<'_>| {
+                depths.iter_mut().for_each(|depths| depths.see(swept));
+                heads.iter_mut().for_each(|heads| heads.see(swept));
+            };
+            let parts = compared::streaming(&engine, &goals, options, &mut observe)?;
+            let mut parts: Vec<Part> = parts.into_iter().map(Part::new).collect();
+            for (part, layers) in parts.iter_mut().zip(depths.into_iter().flat_map(Depths::finish))
+            {
+                part.layers = Some(layers);
+            }
+            for (part, heads) in
+                parts.iter_mut().zip(heads.into_iter().flat_map(HeadRecorder::finish))
+            {
+                part.heads = Some(heads);
             }
             let mut found = sort(plans, engine.scores(&every_target(plans))?, parts);
             let finer = self.finer(images, &engine, plans, (options, memory_budget))?;
-            let heads = self.heads(&engine, plans, options)?;
-            for (found, (finer, heads)) in found.iter_mut().zip(finer.into_iter().zip(heads)) {
-                (found.finer, found.heads) = (finer, heads);
+            for (found, finer) in found.iter_mut().zip(finer) {
+                found.finer = finer;
             }
             Ok(found)
         };
@@ -380,6 +391,14 @@ struct Part {
     layers: Option<Array2<f32>>,
     /// The rows of the methods that were asked for.
     methods: Vec<MethodRow>,
+    /// What every head did, where that was asked for.
+    heads: Option<HeadShares>,
+}
+
+impl Part {
+    fn new((attribution, methods): WithRows) -> Self {
+        Self { attribution, layers: None, methods, heads: None }
+    }
 }
 
 /// What an engine found out for one plan.
@@ -388,8 +407,6 @@ pub(crate) struct Found {
     parts: Vec<Part>,
     /// For each image one of each goal, where they were asked for.
     finer: Vec<Vec<PatchMap>>,
-    /// One of each goal, where they were asked for.
-    heads: Vec<HeadShares>,
 }
 
 impl Plan {
@@ -435,6 +452,8 @@ impl Plan {
         };
         let layers: Option<Vec<&Array2<f32>>> =
             found.parts.iter().map(|part| part.layers.as_ref()).collect();
+        let heads: Option<Vec<HeadShares>> =
+            found.parts.iter().map(|part| part.heads.clone()).collect();
         let count = found.parts.first().map_or(0, |part| part.methods.len());
         let method =
             |index: usize| mean_row(&shares, found.parts.iter().map(|part| &part.methods[index]));
@@ -452,26 +471,12 @@ impl Plan {
             layers: layers.map(|layers| mean(&shares, layers.into_iter())),
             methods: (0..count).map(method).collect(),
             finer: found.finer.iter().map(|maps| mean_map(&shares, maps)).collect(),
-            heads: (!found.heads.is_empty()).then(|| mean_shares(&shares, &found.heads)),
+            heads: heads.filter(|_| self.asked).map(|heads| mean_shares(&shares, &heads)),
             weights,
             scores: found.scores,
             positions: self.positions,
         })
     }
-}
-
-/// Relevancy, and the methods that were asked for.
-fn parts<E: Compare + attention_capture::Engine>(
-    engine: &E,
-    goals: &[Goal],
-    options: &ExplainOptions,
-) -> Result<Vec<Part>, attention_capture::Error> {
-    let part = |(attribution, methods)| Part { attribution, layers: None, methods };
-    if options.methods.is_empty() {
-        let found = engine.explain(goals, options.objective, options.update)?;
-        return Ok(found.into_iter().map(|attribution| part((attribution, Vec::new()))).collect());
-    }
-    Ok(engine.compare(goals, options)?.into_iter().map(part).collect())
 }
 
 /// The goals of all plans together, so that they share the work of an engine.
@@ -490,7 +495,6 @@ fn sort(plans: &[Plan], scores: Vec<Score>, parts: Vec<Part>) -> Vec<Found> {
         scores: scores.by_ref().take(plan.targets.len()).collect(),
         parts: parts.by_ref().take(plan.goals.len()).collect(),
         finer: Vec::new(),
-        heads: Vec::new(),
     };
     plans.iter().map(found).collect()
 }

@@ -1,40 +1,21 @@
 //! What single heads did for the targets.
 
-use attention_capture::{Error, HeadMaps, HeadShares, Streaming};
+use attention_capture::{HeadMaps, HeadShares};
 use gemma3_tch::LayerType;
 
-use crate::explain::{Plan, mean};
-use crate::{ExplainOptions, Explainer, HeadLayer};
+use crate::explain::mean;
+use crate::{Explainer, HeadLayer};
 
 impl Explainer {
-    /// For each plan what the heads did for its goals: one more sweep, for the plans that were asked for.
-    pub(crate) fn heads(
-        &self,
-        engine: &Streaming<'_>,
-        plans: &[Plan],
-        options: &ExplainOptions,
-    ) -> Result<Vec<Vec<HeadShares>>, Error> {
-        let mut heads = vec![Vec::new(); plans.len()];
-        let Some(layer) = options.by_head else { return Ok(heads) };
-        let asked = plans.iter().filter(|plan| plan.asked);
-        let goals: Vec<_> = asked.clone().flat_map(|plan| plan.goals.clone()).collect();
-        let layer = match layer {
+    /// The layer whose heads have maps.
+    pub(crate) fn head_layer(&self, layer: HeadLayer) -> usize {
+        let layers = &self.model.config().text.layers;
+        let full = || layers.iter().rposition(|&kind| kind == LayerType::Full);
+        match layer {
             HeadLayer::Number(layer) => layer,
-            HeadLayer::LastFull => self.last_full_layer(),
-        };
-        let how = (options.objective, options.update);
-        let mut found = engine.explain_by_head(&goals, how, Some(layer))?.into_iter();
-        for (plan, heads) in plans.iter().zip(&mut heads).filter(|(plan, _)| plan.asked) {
-            heads.extend(found.by_ref().take(plan.goals.len()).map(|(_, shares)| shares));
+            // Where all have a window the last of all.
+            HeadLayer::LastFull => full().unwrap_or(layers.len().saturating_sub(1)),
         }
-        Ok(heads)
-    }
-
-    /// The last layer without a window; the last of all where all have one.
-    fn last_full_layer(&self) -> usize {
-        let types = &self.model.config().text.layers;
-        let full = types.iter().rposition(|&kind| kind == LayerType::Full);
-        full.unwrap_or(types.len().saturating_sub(1))
     }
 }
 

@@ -43,11 +43,7 @@ impl Peer {
 }
 
 /// Machine and versions, the head of the report.
-pub(crate) fn head(
-    workspace: &Workspace,
-    device: &str,
-    peer: Option<&Peer>,
-) -> Map<String, Value> {
+pub(crate) fn head(workspace: &Workspace, device: &str, peer: Option<&Peer>) -> Map<String, Value> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let threads = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let gpu = if device == "cpu" { None } else { gpu() };
