@@ -216,8 +216,12 @@ impl Explainer {
             let maps = options.by_head.map(|layer| self.head_layer(layer));
             let mut heads = maps.map(|layer| engine.heads(&goals, Some(layer))).transpose()?;
             let mut observe = |swept: &LayerSwept<'_>| {
-                depths.iter_mut().for_each(|depths| depths.see(swept));
-                heads.iter_mut().for_each(|heads| heads.see(swept));
+                if let Some(depths) = &mut depths {
+                    depths.see(swept);
+                }
+                if let Some(heads) = &mut heads {
+                    heads.see(swept);
+                }
             };
             let parts = compared::streaming(&engine, &goals, options, &mut observe)?;
             let mut parts: Vec<Part> = parts.into_iter().map(Part::new).collect();
