@@ -41,6 +41,8 @@ pub(crate) struct MethodArgs {
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum MethodArg {
+    /// The relevancy itself, which is always there
+    Relevancy,
     /// Relevancy with R ← R + Ā·R, whatever --update says
     RelevancyAdditive,
     /// Relevancy with rows divided by their sums, whatever --update says
@@ -90,23 +92,24 @@ impl MethodArgs {
         let mut methods: Vec<Compared> = Vec::new();
         for method in &self.method {
             let method = self.compared(*method, (last, kinds.len() / 2));
-            if !methods.contains(&method) {
-                methods.push(method);
-            }
+            methods.extend(method.filter(|method| !methods.contains(method)));
         }
         methods
     }
 
-    fn compared(&self, method: MethodArg, (last_full, middle): (usize, usize)) -> Compared {
+    fn compared(&self, method: MethodArg, (last_full, middle): (usize, usize)) -> Option<Compared> {
         let (heads, layers) = (self.fused(), self.layers.clone());
         let over = match self.pool {
             PoolArg::Mean => Pool::Mean,
             PoolArg::Max => Pool::Max,
             PoolArg::Sum => Pool::Sum,
         };
-        Compared::Other(match method {
-            MethodArg::RelevancyAdditive => return Compared::Relevancy(Update::Additive),
-            MethodArg::RelevancyStochastic => return Compared::Relevancy(Update::Stochastic),
+        Some(Compared::Other(match method {
+            MethodArg::Relevancy => return None,
+            MethodArg::RelevancyAdditive => return Some(Compared::Relevancy(Update::Additive)),
+            MethodArg::RelevancyStochastic => {
+                return Some(Compared::Relevancy(Update::Stochastic));
+            }
             MethodArg::Rollout => Method::Rollout { heads, layers },
             MethodArg::RawAttention => Method::RawAttention { heads: self.heads, layers },
             MethodArg::TokenAttention => Method::TokenAttention { heads, layers, over },
@@ -120,7 +123,7 @@ impl MethodArgs {
             }
             MethodArg::InputGradient => Method::InputGradient,
             MethodArg::Tam => Method::Tam,
-        })
+        }))
     }
 
     fn fused(&self) -> Heads {

@@ -53,7 +53,7 @@ fn heads_and_layers_are_chosen_and_told() {
     let methods =
         ["raw attention (heads max, layers global)", "rollout (heads max, layers global)"];
     assert_eq!(settings["methods"], json!(methods));
-    let gradient = ["--heads", "gradient", "--method", "raw-attention,rollout"];
+    let gradient = ["--heads", "gradient", "--method", "relevancy,raw-attention,rollout"];
     let json = explain(&fixture, &out, &[&gradient[..], &["--json"]].concat()).done().json();
     let methods = ["raw attention (heads weighted by gradient)", "rollout"];
     assert_eq!(json["settings"]["methods"], json!(methods));
@@ -70,7 +70,7 @@ fn heads_and_layers_are_chosen_and_told() {
     };
     refused(&["--layers", "9..3"], "A..B with A below B");
     refused(&["--heads", "median"], "mean, max, gradient or a number");
-    refused(&["--method", "lime"], "possible values: relevancy-additive");
+    refused(&["--method", "lime"], "possible values: relevancy, relevancy-additive");
     assert!(!folder.path().join("none").exists());
 }
 
