@@ -104,7 +104,7 @@ pub(crate) struct ExplainArgs {
     /// Do exactly what another program does, so that its figures can be compared. seed: the public Python program medgemma-explainer,
     /// with a second <bos>, image tokens that see only what is before them, keywords within one token, spans by the sum of logits;
     /// its notebook's figures have --layers global too
-    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "span", "phrase", "resolution"], help_heading = "Method")]
+    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "span", "phrase", "resolution", "reliance", "reliance_picture", "blank_control"], help_heading = "Method")]
     reproduce: Option<ReproduceArg>,
 
     /// Words of the answer that report.html explains beside the targets; the default is content, but none where each would take

@@ -6,7 +6,7 @@ use gemma3_processor::Picture;
 use gemma3_tch::Sequence;
 use image::{Rgb, RgbImage, imageops};
 
-use crate::{Answer, Error, Explainer};
+use crate::{Answer, Error, Explainer, Profile};
 
 /// What stands in the place of the pictures of a question. Every picture is replaced; each keeps its size, so that prompt, tokens
 /// and crops stay what they were.
@@ -86,6 +86,9 @@ impl Explainer {
     }
 
     fn blanked(&self, answer: &Answer, blank: &Blank) -> Result<Sequence, Error> {
+        if self.profile == Profile::Seed {
+            return Err(Error::BlankSeed);
+        }
         let pictures = &answer.question.pictures;
         if pictures.is_empty() {
             return Err(Error::NoPictures);

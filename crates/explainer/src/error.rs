@@ -167,6 +167,11 @@ pub enum Error {
     /// Maps finer than tokens were asked of the reproduced program.
     #[error("the reproduced program knows no patches and pixels; leave the resolution at tokens")]
     FinerSeed,
+    /// Another picture was to stand in the place of one under the rules of the reproduced program.
+    #[error(
+        "the reproduced program knows no blank pictures: reliance and control need our own rules"
+    )]
+    BlankSeed,
     /// What single heads did was asked of the retained engine.
     #[error(
         "what single heads did comes from the streaming engine; leave the engine at auto or streaming"

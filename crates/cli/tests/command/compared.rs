@@ -99,8 +99,12 @@ fn the_public_program_is_reproduced_and_says_so() {
         record["tokens"].as_array().unwrap().iter().map(|t| t["id"].as_u64().unwrap()).collect();
     assert_eq!(ids[0], ids[1]);
     assert_eq!(record["tokens"].as_array().unwrap().len(), fixture.number("seq_len") + 1);
-    for option in [["--objective", "logit"], ["--update", "additive"], ["--resolution", "patches"]]
-    {
+    for option in [
+        ["--objective", "logit"],
+        ["--update", "additive"],
+        ["--resolution", "patches"],
+        ["--reliance", "mean"],
+    ] {
         run(args.iter().map(String::as_str).chain(option)).refused("cannot be used with");
     }
 }
