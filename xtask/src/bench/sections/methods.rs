@@ -34,9 +34,12 @@ pub(super) fn methods(report: &Report) -> Section {
     let shows = sentences(&[all.map(|all| {
         format!("All methods together take {} as long as relevancy alone.", times(all))
     })]);
-    let runs = cell(get("runs"), count);
+    let runs = match get("runs") {
+        Some(1.0) => owned("once"),
+        runs => format!("{} times", cell(runs, count)),
+    };
     let intro = format!(
-        "The same conversation, one token explained, everything kept. One process does all of them in turn, {runs} times after one that is not counted; medians."
+        "The same conversation, one token explained, everything kept. One process does all of them in turn, {runs} after one time that is not counted; medians."
     );
     Section { name: "methods", title: "Methods of comparison", intro, table, shows }
 }
