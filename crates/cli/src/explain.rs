@@ -4,7 +4,7 @@ use crate::args::ExplainArgs;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
     Answer, ExplainOptions, Explainer, Explanations, Exported, Objective, OutputFolder, Question,
-    TargetExplanation, TokenKind, Words, region_table,
+    Resolution, TargetExplanation, TokenKind, Words, region_table,
 };
 use std::ops::Range;
 use std::path::PathBuf;
@@ -97,6 +97,9 @@ fn options(
             "note: only the targets are in report.html; --words content explains every word too, some seconds each"
         );
         options.words = Words::None;
+    }
+    if options.resolution != Resolution::Tokens && is_slow {
+        eprintln!("note: patches and pixels take minutes for each target and picture here");
     }
     if let Some(word) = args.foil() {
         let foil = explainer.foil(answer, &args.asks()[0], word, options.trace)?;

@@ -93,6 +93,9 @@ fn check(record: &Record) -> Result<(), String> {
         if image.grid != record.images[0].grid {
             return Err(format!("image {index} has another grid than the first"));
         }
+        if image.patches != record.images[0].patches {
+            return Err(format!("image {index} has other patches than the first"));
+        }
     }
     Ok(())
 }

@@ -322,6 +322,13 @@ fn a_folder_that_is_spoilt_is_named() {
     spoil(&|r| r["images"][0]["region"] = json!([0, 0, -5, 5]), &["0"]);
     spoil(&|r| r["pictures"][0]["file"] = json!("../../etc/passwd"), &["not in the folder"]);
     spoil(&|r| r["pictures"][1]["file"] = json!("picture-0.png"), &["picture-0.png", "pixels"]);
+    spoil(&|r| r["images"][1]["patches"] = json!([64, 64]), &["image 1 has other patches"]);
+    let patches = json!([1_000_000, 1_000_000]);
+    let patched = |r: &mut Value| {
+        (0..2).for_each(|image| r["images"][image]["patches"] = patches.clone());
+    };
+    spoil(&patched, &["explanation.npz", "patch_relevancy"]);
+    spoil(&|r| r["settings"]["methods"] = json!(["lime"]), &["explanation.npz", "method_rows"]);
     spoil(&|r| r["targets"] = json!([]), &["explanation.npz", "token_relevancy"]);
     spoil(
         &|r| {

@@ -13,6 +13,8 @@ use crate::{Error, Record};
 
 /// The header of an array takes no more.
 const HEADER: u64 = 4096;
+/// Bytes of an array that is read at all: the relevancy by layer of 600 words over 85 pictures takes as many.
+const MOST: u64 = 2 << 30;
 
 impl Arrays {
     /// Reads the arrays that a record speaks of.
@@ -100,11 +102,15 @@ impl Reader<'_> {
         let numbers = shape.iter().fold(1_u64, |numbers, &length| {
             numbers.saturating_mul(length.unwrap_or(LONGEST) as u64)
         });
-        let most = numbers.saturating_mul(4).saturating_add(HEADER);
+        let most = numbers.saturating_mul(4).saturating_add(HEADER).min(MOST);
         let entry = self.archive.by_name(&format!("{name}.npy"));
         let entry = entry.map_err(|source| wrong(path, name, source))?;
         if most < entry.size() {
-            return Err(wrong(path, name, "it is larger than the record lets expect"));
+            return Err(wrong(
+                path,
+                name,
+                "it is larger than the record lets expect, or than 2 GiB",
+            ));
         }
         // Words, so that the numbers lie where float32 may lie.
         let mut words = vec![0_u64; entry.size().div_ceil(8) as usize];
