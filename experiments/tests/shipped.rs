@@ -6,7 +6,7 @@ use attention_relevancy::Update;
 use experiments::companions;
 use experiments::evaluate::{Plan, evaluate};
 use experiments::localize::benchmark::{self, measure};
-use experiments::localize::methods::{Goals, Method, Setting};
+use experiments::localize::settings::{Goals, Method, Setting};
 use experiments::localize::tag;
 use experiments::questions::Word;
 use experiments::recipe::{Recipe, Variant};

@@ -1,6 +1,6 @@
 //! `medgemma-explainer explain`.
 
-use crate::args::ExplainArgs;
+use crate::explain_args::ExplainArgs;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
     Answer, ExplainOptions, Explainer, Explanations, Exported, Objective, OutputFolder, Question,

@@ -6,6 +6,7 @@ mod asked;
 mod demo;
 mod diagnose;
 mod explain;
+mod explain_args;
 mod inspect;
 mod interrupt;
 mod methods;

@@ -9,7 +9,7 @@ use attention_relevancy::ndarray::Array1;
 use std::fmt;
 
 use crate::ExplainOptions;
-use crate::explain::mean;
+use crate::plan::mean;
 
 /// A method beside the relevancy of an explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]

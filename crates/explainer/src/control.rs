@@ -6,7 +6,8 @@ use relevancy_visualization::{
 };
 use std::time::{Duration, Instant};
 
-use crate::explain::{Plan, Run};
+use crate::explain::Run;
+use crate::plan::Plan;
 use crate::results::Results;
 use crate::{
     Answer, Blank, Error, ExplainOptions, Explainer, Explanations, Resolution, TargetExplanation,

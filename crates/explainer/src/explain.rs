@@ -1,22 +1,16 @@
 //! Explaining an answer.
 
-use crate::compared::{self, WithRows, mean_row};
-use crate::finer::mean_map;
-use crate::heads::mean_shares;
-use crate::parts::{characters, fields, sentence};
+use crate::plan::{Found, Part, Plan, every_target, goals, sort, text};
 use crate::{
     Answer, Ask, Blank, Engine, Error, ExplainOptions, Explainer, Explanations, Profile,
-    Resolution, SpanRule, TargetExplanation, Token, TokenKind,
+    Resolution, SpanRule, TargetExplanation, compared,
 };
 use attention_capture::{
-    Attribution, Depths, Engine as _, Foil, Goal, HeadRecorder, HeadShares, LayerSwept, MethodRow,
-    PatchMap, Retained, Score, States, Streaming, SweepOptions, with_budget,
+    Depths, Engine as _, Foil, HeadRecorder, LayerSwept, Retained, States, Streaming, SweepOptions,
+    with_budget,
 };
-use attention_relevancy::ndarray::{Array, Array1, Array2, Dimension};
-use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout};
-use gemma3_processor::{PreparedImage, find_every, find_keyword};
-use gemma3_tch::{Sequence, StopReason, available_memory, check_memory};
-use std::ops::Range;
+use gemma3_processor::PreparedImage;
+use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::time::Instant;
 
 impl Explainer {
@@ -256,108 +250,7 @@ impl Explainer {
         let explanations = self.explain_all(answer, &[ask], options)?;
         Ok(explanations.targets.into_iter().next().expect("one was asked for"))
     }
-
-    /// The tokens that an ask is about, as positions in the sequence: a range for each target.
-    pub(crate) fn positions(
-        &self,
-        answer: &Answer,
-        ask: &Ask,
-        trace: bool,
-    ) -> Result<Vec<Range<usize>>, Error> {
-        if let Ask::Position(position) = ask {
-            return check_position(answer, *position).map(|()| vec![*position..position + 1]);
-        }
-        if let Ask::Tokens(range) = ask {
-            if range.is_empty() {
-                return Err(Error::NoTokens { range: range.clone() });
-            }
-            check_position(answer, range.start)?;
-            return check_position(answer, range.end - 1).map(|()| vec![range.clone()]);
-        }
-        let first = answer.prepared.ids.len();
-        let span = if trace { first..answer.tokens.len() } else { answer.positions() };
-        if span.is_empty() {
-            return Err(Error::NoAnswer { reason: why_empty(answer) });
-        }
-        let generated = &answer.generated.tokens[span.start - first..span.end - first];
-        let spelled = || self.processor.tokenizer().spans(generated);
-        let within = |found: Range<usize>| span.start + found.start..span.start + found.end;
-        let found = match ask {
-            Ask::Position(_) | Ask::Tokens(_) | Ask::Last => {
-                return Ok(vec![span.end - 1..span.end]);
-            }
-            Ask::Answer => return Ok(vec![span]),
-            Ask::Keyword { word, occurrence } if self.profile == Profile::Seed => {
-                return Ok(vec![Self::seed_keyword(answer, word, *occurrence)?]);
-            }
-            Ask::Keyword { word, occurrence } => {
-                vec![find_keyword(&spelled(), word, *occurrence, true)?]
-            }
-            Ask::Substring { text, occurrence } => {
-                vec![find_keyword(&spelled(), text, *occurrence, false)?]
-            }
-            Ask::Every { word } => find_every(&spelled(), word, true)?,
-            Ask::Sentence(index) => vec![sentence(&spelled(), *index)?],
-            Ask::Characters(range) => vec![characters(&spelled(), range)?],
-            Ask::Field(name) => fields(&spelled(), name)?,
-        };
-        Ok(found.into_iter().map(within).collect())
-    }
 }
-
-impl Explainer {
-    /// The first token of the answer that holds a word, be it a part of another: [`Profile::Seed`].
-    fn seed_keyword(answer: &Answer, word: &str, occurrence: usize) -> Result<Range<usize>, Error> {
-        let wanted = word.to_lowercase();
-        let holds = |token: &&Token| token.text.to_lowercase().contains(&wanted);
-        let found =
-            answer.tokens[answer.positions()].iter().find(holds).filter(|_| occurrence == 0);
-        found
-            .map(|token| token.position..token.position + 1)
-            .ok_or_else(|| Error::SeedKeyword { word: word.to_owned() })
-    }
-}
-
-/// Only a token that the model made can be explained: its own choice is what the gradient is taken of.
-fn check_position(answer: &Answer, position: usize) -> Result<(), Error> {
-    let span = answer.prepared.ids.len()..answer.tokens.len();
-    if span.is_empty() {
-        return Err(Error::NoAnswer { reason: why_empty(answer) });
-    }
-    match answer.tokens.get(position) {
-        None => Err(Error::PositionPastEnd { position, answer: span }),
-        Some(_) if position == 0 => Err(Error::PositionZero { answer: span }),
-        Some(token) => match token.kind {
-            TokenKind::Answer => Ok(()),
-            TokenKind::Image => Err(Error::PositionInImage { position, answer: span }),
-            TokenKind::Prompt => {
-                Err(Error::PositionInPrompt { position, token: token.text.clone(), answer: span })
-            }
-        },
-    }
-}
-
-/// Why there is no token to explain in the answer.
-fn why_empty(answer: &Answer) -> &'static str {
-    match answer.generated.stop {
-        _ if !answer.generated.tokens.is_empty() => {
-            "it stopped while or after thinking; allow more tokens, or name a position in the trace"
-        }
-        StopReason::Token(_) => "its first token was a stop token",
-        StopReason::Context => {
-            "the prompt fills its context; shorten the text or give fewer pictures"
-        }
-        StopReason::Limit | StopReason::Caller | StopReason::Given => "no token was asked for",
-    }
-}
-
-/// The tokens at `positions` as targets.
-fn targets(answer: &Answer, positions: &Range<usize>) -> Result<Vec<Target>, Error> {
-    let ids = &answer.sequence.ids()[positions.clone()];
-    let targets = positions.clone().zip(ids).map(|(position, &id)| Target::new(position, id));
-    Ok(targets.collect::<Result<_, _>>()?)
-}
-
 /// The budget of the user is for the sweep and what was kept for it.
 pub(crate) fn with_kept(error: attention_capture::Error, kept: u64) -> attention_capture::Error {
     match error {
@@ -378,161 +271,6 @@ pub(crate) struct Run<'a> {
     pub(crate) images: &'a [PreparedImage],
 }
 
-/// How one explanation is made: by which goals, which then are averaged.
-pub(crate) struct Plan {
-    positions: Range<usize>,
-    targets: Vec<Target>,
-    rule: SpanRule,
-    pub(crate) goals: Vec<Goal>,
-    /// Whether somebody asked for it; otherwise it is a word beside.
-    pub(crate) asked: bool,
-}
-
-/// What an engine says of one goal.
-struct Part {
-    attribution: Attribution,
-    /// Its row by depth, where that was asked for.
-    layers: Option<Array2<f32>>,
-    /// The rows of the methods that were asked for.
-    methods: Vec<MethodRow>,
-    /// What every head did, where that was asked for.
-    heads: Option<HeadShares>,
-}
-
-impl Part {
-    fn new((attribution, methods): WithRows) -> Self {
-        Self { attribution, layers: None, methods, heads: None }
-    }
-}
-
-/// What an engine found out for one plan.
-pub(crate) struct Found {
-    scores: Vec<Score>,
-    parts: Vec<Part>,
-    /// For each image one of each goal, where they were asked for.
-    finer: Vec<Vec<PatchMap>>,
-}
-
-impl Plan {
-    pub(crate) fn new(
-        answer: &Answer,
-        positions: Range<usize>,
-        rule: SpanRule,
-        asked: bool,
-    ) -> Result<Self, Error> {
-        let targets = targets(answer, &positions)?;
-        let goals = match rule {
-            SpanRule::Sum => Goal::sum(targets.clone()).into_iter().collect(),
-            SpanRule::Mean | SpanRule::Reliance => {
-                targets.iter().map(|&target| Goal::token(target)).collect()
-            }
-        };
-        Ok(Self { positions, targets, rule, goals, asked })
-    }
-
-    /// The same plan with the foils of another run of these tokens in the place of the runners-up of its own.
-    pub(crate) fn with_foils(self, foils: &[u32]) -> Self {
-        let mut foils = foils.iter().copied();
-        let mut named = |goal: Goal| {
-            let foils = foils.by_ref().take(goal.targets().len()).collect();
-            goal.with_foils(foils)
-        };
-        Self { goals: self.goals.into_iter().map(&mut named).collect(), ..self }
-    }
-
-    /// The mean of what was found, with `weights` that sum to one or evenly.
-    pub(crate) fn explanation(
-        self,
-        answer: &Answer,
-        found: Found,
-        weights: Option<Vec<f32>>,
-    ) -> Result<TargetExplanation, Error> {
-        let even = || vec![1.0 / found.parts.len() as f64; found.parts.len()];
-        let shares: Vec<f64> = weights
-            .as_ref()
-            .map_or_else(even, |weights| weights.iter().copied().map(f64::from).collect());
-        let row = |row: fn(&Attribution) -> &Array1<f32>| {
-            mean(&shares, found.parts.iter().map(move |part| row(&part.attribution)))
-        };
-        let layers: Option<Vec<&Array2<f32>>> =
-            found.parts.iter().map(|part| part.layers.as_ref()).collect();
-        let heads: Option<Vec<HeadShares>> =
-            found.parts.iter().map(|part| part.heads.clone()).collect();
-        let count = found.parts.first().map_or(0, |part| part.methods.len());
-        let method =
-            |index: usize| mean_row(&shares, found.parts.iter().map(|part| &part.methods[index]));
-        Ok(TargetExplanation {
-            text: text(answer, &self.positions),
-            rule: self.rule,
-            token_ids: self.targets.iter().map(|target| target.token()).collect(),
-            relevancy: Explanation::new(
-                self.targets,
-                row(|part| &part.relevancy),
-                layout(answer, answer.tokens.len())?,
-            )?,
-            raw_attention: row(|part| &part.raw_attention),
-            rollout: row(|part| &part.rollout),
-            layers: layers.map(|layers| mean(&shares, layers.into_iter())),
-            methods: (0..count).map(method).collect(),
-            finer: found.finer.iter().map(|maps| mean_map(&shares, maps)).collect(),
-            heads: heads.filter(|_| self.asked).map(|heads| mean_shares(&shares, &heads)),
-            weights,
-            scores: found.scores,
-            positions: self.positions,
-        })
-    }
-}
-
-/// The goals of all plans together, so that they share the work of an engine.
-fn goals(plans: &[Plan]) -> Vec<Goal> {
-    plans.iter().flat_map(|plan| plan.goals.clone()).collect()
-}
-
-fn every_target(plans: &[Plan]) -> Vec<Target> {
-    plans.iter().flat_map(|plan| plan.targets.clone()).collect()
-}
-
-/// To each plan what is its own.
-fn sort(plans: &[Plan], scores: Vec<Score>, parts: Vec<Part>) -> Vec<Found> {
-    let (mut scores, mut parts) = (scores.into_iter(), parts.into_iter());
-    let found = |plan: &Plan| Found {
-        scores: scores.by_ref().take(plan.targets.len()).collect(),
-        parts: parts.by_ref().take(plan.goals.len()).collect(),
-        finer: Vec::new(),
-    };
-    plans.iter().map(found).collect()
-}
-
-/// What the tokens spell; their names where they spell nothing.
-pub(crate) fn text(answer: &Answer, positions: &Range<usize>) -> String {
-    let spelled = answer.text_of(positions).trim();
-    if spelled.is_empty() {
-        answer.tokens[positions.clone()].iter().map(|token| token.text.as_str()).collect()
-    } else {
-        spelled.to_owned()
-    }
-}
-
-/// Text and image grids of an answer's sequence, or of one of `tokens` tokens that begins as it does.
-pub(crate) fn layout(answer: &Answer, tokens: usize) -> Result<TokenLayout, Error> {
-    let grids = answer.prepared.images.iter().map(|image| {
-        let [rows, columns] = image.grid;
-        (image.span.clone(), ImageGrid { image: image.picture, rows, columns })
-    });
-    Ok(TokenLayout::from_images(tokens, grids)?)
-}
-
-/// The mean of arrays of one shape, at least one, with weights that sum to one, summed in double precision.
-pub(crate) fn mean<'a, D: Dimension + 'a>(
-    weights: &[f64],
-    arrays: impl Iterator<Item = &'a Array<f32, D>>,
-) -> Array<f32, D> {
-    let weighted = weights.iter().zip(arrays);
-    let weighted = weighted.map(|(weight, array)| array.mapv(|value| weight * f64::from(value)));
-    let sum = weighted.reduce(|sum, array| sum + array).expect("at least one array");
-    sum.mapv(|sum| sum as f32)
-}
-
 /// The positive parts divided by their sum; `None` where there is none.
 fn positive_parts(values: &[f32]) -> Option<Vec<f32>> {
     let parts: Vec<f32> = values.iter().map(|value| value.max(0.0)).collect();
@@ -549,7 +287,5 @@ mod tests {
         assert_eq!(positive_parts(&[3.0, -2.0, 1.0]), Some(vec![0.75, 0.0, 0.25]));
         assert_eq!(positive_parts(&[-1.0, 0.0]), None);
         assert_eq!(positive_parts(&[f32::NAN]), None);
-        let arrays = [Array1::from_elem(2, 1.0), Array1::from_elem(2, 5.0)];
-        assert_eq!(mean(&[0.75, 0.25], arrays.iter()), Array1::from_elem(2, 2.0));
     }
 }

@@ -5,7 +5,7 @@ use attention_capture::{
 };
 use gemma3_processor::PreparedImage;
 
-use crate::explain::{Plan, mean};
+use crate::plan::{Plan, mean};
 use crate::{ExplainOptions, Explainer, Resolution};
 
 /// Goals that go through the vision tower together: pixels of one take 3.2 MB in Gemma3 4B.

@@ -3,7 +3,7 @@
 use attention_capture::{HeadMaps, HeadShares};
 use gemma3_tch::LayerType;
 
-use crate::explain::mean;
+use crate::plan::mean;
 use crate::{Explainer, HeadLayer};
 
 impl Explainer {

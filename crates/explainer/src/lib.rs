@@ -19,6 +19,8 @@ mod figures;
 mod finer;
 mod heads;
 mod parts;
+mod plan;
+mod positions;
 mod presentation;
 mod record;
 mod reliance;

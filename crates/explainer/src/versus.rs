@@ -1,6 +1,7 @@
 //! A phrase of the answer against another in its place: which of them the model favours, and what speaks for each.
 
-use crate::explain::{layout, text, with_kept};
+use crate::explain::with_kept;
+use crate::plan::{layout, text};
 use crate::{Answer, Ask, Engine, Error, ExplainOptions, Explainer};
 use attention_capture::{
     Attribution, Goal, Objective, Retained, Score, States, Streaming, SweepOptions, branch_targets,

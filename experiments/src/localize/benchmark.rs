@@ -7,7 +7,8 @@ use phantom_radiograph::{FindingKind, Phantom, Scene};
 
 use crate::examples::picture;
 use crate::localize::measure::{Measure, Region};
-use crate::localize::methods::{Maps, Setting};
+use crate::localize::methods::Maps;
+use crate::localize::settings::Setting;
 use crate::questions::{Question, Word};
 use crate::reader::Reader;
 use crate::recipe::Variant;

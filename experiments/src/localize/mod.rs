@@ -6,5 +6,6 @@ pub mod measure;
 pub mod methods;
 pub mod page;
 pub mod randomized;
+pub mod settings;
 pub mod sheet;
 pub mod tag;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::localize::benchmark::{Benchmark, Item};
 use crate::localize::bootstrap::Estimate;
 use crate::localize::measure::Measure;
-use crate::localize::methods::Setting;
 use crate::localize::randomized::Stage;
+use crate::localize::settings::Setting;
 use crate::localize::tag::Tagged;
 use crate::questions::Word;
 

@@ -14,7 +14,8 @@ use relevancy_visualization::{
 
 use crate::examples::picture;
 use crate::localize::benchmark::{Case, GRID};
-use crate::localize::methods::{Goals, Maps, Method, Setting};
+use crate::localize::methods::Maps;
+use crate::localize::settings::{Goals, Method, Setting};
 use crate::localize::tag::{opacity_word, tagged};
 use crate::questions::{Question, Word};
 use crate::reader::{Reader, Spoken};

@@ -1,0 +1,293 @@
+//! What `explain` understands.
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, ValueEnum};
+use medgemma_explainer::{
+    Ask, Compared, Engine, ExplainOptions, Explainer, FigureKind, Foil, HeadLayer, Objective,
+    Presentation, Profile, Resolution, Update, Words,
+};
+use std::path::PathBuf;
+
+use crate::args::{Args, QuestionArgs, not_blank};
+use crate::methods::MethodArgs;
+use crate::presentation::PresentationArgs;
+use crate::reliance::RelianceArgs;
+use crate::size::size;
+use crate::targets::TargetArgs;
+use crate::versus::VersusArgs;
+
+/// What `--contrast` names beside words.
+const RUNNER_UP: &str = "runner-up";
+
+pub(crate) const TARGETS: &str = concat!(
+    "Without a target the last token of the answer is explained. One answer serves all targets; they are numbered from 0 in ",
+    "the order of the list above. The command `answer` with --tokens lists positions.\n\n",
+    "Files in --out: report.html (point at a word, see its map), overlay-TARGET-IMAGE.png, explanation.json (the record), ",
+    "explanation.npz (the raw numbers), picture-N.png (the pictures as the model's processor got them); with --resolution ",
+    "patches-TARGET-IMAGE.png and pixels-TARGET-IMAGE.png; with --regions regions-TARGET-IMAGE, with --phrase versus-N-IMAGE, ",
+    "with --figures FIGURE-…, as .png or .svg; with --blank-control control-TARGET-IMAGE.png, red where the picture brought ",
+    "relevancy and blue where a blank one has more."
+);
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) question: QuestionArgs,
+
+    /// Explain this answer, whatever the model would say: nothing is generated
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["sample", "ignore_stop"], help_heading = "Question")]
+    pub(crate) answer: Option<String>,
+
+    #[command(flatten)]
+    targets: TargetArgs,
+    #[command(flatten)]
+    pub(crate) versus: VersusArgs,
+
+    /// What computes the explanation: streaming (auto; attention is never stored) or retained (every attention is kept)
+    #[arg(long, default_value_t, help_heading = "Method")]
+    engine: Engine,
+    /// Memory that explaining may take beside the weights, such as 800MB or 2GiB; the default is a quarter of what is free
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Method")]
+    memory_budget: Option<u64>,
+    /// How a layer acts on the relevancy R, with Ā the mean over heads of (attention × its gradient)⁺
+    #[arg(long, value_enum, default_value_t, help_heading = "Method")]
+    update: UpdateArg,
+    /// The number whose gradient is taken
+    #[arg(long, value_enum, default_value_t, help_heading = "Method")]
+    objective: ObjectiveArg,
+    /// Set the token against WORD in its place ("left" against "right") or against runner-up, the most likely other token: the
+    /// gradient is that of the difference of their logits
+    #[arg(long, value_name = "WORD", value_parser = not_blank(), conflicts_with = "objective", help_heading = "Method")]
+    contrast: Option<String>,
+
+    #[command(flatten)]
+    compared: MethodArgs,
+    /// Do exactly what another program does, so that its figures can be compared. seed: the public Python program medgemma-explainer,
+    /// with a second <bos>, image tokens that see only what is before them, keywords within one token, spans by the sum of logits;
+    /// its notebook's figures have --layers global too
+    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "span", "phrase", "resolution", "reliance", "reliance_picture", "blank_control"], help_heading = "Method")]
+    reproduce: Option<ReproduceArg>,
+
+    /// Words of the answer that report.html explains beside the targets; the default is content, but none where each would take
+    /// seconds: on a CPU with more than a billion parameters
+    #[arg(long, value_enum, help_heading = "Method")]
+    words: Option<WordsArg>,
+    /// How fine the maps of pictures are: tokens, patches (the relevancy goes on through the vision tower; 4 × 4 for each token in
+    /// MedGemma) or pixels (patches, and gradient × input of the targets' pixels). The maps of tokens are always made too
+    #[arg(long, default_value_t, help_heading = "Method")]
+    resolution: Resolution,
+    /// Keep more than the result, in explanation.json and explanation.npz. layers: the relevancy after every layer, for the slider of
+    /// report.html and --figures layers too. heads: what every head carried, its entropy and its share of the pictures, and the maps
+    /// of the heads of one layer, for --figures heads too
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',', help_heading = "Method")]
+    record: Vec<RecordArg>,
+    /// The layer whose heads have maps, counted from 0; the default is the last one that sees the whole sequence
+    #[arg(long, value_name = "LAYER", help_heading = "Method")]
+    head_layer: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) reliance: RelianceArgs,
+
+    #[command(flatten)]
+    pub(crate) shown: PresentationArgs,
+
+    /// Folder for the results; made where it is not there, an earlier explanation in it is replaced
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) out: PathBuf,
+    /// Leave report.html out
+    #[arg(long, help_heading = "Output")]
+    no_report: bool,
+    /// A date for record and report; none is taken from the clock
+    #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Output")]
+    date: Option<String>,
+    /// Also show each target in the terminal: its map, and the answer in its colours
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    pub(crate) show: bool,
+    /// Print the record (explanation.json) on stdout, and nothing else
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum WordsArg {
+    /// Every word
+    All,
+    /// All but English function words
+    Content,
+    /// Only the targets
+    None,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum ReproduceArg {
+    /// The public Python program medgemma-explainer
+    Seed,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum RecordArg {
+    /// The relevancy after every layer
+    Layers,
+    /// What every head did
+    Heads,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+enum UpdateArg {
+    /// R ← R + Ā·R
+    #[default]
+    Additive,
+    /// Rows of Ā, and of the sum with the identity, are divided by their sums
+    Stochastic,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+enum ObjectiveArg {
+    /// The logit of the token minus that of the most likely other one
+    #[default]
+    Contrast,
+    /// The logit of the token: the published rule
+    Logit,
+    /// The logarithm of its probability
+    LogProbability,
+}
+
+impl ExplainArgs {
+    /// Ends the process with exit code 2 where a figure is asked for that cannot be.
+    pub(crate) fn check(&self) {
+        let missing =
+            |message| Args::command().error(ErrorKind::MissingRequiredArgument, message).exit();
+        if self.shown.wants(FigureKind::Layers) && !self.records_layers() {
+            missing("--figures layers needs the relevancy by layer: add --record layers");
+        }
+        if self.shown.wants(FigureKind::Heads) && !self.records_heads() {
+            missing("--figures heads needs what single heads did: add --record heads");
+        }
+        if self.head_layer.is_some() && !self.records_heads() {
+            missing("--head-layer is for the maps of --record heads");
+        }
+        if self.shown.wants(FigureKind::Resolutions) && self.resolution == Resolution::Tokens {
+            missing("--figures resolutions needs --resolution patches or pixels");
+        }
+        if let Some(message) = self.versus.problem() {
+            Args::command().error(ErrorKind::WrongNumberOfValues, message).exit();
+        }
+        let asked = [
+            (!self.record.is_empty(), "--record"),
+            (self.resolution != Resolution::Tokens, "--resolution beyond tokens"),
+        ];
+        let asked = asked.into_iter().find(|(is_asked, _)| *is_asked);
+        if let (Some((_, option)), Engine::Retained) = (asked, self.engine) {
+            let message = format!("{option} comes from the streaming engine; leave --engine out");
+            Args::command().error(ErrorKind::ArgumentConflict, message).exit();
+        }
+    }
+
+    fn records_layers(&self) -> bool {
+        self.record.contains(&RecordArg::Layers)
+    }
+
+    fn by_head(&self) -> Option<HeadLayer> {
+        self.records_heads().then(|| self.head_layer.map_or(HeadLayer::LastFull, HeadLayer::Number))
+    }
+
+    fn records_heads(&self) -> bool {
+        self.record.contains(&RecordArg::Heads)
+    }
+
+    pub(crate) fn asks(&self) -> Vec<Ask> {
+        self.targets.asks()
+    }
+
+    /// Whether words are explained because nobody said otherwise.
+    pub(crate) fn words_by_default(&self) -> bool {
+        self.words.is_none()
+    }
+
+    /// The word that the targets are set against, unless it is the most likely other token.
+    pub(crate) fn foil(&self) -> Option<&str> {
+        self.contrast.as_deref().filter(|word| *word != RUNNER_UP)
+    }
+
+    pub(crate) fn profile(&self) -> Profile {
+        match self.reproduce {
+            None => Profile::Sound,
+            Some(ReproduceArg::Seed) => Profile::Seed,
+        }
+    }
+
+    pub(crate) fn memory_budget(&self) -> Option<u64> {
+        self.memory_budget
+    }
+
+    /// Whether the engine starts from what is kept while the answer is generated.
+    pub(crate) fn records(&self) -> bool {
+        self.engine != Engine::Retained
+    }
+
+    /// What the relevancy is compared with.
+    pub(crate) fn methods(&self, explainer: &Explainer) -> Vec<Compared> {
+        self.compared.methods(explainer)
+    }
+
+    /// All of it but what depends on model and answer: methods to compare with, and a word as foil.
+    pub(crate) fn options(&self) -> ExplainOptions {
+        let update = match self.update {
+            UpdateArg::Additive => Update::Additive,
+            UpdateArg::Stochastic => Update::Stochastic,
+        };
+        let objective = match (&self.contrast, self.objective) {
+            (Some(_), _) | (None, ObjectiveArg::Contrast) => Objective::Contrast(Foil::RunnerUp),
+            (None, ObjectiveArg::Logit) => Objective::Logit,
+            (None, ObjectiveArg::LogProbability) => Objective::LogProbability,
+        };
+        let words = match self.words {
+            Some(WordsArg::All) => Words::All,
+            Some(WordsArg::None) => Words::None,
+            // What stands for one word in the place of another says nothing of a third.
+            None if self.no_report || self.foil().is_some() || self.reproduce.is_some() => {
+                Words::None
+            }
+            Some(WordsArg::Content) | None => Words::Content,
+        };
+        if self.reproduce.is_some() {
+            let by_head = self.by_head();
+            let by_layer = self.records_layers();
+            return ExplainOptions {
+                folding: self.compared.folding(),
+                engine: self.engine,
+                words,
+                by_layer,
+                by_head,
+                ..ExplainOptions::seed()
+            };
+        }
+        let TargetArgs { trace, .. } = self.targets;
+        let span = self.targets.span();
+        ExplainOptions {
+            engine: self.engine,
+            update,
+            folding: self.compared.folding(),
+            methods: Vec::new(),
+            objective,
+            span,
+            trace,
+            words,
+            resolution: self.resolution,
+            by_layer: self.records_layers(),
+            by_head: self.by_head(),
+        }
+    }
+
+    /// What must be said beside numbers of regions.
+    pub(crate) fn region_note(&self) -> Option<String> {
+        let presentation = self.presentation();
+        presentation.regions?.note(presentation.overlay.orientation)
+    }
+
+    /// What is drawn and written.
+    pub(crate) fn presentation(&self) -> Presentation {
+        let report = !self.no_report;
+        Presentation { report, date: self.date.clone(), ..self.shown.presentation() }
+    }
+}

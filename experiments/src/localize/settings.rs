@@ -1,0 +1,190 @@
+//! Which methods are compared, with which objectives, under which names.
+
+use std::fmt;
+
+use attention_capture::Spread;
+use attention_relevancy::Update;
+
+/// What is read off the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// The relevancy of the word's deciding token.
+    Relevancy(Update),
+    /// The same, additive, through the layers with full attention alone.
+    GlobalLayers,
+    /// The same, additive, the largest over heads in place of their mean.
+    LargestHead,
+    /// The mean over all tokens of the word, additive.
+    WholeWord,
+    /// `E_h[(∇A⊙A)⁺]` of the last layer alone.
+    LastGradient,
+    /// The same of all layers, their mean.
+    MeanGradient,
+    /// Grad-CAM on the attention of the last layer with full attention.
+    GradCamAttention,
+    /// Grad-CAM on the hidden states before the middle layer.
+    GradCamHidden,
+    /// Gradient × input at the input embeddings, without its sign.
+    InputGradient,
+    /// The token activation map.
+    Tam,
+    /// Head mean of the last layer's attention.
+    RawLast,
+    /// Mean of the attention of all heads and layers.
+    RawMean,
+    /// The same of the layers with full attention.
+    RawGlobal,
+    /// Mean of the attention of all heads and layers where the word itself is read.
+    OwnAttention,
+    /// The same for all tokens of the word.
+    WholeWordAttention,
+    /// Attention rollout.
+    Rollout,
+    /// A number between 0 and 1 for each cell.
+    Random,
+    /// A mistake: the row of the word itself, which predicts the token behind it; additive.
+    WrongRow,
+    /// A mistake: image tokens see only those before them; additive.
+    CausalImage,
+    /// A mistake: a second `<bos>` in front; additive.
+    DoubleBos,
+    /// Both of them, as the public Python program has them; additive.
+    Seed,
+    /// The relevancy carried on to the patches.
+    Patches(Finer, Spread),
+    /// Gradient × input of the pixels, without its sign.
+    Pixels(Finer),
+}
+
+/// Where a map that is finer than tokens is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finer {
+    /// On its own cells.
+    Own,
+    /// Before the layers of the vision tower, on its own cells.
+    Unpooled,
+    /// Summed over the cells of the tokens.
+    Pooled,
+}
+
+/// The scalar that is differentiated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goals {
+    /// The method needs none.
+    None,
+    /// The logit: the published rule.
+    Logit,
+    /// The logarithm of the probability.
+    LogProbability,
+    /// The logit minus that of the runner-up.
+    RunnerUp,
+    /// The logit minus that of a foil of the same kind: `clear`, `none`, the other side, another level.
+    Named,
+}
+
+/// A method with its objective.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// The method.
+    pub method: Method,
+    /// The objective.
+    pub goals: Goals,
+}
+
+impl Setting {
+    /// All that are compared, mistakes last.
+    pub fn all() -> Vec<Self> {
+        let gradient = [Goals::Logit, Goals::LogProbability, Goals::RunnerUp, Goals::Named];
+        let with = |method: Method| gradient.map(|goals| Self { method, goals });
+        let without = |method: Method| Self { method, goals: Goals::None };
+        let two =
+            |method: Method| [Goals::Logit, Goals::RunnerUp].map(|goals| Self { method, goals });
+        let mut all = Vec::new();
+        all.extend(with(Method::Relevancy(Update::Additive)));
+        all.push(Self { method: Method::WholeWord, goals: Goals::RunnerUp });
+        all.extend(with(Method::Relevancy(Update::Stochastic)));
+        all.extend(two(Method::GlobalLayers));
+        all.extend(two(Method::LargestHead));
+        all.extend(with(Method::LastGradient));
+        all.extend(two(Method::MeanGradient));
+        all.extend(two(Method::GradCamAttention));
+        all.extend(two(Method::GradCamHidden));
+        all.extend(two(Method::InputGradient));
+        let forward = [Method::RawLast, Method::RawMean, Method::RawGlobal, Method::Rollout];
+        let forward_of_word = [Method::OwnAttention, Method::WholeWordAttention, Method::Tam];
+        all.extend(forward.map(without));
+        all.extend(forward_of_word.map(without));
+        all.push(without(Method::Random));
+        let finer =
+            |method: Method| [Goals::RunnerUp, Goals::Named].map(|goals| Self { method, goals });
+        for at in [Finer::Own, Finer::Unpooled, Finer::Pooled] {
+            all.extend(finer(Method::Patches(at, Spread::GradientActivation)));
+        }
+        all.extend(finer(Method::Patches(Finer::Own, Spread::Even)));
+        all.extend(finer(Method::Pixels(Finer::Own)));
+        all.extend(finer(Method::Pixels(Finer::Pooled)));
+        all.extend(two(Method::WrongRow));
+        all.extend(two(Method::CausalImage));
+        all.extend(two(Method::DoubleBos));
+        all.extend(two(Method::Seed));
+        all
+    }
+
+    /// What `--objective contrast` does: the setting of the studies and of the demonstration.
+    pub const CONTRAST: Self =
+        Self { method: Method::Relevancy(Update::Additive), goals: Goals::RunnerUp };
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = match self.method {
+            Method::Relevancy(update) => &format!("relevancy, {update}"),
+            Method::WholeWord => "relevancy, additive, mean of the word's tokens",
+            Method::GlobalLayers => "relevancy, additive, global layers",
+            Method::LargestHead => "relevancy, additive, largest head",
+            Method::LastGradient => "gradient × attention, last layer",
+            Method::MeanGradient => "gradient × attention, mean of all layers",
+            Method::GradCamAttention => "Grad-CAM on attention, last global layer",
+            Method::GradCamHidden => "Grad-CAM on hidden states, middle layer",
+            Method::InputGradient => "gradient × input, absolute value",
+            Method::Tam => "token activation map",
+            Method::RawLast => "raw attention, last layer",
+            Method::RawMean => "raw attention, mean of all layers",
+            Method::RawGlobal => "raw attention, mean of global layers",
+            Method::OwnAttention => "attention of the word itself",
+            Method::WholeWordAttention => "attention of all tokens of the word",
+            Method::Rollout => "attention rollout",
+            Method::Random => "uniform random",
+            Method::WrongRow => "mistake: a row too far",
+            Method::CausalImage => "mistake: causal image tokens",
+            Method::DoubleBos => "mistake: a second `<bos>`",
+            Method::Seed => "both mistakes of the public Python program",
+            Method::Patches(at, spread) => &patches_name(at, spread),
+            Method::Pixels(Finer::Pooled) => {
+                "pixels, gradient × input without sign, summed over the cells of tokens"
+            }
+            Method::Pixels(_) => "pixels, gradient × input without sign",
+        };
+        f.write_str(method)?;
+        match self.goals {
+            Goals::None => Ok(()),
+            Goals::Logit => f.write_str(", logit"),
+            Goals::LogProbability => f.write_str(", log-probability"),
+            Goals::RunnerUp => f.write_str(", contrast with the runner-up"),
+            Goals::Named => f.write_str(", contrast with a named foil"),
+        }
+    }
+}
+
+fn patches_name(at: Finer, spread: Spread) -> String {
+    let at = match at {
+        Finer::Own => "",
+        Finer::Unpooled => " before the vision tower",
+        Finer::Pooled => ", summed over the cells of tokens",
+    };
+    let spread = match spread {
+        Spread::Even => ", spread evenly",
+        Spread::GradientActivation => "",
+    };
+    format!("patches{at}{spread}")
+}
