@@ -1,17 +1,10 @@
 //! Methods beside the relevancy, heads and layers, and what the public Python program does.
 
-use crate::support::{explain, record, run, text};
+use crate::support::{explain, island, record, run, text};
 use integration_tests::Fixture;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
 use tempfile::tempdir;
-
-fn island(page: &str) -> Value {
-    let start = page.find("type=\"application/json\"").unwrap();
-    let json = &page[start..];
-    let json = &json[json.find('>').unwrap() + 1..];
-    serde_json::from_str(&json[..json.find("</script>").unwrap()]).unwrap()
-}
 
 #[test]
 fn methods_are_in_terminal_record_figure_and_page() {

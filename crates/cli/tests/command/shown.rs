@@ -1,6 +1,6 @@
 //! What people look at: regions, figures, the report, and a folder that makes it again.
 
-use crate::support::{asked, command, explain, names, record, run, text};
+use crate::support::{asked, command, explain, island, names, record, run, text};
 use integration_tests::Fixture;
 use serde_json::{Value, json};
 use std::fs;
@@ -35,14 +35,6 @@ impl Chest {
         let all = start.iter().chain(&question).chain(more);
         all.map(|&arg| arg.to_owned()).collect()
     }
-}
-
-/// The island of numbers in a page.
-fn island(page: &str) -> Value {
-    let start = page.find("type=\"application/json\"").unwrap();
-    let json = &page[start..];
-    let json = &json[json.find('>').unwrap() + 1..];
-    serde_json::from_str(&json[..json.find("</script>").unwrap()]).unwrap()
 }
 
 #[test]

@@ -127,3 +127,11 @@ pub(crate) fn record(folder: &Path) -> Value {
     let text = fs::read_to_string(folder.join("explanation.json")).expect("record");
     serde_json::from_str(&text).expect("JSON")
 }
+
+/// The island of numbers in a page.
+pub(crate) fn island(page: &str) -> Value {
+    let start = page.find("type=\"application/json\"").expect("numbers in the page");
+    let json = &page[start..];
+    let json = &json[json.find('>').expect("a tag") + 1..];
+    serde_json::from_str(&json[..json.find("</script>").expect("its end")]).expect("JSON")
+}
