@@ -40,6 +40,7 @@ mod engine;
 mod error;
 mod folding;
 mod forced;
+mod fused;
 mod goal;
 mod heads;
 mod images;

@@ -4,6 +4,7 @@
 //! Symbols: T goals, H query heads, K key heads, G = H/K, m query rows, n keys, b rows of a block, j keys of a block.
 
 use crate::attention::Float;
+use crate::fused;
 use attention_relevancy::{Heads, Update};
 use gemma3_tch::{MaskRule, Qkv, QkvGradient};
 use std::ops::Range;
@@ -45,6 +46,11 @@ pub(crate) struct Pass<'a> {
 
 impl Pass<'_> {
     pub(crate) fn run(&self, rows: &Rows) -> Swept {
+        fused::run(self, rows).unwrap_or_else(|| self.run_by_products(rows))
+    }
+
+    /// [`Pass::run`] by one product of libtorch after the other.
+    pub(crate) fn run_by_products(&self, rows: &Rows) -> Swept {
         let float = Float::with_queries(self.qkv, &self.queries);
         let mut sums = Sums::new(self, rows, &float);
         for start in self.queries.clone().step_by(self.block) {
@@ -183,7 +189,7 @@ fn fuse(heads: Heads, values: &Tensor, dim: i64) -> Option<Tensor> {
 }
 
 /// The two weights of [`Update::Stochastic`] from the sums of rows `[T, b]`: ½ and ½ over the sum; a row without anything stays.
-fn stochastic(sum: &Tensor) -> (Tensor, Tensor) {
+pub(crate) fn stochastic(sum: &Tensor) -> (Tensor, Tensor) {
     let empty = sum.eq(0.0);
     let alpha = empty.to_kind(FLOAT) * 0.5 + 0.5;
     let beta = (sum.reciprocal() * 0.5).masked_fill(&empty, 0.0);

@@ -1,0 +1,276 @@
+//! The pass over a layer of the vision tower on a CPU: what `sweep.rs` does with one product of libtorch after the other is done here
+//! for some queries of one head at a time, so that neither attention nor its gradient leaves the cache of a core.
+//!
+//! `sweep.rs` is the reference that the test holds it against, and takes whatever this is not made for.
+//!
+//! Symbols: T goals, H heads, m query rows, n keys, d head width.
+
+mod kernel;
+mod products;
+
+use crate::attention::Float;
+use crate::sweep::{Pass, Rows, Swept, stochastic};
+use attention_relevancy::{Heads, Update};
+use gemma3_tch::{MaskRule, QkvGradient};
+use kernel::{Goal, Head, Pull, Pulled, RowSums};
+use pulp::Arch;
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tch::{Device, Kind, Tensor};
+
+/// [`Pass::run`] where every query sees every key, each head has its own keys, and only relevancy is folded, by the mean of the heads:
+/// `None` elsewhere, on other devices, and where the processor has no vector registers.
+pub(crate) fn run(pass: &Pass<'_>, rows: &Rows) -> Option<Swept> {
+    let arch = Arch::new();
+    let update = match pass.folds.relevancy {
+        Some((update, Heads::Mean)) => update,
+        _ => return None,
+    };
+    let made_for = pass.dheads.device() == Device::Cpu
+        && !matches!(arch, Arch::Scalar)
+        && pass.qkv.start == 0
+        && pass.qkv.group() == 1
+        && *pass.mask == MaskRule::all()
+        && rows.rollouts.is_empty();
+    made_for.then(|| Layer::new(pass, arch).run(pass, rows, update))
+}
+
+/// The numbers of a layer in main memory.
+struct Layer {
+    arch: Arch,
+    q: Vec<f32>,      // [H, m, d], times scale
+    k: Vec<f32>,      // [H, n, d]
+    v: Vec<f32>,      // [H, n, d]
+    dheads: Vec<f32>, // [T, H, m, d]
+    shape: Shape,
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
+    t: usize,
+    h: usize,
+    m: usize,
+    n: usize,
+    d: usize,
+}
+
+impl Layer {
+    fn new(pass: &Pass<'_>, arch: Arch) -> Self {
+        let float = Float::with_queries(pass.qkv, &pass.queries);
+        let sizes = <[i64; 4]>::try_from(pass.dheads.size()).expect("[T, H, m, d]");
+        let [t, h, m, d] = sizes.map(|size| size as usize);
+        let shape = Shape { t, h, m, n: pass.qkv.tokens(), d };
+        let [q, k, v, dheads] =
+            [&float.queries(&pass.queries), &float.k, &float.v, pass.dheads].map(numbers);
+        Self { arch, q, k, v, dheads, shape }
+    }
+
+    fn run(&self, pass: &Pass<'_>, rows: &Rows, update: Update) -> Swept {
+        let Shape { t, h, m, n, d } = self.shape;
+        let skip = pass.queries.start;
+        let at = |rows: &Tensor| rows.narrow(1, skip as i64, m as i64); // a view of those of the queries
+        let row = at(&rows.relevancy); // [T, m]
+        let (alpha, beta) = match update {
+            Update::Stochastic => stochastic(&self.row_sums()),
+            _ => (row.ones_like(), row.ones_like()),
+        };
+        let weights = numbers(&(&row * beta));
+        let of_heads = self.over_heads(|head| {
+            let goals = self.goals(head, &weights);
+            self.arch.dispatch(Pull { head: self.head(head), goals: &goals })
+        });
+
+        let shape = |rows: usize| [t, h, rows, d].map(|size| size as i64);
+        let [dq, dk, dv] =
+            [m, n, n].map(|rows| Tensor::zeros(shape(rows), (Kind::Float, Device::Cpu)));
+        let folded = Tensor::zeros([t, h, n].map(|size| size as i64), (Kind::Float, Device::Cpu));
+        for (head, goals) in of_heads.into_iter().enumerate() {
+            for (goal, pulled) in goals.into_iter().enumerate() {
+                let Pulled { dq: q, dk: k, dv: v, folded: row } = pulled;
+                for (all, numbers) in [(&dq, q), (&dk, k), (&dv, v), (&folded, row)] {
+                    let mut part = all.get(goal as i64).get(head as i64); // a view
+                    part.copy_(&Tensor::from_slice(&numbers).view_as(&part));
+                }
+            }
+        }
+        let relevancy = folded.mean_dim(1, false, Kind::Float);
+        let _ = at(&relevancy).g_add_(&(alpha * &row));
+        let dq = dq * pass.qkv.scale;
+        Swept {
+            rows: Rows { relevancy, rollouts: Vec::new() },
+            gradient: QkvGradient { q: dq, k: dk, v: dv, skip },
+            heads: folded.sum_dim_intlist(-1, false, Kind::Float),
+        }
+    }
+
+    /// The sums of the rows of `mean_h (A⊙∇A)⁺`, `[T, m]`.
+    fn row_sums(&self) -> Tensor {
+        let weights = vec![0.0; self.shape.t * self.shape.m]; // not looked at
+        let sums = self.over_heads(|head| {
+            let goals = self.goals(head, &weights);
+            self.arch.dispatch(RowSums { head: self.head(head), goals: &goals })
+        });
+        let Shape { t, h, m, .. } = self.shape;
+        let numbers: Vec<f32> = sums.into_iter().flatten().flatten().collect();
+        let sums = Tensor::from_slice(&numbers).view([h, t, m].map(|size| size as i64));
+        sums.mean_dim(0, false, Kind::Float)
+    }
+
+    fn head(&self, head: usize) -> Head<'_> {
+        let Shape { m, n, d, .. } = self.shape;
+        let [q, k, v] = [(&self.q, m), (&self.k, n), (&self.v, n)]
+            .map(|(x, rows)| &x[head * rows * d..][..rows * d]);
+        Head { q, k, v, d }
+    }
+
+    /// The goals at a head; `weights` are `[T, m]`.
+    fn goals<'b>(&'b self, head: usize, weights: &'b [f32]) -> Vec<Goal<'b>> {
+        let Shape { t, h, m, d, .. } = self.shape;
+        let of_goal = |goal: usize| Goal {
+            dheads: &self.dheads[(goal * h + head) * m * d..][..m * d],
+            weights: &weights[goal * m..][..m],
+        };
+        (0..t).map(of_goal).collect()
+    }
+
+    /// What `of_head` makes of each head, in order. As many threads as libtorch may use take one head after the other: more of them than
+    /// heads have nothing to do.
+    fn over_heads<R: Send>(&self, of_head: impl Fn(usize) -> R + Sync) -> Vec<R> {
+        let n_heads = self.shape.h;
+        let next = AtomicUsize::new(0);
+        let heads = |_| {
+            std::iter::from_fn(|| {
+                let head = next.fetch_add(1, Ordering::Relaxed);
+                (head < n_heads).then(|| (head, of_head(head)))
+            })
+        };
+        let threads = gemma3_tch::threads().min(n_heads);
+        let mut found: Vec<(usize, R)> =
+            (0..threads).into_par_iter().with_max_len(1).flat_map_iter(heads).collect();
+        found.sort_by_key(|(head, _)| *head);
+        found.into_iter().map(|(_, of_head)| of_head).collect()
+    }
+}
+
+/// The numbers of a float32 tensor in main memory, row by row.
+fn numbers(tensor: &Tensor) -> Vec<f32> {
+    Vec::try_from(tensor.contiguous().view(-1)).expect("a float32 tensor in main memory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::Folds;
+    use gemma3_tch::Qkv;
+
+    fn random(shape: &[usize]) -> Tensor {
+        let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
+        Tensor::randn(shape.as_slice(), (Kind::Float, Device::Cpu))
+    }
+
+    /// The greatest difference, over the greatest number or, where all are nothing but rounding, over a little.
+    fn distance(found: &Tensor, expected: &Tensor) -> f64 {
+        assert_eq!(found.size(), expected.size());
+        let greatest = |x: &Tensor| x.abs().max().double_value(&[]);
+        greatest(&(found - expected)) / greatest(expected).max(1e-2)
+    }
+
+    /// Both ways over the same layer: goals, heads, queries, keys, width; the queries end with the keys.
+    fn both(
+        [t, h, m, n, d]: [usize; 5],
+        update: Update,
+        spoil: impl Fn(&Qkv),
+    ) -> Option<(Swept, Swept)> {
+        tch::manual_seed(12);
+        let qkv = Qkv {
+            q: random(&[h, n, d]),
+            k: random(&[h, n, d]) * 2.0, // some scores are far below the greatest
+            v: random(&[h, n, d]),
+            scale: (d as f64).powf(-0.5),
+            start: 0,
+        };
+        spoil(&qkv);
+        let pass = Pass {
+            qkv: &qkv,
+            mask: &MaskRule::all(),
+            queries: n - m..n,
+            dheads: &random(&[t, h, m, d]),
+            folds: Folds { relevancy: Some((update, Heads::Mean)), rollouts: Vec::new() },
+            block: 16,
+        };
+        let rows = Rows { relevancy: random(&[t, n]).abs(), rollouts: Vec::new() };
+        Some((run(&pass, &rows)?, pass.run_by_products(&rows)))
+    }
+
+    #[test]
+    fn the_fused_pass_gives_what_the_products_give() {
+        // Less than a vector of queries, keys and width; whole ones; one more than whole; the vision tower's width; queries that are
+        // only some of the tokens.
+        let shapes = [
+            [1, 1, 1, 1, 1],
+            [2, 3, 7, 7, 5],
+            [1, 2, 32, 48, 16],
+            [3, 2, 33, 49, 17],
+            [1, 2, 100, 300, 72],
+            [2, 1, 64, 64, 130],
+        ];
+        for shape in shapes {
+            for update in [Update::Additive, Update::Stochastic] {
+                let Some((found, expected)) = both(shape, update, |_| {}) else {
+                    return; // a processor without vector registers
+                };
+                let pairs = [
+                    ("relevancy", &found.rows.relevancy, &expected.rows.relevancy),
+                    ("heads", &found.heads, &expected.heads),
+                    ("dq", &found.gradient.q, &expected.gradient.q),
+                    ("dk", &found.gradient.k, &expected.gradient.k),
+                    ("dv", &found.gradient.v, &expected.gradient.v),
+                ];
+                for (what, found, expected) in pairs {
+                    let distance = distance(found, expected);
+                    assert!(distance < 5e-6, "{what} of {shape:?}, {update:?}: {distance}");
+                }
+                assert_eq!(found.gradient.skip, expected.gradient.skip);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_not_hidden() {
+        for pick in [|qkv: &Qkv| qkv.q.shallow_clone(), |qkv: &Qkv| qkv.k.shallow_clone()] {
+            let spoil = |qkv: &Qkv| {
+                let _ = pick(qkv).get(0).get(20).fill_(f64::NAN);
+            };
+            if let Some((found, _)) = both([1, 2, 40, 40, 8], Update::Additive, spoil) {
+                let sum = found.gradient.v.sum(Kind::Float).double_value(&[]);
+                assert!(sum.is_nan(), "{sum}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_it_is_not_made_for_is_left_to_the_products() {
+        let qkv = Qkv {
+            q: random(&[2, 8, 4]),
+            k: random(&[2, 8, 4]),
+            v: random(&[2, 8, 4]),
+            scale: 0.5,
+            start: 0,
+        };
+        let causal = MaskRule { causal: true, ..MaskRule::all() };
+        let mean = Some((Update::Additive, Heads::Mean));
+        let made_for = |mask: &MaskRule, relevancy, n_rollouts: usize| {
+            let folds = Folds { relevancy, rollouts: vec![Some(Heads::Mean); n_rollouts] };
+            let dheads = random(&[1, 2, 8, 4]);
+            let pass = Pass { qkv: &qkv, mask, queries: 0..8, dheads: &dheads, folds, block: 8 };
+            let row = || Tensor::ones([1, 8], (Kind::Float, Device::Cpu));
+            let rollouts = (0..n_rollouts).map(|_| row()).collect();
+            run(&pass, &Rows { relevancy: row(), rollouts }).is_some()
+        };
+        assert_eq!(made_for(&MaskRule::all(), mean, 0), !matches!(Arch::new(), Arch::Scalar));
+        assert!(!made_for(&causal, mean, 0));
+        assert!(!made_for(&MaskRule::all(), Some((Update::Additive, Heads::Max)), 0));
+        assert!(!made_for(&MaskRule::all(), None, 0));
+        assert!(!made_for(&MaskRule::all(), mean, 1));
+    }
+}

@@ -1,0 +1,411 @@
+//! The pass over one head.
+//!
+//! Queries are taken a stretch at a time, as many as fill [`V`] vectors. For a stretch all scores are made, then for each goal the
+//! gradient of its attention and, some keys at a time, the three products that take it on to queries, keys and values. Attention of a
+//! stretch has 0.5 MB at 4096 keys and 16 lanes, so it stays in the cache of the core; so does what is packed of keys and values.
+//!
+//! Symbols: T goals, m queries, n keys, d head width.
+
+use super::products::{V, exp, into_lanes, out_of_lanes};
+use pulp::{Simd, WithSimd, bytemuck};
+
+/// Keys that are worked on together: their attention fits into the first cache. A multiple of every `J` below.
+const KEYS: usize = 48;
+
+/// One head.
+#[derive(Clone, Copy)]
+pub(super) struct Head<'a> {
+    /// Queries times scale `[m, d]`.
+    pub(super) q: &'a [f32],
+    /// Keys `[n, d]`.
+    pub(super) k: &'a [f32],
+    /// Values `[n, d]`.
+    pub(super) v: &'a [f32],
+    /// Width of the head.
+    pub(super) d: usize,
+}
+
+/// One goal at one head.
+#[derive(Clone, Copy)]
+pub(super) struct Goal<'a> {
+    /// The gradient at the head's output `[m, d]`.
+    pub(super) dheads: &'a [f32],
+    /// What each row of A⊙∇A counts, `[m]`.
+    pub(super) weights: &'a [f32],
+}
+
+/// What the pass gives for one goal.
+pub(super) struct Pulled {
+    /// Gradient at the queries times scale `[m, d]`.
+    pub(super) dq: Vec<f32>,
+    /// Gradient at the keys `[n, d]`.
+    pub(super) dk: Vec<f32>,
+    /// Gradient at the values `[n, d]`.
+    pub(super) dv: Vec<f32>,
+    /// `Σ_i weight_i·(A⊙∇A)⁺[i, j]`, `[n]`.
+    pub(super) folded: Vec<f32>,
+}
+
+/// The pass: a [`Pulled`] for each goal.
+pub(super) struct Pull<'a> {
+    pub(super) head: Head<'a>,
+    pub(super) goals: &'a [Goal<'a>],
+}
+
+/// Only the sums `Σ_j (A⊙∇A)⁺[i, j]` of rows, `[m]` for each goal; weights are not looked at.
+pub(super) struct RowSums<'a> {
+    pub(super) head: Head<'a>,
+    pub(super) goals: &'a [Goal<'a>],
+}
+
+impl WithSimd for Pull<'_> {
+    type Output = Vec<Pulled>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<Pulled> {
+        // What fits into the registers with an operand or two beside it.
+        if S::REGISTER_COUNT < 32 {
+            pull::<S, 6, 4, 3>(simd, self.head, self.goals)
+        } else {
+            pull::<S, 12, 6, 4>(simd, self.head, self.goals)
+        }
+    }
+}
+
+impl WithSimd for RowSums<'_> {
+    type Output = Vec<Vec<f32>>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<Vec<f32>> {
+        if S::REGISTER_COUNT < 32 {
+            row_sums::<S, 6>(simd, self.head, self.goals)
+        } else {
+            row_sums::<S, 12>(simd, self.head, self.goals)
+        }
+    }
+}
+
+#[inline(always)]
+fn pull<S: Simd, const J: usize, const T: usize, const R: usize>(
+    simd: S,
+    head: Head<'_>,
+    goals: &[Goal<'_>],
+) -> Vec<Pulled> {
+    let mut stretch = Stretch::<S, J>::new(simd, head);
+    let (d, lanes) = (head.d, V * S::F32_LANES);
+    let (m, n) = (head.q.len() / d, head.k.len() / d);
+    let keys = columns(head.k, (d, n.next_multiple_of(KEYS)), J);
+    let width = d.div_ceil(S::F32_LANES);
+    let zero = simd.splat_f32s(0.0);
+    let mut sums: Vec<_> = goals.iter().map(|_| Sums::<S>::new(simd, (m, n, d))).collect();
+    // Rows of queries and of gradients, `R` vectors of each below those of the last: as the products take them.
+    let [mut queries, mut gradients] = [(); 2].map(|()| vec![zero; lanes * width]);
+    let mut dq = vec![zero; d.next_multiple_of(J) * V]; // transposed
+    let ones = vec![1.0; lanes];
+    for start in (0..m).step_by(lanes) {
+        let rows = lanes.min(m - start);
+        let of = |x| part::<f32>(x, start * d, rows * d);
+        stretch.score(simd, of(head.q));
+        by_columns::<S, R>(&mut queries, of(head.q), d, &ones);
+        for (goal, sums) in goals.iter().zip(&mut sums) {
+            let weights = part(goal.weights, start, rows);
+            let total = stretch.weigh(simd, of(goal.dheads), weights, &mut sums.folded);
+            by_columns::<S, R>(
+                &mut gradients,
+                of(goal.dheads),
+                d,
+                bytemuck::cast_slice(&stretch.share),
+            );
+            // dS = A⊙∇A − A·Σ_j(A⊙∇A); what stands in `attention` is A over `share`.
+            let mut minus = [zero; V];
+            for u in 0..V {
+                minus[u] = simd.neg_f32s(simd.mul_f32s(total[u], stretch.share[u]));
+            }
+            dq.fill(zero);
+            for at in (0..stretch.keys).step_by(KEYS) {
+                let attention = &stretch.attention[at * V..][..KEYS * V];
+                let dscores = &mut stretch.weighted[at * V..][..KEYS * V];
+                for (x, a) in dscores.chunks_exact_mut(V).zip(attention.chunks_exact(V)) {
+                    for u in 0..V {
+                        x[u] = simd.mul_add_e_f32s(a[u], minus[u], x[u]);
+                    }
+                }
+                for (column, dq) in dq.chunks_exact_mut(J * V).enumerate() {
+                    let mut held = [[zero; V]; J];
+                    held.as_flattened_mut().copy_from_slice(dq);
+                    let keys = part(&keys, (column * stretch.keys + at) * J, KEYS * J);
+                    into_lanes(simd, &mut held, keys, dscores);
+                    dq.copy_from_slice(held.as_flattened());
+                }
+                let (attention, dscores) =
+                    (bytemuck::cast_slice(attention), bytemuck::cast_slice(dscores));
+                for key in (0..KEYS).step_by(T) {
+                    let rows = |x| part::<f32>(x, key * lanes, T * lanes);
+                    let out = (at + key) * width..(at + key + T) * width;
+                    add::<S, T, R>(simd, rows(attention), &gradients, &mut sums.dv[out.clone()]);
+                    add::<S, T, R>(simd, rows(dscores), &queries, &mut sums.dk[out]);
+                }
+            }
+            let turned: &[f32] = bytemuck::cast_slice(&dq);
+            let dq = &mut sums.dq[start * d..][..rows * d];
+            for (lane, dq) in dq.chunks_exact_mut(d).enumerate() {
+                dq.iter_mut().enumerate().for_each(|(c, dq)| *dq = turned[c * lanes + lane]);
+            }
+        }
+    }
+    sums.into_iter().map(|sums| sums.finish((n, d))).collect()
+}
+
+#[inline(always)]
+fn row_sums<S: Simd, const J: usize>(
+    simd: S,
+    head: Head<'_>,
+    goals: &[Goal<'_>],
+) -> Vec<Vec<f32>> {
+    let mut stretch = Stretch::<S, J>::new(simd, head);
+    let (d, lanes) = (head.d, V * S::F32_LANES);
+    let m = head.q.len() / d;
+    let zero = simd.splat_f32s(0.0);
+    let mut sums = vec![Vec::with_capacity(m); goals.len()];
+    let mut folded = vec![0.0; stretch.keys]; // stays zero: nothing has a weight
+    for start in (0..m).step_by(lanes) {
+        let rows = lanes.min(m - start);
+        let of = |x| part::<f32>(x, start * d, rows * d);
+        stretch.score(simd, of(head.q));
+        for (goal, sums) in goals.iter().zip(&mut sums) {
+            stretch.weigh(simd, of(goal.dheads), &[], &mut folded);
+            let mut sum = [zero; V];
+            for weighted in stretch.weighted.chunks_exact(V) {
+                for u in 0..V {
+                    sum[u] = simd.add_f32s(sum[u], simd.max_f32s(zero, weighted[u]));
+                }
+            }
+            sums.extend_from_slice(&bytemuck::cast_slice(&sum)[..rows]);
+        }
+    }
+    sums
+}
+
+/// The attention of one stretch of queries, keys in rows and queries in lanes: `[n, V]` vectors. Rows beyond the last key are zero, and
+/// so is what lanes without a query give.
+struct Stretch<S: Simd, const J: usize> {
+    /// Number of keys, filled up to whole groups.
+    keys: usize,
+    /// Number of keys.
+    n: usize,
+    d: usize,
+    packed_keys: Vec<f32>,
+    packed_values: Vec<f32>,
+    /// `exp(score − greatest score)`: attention over `share`.
+    attention: Vec<S::f32s>,
+    /// One over the sums of it.
+    share: [S::f32s; V],
+    /// A⊙∇A of the goal that was weighed last.
+    weighted: Vec<S::f32s>,
+    /// What the lanes stand for, transposed `[d, V]`.
+    turned: Vec<S::f32s>,
+}
+
+impl<S: Simd, const J: usize> Stretch<S, J> {
+    #[inline(always)]
+    fn new(simd: S, Head { k, v, d, .. }: Head<'_>) -> Self {
+        let n = k.len() / d;
+        let keys = n.next_multiple_of(KEYS);
+        let zero = simd.splat_f32s(0.0);
+        Self {
+            keys,
+            n,
+            d,
+            packed_keys: groups(k, (d, keys), J),
+            packed_values: groups(v, (d, keys), J),
+            attention: vec![zero; keys * V],
+            share: [zero; V],
+            weighted: vec![zero; keys * V],
+            turned: vec![zero; d * V],
+        }
+    }
+
+    /// Attention of the queries `[rows, d]`.
+    #[inline(always)]
+    fn score(&mut self, simd: S, queries: &[f32]) {
+        turn::<S>(&mut self.turned, queries, self.d);
+        let zero = simd.splat_f32s(0.0);
+        let groups = self.packed_keys.chunks_exact(self.d * J);
+        for (keys, scores) in groups.zip(self.attention.chunks_exact_mut(J * V)) {
+            let mut sums = [[zero; V]; J];
+            into_lanes(simd, &mut sums, keys, &self.turned);
+            scores.copy_from_slice(sums.as_flattened());
+        }
+        let (scores, rest) = self.attention.split_at_mut(self.n * V);
+        let mut greatest = [simd.splat_f32s(f32::NEG_INFINITY); V];
+        for scores in scores.chunks_exact(V) {
+            for u in 0..V {
+                greatest[u] = simd.max_f32s(greatest[u], scores[u]);
+            }
+        }
+        let mut sum = [zero; V];
+        for scores in scores.chunks_exact_mut(V) {
+            for u in 0..V {
+                scores[u] = exp(simd, simd.sub_f32s(scores[u], greatest[u]));
+                sum[u] = simd.add_f32s(sum[u], scores[u]);
+            }
+        }
+        rest.fill(zero);
+        for u in 0..V {
+            self.share[u] = simd.div_f32s(simd.splat_f32s(1.0), sum[u]);
+        }
+    }
+
+    /// A⊙∇A from the gradient at the output of these queries, `[rows, d]`, and its sums over keys. The positive parts times `weights`
+    /// are added to `folded`, key by key.
+    #[inline(always)]
+    fn weigh(
+        &mut self,
+        simd: S,
+        dheads: &[f32],
+        weights: &[f32],
+        folded: &mut [f32],
+    ) -> [S::f32s; V] {
+        turn::<S>(&mut self.turned, dheads, self.d);
+        for gradient in self.turned.chunks_exact_mut(V) {
+            for u in 0..V {
+                gradient[u] = simd.mul_f32s(gradient[u], self.share[u]);
+            }
+        }
+        let zero = simd.splat_f32s(0.0);
+        let mut of_lanes = [zero; V];
+        bytemuck::cast_slice_mut(&mut of_lanes)[..weights.len()].copy_from_slice(weights);
+        let mut total = [zero; V];
+        let groups = self.packed_values.chunks_exact(self.d * J);
+        let groups = groups.zip(self.attention.chunks_exact(J * V));
+        let groups = groups.zip(self.weighted.chunks_exact_mut(J * V));
+        for (((values, attention), weighted), folded) in groups.zip(folded.chunks_exact_mut(J)) {
+            let mut sums = [[zero; V]; J];
+            into_lanes(simd, &mut sums, values, &self.turned);
+            let mut positive = [zero; J];
+            for t in 0..J {
+                for u in 0..V {
+                    let x = simd.mul_f32s(sums[t][u], attention[t * V + u]);
+                    total[u] = simd.add_f32s(total[u], x);
+                    let above = simd.max_f32s(zero, x); // NaN where x is
+                    positive[t] = simd.mul_add_e_f32s(above, of_lanes[u], positive[t]);
+                    weighted[t * V + u] = x;
+                }
+            }
+            for t in 0..J {
+                folded[t] += simd.reduce_sum_f32s(positive[t]);
+            }
+        }
+        total
+    }
+}
+
+/// What stretches add up to for one goal, rows filled up to whole groups of keys and to whole vectors.
+struct Sums<S: Simd> {
+    dq: Vec<f32>,
+    dk: Vec<S::f32s>,
+    dv: Vec<S::f32s>,
+    folded: Vec<f32>,
+}
+
+impl<S: Simd> Sums<S> {
+    #[inline(always)]
+    fn new(simd: S, (m, n, d): (usize, usize, usize)) -> Self {
+        let keys = n.next_multiple_of(KEYS);
+        let zeros = || vec![simd.splat_f32s(0.0); keys * d.div_ceil(S::F32_LANES)];
+        Self { dq: vec![0.0; m * d], dk: zeros(), dv: zeros(), folded: vec![0.0; keys] }
+    }
+
+    fn finish(mut self, (n, d): (usize, usize)) -> Pulled {
+        let width = d.next_multiple_of(S::F32_LANES);
+        let trimmed = |x: &[S::f32s]| -> Vec<f32> {
+            let rows = bytemuck::cast_slice::<_, f32>(x).chunks_exact(width).take(n);
+            rows.flat_map(|row| &row[..d]).copied().collect()
+        };
+        let (dk, dv) = (trimmed(&self.dk), trimmed(&self.dv));
+        self.folded.truncate(n);
+        Pulled { dq: self.dq, dk, dv, folded: self.folded }
+    }
+}
+
+/// `T` rows of a product over the lanes: all columns, `R` vectors of them at a time.
+#[inline(always)]
+fn add<S: Simd, const T: usize, const R: usize>(
+    simd: S,
+    a: &[f32],
+    x: &[S::f32s],
+    out: &mut [S::f32s],
+) {
+    let (lanes, width) = (V * S::F32_LANES, out.len() / T);
+    let whole = width / R * R;
+    for column in (0..whole).step_by(R) {
+        let x = part(x, column * lanes, R * lanes);
+        out_of_lanes::<S, T, R>(simd, a, x, out, (width, column));
+    }
+    let x = &x[whole * lanes..];
+    match width - whole {
+        1 => out_of_lanes::<S, T, 1>(simd, a, x, out, (width, whole)),
+        2 => out_of_lanes::<S, T, 2>(simd, a, x, out, (width, whole)),
+        3 => out_of_lanes::<S, T, 3>(simd, a, x, out, (width, whole)),
+        _ => {}
+    }
+}
+
+/// Rows `[rows, d]` of `x`, filled up with zeros to `rows` rows, in groups of `J`: `[rows/J, d, J]`.
+fn groups(x: &[f32], (d, rows): (usize, usize), size: usize) -> Vec<f32> {
+    let mut packed = vec![0.0; rows * d];
+    for (i, row) in x.chunks_exact(d).enumerate() {
+        let group = &mut packed[i / size * d * size..][..d * size];
+        group.iter_mut().skip(i % size).step_by(size).zip(row).for_each(|(to, &x)| *to = x);
+    }
+    packed
+}
+
+/// Columns of `x` `[rows, d]`, filled up with zeros to `rows` rows and whole groups, in groups of `J`: `[d/J, rows, J]`.
+fn columns(x: &[f32], (d, rows): (usize, usize), size: usize) -> Vec<f32> {
+    let mut packed = vec![0.0; rows * d.next_multiple_of(size)];
+    for (i, row) in x.chunks_exact(d).enumerate() {
+        for (group, x) in row.chunks(size).enumerate() {
+            packed[(group * rows + i) * size..][..x.len()].copy_from_slice(x);
+        }
+    }
+    packed
+}
+
+/// `x` `[rows, d]` with rows in lanes, `[d, V]`; lanes without a row are zero.
+#[inline(always)]
+fn turn<S: Simd>(turned: &mut [S::f32s], x: &[f32], d: usize) {
+    let lanes = V * S::F32_LANES;
+    let turned: &mut [f32] = bytemuck::cast_slice_mut(turned);
+    turned.fill(0.0);
+    for (lane, row) in x.chunks_exact(d).enumerate() {
+        turned.iter_mut().skip(lane).step_by(lanes).zip(row).for_each(|(to, &x)| *to = x);
+    }
+}
+
+/// Rows of `x` `[rows, d]` times a factor each, `R` vectors of columns of all of them below those of the last: `[width/R, lanes, R]`, and
+/// what is left of the width in the same way. Lanes without a row are zero.
+#[inline(always)]
+fn by_columns<S: Simd, const R: usize>(
+    packed: &mut [S::f32s],
+    x: &[f32],
+    d: usize,
+    factors: &[f32],
+) {
+    let (lanes, width) = (V * S::F32_LANES, d.div_ceil(S::F32_LANES));
+    let packed: &mut [f32] = bytemuck::cast_slice_mut(packed);
+    packed.fill(0.0);
+    for (lane, (row, factor)) in x.chunks_exact(d).zip(factors).enumerate() {
+        for (vector, x) in row.chunks(S::F32_LANES).enumerate() {
+            let column = vector / R * R;
+            let at = column * lanes + lane * R.min(width - column) + vector - column;
+            let to = packed[at * S::F32_LANES..].iter_mut();
+            to.zip(x).for_each(|(to, x)| *to = x * factor);
+        }
+    }
+}
+
+#[inline(always)]
+fn part<T>(x: &[T], start: usize, len: usize) -> &[T] {
+    &x[start..][..len]
+}
