@@ -67,32 +67,37 @@ impl Cut {
     }
 }
 
-/// The same for the sweep over the patches of a picture, and what is kept of the vision tower.
+/// The same for the sweep over the patches of a picture, and how much of a run of the vision tower is kept for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PatchCut {
     pub(crate) goals: usize,
     pub(crate) rows: usize,
-    /// Whether what stands between attention and MLP is kept beside the layers' inputs, so that no attention is made again for it.
-    pub(crate) keep_hidden: bool,
+    pub(crate) keep: Keep,
 }
 
 impl PatchCut {
     /// The largest that fits; [`Error::Budget`] where one goal and one row do not. More is kept where that takes no goal and no row
-    /// from the sweep.
+    /// from the sweep. What is `kept` already is not counted again.
     pub(crate) fn new(
         config: &VisionConfig,
         placement: Placement,
-        goals: usize,
+        (goals, kept): (usize, Option<Keep>),
         budget: u64,
     ) -> Result<Self, Error> {
-        let cut = |keep_hidden| {
-            let cost = Cost::vision(config, width(placement), keep_hidden);
+        let width = width(placement);
+        let cut = |keep, more| {
+            let mut cost = Cost::vision(config, width);
+            cost.shared += more;
             let Cut { goals, rows } =
                 Cut::fitting(&cost, placement, (config.patches(), goals), budget)?;
-            Ok::<_, Error>(Self { goals, rows, keep_hidden })
+            Ok::<_, Error>(Self { goals, rows, keep })
         };
-        let least = cut(false)?;
-        let more = cut(true).ok();
+        if let Some(keep) = kept {
+            return cut(keep, 0);
+        }
+        let [least, more] =
+            [Keep::Inputs, Keep::Everything].map(|keep| cut(keep, keep.patch_bytes(config, width)));
+        let (least, more) = (least?, more.ok());
         Ok(more
             .filter(|more| (more.goals, more.rows) == (least.goals, least.rows))
             .unwrap_or(least))
@@ -134,19 +139,17 @@ impl Cost {
         }
     }
 
-    /// Over the patches of a picture, with the layers' inputs that are kept for it and, when `keep_hidden`, as much again.
-    fn vision(config: &VisionConfig, width: u64, keep_hidden: bool) -> Self {
-        let [d, f, h, l, p] = [
+    /// Over the patches of a picture, what is kept for it left out.
+    fn vision(config: &VisionConfig, width: u64) -> Self {
+        let [d, f, h, p] = [
             config.hidden_size,
             config.intermediate_size,
             config.num_attention_heads,
-            config.num_hidden_layers,
             config.patches(),
         ]
         .map(|n| n as u64);
-        let kept = width * p * d * (1 + l * if keep_hidden { 2 } else { 1 });
         Self {
-            shared: kept + p * (width * (f + 4 * d) + FLOAT_BYTES * 4 * d),
+            shared: p * (width * (f + 4 * d) + FLOAT_BYTES * 4 * d),
             per_goal: p * (width * f + FLOAT_BYTES * 10 * d),
             row: FLOAT_BYTES * h * p,
         }
@@ -178,6 +181,16 @@ impl Keep {
             Self::Everything => 3 * d + 2 * f + (h + 2 * k) * w,
         };
         width * tokens as u64 * (config.num_hidden_layers as u64 * numbers + d)
+    }
+
+    /// Bytes that [`crate::PatchStates`] of one picture take, when hidden states have `width` bytes a number.
+    pub fn patch_bytes(self, config: &VisionConfig, width: u64) -> u64 {
+        let [d, l, p] = [config.hidden_size, config.num_hidden_layers, config.patches()];
+        let states = match self {
+            Self::Inputs => l + 1,
+            Self::Everything => 2 * l + 1,
+        };
+        width * (p * d * states) as u64
     }
 
     /// The most that fits into `budget`.

@@ -22,10 +22,7 @@ use tch::{Device, Kind, Tensor};
 /// `None` elsewhere, on other devices, and where the processor has no vector registers.
 pub(crate) fn run(pass: &Pass<'_>, rows: &Rows) -> Option<Swept> {
     let arch = Arch::new();
-    let update = match pass.folds.relevancy {
-        Some((update, Heads::Mean)) => update,
-        _ => return None,
-    };
+    let Some((update, Heads::Mean)) = pass.folds.relevancy else { return None };
     let made_for = pass.dheads.device() == Device::Cpu
         && !matches!(arch, Arch::Scalar)
         && pass.qkv.start == 0
@@ -75,27 +72,29 @@ impl Layer {
             _ => (row.ones_like(), row.ones_like()),
         };
         let weights = numbers(&(&row * beta));
-        let of_heads = self.over_heads(|head| {
+        let mut of_heads = self.over_heads(|head| {
             let goals = self.goals(head, &weights);
             self.arch.dispatch(Pull { head: self.head(head), goals: &goals })
         });
 
-        let shape = |rows: usize| [t, h, rows, d].map(|size| size as i64);
-        let [dq, dk, dv] =
-            [m, n, n].map(|rows| Tensor::zeros(shape(rows), (Kind::Float, Device::Cpu)));
-        let folded = Tensor::zeros([t, h, n].map(|size| size as i64), (Kind::Float, Device::Cpu));
-        for (head, goals) in of_heads.into_iter().enumerate() {
-            for (goal, pulled) in goals.into_iter().enumerate() {
-                let Pulled { dq: q, dk: k, dv: v, folded: row } = pulled;
-                for (all, numbers) in [(&dq, q), (&dk, k), (&dv, v), (&folded, row)] {
+        let mut take = |of: fn(&mut Pulled) -> &mut Vec<f32>, shape: &[usize]| {
+            let shape: Vec<i64> = [t, h].iter().chain(shape).map(|&size| size as i64).collect();
+            let all = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+            for (head, goals) in of_heads.iter_mut().enumerate() {
+                for (goal, pulled) in goals.iter_mut().enumerate() {
+                    let numbers = std::mem::take(of(pulled)); // freed: no two copies of all
                     let mut part = all.get(goal as i64).get(head as i64); // a view
                     part.copy_(&Tensor::from_slice(&numbers).view_as(&part));
                 }
             }
-        }
+            all
+        };
+        let dq = take(|pulled| &mut pulled.dq, &[m, d]) * pass.qkv.scale;
+        let dk = take(|pulled| &mut pulled.dk, &[n, d]);
+        let dv = take(|pulled| &mut pulled.dv, &[n, d]);
+        let folded = take(|pulled| &mut pulled.folded, &[n]); // [T, H, n]
         let relevancy = folded.mean_dim(1, false, Kind::Float);
         let _ = at(&relevancy).g_add_(&(alpha * &row));
-        let dq = dq * pass.qkv.scale;
         Swept {
             rows: Rows { relevancy, rollouts: Vec::new() },
             gradient: QkvGradient { q: dq, k: dk, v: dv, skip },

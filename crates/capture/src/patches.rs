@@ -6,13 +6,17 @@
 //!
 //! Symbols: T goals, t tokens of the picture, P patches (side g), D hidden width of the vision tower, s pixels of the picture's side.
 
+mod states;
+
 use crate::budget::PatchCut;
 use crate::streaming::finite;
 use crate::sweep::{Folds, Pass, Rows};
 use crate::{Error, ImagePart, SweepOptions, convert};
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use attention_relevancy::{Heads, Update, unpool};
-use gemma3_tch::{Attend, AttentionLayer, EncoderLayer, Fast, Gemma3, MaskRule, guard};
+use gemma3_tch::{AttentionLayer, EncoderLayer, Gemma3, MaskRule, guard};
+pub use states::PatchStates;
+use states::check_picture;
 use tch::{Kind, Tensor};
 
 const FLOAT: Kind = Kind::Float;
@@ -59,38 +63,51 @@ pub struct PatchMap {
 pub struct Patches<'a> {
     model: &'a Gemma3,
     picture: &'a Tensor,
+    states: Option<&'a PatchStates>,
     options: PatchOptions,
 }
 
 impl<'a> Patches<'a> {
     /// `picture` is `[3, s, s]` float32, as [`Gemma3::picture`] gives it.
     pub fn new(model: &'a Gemma3, picture: &'a Tensor, options: PatchOptions) -> Self {
-        Self { model, picture, options }
+        Self { model, picture, states: None, options }
     }
 
-    /// Explains each goal from what it left at the tokens of the picture ([`Streaming::explain_images`](crate::Streaming)): one run of
-    /// the vision tower, and one sweep for as many goals as fit into memory.
+    /// The same sweep over what was kept of a run over this very picture; without it, there is one run more. The budget is for what
+    /// comes on top of it.
+    #[must_use]
+    pub fn over(mut self, states: &'a PatchStates) -> Self {
+        self.states = Some(states);
+        self
+    }
+
+    /// Explains each goal from what it left at the tokens of the picture ([`Streaming::explain_images`](crate::Streaming)): one sweep for as
+    /// many goals as fit into memory.
     pub fn explain(&self, parts: &[ImagePart]) -> Result<Vec<PatchMap>, Error> {
         self.check(parts)?;
         let _no_grad = tch::no_grad_guard();
         let (config, placement) = (&self.model.config().vision, self.model.placement());
-        let cut = PatchCut::new(config, placement, parts.len(), self.options.sweep.memory_budget)?;
-        let run = guard("running the vision tower", || Run::of(self, cut.keep_hidden))??;
+        let kept = self.states.map(PatchStates::keep);
+        let budget = self.options.sweep.memory_budget;
+        let cut = PatchCut::new(config, placement, (parts.len(), kept), budget)?;
+        let made;
+        let states = if let Some(states) = self.states {
+            states
+        } else {
+            made = PatchStates::record(self.model, self.picture, cut.keep, || self.cancelled())?;
+            &made
+        };
         let mut maps = Vec::new();
         for parts in parts.chunks(cut.goals) {
-            let sweep = Sweep { engine: self, run: &run, parts, block: cut.rows };
+            let sweep = Sweep { engine: self, states, parts, block: cut.rows };
             maps.extend(guard("sweeping back through the vision tower", || sweep.run())??);
         }
         Ok(maps)
     }
 
     fn check(&self, parts: &[ImagePart]) -> Result<(), Error> {
+        check_picture(self.model, self.picture)?;
         let config = self.model.config();
-        let (channels, side) = (config.vision.num_channels, config.vision.image_size);
-        let expected = [channels, side, side];
-        if self.picture.size() != expected.map(|n| n as i64) {
-            return Err(Error::Picture { expected, found: self.picture.size() });
-        }
         let expected = [config.mm_tokens_per_image, config.text.hidden_size];
         let fits = |part: &ImagePart| {
             part.relevancy.len() == expected[0]
@@ -108,44 +125,10 @@ impl<'a> Patches<'a> {
     }
 }
 
-/// What is kept of one run of the vision tower.
-struct Run {
-    /// The layers' inputs `[P, D]`.
-    inputs: Vec<Tensor>,
-    /// What stands between attention and MLP of each layer, `[P, D]`; none where it is made again.
-    hidden: Vec<Tensor>,
-    /// The last layer's output `[P, D]`.
-    last: Tensor,
-}
-
-impl Run {
-    fn of(engine: &Patches<'_>, keep_hidden: bool) -> Result<Self, Error> {
-        let vision = engine.model.vision();
-        let (mut inputs, mut kept) = (Vec::new(), Vec::new());
-        let mut x = vision.embed(engine.picture);
-        for layer in vision.layers() {
-            engine.cancelled()?;
-            let hidden = attended(layer, &x);
-            inputs.push(x);
-            x = layer.output(&hidden);
-            if keep_hidden {
-                kept.push(hidden);
-            }
-        }
-        Ok(Self { inputs, hidden: kept, last: x })
-    }
-}
-
-/// What stands between attention and MLP of a layer, `[P, D]`, from its input.
-fn attended(layer: &EncoderLayer, x: &Tensor) -> Tensor {
-    let heads = Fast.attend(layer.site(), &layer.project(x, 0), &MaskRule::all());
-    layer.hidden(x, &heads)
-}
-
 /// One sweep for some goals.
 struct Sweep<'a> {
     engine: &'a Patches<'a>,
-    run: &'a Run,
+    states: &'a PatchStates,
     parts: &'a [ImagePart],
     block: usize,
 }
@@ -154,7 +137,7 @@ impl Sweep<'_> {
     fn run(&self) -> Result<Vec<PatchMap>, Error> {
         let vision = self.engine.model.vision();
         let dfeatures = self.start(); // [T, P, D]
-        let mut dy = vision.pull_features(&self.run.last, &dfeatures);
+        let mut dy = vision.pull_features(&self.states.last, &dfeatures);
         if !finite(&dy) {
             return Err(Error::VisionGradient { layer: vision.layers().len().saturating_sub(1) });
         }
@@ -183,13 +166,13 @@ impl Sweep<'_> {
         let (model, device) = (self.engine.model, self.engine.model.placement().device);
         let gradients: Vec<Tensor> =
             self.parts.iter().map(|part| part.gradient.to_device(device).to_kind(FLOAT)).collect();
-        let features = model.vision().features(&self.run.last);
+        let features = model.vision().features(&self.states.last);
         model.projector().pull_back(&features, &Tensor::stack(&gradients, 0))
     }
 
     /// The relevancy of each goal's tokens, spread over the patches, `[g, g]`.
     fn unpool(&self, dfeatures: &Tensor) -> Result<Vec<Array2<f32>>, Error> {
-        let features = self.engine.model.vision().features(&self.run.last);
+        let features = self.engine.model.vision().features(&self.states.last);
         let spread = |(goal, part): (usize, &ImagePart)| {
             let scores = match self.engine.options.spread {
                 Spread::Even => features.select(1, 0).zeros_like(),
@@ -212,11 +195,8 @@ impl Sweep<'_> {
 
     /// One layer down: the gradient at its input, and the rows.
     fn step(&self, layer: &EncoderLayer, dy: &Tensor, rows: &Rows) -> (Tensor, Rows) {
-        let index = layer.site().layer;
-        let x = &self.run.inputs[index];
-        let hidden = self.run.hidden.get(index).map(Tensor::shallow_clone);
-        let hidden = hidden.unwrap_or_else(|| attended(layer, x));
-        let merged = layer.pull_merge(&hidden, dy);
+        let x = &self.states.inputs[layer.site().layer];
+        let merged = layer.pull_merge(&self.states.hidden(layer), dy);
         let qkv = layer.project(x, 0);
         let swept = Pass {
             qkv: &qkv,

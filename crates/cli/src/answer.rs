@@ -2,15 +2,13 @@
 
 use crate::args::{AnswerArgs, QuestionArgs};
 use crate::{interrupt, output, progress};
-use medgemma_explainer::{
-    Answer, AnswerOptions, Explainer, LoadOptions, Profile, Question, Sampling,
-};
+use medgemma_explainer::{Answer, AnswerOptions, Explainer, LoadOptions, Question, Sampling};
 use std::ops::ControlFlow;
 
 /// Answers and prints the text as it is made.
 pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
     let question = args.question.asked.question(&args.question.picture_options())?;
-    let explainer = load(&args.question, None, Profile::Sound)?;
+    let explainer = load(&args.question, args.question.load_options())?;
     let answer = ask(&args.question, &explainer, question, Ask { show: true, record: false })?;
     if args.tokens {
         for token in &answer.tokens()[answer.prepared().ids.len()..] {
@@ -22,17 +20,12 @@ pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
 }
 
 /// Loads the checkpoint; from here on Ctrl-C ends the work between two steps.
-pub(crate) fn load(
-    args: &QuestionArgs,
-    memory_budget: Option<u64>,
-    profile: Profile,
-) -> anyhow::Result<Explainer> {
+pub(crate) fn load(args: &QuestionArgs, options: LoadOptions) -> anyhow::Result<Explainer> {
     if let Some(threads) = args.model.threads {
         medgemma_explainer::set_threads(threads);
     }
     let (fetch_progress, cancel) = (progress::fetch_bars()?, Some(interrupt::flag()?));
-    let options =
-        LoadOptions { fetch_progress, cancel, memory_budget, profile, ..args.load_options() };
+    let options = LoadOptions { fetch_progress, cancel, ..options };
     let load = || Explainer::load(&args.model.source(), &options);
     Ok(progress::step("loading the model", load)?)
 }

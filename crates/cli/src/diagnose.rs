@@ -1,7 +1,7 @@
 //! `medgemma-explainer diagnose`.
 
 use anyhow::bail;
-use medgemma_explainer::{Check, Diagnosis, Error, Outcome, Profile};
+use medgemma_explainer::{Check, Diagnosis, Error, Outcome};
 
 use crate::args::QuestionArgs;
 use crate::{answer, demo, output, progress};
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     let (asked, options) = (&args.question.asked, args.question.picture_options());
     let question = || asked.question_or(demo::picture, demo::PROMPT, &options);
     let first = question()?;
-    let explainer = answer::load(&args.question, None, Profile::Sound)?;
+    let explainer = answer::load(&args.question, args.question.load_options())?;
     let purpose = answer::Ask { show: !args.json, record: true };
     let (answer, broken) = match answer::ask(&args.question, &explainer, first, purpose) {
         Ok(answer) => (answer, None),

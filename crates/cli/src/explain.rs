@@ -16,7 +16,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     presentation.check(&question)?;
     let blanks = args.reliance.blanks(&args.question.picture_options())?;
     let folder = OutputFolder::create(&args.out)?;
-    let explainer = answer::load(&args.question, args.memory_budget(), args.profile())?;
+    let explainer = answer::load(&args.question, args.load_options())?;
     let answer = answered(args, &explainer, question)?;
     let (asks, options) = (args.asks(), options(args, &explainer, &answer)?);
     // First what may not be there: a phrase that the answer does not have is told before the rest is done.

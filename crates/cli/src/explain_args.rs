@@ -3,8 +3,8 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, ValueEnum};
 use medgemma_explainer::{
-    Ask, Compared, Engine, ExplainOptions, Explainer, FigureKind, Foil, HeadLayer, Objective,
-    Presentation, Profile, Resolution, Update, Words,
+    Ask, Compared, Engine, ExplainOptions, Explainer, FigureKind, Foil, HeadLayer, LoadOptions,
+    Objective, Presentation, Profile, Resolution, Update, Words,
 };
 use std::path::PathBuf;
 
@@ -209,15 +209,18 @@ impl ExplainArgs {
         self.contrast.as_deref().filter(|word| *word != RUNNER_UP)
     }
 
-    pub(crate) fn profile(&self) -> Profile {
-        match self.reproduce {
+    /// How the checkpoint is loaded.
+    pub(crate) fn load_options(&self) -> LoadOptions {
+        let profile = match self.reproduce {
             None => Profile::Sound,
             Some(ReproduceArg::Seed) => Profile::Seed,
+        };
+        LoadOptions {
+            profile,
+            memory_budget: self.memory_budget,
+            keep_patches: self.resolution != Resolution::Tokens,
+            ..self.question.load_options()
         }
-    }
-
-    pub(crate) fn memory_budget(&self) -> Option<u64> {
-        self.memory_budget
     }
 
     /// Whether the engine starts from what is kept while the answer is generated.

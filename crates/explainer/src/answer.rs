@@ -1,6 +1,6 @@
 //! A question, and the model's answer to it with every token named.
 
-use attention_capture::States;
+use attention_capture::{PatchStates, States};
 use gemma3_processor::{Message, Picture, Prepared, Role};
 use gemma3_tch::{Generated, Sampling, Sequence};
 use std::cell::OnceCell;
@@ -115,6 +115,8 @@ pub struct Answer {
     pub(crate) sequence: Sequence,
     /// What the layers computed, where it was recorded.
     pub(crate) states: Option<States>,
+    /// What is kept of the pictures ([`crate::LoadOptions::keep_patches`]): of all images or of none.
+    pub(crate) patches: Vec<PatchStates>,
     pub(crate) generated: Generated,
     pub(crate) tokens: Vec<Token>,
     /// Everything that was generated, as text.

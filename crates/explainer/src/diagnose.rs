@@ -134,7 +134,7 @@ impl Explainer {
             return Ok(Check::skipped("generation", reason));
         };
         let targets = targets(answer)?;
-        let engine = self.streaming_engine(answer, states, self.memory_budget);
+        let engine = self.streaming_engine(answer, states, self.budget(&answer.patches));
         let generated = engine.scores(&targets)?;
         let fresh = forced_scores(&self.model, &answer.sequence, &targets)?;
         Ok(checks::same_scores(&generated, &fresh, tolerances.scores))
@@ -151,17 +151,17 @@ impl Explainer {
             return Ok(skipped);
         }
         let (goal, how) = (Goal::token(target), (Objective::Logit, Update::Additive));
+        let budget = self.budget(&answer.patches);
         let made;
         let states = if let Some(states) = &answer.states {
             states
         } else {
-            made = States::of(&self.model, &answer.sequence, self.keep(tokens)?)?;
+            made = States::of(&self.model, &answer.sequence, self.keep(tokens, budget)?)?;
             &made
         };
-        let (streaming, _) =
-            with_budget(self.memory_budget.saturating_sub(states.bytes()), |budget| {
-                self.streaming_engine(answer, states, budget).explain_one(&goal, how.0, how.1)
-            })?;
+        let (streaming, _) = with_budget(budget.saturating_sub(states.bytes()), |budget| {
+            self.streaming_engine(answer, states, budget).explain_one(&goal, how.0, how.1)
+        })?;
         let retained = Retained::run(&self.model, &answer.sequence)?;
         let retained = retained.explain_one(&goal, how.0, how.1)?;
         Ok(checks::same_rows(

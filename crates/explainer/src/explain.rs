@@ -6,8 +6,8 @@ use crate::{
     Resolution, SpanRule, TargetExplanation, compared,
 };
 use attention_capture::{
-    Depths, Engine as _, Foil, HeadRecorder, LayerSwept, Retained, States, Streaming, SweepOptions,
-    with_budget,
+    Depths, Engine as _, Foil, HeadRecorder, LayerSwept, PatchStates, Retained, States, Streaming,
+    SweepOptions, with_budget,
 };
 use gemma3_processor::PreparedImage;
 use gemma3_tch::{Sequence, available_memory, check_memory};
@@ -70,6 +70,7 @@ impl Explainer {
             sequence: &answer.sequence,
             states: answer.states.as_ref(),
             images: &answer.prepared.images,
+            patches: &answer.patches,
         };
         let found = self.found(run, &plans, options, &mut notes)?;
         let weights = self.token_weights(answer, (&plans, asked), &found, &mut notes)?;
@@ -187,19 +188,20 @@ impl Explainer {
     /// Starts from the states that were kept while the answer was generated, or makes them.
     fn streaming(
         &self,
-        Run { sequence, states, images }: Run<'_>,
+        Run { sequence, states, images, patches }: Run<'_>,
         plans: &[Plan],
         options: &ExplainOptions,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Found>, Error> {
+        let budget = self.budget(patches);
         let made;
         let states = if let Some(states) = states {
             states
         } else {
-            made = States::of(&self.model, sequence, self.keep(sequence.ids().len())?)?;
+            made = States::of(&self.model, sequence, self.keep(sequence.ids().len(), budget)?)?;
             &made
         };
-        let kept = states.bytes();
+        let budget = budget.saturating_sub(states.bytes());
         let sweep = |memory_budget| {
             let options_of_sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
             let ids = sequence.ids();
@@ -229,13 +231,14 @@ impl Explainer {
                 part.heads = Some(heads);
             }
             let mut found = sort(plans, engine.scores(&every_target(plans))?, parts);
-            let finer = self.finer(images, &engine, plans, (options, memory_budget))?;
+            let finer = self.finer((images, patches), &engine, plans, (options, memory_budget))?;
             for (found, finer) in found.iter_mut().zip(finer) {
                 found.finer = finer;
             }
             Ok(found)
         };
-        let outcome = with_budget(self.memory_budget.saturating_sub(kept), sweep);
+        let outcome = with_budget(budget, sweep);
+        let kept = self.memory_budget.saturating_sub(budget);
         let (found, ran_out) = outcome.map_err(|error| with_kept(error, kept))?;
         notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
         Ok(found)
@@ -269,6 +272,8 @@ pub(crate) struct Run<'a> {
     pub(crate) states: Option<&'a States>,
     /// The images of the sequence, for maps finer than their tokens.
     pub(crate) images: &'a [PreparedImage],
+    /// What was kept of the pictures of the answer: of all of them or of none.
+    pub(crate) patches: &'a [PatchStates],
 }
 
 /// The positive parts divided by their sum; `None` where there is none.

@@ -1,7 +1,7 @@
 //! Maps of pictures that are finer than their tokens.
 
 use attention_capture::{
-    Error, ImagePart, PatchMap, PatchOptions, Patches, Streaming, SweepOptions,
+    Error, ImagePart, PatchMap, PatchOptions, PatchStates, Patches, Streaming, SweepOptions,
 };
 use gemma3_processor::PreparedImage;
 
@@ -15,7 +15,7 @@ impl Explainer {
     /// For each plan and every image the maps of its goals; no maps at the resolution of tokens. `budget` is in bytes.
     pub(crate) fn finer(
         &self,
-        images: &[PreparedImage],
+        (images, patches): (&[PreparedImage], &[PatchStates]),
         engine: &Streaming<'_>,
         plans: &[Plan],
         (options, budget): (&ExplainOptions, u64),
@@ -37,8 +37,8 @@ impl Explainer {
                 let budget = budget.saturating_sub(bytes * numbers.len() as u64);
                 for (&number, left) in numbers.iter().zip(left) {
                     let plans = &plans[part.clone()];
-                    let found =
-                        self.of_image(&images[number], (plans, &left), (options, budget))?;
+                    let image = (&images[number], patches.get(number));
+                    let found = self.of_image(image, (plans, &left), (options, budget))?;
                     maps[part.clone()].iter_mut().zip(found).for_each(|(maps, map)| maps.push(map));
                 }
             }
@@ -46,10 +46,10 @@ impl Explainer {
         Ok(maps)
     }
 
-    /// For each plan the maps of its goals, from what they left at an image.
+    /// For each plan the maps of its goals, from what they left at an image, of which something may have been kept.
     fn of_image(
         &self,
-        image: &PreparedImage,
+        (image, kept): (&PreparedImage, Option<&PatchStates>),
         (plans, left): (&[Plan], &[ImagePart]),
         (options, memory_budget): (&ExplainOptions, u64),
     ) -> Result<Vec<Vec<PatchMap>>, Error> {
@@ -68,8 +68,11 @@ impl Explainer {
                 sweep: sweep.clone(),
                 ..PatchOptions::default()
             };
-            let mut found =
-                Patches::new(&self.model, &picture, patch_options).explain(here)?.into_iter();
+            let mut engine = Patches::new(&self.model, &picture, patch_options);
+            if let Some(states) = kept {
+                engine = engine.over(states);
+            }
+            let mut found = engine.explain(here)?.into_iter();
             maps.extend(plans.iter().map(|plan| found.by_ref().take(plan.goals.len()).collect()));
         }
         Ok(maps)

@@ -66,7 +66,8 @@ impl Explainer {
         let found = match options.engine {
             Engine::Retained => self.versus_retained(&sequence, &targets, options)?,
             Engine::Auto | Engine::Streaming => {
-                self.versus_streaming(&sequence, &targets, options, &mut notes)?
+                let budget = self.budget(&answer.patches);
+                self.versus_streaming(&sequence, &targets, (options, budget), &mut notes)?
             }
         };
         let explanation = |targets: Vec<Target>, row| {
@@ -142,17 +143,18 @@ impl Explainer {
         &self,
         sequence: &Sequence,
         targets: &[Vec<Target>; 2],
-        options: &ExplainOptions,
+        (options, budget): (&ExplainOptions, u64),
         notes: &mut Vec<String>,
     ) -> Result<Found, Error> {
-        let states = States::of(&self.model, sequence, self.keep(sequence.ids().len())?)?;
-        let kept = states.bytes();
+        let states = States::of(&self.model, sequence, self.keep(sequence.ids().len(), budget)?)?;
+        let budget = budget.saturating_sub(states.bytes());
         let sweep = |memory_budget| {
             let sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
             let engine = Streaming::new(&self.model, sequence.ids(), &states, sweep);
             Found::new(&engine, targets, options)
         };
-        let outcome = with_budget(self.memory_budget.saturating_sub(kept), sweep);
+        let outcome = with_budget(budget, sweep);
+        let kept = self.memory_budget.saturating_sub(budget);
         let (found, ran_out) = outcome.map_err(|error| with_kept(error, kept))?;
         notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
         Ok(found)

@@ -91,7 +91,12 @@ impl Plan {
             args: words(&format!("{rest} {enough}")),
         };
         let budget = format!("--memory-budget {}", 2_000_000_000_u64);
-        vec![plan("picture", "picture", "--runs 3"), plan("patches", "patches", &budget)]
+        vec![
+            plan("picture", "picture", "--runs 3"),
+            plan("keeping", "picture-keeping", "--runs 3"),
+            plan("kept", "patches-kept", &budget),
+            plan("patches", "patches", &budget),
+        ]
     }
 
     /// The conversation grows by pictures.

@@ -6,6 +6,15 @@
 //!
 //! Symbols: T goals, m queries, n keys, d head width.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined is compiled without vector registers"
+)]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "several arrays are walked together, without closures"
+)]
+
 use super::products::{V, exp, into_lanes, out_of_lanes};
 use pulp::{Simd, WithSimd, bytemuck};
 
@@ -157,11 +166,7 @@ fn pull<S: Simd, const J: usize, const T: usize, const R: usize>(
 }
 
 #[inline(always)]
-fn row_sums<S: Simd, const J: usize>(
-    simd: S,
-    head: Head<'_>,
-    goals: &[Goal<'_>],
-) -> Vec<Vec<f32>> {
+fn row_sums<S: Simd, const J: usize>(simd: S, head: Head<'_>, goals: &[Goal<'_>]) -> Vec<Vec<f32>> {
     let mut stretch = Stretch::<S, J>::new(simd, head);
     let (d, lanes) = (head.d, V * S::F32_LANES);
     let m = head.q.len() / d;

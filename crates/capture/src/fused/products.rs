@@ -6,6 +6,11 @@
 //! Attention stands transposed, keys in rows and queries in lanes: sums over keys then need no shuffling. `V` vectors of lanes are one
 //! stretch of queries; `J`, `R` are how many rows and columns of a result are summed up in registers at a time.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined is compiled without vector registers"
+)]
+
 use pulp::Simd;
 
 /// Vectors of lanes that hold the queries of a stretch.

@@ -4,18 +4,19 @@
 //! measurements of its own, with a random picture.
 #![expect(clippy::print_stdout, reason = "the measurement goes to stdout")]
 
+mod picture;
+
 use anyhow::{Context, ensure};
 use attention_capture::{
-    Engine, Goal, ImagePart, Keep, Layers, Method, Objective, PatchOptions, Patches, Pool,
-    Recorder, Retained, States, Streaming, SweepOptions,
+    Engine, Goal, Keep, Layers, Method, Objective, Pool, Recorder, Retained, States, Streaming,
+    SweepOptions,
 };
-use attention_relevancy::ndarray::Array1;
 use attention_relevancy::{Heads, Target, Update};
 use benchmarks::memory::{Place, Watch};
 use benchmarks::{Layer, forms};
 use clap::{Parser, ValueEnum};
 use gemma3_tch::{
-    Attend, Cached, DeviceSpec, Fast, Gemma3, Generated, GenerationOptions, Placement, Sequence,
+    Attend, Cached, DeviceSpec, Gemma3, Generated, GenerationOptions, Placement, Sequence,
 };
 use serde_json::{Map, Value, json};
 use std::hint::black_box;
@@ -89,7 +90,11 @@ enum Job {
     Retained,
     /// A picture through vision tower and projector
     Picture,
-    /// A picture explained to its patches and pixels, from random gradients at its tokens; a run of the vision tower is in it
+    /// The same, and what the way back needs is kept
+    PictureKeeping,
+    /// A picture explained to its patches and pixels, from random gradients at its tokens and what was kept on its way through
+    PatchesKept,
+    /// The same with nothing kept: a run of the vision tower is in it
     Patches,
     /// Products of the shape of the MLP of Gemma3 4B in bfloat16, forward and pulled back
     Matmul,
@@ -113,7 +118,9 @@ fn main() -> anyhow::Result<()> {
         Job::Matmul => matmul(&args)?,
         Job::Read => read(&args)?,
         Job::Row | Job::Matrix => plain(&args)?,
-        Job::Picture | Job::Patches => of_picture(&args)?,
+        Job::Picture | Job::PictureKeeping | Job::PatchesKept | Job::Patches => {
+            picture::of_picture(&args)?
+        }
         _ => of_model(&args)?,
     };
     line.insert("threads".to_owned(), json!(gemma3_tch::threads()));
@@ -144,44 +151,6 @@ fn of_model(args: &Args) -> anyhow::Result<Map<String, Value>> {
         "bytes_per_token": bytes_per_token(&model),
         "visible_pairs": visible_pairs(&model, &sequence, fed),
     })));
-    Ok(line)
-}
-
-/// A random picture through the vision tower, or back through it.
-fn of_picture(args: &Args) -> anyhow::Result<Map<String, Value>> {
-    let folder = args.model.as_deref().context("--model is missing")?;
-    let placement = Placement { device: args.device.resolve()?, kind: None };
-    let model = Gemma3::load(folder, placement)?;
-    let place = place(placement.device);
-    let baseline = place.used();
-    let config = model.config();
-    let [side, tokens, width] =
-        [config.vision.image_size, config.mm_tokens_per_image, config.text.hidden_size]
-            .map(|n| n as i64);
-    tch::manual_seed(1);
-    let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, placement.device));
-    let picture = random(&[config.vision.num_channels as i64, side, side]).clamp(-1.0, 1.0);
-    let part = |_| ImagePart {
-        relevancy: Array1::from_elem(tokens as usize, 1.0 / tokens as f32),
-        gradient: random(&[tokens, width]) * 1e-3,
-    };
-    let parts: Vec<ImagePart> = (0..args.targets).map(part).collect();
-    let mut work: Work<'_> = match args.job {
-        Job::Picture => Box::new(|| {
-            let _no_grad = tch::no_grad_guard();
-            let patches = model.vision().forward(&picture, &mut Fast);
-            black_box(model.projector().forward(&patches).double_value(&[0, 0]));
-            Ok(Vec::new())
-        }),
-        _ => Box::new(|| {
-            let sweep = SweepOptions { memory_budget: args.memory_budget, cancel: None };
-            let options = PatchOptions { pixels: true, sweep, ..PatchOptions::default() };
-            black_box(Patches::new(&model, &picture, options).explain(&parts)?);
-            Ok(Vec::new())
-        }),
-    };
-    let mut line = repeat(args, (place, baseline), &mut work)?;
-    line.extend(object(json!({ "patches": config.vision.patches(), "targets": args.targets })));
     Ok(line)
 }
 
