@@ -5,8 +5,8 @@
 
 use crate::support::{answered, matrix, model, prepare};
 use attention_capture::{
-    Attribution, Engine, Error, Goal, ImagePart, Keep, Objective, PatchMap, PatchOptions, Patches,
-    Retained, Spread, States, Streaming, SweepOptions,
+    Attribution, Engine, Error, Goal, ImagePart, Keep, Objective, PatchMap, PatchOptions,
+    PatchStates, Patches, Retained, Spread, States, Streaming, SweepOptions,
 };
 use attention_relevancy::{Target, Update};
 use gemma3_tch::{Attend, Fast, Gemma3, MaskRule, Qkv, Sequence, Site};
@@ -362,6 +362,36 @@ fn a_wrong_gradient_is_noticed() {
     }
 }
 
+/// The run that made the tokens of a picture is the one that the sweep would make.
+#[test]
+fn what_was_kept_of_a_picture_gives_the_same_maps() {
+    for fixture in Fixture::all() {
+        let case = Case::new(&fixture);
+        let (_, parts) = case.parts();
+        let options = PatchOptions { pixels: true, ..PatchOptions::default() };
+        for (image, (picture, prepared)) in
+            case.pictures.iter().zip(prepare(&fixture).images).enumerate()
+        {
+            let expected = case.explain(image, &parts[image], options.clone()).unwrap();
+            for keep in [Keep::Inputs, Keep::Everything] {
+                let states = PatchStates::of(&case.model, picture, keep).unwrap();
+                let width = case.model.kind().elt_size_in_bytes() as u64;
+                let bytes = keep.patch_bytes(&case.model.config().vision, width);
+                assert_eq!(states.bytes(), bytes, "{}, {keep:?}", case.name);
+                let tokens = case.model.encode_image(&prepared.pixels).unwrap();
+                assert_eq!(states.tokens(&case.model).unwrap(), tokens, "{}", case.name);
+                let patches = Patches::new(&case.model, picture, options.clone()).over(&states);
+                let found = patches.explain(&parts[image]).unwrap();
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert_eq!(found.unpooled, expected.unpooled, "{}, {keep:?}", case.name);
+                    assert_eq!(found.patches, expected.patches, "{}, {keep:?}", case.name);
+                    assert_eq!(found.pixels, expected.pixels, "{}, {keep:?}", case.name);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_explained_is_an_error() {
     let case = Case::new(&Fixture::open("short-window"));
@@ -378,6 +408,12 @@ fn what_cannot_be_explained_is_an_error() {
     let small = Tensor::zeros([3, 14, 14], (Kind::Float, Device::Cpu));
     let outcome = Patches::new(&case.model, &small, usual()).explain(&parts);
     assert!(matches!(outcome, Err(Error::Picture { .. })));
+
+    let other = Case::new(&Fixture::open("two-images"));
+    let kept = PatchStates::of(&other.model, &other.pictures[0], Keep::Inputs).unwrap();
+    let patches = Patches::new(&case.model, &case.pictures[0], usual()).over(&kept);
+    let outcome = patches.explain(&parts);
+    assert!(matches!(outcome, Err(Error::PatchStates { .. })));
 
     let states = States::of(&case.model, &case.sequence, Keep::Inputs).unwrap();
     let streaming =

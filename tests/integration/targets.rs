@@ -2,13 +2,14 @@
 
 use crate::explainer::published;
 use crate::explainer::{answer, load, options, question};
-use crate::support::pictures;
-use integration_tests::ndarray::{Axis, s};
+use crate::support::{pictures, processor_options};
+use attention_capture::{Keep, PatchStates};
+use integration_tests::ndarray::{Array2, Axis, s};
 use integration_tests::{Fixture, Tolerance, assert_close};
 use medgemma_explainer::gemma3_processor::{Content, Message, Role};
 use medgemma_explainer::{
-    Answer, Ask, DtypeSpec, Engine, ExplainOptions, Explainer, Foil, HeadLayer, LayerType,
-    Objective, Question, Resolution, TargetExplanation, Words,
+    Answer, Ask, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Explainer, Foil, HeadLayer,
+    LayerType, LoadOptions, ModelSource, Objective, Question, Resolution, TargetExplanation, Words,
 };
 use std::ops::{ControlFlow, Range};
 
@@ -203,6 +204,56 @@ fn maps_go_on_to_patches_and_pixels() {
     let retained = ExplainOptions { engine: Engine::Retained, ..options };
     let error = explainer.explain_all(&answer, &asks, &retained).unwrap_err().to_string();
     assert!(error.starts_with("patches and pixels come from the streaming engine"), "{error}");
+}
+
+/// With what was kept while pictures were looked at maps are the same; what does not fit into the budget is made again.
+#[test]
+fn what_is_kept_of_pictures_changes_no_map() {
+    let (fixture, explainer, answer) = answered("two-images");
+    let asks = [Ask::Position(fixture.number("input_len"))];
+    assert!(answer.patches().is_empty());
+    let options = ExplainOptions { resolution: Resolution::Pixels, ..published() };
+    let expected = explainer.explain_all(&answer, &asks, &options).unwrap();
+    let config = &explainer.model().config().vision;
+    let bytes = |keep: Keep| 2 * keep.patch_bytes(config, 4);
+    let budgets = [
+        (8 * bytes(Keep::Everything), Some(bytes(Keep::Everything))),
+        (4 * bytes(Keep::Everything) - 1, Some(bytes(Keep::Inputs))),
+        (4 * bytes(Keep::Inputs) - 1, None),
+    ];
+    for (memory_budget, kept) in budgets {
+        let options_of_load = LoadOptions {
+            dtype: DtypeSpec::Float32,
+            device: DeviceSpec::Cpu,
+            processor: processor_options(&fixture),
+            memory_budget: Some(memory_budget),
+            keep_patches: true,
+            ..LoadOptions::default()
+        };
+        let source = ModelSource::Directory(fixture.model());
+        let keeping = Explainer::load(&source, &options_of_load).unwrap();
+        let given = keeping.given(question(&fixture), answer.text()).unwrap();
+        for answer in [crate::explainer::answer(&fixture, &keeping), given] {
+            let bytes: u64 = answer.patches().iter().map(PatchStates::bytes).sum();
+            assert_eq!((bytes != 0).then_some(bytes), kept, "{memory_budget} bytes");
+            if kept.is_none() {
+                continue; // this small budget would not do for the sweep either
+            }
+            let found = keeping.explain_all(&answer, &asks, &options).unwrap();
+            let [found, expected] = [&found, &expected].map(|found| &found.targets[0]);
+            for image in 0..2 {
+                let [found, expected] =
+                    [found, expected].map(|target| target.finer(image).unwrap());
+                let close = |what: &str, found: &Array2<f32>, expected: &Array2<f32>| {
+                    let what = format!("{what} of image {image}, {memory_budget} bytes");
+                    assert_close(&what, found, &expected.mapv(f64::from), Tolerance::Rounding);
+                };
+                close("patches", &found.patches, &expected.patches);
+                let [found, expected] = [found, expected].map(|map| map.pixels.as_ref().unwrap());
+                close("pixels", found, expected);
+            }
+        }
+    }
 }
 
 /// The mean of two tokens' patches is that of the word of both.

@@ -125,6 +125,20 @@ pub enum Error {
         /// As given.
         found: Vec<i64>,
     },
+    /// What was kept of a picture is of another model.
+    #[error(
+        "what was kept of the picture has {found} layers of the vision tower of shape {shape:?}, expected {expected} of {expected_shape:?}: it is of another model"
+    )]
+    PatchStates {
+        /// Layers of this model.
+        expected: usize,
+        /// Patches and width of this model.
+        expected_shape: [usize; 2],
+        /// Layers that were kept.
+        found: usize,
+        /// Shape of their output.
+        shape: Vec<i64>,
+    },
     /// What a goal left at a picture does not fit the model.
     #[error(
         "goal {index}: relevancy of {relevancy} tokens and a gradient of shape {gradient:?} were given, expected {expected:?} [tokens, width]"

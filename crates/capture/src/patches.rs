@@ -107,6 +107,7 @@ impl<'a> Patches<'a> {
 
     fn check(&self, parts: &[ImagePart]) -> Result<(), Error> {
         check_picture(self.model, self.picture)?;
+        self.states.map_or(Ok(()), |states| states.check(self.model))?;
         let config = self.model.config();
         let expected = [config.mm_tokens_per_image, config.text.hidden_size];
         let fits = |part: &ImagePart| {

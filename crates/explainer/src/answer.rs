@@ -145,6 +145,11 @@ impl Answer {
         &self.prepared
     }
 
+    /// What is kept of its images, crops included: of all of them or of none ([`crate::LoadOptions::keep_patches`]).
+    pub fn patches(&self) -> &[PatchStates] {
+        &self.patches
+    }
+
     /// All tokens, prompt first.
     pub fn tokens(&self) -> &[Token] {
         &self.tokens

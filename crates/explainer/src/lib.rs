@@ -54,7 +54,7 @@ pub use words::Words;
 
 pub use attention_capture::{
     Foil, Folding, HeadMaps, HeadShares, HeadWeights, Layers, Method, MethodRow, Objective,
-    PatchMap, Pool, Score, Unavailable,
+    PatchMap, PatchStates, Pool, Score, Unavailable,
 };
 pub use attention_relevancy::{self, Heads, Update};
 pub use gemma3_processor::{self, Picture, PictureOptions, ProcessorOptions, Resize, Window};

@@ -75,6 +75,19 @@ impl PatchStates {
         if self.hidden.is_empty() { Keep::Inputs } else { Keep::Everything }
     }
 
+    /// Whether they are of this model.
+    pub(super) fn check(&self, model: &Gemma3) -> Result<(), Error> {
+        let config = &model.config().vision;
+        let expected = config.num_hidden_layers;
+        let expected_shape = [config.patches(), config.hidden_size];
+        let (found, shape) = (self.inputs.len(), self.last.size());
+        if found == expected && shape == expected_shape.map(|n| n as i64) {
+            Ok(())
+        } else {
+            Err(Error::PatchStates { expected, expected_shape, found, shape })
+        }
+    }
+
     /// What stands between attention and MLP of a layer, kept or made again, `[P, D]`.
     pub(super) fn hidden(&self, layer: &EncoderLayer) -> Tensor {
         let index = layer.site().layer;
