@@ -236,8 +236,8 @@ fn what_is_kept_of_pictures_changes_no_map() {
         for answer in [crate::explainer::answer(&fixture, &keeping), given] {
             let bytes: u64 = answer.patches().iter().map(PatchStates::bytes).sum();
             assert_eq!((bytes != 0).then_some(bytes), kept, "{memory_budget} bytes");
-            if kept.is_none() {
-                continue; // this small budget would not do for the sweep either
+            if memory_budget != budgets[0].0 {
+                continue; // the sweep of this little model needs more
             }
             let found = keeping.explain_all(&answer, &asks, &options).unwrap();
             let [found, expected] = [&found, &expected].map(|found| &found.targets[0]);

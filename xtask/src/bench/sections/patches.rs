@@ -14,6 +14,9 @@ pub(super) fn patches(report: &Report) -> Section {
         ("one goal, from its tokens to patches and pixels, over what was kept", "kept"),
         ("the same with nothing kept: the picture's way through is in it", "patches"),
     ] {
+        if get(row, "median_s").is_none() {
+            continue; // measured before there was this row
+        }
         table.push(vec![
             owned(label),
             cell(get(row, "median_s"), number),
