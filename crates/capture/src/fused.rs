@@ -174,12 +174,22 @@ mod tests {
         greatest(&(found - expected)) / greatest(expected).max(1e-2)
     }
 
-    /// Both ways over the same layer: goals, heads, queries, keys, width; the queries end with the keys.
-    fn both(
+    /// Every kind of registers that there is here, and none.
+    fn archs() -> Vec<Arch> {
+        let mut archs = vec![Arch::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        archs.extend(pulp::x86::V3::try_new().map(Arch::V3));
+        archs.push(Arch::new());
+        archs
+    }
+
+    /// The same layer by the products, and fused with every kind of registers. Goals, heads, queries, keys, width; the queries end with
+    /// the keys.
+    fn swept(
         [t, h, m, n, d]: [usize; 5],
         update: Update,
         spoil: impl Fn(&Qkv),
-    ) -> Option<(Swept, Swept)> {
+    ) -> (Swept, Vec<Swept>) {
         tch::manual_seed(12);
         let qkv = Qkv {
             q: random(&[h, n, d]),
@@ -198,7 +208,8 @@ mod tests {
             block: 16,
         };
         let rows = Rows { relevancy: random(&[t, n]).abs(), rollouts: Vec::new() };
-        Some((run(&pass, &rows)?, pass.run_by_products(&rows)))
+        let fused = |arch| Layer::new(&pass, arch).run(&pass, &rows, update);
+        (pass.run_by_products(&rows), archs().into_iter().map(fused).collect())
     }
 
     #[test]
@@ -215,21 +226,22 @@ mod tests {
         ];
         for shape in shapes {
             for update in [Update::Additive, Update::Stochastic] {
-                let Some((found, expected)) = both(shape, update, |_| {}) else {
-                    return; // a processor without vector registers
-                };
-                let pairs = [
-                    ("relevancy", &found.rows.relevancy, &expected.rows.relevancy),
-                    ("heads", &found.heads, &expected.heads),
-                    ("dq", &found.gradient.q, &expected.gradient.q),
-                    ("dk", &found.gradient.k, &expected.gradient.k),
-                    ("dv", &found.gradient.v, &expected.gradient.v),
-                ];
-                for (what, found, expected) in pairs {
-                    let distance = distance(found, expected);
-                    assert!(distance < 5e-6, "{what} of {shape:?}, {update:?}: {distance}");
+                let (expected, fused) = swept(shape, update, |_| {});
+                for (found, arch) in fused.iter().zip(archs()) {
+                    let pairs = [
+                        ("relevancy", &found.rows.relevancy, &expected.rows.relevancy),
+                        ("heads", &found.heads, &expected.heads),
+                        ("dq", &found.gradient.q, &expected.gradient.q),
+                        ("dk", &found.gradient.k, &expected.gradient.k),
+                        ("dv", &found.gradient.v, &expected.gradient.v),
+                    ];
+                    for (what, found, expected) in pairs {
+                        let distance = distance(found, expected);
+                        let what = format!("{what} of {shape:?}, {update:?}, {arch:?}");
+                        assert!(distance < 5e-6, "{what}: {distance}");
+                    }
+                    assert_eq!(found.gradient.skip, expected.gradient.skip);
                 }
-                assert_eq!(found.gradient.skip, expected.gradient.skip);
             }
         }
     }
@@ -240,7 +252,7 @@ mod tests {
             let spoil = |qkv: &Qkv| {
                 let _ = pick(qkv).get(0).get(20).fill_(f64::NAN);
             };
-            if let Some((found, _)) = both([1, 2, 40, 40, 8], Update::Additive, spoil) {
+            for found in swept([1, 2, 40, 40, 8], Update::Additive, spoil).1 {
                 let sum = found.gradient.v.sum(Kind::Float).double_value(&[]);
                 assert!(sum.is_nan(), "{sum}");
             }

@@ -99,7 +99,9 @@ fn options(
         options.words = Words::None;
     }
     if options.resolution != Resolution::Tokens && is_slow {
-        eprintln!("note: patches and pixels take minutes for each target and picture here");
+        eprintln!(
+            "note: patches and pixels take about a minute on two cores for each target and picture"
+        );
     }
     if let Some(word) = args.foil() {
         let foil = explainer.foil(answer, &args.asks()[0], word, options.trace)?;

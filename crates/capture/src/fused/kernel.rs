@@ -15,7 +15,7 @@
     reason = "several arrays are walked together, without closures"
 )]
 
-use super::products::{V, exp, into_lanes, out_of_lanes};
+use super::products::{V, at_least, exp, into_lanes, out_of_lanes};
 use pulp::{Simd, WithSimd, bytemuck};
 
 /// Keys that are worked on together: their attention fits into the first cache. A multiple of every `J` below.
@@ -182,7 +182,7 @@ fn row_sums<S: Simd, const J: usize>(simd: S, head: Head<'_>, goals: &[Goal<'_>]
             let mut sum = [zero; V];
             for weighted in stretch.weighted.chunks_exact(V) {
                 for u in 0..V {
-                    sum[u] = simd.add_f32s(sum[u], simd.max_f32s(zero, weighted[u]));
+                    sum[u] = simd.add_f32s(sum[u], at_least(simd, weighted[u], 0.0));
                 }
             }
             sums.extend_from_slice(&bytemuck::cast_slice(&sum)[..rows]);
@@ -292,7 +292,7 @@ impl<S: Simd, const J: usize> Stretch<S, J> {
                 for u in 0..V {
                     let x = simd.mul_f32s(sums[t][u], attention[t * V + u]);
                     total[u] = simd.add_f32s(total[u], x);
-                    let above = simd.max_f32s(zero, x); // NaN where x is
+                    let above = at_least(simd, x, 0.0);
                     positive[t] = simd.mul_add_e_f32s(above, of_lanes[u], positive[t]);
                     weighted[t * V + u] = x;
                 }
