@@ -4,7 +4,7 @@
 //! gradient of its attention and, some keys at a time, the three products that take it on to queries, keys and values. Attention of a
 //! stretch has 0.5 MB at 4096 keys and 16 lanes, so it stays in the cache of the core; so does what is packed of keys and values.
 //!
-//! Symbols: T goals, m queries, n keys, d head width.
+//! Symbols: m queries, n keys, d head width.
 
 #![expect(
     clippy::inline_always,
@@ -94,6 +94,7 @@ impl WithSimd for RowSums<'_> {
     }
 }
 
+/// [`Pull`] with sums of `J` rows in lanes and of `T`×`R` vectors out of them held in registers.
 #[inline(always)]
 fn pull<S: Simd, const J: usize, const T: usize, const R: usize>(
     simd: S,
