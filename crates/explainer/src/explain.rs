@@ -201,7 +201,7 @@ impl Explainer {
             made = States::of(&self.model, sequence, self.keep(sequence.ids().len(), budget)?)?;
             &made
         };
-        let budget = budget.saturating_sub(states.bytes());
+        let kept = self.memory_budget - budget + states.bytes(); // of the pictures, of the run
         let sweep = |memory_budget| {
             let options_of_sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
             let ids = sequence.ids();
@@ -237,8 +237,7 @@ impl Explainer {
             }
             Ok(found)
         };
-        let outcome = with_budget(budget, sweep);
-        let kept = self.memory_budget.saturating_sub(budget);
+        let outcome = with_budget(self.memory_budget.saturating_sub(kept), sweep);
         let (found, ran_out) = outcome.map_err(|error| with_kept(error, kept))?;
         notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
         Ok(found)

@@ -147,14 +147,13 @@ impl Explainer {
         notes: &mut Vec<String>,
     ) -> Result<Found, Error> {
         let states = States::of(&self.model, sequence, self.keep(sequence.ids().len(), budget)?)?;
-        let budget = budget.saturating_sub(states.bytes());
+        let kept = self.memory_budget - budget + states.bytes(); // of the pictures, of the run
         let sweep = |memory_budget| {
             let sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
             let engine = Streaming::new(&self.model, sequence.ids(), &states, sweep);
             Found::new(&engine, targets, options)
         };
-        let outcome = with_budget(budget, sweep);
-        let kept = self.memory_budget.saturating_sub(budget);
+        let outcome = with_budget(self.memory_budget.saturating_sub(kept), sweep);
         let (found, ran_out) = outcome.map_err(|error| with_kept(error, kept))?;
         notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
         Ok(found)
