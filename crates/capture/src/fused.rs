@@ -1,5 +1,5 @@
 //! The pass over a layer of the vision tower on a CPU: what `sweep.rs` does with one product of libtorch after the other is done here
-//! for some queries of one head at a time, so that neither attention nor its gradient leaves the cache of a core.
+//! for some queries of one head at a time, so that attention and its gradient stay small enough for a cache.
 //!
 //! `sweep.rs` is the reference that the test holds it against, and takes whatever this is not made for.
 //!
