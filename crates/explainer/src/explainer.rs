@@ -44,9 +44,9 @@ pub struct LoadOptions {
     /// Bytes that explaining may take beside the weights; `None`: a quarter of what is free when the model is loaded, on the
     /// device where it is.
     pub memory_budget: Option<u64>,
-    /// Whether what the vision tower computes is kept with every answer, so that maps finer than tokens need no second run of it; a
-    /// quarter of the budget is for that, and where it does not hold all pictures of a question nothing is kept. In Gemma3 4B and bfloat16 that is 0.26 to 0.52 GB a
-    /// picture.
+    /// Whether what the vision tower computes is kept with every answer, so that maps finer than tokens need no second run of it. A
+    /// quarter of the budget is for that; where it does not hold all pictures of a question nothing is kept. In Gemma3 4B and
+    /// bfloat16 that is 0.26 to 0.52 GB a picture.
     pub keep_patches: bool,
     /// When it becomes true, generation ends after the next token and a sweep with [`attention_capture::Error::Cancelled`].
     pub cancel: Option<Arc<AtomicBool>>,
