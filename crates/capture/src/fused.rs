@@ -6,14 +6,18 @@
 //! Symbols: T goals, H heads, m query rows, n keys, d head width.
 
 mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod products;
 
-use crate::attention::Float;
 use crate::sweep::{Pass, Rows, Swept, stochastic};
 use attention_relevancy::{Heads, Update};
 use gemma3_tch::{MaskRule, QkvGradient};
-use kernel::{Goal, Head, Pull, Pulled, RowSums};
-use pulp::Arch;
+use kernel::{AtHead, Goal, Head, Operands, Pull, Pulled, RowSums};
+#[cfg(target_arch = "x86_64")]
+use pairs::Pairs;
+use products::Single;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Device, Kind, Tensor};
@@ -21,25 +25,78 @@ use tch::{Device, Kind, Tensor};
 /// [`Pass::run`] where every query sees every key, each head has its own keys, and only relevancy is folded, by the mean of the heads:
 /// `None` elsewhere, on other devices, and where the processor has no vector registers.
 pub(crate) fn run(pass: &Pass<'_>, rows: &Rows) -> Option<Swept> {
-    let arch = Arch::new();
+    let processor = Processor::here();
     let Some((update, Heads::Mean)) = pass.folds.relevancy else { return None };
     let made_for = pass.dheads.device() == Device::Cpu
-        && !matches!(arch, Arch::Scalar)
+        && !matches!(processor.arch, Arch::Scalar)
         && pass.qkv.start == 0
         && pass.qkv.group() == 1
         && *pass.mask == MaskRule::all()
         && rows.rollouts.is_empty();
-    made_for.then(|| Layer::new(pass, arch).run(pass, rows, update))
+    made_for.then(|| Layer::new(pass, processor).run(pass, rows, update))
+}
+
+/// What the processor can do.
+#[derive(Clone, Copy, Debug)]
+struct Processor {
+    arch: Arch,
+    #[cfg(target_arch = "x86_64")]
+    pairs: Option<Pairs>,
+}
+
+impl Processor {
+    fn here() -> Self {
+        Self {
+            #[cfg(target_arch = "x86_64")]
+            pairs: Pairs::try_new(),
+            ..Self::without_pairs(Arch::new())
+        }
+    }
+
+    fn without_pairs(arch: Arch) -> Self {
+        Self {
+            arch,
+            #[cfg(target_arch = "x86_64")]
+            pairs: None,
+        }
+    }
+
+    /// `work` with the widest registers, and in pairs where the operands and the processor are such.
+    fn dispatch<W: AtHead>(self, work: W, operands: Operands<'_>) -> W::Output {
+        #[cfg(target_arch = "x86_64")]
+        if let (Arch::V4(v4), Some(pairs)) = (self.arch, self.pairs)
+            && operands.are_narrow()
+        {
+            return pairs.dispatch(v4, work, operands);
+        }
+        self.arch.dispatch(InSingles(work, operands))
+    }
+}
+
+struct InSingles<'a, W>(W, Operands<'a>);
+
+impl<W: AtHead> WithSimd for InSingles<'_, W> {
+    type Output = W::Output;
+
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "what is not inlined is compiled without vector registers"
+    )]
+    fn with_simd<S: Simd>(self, simd: S) -> W::Output {
+        self.0.run(simd, Single, self.1)
+    }
 }
 
 /// The numbers of a layer in main memory.
 struct Layer {
-    arch: Arch,
-    q: Vec<f32>,      // [H, m, d], times scale
+    processor: Processor,
+    q: Vec<f32>,      // [H, m, d]
     k: Vec<f32>,      // [H, n, d]
     v: Vec<f32>,      // [H, n, d]
     dheads: Vec<f32>, // [T, H, m, d]
     shape: Shape,
+    scale: f32,
 }
 
 #[derive(Clone, Copy)]
@@ -52,14 +109,13 @@ struct Shape {
 }
 
 impl Layer {
-    fn new(pass: &Pass<'_>, arch: Arch) -> Self {
-        let float = Float::with_queries(pass.qkv, &pass.queries);
+    fn new(pass: &Pass<'_>, processor: Processor) -> Self {
+        let queries = pass.qkv.q.narrow(1, pass.queries.start as i64, pass.queries.len() as i64);
         let sizes = <[i64; 4]>::try_from(pass.dheads.size()).expect("[T, H, m, d]");
         let [t, h, m, d] = sizes.map(|size| size as usize);
         let shape = Shape { t, h, m, n: pass.qkv.tokens(), d };
-        let [q, k, v, dheads] =
-            [&float.queries(&pass.queries), &float.k, &float.v, pass.dheads].map(numbers);
-        Self { arch, q, k, v, dheads, shape }
+        let [q, k, v, dheads] = [&queries, &pass.qkv.k, &pass.qkv.v, pass.dheads].map(numbers);
+        Self { processor, q, k, v, dheads, shape, scale: pass.qkv.scale as f32 }
     }
 
     fn run(&self, pass: &Pass<'_>, rows: &Rows, update: Update) -> Swept {
@@ -74,7 +130,7 @@ impl Layer {
         let weights = numbers(&(&row * beta));
         let mut of_heads = self.over_heads(|head| {
             let goals = self.goals(head, &weights);
-            self.arch.dispatch(Pull { head: self.head(head), goals: &goals })
+            self.processor.dispatch(Pull, Operands { head: self.head(head), goals: &goals })
         });
 
         let mut take = |of: fn(&mut Pulled) -> &mut Vec<f32>, shape: &[usize]| {
@@ -89,7 +145,7 @@ impl Layer {
             }
             all
         };
-        let dq = take(|pulled| &mut pulled.dq, &[m, d]) * pass.qkv.scale;
+        let dq = take(|pulled| &mut pulled.dq, &[m, d]);
         let dk = take(|pulled| &mut pulled.dk, &[n, d]);
         let dv = take(|pulled| &mut pulled.dv, &[n, d]);
         let folded = take(|pulled| &mut pulled.folded, &[n]); // [T, H, n]
@@ -107,7 +163,7 @@ impl Layer {
         let weights = vec![0.0; self.shape.t * self.shape.m]; // not looked at
         let sums = self.over_heads(|head| {
             let goals = self.goals(head, &weights);
-            self.arch.dispatch(RowSums { head: self.head(head), goals: &goals })
+            self.processor.dispatch(RowSums, Operands { head: self.head(head), goals: &goals })
         });
         let Shape { t, h, m, .. } = self.shape;
         let numbers: Vec<f32> = sums.into_iter().flatten().flatten().collect();
@@ -119,7 +175,7 @@ impl Layer {
         let Shape { m, n, d, .. } = self.shape;
         let [q, k, v] = [(&self.q, m), (&self.k, n), (&self.v, n)]
             .map(|(x, rows)| &x[head * rows * d..][..rows * d]);
-        Head { q, k, v, d }
+        Head { q, k, v, d, scale: self.scale }
     }
 
     /// The goals at a head; `weights` are `[T, m]`.
@@ -151,9 +207,10 @@ impl Layer {
     }
 }
 
-/// The numbers of a float32 tensor in main memory, row by row.
+/// The numbers of a tensor in main memory, row by row.
 fn numbers(tensor: &Tensor) -> Vec<f32> {
-    Vec::try_from(tensor.contiguous().view(-1)).expect("a float32 tensor in main memory")
+    let float = tensor.to_kind(Kind::Float).contiguous();
+    Vec::try_from(float.view(-1)).expect("a float32 tensor in main memory")
 }
 
 #[cfg(test)]
@@ -175,26 +232,29 @@ mod tests {
     }
 
     /// Every kind of registers that there is here, and none.
-    fn archs() -> Vec<Arch> {
+    fn processors() -> Vec<Processor> {
         let mut archs = vec![Arch::Scalar];
         #[cfg(target_arch = "x86_64")]
         archs.extend(pulp::x86::V3::try_new().map(Arch::V3));
         archs.push(Arch::new());
-        archs
+        let mut processors: Vec<_> = archs.into_iter().map(Processor::without_pairs).collect();
+        processors.push(Processor::here());
+        processors
     }
 
     /// The same layer by the products, and fused with every kind of registers. Goals, heads, queries, keys, width; the queries end with
-    /// the keys.
+    /// the keys. The model's numbers are of `kind`.
     fn swept(
         [t, h, m, n, d]: [usize; 5],
-        update: Update,
+        (update, kind): (Update, Kind),
         spoil: impl Fn(&Qkv),
     ) -> (Swept, Vec<Swept>) {
         tch::manual_seed(12);
+        let random_of_model = |shape: &[usize]| random(shape).to_kind(kind);
         let qkv = Qkv {
-            q: random(&[h, n, d]),
-            k: random(&[h, n, d]) * 2.0, // some scores are far below the greatest
-            v: random(&[h, n, d]),
+            q: random_of_model(&[h, n, d]),
+            k: random_of_model(&[h, n, d]) * 2.0, // some scores are far below the greatest
+            v: random_of_model(&[h, n, d]),
             scale: (d as f64).powf(-0.5),
             start: 0,
         };
@@ -203,13 +263,13 @@ mod tests {
             qkv: &qkv,
             mask: &MaskRule::all(),
             queries: n - m..n,
-            dheads: &random(&[t, h, m, d]),
+            dheads: &random_of_model(&[t, h, m, d]).to_kind(Kind::Float),
             folds: Folds { relevancy: Some((update, Heads::Mean)), rollouts: Vec::new() },
             block: 16,
         };
         let rows = Rows { relevancy: random(&[t, n]).abs(), rollouts: Vec::new() };
-        let fused = |arch| Layer::new(&pass, arch).run(&pass, &rows, update);
-        (pass.run_by_products(&rows), archs().into_iter().map(fused).collect())
+        let fused = |processor| Layer::new(&pass, processor).run(&pass, &rows, update);
+        (pass.run_by_products(&rows), processors().into_iter().map(fused).collect())
     }
 
     #[test]
@@ -225,9 +285,11 @@ mod tests {
             [2, 1, 64, 64, 130],
         ];
         for shape in shapes {
-            for update in [Update::Additive, Update::Stochastic] {
-                let (expected, fused) = swept(shape, update, |_| {});
-                for (found, arch) in fused.iter().zip(archs()) {
+            let updates = [Update::Additive, Update::Stochastic];
+            let kinds = [Kind::Float, Kind::BFloat16];
+            for how in updates.into_iter().flat_map(|update| kinds.map(|kind| (update, kind))) {
+                let (expected, fused) = swept(shape, how, |_| {});
+                for (found, processor) in fused.iter().zip(processors()) {
                     let pairs = [
                         ("relevancy", &found.rows.relevancy, &expected.rows.relevancy),
                         ("heads", &found.heads, &expected.heads),
@@ -237,7 +299,7 @@ mod tests {
                     ];
                     for (what, found, expected) in pairs {
                         let distance = distance(found, expected);
-                        let what = format!("{what} of {shape:?}, {update:?}, {arch:?}");
+                        let what = format!("{what} of {shape:?}, {how:?}, {processor:?}");
                         assert!(distance < 5e-6, "{what}: {distance}");
                     }
                     assert_eq!(found.gradient.skip, expected.gradient.skip);
@@ -247,12 +309,31 @@ mod tests {
     }
 
     #[test]
+    fn only_numbers_of_bfloat16_are_taken_in_pairs() {
+        let numbers = |kind| numbers(&random(&[6, 4]).to_kind(kind));
+        let [wide, narrow] = [numbers(Kind::Float), numbers(Kind::BFloat16)];
+        let are_narrow = |[q, k, v, dheads]: [&[f32]; 4]| {
+            let goals = [Goal { dheads: &narrow, weights: &[] }, Goal { dheads, weights: &[] }];
+            let head = Head { q, k, v, d: 4, scale: 0.5 };
+            Operands { head, goals: &goals }.are_narrow()
+        };
+        assert!(are_narrow([&narrow; 4]));
+        for one in 0..4 {
+            let mut operands = [narrow.as_slice(); 4];
+            operands[one] = &wide;
+            assert!(!are_narrow(operands), "operand {one}");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_number_is_not_hidden() {
-        for pick in [|qkv: &Qkv| qkv.q.shallow_clone(), |qkv: &Qkv| qkv.k.shallow_clone()] {
+        let operands = [|qkv: &Qkv| qkv.q.shallow_clone(), |qkv: &Qkv| qkv.k.shallow_clone()];
+        let kinds = [Kind::Float, Kind::BFloat16];
+        for (pick, kind) in operands.into_iter().flat_map(|pick| kinds.map(|kind| (pick, kind))) {
             let spoil = |qkv: &Qkv| {
                 let _ = pick(qkv).get(0).get(20).fill_(f64::NAN);
             };
-            for found in swept([1, 2, 40, 40, 8], Update::Additive, spoil).1 {
+            for found in swept([1, 2, 40, 40, 8], (Update::Additive, kind), spoil).1 {
                 let sum = found.gradient.v.sum(Kind::Float).double_value(&[]);
                 assert!(sum.is_nan(), "{sum}");
             }

@@ -15,8 +15,8 @@
     reason = "several arrays are walked together, without closures"
 )]
 
-use super::products::{V, at_least, exp, into_lanes, out_of_lanes};
-use pulp::{Simd, WithSimd, bytemuck};
+use super::products::{Single, Terms, V, at_least, exp, into_lanes, out_of_lanes};
+use pulp::{Simd, bytemuck};
 
 /// Keys that are worked on together: their attention fits into the first cache. A multiple of every `J` below.
 const KEYS: usize = 48;
@@ -24,7 +24,7 @@ const KEYS: usize = 48;
 /// One head.
 #[derive(Clone, Copy)]
 pub(super) struct Head<'a> {
-    /// Queries times scale `[m, d]`.
+    /// Queries `[m, d]`.
     pub(super) q: &'a [f32],
     /// Keys `[n, d]`.
     pub(super) k: &'a [f32],
@@ -32,6 +32,8 @@ pub(super) struct Head<'a> {
     pub(super) v: &'a [f32],
     /// Width of the head.
     pub(super) d: usize,
+    /// What products of queries and keys are multiplied by.
+    pub(super) scale: f32,
 }
 
 /// One goal at one head.
@@ -45,7 +47,7 @@ pub(super) struct Goal<'a> {
 
 /// What the pass gives for one goal.
 pub(super) struct Pulled {
-    /// Gradient at the queries times scale `[m, d]`.
+    /// Gradient at the queries `[m, d]`.
     pub(super) dq: Vec<f32>,
     /// Gradient at the keys `[n, d]`.
     pub(super) dk: Vec<f32>,
@@ -55,53 +57,71 @@ pub(super) struct Pulled {
     pub(super) folded: Vec<f32>,
 }
 
-/// The pass: a [`Pulled`] for each goal.
-pub(super) struct Pull<'a> {
+/// What is worked on.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a> {
     pub(super) head: Head<'a>,
     pub(super) goals: &'a [Goal<'a>],
 }
+
+impl Operands<'_> {
+    /// Whether all that products over the width of the head take are numbers of bfloat16, the upper half of a float32.
+    pub(super) fn are_narrow(&self) -> bool {
+        let Head { q, k, v, .. } = self.head;
+        let gradients = self.goals.iter().map(|goal| goal.dheads);
+        let bits = |x: &[f32]| x.iter().fold(0, |bits, number| bits | number.to_bits());
+        [q, k, v].into_iter().chain(gradients).all(|x| bits(x).trailing_zeros() >= u16::BITS)
+    }
+}
+
+/// What is done at a head; `terms` are those of products over its width.
+pub(super) trait AtHead {
+    type Output;
+
+    fn run<S: Simd, P: Terms<S>>(self, simd: S, terms: P, operands: Operands<'_>) -> Self::Output;
+}
+
+/// The pass: a [`Pulled`] for each goal.
+pub(super) struct Pull;
 
 /// Only the sums `Σ_j (A⊙∇A)⁺[i, j]` of rows, `[m]` for each goal; weights are not looked at.
-pub(super) struct RowSums<'a> {
-    pub(super) head: Head<'a>,
-    pub(super) goals: &'a [Goal<'a>],
-}
+pub(super) struct RowSums;
 
-impl WithSimd for Pull<'_> {
+impl AtHead for Pull {
     type Output = Vec<Pulled>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<Pulled> {
+    fn run<S: Simd, P: Terms<S>>(self, simd: S, terms: P, operands: Operands<'_>) -> Vec<Pulled> {
         // What fits into the registers with an operand or two beside it.
         if S::REGISTER_COUNT < 32 {
-            pull::<S, 6, 4, 3>(simd, self.head, self.goals)
+            pull::<S, P, 6, 4, 3>(simd, terms, operands)
         } else {
-            pull::<S, 12, 6, 4>(simd, self.head, self.goals)
+            pull::<S, P, 12, 6, 4>(simd, terms, operands)
         }
     }
 }
 
-impl WithSimd for RowSums<'_> {
+impl AtHead for RowSums {
     type Output = Vec<Vec<f32>>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<Vec<f32>> {
+    fn run<S: Simd, P: Terms<S>>(self, simd: S, terms: P, operands: Operands<'_>) -> Self::Output {
         if S::REGISTER_COUNT < 32 {
-            row_sums::<S, 6>(simd, self.head, self.goals)
+            row_sums::<S, P, 6>(simd, terms, operands)
         } else {
-            row_sums::<S, 12>(simd, self.head, self.goals)
+            row_sums::<S, P, 12>(simd, terms, operands)
         }
     }
 }
 
 /// [`Pull`] with sums of `J` rows in lanes and of `T`×`R` vectors out of them held in registers.
 #[inline(always)]
-fn pull<S: Simd, const J: usize, const T: usize, const R: usize>(
+fn pull<S: Simd, P: Terms<S>, const J: usize, const T: usize, const R: usize>(
     simd: S,
-    head: Head<'_>,
-    goals: &[Goal<'_>],
+    terms: P,
+    Operands { head, goals }: Operands<'_>,
 ) -> Vec<Pulled> {
-    let mut stretch = Stretch::<S, J>::new(simd, head);
+    let mut stretch = Stretch::<S, P, J>::new(simd, terms, head);
     let (d, lanes) = (head.d, V * S::F32_LANES);
     let (m, n) = (head.q.len() / d, head.k.len() / d);
     let keys = columns(head.k, (d, n.next_multiple_of(KEYS)), J);
@@ -111,12 +131,17 @@ fn pull<S: Simd, const J: usize, const T: usize, const R: usize>(
     // Rows of queries and of gradients, `R` vectors of each below those of the last: as the products take them.
     let [mut queries, mut gradients] = [(); 2].map(|()| vec![zero; lanes * width]);
     let mut dq = vec![zero; d.next_multiple_of(J) * V]; // transposed
-    let ones = vec![1.0; lanes];
     for start in (0..m).step_by(lanes) {
         let rows = lanes.min(m - start);
         let of = |x| part::<f32>(x, start * d, rows * d);
         stretch.score(simd, of(head.q));
-        by_columns::<S, R>(&mut queries, of(head.q), d, &ones);
+        // dS = A⊙∇A − A·Σ_j(A⊙∇A), each row times `share` and `scale`: the factors are left to what dS is multiplied with.
+        let mut factors = [zero; V];
+        for u in 0..V {
+            factors[u] = simd.mul_f32s(stretch.share[u], simd.splat_f32s(head.scale));
+        }
+        let factors: &[f32] = bytemuck::cast_slice(&factors);
+        by_columns::<S, R>(&mut queries, of(head.q), d, factors);
         for (goal, sums) in goals.iter().zip(&mut sums) {
             let weights = part(goal.weights, start, rows);
             let total = stretch.weigh(simd, of(goal.dheads), weights, &mut sums.folded);
@@ -126,7 +151,6 @@ fn pull<S: Simd, const J: usize, const T: usize, const R: usize>(
                 d,
                 bytemuck::cast_slice(&stretch.share),
             );
-            // dS = A⊙∇A − A·Σ_j(A⊙∇A); what stands in `attention` is A over `share`.
             let mut minus = [zero; V];
             for u in 0..V {
                 minus[u] = simd.neg_f32s(simd.mul_f32s(total[u], stretch.share[u]));
@@ -144,7 +168,9 @@ fn pull<S: Simd, const J: usize, const T: usize, const R: usize>(
                     let mut held = [[zero; V]; J];
                     held.as_flattened_mut().copy_from_slice(dq);
                     let keys = part(&keys, (column * stretch.keys + at) * J, KEYS * J);
-                    into_lanes(simd, &mut held, keys, dscores);
+                    let (keys, dscores) =
+                        (bytemuck::cast_slice(keys), bytemuck::cast_slice(dscores));
+                    into_lanes(simd, Single, &mut held, keys, dscores);
                     dq.copy_from_slice(held.as_flattened());
                 }
                 let (attention, dscores) =
@@ -159,7 +185,10 @@ fn pull<S: Simd, const J: usize, const T: usize, const R: usize>(
             let turned: &[f32] = bytemuck::cast_slice(&dq);
             let dq = &mut sums.dq[start * d..][..rows * d];
             for (lane, dq) in dq.chunks_exact_mut(d).enumerate() {
-                dq.iter_mut().enumerate().for_each(|(c, dq)| *dq = turned[c * lanes + lane]);
+                let factor = factors[lane];
+                dq.iter_mut()
+                    .enumerate()
+                    .for_each(|(c, dq)| *dq = factor * turned[c * lanes + lane]);
             }
         }
     }
@@ -167,8 +196,12 @@ fn pull<S: Simd, const J: usize, const T: usize, const R: usize>(
 }
 
 #[inline(always)]
-fn row_sums<S: Simd, const J: usize>(simd: S, head: Head<'_>, goals: &[Goal<'_>]) -> Vec<Vec<f32>> {
-    let mut stretch = Stretch::<S, J>::new(simd, head);
+fn row_sums<S: Simd, P: Terms<S>, const J: usize>(
+    simd: S,
+    terms: P,
+    Operands { head, goals }: Operands<'_>,
+) -> Vec<Vec<f32>> {
+    let mut stretch = Stretch::<S, P, J>::new(simd, terms, head);
     let (d, lanes) = (head.d, V * S::F32_LANES);
     let m = head.q.len() / d;
     let zero = simd.splat_f32s(0.0);
@@ -186,6 +219,9 @@ fn row_sums<S: Simd, const J: usize>(simd: S, head: Head<'_>, goals: &[Goal<'_>]
                     sum[u] = simd.add_f32s(sum[u], at_least(simd, weighted[u], 0.0));
                 }
             }
+            for u in 0..V {
+                sum[u] = simd.mul_f32s(sum[u], stretch.share[u]);
+            }
             sums.extend_from_slice(&bytemuck::cast_slice(&sum)[..rows]);
         }
     }
@@ -194,52 +230,57 @@ fn row_sums<S: Simd, const J: usize>(simd: S, head: Head<'_>, goals: &[Goal<'_>]
 
 /// The attention of one stretch of queries, keys in rows and queries in lanes: `[n, V]` vectors. Rows beyond the last key are zero, and
 /// so is what lanes without a query give.
-struct Stretch<S: Simd, const J: usize> {
+struct Stretch<S: Simd, P: Terms<S>, const J: usize> {
+    terms: P,
     /// Number of keys, filled up to whole groups.
     keys: usize,
     /// Number of keys.
     n: usize,
     d: usize,
-    packed_keys: Vec<f32>,
-    packed_values: Vec<f32>,
+    scale: f32,
+    packed_keys: Vec<u32>,
+    packed_values: Vec<u32>,
     /// `exp(score − greatest score)`: attention over `share`.
     attention: Vec<S::f32s>,
     /// One over the sums of it.
     share: [S::f32s; V],
-    /// A⊙∇A of the goal that was weighed last.
+    /// A⊙∇A of the goal that was weighed last, over `share`.
     weighted: Vec<S::f32s>,
-    /// What the lanes stand for, transposed `[d, V]`.
-    turned: Vec<S::f32s>,
+    /// What the lanes stand for, transposed, in words.
+    turned: Vec<S::u32s>,
 }
 
-impl<S: Simd, const J: usize> Stretch<S, J> {
+impl<S: Simd, P: Terms<S>, const J: usize> Stretch<S, P, J> {
     #[inline(always)]
-    fn new(simd: S, Head { k, v, d, .. }: Head<'_>) -> Self {
+    fn new(simd: S, terms: P, Head { k, v, d, scale, .. }: Head<'_>) -> Self {
         let n = k.len() / d;
         let keys = n.next_multiple_of(KEYS);
         let zero = simd.splat_f32s(0.0);
         Self {
+            terms,
             keys,
             n,
             d,
-            packed_keys: groups(k, (d, keys), J),
-            packed_values: groups(v, (d, keys), J),
+            scale,
+            packed_keys: groups(terms, k, (d, keys), J),
+            packed_values: groups(terms, v, (d, keys), J),
             attention: vec![zero; keys * V],
             share: [zero; V],
             weighted: vec![zero; keys * V],
-            turned: vec![zero; d * V],
+            turned: vec![simd.splat_u32s(0); d.div_ceil(P::PER_WORD) * V],
         }
     }
 
     /// Attention of the queries `[rows, d]`.
     #[inline(always)]
     fn score(&mut self, simd: S, queries: &[f32]) {
-        turn::<S>(&mut self.turned, queries, self.d);
+        turn(self.terms, &mut self.turned, queries, self.d);
         let zero = simd.splat_f32s(0.0);
-        let groups = self.packed_keys.chunks_exact(self.d * J);
+        let words = self.turned.len() / V;
+        let groups = self.packed_keys.chunks_exact(words * J);
         for (keys, scores) in groups.zip(self.attention.chunks_exact_mut(J * V)) {
             let mut sums = [[zero; V]; J];
-            into_lanes(simd, &mut sums, keys, &self.turned);
+            into_lanes(simd, self.terms, &mut sums, keys, &self.turned);
             scores.copy_from_slice(sums.as_flattened());
         }
         let (scores, rest) = self.attention.split_at_mut(self.n * V);
@@ -249,10 +290,12 @@ impl<S: Simd, const J: usize> Stretch<S, J> {
                 greatest[u] = simd.max_f32s(greatest[u], scores[u]);
             }
         }
+        let scale = simd.splat_f32s(self.scale);
         let mut sum = [zero; V];
         for scores in scores.chunks_exact_mut(V) {
             for u in 0..V {
-                scores[u] = exp(simd, simd.sub_f32s(scores[u], greatest[u]));
+                let below = simd.sub_f32s(scores[u], greatest[u]);
+                scores[u] = exp(simd, simd.mul_f32s(below, scale));
                 sum[u] = simd.add_f32s(sum[u], scores[u]);
             }
         }
@@ -262,8 +305,8 @@ impl<S: Simd, const J: usize> Stretch<S, J> {
         }
     }
 
-    /// A⊙∇A from the gradient at the output of these queries, `[rows, d]`, and its sums over keys. The positive parts times `weights`
-    /// are added to `folded`, key by key.
+    /// A⊙∇A from the gradient at the output of these queries, `[rows, d]`, and its sums over keys, both over `share`. The positive parts
+    /// times `weights` are added to `folded`, key by key.
     #[inline(always)]
     fn weigh(
         &mut self,
@@ -272,22 +315,21 @@ impl<S: Simd, const J: usize> Stretch<S, J> {
         weights: &[f32],
         folded: &mut [f32],
     ) -> [S::f32s; V] {
-        turn::<S>(&mut self.turned, dheads, self.d);
-        for gradient in self.turned.chunks_exact_mut(V) {
-            for u in 0..V {
-                gradient[u] = simd.mul_f32s(gradient[u], self.share[u]);
-            }
-        }
+        turn(self.terms, &mut self.turned, dheads, self.d);
         let zero = simd.splat_f32s(0.0);
         let mut of_lanes = [zero; V];
         bytemuck::cast_slice_mut(&mut of_lanes)[..weights.len()].copy_from_slice(weights);
+        for u in 0..V {
+            of_lanes[u] = simd.mul_f32s(of_lanes[u], self.share[u]);
+        }
         let mut total = [zero; V];
-        let groups = self.packed_values.chunks_exact(self.d * J);
+        let words = self.turned.len() / V;
+        let groups = self.packed_values.chunks_exact(words * J);
         let groups = groups.zip(self.attention.chunks_exact(J * V));
         let groups = groups.zip(self.weighted.chunks_exact_mut(J * V));
         for (((values, attention), weighted), folded) in groups.zip(folded.chunks_exact_mut(J)) {
             let mut sums = [[zero; V]; J];
-            into_lanes(simd, &mut sums, values, &self.turned);
+            into_lanes(simd, self.terms, &mut sums, values, &self.turned);
             let mut positive = [zero; J];
             for t in 0..J {
                 for u in 0..V {
@@ -357,12 +399,20 @@ fn add<S: Simd, const T: usize, const R: usize>(
     }
 }
 
-/// Rows `[rows, d]` of `x`, filled up with zeros to `rows` rows, in groups of `J`: `[rows/J, d, J]`.
-fn groups(x: &[f32], (d, rows): (usize, usize), size: usize) -> Vec<f32> {
-    let mut packed = vec![0.0; rows * d];
+/// Rows `[rows, d]` of `x` in words, filled up with zeros to `rows` rows, in groups of `size`: `[rows/size, words, size]`.
+#[inline(always)]
+fn groups<S: Simd, P: Terms<S>>(
+    terms: P,
+    x: &[f32],
+    (d, rows): (usize, usize),
+    size: usize,
+) -> Vec<u32> {
+    let words = d.div_ceil(P::PER_WORD);
+    let mut packed = vec![0; rows * words];
     for (i, row) in x.chunks_exact(d).enumerate() {
-        let group = &mut packed[i / size * d * size..][..d * size];
-        group.iter_mut().skip(i % size).step_by(size).zip(row).for_each(|(to, &x)| *to = x);
+        let group = &mut packed[i / size * words * size..][..words * size];
+        let to = group.iter_mut().skip(i % size).step_by(size);
+        to.zip(terms.words(row)).for_each(|(to, word)| *to = word);
     }
     packed
 }
@@ -378,14 +428,15 @@ fn columns(x: &[f32], (d, rows): (usize, usize), size: usize) -> Vec<f32> {
     packed
 }
 
-/// `x` `[rows, d]` with rows in lanes, `[d, V]`; lanes without a row are zero.
+/// `x` `[rows, d]` in words with rows in lanes, `[words, V]`; lanes without a row are zero.
 #[inline(always)]
-fn turn<S: Simd>(turned: &mut [S::f32s], x: &[f32], d: usize) {
-    let lanes = V * S::F32_LANES;
-    let turned: &mut [f32] = bytemuck::cast_slice_mut(turned);
-    turned.fill(0.0);
+fn turn<S: Simd, P: Terms<S>>(terms: P, turned: &mut [S::u32s], x: &[f32], d: usize) {
+    let lanes = V * S::U32_LANES;
+    let turned: &mut [u32] = bytemuck::cast_slice_mut(turned);
+    turned.fill(0);
     for (lane, row) in x.chunks_exact(d).enumerate() {
-        turned.iter_mut().skip(lane).step_by(lanes).zip(row).for_each(|(to, &x)| *to = x);
+        let to = turned.iter_mut().skip(lane).step_by(lanes);
+        to.zip(terms.words(row)).for_each(|(to, word)| *to = word);
     }
 }
 

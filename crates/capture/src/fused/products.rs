@@ -1,4 +1,4 @@
-//! The two products that a pass over one head consists of, and the exponential, in vector registers.
+//! The products that a pass over one head consists of, and the exponential, in vector registers.
 //!
 //! Whatever calls of these functions leave to a function of its own, a closure among them, is compiled without the registers: so loops
 //! stand where arrays have `map` and `from_fn`.
@@ -16,20 +16,51 @@ use pulp::Simd;
 /// Vectors of lanes that hold the queries of a stretch.
 pub(super) const V: usize = 2;
 
-/// `sums[t][lane] += Σ_c a[c][t]·x[c][lane]`: `J` rows of a result, over as many steps `c` as `a` has groups of `J`.
+/// How the terms of a sum stand in words of 32 bits. Sums are float32, and so is every product of two numbers.
+pub(super) trait Terms<S: Simd>: Copy {
+    /// How many terms a word holds.
+    const PER_WORD: usize;
+
+    /// The words of some numbers one after the other, the last filled up with zero.
+    fn words(self, numbers: &[f32]) -> impl Iterator<Item = u32>;
+
+    /// `sum + a·x`, word by word.
+    fn multiply_add(self, simd: S, a: S::u32s, x: S::u32s, sum: S::f32s) -> S::f32s;
+}
+
+/// One float32 in a word.
+#[derive(Clone, Copy)]
+pub(super) struct Single;
+
+impl<S: Simd> Terms<S> for Single {
+    const PER_WORD: usize = 1;
+
+    #[inline(always)]
+    fn words(self, numbers: &[f32]) -> impl Iterator<Item = u32> {
+        numbers.iter().map(|number| number.to_bits())
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, simd: S, a: S::u32s, x: S::u32s, sum: S::f32s) -> S::f32s {
+        simd.mul_add_e_f32s(simd.transmute_f32s_u32s(a), simd.transmute_f32s_u32s(x), sum)
+    }
+}
+
+/// `sums[t][lane] += Σ_c a[c][t]·x[c][lane]`: `J` rows of a result, over as many words `c` as `a` has groups of `J`.
 #[inline(always)]
-pub(super) fn into_lanes<S: Simd, const J: usize>(
+pub(super) fn into_lanes<S: Simd, P: Terms<S>, const J: usize>(
     simd: S,
+    terms: P,
     sums: &mut [[S::f32s; V]; J],
-    a: &[f32],
-    x: &[S::f32s],
+    a: &[u32],
+    x: &[S::u32s],
 ) {
     let mut held = *sums; // in registers
     for (a, x) in a.as_chunks::<J>().0.iter().zip(x.as_chunks::<V>().0) {
         for t in 0..J {
-            let factor = simd.splat_f32s(a[t]);
+            let factor = simd.splat_u32s(a[t]);
             for u in 0..V {
-                held[t][u] = simd.mul_add_e_f32s(factor, x[u], held[t][u]);
+                held[t][u] = terms.multiply_add(simd, factor, x[u], held[t][u]);
             }
         }
     }
