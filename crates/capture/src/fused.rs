@@ -134,16 +134,12 @@ impl Layer {
         });
 
         let mut take = |of: fn(&mut Pulled) -> &mut Vec<f32>, shape: &[usize]| {
+            let parts = (0..t * h).map(|part| {
+                let numbers = std::mem::take(of(&mut of_heads[part % h][part / h]));
+                Tensor::from_slice(&numbers)
+            });
             let shape: Vec<i64> = [t, h].iter().chain(shape).map(|&size| size as i64).collect();
-            let all = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
-            for (head, goals) in of_heads.iter_mut().enumerate() {
-                for (goal, pulled) in goals.iter_mut().enumerate() {
-                    let numbers = std::mem::take(of(pulled)); // freed: no two copies of all
-                    let mut part = all.get(goal as i64).get(head as i64); // a view
-                    part.copy_(&Tensor::from_slice(&numbers).view_as(&part));
-                }
-            }
-            all
+            Tensor::cat(&parts.collect::<Vec<_>>(), 0).view(shape.as_slice())
         };
         let dq = take(|pulled| &mut pulled.dq, &[m, d]);
         let dk = take(|pulled| &mut pulled.dk, &[n, d]);

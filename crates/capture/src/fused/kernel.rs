@@ -96,7 +96,7 @@ impl AtHead for Pull {
         if S::REGISTER_COUNT < 32 {
             pull::<S, P, 6, 4, 3>(simd, terms, operands)
         } else {
-            pull::<S, P, 12, 6, 4>(simd, terms, operands)
+            pull::<S, P, 12, 4, 5>(simd, terms, operands)
         }
     }
 }
@@ -395,6 +395,7 @@ fn add<S: Simd, const T: usize, const R: usize>(
         1 => out_of_lanes::<S, T, 1>(simd, a, x, out, (width, whole)),
         2 => out_of_lanes::<S, T, 2>(simd, a, x, out, (width, whole)),
         3 => out_of_lanes::<S, T, 3>(simd, a, x, out, (width, whole)),
+        4 => out_of_lanes::<S, T, 4>(simd, a, x, out, (width, whole)),
         _ => {}
     }
 }
