@@ -13,7 +13,7 @@ mod products;
 use crate::sweep::{Pass, Rows, Swept, stochastic};
 use attention_relevancy::{Heads, Update};
 use gemma3_tch::{MaskRule, QkvGradient};
-use kernel::{AtHead, Goal, Head, Operands, Pull, Pulled, RowSums};
+use kernel::{AtHead, Goal, Head, Matrix, Operands, Pull, Pulled, RowSums};
 #[cfg(target_arch = "x86_64")]
 use pairs::Pairs;
 use products::Single;
@@ -91,10 +91,10 @@ impl<W: AtHead> WithSimd for InSingles<'_, W> {
 /// The numbers of a layer in main memory.
 struct Layer {
     processor: Processor,
-    q: Vec<f32>,      // [H, m, d]
-    k: Vec<f32>,      // [H, n, d]
-    v: Vec<f32>,      // [H, n, d]
-    dheads: Vec<f32>, // [T, H, m, d]
+    q: Vec<f32>,      // [m, H, d]
+    k: Vec<f32>,      // [n, H, d]
+    v: Vec<f32>,      // [n, H, d]
+    dheads: Vec<f32>, // [T, m, H, d]
     shape: Shape,
     scale: f32,
 }
@@ -114,12 +114,13 @@ impl Layer {
         let sizes = <[i64; 4]>::try_from(pass.dheads.size()).expect("[T, H, m, d]");
         let [t, h, m, d] = sizes.map(|size| size as usize);
         let shape = Shape { t, h, m, n: pass.qkv.tokens(), d };
-        let [q, k, v, dheads] = [&queries, &pass.qkv.k, &pass.qkv.v, pass.dheads].map(numbers);
+        let rows_first = |x: &Tensor| numbers(&x.transpose(-3, -2));
+        let [q, k, v, dheads] = [&queries, &pass.qkv.k, &pass.qkv.v, pass.dheads].map(rows_first);
         Self { processor, q, k, v, dheads, shape, scale: pass.qkv.scale as f32 }
     }
 
     fn run(&self, pass: &Pass<'_>, rows: &Rows, update: Update) -> Swept {
-        let Shape { t, h, m, n, d } = self.shape;
+        let Shape { t, h, m, n, .. } = self.shape;
         let skip = pass.queries.start;
         let at = |rows: &Tensor| rows.narrow(1, skip as i64, m as i64); // a view of those of the queries
         let row = at(&rows.relevancy); // [T, m]
@@ -128,28 +129,36 @@ impl Layer {
             _ => (row.ones_like(), row.ones_like()),
         };
         let weights = numbers(&(&row * beta));
-        let mut of_heads = self.over_heads(|head| {
+        let mut of_heads: Vec<Vec<Pulled>> = self.over_heads(|head| {
             let goals = self.goals(head, &weights);
             self.processor.dispatch(Pull, Operands { head: self.head(head), goals: &goals })
         });
 
-        let mut take = |of: fn(&mut Pulled) -> &mut Vec<f32>, shape: &[usize]| {
-            let parts = (0..t * h).map(|part| {
-                let numbers = std::mem::take(of(&mut of_heads[part % h][part / h]));
+        let [n_goals, n_heads] = [t, h].map(|size| size as i64);
+        let mut take = |of: fn(&mut Pulled) -> &mut Vec<f32>| -> Vec<Tensor> {
+            let part = |part: usize| {
+                let numbers = std::mem::take(of(&mut of_heads[part % h][part / h])); // freed at once
                 Tensor::from_slice(&numbers)
-            });
-            let shape: Vec<i64> = [t, h].iter().chain(shape).map(|&size| size as i64).collect();
-            Tensor::cat(&parts.collect::<Vec<_>>(), 0).view(shape.as_slice())
+            };
+            (0..t * h).map(part).collect()
         };
-        let dq = take(|pulled| &mut pulled.dq, &[m, d]);
-        let dk = take(|pulled| &mut pulled.dk, &[n, d]);
-        let dv = take(|pulled| &mut pulled.dv, &[n, d]);
-        let folded = take(|pulled| &mut pulled.folded, &[n]); // [T, H, n]
+        // Heads beside each other, as the layer's weights take them.
+        let mut gradient = |of, rows: usize| {
+            let rows = rows as i64;
+            let parts: Vec<Tensor> = take(of).iter().map(|part| part.view([rows, -1])).collect();
+            let all = Tensor::cat(&parts, 1).view([rows, n_goals, n_heads, -1]);
+            all.permute([1, 2, 0, 3])
+        };
+        let q = gradient(|pulled| &mut pulled.dq, m);
+        let k = gradient(|pulled| &mut pulled.dk, n);
+        let v = gradient(|pulled| &mut pulled.dv, n);
+        let folded = take(|pulled| &mut pulled.folded);
+        let folded = Tensor::stack(&folded, 0).view([n_goals, n_heads, n as i64]);
         let relevancy = folded.mean_dim(1, false, Kind::Float);
         let _ = at(&relevancy).g_add_(&(alpha * &row));
         Swept {
             rows: Rows { relevancy, rollouts: Vec::new() },
-            gradient: QkvGradient { q: dq, k: dk, v: dv, skip },
+            gradient: QkvGradient { q, k, v, skip },
             heads: folded.sum_dim_intlist(-1, false, Kind::Float),
         }
     }
@@ -168,20 +177,22 @@ impl Layer {
     }
 
     fn head(&self, head: usize) -> Head<'_> {
-        let Shape { m, n, d, .. } = self.shape;
-        let [q, k, v] = [(&self.q, m), (&self.k, n), (&self.v, n)]
-            .map(|(x, rows)| &x[head * rows * d..][..rows * d]);
-        Head { q, k, v, d, scale: self.scale }
+        let [q, k, v] = [&self.q, &self.k, &self.v].map(|x| self.matrix(x, head));
+        Head { q, k, v, scale: self.scale }
     }
 
     /// The goals at a head; `weights` are `[T, m]`.
     fn goals<'b>(&'b self, head: usize, weights: &'b [f32]) -> Vec<Goal<'b>> {
-        let Shape { t, h, m, d, .. } = self.shape;
-        let of_goal = |goal: usize| Goal {
-            dheads: &self.dheads[(goal * h + head) * m * d..][..m * d],
-            weights: &weights[goal * m..][..m],
-        };
-        (0..t).map(of_goal).collect()
+        let Shape { h, m, d, .. } = self.shape;
+        let goals = self.dheads.chunks_exact(m * h * d).zip(weights.chunks_exact(m));
+        let of_goal = |(dheads, weights)| Goal { dheads: self.matrix(dheads, head), weights };
+        goals.map(of_goal).collect()
+    }
+
+    /// A head's part of `[rows, H, d]`.
+    fn matrix<'b>(&self, x: &'b [f32], head: usize) -> Matrix<'b> {
+        let Shape { h, d, .. } = self.shape;
+        Matrix { numbers: &x[head * d..], stride: h * d, width: d }
     }
 
     /// What `of_head` makes of each head, in order. As many threads as libtorch may use take one head after the other: more of them than
@@ -308,10 +319,11 @@ mod tests {
     fn only_numbers_of_bfloat16_are_taken_in_pairs() {
         let numbers = |kind| numbers(&random(&[6, 4]).to_kind(kind));
         let [wide, narrow] = [numbers(Kind::Float), numbers(Kind::BFloat16)];
-        let are_narrow = |[q, k, v, dheads]: [&[f32]; 4]| {
-            let goals = [Goal { dheads: &narrow, weights: &[] }, Goal { dheads, weights: &[] }];
-            let head = Head { q, k, v, d: 4, scale: 0.5 };
-            Operands { head, goals: &goals }.are_narrow()
+        let are_narrow = |operands: [&[f32]; 4]| {
+            let matrix = |numbers| Matrix { numbers, stride: 4, width: 4 };
+            let [q, k, v, dheads] = operands.map(matrix);
+            let goals = [matrix(&narrow), dheads].map(|dheads| Goal { dheads, weights: &[] });
+            Operands { head: Head { q, k, v, scale: 0.5 }, goals: &goals }.are_narrow()
         };
         assert!(are_narrow([&narrow; 4]));
         for one in 0..4 {

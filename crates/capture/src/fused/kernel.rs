@@ -21,17 +21,38 @@ use pulp::{Simd, bytemuck};
 /// Keys that are worked on together: their attention fits into the first cache. A multiple of every `J` below.
 const KEYS: usize = 48;
 
+/// A matrix whose rows of `width` numbers stand `stride` numbers apart, as those of one head among all heads do.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    pub(super) numbers: &'a [f32],
+    pub(super) stride: usize,
+    pub(super) width: usize,
+}
+
+impl<'a> Matrix<'a> {
+    fn n_rows(self) -> usize {
+        self.numbers.len().div_ceil(self.stride)
+    }
+
+    fn rows(self) -> impl Iterator<Item = &'a [f32]> {
+        self.numbers.chunks(self.stride).map(move |row| &row[..self.width])
+    }
+
+    fn part(self, start: usize, n_rows: usize) -> Self {
+        let rest = &self.numbers[start * self.stride..];
+        Self { numbers: &rest[..rest.len().min(n_rows * self.stride)], ..self }
+    }
+}
+
 /// One head.
 #[derive(Clone, Copy)]
 pub(super) struct Head<'a> {
     /// Queries `[m, d]`.
-    pub(super) q: &'a [f32],
+    pub(super) q: Matrix<'a>,
     /// Keys `[n, d]`.
-    pub(super) k: &'a [f32],
+    pub(super) k: Matrix<'a>,
     /// Values `[n, d]`.
-    pub(super) v: &'a [f32],
-    /// Width of the head.
-    pub(super) d: usize,
+    pub(super) v: Matrix<'a>,
     /// What products of queries and keys are multiplied by.
     pub(super) scale: f32,
 }
@@ -40,7 +61,7 @@ pub(super) struct Head<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Goal<'a> {
     /// The gradient at the head's output `[m, d]`.
-    pub(super) dheads: &'a [f32],
+    pub(super) dheads: Matrix<'a>,
     /// What each row of A⊙∇A counts, `[m]`.
     pub(super) weights: &'a [f32],
 }
@@ -69,8 +90,9 @@ impl Operands<'_> {
     pub(super) fn are_narrow(&self) -> bool {
         let Head { q, k, v, .. } = self.head;
         let gradients = self.goals.iter().map(|goal| goal.dheads);
-        let bits = |x: &[f32]| x.iter().fold(0, |bits, number| bits | number.to_bits());
-        [q, k, v].into_iter().chain(gradients).all(|x| bits(x).trailing_zeros() >= u16::BITS)
+        let bits = |row: &[f32]| row.iter().fold(0, |bits, number| bits | number.to_bits());
+        let mut rows = [q, k, v].into_iter().chain(gradients).flat_map(Matrix::rows);
+        rows.all(|row| bits(row).trailing_zeros() >= u16::BITS)
     }
 }
 
@@ -122,9 +144,9 @@ fn pull<S: Simd, P: Terms<S>, const J: usize, const T: usize, const R: usize>(
     Operands { head, goals }: Operands<'_>,
 ) -> Vec<Pulled> {
     let mut stretch = Stretch::<S, P, J>::new(simd, terms, head);
-    let (d, lanes) = (head.d, V * S::F32_LANES);
-    let (m, n) = (head.q.len() / d, head.k.len() / d);
-    let keys = columns(head.k, (d, n.next_multiple_of(KEYS)), J);
+    let (d, lanes) = (head.k.width, V * S::F32_LANES);
+    let (m, n) = (head.q.n_rows(), head.k.n_rows());
+    let keys = columns(head.k, n.next_multiple_of(KEYS), J);
     let width = d.div_ceil(S::F32_LANES);
     let zero = simd.splat_f32s(0.0);
     let mut sums: Vec<_> = goals.iter().map(|_| Sums::<S>::new(simd, (m, n, d))).collect();
@@ -133,22 +155,21 @@ fn pull<S: Simd, P: Terms<S>, const J: usize, const T: usize, const R: usize>(
     let mut dq = vec![zero; d.next_multiple_of(J) * V]; // transposed
     for start in (0..m).step_by(lanes) {
         let rows = lanes.min(m - start);
-        let of = |x| part::<f32>(x, start * d, rows * d);
-        stretch.score(simd, of(head.q));
+        stretch.score(simd, head.q.part(start, rows));
         // dS = A⊙∇A − A·Σ_j(A⊙∇A), each row times `share` and `scale`: the factors are left to what dS is multiplied with.
         let mut factors = [zero; V];
         for u in 0..V {
             factors[u] = simd.mul_f32s(stretch.share[u], simd.splat_f32s(head.scale));
         }
         let factors: &[f32] = bytemuck::cast_slice(&factors);
-        by_columns::<S, R>(&mut queries, of(head.q), d, factors);
+        by_columns::<S, R>(&mut queries, head.q.part(start, rows), factors);
         for (goal, sums) in goals.iter().zip(&mut sums) {
             let weights = part(goal.weights, start, rows);
-            let total = stretch.weigh(simd, of(goal.dheads), weights, &mut sums.folded);
+            let total =
+                stretch.weigh(simd, goal.dheads.part(start, rows), weights, &mut sums.folded);
             by_columns::<S, R>(
                 &mut gradients,
-                of(goal.dheads),
-                d,
+                goal.dheads.part(start, rows),
                 bytemuck::cast_slice(&stretch.share),
             );
             let mut minus = [zero; V];
@@ -202,17 +223,15 @@ fn row_sums<S: Simd, P: Terms<S>, const J: usize>(
     Operands { head, goals }: Operands<'_>,
 ) -> Vec<Vec<f32>> {
     let mut stretch = Stretch::<S, P, J>::new(simd, terms, head);
-    let (d, lanes) = (head.d, V * S::F32_LANES);
-    let m = head.q.len() / d;
+    let (m, lanes) = (head.q.n_rows(), V * S::F32_LANES);
     let zero = simd.splat_f32s(0.0);
     let mut sums = vec![Vec::with_capacity(m); goals.len()];
     let mut folded = vec![0.0; stretch.keys]; // stays zero: nothing has a weight
     for start in (0..m).step_by(lanes) {
         let rows = lanes.min(m - start);
-        let of = |x| part::<f32>(x, start * d, rows * d);
-        stretch.score(simd, of(head.q));
+        stretch.score(simd, head.q.part(start, rows));
         for (goal, sums) in goals.iter().zip(&mut sums) {
-            stretch.weigh(simd, of(goal.dheads), &[], &mut folded);
+            stretch.weigh(simd, goal.dheads.part(start, rows), &[], &mut folded);
             let mut sum = [zero; V];
             for weighted in stretch.weighted.chunks_exact(V) {
                 for u in 0..V {
@@ -236,7 +255,6 @@ struct Stretch<S: Simd, P: Terms<S>, const J: usize> {
     keys: usize,
     /// Number of keys.
     n: usize,
-    d: usize,
     scale: f32,
     packed_keys: Vec<u32>,
     packed_values: Vec<u32>,
@@ -252,29 +270,28 @@ struct Stretch<S: Simd, P: Terms<S>, const J: usize> {
 
 impl<S: Simd, P: Terms<S>, const J: usize> Stretch<S, P, J> {
     #[inline(always)]
-    fn new(simd: S, terms: P, Head { k, v, d, scale, .. }: Head<'_>) -> Self {
-        let n = k.len() / d;
+    fn new(simd: S, terms: P, Head { k, v, scale, .. }: Head<'_>) -> Self {
+        let n = k.n_rows();
         let keys = n.next_multiple_of(KEYS);
         let zero = simd.splat_f32s(0.0);
         Self {
             terms,
             keys,
             n,
-            d,
             scale,
-            packed_keys: groups(terms, k, (d, keys), J),
-            packed_values: groups(terms, v, (d, keys), J),
+            packed_keys: groups(terms, k, keys, J),
+            packed_values: groups(terms, v, keys, J),
             attention: vec![zero; keys * V],
             share: [zero; V],
             weighted: vec![zero; keys * V],
-            turned: vec![simd.splat_u32s(0); d.div_ceil(P::PER_WORD) * V],
+            turned: vec![simd.splat_u32s(0); k.width.div_ceil(P::PER_WORD) * V],
         }
     }
 
     /// Attention of the queries `[rows, d]`.
     #[inline(always)]
-    fn score(&mut self, simd: S, queries: &[f32]) {
-        turn(self.terms, &mut self.turned, queries, self.d);
+    fn score(&mut self, simd: S, queries: Matrix<'_>) {
+        turn(self.terms, &mut self.turned, queries);
         let zero = simd.splat_f32s(0.0);
         let words = self.turned.len() / V;
         let groups = self.packed_keys.chunks_exact(words * J);
@@ -311,11 +328,11 @@ impl<S: Simd, P: Terms<S>, const J: usize> Stretch<S, P, J> {
     fn weigh(
         &mut self,
         simd: S,
-        dheads: &[f32],
+        dheads: Matrix<'_>,
         weights: &[f32],
         folded: &mut [f32],
     ) -> [S::f32s; V] {
-        turn(self.terms, &mut self.turned, dheads, self.d);
+        turn(self.terms, &mut self.turned, dheads);
         let zero = simd.splat_f32s(0.0);
         let mut of_lanes = [zero; V];
         bytemuck::cast_slice_mut(&mut of_lanes)[..weights.len()].copy_from_slice(weights);
@@ -400,17 +417,12 @@ fn add<S: Simd, const T: usize, const R: usize>(
     }
 }
 
-/// Rows `[rows, d]` of `x` in words, filled up with zeros to `rows` rows, in groups of `size`: `[rows/size, words, size]`.
+/// Rows of `x` in words, filled up with zeros to `rows` rows, in groups of `size`: `[rows/size, words, size]`.
 #[inline(always)]
-fn groups<S: Simd, P: Terms<S>>(
-    terms: P,
-    x: &[f32],
-    (d, rows): (usize, usize),
-    size: usize,
-) -> Vec<u32> {
-    let words = d.div_ceil(P::PER_WORD);
+fn groups<S: Simd, P: Terms<S>>(terms: P, x: Matrix<'_>, rows: usize, size: usize) -> Vec<u32> {
+    let words = x.width.div_ceil(P::PER_WORD);
     let mut packed = vec![0; rows * words];
-    for (i, row) in x.chunks_exact(d).enumerate() {
+    for (i, row) in x.rows().enumerate() {
         let group = &mut packed[i / size * words * size..][..words * size];
         let to = group.iter_mut().skip(i % size).step_by(size);
         to.zip(terms.words(row)).for_each(|(to, word)| *to = word);
@@ -418,10 +430,10 @@ fn groups<S: Simd, P: Terms<S>>(
     packed
 }
 
-/// Columns of `x` `[rows, d]`, filled up with zeros to `rows` rows and whole groups, in groups of `J`: `[d/J, rows, J]`.
-fn columns(x: &[f32], (d, rows): (usize, usize), size: usize) -> Vec<f32> {
-    let mut packed = vec![0.0; rows * d.next_multiple_of(size)];
-    for (i, row) in x.chunks_exact(d).enumerate() {
+/// Columns of `x`, filled up with zeros to `rows` rows and whole groups, in groups of `size`: `[d/size, rows, size]`.
+fn columns(x: Matrix<'_>, rows: usize, size: usize) -> Vec<f32> {
+    let mut packed = vec![0.0; rows * x.width.next_multiple_of(size)];
+    for (i, row) in x.rows().enumerate() {
         for (group, x) in row.chunks(size).enumerate() {
             packed[(group * rows + i) * size..][..x.len()].copy_from_slice(x);
         }
@@ -429,31 +441,26 @@ fn columns(x: &[f32], (d, rows): (usize, usize), size: usize) -> Vec<f32> {
     packed
 }
 
-/// `x` `[rows, d]` in words with rows in lanes, `[words, V]`; lanes without a row are zero.
+/// `x` in words with rows in lanes, `[words, V]`; lanes without a row are zero.
 #[inline(always)]
-fn turn<S: Simd, P: Terms<S>>(terms: P, turned: &mut [S::u32s], x: &[f32], d: usize) {
+fn turn<S: Simd, P: Terms<S>>(terms: P, turned: &mut [S::u32s], x: Matrix<'_>) {
     let lanes = V * S::U32_LANES;
     let turned: &mut [u32] = bytemuck::cast_slice_mut(turned);
     turned.fill(0);
-    for (lane, row) in x.chunks_exact(d).enumerate() {
+    for (lane, row) in x.rows().enumerate() {
         let to = turned.iter_mut().skip(lane).step_by(lanes);
         to.zip(terms.words(row)).for_each(|(to, word)| *to = word);
     }
 }
 
-/// Rows of `x` `[rows, d]` times a factor each, `R` vectors of columns of all of them below those of the last: `[width/R, lanes, R]`, and
-/// what is left of the width in the same way. Lanes without a row are zero.
+/// Rows of `x` times a factor each, `R` vectors of columns of all of them below those of the last: `[width/R, lanes, R]`, and what is
+/// left of the width in the same way. Lanes without a row are zero.
 #[inline(always)]
-fn by_columns<S: Simd, const R: usize>(
-    packed: &mut [S::f32s],
-    x: &[f32],
-    d: usize,
-    factors: &[f32],
-) {
-    let (lanes, width) = (V * S::F32_LANES, d.div_ceil(S::F32_LANES));
+fn by_columns<S: Simd, const R: usize>(packed: &mut [S::f32s], x: Matrix<'_>, factors: &[f32]) {
+    let (lanes, width) = (V * S::F32_LANES, x.width.div_ceil(S::F32_LANES));
     let packed: &mut [f32] = bytemuck::cast_slice_mut(packed);
     packed.fill(0.0);
-    for (lane, (row, factor)) in x.chunks_exact(d).zip(factors).enumerate() {
+    for (lane, (row, factor)) in x.rows().zip(factors).enumerate() {
         for (vector, x) in row.chunks(S::F32_LANES).enumerate() {
             let column = vector / R * R;
             let at = column * lanes + lane * R.min(width - column) + vector - column;
