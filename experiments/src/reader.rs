@@ -49,6 +49,8 @@ pub struct Spoken {
     pub finding: usize,
     /// Where its tokens stand. The first one decides, others only end the word.
     pub positions: Range<usize>,
+    /// Where the tokens of its sentence stand, the full stop among them.
+    pub sentence: Range<usize>,
 }
 
 impl Reader {
@@ -108,8 +110,12 @@ impl Reader {
 
     /// The id of a word after a space; the first of its pieces.
     pub fn token(&self, word: &str) -> Result<u32> {
-        let ids = self.processor.tokenizer().encode(&format!(" {word}"))?;
-        ids.first().copied().with_context(|| format!("{word:?} has no token"))
+        self.tokens(word)?.first().copied().with_context(|| format!("{word:?} has no token"))
+    }
+
+    /// The ids of a word after a space.
+    pub fn tokens(&self, word: &str) -> Result<Vec<u32>> {
+        Ok(self.processor.tokenizer().encode(&format!(" {word}"))?)
     }
 
     /// The prompt as a sequence, and where the image is in it; the picture is encoded once.
@@ -149,15 +155,23 @@ impl Reader {
         image: Range<usize>,
         (features, picture): (&Tensor, &Tensor),
     ) -> Result<Reading> {
-        let (mut ids, mut words) = (prompt.ids().to_vec(), Vec::new());
+        let (mut ids, mut words) = (prompt.ids().to_vec(), Vec::<Spoken>::new());
         let answer = ids.len();
+        let mut sentence = answer;
         for piece in right.pieces() {
             let spelled = self.processor.tokenizer().encode(&piece.text)?;
             let start = ids.len();
             ids.extend(spelled);
             if let Some((finding, word)) = piece.shows {
                 let text = piece.text.trim().to_owned();
-                words.push(Spoken { text, word, finding, positions: start..ids.len() });
+                let (positions, sentence) = (start..ids.len(), sentence..ids.len());
+                words.push(Spoken { text, word, finding, positions, sentence });
+            }
+            for spoken in words.iter_mut().filter(|spoken| spoken.sentence.start == sentence) {
+                spoken.sentence.end = ids.len();
+            }
+            if piece.text.trim_end().ends_with('.') {
+                sentence = ids.len();
             }
         }
         let features = features.shallow_clone();

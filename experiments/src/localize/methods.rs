@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use anyhow::{Context, Result, bail};
 use attention_capture::{
     Engine, Foil, Folding, Goal, Keep, Layers, Method as Rowwise, Objective, PatchMap,
-    PatchOptions, Patches, Pool, Spread, States, Streaming, SweepOptions,
+    PatchOptions, Patches, Pool, Spread, States, Streaming, SweepOptions, branch_targets,
 };
 use attention_relevancy::ndarray::Array2;
 use attention_relevancy::{Heads, Target, Update};
@@ -14,6 +14,7 @@ use phantom_radiograph::{Level, Scene, Side};
 use tch::{Kind, Tensor};
 
 use crate::localize::settings::{Finer, Goals, Method, Setting};
+use crate::localize::spans::Spans;
 use crate::questions::Word;
 use crate::reader::{Reader, Reading, Spoken};
 use crate::scenes::mix;
@@ -31,13 +32,14 @@ type Made = Vec<((Goals, Spread), Vec<PatchMap>)>;
 
 /// Makes maps of the words of one answer.
 pub struct Maps<'a> {
-    reader: &'a Reader,
-    reading: &'a Reading,
+    pub(super) reader: &'a Reader,
+    pub(super) reading: &'a Reading,
     scene: &'a Scene,
     states: States,
     /// With the mistakes [causal image tokens, second `<bos>`, both].
     altered: [Altered; 3],
     finer: RefCell<Made>,
+    spans: Spans,
 }
 
 /// One map for each word, `[cells]`.
@@ -58,8 +60,9 @@ impl<'a> Maps<'a> {
             alter(twice, 1)?,
         ];
         let [causal, both, twice] = altered;
-        let finer = RefCell::default();
-        Ok(Self { reader, reading, scene, states, altered: [causal, twice, both], finer })
+        let altered = [causal, twice, both];
+        let (finer, spans) = Default::default();
+        Ok(Self { reader, reading, scene, states, altered, finer, spans })
     }
 
     /// The maps of one setting. `seed` is for the random ones.
@@ -68,7 +71,8 @@ impl<'a> Maps<'a> {
         let first = |word: &Spoken| word.positions.start;
         match setting.method {
             Method::Relevancy(update) => self.relevancy(&words, first, setting.goals, update),
-            Method::WholeWord => self.whole_words(setting.goals),
+            Method::Span(extent, rule) => self.spans.maps(self, (extent, rule), setting.goals),
+            Method::Phrases => words.iter().map(|word| self.phrases(word)).collect(),
             Method::LastGradient => self.last_gradient(&words, setting.goals),
             Method::WrongRow => {
                 self.relevancy(&words, |word| first(word) + 1, setting.goals, Update::Additive)
@@ -117,20 +121,6 @@ impl<'a> Maps<'a> {
             let found = engine.explain(&goals, objective, update)?;
             Ok(found.iter().map(|found| self.image_part(found.relevancy.as_slice())).collect())
         })
-    }
-
-    fn whole_words(&self, goals: Goals) -> Result<PerWord> {
-        let mean = |word: &Spoken| -> Result<Vec<f32>> {
-            let parts = word
-                .positions
-                .clone()
-                .map(|at| Ok(self.relevancy(&[word], |_| at, goals, Update::Additive)?.remove(0)))
-                .collect::<Result<Vec<_>>>()?;
-            let count = parts.len() as f32;
-            let sum = |cell: usize| parts.iter().map(|part| part[cell]).sum::<f32>() / count;
-            Ok((0..parts[0].len()).map(sum).collect())
-        };
-        self.reading.words.iter().map(mean).collect()
     }
 
     /// The row after the last layer, which began on a token of the text: its image part is that of Ā.
@@ -306,9 +296,23 @@ impl<'a> Maps<'a> {
         std::iter::repeat_with(&mut draw).take(self.reading.image.len()).collect()
     }
 
-    fn engine(&self) -> Streaming<'_> {
+    pub(super) fn engine(&self) -> Streaming<'_> {
         let ids = self.reading.sequence.ids();
         Streaming::new(&self.reader.model, ids, &self.states, SweepOptions::default())
+    }
+
+    /// The word against its foil as two branches of one sequence, by the logarithms of their probabilities.
+    fn phrases(&self, word: &Spoken) -> Result<Vec<f32>> {
+        let (model, said) = (&self.reader.model, &self.reading.sequence);
+        let foil = self.reader.tokens(self.foil(word))?;
+        let phrases = [&said.ids()[word.positions.clone()], &foil];
+        let sequence = said.forked(word.positions.start, phrases)?;
+        let states = States::of(model, &sequence, Keep::Everything)?;
+        let engine = Streaming::new(model, sequence.ids(), &states, SweepOptions::default());
+        let [phrase, against] = branch_targets(&sequence)?;
+        let goal = Goal::contrast(phrase, against).context("both phrases have tokens")?;
+        let found = engine.explain(&[goal], Objective::LogProbability, Update::Additive)?;
+        Ok(self.image_part(found[0].relevancy.as_slice()))
     }
 
     /// Calls `explain` once for each objective that the words have, and puts the maps in the order of the words.
@@ -335,7 +339,7 @@ impl<'a> Maps<'a> {
         Ok(maps)
     }
 
-    fn objective(&self, word: &Spoken, goals: Goals) -> Result<Objective> {
+    pub(super) fn objective(&self, word: &Spoken, goals: Goals) -> Result<Objective> {
         Ok(match goals {
             Goals::None | Goals::Logit => Objective::Logit,
             Goals::LogProbability => Objective::LogProbability,
@@ -357,7 +361,7 @@ impl<'a> Maps<'a> {
         }
     }
 
-    fn image_part(&self, row: Option<&[f32]>) -> Vec<f32> {
+    pub(super) fn image_part(&self, row: Option<&[f32]>) -> Vec<f32> {
         row.map(|row| row[self.reading.image.clone()].to_vec()).unwrap_or_default()
     }
 }

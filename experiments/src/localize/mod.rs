@@ -8,4 +8,5 @@ pub mod page;
 pub mod randomized;
 pub mod settings;
 pub mod sheet;
+mod spans;
 pub mod tag;

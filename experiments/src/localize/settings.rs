@@ -14,8 +14,10 @@ pub enum Method {
     GlobalLayers,
     /// The same, additive, the largest over heads in place of their mean.
     LargestHead,
-    /// The mean over all tokens of the word, additive.
-    WholeWord,
+    /// The same, additive, of several tokens.
+    Span(Extent, Rule),
+    /// The word against the foil in its place, both of one run, additive.
+    Phrases,
     /// `E_h[(∇A⊙A)⁺]` of the last layer alone.
     LastGradient,
     /// The same of all layers, their mean.
@@ -54,6 +56,26 @@ pub enum Method {
     Patches(Finer, Spread),
     /// Gradient × input of the pixels, without its sign.
     Pixels(Finer),
+}
+
+/// Which tokens are explained together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Those of the word.
+    Word,
+    /// Those of its sentence, the full stop among them.
+    Sentence,
+}
+
+/// How several tokens are explained together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// The mean of their maps.
+    Mean,
+    /// One map of the sum of their scalars.
+    Sum,
+    /// The mean weighted by what each gains by the picture over an even grey.
+    Reliance,
 }
 
 /// Where a map that is finer than tokens is looked at.
@@ -101,7 +123,12 @@ impl Setting {
             |method: Method| [Goals::Logit, Goals::RunnerUp].map(|goals| Self { method, goals });
         let mut all = Vec::new();
         all.extend(with(Method::Relevancy(Update::Additive)));
-        all.push(Self { method: Method::WholeWord, goals: Goals::RunnerUp });
+        for extent in [Extent::Word, Extent::Sentence] {
+            let rules = [Rule::Mean, Rule::Sum, Rule::Reliance];
+            let span = |rule| Self { method: Method::Span(extent, rule), goals: Goals::RunnerUp };
+            all.extend(rules.map(span));
+        }
+        all.push(without(Method::Phrases));
         all.extend(with(Method::Relevancy(Update::Stochastic)));
         all.extend(two(Method::GlobalLayers));
         all.extend(two(Method::LargestHead));
@@ -139,7 +166,8 @@ impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let method = match self.method {
             Method::Relevancy(update) => &format!("relevancy, {update}"),
-            Method::WholeWord => "relevancy, additive, mean of the word's tokens",
+            Method::Span(extent, rule) => &span_name(extent, rule),
+            Method::Phrases => "relevancy, additive, the word against the foil as phrases",
             Method::GlobalLayers => "relevancy, additive, global layers",
             Method::LargestHead => "relevancy, additive, largest head",
             Method::LastGradient => "gradient × attention, last layer",
@@ -173,6 +201,18 @@ impl fmt::Display for Setting {
             Goals::RunnerUp => f.write_str(", contrast with the runner-up"),
             Goals::Named => f.write_str(", contrast with a named foil"),
         }
+    }
+}
+
+fn span_name(extent: Extent, rule: Rule) -> String {
+    let tokens = match extent {
+        Extent::Word => "the word's tokens",
+        Extent::Sentence => "the sentence's tokens",
+    };
+    match rule {
+        Rule::Mean => format!("relevancy, additive, mean of {tokens}"),
+        Rule::Sum => format!("relevancy, additive, sum over {tokens}"),
+        Rule::Reliance => format!("relevancy, additive, {tokens} by reliance"),
     }
 }
 
