@@ -53,7 +53,7 @@ pub(super) struct Head<'a> {
     pub(super) k: Matrix<'a>,
     /// Values `[n, d]`.
     pub(super) v: Matrix<'a>,
-    /// What products of queries and keys are multiplied by.
+    /// What products of queries and keys are multiplied by: positive.
     pub(super) scale: f32,
 }
 
