@@ -13,10 +13,11 @@ use crate::localize::methods::{Maps, PerWord};
 use crate::localize::settings::{Extent, Goals, Rule};
 use crate::reader::Spoken;
 
-/// What the rules share, made once for an answer.
+/// Maps of spans, with what is made once for an answer.
 #[derive(Default)]
 pub(super) struct Spans {
-    /// What the picture adds to the log-probability of each token of the sentences with a word, over an even grey, in nats.
+    /// For [`Rule::Reliance`]: what the picture adds to the log-probability of each token of the sentences with a word, over an even
+    /// grey, in nats.
     gains: OnceCell<BTreeMap<usize, f32>>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Queries are taken a stretch at a time, as many as fill [`V`] vectors. For a stretch all scores are made, then for each goal the
 //! gradient of its attention and, some keys at a time, the three products that take it on to queries, keys and values. Attention of a
-//! stretch and A⊙∇A have 0.5 MB each at 4096 keys and 16 lanes, what is packed of keys and values 3.5 MB at a width of 72.
+//! stretch and A⊙∇A have 0.5 MB each at 4096 keys and 16 lanes, what is packed of keys and values at most 3.5 MB at a width of 72.
 //!
 //! Symbols: m queries, n keys, d head width.
 
@@ -18,7 +18,7 @@
 use super::products::{Single, Terms, V, at_least, exp, into_lanes, out_of_lanes};
 use pulp::{Simd, bytemuck};
 
-/// Keys that are worked on together: their attention fits into the first cache. A multiple of every `J` below.
+/// Keys that are worked on together: their attention fits into the first cache. A multiple of every `J` and `T` below.
 const KEYS: usize = 48;
 
 /// A matrix whose rows of `width` numbers stand `stride` numbers apart, as those of one head among all heads do.

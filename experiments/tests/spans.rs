@@ -1,0 +1,87 @@
+//! Several tokens explained together: which tokens they are, and what must come out where there is only one.
+
+use std::path::PathBuf;
+
+use attention_relevancy::Update;
+use experiments::examples::picture;
+use experiments::localize::benchmark::Case;
+use experiments::localize::methods::{Maps, PerWord};
+use experiments::localize::settings::{Extent, Goals, Method, Rule, Setting};
+use experiments::questions::Question;
+use experiments::reader::{Reader, Reading};
+use gemma3_processor::{Processor, ProcessorOptions};
+use gemma3_tch::{Gemma3, Placement};
+use tch::Kind;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../crates/explainer/models/phantom")
+}
+
+/// The first unseen phantoms with a finding, each with its answers.
+fn cases(reader: &Reader) -> Vec<(Case, Vec<Reading>)> {
+    let cases = (0..8).map(|index| Case::unseen(1, index));
+    let answered = |case: Case| {
+        let picture = picture(&case.phantom).unwrap();
+        let readings = reader.read(&case.scene, &picture, &case.questions()).unwrap();
+        (case, readings)
+    };
+    cases.filter(|case| !case.scene.findings().is_empty()).take(3).map(answered).collect()
+}
+
+#[test]
+fn a_sentence_holds_its_word_and_ends_with_the_only_full_stop() {
+    let processor = Processor::from_dir(&folder(), ProcessorOptions::default()).unwrap();
+    let reader = Reader::open(&folder()).unwrap();
+    for (case, readings) in cases(&reader) {
+        for (question, reading) in case.questions().iter().zip(readings) {
+            let answer = question.answer(&case.scene).text();
+            for word in &reading.words {
+                let ids = &reading.sequence.ids()[word.sentence.clone()];
+                let sentence = processor.tokenizer().decode(ids, true);
+                let sentence = sentence.trim();
+                assert!(answer.contains(sentence), "{sentence:?} in {answer:?}");
+                assert!(sentence.contains(&word.text), "{:?} in {sentence:?}", word.text);
+                assert_eq!(sentence.find('.'), Some(sentence.len() - 1), "{sentence:?}");
+                let (inner, outer) = (&word.positions, &word.sentence);
+                assert!(outer.start <= inner.start && inner.end < outer.end, "{sentence:?}");
+            }
+            assert!(*question != Question::Describe || !reading.words.is_empty());
+        }
+    }
+}
+
+#[test]
+fn one_token_is_what_every_rule_makes_of_it_and_phrases_are_its_contrast() {
+    // In the stored bfloat16 another sequence is rounded in another way.
+    let placement = Placement { kind: Some(Kind::Float), ..Placement::AS_STORED };
+    let model = Gemma3::load(&folder(), placement).unwrap();
+    let reader = Reader::with_model(&folder(), model).unwrap();
+    let mut compared = 0;
+    for (case, readings) in cases(&reader) {
+        for reading in readings {
+            let maps = Maps::new(&reader, &case.scene, &reading).unwrap();
+            let of = |method, goals| maps.of(Setting { method, goals }, 0).unwrap();
+            let relevancy = |goals| of(Method::Relevancy(Update::Additive), goals);
+            let [runner_up, named] = [Goals::RunnerUp, Goals::Named].map(relevancy);
+            let span = |rule| of(Method::Span(Extent::Word, rule), Goals::RunnerUp);
+            let spans = [Rule::Mean, Rule::Sum, Rule::Reliance].map(span);
+            let phrases = of(Method::Phrases, Goals::None);
+            let single = |index: &usize| reading.words[*index].positions.len() == 1;
+            for index in (0..reading.words.len()).filter(single) {
+                for span in &spans {
+                    assert_near(span, &runner_up, index);
+                }
+                assert_near(&phrases, &named, index);
+                compared += 1;
+            }
+        }
+    }
+    assert!(5 <= compared, "{compared}");
+}
+
+fn assert_near(found: &PerWord, expected: &PerWord, word: usize) {
+    let (found, expected) = (&found[word], &expected[word]);
+    let greatest = expected.iter().fold(0.0_f32, |greatest, x| greatest.max(x.abs()));
+    let off = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-4 * greatest, "word {word}: {off} of {greatest}");
+}
