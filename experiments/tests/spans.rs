@@ -18,12 +18,11 @@ fn folder() -> PathBuf {
 }
 
 /// The first unseen phantoms with a finding, each with its answers.
-fn cases(reader: &Reader) -> Vec<(Case, Vec<Reading>)> {
+fn cases(reader: &Reader) -> anyhow::Result<Vec<(Case, Vec<Reading>)>> {
     let cases = (0..8).map(|index| Case::unseen(1, index));
     let answered = |case: Case| {
-        let picture = picture(&case.phantom).unwrap();
-        let readings = reader.read(&case.scene, &picture, &case.questions()).unwrap();
-        (case, readings)
+        let readings = reader.read(&case.scene, &picture(&case.phantom)?, &case.questions())?;
+        Ok((case, readings))
     };
     cases.filter(|case| !case.scene.findings().is_empty()).take(3).map(answered).collect()
 }
@@ -32,7 +31,7 @@ fn cases(reader: &Reader) -> Vec<(Case, Vec<Reading>)> {
 fn a_sentence_holds_its_word_and_ends_with_the_only_full_stop() {
     let processor = Processor::from_dir(&folder(), ProcessorOptions::default()).unwrap();
     let reader = Reader::open(&folder()).unwrap();
-    for (case, readings) in cases(&reader) {
+    for (case, readings) in cases(&reader).unwrap() {
         for (question, reading) in case.questions().iter().zip(readings) {
             let answer = question.answer(&case.scene).text();
             for word in &reading.words {
@@ -57,7 +56,7 @@ fn one_token_is_what_every_rule_makes_of_it_and_phrases_are_its_contrast() {
     let model = Gemma3::load(&folder(), placement).unwrap();
     let reader = Reader::with_model(&folder(), model).unwrap();
     let mut compared = 0;
-    for (case, readings) in cases(&reader) {
+    for (case, readings) in cases(&reader).unwrap() {
         for reading in readings {
             let maps = Maps::new(&reader, &case.scene, &reading).unwrap();
             let of = |method, goals| maps.of(Setting { method, goals }, 0).unwrap();
