@@ -9,4 +9,12 @@ fn main() {
     // `.libtorch` is a link into the user's cache: what it points to outlives the clone.
     let folder = std::fs::canonicalize(&folder).unwrap_or(folder.into());
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", folder.display());
+    // Beside `torch/lib` of a layout for CUDA lie NVIDIA's libraries, of which programs open NVRTC by its name.
+    let nvidia = folder.ancestors().nth(2).map(|layout| layout.join("nvidia"));
+    let parts = nvidia.and_then(|nvidia| std::fs::read_dir(nvidia).ok()).into_iter().flatten();
+    let mut libraries: Vec<_> = parts.flatten().map(|part| part.path().join("lib")).collect();
+    libraries.sort();
+    for library in libraries.iter().filter(|library| library.is_dir()) {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", library.display());
+    }
 }

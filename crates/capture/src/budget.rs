@@ -1,6 +1,6 @@
 //! Fitting a sweep, and what is kept for it, into a memory budget.
 
-use crate::{Error, Keep};
+use crate::{Error, Keep, cuda};
 use gemma3_tch::{Placement, TextConfig, VisionConfig};
 use tch::Kind;
 
@@ -26,12 +26,16 @@ pub(crate) struct Cut {
 /// Rows beyond this make a block no faster: on a CPU they only push it out of the cache.
 const MOST_ROWS_CPU: u64 = 64;
 const MOST_ROWS_CUDA: u64 = 512;
+const MOST_ROWS_KERNEL: u64 = 1024;
 /// Goals beyond this make a sweep no faster: their products are large already.
 const MOST_GOALS: u64 = 16;
 /// Rows of a block below which products get slow: goals give way to them.
 const GOOD_ROWS: u64 = 64;
 
 const FLOAT_BYTES: u64 = 4;
+const NARROW_BYTES: u64 = 2;
+/// What cuBLAS takes for itself by default on a GPU of the newer kind (NVIDIA's documentation of `cublasSetWorkspace`: 32 MiB).
+const WORKSPACE: u64 = 32 << 20;
 
 impl Cut {
     /// The largest that fits; [`Error::Budget`] where one goal and one row do not.
@@ -42,16 +46,16 @@ impl Cut {
         budget: u64,
     ) -> Result<Self, Error> {
         let cost = Cost::new(config, width(placement), tokens);
-        Self::fitting(&cost, placement, (tokens, goals), budget)
+        let most_rows = if placement.on_cpu() { MOST_ROWS_CPU } else { MOST_ROWS_CUDA };
+        Self::fitting(&cost, most_rows, (tokens, goals), budget)
     }
 
     fn fitting(
         cost: &Cost,
-        placement: Placement,
+        most_rows: u64,
         (tokens, goals): (usize, usize),
         budget: u64,
     ) -> Result<Self, Error> {
-        let most_rows = if placement.on_cpu() { MOST_ROWS_CPU } else { MOST_ROWS_CUDA };
         let smallest = cost.bytes(1, 1);
         if budget < smallest {
             return Err(Error::Budget { budget, smallest });
@@ -62,9 +66,15 @@ impl Cut {
             .find(|&goals| cost.bytes(goals, GOOD_ROWS.min(tokens as u64)) <= budget)
             .unwrap_or(1);
         let rest = budget - cost.bytes(goals, 0);
-        let rows = (rest / cost.per_row(goals)).clamp(1, most_rows);
-        Ok(Self { goals: goals as usize, rows: rows as usize })
+        let rows = (rest / cost.of_row(goals)).clamp(1, most_rows);
+        Ok(Self { goals: goals as usize, rows: alike(tokens.max(1), rows as usize) })
     }
+}
+
+/// Rows of a block, no more than `most`, when `tokens` are cut into as few blocks as may be and these are alike, up to what products
+/// like.
+fn alike(tokens: usize, most: usize) -> usize {
+    tokens.div_ceil(tokens.div_ceil(most)).next_multiple_of(GOOD_ROWS as usize).min(most)
 }
 
 /// The same for the sweep over the patches of a picture, and how much of a run of the vision tower is kept for it.
@@ -77,19 +87,27 @@ pub(crate) struct PatchCut {
 
 impl PatchCut {
     /// The largest that fits; [`Error::Budget`] where one goal and one row do not. More is kept where that takes no goal and no row
-    /// from the sweep. What is `kept` already is not counted again.
+    /// from the sweep. What is `kept` already is not counted again. `with_kernel` tells whether a kernel does what lies between the products.
     pub(crate) fn new(
         config: &VisionConfig,
-        placement: Placement,
+        (placement, with_kernel): (Placement, bool),
         (goals, kept): (usize, Option<Keep>),
         budget: u64,
     ) -> Result<Self, Error> {
         let width = width(placement);
+        let most_rows = match (placement.on_cpu(), with_kernel) {
+            (true, _) => MOST_ROWS_CPU,
+            (_, true) => MOST_ROWS_KERNEL,
+            (_, false) => MOST_ROWS_CUDA,
+        };
         let cut = |keep, more| {
             let mut cost = Cost::vision(config, width);
+            if with_kernel {
+                cost = cost.with_kernel(config);
+            }
             cost.shared += more;
             let Cut { goals, rows } =
-                Cut::fitting(&cost, placement, (config.patches(), goals), budget)?;
+                Cut::fitting(&cost, most_rows, (config.patches(), goals), budget)?;
             Ok::<_, Error>(Self { goals, rows, keep })
         };
         if let Some(keep) = kept {
@@ -117,8 +135,10 @@ struct Cost {
     shared: u64,
     /// For each goal: gradients around the MLP, of queries, keys, values and hidden states, and the rows.
     per_goal: u64,
-    /// A row of attention, all heads, all keys.
+    /// For each query row of a block, all heads, all keys: attention, scores and mask.
     row: u64,
+    /// The same for each goal: A⊙∇A, its positive part, the gradient of the scores and a product in the making.
+    row_per_goal: u64,
 }
 
 impl Cost {
@@ -135,7 +155,8 @@ impl Cost {
         Self {
             shared: s * (4 * width * f + FLOAT_BYTES * (8 * d + 3 * (h + 2 * k) * w)),
             per_goal: s * (3 * width * f + FLOAT_BYTES * (6 * d + 3 * (h + 2 * k) * w)),
-            row: FLOAT_BYTES * h * s,
+            row: 3 * FLOAT_BYTES * h * s,
+            row_per_goal: 5 * FLOAT_BYTES * h * s,
         }
     }
 
@@ -151,17 +172,36 @@ impl Cost {
         Self {
             shared: p * (width * (f + 4 * d) + FLOAT_BYTES * 4 * d),
             per_goal: p * (width * f + FLOAT_BYTES * 10 * d),
-            row: FLOAT_BYTES * h * p,
+            row: 3 * FLOAT_BYTES * h * p,
+            row_per_goal: 5 * FLOAT_BYTES * h * p,
         }
     }
 
-    /// Attention, scores and mask; for each goal A⊙∇A, its positive part, the gradient of the scores and a product in the making.
-    fn per_row(&self, goals: u64) -> u64 {
-        self.row * (3 + 5 * goals)
+    /// On a GPU where a kernel does what lies between the products (`cuda.rs`). Beside the same layer there are activations of the
+    /// MLP in float32, not by tiles but all of them three times, and copies: queries, values and, four times, keys; for each goal its
+    /// gradient, and a sum in the making of those of keys and of values.
+    fn with_kernel(self, config: &VisionConfig) -> Self {
+        let [d, f, h, p] = [
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_attention_heads,
+            config.patches(),
+        ]
+        .map(|n| n as u64);
+        Self {
+            shared: self.shared + p * (3 * FLOAT_BYTES * f + 6 * NARROW_BYTES * d) + WORKSPACE,
+            per_goal: self.per_goal + p * d * (NARROW_BYTES + 2 * FLOAT_BYTES),
+            row: cuda::BYTES * h * p,
+            row_per_goal: cuda::BYTES * h * p,
+        }
+    }
+
+    fn of_row(&self, goals: u64) -> u64 {
+        self.row + goals * self.row_per_goal
     }
 
     fn bytes(&self, goals: u64, rows: u64) -> u64 {
-        self.shared + goals * self.per_goal + rows * self.per_row(goals)
+        self.shared + goals * self.per_goal + rows * self.of_row(goals)
     }
 }
 
@@ -262,6 +302,13 @@ mod tests {
             former = cut;
         }
         assert_eq!(former, Cut { goals: 4, rows: 64 });
+    }
+
+    #[test]
+    fn blocks_are_as_few_as_may_be_and_alike() {
+        let found = [(4096, 580), (4096, 512), (300, 64), (300, 7), (1, 64)]
+            .map(|(tokens, most)| alike(tokens, most));
+        assert_eq!(found, [512, 512, 64, 7, 64]);
     }
 
     #[test]

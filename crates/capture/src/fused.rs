@@ -224,19 +224,8 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::sweep::Folds;
+    use crate::sweep::examples::{Example, assert_same, random};
     use gemma3_tch::Qkv;
-
-    fn random(shape: &[usize]) -> Tensor {
-        let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-        Tensor::randn(shape.as_slice(), (Kind::Float, Device::Cpu))
-    }
-
-    /// The greatest difference, over the greatest number or, where all are nothing but rounding, over a little.
-    fn distance(found: &Tensor, expected: &Tensor) -> f64 {
-        assert_eq!(found.size(), expected.size());
-        let greatest = |x: &Tensor| x.abs().max().double_value(&[]);
-        greatest(&(found - expected)) / greatest(expected).max(1e-2)
-    }
 
     /// Every kind of registers that there is here, and none.
     fn processors() -> Vec<Processor> {
@@ -249,34 +238,11 @@ mod tests {
         processors
     }
 
-    /// The same layer by the products, and fused with every kind of registers. Goals, heads, queries, keys, width; the queries end with
-    /// the keys. The model's numbers are of `kind`.
-    fn swept(
-        [t, h, m, n, d]: [usize; 5],
-        (update, kind): (Update, Kind),
-        spoil: impl Fn(&Qkv),
-    ) -> (Swept, Vec<Swept>) {
-        tch::manual_seed(12);
-        let random_of_model = |shape: &[usize]| random(shape).to_kind(kind);
-        let qkv = Qkv {
-            q: random_of_model(&[h, n, d]),
-            k: random_of_model(&[h, n, d]) * 2.0, // some scores are far below the greatest
-            v: random_of_model(&[h, n, d]),
-            scale: (d as f64).powf(-0.5),
-            start: 0,
-        };
-        spoil(&qkv);
-        let pass = Pass {
-            qkv: &qkv,
-            mask: &MaskRule::all(),
-            queries: n - m..n,
-            dheads: &random_of_model(&[t, h, m, d]).to_kind(Kind::Float),
-            folds: Folds { relevancy: Some((update, Heads::Mean)), rollouts: Vec::new() },
-            block: 16,
-        };
-        let rows = Rows { relevancy: random(&[t, n]).abs(), rollouts: Vec::new() };
-        let fused = |processor| Layer::new(&pass, processor).run(&pass, &rows, update);
-        (pass.run_by_products(&rows), processors().into_iter().map(fused).collect())
+    /// With every kind of registers.
+    fn fused(layer: &Example, update: Update) -> Vec<Swept> {
+        let pass = layer.pass(update);
+        let fused = |processor| Layer::new(&pass, processor).run(&pass, &layer.rows, update);
+        processors().into_iter().map(fused).collect()
     }
 
     #[test]
@@ -294,22 +260,14 @@ mod tests {
         for shape in shapes {
             let updates = [Update::Additive, Update::Stochastic];
             let kinds = [Kind::Float, Kind::BFloat16];
-            for how in updates.into_iter().flat_map(|update| kinds.map(|kind| (update, kind))) {
-                let (expected, fused) = swept(shape, how, |_| {});
-                for (found, processor) in fused.iter().zip(processors()) {
-                    let pairs = [
-                        ("relevancy", &found.rows.relevancy, &expected.rows.relevancy),
-                        ("heads", &found.heads, &expected.heads),
-                        ("dq", &found.gradient.q, &expected.gradient.q),
-                        ("dk", &found.gradient.k, &expected.gradient.k),
-                        ("dv", &found.gradient.v, &expected.gradient.v),
-                    ];
-                    for (what, found, expected) in pairs {
-                        let distance = distance(found, expected);
-                        let what = format!("{what} of {shape:?}, {how:?}, {processor:?}");
-                        assert!(distance < 5e-6, "{what}: {distance}");
-                    }
-                    assert_eq!(found.gradient.skip, expected.gradient.skip);
+            for (update, kind) in
+                updates.into_iter().flat_map(|update| kinds.map(|kind| (update, kind)))
+            {
+                let layer = Example::new(shape, kind);
+                let expected = layer.pass(update).run_by_products(&layer.rows);
+                for (found, processor) in fused(&layer, update).iter().zip(processors()) {
+                    let what = format!("{shape:?}, {update:?}, {kind:?}, {processor:?}");
+                    assert_same(found, &expected, 5e-6, &what);
                 }
             }
         }
@@ -338,10 +296,9 @@ mod tests {
         let operands = [|qkv: &Qkv| qkv.q.shallow_clone(), |qkv: &Qkv| qkv.k.shallow_clone()];
         let kinds = [Kind::Float, Kind::BFloat16];
         for (pick, kind) in operands.into_iter().flat_map(|pick| kinds.map(|kind| (pick, kind))) {
-            let spoil = |qkv: &Qkv| {
-                let _ = pick(qkv).get(0).get(20).fill_(f64::NAN);
-            };
-            for found in swept([1, 2, 40, 40, 8], (Update::Additive, kind), spoil).1 {
+            let layer = Example::new([1, 2, 40, 40, 8], kind);
+            let _ = pick(&layer.qkv).get(0).get(20).fill_(f64::NAN);
+            for found in fused(&layer, Update::Additive) {
                 let sum = found.gradient.v.sum(Kind::Float).double_value(&[]);
                 assert!(sum.is_nan(), "{sum}");
             }

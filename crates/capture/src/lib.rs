@@ -36,6 +36,7 @@ mod attention;
 mod branches;
 mod budget;
 mod convert;
+mod cuda;
 mod engine;
 mod error;
 mod folding;

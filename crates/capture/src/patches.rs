@@ -11,7 +11,7 @@ mod states;
 use crate::budget::PatchCut;
 use crate::streaming::finite;
 use crate::sweep::{Folds, Pass, Rows};
-use crate::{Error, ImagePart, SweepOptions, convert};
+use crate::{Error, ImagePart, SweepOptions, convert, cuda};
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use attention_relevancy::{Heads, Update, unpool};
 use gemma3_tch::{AttentionLayer, EncoderLayer, Gemma3, MaskRule, guard};
@@ -81,6 +81,14 @@ impl<'a> Patches<'a> {
         self
     }
 
+    /// Why a GPU that should have a kernel for such a sweep does without it: the maps are the same, but take longer. `None` where there is
+    /// nothing to tell.
+    pub fn missing_kernel(model: &Gemma3, update: Update) -> Option<String> {
+        let patches = model.config().vision.patches();
+        let is_asked = update == Update::Additive;
+        is_asked.then(|| cuda::why_missing(model.placement(), patches)).flatten()
+    }
+
     /// Explains each goal from what it left at the tokens of the picture ([`Streaming::explain_images`](crate::Streaming)): one sweep for as
     /// many goals as fit into memory.
     pub fn explain(&self, parts: &[ImagePart]) -> Result<Vec<PatchMap>, Error> {
@@ -89,7 +97,10 @@ impl<'a> Patches<'a> {
         let (config, placement) = (&self.model.config().vision, self.model.placement());
         let kept = self.states.map(PatchStates::keep);
         let budget = self.options.sweep.memory_budget;
-        let cut = PatchCut::new(config, placement, (parts.len(), kept), budget)?;
+        let with_kernel =
+            self.options.update == Update::Additive && cuda::is_there(placement, config.patches());
+        let engine = (placement, with_kernel);
+        let cut = PatchCut::new(config, engine, (parts.len(), kept), budget)?;
         let made;
         let states = if let Some(states) = self.states {
             states

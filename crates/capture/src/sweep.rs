@@ -3,8 +3,11 @@
 //!
 //! Symbols: T goals, H query heads, K key heads, G = H/K, m query rows, n keys, b rows of a block, j keys of a block.
 
+#[cfg(test)]
+pub(crate) mod examples;
+
 use crate::attention::Float;
-use crate::fused;
+use crate::{cuda, fused};
 use attention_relevancy::{Heads, Update};
 use gemma3_tch::{MaskRule, Qkv, QkvGradient};
 use std::ops::Range;
@@ -46,7 +49,8 @@ pub(crate) struct Pass<'a> {
 
 impl Pass<'_> {
     pub(crate) fn run(&self, rows: &Rows) -> Swept {
-        fused::run(self, rows).unwrap_or_else(|| self.run_by_products(rows))
+        let fused = fused::run(self, rows).or_else(|| cuda::run(self, rows));
+        fused.unwrap_or_else(|| self.run_by_products(rows))
     }
 
     /// [`Pass::run`] by one product of libtorch after the other.

@@ -6,8 +6,8 @@ use crate::{
     Resolution, SpanRule, TargetExplanation, compared,
 };
 use attention_capture::{
-    Depths, Engine as _, Foil, HeadRecorder, LayerSwept, PatchStates, Retained, States, Streaming,
-    SweepOptions, with_budget,
+    Depths, Engine as _, Foil, HeadRecorder, LayerSwept, PatchStates, Patches, Retained, States,
+    Streaming, SweepOptions, with_budget,
 };
 use gemma3_processor::PreparedImage;
 use gemma3_tch::{Sequence, available_memory, check_memory};
@@ -240,6 +240,14 @@ impl Explainer {
         let outcome = with_budget(self.memory_budget.saturating_sub(kept), sweep);
         let (found, ran_out) = outcome.map_err(|error| with_kept(error, kept))?;
         notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
+        if options.resolution != Resolution::Tokens {
+            let why = Patches::missing_kernel(&self.model, options.update);
+            notes.extend(why.map(|why| {
+                format!(
+                    "patches took longer than they need on this GPU, the maps are the same: {why}"
+                )
+            }));
+        }
         Ok(found)
     }
 

@@ -1,0 +1,282 @@
+//! The pass over a layer of the vision tower on an NVIDIA GPU: what `sweep.rs` does with one product of libtorch after the other. Here the
+//! products are those of tensor cores, and one kernel does all that lies between them.
+//!
+//! Tensor cores multiply bfloat16 numbers, whose products are float32 without rounding, and add them up in float32. Queries, keys, values and
+//! what comes back through weights in bfloat16 are such numbers. Attention and the gradient of the scores are not: the kernel writes
+//! each as the sum of three, which is exact, and each of their products becomes one that is three times as long.
+//!
+//! `sweep.rs` is the reference that the tests hold this against, and takes whatever it is not made for.
+//!
+//! Symbols: T goals, H heads, m query rows, b of them in a block, n keys, d head width.
+
+mod kernel;
+
+use crate::sweep::{Pass, Rows, Swept};
+use attention_relevancy::{Heads, Update};
+use gemma3_tch::{MaskRule, Placement, QkvGradient};
+use kernel::Kernel;
+use std::sync::Arc;
+use tch::{Kind, Tensor};
+
+/// [`Pass::run`] where every query sees every key, each head has its own keys, only relevancy is folded, by the mean of the heads and with
+/// [`Update::Additive`], and the model is in bfloat16: `None` elsewhere, on other devices, and where there is no [`kernel`].
+pub(crate) fn run(pass: &Pass<'_>, rows: &Rows) -> Option<Swept> {
+    let qkv = pass.qkv;
+    let is_made_for = pass.folds.relevancy == Some((Update::Additive, Heads::Mean))
+        && qkv.start == 0
+        && qkv.group() == 1
+        && *pass.mask == MaskRule::all()
+        && rows.rollouts.is_empty();
+    if !is_made_for {
+        return None;
+    }
+    let placement = Placement { device: qkv.q.device(), kind: Some(qkv.q.kind()) };
+    let kernel = kernel(placement, qkv.tokens())?.ok()?;
+    let layer = Layer::new(pass, |between| kernel.fold(between))?;
+    Some(layer.run(pass, rows))
+}
+
+/// The kernel for the patches of a model there. `None` where it is not made for the model or the device, an error where there should be
+/// one and is not.
+fn kernel(placement: Placement, n_keys: usize) -> Option<Result<Arc<Kernel>, String>> {
+    let is_made_for = placement.device.is_cuda()
+        && placement.kind == Some(Kind::BFloat16)
+        && Kernel::is_made_for(n_keys);
+    is_made_for.then(|| Kernel::of(placement.device, n_keys))
+}
+
+pub(crate) fn is_there(placement: Placement, n_keys: usize) -> bool {
+    matches!(kernel(placement, n_keys), Some(Ok(_)))
+}
+
+/// Why a GPU that should have a kernel has none.
+pub(crate) fn why_missing(placement: Placement, n_keys: usize) -> Option<String> {
+    kernel(placement, n_keys)?.err()
+}
+
+/// Bytes of a row of a block by query, key and head: scores and attention, and for each goal the gradient of attention and that of the
+/// scores. What leaves the kernel has three parts of two bytes.
+pub(crate) const BYTES: u64 = 4 + 3 * 2;
+
+/// What the kernel takes of a block.
+struct Between {
+    scores: Tensor,     // [H, b, n], before they are scaled
+    dattention: Tensor, // [H, T, b, n]
+    weights: Tensor,    // [T, b]
+    scale: f64,
+}
+
+/// What it makes of it, numbers of bfloat16 in threes.
+struct Folded {
+    attention: Tensor, // [H, b, 3, n]
+    dscores: Tensor,   // [H, T, b, 3, n]
+    row: Tensor,       // [H, T, n]
+}
+
+/// The numbers of a layer in bfloat16.
+struct Layer<F> {
+    q: Tensor,      // [H, m, d]
+    k: Tensor,      // [H, n, d]
+    thrice: Tensor, // [H, 3·n, d], the keys once for each part
+    v: Tensor,      // [H, n, d]
+    dheads: Tensor, // [H, T, m, d]
+    fold: F,
+}
+
+impl<F: Fn(&Between) -> Folded> Layer<F> {
+    /// `None` where the gradient is not exact in bfloat16.
+    fn new(pass: &Pass<'_>, fold: F) -> Option<Self> {
+        let narrow = |x: &Tensor| x.to_kind(Kind::BFloat16);
+        let dheads = narrow(pass.dheads);
+        if !dheads.to_kind(Kind::Float).equal(pass.dheads) {
+            return None;
+        }
+        let q = pass.qkv.q.narrow(1, pass.queries.start as i64, pass.queries.len() as i64);
+        let [q, k, v] = [&q, &pass.qkv.k, &pass.qkv.v].map(|x| narrow(x).contiguous());
+        let (thrice, dheads) = (Tensor::cat(&[&k, &k, &k], 1), dheads.transpose(0, 1).contiguous());
+        Some(Self { q, k, thrice, v, dheads, fold })
+    }
+
+    fn run(&self, pass: &Pass<'_>, rows: &Rows) -> Swept {
+        let [h, t, m, d] = <[i64; 4]>::try_from(self.dheads.size()).expect("[H, T, m, d]");
+        let n = self.k.size()[1];
+        let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, self.k.device()));
+        let (dq, mut folded) = (zeros(&[h, t, m, d]), zeros(&[h, t, n]));
+        let (mut dk, mut dv) = (zeros(&[h * t, n, d]), zeros(&[h, n, t * d]));
+        let at = |row: &Tensor| row.narrow(1, pass.queries.start as i64, m); // a view of those of the queries
+        let weights = at(&rows.relevancy); // [T, m]
+        for start in (0..m).step_by(pass.block) {
+            let b = (pass.block as i64).min(m - start);
+            let q = self.q.narrow(1, start, b);
+            let dheads = self.dheads.narrow(2, start, b);
+            let Folded { attention, dscores, row } = (self.fold)(&Between {
+                scores: product(&q, &self.k.transpose(1, 2)),
+                dattention: product(&dheads.reshape([h, t * b, d]), &self.v.transpose(1, 2))
+                    .view([h, t, b, n]),
+                weights: weights.narrow(1, start, b).contiguous(),
+                scale: pass.qkv.scale,
+            });
+            folded = folded.g_add_(&row);
+            let of_keys = dscores.view([h, t * b, 3 * n]);
+            let block = long_product(None, &of_keys, &self.thrice).view([h, t, b, d]);
+            dq.narrow(2, start, b).copy_(&block);
+            let queries = q.repeat_interleave_self_int(3, 1, None).unsqueeze(1); // [H, 1, 3·b, d]
+            let queries = queries.expand([h, t, 3 * b, d], false).reshape([h * t, 3 * b, d]);
+            let of_queries = dscores.view([h * t, 3 * b, n]).transpose(1, 2);
+            dk = long_product(Some(dk), &of_queries, &queries);
+            let beside = dheads.transpose(1, 2).reshape([h, b, t * d]); // goals beside each other
+            let beside = beside.repeat_interleave_self_int(3, 1, None);
+            dv = long_product(Some(dv), &attention.view([h, 3 * b, n]).transpose(1, 2), &beside);
+        }
+        let goals_first = |x: Tensor| x.transpose(0, 1);
+        let scaled = |mut x: Tensor| x.g_mul_scalar_(pass.qkv.scale);
+        let folded = goals_first(folded); // [T, H, n]
+        let relevancy = folded.mean_dim(1, false, Kind::Float);
+        let _ = at(&relevancy).g_add_(&weights);
+        Swept {
+            rows: Rows { relevancy, rollouts: Vec::new() },
+            heads: folded.sum_dim_intlist(-1, false, Kind::Float),
+            gradient: QkvGradient {
+                q: goals_first(scaled(dq)),
+                k: goals_first(scaled(dk).view([h, t, n, d])),
+                v: dv.view([h, n, t, d]).permute([2, 0, 1, 3]),
+                skip: pass.queries.start,
+            },
+        }
+    }
+}
+
+/// `a·b` of bfloat16 matrices with float32 sums, `[B, r, s]·[B, s, c]`.
+fn product(a: &Tensor, b: &Tensor) -> Tensor {
+    if a.device().is_cuda() {
+        a.bmm_dtype(b, Kind::Float)
+    } else {
+        a.to_kind(Kind::Float).bmm(&b.to_kind(Kind::Float))
+    }
+}
+
+/// Numbers that a tensor core adds up before they are added to the rest. It cuts sums off where float32 would round them: over 12 288
+/// numbers that made an error ten times that of float32 products, over 1536 less than twice (an H200, random numbers).
+const STRETCH: i64 = 1536;
+
+/// `to + a·b` of bfloat16 matrices whose rows and columns are long.
+fn long_product(to: Option<Tensor>, a: &Tensor, b: &Tensor) -> Tensor {
+    let length = a.size()[2];
+    let stretch = |start: i64| {
+        let of = |x: &Tensor, dim| x.narrow(dim, start, STRETCH.min(length - start));
+        (of(a, 2), of(b, 1))
+    };
+    let add = |sum: Option<Tensor>, start| {
+        let (a, b) = stretch(start);
+        Some(match sum {
+            Some(sum) if a.device().is_cuda() => sum.baddbmm_dtype(&a, &b, Kind::Float, 1.0, 1.0),
+            Some(sum) => sum + product(&a, &b),
+            None => product(&a, &b),
+        })
+    };
+    let sum = (0..length).step_by(STRETCH as usize).fold(to, add);
+    sum.expect("a product over at least one number")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::examples::{Example, assert_same};
+    use tch::Device;
+
+    /// Float32 numbers as the sums of three of bfloat16: `[…, n]` to `[…, 3, n]`.
+    fn in_parts(x: &Tensor) -> Tensor {
+        let mut rest = x.copy();
+        let part = |_| {
+            let part = rest.to_kind(Kind::BFloat16);
+            rest = &rest - part.to_kind(Kind::Float);
+            part
+        };
+        let parts: Vec<Tensor> = (0..3).map(part).collect();
+        assert_eq!(rest.abs().max().double_value(&[]), 0.0, "three parts are all of it");
+        Tensor::stack(&parts, -2)
+    }
+
+    /// What `fold.cu` computes, by operations of libtorch.
+    fn fold(between: &Between) -> Folded {
+        let Between { scores, dattention, weights, scale } = between;
+        let attention = (scores * *scale).softmax(-1, Kind::Float); // [H, b, n]
+        let by_goal = attention.unsqueeze(1);
+        let weighted = dattention * &by_goal; // [H, T, b, n]
+        let total = weighted.sum_dim_intlist(-1, true, Kind::Float);
+        let row = weights.unsqueeze(1).matmul(&weighted.relu()).squeeze_dim(2); // [H, T, n]
+        let dscores = &weighted - by_goal * total;
+        Folded { attention: in_parts(&attention), dscores: in_parts(&dscores), row }
+    }
+
+    /// Less than a block of queries; whole blocks; one more than whole; the vision tower's width, and products longer than a stretch; queries
+    /// that are only some of the tokens.
+    const SHAPES: [[usize; 5]; 5] = [
+        [1, 1, 1, 4, 1],
+        [2, 3, 8, 8, 5],
+        [1, 2, 32, 48, 16],
+        [3, 2, 33, 52, 17],
+        [2, 1, 100, 1028, 72],
+    ];
+
+    #[test]
+    fn products_of_parts_give_what_the_products_give() {
+        for shape in SHAPES {
+            let layer = Example::new(shape, Kind::BFloat16);
+            let pass = layer.pass(Update::Additive);
+            let found = Layer::new(&pass, fold).unwrap().run(&pass, &layer.rows);
+            assert_same(&found, &pass.run_by_products(&layer.rows), 5e-6, &format!("{shape:?}"));
+        }
+    }
+
+    #[test]
+    fn a_gradient_that_bfloat16_does_not_hold_is_left_to_the_products() {
+        let mut layer = Example::new([1, 2, 8, 8, 4], Kind::BFloat16);
+        assert!(Layer::new(&layer.pass(Update::Additive), fold).is_some());
+        layer.dheads = &layer.dheads * 1.001;
+        assert!(Layer::new(&layer.pass(Update::Additive), fold).is_none());
+        layer.dheads = &layer.dheads * f64::NAN;
+        assert!(Layer::new(&layer.pass(Update::Additive), fold).is_none());
+    }
+
+    #[test]
+    fn without_a_gpu_there_is_no_kernel_and_nothing_is_missing() {
+        let layer = Example::new([1, 2, 8, 8, 4], Kind::BFloat16);
+        assert!(run(&layer.pass(Update::Additive), &layer.rows).is_none());
+        let here = Placement { device: Device::Cpu, kind: Some(Kind::BFloat16) };
+        assert!(!is_there(here, 4096));
+        assert_eq!(why_missing(here, 4096), None);
+    }
+
+    #[test]
+    #[ignore = "needs an NVIDIA GPU"]
+    fn the_kernel_gives_what_the_products_give() {
+        let gpu = Placement { device: Device::Cuda(0), kind: Some(Kind::BFloat16) };
+        for shape in SHAPES.into_iter().chain([[2, 4, 1000, 4096, 72]]) {
+            let layer = Example::new(shape, Kind::BFloat16).to_device(gpu.device);
+            let pass = layer.pass(Update::Additive);
+            let found = run(&pass, &layer.rows);
+            let why = why_missing(gpu, shape[3]);
+            let found = found.unwrap_or_else(|| panic!("no kernel for {shape:?}: {why:?}"));
+            assert_same(&found, &pass.run_by_products(&layer.rows), 5e-6, &format!("{shape:?}"));
+        }
+    }
+
+    #[test]
+    #[ignore = "needs an NVIDIA GPU"]
+    fn the_kernel_hides_nothing_that_is_not_a_number() {
+        for operand in 0..2 {
+            let layer = Example::new([1, 2, 40, 40, 8], Kind::BFloat16);
+            let spoilt = [&layer.qkv.q, &layer.qkv.k][operand].get(0).get(20);
+            let _ = spoilt.shallow_clone().fill_(f64::NAN);
+            let layer = layer.to_device(Device::Cuda(0));
+            let found = run(&layer.pass(Update::Additive), &layer.rows).expect("there is a kernel");
+            let Swept { gradient, rows, .. } = found;
+            for sum in
+                [gradient.q, gradient.k, gradient.v, rows.relevancy].map(|x| x.sum(Kind::Float))
+            {
+                assert!(sum.double_value(&[]).is_nan(), "operand {operand}: {sum:?}");
+            }
+        }
+    }
+}
