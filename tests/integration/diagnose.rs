@@ -17,7 +17,7 @@ fn assert_all_ok(what: &str, diagnosis: &Diagnosis) {
     for check in &diagnosis.checks {
         assert_eq!(check.outcome, Outcome::Ok, "{what}: {check:?}");
     }
-    assert_eq!(diagnosis.checks.len(), 8);
+    assert_eq!(diagnosis.checks.len(), 9);
     assert!(diagnosis.is_sound());
 }
 

@@ -64,7 +64,7 @@ pub use goal::{Attribution, Foil, Goal, Objective, Score};
 pub use heads::{HeadMaps, HeadRecorder, HeadShares};
 pub use images::ImagePart;
 pub use methods::{HeadWeights, Method, MethodRow, Pool, Unavailable};
-pub use patches::{PatchMap, PatchOptions, PatchStates, Patches, Spread};
+pub use patches::{PatchMap, PatchOptions, PatchStates, Patches, Spread, witness_patches};
 pub use retained::{ROW_SUM_TOLERANCE, Retained};
 pub use states::{Keep, Recorder, States};
 pub use streaming::{Depths, LayerSwept, Streaming, SweepOptions};

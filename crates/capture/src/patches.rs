@@ -7,6 +7,7 @@
 //! Symbols: T goals, t tokens of the picture, P patches (side g), D hidden width of the vision tower, s pixels of the picture's side.
 
 mod states;
+mod witness;
 
 use crate::budget::PatchCut;
 use crate::streaming::finite;
@@ -18,6 +19,7 @@ use gemma3_tch::{AttentionLayer, EncoderLayer, Gemma3, MaskRule, guard};
 pub use states::PatchStates;
 use states::check_picture;
 use tch::{Kind, Tensor};
+pub use witness::witness_patches;
 
 const FLOAT: Kind = Kind::Float;
 

@@ -49,11 +49,15 @@ pub(crate) struct Pass<'a> {
 
 impl Pass<'_> {
     pub(crate) fn run(&self, rows: &Rows) -> Swept {
-        let fused = fused::run(self, rows).or_else(|| cuda::run(self, rows));
-        fused.unwrap_or_else(|| self.run_by_products(rows))
+        self.run_fast(rows).unwrap_or_else(|| self.run_by_products(rows))
     }
 
-    /// [`Pass::run`] by one product of libtorch after the other.
+    /// [`Pass::run`] by what is made for this kind of layer on this device; `None` where there is nothing.
+    pub(crate) fn run_fast(&self, rows: &Rows) -> Option<Swept> {
+        fused::run(self, rows).or_else(|| cuda::run(self, rows))
+    }
+
+    /// [`Pass::run`] by one product of libtorch after the other: the reference.
     pub(crate) fn run_by_products(&self, rows: &Rows) -> Swept {
         let float = Float::with_queries(self.qkv, &self.queries);
         let mut sums = Sums::new(self, rows, &float);

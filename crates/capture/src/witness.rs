@@ -64,7 +64,7 @@ impl Attend for Witness<'_> {
 }
 
 /// The largest difference over the largest number of the second.
-fn difference(found: &Tensor, expected: &Tensor) -> f64 {
+pub(crate) fn difference(found: &Tensor, expected: &Tensor) -> f64 {
     let expected = expected.to_kind(Kind::Float);
     let largest = |x: &Tensor| x.abs().max().double_value(&[]);
     largest(&(found - &expected)) / largest(&expected).max(f64::MIN_POSITIVE)

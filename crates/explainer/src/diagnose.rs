@@ -1,8 +1,8 @@
 //! Whether a checkpoint is run as it must be for its explanations to mean anything, found out on one answer.
 
 use attention_capture::{
-    Engine as _, Goal, Objective, ROW_SUM_TOLERANCE, Retained, States, Streaming, SweepOptions,
-    forced_scores, with_budget, witness_attention,
+    Engine as _, Goal, Objective, Patches, ROW_SUM_TOLERANCE, Retained, States, Streaming,
+    SweepOptions, forced_scores, with_budget, witness_attention, witness_patches,
 };
 use attention_relevancy::{Target, Update};
 use gemma3_tch::{Bytes, Weights, available_memory, free_device_memory};
@@ -45,7 +45,8 @@ pub enum Outcome {
 
 impl Explainer {
     /// Checks, on an answer and its pictures, what every explanation rests on: the weights, the tokens of the prompt, the attention of
-    /// every layer, that an answer that is made and one that is given are the same to the model, and that both engines agree.
+    /// every layer, that an answer that is made and one that is given are the same to the model, that both engines agree, and that finer
+    /// maps are swept as the plain reference does it.
     ///
     /// Attention is looked at block by block; only the retained engine, which the last check needs, holds all of it.
     ///
@@ -69,6 +70,7 @@ impl Explainer {
         checks.extend(self.attention(answer, &tolerances)?);
         checks.push(self.settle("generation", |this| this.generation(answer, &tolerances))?);
         checks.push(self.settle("engines", |this| this.engines(answer, &tolerances))?);
+        checks.push(self.settle("patches", |this| this.patches(answer))?);
         Ok(Diagnosis { checks })
     }
 
@@ -170,6 +172,20 @@ impl Explainer {
             target.logit_row(),
             tolerances.rows,
         ))
+    }
+
+    /// A layer of the vision tower, swept as finer maps are and plainly.
+    fn patches(&self, answer: &Answer) -> Result<Check, Error> {
+        let Some(image) = answer.prepared.images.first() else {
+            return Ok(Check::skipped("patches", "the question has no image"));
+        };
+        let picture = self.model.picture(&image.pixels)?;
+        let twice = witness_patches(&self.model, &picture)?.map(checks::same_sweep);
+        Ok(twice.unwrap_or_else(|| {
+            let why = Patches::missing_kernel(&self.model, Update::Additive);
+            let plain = "plain products are all there is for such numbers on this device";
+            Check::skipped("patches", why.as_deref().unwrap_or(plain))
+        }))
     }
 
     fn streaming_engine<'a>(

@@ -108,7 +108,7 @@ pub(super) fn check_picture(model: &Gemma3, picture: &Tensor) -> Result<(), Erro
 }
 
 /// What stands between attention and MLP of a layer, `[P, D]`, from its input.
-fn attended(layer: &EncoderLayer, x: &Tensor) -> Tensor {
+pub(super) fn attended(layer: &EncoderLayer, x: &Tensor) -> Tensor {
     let heads = Fast.attend(layer.site(), &layer.project(x, 0), &MaskRule::all());
     layer.hidden(x, &heads)
 }

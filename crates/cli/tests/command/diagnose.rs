@@ -14,6 +14,7 @@ const CHECKS: [&str; 8] = [
     "fast attention",
     "generation",
     "engines",
+    "patches",
 ];
 
 #[test]

@@ -344,6 +344,24 @@ pub(super) fn same_rows(
     Check::judged(NAME, off <= tolerance, detail)
 }
 
+/// Float32 on both ways, whatever the weights are. Where attention is nearly even, the gradient of the scores is a small difference of large
+/// numbers: 2·10⁻⁵ was found in a checkpoint of random weights.
+const SAME_SWEEP: f64 = 1e-4;
+
+/// Whether the two sweeps over a layer of the vision tower are the same: how far apart their rows and the gradients of queries, keys
+/// and values are.
+pub(super) fn same_sweep(differences: [f64; 4]) -> Check {
+    const NAME: &str = "patches";
+    const PARTS: [&str; 4] =
+        ["row", "gradient of queries", "gradient of keys", "gradient of values"];
+    let (part, worst) = farthest(differences.into_iter()).expect("four of them");
+    let detail = format!(
+        "the fast sweep differs from the plain one by {worst:.0e} in the {} of a layer (allowed: {SAME_SWEEP:.0e})",
+        PARTS[part]
+    );
+    Check::judged(NAME, worst <= SAME_SWEEP, detail)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Outcome;
@@ -493,5 +511,12 @@ mod tests {
         assert_failed(&rows(&Array1::zeros(3)), "rows of 3 and 4 tokens");
         let nothing = row([0.0, 0.0, 1.0, 0.0]);
         assert_failed(&same_rows(nothing.view(), nothing.view(), 2, 1e-4), "no relevancy");
+    }
+
+    #[test]
+    fn sweeps_that_differ_or_are_no_number_fail() {
+        assert_eq!(same_sweep([0.0, 1e-6, 1e-4, 3e-7]).outcome, Outcome::Ok);
+        assert_failed(&same_sweep([0.0, 1e-6, 2e-4, 3e-7]), "gradient of keys");
+        assert_failed(&same_sweep([f64::NAN, 1e-6, 1e-6, 1e-6]), "row");
     }
 }
