@@ -177,19 +177,13 @@ impl Cost {
         }
     }
 
-    /// On a GPU where a kernel does what lies between the products (`cuda.rs`). Beside the same layer there are activations of the
-    /// MLP in float32, not by tiles but all of them three times, and copies: queries, values and, four times, keys; for each goal its
-    /// gradient, and a sum in the making of those of keys and of values.
+    /// On a GPU where a kernel does what lies between the products (`cuda.rs`). Beside the same layer there are copies: queries, values
+    /// and, four times, keys; for each goal its gradient, and a sum in the making of those of keys and of values.
     fn with_kernel(self, config: &VisionConfig) -> Self {
-        let [d, f, h, p] = [
-            config.hidden_size,
-            config.intermediate_size,
-            config.num_attention_heads,
-            config.patches(),
-        ]
-        .map(|n| n as u64);
+        let [d, h, p] =
+            [config.hidden_size, config.num_attention_heads, config.patches()].map(|n| n as u64);
         Self {
-            shared: self.shared + p * (3 * FLOAT_BYTES * f + 6 * NARROW_BYTES * d) + WORKSPACE,
+            shared: self.shared + p * 6 * NARROW_BYTES * d + WORKSPACE,
             per_goal: self.per_goal + p * d * (NARROW_BYTES + 2 * FLOAT_BYTES),
             row: cuda::BYTES * h * p,
             row_per_goal: cuda::BYTES * h * p,

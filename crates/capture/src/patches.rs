@@ -152,7 +152,7 @@ impl Sweep<'_> {
         let vision = self.engine.model.vision();
         let dfeatures = self.start(); // [T, P, D]
         let mut dy = vision.pull_features(&self.states.last, &dfeatures);
-        if !finite(&dy) {
+        if !finite([&dy]) {
             return Err(Error::VisionGradient { layer: vision.layers().len().saturating_sub(1) });
         }
         let unpooled = self.unpool(&dfeatures)?;
@@ -161,7 +161,7 @@ impl Sweep<'_> {
         for layer in vision.layers().iter().rev() {
             self.engine.cancelled()?;
             (dy, rows) = self.step(layer, &dy, &rows);
-            if !finite(&dy) || !finite(&rows.relevancy) {
+            if !finite([&dy, &rows.relevancy]) {
                 return Err(Error::VisionGradient { layer: layer.site().layer });
             }
         }

@@ -263,7 +263,7 @@ impl Sweep<'_> {
                 return Err(Error::Cancelled);
             }
             let next = self.step(layer, &state, observe);
-            if !finite(&next.dy) || !finite(&next.rows.relevancy) {
+            if !finite([&next.dy, &next.rows.relevancy]) {
                 return Err(Error::Gradient { layer: layer.site().layer });
             }
             // Rollout takes half of the last layer's attention and half of the start: the attention itself is twice the rest.
@@ -388,7 +388,8 @@ impl Sweep<'_> {
     }
 }
 
-/// Whether all numbers are. A sum with NaN or infinity in it is not finite.
-pub(crate) fn finite(tensor: &Tensor) -> bool {
-    tensor.sum(Kind::Double).double_value(&[]).is_finite()
+/// Whether all numbers of all tensors are. A sum with NaN or infinity in it is not finite; a GPU is waited for once.
+pub(crate) fn finite<const N: usize>(tensors: [&Tensor; N]) -> bool {
+    let sum: Tensor = tensors.map(|tensor| tensor.sum(Kind::Double)).into_iter().sum();
+    sum.double_value(&[]).is_finite()
 }

@@ -5,7 +5,7 @@ use integration_tests::{Checkpoint, Fixture};
 use std::fs;
 use tempfile::tempdir;
 
-const CHECKS: [&str; 8] = [
+const CHECKS: [&str; 9] = [
     "weights",
     "one <bos>",
     "image spans",
