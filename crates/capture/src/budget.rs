@@ -102,10 +102,11 @@ impl PatchCut {
         };
         let cut = |keep, more| {
             let mut cost = Cost::vision(config, width);
+            cost.shared += more;
             if with_kernel {
                 cost = cost.with_kernel(config);
+                cost.shared += if kept.is_none() { run_on_gpu(config, width) } else { 0 };
             }
-            cost.shared += more;
             let Cut { goals, rows } =
                 Cut::fitting(&cost, most_rows, (config.patches(), goals), budget)?;
             Ok::<_, Error>(Self { goals, rows, keep })
@@ -120,6 +121,15 @@ impl PatchCut {
             .filter(|more| (more.goals, more.rows) == (least.goals, least.rows))
             .unwrap_or(least))
     }
+}
+
+/// Bytes that a run of the vision tower takes on a GPU and does not leave to the sweep: the activations of a layer and, of the same
+/// size, what libraries load for it and pieces that the allocator keeps. (An H200 had 250 MB taken after it, where the activations of
+/// Gemma3 4B are 146 MB.)
+fn run_on_gpu(config: &VisionConfig, width: u64) -> u64 {
+    let [d, f, p] =
+        [config.hidden_size, config.intermediate_size, config.patches()].map(|n| n as u64);
+    2 * width * p * (2 * f + 8 * d)
 }
 
 /// Bytes of a number in the dtype of the weights.

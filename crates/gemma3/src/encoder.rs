@@ -97,7 +97,7 @@ impl EncoderLayer {
         let inner = self.fc1.forward(x);
         let dinner = self.fc2.pull_back_narrow(dy); // […, n, F]
         if x.device() != Device::Cpu {
-            return self.fc1.pull_back(&dinner.gelu_backward(&inner, "tanh"));
+            return self.fc1.pull_back(&inner.gelu_backward(&dinner, "tanh"));
         }
         let [n, width] = <[i64; 2]>::try_from(inner.size()).expect("[n, F]");
         let flat = dinner.view([-1, n, width]);
