@@ -65,6 +65,12 @@ pub(crate) fn run(workspace: &Workspace, variant: Option<Variant>) -> Result<()>
     Ok(())
 }
 
+/// Whether the project has libtorch for CUDA, and the machine a GPU for it.
+pub(crate) fn has_gpu(workspace: &Workspace) -> bool {
+    let library = workspace.libtorch().join("lib").join(platform::Platform::CUDA_LIBRARY);
+    library.is_file() && process::succeeds(Command::new("nvidia-smi").arg("-L"))
+}
+
 /// torch-sys compiles C++; its own failure comes minutes later and says less.
 fn require_compiler() -> Result<()> {
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());

@@ -53,7 +53,7 @@ enum Action {
     Cargo(&'static [&'static str]),
     /// `cargo doc` with warnings as errors.
     Docs(&'static [&'static str]),
-    /// All tests, those of the report in a browser only where there is one.
+    /// All tests, those of the report in a browser and of kernels on a GPU only where there is one.
     Tests(&'static [&'static str]),
 }
 
@@ -68,7 +68,11 @@ impl Action {
             Self::Docs(args) => {
                 process::run(workspace.cargo(args).env("RUSTDOCFLAGS", "-D warnings"))?;
             }
-            Self::Tests(args) => return tests(workspace.cargo(args), setup::chromium::find()?),
+            Self::Tests(args) => {
+                let here =
+                    Found { chromium: setup::chromium::find()?, gpu: setup::has_gpu(workspace) };
+                return tests(workspace.cargo(args), here);
+            }
         }
         Ok(None)
     }
@@ -107,17 +111,30 @@ fn deny(workspace: &Workspace) -> Result<Option<String>> {
     Ok(None)
 }
 
-fn tests(mut command: Command, chromium: Option<PathBuf>) -> Result<Option<String>> {
-    let advice = match chromium {
-        Some(program) => {
-            // Found is required: no test of the report may skip itself.
-            command.env("CHROMIUM", program).env("REQUIRE_CHROMIUM", "1");
-            None
-        }
-        None => Some(format!("the report in a browser: {}", setup::chromium::advice())),
-    };
+/// What some tests need and not every machine has.
+#[derive(Default)]
+struct Found {
+    chromium: Option<PathBuf>,
+    gpu: bool,
+}
+
+/// What is found is required: no test that needs it may skip itself.
+fn tests(mut command: Command, found: Found) -> Result<Option<String>> {
+    let mut left_out = Vec::new();
+    match found.chromium {
+        Some(program) => _ = command.env("CHROMIUM", program).env("REQUIRE_CHROMIUM", "1"),
+        None => left_out.push(format!("the report in a browser: {}", setup::chromium::advice())),
+    }
+    if found.gpu {
+        command.env("REQUIRE_CUDA", "1");
+    } else {
+        left_out.push(
+            "the kernel on a GPU: no NVIDIA GPU, or not libtorch for it (cargo xtask setup --cuda)"
+                .to_owned(),
+        );
+    }
     process::run(&mut command)?;
-    Ok(advice)
+    Ok((!left_out.is_empty()).then(|| left_out.join("; ")))
 }
 
 #[cfg(test)]
@@ -142,17 +159,23 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_that_was_found_is_required_and_a_missing_one_is_told() {
+    fn what_was_found_is_required_and_what_is_missing_is_told() {
         let shell = |script: &str| {
             let mut command = Command::new("sh");
-            command.args(["-c", script]).env_remove("CHROMIUM").env_remove("REQUIRE_CHROMIUM");
+            command.args(["-c", script]);
+            for name in ["CHROMIUM", "REQUIRE_CHROMIUM", "REQUIRE_CUDA"] {
+                command.env_remove(name);
+            }
             command
         };
-        let required = shell("test \"$CHROMIUM $REQUIRE_CHROMIUM\" = '/opt/browser 1'");
-        assert_eq!(tests(required, Some("/opt/browser".into())).unwrap(), None);
-        let left_out = tests(shell("test -z \"$REQUIRE_CHROMIUM\""), None).unwrap().unwrap();
+        let all = Found { chromium: Some("/opt/browser".into()), gpu: true };
+        let required = "test \"$CHROMIUM $REQUIRE_CHROMIUM $REQUIRE_CUDA\" = '/opt/browser 1 1'";
+        assert_eq!(tests(shell(required), all).unwrap(), None);
+        let nothing = "test -z \"$REQUIRE_CHROMIUM$REQUIRE_CUDA\"";
+        let left_out = tests(shell(nothing), Found::default()).unwrap().unwrap();
         assert!(left_out.contains("cargo xtask setup --chromium"), "{left_out}");
-        assert!(tests(shell("false"), None).is_err());
+        assert!(left_out.contains("cargo xtask setup --cuda"), "{left_out}");
+        assert!(tests(shell("false"), Found::default()).is_err());
     }
 
     #[test]

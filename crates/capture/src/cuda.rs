@@ -10,6 +10,8 @@
 //! Symbols: T goals, H heads, m query rows, b of them in a block, n keys, d head width.
 
 mod kernel;
+#[cfg(test)]
+mod tests;
 
 use crate::sweep::{Pass, Rows, Swept};
 use attention_relevancy::{Heads, Update};
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 /// [`Pass::run`] where every query sees every key, each head has its own keys, only relevancy is folded, by the mean of the heads and with
-/// [`Update::Additive`], and the model is in bfloat16: `None` elsewhere, on other devices, and where there is no [`kernel`].
+/// [`Update::Additive`], and the model is in bfloat16: `None` elsewhere, on other devices, and where there is no [`Kernel`].
 pub(crate) fn run(pass: &Pass<'_>, rows: &Rows) -> Option<Swept> {
     let qkv = pass.qkv;
     let is_made_for = pass.folds.relevancy == Some((Update::Additive, Heads::Mean))
@@ -176,107 +178,4 @@ fn long_product(to: Option<Tensor>, a: &Tensor, b: &Tensor) -> Tensor {
     };
     let sum = (0..length).step_by(STRETCH as usize).fold(to, add);
     sum.expect("a product over at least one number")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sweep::examples::{Example, assert_same};
-    use tch::Device;
-
-    /// Float32 numbers as the sums of three of bfloat16: `[…, n]` to `[…, 3, n]`.
-    fn in_parts(x: &Tensor) -> Tensor {
-        let mut rest = x.copy();
-        let part = |_| {
-            let part = rest.to_kind(Kind::BFloat16);
-            rest = &rest - part.to_kind(Kind::Float);
-            part
-        };
-        let parts: Vec<Tensor> = (0..3).map(part).collect();
-        assert!(rest.equal(&rest.zeros_like()), "three parts are all of it");
-        Tensor::stack(&parts, -2)
-    }
-
-    /// What `fold.cu` computes, by operations of libtorch.
-    fn fold(between: &Between) -> Folded {
-        let Between { scores, dattention, weights, scale } = between;
-        let attention = (scores * *scale).softmax(-1, Kind::Float); // [H, b, n]
-        let by_goal = attention.unsqueeze(1);
-        let weighted = dattention * &by_goal; // [H, T, b, n]
-        let total = weighted.sum_dim_intlist(-1, true, Kind::Float);
-        let row = weights.unsqueeze(1).matmul(&weighted.relu()).squeeze_dim(2); // [H, T, n]
-        let dscores = &weighted - by_goal * total;
-        Folded { attention: in_parts(&attention), dscores: in_parts(&dscores), row }
-    }
-
-    /// Less than a block of queries; whole blocks; one more than whole; the vision tower's width, and products longer than a stretch; queries
-    /// that are only some of the tokens.
-    const SHAPES: [[usize; 5]; 5] = [
-        [1, 1, 1, 4, 1],
-        [2, 3, 8, 8, 5],
-        [1, 2, 32, 48, 16],
-        [3, 2, 33, 52, 17],
-        [2, 1, 100, 1028, 72],
-    ];
-
-    #[test]
-    fn products_of_parts_give_what_the_products_give() {
-        for shape in SHAPES {
-            let layer = Example::new(shape, Kind::BFloat16);
-            let pass = layer.pass(Update::Additive);
-            let found = Layer::new(&pass, fold).unwrap().run(&pass, &layer.rows);
-            assert_same(&found, &pass.run_by_products(&layer.rows), 5e-6, &format!("{shape:?}"));
-        }
-    }
-
-    #[test]
-    fn a_gradient_that_bfloat16_does_not_hold_is_left_to_the_products() {
-        let mut layer = Example::new([1, 2, 8, 8, 4], Kind::BFloat16);
-        assert!(Layer::new(&layer.pass(Update::Additive), fold).is_some());
-        layer.dheads = &layer.dheads * 1.001;
-        assert!(Layer::new(&layer.pass(Update::Additive), fold).is_none());
-        layer.dheads = &layer.dheads * f64::NAN;
-        assert!(Layer::new(&layer.pass(Update::Additive), fold).is_none());
-    }
-
-    #[test]
-    fn without_a_gpu_there_is_no_kernel_and_nothing_is_missing() {
-        let layer = Example::new([1, 2, 8, 8, 4], Kind::BFloat16);
-        assert!(run(&layer.pass(Update::Additive), &layer.rows).is_none());
-        let here = Placement { device: Device::Cpu, kind: Some(Kind::BFloat16) };
-        assert!(!is_there(here, 4096));
-        assert_eq!(why_missing(here, 4096), None);
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn the_kernel_gives_what_the_products_give() {
-        let gpu = Placement { device: Device::Cuda(0), kind: Some(Kind::BFloat16) };
-        for shape in SHAPES.into_iter().chain([[2, 4, 1000, 4096, 72]]) {
-            let layer = Example::new(shape, Kind::BFloat16).to_device(gpu.device);
-            let pass = layer.pass(Update::Additive);
-            let found = run(&pass, &layer.rows);
-            let why = why_missing(gpu, shape[3]);
-            let found = found.unwrap_or_else(|| panic!("no kernel for {shape:?}: {why:?}"));
-            assert_same(&found, &pass.run_by_products(&layer.rows), 5e-6, &format!("{shape:?}"));
-        }
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn the_kernel_hides_nothing_that_is_not_a_number() {
-        for operand in 0..2 {
-            let layer = Example::new([1, 2, 40, 40, 8], Kind::BFloat16);
-            let spoilt = [&layer.qkv.q, &layer.qkv.k][operand].get(0).get(20);
-            let _ = spoilt.shallow_clone().fill_(f64::NAN);
-            let layer = layer.to_device(Device::Cuda(0));
-            let found = run(&layer.pass(Update::Additive), &layer.rows).expect("there is a kernel");
-            let Swept { gradient, rows, .. } = found;
-            for sum in
-                [gradient.q, gradient.k, gradient.v, rows.relevancy].map(|x| x.sum(Kind::Float))
-            {
-                assert!(sum.double_value(&[]).is_nan(), "operand {operand}: {sum:?}");
-            }
-        }
-    }
 }

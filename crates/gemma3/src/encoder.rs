@@ -158,13 +158,9 @@ mod tests {
 
     /// Layer 1 of a reference checkpoint in float32: its width and its heads.
     fn layer() -> (EncoderLayer, [i64; 2]) {
-        layer_at(Placement::AS_STORED)
-    }
-
-    fn layer_at(placement: Placement) -> (EncoderLayer, [i64; 2]) {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
         let (config, weights) = (Config::from_dir(&dir).unwrap(), Weights::open(&dir).unwrap());
-        let path = weights.root(placement).at("vision_tower").at("encoder");
+        let path = weights.root(Placement::AS_STORED).at("vision_tower").at("encoder");
         let config = config.vision;
         let sizes = [config.hidden_size, config.num_attention_heads].map(|n| n as i64);
         (EncoderLayer::load(&path.at("layers").at(1), &config, 1).unwrap(), sizes)
@@ -193,19 +189,6 @@ mod tests {
             assert_same("x", &found.x.get(target), &expected[0]);
             assert_same("heads", &found.heads.get(target), &expected[1]);
         }
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn a_gpu_pulls_back_what_a_cpu_does() {
-        tch::manual_seed(7);
-        let gpu = Placement { device: Device::Cuda(0), ..Placement::AS_STORED };
-        let ((here, [width, _]), (there, _)) = (layer(), layer_at(gpu));
-        let (hidden, dy) = (random(&[9, width]), random(&[2, 9, width]));
-        let expected = here.pull_merge(&hidden, &dy);
-        let found = there.pull_merge(&hidden.to_device(gpu.device), &dy.to_device(gpu.device));
-        assert_same("x", &found.x.to_device(Device::Cpu), &expected.x);
-        assert_same("heads", &found.heads.to_device(Device::Cpu), &expected.heads);
     }
 
     #[test]
