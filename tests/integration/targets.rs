@@ -302,3 +302,42 @@ fn heads_carry_what_their_layer_adds() {
     let error = explainer.explain_all(&answer, &[Ask::Last], &wrong).unwrap_err().to_string();
     assert!(error.contains("layer 99") && error.contains("the model has 7"), "{error}");
 }
+
+/// What goals leave at pictures comes of the sweep that explains them where half of the budget holds it, else of further ones.
+#[test]
+fn pictures_that_wait_for_a_sweep_of_their_own_have_the_same_maps() {
+    let fixture = Fixture::open("two-images");
+    let position = fixture.number("input_len");
+    let asks: Vec<Ask> = (0..300).map(|n| Ask::Position(position + n % 3)).collect();
+    let found = |memory_budget: u64| {
+        let options = LoadOptions {
+            dtype: DtypeSpec::Float32,
+            device: DeviceSpec::Cpu,
+            processor: processor_options(&fixture),
+            memory_budget: Some(memory_budget),
+            ..LoadOptions::default()
+        };
+        let source = ModelSource::Directory(fixture.model());
+        let explainer = Explainer::load(&source, &options).unwrap();
+        let answer = explainer.given(question(&fixture), "No changed pneumonia.").unwrap();
+        let options = ExplainOptions { resolution: Resolution::Patches, ..published() };
+        let config = explainer.model().config();
+        let part = 4 * config.mm_tokens_per_image * config.text.hidden_size;
+        let found = explainer.explain_all(&answer, &asks, &options);
+        (found, (part * asks.len()) as u64)
+    };
+    let (expected, of_image) = found(1 << 30);
+    let expected = expected.unwrap();
+    // Half of it holds no image, or one of the two.
+    for budget in [of_image * 3 / 2, of_image * 3] {
+        let found = found(budget).0.unwrap();
+        for (found, expected) in found.targets.iter().zip(&expected.targets) {
+            for image in 0..2 {
+                let [found, expected] =
+                    [found, expected].map(|target| target.finer(image).unwrap());
+                let expected = expected.patches.mapv(f64::from);
+                assert_close("patches", &found.patches, &expected, Tolerance::Rounding);
+            }
+        }
+    }
+}

@@ -27,33 +27,63 @@ impl Streaming<'_> {
         (objective, update): (Objective, Update),
         images: &[usize],
     ) -> Result<(Vec<Attribution>, Vec<Vec<ImagePart>>), Error> {
-        let spans = images.iter().map(|&index| self.span(index)).collect::<Result<Vec<_>, _>>()?;
-        let mut gradients: Vec<Vec<Tensor>> = spans.iter().map(|_| Vec::new()).collect();
-        // Parts of the sweep come in the order of their goals.
-        let mut keep = |swept: &LayerSwept<'_>| {
-            if swept.layer == 0 {
-                for (span, gradients) in spans.iter().zip(&mut gradients) {
-                    let of = |goal| at_span(&swept.input_gradient.get(goal), &swept.keys, span);
-                    gradients.extend((0..swept.goals.len() as i64).map(of));
-                }
-            }
-        };
-        let attributions = self.explain_observed(goals, (objective, update), &mut keep)?;
-        let part =
-            |span: &Range<usize>, (attribution, gradient): (&Attribution, Tensor)| ImagePart {
-                relevancy: attribution.relevancy.slice(s![span.clone()]).to_owned(),
-                gradient,
-            };
-        let parts = spans.iter().zip(gradients).map(|(span, gradients)| {
-            attributions.iter().zip(gradients).map(|both| part(span, both)).collect()
-        });
-        let parts = parts.collect();
+        let mut recorder = self.images(images)?;
+        let mut see = |swept: &LayerSwept<'_>| recorder.see(swept);
+        let attributions = self.explain_observed(goals, (objective, update), &mut see)?;
+        let parts = recorder.finish(attributions.iter());
         Ok((attributions, parts))
+    }
+
+    /// Records what goals leave at some pictures in a sweep that is observed, as [`Streaming::explain_images`] has it.
+    ///
+    /// Fails with [`Error::Image`] for a picture that the sequence does not have.
+    pub fn images(&self, images: &[usize]) -> Result<ImageRecorder, Error> {
+        let spans = images.iter().map(|&index| self.span(index)).collect::<Result<Vec<_>, _>>()?;
+        let gradients = spans.iter().map(|_| Vec::new()).collect();
+        Ok(ImageRecorder { spans, gradients })
     }
 
     fn span(&self, index: usize) -> Result<Range<usize>, Error> {
         let images = self.states().images();
         images.get(index).cloned().ok_or(Error::Image { index, images: images.len() })
+    }
+}
+
+/// Keeps what goals leave at some pictures in a sweep: [`Streaming::images`].
+#[derive(Debug)]
+pub struct ImageRecorder {
+    spans: Vec<Range<usize>>,
+    /// For each picture those of the goals, `[t, D]`.
+    gradients: Vec<Vec<Tensor>>,
+}
+
+impl ImageRecorder {
+    /// Takes in a layer.
+    pub fn see(&mut self, swept: &LayerSwept<'_>) {
+        if swept.layer > 0 {
+            return;
+        }
+        // Parts of the sweep come in the order of their goals.
+        for (span, gradients) in self.spans.iter().zip(&mut self.gradients) {
+            let of = |goal| at_span(&swept.input_gradient.get(goal), &swept.keys, span);
+            gradients.extend((0..swept.goals.len() as i64).map(of));
+        }
+    }
+
+    /// `parts[i][goal]` for the picture `images[i]`, when the sweep over these goals gave these attributions.
+    pub fn finish<'a>(
+        self,
+        attributions: impl Iterator<Item = &'a Attribution> + Clone,
+    ) -> Vec<Vec<ImagePart>> {
+        let part = |span: &Range<usize>, attribution: &Attribution, gradient| ImagePart {
+            relevancy: attribution.relevancy.slice(s![span.clone()]).to_owned(),
+            gradient,
+        };
+        let of_image = |(span, gradients): (Range<usize>, Vec<Tensor>)| {
+            let both = attributions.clone().zip(gradients);
+            both.map(|(attribution, gradient)| part(&span, attribution, gradient)).collect()
+        };
+        self.spans.into_iter().zip(self.gradients).map(of_image).collect()
     }
 }
 

@@ -62,7 +62,7 @@ pub use folding::{Folding, Layers};
 pub use forced::forced_scores;
 pub use goal::{Attribution, Foil, Goal, Objective, Score};
 pub use heads::{HeadMaps, HeadRecorder, HeadShares};
-pub use images::ImagePart;
+pub use images::{ImagePart, ImageRecorder};
 pub use methods::{HeadWeights, Method, MethodRow, Pool, Unavailable};
 pub use patches::{PatchMap, PatchOptions, PatchStates, Patches, Spread, witness_patches};
 pub use retained::{ROW_SUM_TOLERANCE, Retained};

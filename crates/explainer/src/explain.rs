@@ -203,11 +203,18 @@ impl Explainer {
         };
         let kept = self.memory_budget - budget + states.bytes(); // of the pictures, of the run
         let sweep = |memory_budget| {
+            let goals = goals(plans);
+            let pictures = match options.resolution {
+                Resolution::Tokens => 0,
+                _ => self.images_at_once(goals.len(), images.len(), memory_budget),
+            };
+            let held = self.part_bytes() * (goals.len() * pictures) as u64;
+            let memory_budget = memory_budget - held;
             let options_of_sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
             let ids = sequence.ids();
             let engine = Streaming::new(&self.model, ids, states, options_of_sweep)
                 .folding(options.folding.clone());
-            let goals = goals(plans);
+            let mut pictures = engine.images(&(0..pictures).collect::<Vec<_>>())?;
             let mut depths = options.by_layer.then(|| engine.depths(&goals));
             let maps = options.by_head.map(|layer| self.head_layer(layer));
             let mut heads = maps.map(|layer| engine.heads(&goals, Some(layer))).transpose()?;
@@ -218,8 +225,10 @@ impl Explainer {
                 if let Some(heads) = &mut heads {
                     heads.see(swept);
                 }
+                pictures.see(swept);
             };
             let parts = compared::streaming(&engine, &goals, options, &mut observe)?;
+            let left = pictures.finish(parts.iter().map(|(attribution, _)| attribution));
             let mut parts: Vec<Part> = parts.into_iter().map(Part::new).collect();
             for (part, layers) in parts.iter_mut().zip(depths.into_iter().flat_map(Depths::finish))
             {
@@ -231,7 +240,8 @@ impl Explainer {
                 part.heads = Some(heads);
             }
             let mut found = sort(plans, engine.scores(&every_target(plans))?, parts);
-            let finer = self.finer((images, patches), &engine, plans, (options, memory_budget))?;
+            let finer =
+                self.finer((images, patches), (&engine, &left), plans, (options, memory_budget))?;
             for (found, finer) in found.iter_mut().zip(finer) {
                 found.finer = finer;
             }

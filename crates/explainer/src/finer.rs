@@ -12,11 +12,23 @@ use crate::{ExplainOptions, Explainer, Resolution};
 const GOALS: usize = 64;
 
 impl Explainer {
-    /// For each plan and every image the maps of its goals; no maps at the resolution of tokens. `budget` is in bytes.
+    /// Of how many images the sweep over so many goals keeps what they leave there, when half of `budget` (bytes) is for that.
+    pub(crate) fn images_at_once(&self, goals: usize, images: usize, budget: u64) -> usize {
+        images_at_once(self.part_bytes().saturating_mul(goals as u64), images, budget)
+    }
+
+    /// Bytes that one goal leaves at one image.
+    pub(crate) fn part_bytes(&self) -> u64 {
+        let config = self.model.config();
+        4 * (config.mm_tokens_per_image * config.text.hidden_size) as u64
+    }
+
+    /// For each plan and every image the maps of its goals; no maps at the resolution of tokens. `left` is what all goals left at the first
+    /// images; for the others there are further sweeps. `budget` is in bytes.
     pub(crate) fn finer(
         &self,
         (images, patches): (&[PreparedImage], &[PatchStates]),
-        engine: &Streaming<'_>,
+        (engine, left): (&Streaming<'_>, &[Vec<ImagePart>]),
         plans: &[Plan],
         (options, budget): (&ExplainOptions, u64),
     ) -> Result<Vec<Vec<Vec<PatchMap>>>, Error> {
@@ -24,22 +36,29 @@ impl Explainer {
         if options.resolution == Resolution::Tokens {
             return Ok(maps);
         }
-        let numbers: Vec<usize> = (0..images.len()).collect();
+        let rest: Vec<usize> = (left.len()..images.len()).collect();
+        let mut first = 0;
         for part in parts(plans, GOALS) {
-            let goals: Vec<_> =
-                plans[part.clone()].iter().flat_map(|plan| plan.goals.clone()).collect();
-            // What the goals leave at an image waits for it; half of the budget is for that, and a further sweep for the rest.
-            let bytes = self.part_bytes().saturating_mul(goals.len() as u64).max(1);
-            let at_once = (budget / 2 / bytes).clamp(1, numbers.len().max(1) as u64);
-            for numbers in numbers.chunks(at_once as usize) {
+            let (plans, maps) = (&plans[part.clone()], &mut maps[part]);
+            let goals: Vec<_> = plans.iter().flat_map(|plan| plan.goals.clone()).collect();
+            let of_part = first..first + goals.len();
+            first = of_part.end;
+            let mut add = |number: usize, left: &[ImagePart], budget| {
+                let image = (&images[number], patches.get(number));
+                let found = self.of_image(image, (plans, left), (options, budget))?;
+                maps.iter_mut().zip(found).for_each(|(maps, map)| maps.push(map));
+                Ok::<_, Error>(())
+            };
+            for (number, left) in left.iter().enumerate() {
+                add(number, &left[of_part.clone()], budget)?;
+            }
+            let at_once = self.images_at_once(goals.len(), rest.len(), budget).max(1);
+            for numbers in rest.chunks(at_once) {
                 let how = (options.objective, options.update);
                 let (_, left) = engine.explain_images(&goals, how, numbers)?;
-                let budget = budget.saturating_sub(bytes * numbers.len() as u64);
+                let held = self.part_bytes() * (goals.len() * numbers.len()) as u64;
                 for (&number, left) in numbers.iter().zip(left) {
-                    let plans = &plans[part.clone()];
-                    let image = (&images[number], patches.get(number));
-                    let found = self.of_image(image, (plans, &left), (options, budget))?;
-                    maps[part.clone()].iter_mut().zip(found).for_each(|(maps, map)| maps.push(map));
+                    add(number, &left, budget.saturating_sub(held))?;
                 }
             }
         }
@@ -77,12 +96,11 @@ impl Explainer {
         }
         Ok(maps)
     }
+}
 
-    /// Bytes that one goal leaves at one image.
-    fn part_bytes(&self) -> u64 {
-        let config = self.model.config();
-        4 * (config.mm_tokens_per_image * config.text.hidden_size) as u64
-    }
+/// Of so many images as many as fit into half of the budget, when one takes so many bytes.
+fn images_at_once(bytes: u64, images: usize, budget: u64) -> usize {
+    (budget / 2 / bytes.max(1)).min(images as u64) as usize
 }
 
 /// Runs of plans with no more than `most` goals, or with one plan.
@@ -108,5 +126,17 @@ pub(crate) fn mean_map(weights: &[f64], maps: &[PatchMap]) -> PatchMap {
         unpooled: mean(weights, maps.iter().map(|map| &map.unpooled)),
         patches: mean(weights, maps.iter().map(|map| &map.patches)),
         pixels: pixels.map(|pixels| mean(weights, pixels.into_iter())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_budget_is_for_what_is_left_at_images() {
+        let found = [0, 199, 200, 399, 400, 4000].map(|budget| images_at_once(100, 3, budget));
+        assert_eq!(found, [0, 0, 1, 1, 2, 3]);
+        assert_eq!(images_at_once(0, 3, 1000), 3); // no goal
     }
 }
