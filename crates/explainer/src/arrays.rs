@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::results::Results;
 use crate::{Error, TargetExplanation};
+pub(crate) use versus::VersusRows;
 
 mod read;
 mod versus;
@@ -36,6 +37,7 @@ pub(crate) struct Arrays {
     pub(crate) targets: Rows,
     /// None are no rows.
     pub(crate) words: Rows,
+    pub(crate) versus: VersusRows,
     /// How much of each cell a region covers, `[R, N, g, g]`.
     pub(crate) region_weights: Option<Array4<f32>>,
 }
@@ -48,6 +50,7 @@ impl Arrays {
                 .with_patches(results, &explanations.targets),
             words: Rows::new(&explanations.words, tokens)
                 .with_patches(results, &explanations.words),
+            versus: VersusRows::new(results),
             region_weights: region_weights(results),
         }
     }
@@ -91,7 +94,7 @@ impl Arrays {
             }
             npz.add_some("word_patch_relevancy", self.words.patches.as_ref())?;
         }
-        versus::write(&mut npz, results)?;
+        self.versus.write(&mut npz, results)?;
         npz.add_some("region_weights", self.region_weights.as_ref())?;
         let finished = npz.npz.finish().map(drop);
         finished.map_err(|source| Error::WriteArrays { path: path.to_owned(), source })

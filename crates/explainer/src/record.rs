@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use build::{picture_name, sha256};
 use reliance::{ControlRecord, RelianceRecord, RelianceSettings};
+pub(crate) use versus::{PhraseRecord, VersusRecord};
 
 mod build;
 mod reliance;
@@ -35,7 +36,7 @@ pub struct Record {
     pub(crate) words: Vec<TargetRecord>,
     /// Phrases of the answer against others in their place; a record of before there were any has none.
     #[serde(default)]
-    pub(crate) versus: Vec<versus::VersusRecord>,
+    pub(crate) versus: Vec<VersusRecord>,
     /// The parts of the pictures that relevancy was counted in; null where none were asked for.
     pub(crate) regions: Option<RegionsRecord>,
     /// The boxes that the model wrote in its answer.

@@ -15,6 +15,7 @@ use crate::results::Results;
 use crate::{Answer, Error, Explainer, Explanations, Presentation};
 
 mod reliance;
+mod versus;
 
 /// The file name of the page.
 pub(crate) const REPORT: &str = "report.html";
@@ -67,8 +68,17 @@ pub(crate) fn html(
     };
     let bytes = Bytes::new(record);
     let above_zero = [&arrays.targets, &arrays.words].map(|rows| rows.methods.mapv(|x| x.max(0.0)));
+    let nothing = versus::Nothing::new(record);
     let targets = shown(&record.targets, (&arrays.targets, &above_zero[0]), &bytes);
     let words = shown(&record.words, (&arrays.words, &above_zero[1]), &bytes);
+    let methods: Vec<Method> = [Some(relevancy), patches(record, arrays)]
+        .into_iter()
+        .flatten()
+        .chain(["raw attention, last layer", "attention rollout"].map(Method::new))
+        .chain(record.settings.methods.iter().map(|name| compared(name)))
+        .collect();
+    let phrases = versus::targets(record, &arrays.versus, &nothing, &methods);
+    let targets: Vec<Target<'_>> = targets.chain(phrases).chain(words).collect();
     let report = Report {
         question: record.prompt.clone(),
         answer: record.answer.clone(),
@@ -80,13 +90,8 @@ pub(crate) fn html(
             .map(|(record, image)| Picture { name: file_name(&record.name), image })
             .collect(),
         grids: record.images.iter().map(grid).collect(),
-        methods: [Some(relevancy), patches(record, arrays)]
-            .into_iter()
-            .flatten()
-            .chain(["raw attention, last layer", "attention rollout"].map(Method::new))
-            .chain(record.settings.methods.iter().map(|name| compared(name)))
-            .collect(),
-        targets: targets.chain(words).collect(),
+        methods,
+        targets,
         regions: regions(record, arrays),
         colormap: settings.colormap.parse().unwrap_or(Colormap::default()),
         settings: settings_facts(record),

@@ -213,10 +213,7 @@ impl PhraseExplanation {
 
     /// The same for people: `-5.017`, or `-5e-4` where decimals would hide it.
     pub fn log_probability_text(&self) -> String {
-        match self.log_probability() {
-            small if small != 0.0 && small.abs() < 0.001 => format!("{small:.0e}"),
-            log_probability => format!("{log_probability:.3}"),
-        }
+        log_probability_text(self.log_probability())
     }
 
     /// What speaks for it: the raw relevancy row over the packed sequence, with its layout.
@@ -256,5 +253,14 @@ impl VersusExplanation {
         let [phrase, against] =
             [&self.phrase, &self.against].map(|one| one.relevancy.image_grid(image));
         Some(phrase? - against?)
+    }
+}
+
+/// A logarithm of a probability for people.
+pub(crate) fn log_probability_text(log_probability: f32) -> String {
+    if log_probability != 0.0 && log_probability.abs() < 0.001 {
+        format!("{log_probability:.0e}")
+    } else {
+        format!("{log_probability:.3}")
     }
 }

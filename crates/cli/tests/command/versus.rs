@@ -104,6 +104,37 @@ fn a_phrase_stands_against_another_in_its_place() {
     }
 }
 
+/// Each pair stands beside the text, and is the same when the page is made again.
+#[test]
+fn the_page_has_phrases_too() {
+    let chests = Chests::new();
+    let pairs = ["--phrase", "left lower", "--against", "right upper"];
+    let more = ["--phrase", "NODULE", "--against", "opacity", "--record", "layers"];
+    let with_page = |more: &[&str]| {
+        let mut args = chests.args(1, more);
+        args.retain(|arg| arg != "--no-report");
+        run(args).done();
+    };
+    with_page(&[&pairs[..], &more].concat());
+    let page = || fs::read_to_string(chests.out().join("report.html")).unwrap();
+    let first = page();
+    for chip in [
+        "Left lower rather than right upper",
+        "Left lower (as a phrase)",
+        "right upper (in its place)",
+        "nodule rather than opacity",
+    ] {
+        assert!(first.contains(&format!(">{chip}</span>")), "{chip}");
+    }
+    run(["report", &text(&chests.out())]).done();
+    assert_eq!(page(), first);
+    // Arrays of another explanation are refused.
+    let record = fs::read(chests.out().join("explanation.json")).unwrap();
+    with_page(&["--record", "layers"]);
+    fs::write(chests.out().join("explanation.json"), record).unwrap();
+    run(["report", &text(&chests.out())]).failed(&["explanation.npz", "versus_a"]);
+}
+
 /// What the phrase is worth is what it is worth as a target, whichever engine says so; the report is made again all the same.
 #[test]
 fn numbers_are_those_of_the_target_and_of_both_engines() {

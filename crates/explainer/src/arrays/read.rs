@@ -1,14 +1,14 @@
 //! Arrays of a folder, as far as a page is made of them. The file may be anybody's: what is read is bounded by what the record
 //! beside it lets expect.
 
-use attention_relevancy::ndarray::{Array, Array3, ArrayView, Dimension, Ix2, Ix3, Ix4};
+use attention_relevancy::ndarray::{Array, Array2, Array3, ArrayView, Dimension, Ix2, Ix3, Ix4};
 use ndarray_npy::ViewNpyExt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use zip::ZipArchive;
 
-use super::{Arrays, Rows};
+use super::{Arrays, Rows, VersusRows};
 use crate::{Error, Record};
 
 /// The header of an array takes no more.
@@ -56,12 +56,13 @@ impl Arrays {
                 words.patches = Some(reader.array::<Ix4>("word_patch_relevancy", &shape(rows[1]))?);
             }
         }
+        let versus = reader.versus([record.versus.len(), record.tokens.len()])?;
         let region_weights = record.regions.as_ref().map(|regions| {
             let [height, width] = record.images.first().map_or([0, 0], |image| image.grid);
             let shape = [regions.names.len(), record.images.len(), height, width];
             reader.array::<Ix4>("region_weights", &shape.map(Some))
         });
-        Ok(Self { targets, words, region_weights: region_weights.transpose()? })
+        Ok(Self { targets, words, versus, region_weights: region_weights.transpose()? })
     }
 }
 
@@ -89,6 +90,19 @@ impl Reader<'_> {
             methods: Array3::zeros((0, count, tokens)),
             patches: None,
         })
+    }
+
+    /// No rows where there are no phrases: then the file has none.
+    fn versus(&mut self, [count, tokens]: [usize; 2]) -> Result<VersusRows, Error> {
+        let mut rows = |name| {
+            if count == 0 {
+                return Ok(Array2::zeros((0, tokens)));
+            }
+            self.array::<Ix2>(name, &[Some(count), Some(tokens)])
+        };
+        let [phrase, against, contrast] = VersusRows::NAMES;
+        let [phrase, against, contrast] = [rows(phrase)?, rows(against)?, rows(contrast)?];
+        Ok(VersusRows { phrase, against, contrast })
     }
 
     /// An array of float32 of this shape; `None` is any length that is sane.
