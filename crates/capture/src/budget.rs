@@ -50,6 +50,11 @@ impl Cut {
         Self::fitting(&cost, most_rows, (tokens, goals), budget)
     }
 
+    /// The least budget with which [`Cut::new`] succeeds.
+    pub(crate) fn least(config: &TextConfig, placement: Placement, tokens: usize) -> u64 {
+        Cost::new(config, width(placement), tokens).bytes(1, 1)
+    }
+
     fn fitting(
         cost: &Cost,
         most_rows: u64,
@@ -100,26 +105,43 @@ impl PatchCut {
             (_, true) => MOST_ROWS_KERNEL,
             (_, false) => MOST_ROWS_CUDA,
         };
-        let cut = |keep, more| {
-            let mut cost = Cost::vision(config, width);
-            cost.shared += more;
-            if with_kernel {
-                cost = cost.with_kernel(config);
-                cost.shared += if kept.is_none() { run_on_gpu(config, width) } else { 0 };
-            }
+        let cut = |keep, anew| {
+            let cost = Self::cost(config, (width, with_kernel), anew);
             let Cut { goals, rows } =
                 Cut::fitting(&cost, most_rows, (config.patches(), goals), budget)?;
             Ok::<_, Error>(Self { goals, rows, keep })
         };
         if let Some(keep) = kept {
-            return cut(keep, 0);
+            return cut(keep, None);
         }
-        let [least, more] =
-            [Keep::Inputs, Keep::Everything].map(|keep| cut(keep, keep.patch_bytes(config, width)));
+        let [least, more] = [Keep::Inputs, Keep::Everything].map(|keep| cut(keep, Some(keep)));
         let (least, more) = (least?, more.ok());
         Ok(more
             .filter(|more| (more.goals, more.rows) == (least.goals, least.rows))
             .unwrap_or(least))
+    }
+
+    /// The least budget with which [`PatchCut::new`] succeeds.
+    pub(crate) fn least(
+        config: &VisionConfig,
+        (placement, with_kernel): (Placement, bool),
+        is_kept: bool,
+    ) -> u64 {
+        let anew = (!is_kept).then_some(Keep::Inputs);
+        Self::cost(config, (width(placement), with_kernel), anew).bytes(1, 1)
+    }
+
+    /// What a run of the vision tower that is made `anew` takes is in it.
+    fn cost(config: &VisionConfig, (width, with_kernel): (u64, bool), anew: Option<Keep>) -> Cost {
+        let mut cost = Cost::vision(config, width);
+        if with_kernel {
+            cost = cost.with_kernel(config);
+        }
+        if let Some(keep) = anew {
+            cost.shared += keep.patch_bytes(config, width);
+            cost.shared += if with_kernel { run_on_gpu(config, width) } else { 0 };
+        }
+        cost
     }
 }
 

@@ -15,7 +15,7 @@ use crate::sweep::{Folds, Pass, Rows};
 use crate::{Error, ImagePart, SweepOptions, convert, cuda};
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use attention_relevancy::{Heads, Update, unpool};
-use gemma3_tch::{AttentionLayer, EncoderLayer, Gemma3, MaskRule, guard};
+use gemma3_tch::{AttentionLayer, EncoderLayer, Gemma3, MaskRule, Placement, guard};
 pub use states::PatchStates;
 use states::check_picture;
 use tch::{Kind, Tensor};
@@ -83,6 +83,11 @@ impl<'a> Patches<'a> {
         self
     }
 
+    /// The least [`SweepOptions::memory_budget`] for such a sweep, over states that are kept or not; less is [`Error::Budget`].
+    pub fn least_budget(model: &Gemma3, update: Update, is_kept: bool) -> u64 {
+        PatchCut::least(&model.config().vision, Self::place(model, update), is_kept)
+    }
+
     /// Why a GPU that should have a kernel for such a sweep does without it: the maps are the same, but take longer. `None` where there is
     /// nothing to tell.
     pub fn missing_kernel(model: &Gemma3, update: Update) -> Option<String> {
@@ -96,13 +101,11 @@ impl<'a> Patches<'a> {
     pub fn explain(&self, parts: &[ImagePart]) -> Result<Vec<PatchMap>, Error> {
         self.check(parts)?;
         let _no_grad = tch::no_grad_guard();
-        let (config, placement) = (&self.model.config().vision, self.model.placement());
+        let config = &self.model.config().vision;
         let kept = self.states.map(PatchStates::keep);
         let budget = self.options.sweep.memory_budget;
-        let with_kernel =
-            self.options.update == Update::Additive && cuda::is_there(placement, config.patches());
-        let engine = (placement, with_kernel);
-        let cut = PatchCut::new(config, engine, (parts.len(), kept), budget)?;
+        let place = Self::place(self.model, self.options.update);
+        let cut = PatchCut::new(config, place, (parts.len(), kept), budget)?;
         let made;
         let states = if let Some(states) = self.states {
             states
@@ -116,6 +119,12 @@ impl<'a> Patches<'a> {
             maps.extend(guard("sweeping back through the vision tower", || sweep.run())??);
         }
         Ok(maps)
+    }
+
+    /// Where the model is, and whether there is a kernel for the sweep.
+    fn place(model: &Gemma3, update: Update) -> (Placement, bool) {
+        let (placement, patches) = (model.placement(), model.config().vision.patches());
+        (placement, update == Update::Additive && cuda::is_there(placement, patches))
     }
 
     fn check(&self, parts: &[ImagePart]) -> Result<(), Error> {

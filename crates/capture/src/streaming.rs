@@ -93,6 +93,11 @@ impl<'a> Streaming<'a> {
         Self { model, ids, states, options, folding: Folding::default() }
     }
 
+    /// The least [`SweepOptions::memory_budget`] for these goals; less is [`Error::Budget`].
+    pub fn least_budget(model: &Gemma3, goals: &[Goal]) -> u64 {
+        Cut::least(&model.config().text, model.placement(), last_token(goals))
+    }
+
     /// The same engine with another way to fold heads and layers into the relevancy row. The baselines of an [`Attribution`] are
     /// not touched by it.
     #[must_use]
@@ -127,8 +132,8 @@ impl<'a> Streaming<'a> {
             .try_for_each(|goal| check_targets(goal.targets(), self.ids, self.states.tokens()))?;
         let relevancy = self.folding.fold(config)?;
         let _no_grad = tch::no_grad_guard();
-        let tokens = goals.iter().map(Goal::end).max().unwrap_or(1);
-        let cut = Cut::new(config, placement, (tokens, goals.len()), self.options.memory_budget)?;
+        let size = (last_token(goals), goals.len());
+        let cut = Cut::new(config, placement, size, self.options.memory_budget)?;
         let how = How { objective, update, relevancy, rollouts, block: cut.rows };
         let mut found = Vec::new();
         for (index, goals) in goals.chunks(cut.goals).enumerate() {
@@ -177,6 +182,11 @@ impl<'a> Streaming<'a> {
     pub(crate) fn tokens(&self) -> usize {
         self.ids.len()
     }
+}
+
+/// Tokens that goals reach.
+fn last_token(goals: &[Goal]) -> usize {
+    goals.iter().map(Goal::end).max().unwrap_or(1)
 }
 
 /// Keeps the rows of every layer of a sweep: [`Streaming::depths`].

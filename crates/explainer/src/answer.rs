@@ -150,6 +150,14 @@ impl Answer {
         &self.patches
     }
 
+    /// Tokens that its run was planned for, prompt and answer.
+    pub(crate) fn planned(&self) -> usize {
+        let generated = self.options.as_ref().filter(|_| self.states.is_some());
+        generated.map_or(self.sequence.ids().len(), |options| {
+            self.prepared.ids.len() + options.max_new_tokens
+        })
+    }
+
     /// All tokens, prompt first.
     pub fn tokens(&self) -> &[Token] {
         &self.tokens

@@ -60,7 +60,8 @@ impl Explainer {
             ..explanations.options.clone()
         };
         let found = self.with_blank(answer, &Blank::Mean, |sequence| {
-            let run = Run { sequence, states: None, images: &[], patches: &answer.patches };
+            let (images, planned) = (&[][..], sequence.ids().len());
+            let run = Run { sequence, states: None, images, patches: &answer.patches, planned };
             self.found(run, &plans, &options, &mut Vec::new())
         })?;
         let control = |((plan, found), target): ((Plan, _), &TargetExplanation)| {

@@ -71,6 +71,7 @@ impl Explainer {
             states: answer.states.as_ref(),
             images: &answer.prepared.images,
             patches: &answer.patches,
+            planned: answer.planned(),
         };
         let found = self.found(run, &plans, options, &mut notes)?;
         let weights = self.token_weights(answer, (&plans, asked), &found, &mut notes)?;
@@ -188,12 +189,19 @@ impl Explainer {
     /// Starts from the states that were kept while the answer was generated, or makes them.
     fn streaming(
         &self,
-        Run { sequence, states, images, patches }: Run<'_>,
+        Run { sequence, states, images, patches, planned }: Run<'_>,
         plans: &[Plan],
         options: &ExplainOptions,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Found>, Error> {
         let budget = self.budget(patches);
+        let goals = goals(plans);
+        let tokens = Streaming::least_budget(&self.model, &goals);
+        let least = |is_kept| {
+            let finer = self.least_for_finer(plans, (images.len(), is_kept), options);
+            tokens.max(finer)
+        };
+        let needed = least(!patches.is_empty());
         let made;
         let states = if let Some(states) = states {
             states
@@ -201,15 +209,17 @@ impl Explainer {
             made = States::of(&self.model, sequence, self.keep(sequence.ids().len(), budget)?)?;
             &made
         };
-        let kept = self.memory_budget - budget + states.bytes(); // of the pictures, of the run
-        let sweep = |memory_budget| {
-            let goals = goals(plans);
-            let pictures = match options.resolution {
-                Resolution::Tokens => 0,
-                _ => self.images_at_once(goals.len(), images.len(), memory_budget),
-            };
-            let held = self.part_bytes() * (goals.len() * pictures) as u64;
-            let memory_budget = memory_budget - held;
+        let for_sweep = budget.saturating_sub(states.bytes());
+        if for_sweep < needed {
+            let kept = (sequence.images().len(), planned, states.tokens());
+            return Err(self.too_small(least, kept).into());
+        }
+        let sweep = |memory_budget: u64| {
+            // What they leave at pictures waits for the end of the sweep.
+            let room = (memory_budget / 2).min(memory_budget.saturating_sub(needed));
+            let pictures = if options.resolution == Resolution::Tokens { 0 } else { images.len() };
+            let pictures = self.images_at_once(goals.len(), pictures, room);
+            let memory_budget = memory_budget - self.part_bytes() * (goals.len() * pictures) as u64;
             let options_of_sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
             let ids = sequence.ids();
             let engine = Streaming::new(&self.model, ids, states, options_of_sweep)
@@ -247,8 +257,7 @@ impl Explainer {
             }
             Ok(found)
         };
-        let outcome = with_budget(self.memory_budget.saturating_sub(kept), sweep);
-        let (found, ran_out) = outcome.map_err(|error| with_kept(error, kept))?;
+        let (found, ran_out) = with_budget(for_sweep, sweep)?;
         notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
         if options.resolution != Resolution::Tokens {
             let why = Patches::missing_kernel(&self.model, options.update);
@@ -271,16 +280,6 @@ impl Explainer {
         Ok(explanations.targets.into_iter().next().expect("one was asked for"))
     }
 }
-/// The budget of the user is for the sweep and what was kept for it.
-pub(crate) fn with_kept(error: attention_capture::Error, kept: u64) -> attention_capture::Error {
-    match error {
-        attention_capture::Error::Budget { budget, smallest } => {
-            attention_capture::Error::Budget { budget: budget + kept, smallest: smallest + kept }
-        }
-        error => error,
-    }
-}
-
 /// A run of the language model over a sequence, and what was kept of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
@@ -291,6 +290,8 @@ pub(crate) struct Run<'a> {
     pub(crate) images: &'a [PreparedImage],
     /// What was kept of the pictures of the answer: of all of them or of none.
     pub(crate) patches: &'a [PatchStates],
+    /// Tokens for which it was decided how much of the run is kept.
+    pub(crate) planned: usize,
 }
 
 /// The positive parts divided by their sum; `None` where there is none.

@@ -215,18 +215,41 @@ impl Explainer {
 
     /// How much of a run over `tokens` tokens is kept: everything, if half of `budget` holds it.
     pub(crate) fn keep(&self, tokens: usize, budget: u64) -> Result<Keep, Error> {
-        let text = &self.model.config().text;
-        let width = self.model.kind().elt_size_in_bytes() as u64;
-        let keep = Keep::fitting(text, tokens, width, budget / 2);
+        let (keep, bytes) = self.keep_within((tokens, tokens), budget);
         if self.model.placement().on_cpu() {
-            let needed = Bytes(keep.bytes(text, tokens, width));
-            check_memory(
-                &format!("keeping the states of {tokens} tokens"),
-                needed,
-                available_memory(),
-            )?;
+            let purpose = format!("keeping the states of {tokens} tokens");
+            check_memory(&purpose, Bytes(bytes), available_memory())?;
         }
         Ok(keep)
+    }
+
+    /// What is kept of a run that was planned for so many tokens, and its bytes when it has so many.
+    fn keep_within(&self, (planned, tokens): (usize, usize), budget: u64) -> (Keep, u64) {
+        let text = &self.model.config().text;
+        let width = self.model.kind().elt_size_in_bytes() as u64;
+        let keep = Keep::fitting(text, planned, width, budget / 2);
+        (keep, keep.bytes(text, tokens, width))
+    }
+
+    /// The error for sweeps that need so many bytes, when pictures are kept and when they are not, beside what is kept of so many
+    /// images and of a run planned for some tokens. More is kept within a larger budget, so the smallest that works is the first that holds both.
+    pub(crate) fn too_small(
+        &self,
+        needed: impl Fn(bool) -> u64,
+        (images, planned, tokens): (usize, usize, usize),
+    ) -> attention_capture::Error {
+        let with_kept = |budget: u64| {
+            let pictures = self.keep_of_pictures_within(images, budget).map(|(_, bytes)| bytes);
+            let states =
+                |bytes: u64| self.keep_within((planned, tokens), budget.saturating_sub(bytes)).1;
+            let bytes = pictures.unwrap_or(0);
+            needed(pictures.is_some()) + bytes + states(bytes)
+        };
+        let mut smallest = with_kept(self.memory_budget);
+        while smallest < with_kept(smallest) {
+            smallest = with_kept(smallest);
+        }
+        attention_capture::Error::Budget { budget: self.memory_budget, smallest }
     }
 
     /// What the model is given before the first token of an answer.
@@ -260,17 +283,20 @@ impl Explainer {
 
     /// How much is kept of each picture; `None`: nothing.
     fn keep_of_pictures(&self, n_images: usize) -> Result<Option<Keep>, Error> {
+        let keep = self.keep_of_pictures_within(n_images, self.memory_budget);
+        if let Some((_, bytes)) = keep.filter(|_| self.model.placement().on_cpu()) {
+            check_memory("keeping what the pictures became", Bytes(bytes), available_memory())?;
+        }
+        Ok(keep.map(|(keep, _)| keep))
+    }
+
+    fn keep_of_pictures_within(&self, n_images: usize, budget: u64) -> Option<(Keep, u64)> {
         let width = self.model.kind().elt_size_in_bytes() as u64;
         let bytes =
             |keep: Keep| n_images as u64 * keep.patch_bytes(&self.model.config().vision, width);
-        let fits = |keep: &Keep| bytes(*keep) <= self.memory_budget / 4;
         let wanted = self.keep_patches && n_images != 0 && self.profile == Profile::Sound;
-        let keep = [Keep::Everything, Keep::Inputs].into_iter().filter(|_| wanted).find(fits);
-        if let Some(keep) = keep.filter(|_| self.model.placement().on_cpu()) {
-            let needed = Bytes(bytes(keep));
-            check_memory("keeping what the pictures became", needed, available_memory())?;
-        }
-        Ok(keep)
+        let all = [Keep::Everything, Keep::Inputs].map(|keep| (keep, bytes(keep)));
+        all.into_iter().filter(|_| wanted).find(|(_, bytes)| *bytes <= budget / 4)
     }
 
     /// An answer with every token named.

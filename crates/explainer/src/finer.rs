@@ -4,6 +4,7 @@ use attention_capture::{
     Error, ImagePart, PatchMap, PatchOptions, PatchStates, Patches, Streaming, SweepOptions,
 };
 use gemma3_processor::PreparedImage;
+use std::ops::Range;
 
 use crate::plan::{Plan, mean};
 use crate::{ExplainOptions, Explainer, Resolution};
@@ -12,9 +13,26 @@ use crate::{ExplainOptions, Explainer, Resolution};
 const GOALS: usize = 64;
 
 impl Explainer {
-    /// Of how many images the sweep over so many goals keeps what they leave there, when half of `budget` (bytes) is for that.
-    pub(crate) fn images_at_once(&self, goals: usize, images: usize, budget: u64) -> usize {
-        images_at_once(self.part_bytes().saturating_mul(goals as u64), images, budget)
+    /// Of how many of the images what so many goals leave there fits into `room`, in bytes.
+    pub(crate) fn images_at_once(&self, goals: usize, images: usize, room: u64) -> usize {
+        images_at_once(self.part_bytes().saturating_mul(goals as u64), images, room)
+    }
+
+    /// Bytes without which finer maps cannot be made; none at the resolution of tokens. What some goals leave at one image is held while
+    /// that is swept.
+    pub(crate) fn least_for_finer(
+        &self,
+        plans: &[Plan],
+        (images, is_kept): (usize, bool),
+        options: &ExplainOptions,
+    ) -> u64 {
+        if options.resolution == Resolution::Tokens || images == 0 {
+            return 0;
+        }
+        let goals = |part: Range<usize>| plans[part].iter().map(|plan| plan.goals.len()).sum();
+        let most: usize = parts(plans, GOALS).into_iter().map(goals).max().unwrap_or(0);
+        let sweep = Patches::least_budget(&self.model, options.update, is_kept);
+        sweep + self.part_bytes() * most as u64
     }
 
     /// Bytes that one goal leaves at one image.
@@ -52,7 +70,7 @@ impl Explainer {
             for (number, left) in left.iter().enumerate() {
                 add(number, &left[of_part.clone()], budget)?;
             }
-            let at_once = self.images_at_once(goals.len(), rest.len(), budget).max(1);
+            let at_once = self.images_at_once(goals.len(), rest.len(), budget / 2).max(1);
             for numbers in rest.chunks(at_once) {
                 let how = (options.objective, options.update);
                 let (_, left) = engine.explain_images(&goals, how, numbers)?;
@@ -98,13 +116,13 @@ impl Explainer {
     }
 }
 
-/// Of so many images as many as fit into half of the budget, when one takes so many bytes.
-fn images_at_once(bytes: u64, images: usize, budget: u64) -> usize {
-    (budget / 2 / bytes.max(1)).min(images as u64) as usize
+/// Of so many images as many as fit into the room, when one takes so many bytes.
+fn images_at_once(bytes: u64, images: usize, room: u64) -> usize {
+    (room / bytes.max(1)).min(images as u64) as usize
 }
 
 /// Runs of plans with no more than `most` goals, or with one plan.
-fn parts(plans: &[Plan], most: usize) -> Vec<std::ops::Range<usize>> {
+fn parts(plans: &[Plan], most: usize) -> Vec<Range<usize>> {
     let (mut parts, mut start, mut goals) = (Vec::new(), 0, 0);
     for (index, plan) in plans.iter().enumerate() {
         if start < index && most < goals + plan.goals.len() {
@@ -134,8 +152,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_the_budget_is_for_what_is_left_at_images() {
-        let found = [0, 199, 200, 399, 400, 4000].map(|budget| images_at_once(100, 3, budget));
+    fn as_many_images_as_fit() {
+        let found = [0, 99, 100, 199, 200, 2000].map(|room| images_at_once(100, 3, room));
         assert_eq!(found, [0, 0, 1, 1, 2, 3]);
         assert_eq!(images_at_once(0, 3, 1000), 3); // no goal
     }

@@ -1,6 +1,5 @@
 //! A phrase of the answer against another in its place: which of them the model favours, and what speaks for each.
 
-use crate::explain::with_kept;
 use crate::plan::{layout, text};
 use crate::{Answer, Ask, Engine, Error, ExplainOptions, Explainer};
 use attention_capture::{
@@ -147,14 +146,19 @@ impl Explainer {
         notes: &mut Vec<String>,
     ) -> Result<Found, Error> {
         let states = States::of(&self.model, sequence, self.keep(sequence.ids().len(), budget)?)?;
-        let kept = self.memory_budget - budget + states.bytes(); // of the pictures, of the run
         let sweep = |memory_budget| {
             let sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
             let engine = Streaming::new(&self.model, sequence.ids(), &states, sweep);
             Found::new(&engine, targets, options)
         };
-        let outcome = with_budget(self.memory_budget.saturating_sub(kept), sweep);
-        let (found, ran_out) = outcome.map_err(|error| with_kept(error, kept))?;
+        let tokens = sequence.ids().len();
+        let kept = (sequence.images().len(), tokens, tokens);
+        let raised = |error| match error {
+            attention_capture::Error::Budget { smallest, .. } => self.too_small(|_| smallest, kept),
+            error => error,
+        };
+        let outcome = with_budget(budget.saturating_sub(states.bytes()), sweep);
+        let (found, ran_out) = outcome.map_err(raised)?;
         notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
         Ok(found)
     }

@@ -23,16 +23,39 @@ fn both_engines_say_who_they_are_and_agree() {
     assert!((auto - share("streaming", "streaming")).abs() < 1e-6);
 }
 
+/// Whatever is kept within it, and whichever sweep needs the most.
 #[test]
 fn a_budget_that_is_too_small_names_the_smallest_that_works() {
     let fixture = Fixture::open("two-images");
     let root = tempdir().unwrap();
     let out = root.path().join("out");
-    let failed = explain(&fixture, &out, &["--memory-budget", "10kB"]);
-    let stderr = failed.stderr.clone();
-    failed.failed(&["a memory budget of ", " is too small; the smallest that works here is "]);
-    let smallest = stderr.trim_end().rsplit(' ').find(|word| word.parse::<u64>().is_ok()).unwrap();
-    explain(&fixture, &out, &["--memory-budget", smallest]).done();
+    let ways: [&[&str]; 4] = [
+        &[],
+        &["--resolution", "patches"],
+        &["--resolution", "pixels", "--words", "all"],
+        &["--update", "stochastic", "--resolution", "patches", "--record", "layers"],
+    ];
+    for way in ways {
+        let within =
+            |budget: &str| explain(&fixture, &out, &[way, &["--memory-budget", budget]].concat());
+        let smallest_of = |budget: &str| -> u64 {
+            let failed = within(budget);
+            let last = failed
+                .stderr
+                .lines()
+                .last()
+                .unwrap_or_else(|| panic!("{way:?} {budget}"))
+                .to_owned();
+            failed.failed(&[
+                "a memory budget of ",
+                " is too small; the smallest that works here is ",
+            ]);
+            last.rsplit(' ').next().unwrap().parse().unwrap()
+        };
+        let smallest = smallest_of("10kB");
+        within(&smallest.to_string()).done();
+        assert_eq!(smallest_of(&(smallest - 1).to_string()), smallest, "{way:?}");
+    }
 }
 
 #[test]
