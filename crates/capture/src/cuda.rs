@@ -157,8 +157,9 @@ fn product(a: &Tensor, b: &Tensor) -> Tensor {
     }
 }
 
-/// Numbers that a tensor core adds up before they are added to the rest. It cuts sums off where float32 would round them: over 12 288
-/// numbers that made an error ten times that of float32 products, over 1536 less than twice (an H200, random numbers).
+/// Numbers that a tensor core adds up before they are added to the rest: long sums lose more there than float32 sums do. On an H200 random
+/// numbers had gradients off by 2.2·10⁻⁵ with sums over 12 288, by 2.0·10⁻⁶ over 1536, by 0.5·10⁻⁶ to 1.2·10⁻⁶ with float32
+/// products (root of the mean square over that of the gradient in float64).
 const STRETCH: i64 = 1536;
 
 /// `to + a·b` of bfloat16 matrices whose rows and columns are long.
