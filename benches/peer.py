@@ -7,6 +7,7 @@ weight ask for its gradient, as published notebooks do.
 
 import argparse
 import gc
+import inspect
 import json
 import os
 import sys
@@ -174,9 +175,19 @@ class FirstToken:
         pass
 
 
+def in_place_of_pictures(model, features):
+    """What `generate` takes so that these are the features of the pictures and the vision tower takes no part."""
+    encoded = BaseModelOutputWithPooling(pooler_output=features)
+    if "mm_encoder_outputs" in inspect.signature(model.forward).parameters:
+        return {"mm_encoder_outputs": {"image": encoded}}
+    # Earlier versions (5.17 is one) encode what they are given, which nobody looks at here.
+    model.model.get_image_features = lambda *_, **__: encoded
+    return {"pixel_values": features.new_zeros(1)}
+
+
 def generate(model, args):
     ids, kinds, features = prompt(model, args)
-    pictures = {"image": BaseModelOutputWithPooling(pooler_output=features)} if args.images else None
+    pictures = in_place_of_pictures(model, features) if args.images else {}
     first = FirstToken(model.device)
     started = time.perf_counter()
     with torch.inference_mode():
@@ -184,7 +195,7 @@ def generate(model, args):
             input_ids=ids[None],
             token_type_ids=kinds[None],
             attention_mask=torch.ones_like(ids[None]),
-            mm_encoder_outputs=pictures,
+            **pictures,
             max_new_tokens=args.answer,
             do_sample=False,
             eos_token_id=None,
