@@ -10,8 +10,10 @@ use serde_json::json;
 use std::fmt;
 
 use crate::{Answer, Error, Explainer};
-use checks::{Masks, RowSums, Tolerances};
+use attention::{Masks, RowSums};
+use checks::Tolerances;
 
+mod attention;
 mod checks;
 
 /// What was found.
@@ -125,7 +127,7 @@ impl Explainer {
                 masks.check(),
                 checks::kernel(&differences, tolerances.kernel),
             ],
-            Err(error) => checks::ATTENTION.map(|name| Check::failed(name, error.to_string())),
+            Err(error) => attention::CHECKS.map(|name| Check::failed(name, error.to_string())),
         })
     }
 
