@@ -5,13 +5,16 @@ use gemma3_tch::{Placement, TextConfig, VisionConfig};
 use tch::Kind;
 
 /// Does `work` within `budget` bytes and, when memory runs out inside libtorch, once more within a quarter of them. Beside the
-/// result stands the error that made the second try necessary.
+/// result stands the error that made the second try necessary; it is the outcome where a quarter is too little.
 pub fn with_budget<T>(
     budget: u64,
     work: impl Fn(u64) -> Result<T, Error>,
 ) -> Result<(T, Option<Error>), Error> {
     match work(budget) {
-        Err(error) if error.is_out_of_memory() => Ok((work(budget / 4)?, Some(error))),
+        Err(error) if error.is_out_of_memory() => match work(budget / 4) {
+            Err(Error::Budget { .. }) => Err(error),
+            outcome => Ok((outcome?, Some(error))),
+        },
         outcome => Ok((outcome?, None)),
     }
 }
@@ -296,6 +299,11 @@ mod tests {
         assert_eq!(budget, 100);
         assert!(first.unwrap().to_string().contains("allocating"));
         assert!(with_budget(400, |_| allocate(1 << 60)).unwrap_err().is_out_of_memory());
+        let too_little = |budget| match allocate(if budget == 400 { 1 << 60 } else { 1 }) {
+            Ok(()) => Err::<(), _>(Error::Budget { budget, smallest: 200 }),
+            error => error,
+        };
+        assert!(with_budget(400, too_little).unwrap_err().is_out_of_memory());
         assert!(matches!(with_budget(400, Ok), Ok((400, None))));
         assert!(matches!(
             with_budget(4, |_| Err::<(), _>(Error::Cancelled)),

@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Say what a checkpoint is and what memory it will take
     Inspect(InspectArgs),
-    /// Check, on an answer, what every explanation of a checkpoint rests on: weights, tokens, masks, attention, engines
+    /// Check, on an answer, what every explanation of a checkpoint rests on: weights, tokens, masks, attention, engines, finer maps
     #[command(after_help = diagnose::CHECKS)]
     Diagnose(Box<DiagnoseArgs>),
     /// Draw made-up chest radiographs with findings that are known to the pixel

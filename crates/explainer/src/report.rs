@@ -68,7 +68,7 @@ pub(crate) fn html(
     };
     let bytes = Bytes::new(record);
     let above_zero = [&arrays.targets, &arrays.words].map(|rows| rows.methods.mapv(|x| x.max(0.0)));
-    let nothing = versus::Nothing::new(record);
+    let nothing = versus::Nothing::new(&arrays.targets);
     let targets = shown(&record.targets, (&arrays.targets, &above_zero[0]), &bytes);
     let words = shown(&record.words, (&arrays.words, &above_zero[1]), &bytes);
     let methods: Vec<Method> = [Some(relevancy), patches(record, arrays)]

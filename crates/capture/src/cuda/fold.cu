@@ -4,9 +4,8 @@
 // H heads, T goals, b query rows, N keys. One block of threads takes ROWS query rows of one head and one goal, one after the other, and
 // holds a row in registers.
 //
-// Defined by whoever compiles it: N, a multiple of 4; ROWS.
+// Defined by whoever compiles it: N, a multiple of 4; ROWS; THREADS of a block, a power of two from 64 to 1024.
 
-#define THREADS 256
 #define QUADS (N / 4)
 // Quads of a row that a thread holds.
 #define HELD ((QUADS + THREADS - 1) / THREADS)

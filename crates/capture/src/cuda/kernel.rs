@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
 const SOURCE: &str = include_str!("fold.cu");
-/// As the source has it.
+/// Threads of a block.
 const THREADS: u32 = 256;
 /// Query rows that a block of threads takes.
 const ROWS: u32 = 16;
@@ -64,6 +64,7 @@ impl Kernel {
             format!("--gpu-architecture=compute_{major}{minor}"),
             format!("-DN={n_keys}"),
             format!("-DROWS={ROWS}"),
+            format!("-DTHREADS={THREADS}"),
         ];
         let name = Some("fold.cu".to_owned());
         let options = CompileOptions { options, name, ..CompileOptions::default() };

@@ -109,13 +109,14 @@ fn a_phrase_stands_against_another_in_its_place() {
 fn the_page_has_phrases_too() {
     let chests = Chests::new();
     let pairs = ["--phrase", "left lower", "--against", "right upper"];
-    let more = ["--phrase", "NODULE", "--against", "opacity", "--record", "layers"];
+    let more = ["--phrase", "NODULE", "--against", "opacity"];
+    let all = ["--record", "layers", "--resolution", "patches", "--method", "grad-cam"];
     let with_page = |more: &[&str]| {
         let mut args = chests.args(1, more);
         args.retain(|arg| arg != "--no-report");
         run(args).done();
     };
-    with_page(&[&pairs[..], &more].concat());
+    with_page(&[&pairs[..], &more, &all].concat());
     let page = || fs::read_to_string(chests.out().join("report.html")).unwrap();
     let first = page();
     for chip in [
@@ -130,7 +131,7 @@ fn the_page_has_phrases_too() {
     assert_eq!(page(), first);
     // Arrays of another explanation are refused.
     let record = fs::read(chests.out().join("explanation.json")).unwrap();
-    with_page(&["--record", "layers"]);
+    with_page(&all);
     fs::write(chests.out().join("explanation.json"), record).unwrap();
     run(["report", &text(&chests.out())]).failed(&["explanation.npz", "versus_a"]);
 }

@@ -1,24 +1,27 @@
 //! Phrases set against others, on the page: each pair as three more targets.
 
-use attention_relevancy::ndarray::{Array1, Array2, ArrayView1};
+use attention_relevancy::ndarray::{Array1, Array2, Array4, ArrayView1};
 use relevancy_visualization::report::{Attribution, Fact, Method, Target};
 
-use crate::arrays::VersusRows;
+use crate::arrays::{Rows, VersusRows};
 use crate::record::{PhraseRecord, Record, VersusRecord};
 use crate::versus::log_probability_text;
 
 /// The rows of methods that say nothing of phrases: all but relevancy of tokens.
 pub(super) struct Nothing {
     row: Array1<f32>,
-    /// For each image.
-    parts: Vec<Array2<f32>>,
+    /// Of one image; all are alike.
+    part: Array2<f32>,
+    images: usize,
 }
 
 impl Nothing {
-    pub(super) fn new(record: &Record) -> Self {
-        let part = |patches: Option<[usize; 2]>| Array2::zeros(patches.unwrap_or_default());
-        let parts = record.images.iter().map(|image| part(image.patches)).collect();
-        Self { row: Array1::zeros(record.tokens.len()), parts }
+    /// In the shape of what the targets have: a record may be anybody's, but its arrays were held against it.
+    pub(super) fn new(targets: &Rows) -> Self {
+        let (_, images, rows, columns) =
+            targets.patches.as_ref().map(Array4::dim).unwrap_or_default();
+        let row = Array1::zeros(targets.relevancy.ncols());
+        Self { row, part: Array2::zeros((rows, columns)), images }
     }
 }
 
@@ -83,7 +86,7 @@ fn attributions<'a>(
         parts: if method.parts == 1 {
             Vec::new()
         } else {
-            nothing.parts.iter().map(|part| part.view()).collect()
+            vec![nothing.part.view(); nothing.images]
         },
         ..Attribution::new(if index == 0 { row } else { nothing.row.view() })
     };
