@@ -1,6 +1,7 @@
 //! What is explained, and what comes out.
 
 use crate::Error;
+use crate::likelihood::log_probabilities;
 use attention_relevancy::Target;
 use attention_relevancy::ndarray::Array1;
 use gemma3_tch::guard;
@@ -112,6 +113,20 @@ impl Goal {
         (0..self.targets.len()).map(|index| self.foils.get(index).copied())
     }
 
+    /// Which rows predict the targets, and what each counts.
+    pub(crate) fn predicting(&self) -> Predicting {
+        let mut rows: Vec<usize> = self.targets.iter().map(|target| target.logit_row()).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        let place = |target: &Target| {
+            rows.binary_search(&target.logit_row()).expect("the row of a target is among them")
+        };
+        let of_target = self.targets.iter().map(place).collect();
+        let sign = |index| if self.opposes(index) { -1.0 } else { 1.0 };
+        let signs = (0..self.targets.len()).map(sign).collect();
+        Predicting { of_target, signs, rows }
+    }
+
     /// One behind the last predicting position: nothing from there on is needed.
     pub(crate) fn end(&self) -> usize {
         self.targets.iter().map(|target| target.logit_row() + 1).max().unwrap_or(0)
@@ -125,6 +140,16 @@ impl Goal {
         }
         row
     }
+}
+
+/// The rows that predict the targets of a goal. Several targets may have one row: the first tokens of two branches.
+pub(crate) struct Predicting {
+    /// Each once, in order.
+    pub(crate) rows: Vec<usize>,
+    /// For each target the index of its row among them.
+    pub(crate) of_target: Vec<usize>,
+    /// For each target 1, or −1 where it counts against the scalar.
+    pub(crate) signs: Vec<f32>,
 }
 
 /// What an engine finds out about one [`Goal`]. Rows are `[S]`, raw, zero past the last predicting position. The two baselines take
@@ -169,13 +194,13 @@ impl Score {
 
     fn of_rows(targets: &[Target], logits: &Tensor) -> Result<Vec<Self>, Error> {
         let logits = logits.to_kind(Kind::Float);
-        let log_probabilities = logits.log_softmax(-1, Kind::Float);
         let tokens: Vec<u32> = targets.iter().map(|target| target.token()).collect();
+        let log_probabilities = log_probabilities(&logits, &tokens);
         let runners_up = runners_up(&tokens, &logits);
         let score = |(index, target): (usize, &Target)| {
             let at = [index as i64, i64::from(target.token())];
-            let [logit, log_probability] =
-                [&logits, &log_probabilities].map(|values| values.double_value(&at) as f32);
+            let logit = logits.double_value(&at) as f32;
+            let log_probability = log_probabilities.double_value(&at[..1]) as f32;
             let finite = logit.is_finite() && log_probability.is_finite();
             if finite {
                 Ok(Self { logit, log_probability, runner_up: runners_up[index] })
@@ -228,6 +253,12 @@ pub(crate) fn check_foils(
 
 /// The rows before the targets, as an index for `device`.
 pub(crate) fn logit_rows(targets: &[Target], device: Device) -> Tensor {
-    let rows: Vec<i64> = targets.iter().map(|target| target.logit_row() as i64).collect();
+    let rows: Vec<usize> = targets.iter().map(|target| target.logit_row()).collect();
+    index(&rows, device)
+}
+
+/// Some rows as an index for `device`.
+pub(crate) fn index(rows: &[usize], device: Device) -> Tensor {
+    let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     Tensor::from_slice(&rows).to_device(device)
 }

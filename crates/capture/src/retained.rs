@@ -4,7 +4,8 @@
 //! for the attention, as many for what autograd keeps, as many for the gradient.
 
 use crate::attention::Float;
-use crate::goal::{check_foils, check_targets, logit_rows};
+use crate::goal::{check_foils, check_targets, index, logit_rows};
+use crate::likelihood::{column, log_probabilities};
 use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Score, convert};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
 use attention_relevancy::{
@@ -186,28 +187,26 @@ impl Retained<'_> {
 
     /// The scalar that is explained.
     pub(crate) fn objective(&self, goal: &Goal, objective: Objective) -> Tensor {
-        let logits = self.logits(goal.targets());
+        let predicting = goal.predicting();
+        let device = self.hidden.device();
         let tokens: Vec<u32> = goal.targets().iter().map(|target| target.token()).collect();
-        let sign = |index| if goal.opposes(index) { -1.0 } else { 1.0 };
-        let signs: Vec<f32> = (0..tokens.len()).map(sign).collect();
-        let total = |values: &Tensor, tokens: &[u32]| total(values, tokens, &signs);
-        match objective {
-            Objective::Logit => total(&logits, &tokens),
-            Objective::LogProbability => total(&logits.log_softmax(-1, Kind::Float), &tokens),
+        // In float32 before a row is taken for several targets: autograd adds up their gradients there.
+        let rows = self.hidden.index_select(0, &index(&predicting.rows, device));
+        let logits = self.model.text().logits(&rows).to_kind(Kind::Float);
+        let logits = logits.index_select(0, &index(&predicting.of_target, device)); // [targets, V]
+        let logit =
+            |tokens: &[u32]| logits.gather(1, &column(tokens, &logits), false).squeeze_dim(1);
+        let by_target = match objective {
+            Objective::Logit => logit(&tokens),
+            Objective::LogProbability => log_probabilities(&logits, &tokens),
             Objective::Contrast(foil) => {
                 let named: Vec<Option<u32>> = goal.foils().collect();
-                total(&logits, &tokens) - total(&logits, &foil.of(&tokens, &named, &logits))
+                logit(&tokens) - logit(&foil.of(&tokens, &named, &logits))
             }
-        }
+        };
+        let signs = Tensor::from_slice(&predicting.signs).to_device(device);
+        (by_target * signs).sum(Kind::Float)
     }
-}
-
-/// The sum of one of the values `[tokens, V]` in each row, each with its sign.
-fn total(values: &Tensor, tokens: &[u32], signs: &[f32]) -> Tensor {
-    let tokens: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
-    let tokens = Tensor::from_slice(&tokens).to_device(values.device()).unsqueeze(1);
-    let signs = Tensor::from_slice(signs).to_device(values.device()).unsqueeze(1);
-    (values.gather(1, &tokens, false) * signs).sum(Kind::Float)
 }
 
 /// Attention in float32 with every map kept, and every layer's input.

@@ -6,7 +6,8 @@
 
 use crate::budget::Cut;
 use crate::folding::Fold;
-use crate::goal::{LOGIT_ROWS, check_foils, check_targets};
+use crate::goal::{check_foils, check_targets};
+use crate::start::Start;
 use crate::states::States;
 use crate::sweep::{Folds, Pass, Rows};
 use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Score, convert};
@@ -17,8 +18,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tch::{Kind, Tensor};
-
-const FLOAT: Kind = Kind::Float;
 
 /// How a sweep is done.
 #[derive(Clone, Debug)]
@@ -300,58 +299,22 @@ impl Sweep<'_> {
 
     /// The gradient of each goal's objective at the last layer's output, and the rows it starts with.
     fn start(&self) -> State {
-        let (n_goals, device) = (self.goals.len() as i64, self.engine.model.placement().device);
-        let targets: Vec<Target> = self.goals.iter().flat_map(Goal::targets).copied().collect();
-        let rows = targets.iter().map(|target| target.logit_row());
-        let (first, last) =
-            rows.fold((usize::MAX, 0), |(first, last), row| (first.min(row), last.max(row)));
-        let support = first..last + 1;
-        let foils: Vec<Option<u32>> = self.goals.iter().flat_map(Goal::foils).collect();
-        let gradients = self.start_gradients(&targets, &foils); // [targets, D]
-        let dy =
-            Tensor::zeros([n_goals, support.len() as i64, gradients.size()[1]], (FLOAT, device));
-        let mut taken = 0;
-        for (index, goal) in self.goals.iter().enumerate() {
-            for (nth, target) in goal.targets().iter().enumerate() {
-                let mut at = dy.get(index as i64).get((target.logit_row() - first) as i64); // a view
-                let gradient = gradients.get(taken);
-                let _ = if goal.opposes(nth) { at.g_sub_(&gradient) } else { at.g_add_(&gradient) };
-                taken += 1;
-            }
+        let device = self.engine.model.placement().device;
+        let (support, dy) = Start {
+            model: self.engine.model,
+            states: self.engine.states,
+            goals: self.goals,
+            objective: self.how.objective,
         }
+        .gradients();
         let starts: Vec<f32> =
             self.goals.iter().flat_map(|goal| goal.start(self.engine.ids.len())).collect();
-        let relevancy = Tensor::from_slice(&starts).view([n_goals, -1]).to_device(device);
+        let relevancy =
+            Tensor::from_slice(&starts).view([self.goals.len() as i64, -1]).to_device(device);
         // Shared: no pass writes to the rows that it is given.
         let rollout = |_| relevancy.shallow_clone();
         let rollouts = (0..=self.how.rollouts.len()).map(rollout).collect();
         State { support, dy, rows: Rows { relevancy, rollouts } }
-    }
-
-    /// The gradient of each target's objective at the row of the last layer's output that predicts it, `[targets, D]`.
-    fn start_gradients(&self, targets: &[Target], foils: &[Option<u32>]) -> Tensor {
-        let text = self.engine.model.text();
-        let gradients: Vec<Tensor> = targets
-            .chunks(LOGIT_ROWS)
-            .zip(foils.chunks(LOGIT_ROWS))
-            .map(|(targets, named)| {
-                let hidden = self.engine.states.hidden(targets);
-                let tokens: Vec<u32> = targets.iter().map(|target| target.token()).collect();
-                let chosen = text.pull_tokens(&hidden, &tokens);
-                match self.how.objective {
-                    Objective::Logit => chosen,
-                    // ∂ log p_y = ∂ z_y − Σ_v p_v ∂ z_v
-                    Objective::LogProbability => {
-                        chosen - text.pull_logits(&hidden, &text.logits(&hidden).softmax(-1, FLOAT))
-                    }
-                    Objective::Contrast(foil) => {
-                        let foils = foil.of(&tokens, named, &text.logits(&hidden));
-                        chosen - text.pull_tokens(&hidden, &foils)
-                    }
-                }
-            })
-            .collect();
-        Tensor::cat(&gradients, 0)
     }
 
     /// One layer down.

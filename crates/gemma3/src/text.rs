@@ -73,8 +73,7 @@ impl TextModel {
 
     /// Logits `[m, V]` of `m` rows of the last layer's output. Ask for the rows that are needed: V is large.
     pub fn logits(&self, rows: &Tensor) -> Tensor {
-        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
-        let rows = self.norm.forward(rows);
+        let (head, rows) = (self.head(), self.norm.forward(rows));
         row_product(&rows, head).unwrap_or_else(|| rows.linear(head, None::<&Tensor>))
     }
 
@@ -83,22 +82,71 @@ impl TextModel {
         self.norm.forward(rows).linear(&self.head_rows(tokens), None::<&Tensor>)
     }
 
-    /// The gradient of one logit a row, that of `tokens[i]` at row i, at the rows `[m, D]`, float32.
-    pub fn pull_tokens(&self, rows: &Tensor, tokens: &[u32]) -> Tensor {
-        self.norm.pull_back(rows, &self.head_rows(tokens).to_kind(Kind::Float))
+    /// The gradients of single logits at what the head takes, float32 `[tokens, D]`: the rows of its weights.
+    pub fn head_gradients(&self, tokens: &[u32]) -> Tensor {
+        self.head_rows(tokens).to_kind(Kind::Float)
     }
 
-    /// Pull-back of [`TextModel::logits`]: from the gradient at the logits `[m, V]` to that at the rows `[m, D]`, float32.
-    pub fn pull_logits(&self, rows: &Tensor, dlogits: &Tensor) -> Tensor {
-        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
-        let dn = dlogits.to_kind(head.kind()).matmul(head).to_kind(Kind::Float);
-        self.norm.pull_back(rows, &dn)
+    /// Pull-back of the head: from the gradient at the logits `[m, V]`, float32, to that at what the head takes, float32 `[m, D]`.
+    ///
+    /// The product is made in float32 whatever the dtype of the weights. The gradient of a log-probability sums to zero over the
+    /// vocabulary and the rows of a head have much in common: rounded to bfloat16, what they have in common would be left over.
+    pub fn pull_head(&self, dlogits: &Tensor) -> Tensor {
+        /// Weights that are widened at a time.
+        const WIDENED: i64 = 1 << 22;
+        let head = self.head();
+        let [vocabulary, width] = <[i64; 2]>::try_from(head.size()).expect("a head is [V, D]");
+        let rows = (WIDENED / width).max(1);
+        let mut sum = Tensor::zeros([dlogits.size()[0], width], (Kind::Float, head.device()));
+        for start in (0..vocabulary).step_by(rows as usize) {
+            let part = |x: &Tensor, dim| x.narrow(dim, start, rows.min(vocabulary - start));
+            sum = sum.addmm_(&part(dlogits, 1), &part(head, 0).to_kind(Kind::Float));
+        }
+        sum
+    }
+
+    /// Pull-back of the final norm: from the gradient at what the head takes to that at rows of the last layer's output, float32
+    /// `[m, D]`.
+    pub fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor) -> Tensor {
+        self.norm.pull_back(rows, dnormed)
+    }
+
+    /// The head's weights `[V, D]`: its own, or those of the embedding.
+    fn head(&self) -> &Tensor {
+        self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
     }
 
     /// The rows of the head that belong to `tokens`, `[tokens, D]`.
     fn head_rows(&self, tokens: &[u32]) -> Tensor {
-        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
+        let head = self.head();
         let tokens: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
         head.index_select(0, &Tensor::from_slice(&tokens).to_device(head.device()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Placement, Weights};
+    use std::path::Path;
+    use tch::Device;
+
+    #[test]
+    fn the_pull_back_of_a_head_in_bfloat16_is_made_in_float32() {
+        tch::manual_seed(7);
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
+        let (config, weights) = (Config::from_dir(&dir).unwrap(), Weights::open(&dir).unwrap());
+        let placement = Placement { kind: Some(Kind::BFloat16), ..Placement::AS_STORED };
+        let text = TextModel::load(&weights.root(placement), &config.text).unwrap();
+        assert_eq!(text.kind(), Kind::BFloat16);
+        // As one-hot − p is: it sums to zero, and what rounds its largest entry is more than most of the others.
+        let others =
+            Tensor::rand([2, config.text.vocab_size as i64 - 1], (Kind::Double, Device::Cpu));
+        let own = -others.sum_dim_intlist(1, true, Kind::Double);
+        let dlogits = Tensor::cat(&[own, others], 1);
+        let expected = dlogits.matmul(&text.head().to_kind(Kind::Double));
+        let found = text.pull_head(&dlogits.to_kind(Kind::Float)).to_kind(Kind::Double);
+        let off = ((found - &expected).abs().max() / expected.abs().max()).double_value(&[]);
+        assert!(off < 1e-6, "{off}");
     }
 }

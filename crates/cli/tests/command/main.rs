@@ -7,6 +7,7 @@ mod demo; // the checkpoints that come with it
 mod diagnose; // whether a checkpoint can be trusted
 mod effort; // memory, engines, Ctrl-C
 mod faults; // what it says when something is wrong
+mod numbers; // bfloat16 and float32, both engines
 mod phantom; // made-up radiographs
 mod pictures; // pictures in, pictures out
 mod reliance; // whether an answer relies on the pictures
