@@ -123,7 +123,7 @@ const DAMAGES: &[Damage] = &[
         apply: |c| c.edit("tokenizer.json", |tokenizer| {
             tokenizer["model"]["merges"].as_array_mut().unwrap().push(json!(["qq", "zz"]));
         }),
-        message: &["tokenizer.json: broken or unsupported tokenizer: "] },
+        message: &["tokenizer.json: field `model.merges[", "]` is qq, expected tokens of the vocabulary"] },
     Damage { name: "no template", fixture: "two-images",
         apply: |c| c.remove("chat_template.jinja"),
         message: &["no chat template in "] },

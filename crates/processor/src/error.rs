@@ -1,6 +1,8 @@
 //! What can go wrong, by fault domain: checkpoint files, prompt, pictures, keyword.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::quote::shown;
 
 /// Every failure of this crate. Messages name the file or field and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A folder, pipe, device or socket stands where a file should be.
+    #[error("{} is {found}, expected a file", path.display())]
+    NotAFile {
+        /// What was to be read.
+        path: PathBuf,
+        /// What stands there.
+        found: &'static str,
+    },
     /// A file is larger than anything sensible of its kind.
     #[error("{} is larger than the limit of {limit} bytes", path.display())]
     FileTooLarge {
@@ -28,6 +38,17 @@ pub enum Error {
         path: PathBuf,
         /// Accepted size in bytes.
         limit: u64,
+    },
+
+    /// A JSON file has more in it than anything sensible of its kind; it was not parsed.
+    #[error("{} has more than {limit} {what}, which no checkpoint needs", path.display())]
+    JsonTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is accepted.
+        limit: usize,
     },
 
     // Checkpoint
@@ -286,6 +307,23 @@ pub enum Error {
         /// The text that was searched.
         text: String,
     },
+}
+
+impl Error {
+    /// [`Error::Tokenizer`] with a message that may repeat text of the file.
+    pub(crate) fn tokenizer(path: &Path, message: &str) -> Self {
+        Self::Tokenizer { path: path.into(), message: shown(message) }
+    }
+
+    /// [`Error::Field`] with texts that may come from the file: cut, and without control characters.
+    pub(crate) fn field(path: &Path, field: &str, found: &str, expected: &str) -> Self {
+        Self::Field {
+            path: path.into(),
+            field: shown(field),
+            expected: shown(expected),
+            found: shown(found),
+        }
+    }
 }
 
 /// How often a keyword occurs, for people, who count from 1.

@@ -70,3 +70,4 @@ mod window;
 mod config;
 mod error;
 mod files;
+mod quote;

@@ -123,7 +123,11 @@ pub(crate) fn encode(
     begin: (&str, u32),
 ) -> Result<Vec<u32>, Error> {
     // A template that writes the token itself must not get a second one from the tokenizer.
-    let ids = tokenizer.encode_with(text, !text.starts_with(begin.0))?;
+    let ids = if text.starts_with(begin.0) {
+        tokenizer.encode(text)?
+    } else {
+        tokenizer.encode_sequence(text)?
+    };
     let found = ids.iter().filter(|&&id| id == begin.1).count();
     if found != 1 || ids.first() != Some(&begin.1) {
         return Err(Error::BeginToken { token: begin.0.into(), found });

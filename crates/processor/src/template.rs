@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::Error;
 use crate::config::token_text;
-use crate::files::{Document, read_text_if_present};
+use crate::files::{CONFIG, Document, read_text_if_present};
 use crate::message::Message;
 
 /// Steps a template may take: a conversation of thousands of items needs far fewer. Steps and output are bounded; the
@@ -98,7 +98,7 @@ fn describe(error: &minijinja::Error) -> String {
 
 fn find(dir: &Path, tokenizer: &Document<Map<String, Json>>) -> Result<(PathBuf, String), Error> {
     let path = dir.join("chat_template.jinja");
-    if let Some(source) = read_text_if_present(&path)? {
+    if let Some(source) = read_text_if_present(&path, CONFIG.bytes)? {
         return Ok((path, source));
     }
     let holder: Option<Document<Map<String, Json>>> =

@@ -1,14 +1,18 @@
 //! The checkpoint's tokenizer: text to ids and back.
 
+mod file;
+mod lists;
+
 use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use serde_json::json;
-use tokenizers::Tokenizer;
+use tokenizers::models::bpe::BPE;
+use tokenizers::normalizers::Replace;
+use tokenizers::{AddedToken, Tokenizer};
 
+use self::file::{Around, TokenizerFile};
 use crate::Error;
-use crate::files::{self, TOKENIZER_LIMIT};
+use crate::files;
 use crate::spelling::Piece;
 
 /// A `tokenizer.json` of the Gemma family: byte-pair encoding with byte fallback, spaces written as `▁`.
@@ -16,6 +20,7 @@ pub struct TextTokenizer {
     inner: Tokenizer,
     special: HashSet<u32>,
     size: usize,
+    around: Around,
 }
 
 impl std::fmt::Debug for TextTokenizer {
@@ -25,24 +30,50 @@ impl std::fmt::Debug for TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// Reads a `tokenizer.json`. Truncation and padding it may ask for are switched off.
+    /// Reads a `tokenizer.json`. It must be a tokenizer as Gemma has it; vocabulary, merges, added tokens and what is
+    /// put around a sequence are the file's, and truncation and padding it may ask for are left out, as transformers
+    /// leaves them out.
     ///
     /// # Errors
-    /// [`Error::Read`] or [`Error::FileTooLarge`] for the file, [`Error::Tokenizer`] for its content.
+    /// The file variants of [`Error`]; [`Error::Field`], [`Error::MissingField`] and [`Error::Tokenizer`] for its
+    /// content.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
-        let bytes = files::read(path, TOKENIZER_LIMIT)?;
-        let failed = |message: String| Error::Tokenizer { path: path.into(), message };
-        // The library indexes into what the file says; a hostile one must not take the process down.
-        let parsed = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(&bytes)))
-            .map_err(|_| failed("the parser crashed on it".into()))?;
-        let mut inner = parsed.map_err(|error| failed(error.to_string()))?;
-        inner.with_truncation(None).map_err(|error| failed(error.to_string()))?;
-        inner.with_padding(None);
-        check_decoder(&inner).map_err(failed)?;
-        let added = inner.get_added_tokens_decoder();
-        let special = added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id).collect();
+        let bytes = files::read(path, files::TOKENIZER.bytes)?;
+        let file = TokenizerFile::parse(path, &bytes)?;
+        Self::build(path, file)
+    }
+
+    /// The tokenizer of a file that was checked. The pre-tokenizer, which splits at spaces, is left out: the
+    /// normalizer leaves none.
+    fn build(path: &Path, file: TokenizerFile) -> Result<Self, Error> {
+        let failed = |error: tokenizers::Error| Error::tokenizer(path, &error.to_string());
+        let mut model = BPE::builder()
+            .vocab_and_merges(file.vocabulary, file.merges)
+            .byte_fallback(true)
+            .fuse_unk(file.fuse_unknown);
+        if let Some(unknown) = file.unknown {
+            model = model.unk_token(unknown);
+        }
+        let mut inner = Tokenizer::new(model.build().map_err(failed)?);
+        let spaces = Replace::new(" ", "▁").map_err(failed)?;
+        inner.with_normalizer(Some(spaces)).map_err(failed)?;
+        let added = file.added.iter().map(|token| {
+            AddedToken::from(token.content.clone(), token.special).normalized(token.normalized)
+        });
+        inner.add_tokens(added).map_err(failed)?;
+        // Ids are given by the library: that of the vocabulary, else the next one. The file must say the same.
+        for (index, token) in file.added.iter().enumerate() {
+            let own = inner.token_to_id(&token.content);
+            if own != Some(token.id) {
+                let expected = own.map_or("another".into(), |id| id.to_string());
+                let field = format!("added_tokens[{index}].id");
+                return Err(Error::field(path, &field, &token.id.to_string(), &expected));
+            }
+        }
+        let special =
+            file.added.iter().filter(|token| token.special).map(|token| token.id).collect();
         let size = inner.get_vocab_size(true);
-        Ok(Self { inner, special, size })
+        Ok(Self { inner, special, size, around: file.around })
     }
 
     /// Ids of `text`, without any token that stands at the beginning or end of a sequence.
@@ -52,7 +83,10 @@ impl TextTokenizer {
     /// # Errors
     /// [`Error::Encode`] when the tokenizer's model cannot represent the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        self.encode_with(text, false)
+        match self.inner.encode_fast(text, false) {
+            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
+            Err(error) => Err(Error::Encode { message: error.to_string() }),
+        }
     }
 
     /// The id of exactly this token, e.g. `<start_of_image>`.
@@ -84,12 +118,10 @@ impl TextTokenizer {
         self.special.contains(&id)
     }
 
-    /// Ids of `text`; `special` lets the tokenizer add what it puts around a sequence.
-    pub(crate) fn encode_with(&self, text: &str, special: bool) -> Result<Vec<u32>, Error> {
-        match self.inner.encode_fast(text, special) {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(error) => Err(Error::Encode { message: error.to_string() }),
-        }
+    /// Ids of `text` between the tokens that the tokenizer puts around a sequence.
+    pub(crate) fn encode_sequence(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let Around { before, after } = &self.around;
+        Ok([before.as_slice(), &self.encode(text)?, after].concat())
     }
 
     /// The token as the vocabulary spells it.
@@ -110,19 +142,4 @@ impl TextTokenizer {
         }
         self.inner.id_to_token(id).map_or(Piece::Nothing, |token| Piece::of_token(&token))
     }
-}
-
-/// Text offsets follow the decoding steps, so the file must ask for exactly the ones that are implemented.
-fn check_decoder(tokenizer: &Tokenizer) -> Result<(), String> {
-    let found = serde_json::to_value(tokenizer.get_decoder()).map_err(|error| error.to_string())?;
-    let steps = found["decoders"].as_array().cloned().unwrap_or_default();
-    let expected = [
-        json!({ "type": "Replace", "pattern": { "String": "▁" }, "content": " " }),
-        json!({ "type": "ByteFallback" }),
-        json!({ "type": "Fuse" }),
-    ];
-    if found["type"] == "Sequence" && steps == expected {
-        return Ok(());
-    }
-    Err(format!("its decoder is {found}, expected Replace ▁ by a space, ByteFallback, Fuse"))
 }

@@ -107,7 +107,7 @@ fn a_model_that_cannot_be_loaded_leaves_nothing() {
     let checkpoint = Checkpoint::copy(&fixture);
     let check = |parts: &[&str]| failed_cleanly(&asked_of(checkpoint.path(), &fixture), &[], parts);
     checkpoint.write("tokenizer.json", "{}");
-    check(&["tokenizer.json: broken or unsupported tokenizer"]);
+    check(&["tokenizer.json: field `normalizer` is null, expected Replace of a space by ▁"]);
     checkpoint.write("model.safetensors", "abc");
     check(&[
         "model.safetensors has 3 bytes but its header describes 8; it is truncated or damaged",

@@ -40,33 +40,6 @@ fn missing_and_unreadable_files_are_named() {
 }
 
 #[test]
-fn broken_tokenizers_are_errors() {
-    for (what, text) in
-        [("empty", "{}"), ("no model", r#"{"version": "1.0", "model": {"type": "X"}}"#)]
-    {
-        let error = Copy::new().write("tokenizer.json", text).error();
-        assert!(matches!(error, Error::Tokenizer { .. }), "{what}: {error}");
-    }
-    let merges =
-        |c: &mut serde_json::Map<String, Value>| c["model"]["merges"] = json!([["no", "such"]]);
-    assert!(matches!(Copy::new().edit("tokenizer.json", merges).error(), Error::Tokenizer { .. }));
-    let decoder = |c: &mut serde_json::Map<String, Value>| c["decoder"] = json!({ "type": "Fuse" });
-    let error = Copy::new().edit("tokenizer.json", decoder).error().to_string();
-    assert!(error.contains("decoder"), "{error}");
-}
-
-#[test]
-fn truncation_and_padding_of_the_file_are_ignored() {
-    let cut =
-        json!({ "max_length": 5, "strategy": "LongestFirst", "stride": 0, "direction": "Right" });
-    let copy = Copy::new().edit("tokenizer.json", |c| c["truncation"] = cut);
-    assert_eq!(
-        ask(&copy.load().unwrap(), 1, "a b c").unwrap().len(),
-        ask(&processor(ProcessorOptions::default()), 1, "a b c").unwrap().len()
-    );
-}
-
-#[test]
 fn wrong_fields_are_named() {
     let cases: [(&str, &str, Value); 12] = [
         ("config.json", "model_type", json!("llama")),

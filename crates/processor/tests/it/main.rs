@@ -21,3 +21,5 @@ mod reference;
 mod resizing;
 /// Text of tokens, streaming, keywords.
 mod text;
+/// Hostile and unusual `tokenizer.json` files.
+mod tokenizers;
