@@ -4,7 +4,7 @@
 
 mod child;
 mod format;
-mod machine;
+pub(crate) mod machine;
 mod page;
 mod plan;
 mod report;

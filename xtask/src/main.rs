@@ -3,12 +3,14 @@
 //! It builds without libtorch, because it is what fetches libtorch.
 #![allow(clippy::print_stdout, reason = "a command line tool talks on stdout")]
 
+mod attack;
 mod bench;
 mod demo;
 mod disk;
 mod gallery;
 mod localize;
 mod process;
+mod random;
 mod setup;
 mod synthesize;
 mod test;
@@ -52,6 +54,10 @@ cargo xtask COMMAND
   localize [--model DIR] [--shortcut DIR] [--pictures N] [--study N] [--out DIR]
                          hold maps of the project's checkpoints against the masks of unseen phantoms; write
                          docs/localization.md, its pictures and .json
+  attack [--seconds N] [--seed S] [--binary FILE] [--only SURFACE]… [--case N] [--jobs N] [--corpus] [--page]
+                         give the command hostile input of every kind under limits set from outside, and classify every
+                         exit: fixed cases, and random ones for N seconds (60). What is found is kept in target/attack,
+                         with how to run it again. --corpus: the fixed cases alone; --page: write docs/robustness.md
   gallery                draw every kind of figure with a checkpoint of the project; write docs/gallery.md and its pictures
 ";
 
@@ -93,6 +99,11 @@ fn dispatch(mut args: Arguments) -> Result<()> {
             let options = train_phantom::Options::parse(&mut args)?;
             finished(args)?;
             train_phantom::run(&workspace, &options)
+        }
+        Some("attack") => {
+            let options = attack::Options::parse(&mut args)?;
+            finished(args)?;
+            attack::run(&workspace, &options)
         }
         Some("localize") => {
             let options = localize::Options::parse(&mut args)?;

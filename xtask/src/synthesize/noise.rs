@@ -6,6 +6,8 @@
 
 use anyhow::{Result, bail};
 
+use crate::random::{SplitMix, hash};
+
 /// How numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dtype {
@@ -63,7 +65,7 @@ impl Noise {
     /// `small` makes a shorter block, for a checkpoint of a megabyte.
     pub(crate) fn new(seed: u64, dtype: Dtype, small: bool) -> Self {
         let count = if small { 65_521 } else { 1_048_573 };
-        let mut random = SplitMix(seed);
+        let mut random = SplitMix::new(seed);
         let pairs = std::iter::repeat_with(|| box_muller(&mut random)).flatten();
         Self { dtype, standard: pairs.take(count).collect() }
     }
@@ -106,34 +108,10 @@ fn bfloat16(x: f32) -> u16 {
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
-/// Steele, Lea, Flood: Fast splittable pseudorandom number generators (2014).
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    /// In (0, 1].
-    fn uniform(&mut self) -> f64 {
-        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
-    }
-}
-
 fn box_muller(random: &mut SplitMix) -> [f32; 2] {
     let radius = (-2.0 * random.uniform().ln()).sqrt();
     let (sine, cosine) = (std::f64::consts::TAU * random.uniform()).sin_cos();
     [(radius * cosine) as f32, (radius * sine) as f32]
-}
-
-/// FNV-1a.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    })
 }
 
 #[cfg(test)]
