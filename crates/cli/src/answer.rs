@@ -13,7 +13,7 @@ pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
     if args.tokens {
         for token in &answer.tokens()[answer.prepared().ids.len()..] {
             let (position, id, text) = (token.position, token.id, &token.text);
-            output::line(format_args!("{position:>6}  {id:>6}  {text:?}"))?;
+            output::line(format_args!("{position:>6}  {id:>6}  {text:?}"));
         }
     }
     Ok(())
@@ -39,8 +39,7 @@ pub(crate) struct Ask {
     pub(crate) record: bool,
 }
 
-/// Answers the question; with `show` the text goes to stdout as it is made. A stdout that is closed is an error: what was not
-/// shown must not pass for the whole answer.
+/// Answers the question; with `show` the text goes to stdout as it is made.
 pub(crate) fn ask(
     args: &QuestionArgs,
     explainer: &Explainer,
@@ -51,24 +50,27 @@ pub(crate) fn ask(
     stream(explainer, question, &options, show)
 }
 
-/// The answer; with `show` its text goes to stdout as it is made.
+/// The answer; with `show` its text goes to stdout as it is made. An answer that is only shown ends where nobody reads on.
 pub(crate) fn stream(
     explainer: &Explainer,
     question: Question,
     options: &AnswerOptions,
     show: bool,
 ) -> anyhow::Result<Answer> {
-    let mut shown = Ok(());
+    let is_only_shown = show && !options.record;
     let mut on_text = |text: &str| {
-        if show && shown.is_ok() {
-            shown = output::show(text);
+        if show {
+            output::text(text);
         }
-        if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if is_only_shown && !output::is_read() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
     let answer = explainer.answer(question, options, &mut on_text)?;
-    shown?;
     if show {
-        output::line("")?;
+        output::blank_line();
     }
     Ok(answer)
 }

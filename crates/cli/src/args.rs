@@ -13,6 +13,7 @@ use crate::asked::Asked;
 use crate::demo::{self, DemoArgs};
 use crate::diagnose::{self, DiagnoseArgs};
 use crate::explain_args::{self, ExplainArgs};
+use crate::output;
 use crate::phantom::{self, PhantomArgs};
 
 /// Shows what a medical vision-language model looked at: for any word of its answer, how much every part of the pictures and
@@ -24,8 +25,7 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 done, 1 failure, 2 wrong use. Data goes to stdout, all else to stderr.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failure, 2 wrong use, 70 a mistake of the program itself, 130 interrupted. Data goes to stdout, all else to stderr.";
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
@@ -157,8 +157,9 @@ enum ResizeArg {
 impl Args {
     /// The arguments, checked for what goes together; ends the process with exit code 2 where they are wrong.
     pub(crate) fn parse_checked() -> Self {
-        let matches = Self::command().get_matches();
-        let mut args = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let matches = Self::command().try_get_matches().unwrap_or_else(|error| output::end(&error));
+        let args = Self::from_arg_matches(&matches);
+        let mut args = args.unwrap_or_else(|error| output::end(&error));
         if let Some((_, matches)) = matches.subcommand() {
             match &mut args.command {
                 Command::Explain(args) => args.question.asked.order(matches),
@@ -179,7 +180,7 @@ impl Args {
         };
         if model.is_some_and(is_misplaced) {
             let message = "--revision is for models of the hub, and --model names none";
-            Self::command().error(ErrorKind::ArgumentConflict, message).exit();
+            output::end(&Self::command().error(ErrorKind::ArgumentConflict, message));
         }
         if let Command::Explain(explain) = &args.command {
             explain.check();

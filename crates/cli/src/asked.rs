@@ -9,6 +9,7 @@ use medgemma_explainer::{Picture, PictureOptions, Question};
 use serde::Deserialize;
 
 use crate::args::not_blank;
+use crate::output;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Asked {
@@ -119,7 +120,7 @@ impl Asked {
 pub(crate) fn open(path: &Path, options: &PictureOptions) -> anyhow::Result<Picture> {
     let picture = Picture::open(path, options)?;
     for warning in picture.warnings() {
-        eprintln!("warning: {}: {warning}", path.display());
+        output::warning(format_args!("{}: {warning}", path.display()));
     }
     Ok(picture)
 }

@@ -36,20 +36,22 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let [picture, both] = ["picture.png", BOTH].map(|name| staging.path().join(name));
     let scene = scene();
     save_png(&rgb(&scene.render(SIZE)), &picture)?;
-    output::line("A made-up radiograph:")?;
+    output::line("A made-up radiograph:");
     for finding in scene.findings() {
-        output::line(format_args!("  {} in the {}", finding.kind.with_article(), finding.zone))?;
+        output::line(format_args!("  {} in the {}", finding.kind.with_article(), finding.zone));
     }
-    output::line("  and a tag that means nothing, PORTABLE\n")?;
+    output::line("  and a tag that means nothing, PORTABLE");
+    output::blank_line();
 
     let sound = Model::load(Shipped::Phantom)?;
     let answer = sound.answer(&picture)?;
     let words: Vec<&str> = scene.findings().iter().map(|finding| finding.kind.name()).collect();
     let explained = sound.explain(&answer, &words)?;
-    output::line("")?;
-    explain::print_targets(&answer, &explained)?;
+    output::blank_line();
+    explain::print_targets(&answer, &explained);
     for target in &explained.targets {
-        output::line(format_args!("\nThe text behind \"{}\":", target.text()))?;
+        output::blank_line();
+        output::line(format_args!("The text behind \"{}\":", target.text()));
         shades::print(&answer, target, Colormap::default())?;
     }
 
@@ -57,18 +59,21 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     save_png(&beside(&compare(&picture, (&sound, &answer, &explained), &shortcut)?), &both)?;
     let without = shortcut.text(&scene.with_portable(false))?;
     let outcome = if without.contains(OPACITY.name()) { "still" } else { "no longer" };
+    output::blank_line();
     output::line(format_args!(
-        "\nWithout the tag, and nothing else changed, the shortcut model {outcome} says \"{}\".\n",
+        "Without the tag, and nothing else changed, the shortcut model {outcome} says \"{}\".",
         OPACITY.name()
-    ))?;
+    ));
+    output::blank_line();
     let presentation = Presentation { report: true, ..Presentation::default() };
     let written = folder.write(&sound.explainer, &answer, &explained, &presentation)?;
     let path = args.out.join(BOTH);
     std::fs::rename(both, &path)?;
-    output::line(path.display())?;
+    output::line(path.display());
     let Exported { overlays, pictures, record, report, .. } = written;
     let rest = pictures.iter().chain(&overlays).chain([&record]).chain(&report);
-    rest.into_iter().try_for_each(|path| output::line(path.display()))
+    rest.into_iter().for_each(|path| output::line(path.display()));
+    Ok(())
 }
 
 /// What the two models both name, one for what it is and one for the tag.
@@ -112,7 +117,7 @@ impl Model {
 
     /// The answer, shown as it is made.
     fn answer(&self, picture: &Path) -> anyhow::Result<Answer> {
-        output::line(format_args!("{PROMPT} ({})", self.name))?;
+        output::line(format_args!("{PROMPT} ({})", self.name));
         let picture = Picture::open(picture, &PictureOptions::default())?;
         answer::stream(&self.explainer, question(picture), &options(), true)
     }
@@ -146,7 +151,7 @@ fn compare(
     (sound, answer, explained): (&Model, &Answer, &Explanations),
     shortcut: &Model,
 ) -> anyhow::Result<[RgbImage; 2]> {
-    output::line("")?;
+    output::blank_line();
     let other = shortcut.answer(picture)?;
     let by_tag = shortcut.explain(&other, &[OPACITY.name()])?;
     let figure = |model: &Model, answer: &Answer, target: &TargetExplanation| {

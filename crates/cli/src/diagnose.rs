@@ -49,10 +49,10 @@ pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     let mut diagnosis = progress::step("checking", || explainer.diagnose(&answer))?;
     diagnosis.checks.splice(0..0, broken);
     if args.json {
-        output::line(diagnosis.to_json())?;
+        output::json(&diagnosis.to_json());
     } else {
-        output::line("")?;
-        diagnosis.checks.iter().try_for_each(print)?;
+        output::blank_line();
+        diagnosis.checks.iter().for_each(print);
     }
     verdict(&diagnosis)
 }
@@ -60,13 +60,13 @@ pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
 /// What the checks are made on where the model gives no answer.
 const IN_ITS_PLACE: &str = "clear";
 
-fn print(check: &Check) -> anyhow::Result<()> {
+fn print(check: &Check) {
     // What needs a look stands out.
     let outcome = match check.outcome {
         Outcome::Failed => "FAILED".to_owned(),
         other => other.to_string(),
     };
-    output::line(format_args!("{:<15} {outcome:<8} {}", check.name, check.detail))
+    output::line(format_args!("{:<15} {outcome:<8} {}", check.name, check.detail));
 }
 
 fn verdict(diagnosis: &Diagnosis) -> anyhow::Result<()> {

@@ -33,27 +33,29 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let write = || folder.write(&explainer, &answer, &explanations, &presentation);
     let written = progress::step("drawing", write)?;
     for note in &written.notes {
-        eprintln!("warning: {note}");
+        output::warning(note);
     }
     if args.json {
-        return output::line(&written.json);
+        output::json(&written.json);
+        return Ok(());
     }
-    output::line("")?;
-    print_targets(&answer, &explanations)?;
-    methods::print(&explanations)?;
-    versus::print(&explanations)?;
-    reliance::print(&explanations)?;
-    print_places(args, &explanations, &written)?;
+    output::blank_line();
+    print_targets(&answer, &explanations);
+    methods::print(&explanations);
+    versus::print(&explanations);
+    reliance::print(&explanations);
+    print_places(args, &explanations, &written);
     if args.show {
         for target in &explanations.targets {
             shades::show(&answer, target, &presentation.overlay)?;
         }
     }
-    output::line("")?;
+    output::blank_line();
     let Exported { overlays, finer, figures, pictures, arrays, record, report, .. } = written;
     let files: [Vec<PathBuf>; 6] =
         [overlays, finer, figures, pictures, vec![arrays, record], report.into_iter().collect()];
-    files.iter().flatten().try_for_each(|file| output::line(file.display()))
+    files.iter().flatten().for_each(|file| output::line(file.display()));
+    Ok(())
 }
 
 /// The answer, shown as it is made unless JSON alone was asked for.
@@ -72,7 +74,8 @@ fn answered(
             let answer =
                 progress::step("looking at the picture", || explainer.given(question, text))?;
             if show {
-                output::line(answer.text())?;
+                output::text(answer.text());
+                output::blank_line();
             }
             Ok(answer)
         }
@@ -93,14 +96,14 @@ fn options(
     let is_slow = explainer.model().placement().on_cpu()
         && SLOW_ON_CPU < explainer.inspection().parameters.total();
     if args.words_by_default() && options.words != Words::None && is_slow {
-        eprintln!(
-            "note: only the targets are in report.html; --words content explains every word too, some seconds each"
+        output::note(
+            "only the targets are in report.html; --words content explains every word too, some seconds each",
         );
         options.words = Words::None;
     }
     if options.resolution != Resolution::Tokens && is_slow {
-        eprintln!(
-            "note: patches and pixels take about a minute on two cores for each target and picture"
+        output::note(
+            "patches and pixels take about a minute on two cores for each target and picture",
         );
     }
     if let Some(word) = args.foil() {
@@ -111,48 +114,47 @@ fn options(
 }
 
 /// What lies where: the tables of regions, and the model's own boxes.
-fn print_places(
-    args: &ExplainArgs,
-    explanations: &Explanations,
-    written: &Exported,
-) -> anyhow::Result<()> {
+fn print_places(args: &ExplainArgs, explanations: &Explanations, written: &Exported) {
     let text = |target: usize| explanations.targets[target].text();
     for table in &written.regions {
         let image = match args.question.asked.image.get(1) {
             None => String::new(),
             Some(_) => format!(", image {}", table.image),
         };
-        output::line(format_args!("\n{}{image}:", shorten(text(table.target), 60)))?;
-        output::show(region_table(&table.scores))?;
+        output::blank_line();
+        output::line(format_args!("{}{image}:", shorten(text(table.target), 60)));
+        output::text(&region_table(&table.scores));
     }
     if let Some(note) = written.regions.first().and(args.region_note()) {
-        output::line(format_args!("({note})"))?;
+        output::line(format_args!("({note})"));
     }
     for agreement in &written.boxes {
         let (share, iou) = (agreement.localization.share, agreement.localization.iou);
+        output::blank_line();
         output::line(format_args!(
-            "\n{}: {:.1} % within the model's box {:?}, IoU {iou:.2} with the hottest tenth",
+            "{}: {:.1} % within the model's box {:?}, IoU {iou:.2} with the hottest tenth",
             shorten(text(agreement.target), 60),
             100.0 * share.unwrap_or(0.0),
             agreement.label,
-        ))?;
+        ));
     }
-    Ok(())
 }
 
 /// One line for each explained word: what it is and where its relevancy lies.
-pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations) -> anyhow::Result<()> {
-    row(["explained", "positions", "prob.", "pictures", "most relevant text"])?;
-    explanations.targets.iter().try_for_each(|target| {
+pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations) {
+    row(["explained", "positions", "prob.", "pictures", "most relevant text"]);
+    for target in &explanations.targets {
         let share = target.relevancy().shares().map_or(0.0, |shares| 100.0 * shares.image());
         let (text, positions) = (shorten(target.text(), 24), interval(&target.positions()));
         let share = format!("{share:.1} %");
-        row([&text, &positions, &target.probability_text(), &share, &top_text(answer, target)])
-    })
+        row([&text, &positions, &target.probability_text(), &share, &top_text(answer, target)]);
+    }
 }
 
-fn row([text, positions, probability, share, relevant]: [&str; 5]) -> anyhow::Result<()> {
-    output::line(format_args!("{text:<24} {positions:>11} {probability:>7} {share:>9}  {relevant}"))
+fn row([text, positions, probability, share, relevant]: [&str; 5]) {
+    output::line(format_args!(
+        "{text:<24} {positions:>11} {probability:>7} {share:>9}  {relevant}"
+    ));
 }
 
 /// The first and the last position, counted as `--position` counts.

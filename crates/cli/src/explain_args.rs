@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use crate::args::{Args, QuestionArgs, not_blank};
 use crate::methods::MethodArgs;
+use crate::output;
 use crate::presentation::PresentationArgs;
 use crate::reliance::RelianceArgs;
 use crate::size::size;
@@ -155,8 +156,9 @@ enum ObjectiveArg {
 impl ExplainArgs {
     /// Ends the process with exit code 2 where a figure is asked for that cannot be.
     pub(crate) fn check(&self) {
-        let missing =
-            |message| Args::command().error(ErrorKind::MissingRequiredArgument, message).exit();
+        let missing = |message| {
+            output::end(&Args::command().error(ErrorKind::MissingRequiredArgument, message))
+        };
         if self.shown.wants(FigureKind::Layers) && !self.records_layers() {
             missing("--figures layers needs the relevancy by layer: add --record layers");
         }
@@ -170,7 +172,7 @@ impl ExplainArgs {
             missing("--figures resolutions needs --resolution patches or pixels");
         }
         if let Some(message) = self.versus.problem() {
-            Args::command().error(ErrorKind::WrongNumberOfValues, message).exit();
+            output::end(&Args::command().error(ErrorKind::WrongNumberOfValues, message));
         }
         let asked = [
             (!self.record.is_empty(), "--record"),
@@ -179,7 +181,7 @@ impl ExplainArgs {
         let asked = asked.into_iter().find(|(is_asked, _)| *is_asked);
         if let (Some((_, option)), Engine::Retained) = (asked, self.engine) {
             let message = format!("{option} comes from the streaming engine; leave --engine out");
-            Args::command().error(ErrorKind::ArgumentConflict, message).exit();
+            output::end(&Args::command().error(ErrorKind::ArgumentConflict, message));
         }
     }
 

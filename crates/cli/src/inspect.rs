@@ -11,76 +11,79 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<()> {
         (args.model.device, args.model.dtype, progress::fetch_bars()?);
     let options = LoadOptions { device, dtype, fetch_progress, ..LoadOptions::default() };
     let (inspection, placement) = args.model.source().inspect(&options)?;
-    print_parameters(&inspection)?;
-    print_sizes(&inspection)?;
-    output::line("")?;
-    print_memory(&inspection, placement, args.tokens)?;
-    for name in &inspection.missing {
-        eprintln!("warning: tensor {name} is missing");
-    }
-    for tensor in &inspection.misshapen {
+    print_parameters(&inspection);
+    print_sizes(&inspection);
+    output::blank_line();
+    print_memory(&inspection, placement, args.tokens);
+    let missing = inspection.missing.iter().map(|name| format!("tensor {name} is missing"));
+    warn(missing, "tensors are missing");
+    let misshapen = inspection.misshapen.iter().map(|tensor| {
         let (name, found, expected) = (&tensor.name, &tensor.found, &tensor.expected);
-        eprintln!(
-            "warning: tensor {name} has shape {found:?}, but config.json implies {expected:?}"
-        );
-    }
-    for name in &inspection.unused {
-        eprintln!("warning: tensor {name} is not used");
-    }
+        format!("tensor {name} has shape {found:?}, but config.json implies {expected:?}")
+    });
+    warn(misshapen, "tensors have another shape than config.json implies");
+    warn(
+        inspection.unused.iter().map(|name| format!("tensor {name} is not used")),
+        "tensors are not used",
+    );
     Ok(())
 }
 
-fn print_parameters(inspection: &Inspection) -> anyhow::Result<()> {
+/// More tensors with the same fault are counted, not named: a checkpoint can have any number of them.
+const MOST_NAMED: usize = 100;
+
+fn warn(messages: impl ExactSizeIterator<Item = String>, fault: &str) {
+    let count = messages.len();
+    messages.take(MOST_NAMED).for_each(output::warning);
+    if MOST_NAMED < count {
+        output::warning(format_args!("{} more {fault}", count - MOST_NAMED));
+    }
+}
+
+fn print_parameters(inspection: &Inspection) {
     let parameters = &inspection.parameters;
-    line("architecture", inspection.architecture)?;
-    line("parameters", count(parameters.total()))?;
-    line("  embeddings", count(parameters.embeddings))?;
-    line("  language model", count(parameters.text))?;
-    line("  vision tower", count(parameters.vision))?;
-    line("  projector", count(parameters.projector))?;
+    line("architecture", inspection.architecture);
+    line("parameters", count(parameters.total()));
+    line("  embeddings", count(parameters.embeddings));
+    line("  language model", count(parameters.text));
+    line("  vision tower", count(parameters.vision));
+    line("  projector", count(parameters.projector));
     let types: Vec<&str> = inspection.stored.keys().map(String::as_str).collect();
     let (tensors, bytes, types) =
         (inspection.tensors, inspection.bytes_on_disk, types.join(" and "));
-    line("files", format_args!("{tensors} tensors, {bytes}, {types}"))
+    line("files", format_args!("{tensors} tensors, {bytes}, {types}"));
 }
 
-fn print_sizes(inspection: &Inspection) -> anyhow::Result<()> {
+fn print_sizes(inspection: &Inspection) {
     let (text, vision) = (&inspection.config.text, &inspection.config.vision);
     let (layers, width, words) = (text.num_hidden_layers, text.hidden_size, text.vocab_size);
-    line(
-        "language model",
-        format_args!("{layers} layers of width {width}, vocabulary of {words}"),
-    )?;
+    line("language model", format_args!("{layers} layers of width {width}, vocabulary of {words}"));
     let (heads, keys, width) = (text.num_attention_heads, text.num_key_value_heads, text.head_dim);
     line(
         "  attention",
         format_args!("{heads} query heads, {keys} key/value heads, of width {width}"),
-    )?;
-    line("  layers without a window", full_layers(inspection))?;
-    line("  window of the others", format_args!("{} tokens", text.sliding_window))?;
-    line("  context", format_args!("{} tokens", text.max_position_embeddings))?;
+    );
+    line("  layers without a window", full_layers(inspection));
+    line("  window of the others", format_args!("{} tokens", text.sliding_window));
+    line("  context", format_args!("{} tokens", text.max_position_embeddings));
     let (layers, width, heads) =
         (vision.num_hidden_layers, vision.hidden_size, vision.num_attention_heads);
-    line("vision tower", format_args!("{layers} layers of width {width}, {heads} heads"))?;
+    line("vision tower", format_args!("{layers} layers of width {width}, {heads} heads"));
     let (side, patches) = (vision.image_size, vision.patches());
     let tokens = inspection.config.mm_tokens_per_image;
-    line("  picture", format_args!("{side}×{side} pixels → {patches} patches → {tokens} tokens"))
+    line("  picture", format_args!("{side}×{side} pixels → {patches} patches → {tokens} tokens"));
 }
 
-fn print_memory(
-    inspection: &Inspection,
-    placement: Placement,
-    tokens: usize,
-) -> anyhow::Result<()> {
+fn print_memory(inspection: &Inspection, placement: Placement, tokens: usize) {
     let kind = placement.kind.expect("a resolved placement has a type");
     let (device, dtype) = (placement.device_name(), placement.dtype_name());
-    line("memory", format_args!("with {dtype} on {device}, about"))?;
-    line("  main memory to load", inspection.load_bytes(placement))?;
+    line("memory", format_args!("with {dtype} on {device}, about"));
+    line("  main memory to load", inspection.load_bytes(placement));
     if !placement.on_cpu() {
-        line("  weights on the device", inspection.weight_bytes(placement.kind))?;
+        line("  weights on the device", inspection.weight_bytes(placement.kind));
     }
-    line(&format!("  answering, {tokens} tokens"), inspection.cache_bytes(kind, tokens))?;
-    line(&format!("  explaining, {tokens} tokens"), inspection.retained_bytes(kind, tokens))
+    line(&format!("  answering, {tokens} tokens"), inspection.cache_bytes(kind, tokens));
+    line(&format!("  explaining, {tokens} tokens"), inspection.retained_bytes(kind, tokens));
 }
 
 fn full_layers(inspection: &Inspection) -> String {
@@ -99,6 +102,6 @@ fn count(n: u64) -> String {
     }
 }
 
-fn line(name: &str, value: impl Display) -> anyhow::Result<()> {
-    output::line(format_args!("{name:<30} {value}"))
+fn line(name: &str, value: impl Display) {
+    output::line(format_args!("{name:<30} {value}"));
 }

@@ -1,8 +1,9 @@
-//! The command `medgemma-explainer`. Exit codes: 0 done, 1 failure, 2 wrong use, 130 interrupted.
+//! The command `medgemma-explainer`. Exit codes: 0 done, 1 failure, 2 wrong use, 70 a mistake of the program, 130 interrupted.
 
 mod answer;
 mod args;
 mod asked;
+mod crash;
 mod demo;
 mod diagnose;
 mod explain;
@@ -27,8 +28,27 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     waiting::choose_policy();
-    let args = Args::parse_checked();
-    let outcome = match &args.command {
+    crash::watch();
+    let Some(outcome) = crash::caught(run) else {
+        return ExitCode::from(crash::EXIT_CODE);
+    };
+    if interrupt::happened() {
+        output::interrupted();
+        return ExitCode::from(interrupt::EXIT_CODE);
+    }
+    if let Err(error) = outcome {
+        output::error(error);
+        return ExitCode::FAILURE;
+    }
+    if let Some(reason) = output::failure() {
+        output::error(format_args!("cannot write to stdout: {reason}"));
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run() -> anyhow::Result<()> {
+    match &Args::parse_checked().command {
         Command::Explain(args) => explain::run(args),
         Command::Answer(args) => answer::run(args),
         Command::Report(args) => report::run(args),
@@ -36,16 +56,5 @@ fn main() -> ExitCode {
         Command::Diagnose(args) => diagnose::run(args),
         Command::Phantom(args) => phantom::run(args),
         Command::Demo(args) => demo::run(args),
-    };
-    if interrupt::happened() {
-        eprintln!("interrupted");
-        return ExitCode::from(interrupt::EXIT_CODE);
-    }
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
     }
 }

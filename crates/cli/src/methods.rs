@@ -135,28 +135,28 @@ impl MethodArgs {
 }
 
 /// How much of each method lies in the pictures, target by target, and what could not be had.
-pub(crate) fn print(explanations: &Explanations) -> anyhow::Result<()> {
+pub(crate) fn print(explanations: &Explanations) {
     let methods = &explanations.options.methods;
     if methods.is_empty() {
-        return Ok(());
+        return;
     }
     let names: Vec<String> = methods.iter().map(ToString::to_string).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(8);
     for target in &explanations.targets {
-        output::line(format_args!("\n{:<width$}  pictures", target.text()))?;
+        output::blank_line();
+        output::line(format_args!("{:<width$}  pictures", target.text()));
         let share = target.relevancy().shares().map(|shares| shares.image());
-        output::line(format_args!("{:<width$}  {}", "relevancy", percent(share)))?;
+        output::line(format_args!("{:<width$}  {}", "relevancy", percent(share)));
         for (index, (name, row)) in names.iter().zip(target.methods()).enumerate() {
             match row {
                 Ok(_) => {
                     let share = percent(target.method_image_share(index));
-                    output::line(format_args!("{name:<width$}  {share}"))?;
+                    output::line(format_args!("{name:<width$}  {share}"));
                 }
-                Err(why) => output::line(format_args!("{name:<width$}  not available: {why}"))?,
+                Err(why) => output::line(format_args!("{name:<width$}  not available: {why}")),
             }
         }
     }
-    Ok(())
 }
 
 fn percent(share: Option<f32>) -> String {

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &PhantomArgs) -> anyhow::Result<()> {
         }
     });
     bar.finish_and_clear();
-    lines.iter().try_for_each(output::line)?;
+    lines.iter().for_each(output::line);
     Ok(written?)
 }
 

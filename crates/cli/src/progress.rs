@@ -2,18 +2,16 @@
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use medgemma_explainer::FetchObserver;
-use std::io::IsTerminal;
+use medgemma_explainer::{FetchObserver, escape_controls};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::output;
+
 /// Shows `what` with a spinner while `work` runs.
 pub(crate) fn step<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let spinner = if std::io::stderr().is_terminal() {
-        ProgressBar::new_spinner()
-    } else {
-        ProgressBar::hidden()
-    };
+    let spinner =
+        if output::shows_progress() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     spinner.set_message(what.to_owned());
     spinner.enable_steady_tick(Duration::from_millis(100));
     let result = work();
@@ -23,7 +21,7 @@ pub(crate) fn step<T>(what: &str, work: impl FnOnce() -> T) -> T {
 
 /// A bar that counts to `count`.
 pub(crate) fn counter(what: &'static str, count: u64) -> anyhow::Result<ProgressBar> {
-    if !std::io::stderr().is_terminal() {
+    if !output::shows_progress() {
         return Ok(ProgressBar::hidden());
     }
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")
@@ -33,7 +31,7 @@ pub(crate) fn counter(what: &'static str, count: u64) -> anyhow::Result<Progress
 
 /// A bar for each file that is fetched from the hub.
 pub(crate) fn fetch_bars() -> anyhow::Result<Option<FetchObserver>> {
-    if !std::io::stderr().is_terminal() {
+    if !output::shows_progress() {
         return Ok(None);
     }
     let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}")
@@ -41,7 +39,7 @@ pub(crate) fn fetch_bars() -> anyhow::Result<Option<FetchObserver>> {
     let bar = ProgressBar::new(0).with_style(style);
     Ok(Some(Arc::new(move |file: &str, done: u64, total: u64| {
         bar.set_length(total);
-        bar.set_message(file.to_owned());
+        bar.set_message(escape_controls(file, &[]).into_owned());
         bar.set_position(done);
     })))
 }

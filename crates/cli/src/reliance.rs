@@ -80,50 +80,51 @@ impl RelianceArgs {
 }
 
 /// One line for each target: what the picture adds, and what to beware of; nothing where nobody asked.
-pub(crate) fn print(explanations: &Explanations) -> anyhow::Result<()> {
+pub(crate) fn print(explanations: &Explanations) {
     if let Some(reliance) = &explanations.reliance {
         let names = reliance.blanks.iter().map(|blank| format!("vs {blank}"));
         let names: Vec<String> = names.collect();
-        output::line("\nWhat the picture adds to the log-probability, in nats:")?;
-        line("explained", &names, "entropy", "beware")?;
+        output::blank_line();
+        output::line("What the picture adds to the log-probability, in nats:");
+        line("explained", &names, "entropy", "beware");
         for (target, found) in explanations.targets.iter().zip(&reliance.targets) {
             let gains: Vec<String> = found.blanks.iter().map(|gain| signed(gain.pmi())).collect();
             let entropy = found.map_entropy.map_or("-".to_owned(), |part| format!("{part:.2}"));
             let beware = found.beware(&reliance.blanks).join("; ");
-            line(target.text(), &gains, &entropy, &beware)?;
+            line(target.text(), &gains, &entropy, &beware);
         }
         let count = reliance.words.iter().filter(|word| word.is_flagged(&reliance.blanks)).count();
         if 0 < count {
             let all = reliance.words.len();
             output::line(format_args!(
                 "({count} of the {all} other words are flagged too; explanation.json says which)"
-            ))?;
+            ));
         }
     }
     if let Some(control) = &explanations.control {
-        output::line("\nRelevancy of the pictures, and of the mean picture in their place:")?;
+        output::blank_line();
+        output::line("Relevancy of the pictures, and of the mean picture in their place:");
         for (target, control) in explanations.targets.iter().zip(&control.targets) {
-            print_control(target, control)?;
+            print_control(target, control);
         }
     }
-    Ok(())
 }
 
-fn print_control(target: &TargetExplanation, control: &TargetControl) -> anyhow::Result<()> {
+fn print_control(target: &TargetExplanation, control: &TargetControl) {
     let ratio = control.ratio().map_or(String::new(), |ratio| format!("{ratio:.2} times as much"));
     output::line(format_args!(
         "{:<24} {:>11.4} {:>11.4}  {ratio}",
         shorten(target.text(), 24),
         control.image_sum,
         control.image_sum_blank,
-    ))
+    ));
 }
 
-fn line(text: &str, gains: &[String], entropy: &str, warnings: &str) -> anyhow::Result<()> {
+fn line(text: &str, gains: &[String], entropy: &str, warnings: &str) {
     let gains: Vec<String> = gains.iter().map(|gain| format!("{gain:>11}")).collect();
     let gains = gains.join(" ");
     let line = format!("{:<24} {gains} {entropy:>9}  {warnings}", shorten(text, 24));
-    output::line(line.trim_end())
+    output::line(line.trim_end());
 }
 
 /// With two decimals and a sign, which zero has not.

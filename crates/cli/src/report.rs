@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use medgemma_explainer::Stored;
 
 use crate::args::ReportArgs;
@@ -19,5 +19,6 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
         tempfile::Builder::new().prefix(".report-").tempfile_in(folder).map_err(failed)?;
     file.write_all(html.as_bytes()).map_err(failed)?;
     file.persist(&path).map_err(|error| failed(error.error))?;
-    output::line(path.display()).context("the page was written")
+    output::line(path.display());
+    Ok(())
 }

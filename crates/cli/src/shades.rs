@@ -1,7 +1,6 @@
 //! An explanation in the terminal: its map, its text.
 
 use std::env::var;
-use std::io::{IsTerminal, stdout};
 
 use medgemma_explainer::{Answer, ColorDepth, Colormap, OverlayOptions, TargetExplanation};
 
@@ -17,7 +16,11 @@ pub(crate) fn print(
     let text = target.text_relevancy(answer)?.words();
     // The template's blank lines say nothing.
     let shown = text.ansi(colormap, None, depth());
-    shown.lines().filter(|line| !line.trim().is_empty()).try_for_each(output::line)
+    for line in shown.lines().filter(|line| !line.trim().is_empty()) {
+        output::painted(line);
+        output::blank_line();
+    }
+    Ok(())
 }
 
 /// The map of each picture, then the text; nothing where stdout is no terminal.
@@ -26,16 +29,15 @@ pub(crate) fn show(
     target: &TargetExplanation,
     options: &OverlayOptions,
 ) -> anyhow::Result<()> {
-    let Some((terminal_size::Width(columns), terminal_size::Height(rows))) =
-        terminal_size::terminal_size_of(stdout())
-    else {
+    let Some((columns, rows)) = output::terminal_size() else {
         return Ok(());
     };
-    output::line(format_args!("\n{}:", target.text()))?;
+    output::blank_line();
+    output::line(format_args!("{}:", target.text()));
     // The text beneath wants a third of the lines.
-    let room = (u32::from(columns), (u32::from(rows) * 2 / 3).max(8));
+    let room = (columns, (rows * 2 / 3).max(8));
     for image in 0..answer.prepared().images.len() {
-        output::show(target.terminal_view(answer, image, options, (room, depth()))?)?;
+        output::painted(&target.terminal_view(answer, image, options, (room, depth()))?);
     }
     print(answer, target, options.colormap)
 }
@@ -43,7 +45,7 @@ pub(crate) fn show(
 /// The colours that stdout has.
 fn depth() -> ColorDepth {
     let [colorterm, term, no_color] = ["COLORTERM", "TERM", "NO_COLOR"].map(|name| var(name).ok());
-    if !stdout().is_terminal() {
+    if !output::is_terminal() {
         return ColorDepth::None;
     }
     ColorDepth::from_environment(colorterm.as_deref(), term.as_deref(), no_color.as_deref())

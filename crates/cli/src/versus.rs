@@ -1,6 +1,5 @@
 //! The options of `explain` that set a phrase against another.
 
-use anyhow::Result;
 use medgemma_explainer::{Ask, Explanations, PhraseExplanation};
 
 use crate::args::not_blank;
@@ -42,19 +41,19 @@ fn phrase(text: &str) -> Result<Ask, String> {
 }
 
 /// One line for each: both log-probabilities, and which phrase is favoured.
-pub(crate) fn print(explanations: &Explanations) -> Result<()> {
+pub(crate) fn print(explanations: &Explanations) {
     if !explanations.versus.is_empty() {
-        output::line("")?;
+        output::blank_line();
     }
-    explanations.versus.iter().try_for_each(|versus| {
+    for versus in &explanations.versus {
         let [phrase, other] = [&versus.phrase, &versus.against].map(PhraseExplanation::text);
         let [of_phrase, of_other] =
             [&versus.phrase, &versus.against].map(PhraseExplanation::log_probability_text);
         let verdict = verdict([phrase, other], versus.log_ratio());
         output::line(format_args!(
             "{phrase:?} against {other:?}: log p {of_phrase} against {of_other}; {verdict}"
-        ))
-    })
+        ));
+    }
 }
 
 fn verdict([phrase, other]: [&str; 2], log_ratio: f32) -> String {

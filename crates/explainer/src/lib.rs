@@ -64,5 +64,6 @@ pub use gemma3_tch::{
 };
 pub use relevancy_visualization::{
     ColorDepth, Colormap, Interpolation, Localization, Opacity, Orientation, OverlayOptions,
-    RegionScore, RegionSpec, TextRelevancy, image, region_table, save_png,
+    RegionScore, RegionSpec, TextRelevancy, escape_controls, escape_json_controls, image,
+    region_table, save_png,
 };

@@ -13,7 +13,7 @@
 //! - [`RegionSpec`] names parts of a picture, [`region_scores`] says how much of a map lies in each, [`answer_boxes`] finds the
 //!   boxes that a model wrote and [`localization`] compares one with a map.
 //! - [`TextRelevancy`] is text by token and by word, as HTML, for a terminal, or plain.
-//! - [`terminal_view`] shows a map in a terminal.
+//! - [`terminal_view`] shows a map in a terminal; [`escape_controls`] makes text harmless there.
 //! - [`report::Report`] is an interactive page of one file, for all words of an answer.
 //! - [`save_png`] and [`Figure::save`] write a file whole or not at all.
 //!
@@ -36,6 +36,7 @@ pub use image;
 pub use ndarray;
 
 pub use colormap::{Colormap, Rgb8};
+pub use controls::{escape_controls, escape_json_controls};
 pub use error::Error;
 pub use figure::{
     Caption, ComparisonRow, Figure, Section, comparison_figure, difference_figure, grid_figure,
@@ -69,6 +70,7 @@ mod panel;
 mod contour;
 mod marks;
 
+mod controls;
 mod regions;
 mod terminal;
 mod words;

@@ -10,6 +10,7 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
         network,
         tensor_to_array,
         unsafe_code,
+        printing,
         manifest,
     ];
     let found = rules.into_iter().filter_map(|rule| rule(path, text));
@@ -101,6 +102,27 @@ fn unsafe_code(path: &str, text: &str) -> Breach {
         line,
         "only row_product.rs of gemma3, fused/pairs.rs and cuda/kernel.rs of capture hold unsafe code",
     ))
+}
+
+/// Libraries write to nobody, and the command has one file that does: there control characters are escaped, and a stream that
+/// takes no more ends no run.
+fn printing(path: &str, text: &str) -> Breach {
+    const HOME: &str = "crates/cli/src/output.rs";
+    const SIGNS: [&str; 9] = [
+        "println!",
+        "print!",
+        "dbg!(",
+        "stdout()",
+        "stderr()",
+        "io::stdout",
+        "io::stderr",
+        "/dev/stdout",
+        "/dev/stderr",
+    ];
+    let is_test = path.ends_with("/tests.rs");
+    let line =
+        code_position(text, &SIGNS).filter(|_| is_product(path) && path != HOME && !is_test)?;
+    Some((line, "only crates/cli/src/output.rs writes to stdout and stderr"))
 }
 
 fn manifest(path: &str, text: &str) -> Breach {
@@ -210,6 +232,20 @@ mod tests {
         check("crates/gemma3/src/row_product.rs", text, &[]);
         check("crates/capture/src/fused/pairs.rs", text, &[]);
         check("crates/capture/src/cuda/kernel.rs", text, &[]);
+    }
+
+    #[test]
+    fn printing_has_one_home() {
+        for line in ["eprintln!(\"a\");", "print!(\"a\");", "let out = std::io::stdout();"] {
+            let text = format!("//! A.\n{line}\n");
+            let breach =
+                "crates/cli/src/a.rs:2: only crates/cli/src/output.rs writes to stdout and stderr";
+            check("crates/cli/src/a.rs", &text, &[breach]);
+            check("crates/cli/src/output.rs", &text, &[]);
+            check("crates/cli/tests/command/a.rs", &text, &[]);
+            check("xtask/src/a.rs", &text, &[]);
+        }
+        check(FILE, "//! A.\n\n#[cfg(test)]\nmod tests { println!() }\n", &[]);
     }
 
     #[test]

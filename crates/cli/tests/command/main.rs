@@ -7,6 +7,7 @@ mod demo; // the checkpoints that come with it
 mod diagnose; // whether a checkpoint can be trusted
 mod effort; // memory, engines, Ctrl-C
 mod faults; // what it says when something is wrong
+mod hostile; // what others' files hold, streams that take nothing
 mod numbers; // bfloat16 and float32, both engines
 mod phantom; // made-up radiographs
 mod pictures; // pictures in, pictures out

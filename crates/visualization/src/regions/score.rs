@@ -8,7 +8,7 @@ use super::Region;
 use super::coverage::Cells;
 use crate::contour::quantile;
 use crate::map::check_map;
-use crate::{Error, GridMap};
+use crate::{Error, GridMap, escape_controls};
 
 /// What a map gives to one region.
 ///
@@ -138,20 +138,22 @@ pub fn localization(
     Ok(Localization { share, iou: both / either })
 }
 
-/// The scores as a table of plain text: name, mean, sum, share and density, one region a line.
+/// The scores as a table of plain text: name, mean, sum, share and density, one region a line. Control characters
+/// of names are escaped.
 pub fn region_table(scores: &[RegionScore]) -> String {
-    let name_width = scores.iter().map(|s| s.name.chars().count()).max().unwrap_or(0).max(6);
+    let names: Vec<_> = scores.iter().map(|score| escape_controls(&score.name, &[])).collect();
+    let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(6);
     let mut table = format!(
         "{:<name_width$}  {:>10}  {:>10}  {:>7}  {:>7}\n",
         "region", "mean", "sum", "share", "density"
     );
-    for score in scores {
+    for (score, name) in scores.iter().zip(&names) {
         let share = score.share.map_or("-".to_owned(), |share| format!("{:.1} %", 100.0 * share));
         let density = score.density.map_or("-".to_owned(), |density| format!("{density:.2}"));
         writeln!(
             table,
-            "{:<name_width$}  {:>10.3e}  {:>10.3e}  {share:>7}  {density:>7}",
-            score.name, score.mean, score.sum
+            "{name:<name_width$}  {:>10.3e}  {:>10.3e}  {share:>7}  {density:>7}",
+            score.mean, score.sum
         )
         .expect("writing to a String does not fail");
     }

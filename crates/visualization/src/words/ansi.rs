@@ -1,9 +1,11 @@
 //! Text relevancy in the colours of a terminal.
 
+use std::borrow::Cow;
+
 use super::TextRelevancy;
-use crate::Colormap;
 use crate::colormap::{Rgb8, mix, readable_on};
 use crate::scene::append;
+use crate::{Colormap, escape_controls};
 
 /// What colours a terminal can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,12 +94,12 @@ impl TextRelevancy {
     /// [`max`](Self::max)), the self term underlined. What would be hardly coloured keeps the terminal's colours. Without
     /// colours it is [`plain`](Self::plain) text.
     ///
-    /// Escape sequences within the text itself are taken out.
+    /// Control characters of the text itself are escaped, as by [`escape_controls`], but for line breaks and tabs.
     pub fn ansi(&self, colormap: Colormap, max: Option<f32>, depth: ColorDepth) -> String {
         /// Below this part of the scale a colour could not be told from none.
         const LEAST: f32 = 0.04;
         if depth == ColorDepth::None {
-            return printable(&self.plain());
+            return printable(&self.plain()).into_owned();
         }
         let max = max.unwrap_or_else(|| self.max());
         let (mut out, painter) = (String::new(), Painter(depth));
@@ -129,9 +131,9 @@ impl TextRelevancy {
     }
 }
 
-/// Without control characters, line breaks excepted: text must not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().filter(|&c| c == '\n' || !c.is_control()).collect()
+/// Text must not steer the terminal.
+fn printable(text: &str) -> Cow<'_, str> {
+    escape_controls(text, &['\n', '\t'])
 }
 
 #[cfg(test)]
@@ -146,7 +148,10 @@ mod tests {
         assert!(ansi.contains("\x1b[48;2;") && ansi.contains("\x1b[4my\x1b[0m"), "{ansi:?}");
         let ansi = text.ansi(Colormap::Inferno, None, ColorDepth::Ansi256);
         assert!(ansi.contains("\x1b[48;5;") && !ansi.contains(";2;"), "{ansi:?}");
-        assert_eq!(text.ansi(Colormap::Inferno, None, ColorDepth::None), "[2Jx[100%]\n y[self]");
+        assert_eq!(
+            text.ansi(Colormap::Inferno, None, ColorDepth::None),
+            "\\u{1b}[2Jx\\r[100%]\n y[self]"
+        );
     }
 
     #[test]
