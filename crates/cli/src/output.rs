@@ -81,7 +81,7 @@ pub(crate) fn trace(text: &str) {
 pub(crate) fn end(error: &clap::Error) -> ! {
     let rendered = error.render();
     if error.use_stderr() {
-        // It quotes arguments, so nothing in it passes as a colour.
+        // It quotes arguments. clap takes colours out, theirs too; what else would steer a terminal is still there.
         tell(&escape_controls(&rendered.to_string(), &['\n']));
     } else if stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) {
         painted(&rendered.ansi().to_string());

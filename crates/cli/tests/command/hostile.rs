@@ -35,7 +35,7 @@ fn control_characters_of_arguments_are_escaped() {
     ] {
         let refused = run(&args);
         assert!(is_harmless(&refused.stderr), "{:?}", refused.stderr);
-        refused.refused("\\u{1b}]0;a");
+        refused.refused("\\u{202e}b\\u{2066}");
     }
 }
 
