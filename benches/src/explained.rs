@@ -51,14 +51,18 @@ impl Explained {
             start += text.len() + 1;
             Target {
                 span: Some(span),
-                attributions: self.rows[word].iter().map(attribution).collect(),
+                attributions: self.rows[word].iter().map(attribution).map(Ok).collect(),
                 ..Target::new(text, first + word..first + word + 1)
             }
         };
         Report {
             answer: self.answer.clone(),
             tokens: self.tokens.clone(),
-            pictures: vec![Picture { name: "picture.png".to_owned(), image: &self.picture }],
+            pictures: vec![Picture {
+                name: "picture.png".to_owned(),
+                image: &self.picture,
+                outlines: Vec::new(),
+            }],
             grids: vec![Grid {
                 picture: 0,
                 start: 1,

@@ -48,11 +48,11 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let words: Vec<&str> = scene.findings().iter().map(|finding| finding.kind.name()).collect();
     let explained = sound.explain(&answer, &words)?;
     output::blank_line();
-    explain::print_targets(&answer, &explained);
+    explain::print_targets(&answer, &explained, false);
     for target in &explained.targets {
         output::blank_line();
         output::line(format_args!("The text behind \"{}\":", target.text()));
-        shades::print(&answer, target, Colormap::default())?;
+        shades::print(&answer, target, (Colormap::default(), false))?;
     }
 
     let shortcut = Model::load(Shipped::PhantomShortcut)?;

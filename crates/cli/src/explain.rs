@@ -4,7 +4,7 @@ use crate::explain_args::ExplainArgs;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
     Answer, ExplainOptions, Explainer, Explanations, Exported, Objective, OutputFolder, Question,
-    Resolution, TargetExplanation, TokenKind, Words, region_table,
+    Resolution, TargetExplanation, Token, TokenKind, Words, region_table,
 };
 use std::ops::Range;
 use std::path::PathBuf;
@@ -40,14 +40,14 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     output::blank_line();
-    print_targets(&answer, &explanations);
+    print_targets(&answer, &explanations, presentation.shows_template);
     methods::print(&explanations);
     versus::print(&explanations);
     reliance::print(&explanations);
     print_places(args, &explanations, &written);
     if args.show {
         for target in &explanations.targets {
-            shades::show(&answer, target, &presentation.overlay)?;
+            shades::show(&answer, target, &presentation)?;
         }
     }
     output::blank_line();
@@ -115,14 +115,14 @@ fn options(
 
 /// What lies where: the tables of regions, and the model's own boxes.
 fn print_places(args: &ExplainArgs, explanations: &Explanations, written: &Exported) {
-    let text = |target: usize| explanations.targets[target].text();
+    let text = |target: usize| explanations.targets[target].label();
     for table in &written.regions {
         let image = match args.question.asked.image.get(1) {
             None => String::new(),
             Some(_) => format!(", image {}", table.image),
         };
         output::blank_line();
-        output::line(format_args!("{}{image}:", shorten(text(table.target), 60)));
+        output::line(format_args!("{}{image}:", shorten(&text(table.target), 60)));
         output::text(&region_table(&table.scores));
     }
     if let Some(note) = written.regions.first().and(args.region_note()) {
@@ -133,27 +133,47 @@ fn print_places(args: &ExplainArgs, explanations: &Explanations, written: &Expor
         output::blank_line();
         output::line(format_args!(
             "{}: {:.1} % within the model's box {:?}, IoU {iou:.2} with the hottest tenth",
-            shorten(text(agreement.target), 60),
+            shorten(&text(agreement.target), 60),
             100.0 * share.unwrap_or(0.0),
             agreement.label,
         ));
     }
 }
 
-/// One line for each explained word: what it is and where its relevancy lies.
-pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations) {
-    row(["explained", "positions", "prob.", "pictures", "most relevant text"]);
-    for target in &explanations.targets {
-        let share = target.relevancy().shares().map_or(0.0, |shares| 100.0 * shares.image());
-        let (text, positions) = (shorten(target.text(), 24), interval(&target.positions()));
-        let share = format!("{share:.1} %");
-        row([&text, &positions, &target.probability_text(), &share, &top_text(answer, target)]);
+/// One line for each explained word: the number that its files have, what it is and where its relevancy lies.
+pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations, shows_template: bool) {
+    row(["#", "explained", "positions", "prob.", "in pictures", "most relevant text"]);
+    for (number, target) in explanations.targets.iter().enumerate() {
+        let (text, positions) = (shorten(&target.label(), 24), interval(&target.positions()));
+        let share = target.relevancy().shares();
+        let share = share.map_or_else(|| "–".to_owned(), |shares| percent(shares.image()));
+        let text_tokens = top_text(answer, target, shows_template);
+        let probability = target.probability_text();
+        row([&number.to_string(), &text, &positions, &probability, &share, &text_tokens]);
+    }
+    let template = |target: &TargetExplanation| {
+        Some(format!(
+            "{} {}",
+            shorten(&target.label(), 24),
+            percent(target.template_share(answer)?)
+        ))
+    };
+    let shares: Vec<String> = explanations.targets.iter().filter_map(template).collect();
+    if !shows_template && !shares.is_empty() {
+        let shares = shares.join(", ");
+        output::line(format_args!("(not listed: <bos> and chat template, {shares})"));
     }
 }
 
-fn row([text, positions, probability, share, relevant]: [&str; 5]) {
+/// A part of all relevancy.
+fn percent(part: f32) -> String {
+    // Rounding may leave a sum a little below zero.
+    format!("{:.1} %", 100.0 * part.max(0.0))
+}
+
+fn row([number, text, positions, probability, share, relevant]: [&str; 6]) {
     output::line(format_args!(
-        "{text:<24} {positions:>11} {probability:>7} {share:>9}  {relevant}"
+        "{number:>2} {text:<24} {positions:>11} {probability:>7} {share:>11}  {relevant}"
     ));
 }
 
@@ -163,11 +183,19 @@ fn interval(positions: &Range<usize>) -> String {
     if first == last { first.to_string() } else { format!("{first} to {last}") }
 }
 
-/// The three text tokens that contributed most, the self terms aside.
-fn top_text(answer: &Answer, target: &TargetExplanation) -> String {
+/// The three text tokens that contributed most, the self terms aside; nothing where none did.
+fn top_text(answer: &Answer, target: &TargetExplanation, shows_template: bool) -> String {
+    if target.relevancy().shares().is_none() {
+        return "(nothing speaks for it)".to_owned();
+    }
     let relevancy = target.relevancy().without_self();
-    let is_text = |kind| kind != TokenKind::Image;
-    let mut tokens: Vec<_> = answer.tokens().iter().filter(|token| is_text(token.kind)).collect();
+    let by_template = answer.by_template();
+    let counts = |token: &&Token| {
+        token.kind != TokenKind::Image
+            && 0.0 < relevancy[token.position]
+            && (shows_template || !by_template[token.position])
+    };
+    let mut tokens: Vec<_> = answer.tokens().iter().filter(counts).collect();
     tokens.sort_by(|a, b| relevancy[b.position].total_cmp(&relevancy[a.position]));
     let quoted = |text: &str| {
         let trimmed = text.trim();

@@ -22,8 +22,9 @@ const RUNNER_UP: &str = "runner-up";
 
 pub(crate) const TARGETS: &str = concat!(
     "Without a target the last token of the answer is explained. One answer serves all targets; they are numbered from 0 in ",
-    "the order of the list above. The command `answer` with --tokens lists positions.\n\n",
-    "Files in --out: report.html (point at a word, see its map), overlay-TARGET-IMAGE.png, explanation.json (the record), ",
+    "the order of the command line. The command `answer` with --tokens lists positions.\n\n",
+    "Files in --out: report.html (point at a word, see its map), overlay-TARGET-IMAGE.png (TARGET: the number in the table; .svg with ",
+    "--figure-format svg), explanation.json (the record), ",
     "explanation.npz (the raw numbers), picture-N.png (the pictures as the model's processor got them); with --resolution ",
     "patches-TARGET-IMAGE.png and pixels-TARGET-IMAGE.png; with --regions regions-TARGET-IMAGE, with --phrase versus-N-IMAGE, ",
     "with --figures FIGURE-…, as .png or .svg; with --blank-control control-TARGET-IMAGE.png, red where the picture brought ",

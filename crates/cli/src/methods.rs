@@ -8,6 +8,7 @@ use medgemma_explainer::{
     Pool, Update,
 };
 
+use crate::explain::shorten;
 use crate::output;
 
 #[derive(clap::Args, Debug)]
@@ -141,10 +142,11 @@ pub(crate) fn print(explanations: &Explanations) {
         return;
     }
     let names: Vec<String> = methods.iter().map(ToString::to_string).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(8);
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(24);
     for target in &explanations.targets {
         output::blank_line();
-        output::line(format_args!("{:<width$}  pictures", target.text()));
+        let heading = shorten(&target.label(), width);
+        output::line(format_args!("{heading:<width$}  in pictures"));
         let share = target.relevancy().shares().map(|shares| shares.image());
         output::line(format_args!("{:<width$}  {}", "relevancy", percent(share)));
         for (index, (name, row)) in names.iter().zip(target.methods()).enumerate() {
@@ -160,7 +162,11 @@ pub(crate) fn print(explanations: &Explanations) {
 }
 
 fn percent(share: Option<f32>) -> String {
-    share.map_or_else(|| format!("{:>8}", "–"), |share| format!("{:>6.1} %", 100.0 * share))
+    // Rounding may leave a sum a little below zero.
+    share.map_or_else(
+        || format!("{:>11}", "–"),
+        |share| format!("{:>9.1} %", 100.0 * share.max(0.0)),
+    )
 }
 
 fn layers(text: &str) -> Result<Layers, String> {

@@ -17,7 +17,7 @@ pub(crate) struct PresentationArgs {
     #[arg(long, help_heading = "Regions")]
     orientation: Option<Orientation>,
 
-    /// Colour map: inferno, magma, viridis, jet or coolwarm
+    /// Colour map: inferno, magma, viridis, cividis (for red-green colour blindness), jet or coolwarm
     #[arg(long, default_value_t, help_heading = "Overlays")]
     colormap: Colormap,
     /// How cells become pixels: bilinear, bicubic, or cells with their edges, the resolution that the model has
@@ -32,18 +32,33 @@ pub(crate) struct PresentationArgs {
     /// One colour scale for all words and pictures
     #[arg(long, help_heading = "Overlays")]
     common_scale: bool,
-    /// Contour lines at these quantiles of the cells, such as 0.9,0.99
+    /// Contour lines at these quantiles of the cells, such as 0.9,0.99: around the hottest 10 and 1 % of them, where that is at least
+    /// a tenth of the largest value
     #[arg(long, value_name = "Q", value_delimiter = ',', value_parser = quantile, help_heading = "Overlays")]
     contours: Vec<f64>,
 
     /// Figures beside the overlays: panels (picture, overlay, words), comparison (with raw attention and rollout), words (a sheet
-    /// of all explained words), images (side by side on one scale), difference (the last picture's map less the first's, for pictures
+    /// of all explained words), images (side by side on one scale), difference (the last picture's map minus the first's, for pictures
     /// that are aligned alike), layers, heads (of one layer), resolutions (tokens, patches and pixels)
     #[arg(long, value_name = "FIGURE", value_delimiter = ',', help_heading = "Figures")]
     figures: Vec<FigureKind>,
-    /// What figures are written as
+    /// What overlays and figures are written as
     #[arg(long, value_enum, default_value_t, help_heading = "Figures")]
     figure_format: FormatArg,
+
+    /// Whether tokens that the chat template writes (<bos>, names of roles, line ends) count as text in terminal, figures and
+    /// report.html: hide tells their sum once, apart
+    #[arg(long, value_enum, default_value_t, value_name = "SHOW", help_heading = "Overlays")]
+    template_tokens: TemplateArg,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum TemplateArg {
+    /// Their sum, apart
+    #[default]
+    Hide,
+    /// As other text
+    Show,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, Default)]
@@ -77,6 +92,7 @@ impl PresentationArgs {
             overlay,
             common_scale: self.common_scale,
             regions: self.regions.clone(),
+            shows_template: self.template_tokens == TemplateArg::Show,
             figures,
             format: match self.figure_format {
                 FormatArg::Png => FigureFormat::Png,

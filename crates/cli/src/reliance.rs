@@ -91,7 +91,7 @@ pub(crate) fn print(explanations: &Explanations) {
             let gains: Vec<String> = found.blanks.iter().map(|gain| signed(gain.pmi())).collect();
             let entropy = found.map_entropy.map_or("-".to_owned(), |part| format!("{part:.2}"));
             let beware = found.beware(&reliance.blanks).join("; ");
-            line(target.text(), &gains, &entropy, &beware);
+            line(&target.label(), &gains, &entropy, &beware);
         }
         let count = reliance.words.iter().filter(|word| word.is_flagged(&reliance.blanks)).count();
         if 0 < count {
@@ -114,7 +114,7 @@ fn print_control(target: &TargetExplanation, control: &TargetControl) {
     let ratio = control.ratio().map_or(String::new(), |ratio| format!("{ratio:.2} times as much"));
     output::line(format_args!(
         "{:<24} {:>11.4} {:>11.4}  {ratio}",
-        shorten(target.text(), 24),
+        shorten(&target.label(), 24),
         control.image_sum,
         control.image_sum_blank,
     ));

@@ -2,7 +2,7 @@
 
 use std::env::var;
 
-use medgemma_explainer::{Answer, ColorDepth, Colormap, OverlayOptions, TargetExplanation};
+use medgemma_explainer::{Answer, ColorDepth, Colormap, Presentation, TargetExplanation};
 
 use crate::output;
 
@@ -11,9 +11,9 @@ use crate::output;
 pub(crate) fn print(
     answer: &Answer,
     target: &TargetExplanation,
-    colormap: Colormap,
+    (colormap, shows_template): (Colormap, bool),
 ) -> anyhow::Result<()> {
-    let text = target.text_relevancy(answer)?.words();
+    let text = target.text_relevancy(answer, shows_template)?.words();
     // The template's blank lines say nothing.
     let shown = text.ansi(colormap, None, depth());
     for line in shown.lines().filter(|line| !line.trim().is_empty()) {
@@ -27,19 +27,20 @@ pub(crate) fn print(
 pub(crate) fn show(
     answer: &Answer,
     target: &TargetExplanation,
-    options: &OverlayOptions,
+    presentation: &Presentation,
 ) -> anyhow::Result<()> {
+    let options = &presentation.overlay;
     let Some((columns, rows)) = output::terminal_size() else {
         return Ok(());
     };
     output::blank_line();
-    output::line(format_args!("{}:", target.text()));
+    output::line(format_args!("{}:", target.label()));
     // The text beneath wants a third of the lines.
     let room = (columns, (rows * 2 / 3).max(8));
     for image in 0..answer.prepared().images.len() {
         output::painted(&target.terminal_view(answer, image, options, (room, depth()))?);
     }
-    print(answer, target, options.colormap)
+    print(answer, target, (options.colormap, presentation.shows_template))
 }
 
 /// The colours that stdout has.

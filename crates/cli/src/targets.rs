@@ -2,13 +2,22 @@
 
 use std::ops::Range;
 
-use clap::ValueEnum;
+use clap::{ArgMatches, Command, FromArgMatches, ValueEnum};
 use medgemma_explainer::{Ask, SpanRule};
 
 use crate::args::not_blank;
 
-#[derive(clap::Args, Debug)]
+/// What is explained, in the order of the command line.
+#[derive(Debug)]
 pub(crate) struct TargetArgs {
+    asks: Vec<Ask>,
+    span: SpanArg,
+    pub(crate) trace: bool,
+}
+
+/// The options as clap reads them: each kind by itself.
+#[derive(clap::Args, Debug)]
+struct Options {
     /// Explain the token at this position, counted from 0 over prompt and answer, or with A..B those from A to B−1 together; may
     /// be repeated
     #[arg(long, value_name = "N|A..B", value_parser = position, help_heading = "Targets")]
@@ -37,7 +46,7 @@ pub(crate) struct TargetArgs {
     span: SpanArg,
     /// Look for words, sentences and characters in the thinking trace too
     #[arg(long, help_heading = "Targets")]
-    pub(crate) trace: bool,
+    trace: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, Default)]
@@ -53,13 +62,7 @@ enum SpanArg {
 
 impl TargetArgs {
     pub(crate) fn asks(&self) -> Vec<Ask> {
-        let lists =
-            [&self.position, &self.keyword, &self.substring, &self.sentence, &self.characters];
-        let fields = self.field.iter().cloned().map(Ask::Field);
-        let answer = self.answer_span.then_some(Ask::Answer);
-        let asks: Vec<Ask> =
-            lists.into_iter().flatten().cloned().chain(fields).chain(answer).collect();
-        if asks.is_empty() { vec![Ask::Last] } else { asks }
+        if self.asks.is_empty() { vec![Ask::Last] } else { self.asks.clone() }
     }
 
     pub(crate) fn span(&self) -> SpanRule {
@@ -68,6 +71,53 @@ impl TargetArgs {
             SpanArg::Sum => SpanRule::Sum,
             SpanArg::Reliance => SpanRule::Reliance,
         }
+    }
+}
+
+impl Options {
+    /// All that is asked for, in the order in which it was given.
+    fn in_order(&self, matches: &ArgMatches) -> Vec<Ask> {
+        let fields: Vec<Ask> = self.field.iter().cloned().map(Ask::Field).collect();
+        let answer: Vec<Ask> = self.answer_span.then_some(Ask::Answer).into_iter().collect();
+        let kinds = [
+            ("position", &self.position),
+            ("keyword", &self.keyword),
+            ("substring", &self.substring),
+            ("sentence", &self.sentence),
+            ("characters", &self.characters),
+            ("field", &fields),
+            ("answer_span", &answer),
+        ];
+        let mut asks: Vec<(usize, Ask)> = Vec::new();
+        for (name, kind) in kinds {
+            let places = matches.indices_of(name).into_iter().flatten();
+            asks.extend(places.zip(kind.iter().cloned()));
+        }
+        asks.sort_by_key(|(place, _)| *place);
+        asks.into_iter().map(|(_, ask)| ask).collect()
+    }
+}
+
+impl FromArgMatches for TargetArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let options = Options::from_arg_matches(matches)?;
+        let asks = options.in_order(matches);
+        Ok(Self { asks, span: options.span, trace: options.trace })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl clap::Args for TargetArgs {
+    fn augment_args(command: Command) -> Command {
+        Options::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Options::augment_args_for_update(command)
     }
 }
 
@@ -125,6 +175,8 @@ fn range(text: &str) -> Option<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Args as _;
+
     use super::*;
 
     #[test]
@@ -138,6 +190,31 @@ mod tests {
         assert_eq!(keyword("#1"), nth("#1", 0));
         assert!(super::keyword(" ").is_err());
         assert!(substring("effus#all").is_err());
+    }
+
+    #[test]
+    fn targets_stand_in_the_order_of_the_command_line() {
+        let line = [
+            "x",
+            "--answer-span",
+            "--keyword",
+            "b",
+            "--position",
+            "7",
+            "--keyword",
+            "a",
+            "--field",
+            "f",
+        ];
+        let matches =
+            TargetArgs::augment_args(Command::new("x")).try_get_matches_from(line).unwrap();
+        let keyword = |word: &str| Ask::Keyword { word: word.to_owned(), occurrence: 0 };
+        let expected =
+            [Ask::Answer, keyword("b"), Ask::Position(7), keyword("a"), Ask::Field("f".to_owned())];
+        assert_eq!(TargetArgs::from_arg_matches(&matches).unwrap().asks(), expected);
+        let matches =
+            TargetArgs::augment_args(Command::new("x")).try_get_matches_from(["x"]).unwrap();
+        assert_eq!(TargetArgs::from_arg_matches(&matches).unwrap().asks(), [Ask::Last]);
     }
 
     #[test]

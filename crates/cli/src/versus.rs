@@ -68,7 +68,7 @@ fn verdict([phrase, other]: [&str; 2], log_ratio: f32) -> String {
         some if some < 1000.0 => format!("{some:.0}"),
         many => format!("{many:.0e}"),
     };
-    format!("{favoured:?} is favoured by {by:.3}, {times} times as likely")
+    format!("{favoured:?} is favoured by {by:.3} nats, {times} times as likely")
 }
 
 #[cfg(test)]
@@ -78,9 +78,9 @@ mod tests {
     #[test]
     fn the_favoured_phrase_is_named_with_how_much() {
         let verdict = |ratio| verdict(["left", "right"], ratio);
-        assert_eq!(verdict(0.5), "\"left\" is favoured by 0.500, 1.65 times as likely");
-        assert_eq!(verdict(-4.0), "\"right\" is favoured by 4.000, 55 times as likely");
-        assert_eq!(verdict(20.0), "\"left\" is favoured by 20.000, 5e8 times as likely");
+        assert_eq!(verdict(0.5), "\"left\" is favoured by 0.500 nats, 1.65 times as likely");
+        assert_eq!(verdict(-4.0), "\"right\" is favoured by 4.000 nats, 55 times as likely");
+        assert_eq!(verdict(20.0), "\"left\" is favoured by 20.000 nats, 5e8 times as likely");
         assert_eq!(verdict(0.0), "neither is favoured");
     }
 

@@ -29,6 +29,10 @@ pub(crate) struct Rows {
     pub(crate) methods: Array3<f32>,
     /// The relevancy of patches `[T, N, p, p]`.
     pub(crate) patches: Option<Array4<f32>>,
+    /// Gradient × input of pixels, signed, `[T, N, s, s]`; of targets only.
+    pub(crate) pixels: Option<Array4<f32>>,
+    /// The relevancy on the mean picture `[T, S]`; of targets only.
+    pub(crate) blank: Option<Array2<f32>>,
 }
 
 /// What an export holds of its explanations. Symbols: S tokens, T targets, W words, N images of g × g cells, p × p patches and s × s
@@ -46,8 +50,12 @@ impl Arrays {
     pub(crate) fn new(results: &Results<'_>) -> Self {
         let (explanations, tokens) = (results.explanations, results.answer.tokens.len());
         Self {
-            targets: Rows::new(&explanations.targets, tokens)
-                .with_patches(results, &explanations.targets),
+            targets: Rows {
+                pixels: finer(results, &explanations.targets, |map| map.pixels.as_ref()),
+                blank: blank_rows(results),
+                ..Rows::new(&explanations.targets, tokens)
+                    .with_patches(results, &explanations.targets)
+            },
             words: Rows::new(&explanations.words, tokens)
                 .with_patches(results, &explanations.words),
             versus: VersusRows::new(results),
@@ -78,11 +86,8 @@ impl Arrays {
             "patch_relevancy_unpooled",
             finer(results, targets, |map| Some(&map.unpooled)).as_ref(),
         )?;
-        npz.add_some(
-            "pixel_gradient_input",
-            finer(results, targets, |map| map.pixels.as_ref()).as_ref(),
-        )?;
-        npz.add_some("token_relevancy_blank", blank_rows(results).as_ref())?;
+        npz.add_some("pixel_gradient_input", self.targets.pixels.as_ref())?;
+        npz.add_some("token_relevancy_blank", self.targets.blank.as_ref())?;
         if !explanations.words.is_empty() {
             npz.add("words", &bounds(&explanations.words))?;
             npz.add("word_relevancy", &self.words.relevancy)?;
@@ -133,6 +138,8 @@ impl Rows {
             layers: layers(explanations),
             methods: methods(explanations, tokens),
             patches: None,
+            pixels: None,
+            blank: None,
         }
     }
 

@@ -157,6 +157,7 @@ impl ExplainOptions {
 #[derive(Clone, Debug)]
 pub struct TargetExplanation {
     pub(crate) text: String,
+    pub(crate) occurrence: Option<usize>,
     pub(crate) rule: SpanRule,
     pub(crate) positions: Range<usize>,
     pub(crate) token_ids: Vec<u32>,
@@ -199,6 +200,17 @@ impl TargetExplanation {
     /// The explained text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Which occurrence of its text in the answer it is, from 1; `None` where the answer has the text once, and for what is no word of
+    /// it.
+    pub fn occurrence(&self) -> Option<usize> {
+        self.occurrence
+    }
+
+    /// The explained text, and which occurrence of it where there are several: `clear (2)`.
+    pub fn label(&self) -> String {
+        label(&self.text, self.occurrence)
     }
 
     /// How its tokens make one explanation.
@@ -308,6 +320,10 @@ impl TargetExplanation {
     pub fn rollout(&self) -> &Array1<f32> {
         &self.rollout
     }
+}
+
+pub(crate) fn label(text: &str, occurrence: Option<usize>) -> String {
+    occurrence.map_or_else(|| text.to_owned(), |number| format!("{text} ({number})"))
 }
 
 impl FromStr for Engine {

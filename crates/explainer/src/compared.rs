@@ -1,11 +1,11 @@
 //! Methods that relevancy is compared with.
 
 use attention_capture::{
-    Attribution, Engine, Error, Goal, LayerSwept, Method, MethodRow, Retained, Streaming,
+    Attribution, Engine, Error, Goal, LayerSwept, Layers, Method, MethodRow, Retained, Streaming,
     Unavailable,
 };
-use attention_relevancy::Update;
 use attention_relevancy::ndarray::Array1;
+use attention_relevancy::{Heads, Update};
 use std::fmt;
 
 use crate::ExplainOptions;
@@ -25,6 +25,12 @@ impl Compared {
     pub fn is_signed(&self) -> bool {
         matches!(self, Self::Other(Method::InputGradient))
     }
+}
+
+/// The name of a method that every explanation has beside those that were asked for: shown once, as attention rollout.
+pub(crate) fn is_always_there(name: &str) -> bool {
+    let rollout = Method::Rollout { heads: Heads::Mean, layers: Layers::All };
+    name == rollout.to_string()
 }
 
 impl fmt::Display for Compared {

@@ -108,16 +108,22 @@ pub(crate) fn control_overlay(
     let outlines = results.outlines(image);
     let panel = Panel::new(results.picture(image), &maps).outlined(&outlines);
     let subtitle = match control.ratio() {
-        Some(ratio) => format!(
-            "minus that on the mean picture; the picture has {ratio:.2} times as much in all"
-        ),
-        None => "minus that on the mean picture, which has none".to_owned(),
+        Some(ratio) => {
+            format!("relevancy in this picture: {ratio:.2} times that on the mean picture")
+        }
+        None => "no relevancy on the mean picture".to_owned(),
     };
     let caption = Caption {
-        quantity: "relevancy − blank".to_owned(),
-        ..Caption::new(target.text()).subtitled(subtitle)
+        quantity: "relevancy − that on the mean picture".to_owned(),
+        ..Caption::new(target.label())
+            .subtitled(subtitle)
+            .noted("red: more on this picture, blue: more on the mean picture")
     };
-    let options =
-        OverlayOptions { colormap: Colormap::Coolwarm, scale: Scale::Own, ..options.clone() };
+    let options = OverlayOptions {
+        colormap: Colormap::Coolwarm,
+        scale: Scale::Own,
+        contours: Vec::new(),
+        ..options.clone()
+    };
     Ok(single_figure(&panel, &caption, &options)?)
 }

@@ -5,10 +5,11 @@ use relevancy_visualization::{
     Caption, Figure, GridMap, OverlayOptions, Panel, Scale, difference_figure,
 };
 
+use crate::figure::share_text;
 use crate::results::Results;
 use crate::{Error, PhraseExplanation, TargetExplanation, VersusExplanation};
 
-/// What speaks for a phrase, what for the other, what for the one rather than the other, and the first less the second, over image
+/// What speaks for a phrase, what for the other, what for the one rather than the other, and the first minus the second, over image
 /// `image`. Each has a scale of its own unless all have one: the log-probability of a phrase that is nearly certain has little
 /// gradient, and its map would not be seen beside the other.
 pub(crate) fn phrases(
@@ -32,22 +33,35 @@ pub(crate) fn phrases(
         let panel = Panel::new(results.picture(image), &maps[which]).outlined(&outlines);
         panel.labelled(label, detail)
     };
-    let log_p = |phrase: &PhraseExplanation| format!("log p {}", phrase.log_probability_text());
+    let log_p = |phrase: &PhraseExplanation| {
+        let silent = phrase.relevancy().shares().is_none();
+        let nothing = if silent { " · nothing speaks for it" } else { "" };
+        format!("log p = {}{nothing}", phrase.log_probability_text())
+    };
     let maps = [
         panel(0, phrase.text(), log_p(phrase)),
         panel(1, against.text(), log_p(against)),
-        panel(2, "first rather than second", "gradient of the difference".to_owned()),
+        panel(2, "first rather than second", "gradient of log p₁ − log p₂".to_owned()),
     ];
-    let difference = panel(3, "first less second", "red: the first, blue: the second".to_owned());
+    let difference = panel(
+        3,
+        "first map − second map",
+        "red: more in the first, blue: in the second".to_owned(),
+    );
     let caption = Caption::new(format!("{} against {}", phrase.text(), against.text()))
-        .subtitled(format!("difference of the log-probabilities {:.3}", versus.log_ratio()));
+        .subtitled(difference_text(versus.log_ratio()));
     let own = !results.presentation.common_scale;
     let scale = if own { Scale::Own } else { Scale::common(&maps)? };
     let options = OverlayOptions { scale, ..options.clone() };
     Ok(difference_figure(&maps, &difference, &caption, &options)?)
 }
 
-/// The maps of the first and of the last picture on one scale, and the last less the first over the last. Cells stand for the same
+/// How far one phrase is more likely than the other.
+fn difference_text(log_ratio: f32) -> String {
+    format!("log p₁ − log p₂ = {log_ratio:+.3} nats").replace('-', "−")
+}
+
+/// The maps of the first and of the last picture on one scale, and the last minus the first over the last. Cells stand for the same
 /// place of both only where the pictures are aligned alike.
 pub(crate) fn pictures(
     results: &Results<'_>,
@@ -68,24 +82,19 @@ pub(crate) fn pictures(
     let maps =
         [map(grids[0].view(), first), map(grids[1].view(), last), map(difference.view(), last)];
     let outlines = [first, last].map(|image| results.outlines(image));
-    let shares = target.relevancy().shares();
-    let share = |image: usize| {
-        let share = shares.as_ref().map_or(0.0, |shares| 100.0 * shares.grids[image]);
-        format!("{share:.1} % of the relevancy")
-    };
     let panel = |which: usize, image: usize| {
         let outlines = &outlines[usize::from(image == last)];
         Panel::new(results.picture(image), &maps[which]).outlined(outlines)
     };
     let name = |image| results.picture_name(image);
     let pair = [
-        panel(0, first).labelled(name(first), share(first)),
-        panel(1, last).labelled(name(last), share(last)),
+        panel(0, first).labelled(name(first), share_text(target, first)),
+        panel(1, last).labelled(name(last), share_text(target, last)),
     ];
     let difference =
-        panel(2, last).labelled("last less first", "red: more in the last, blue: less");
-    let caption =
-        Caption::new(target.text()).subtitled(format!("probability {}", target.probability_text()));
+        panel(2, last).labelled("last map − first map", "red: more in the last, blue: less");
+    let caption = Caption::new(target.label())
+        .subtitled(format!("probability {}", target.probability_text()));
     let options = OverlayOptions { scale: Scale::common(&pair)?, ..options.clone() };
     Ok(difference_figure(&pair, &difference, &caption, &options)?)
 }

@@ -3,7 +3,7 @@
 use crate::plan::{Found, Part, Plan, every_target, goals, sort, text};
 use crate::{
     Answer, Ask, Blank, Engine, Error, ExplainOptions, Explainer, Explanations, Profile,
-    Resolution, SpanRule, TargetExplanation, compared,
+    Resolution, SpanRule, TargetExplanation, compared, occurrence,
 };
 use attention_capture::{
     Depths, Engine as _, Foil, HeadRecorder, LayerSwept, PatchStates, Patches, Retained, States,
@@ -79,6 +79,7 @@ impl Explainer {
         let explained =
             explained.map(|((plan, found), weights)| plan.explanation(answer, found, weights));
         let mut targets = explained.collect::<Result<Vec<_>, _>>()?;
+        occurrence::number(answer, &mut targets);
         let words = targets.split_off(asked);
         let engine =
             if options.engine == Engine::Retained { Engine::Retained } else { Engine::Streaming };

@@ -234,13 +234,13 @@ fn draw_overlays(
     folder: &Path,
     options: &OverlayOptions,
 ) -> Result<Vec<String>, Error> {
+    let extension = results.presentation.format.extension();
     let mut names = Vec::new();
     for (index, target) in results.explanations.targets.iter().enumerate() {
         for image in 0..results.images() {
-            let (name, outlines) =
-                (format!("overlay-{index}-{image}.png"), results.outlines(image));
-            let drawn =
-                overlay(results.answer, target, image, target.text(), (&outlines, options))?;
+            let name = format!("overlay-{index}-{image}.{extension}");
+            let (title, outlines) = (target.label(), results.outlines(image));
+            let drawn = overlay(results.answer, target, image, &title, (&outlines, options))?;
             drawn.save(folder.join(&name))?;
             names.push(name);
         }
@@ -254,6 +254,7 @@ fn draw_finer(
     folder: &Path,
     options: &OverlayOptions,
 ) -> Result<Vec<String>, Error> {
+    let extension = results.presentation.format.extension();
     let mut names = Vec::new();
     for (index, target) in results.explanations.targets.iter().enumerate() {
         for image in 0..results.images() {
@@ -261,7 +262,7 @@ fn draw_finer(
                 let outlines = results.outlines(image);
                 let drawn = fine.overlay(results.answer, target, image, (&outlines, options))?;
                 if let Some(drawn) = drawn {
-                    let name = format!("{}-{index}-{image}.png", fine.name());
+                    let name = format!("{}-{index}-{image}.{extension}", fine.name());
                     drawn.save(folder.join(&name))?;
                     names.push(name);
                 }
@@ -277,12 +278,13 @@ fn draw_controls(
     folder: &Path,
     options: &OverlayOptions,
 ) -> Result<Vec<String>, Error> {
+    let extension = results.presentation.format.extension();
     let mut names = Vec::new();
     let explanations = results.explanations;
     let controls = explanations.control.iter().flat_map(|control| &control.targets);
     for (index, pair) in explanations.targets.iter().zip(controls).enumerate() {
         for image in 0..results.images() {
-            let name = format!("control-{index}-{image}.png");
+            let name = format!("control-{index}-{image}.{extension}");
             control_overlay(results, pair, image, options)?.save(folder.join(&name))?;
             names.push(name);
         }
@@ -336,7 +338,7 @@ fn remove_made(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// `report.html`, `picture-<number>.png`, `overlay-<number>-<number>.png`, `control-<number>-<number>.png` and the names of figures and charts.
+/// `report.html`, `picture-<number>.png`, and the names of overlays, figures and charts.
 fn is_made(name: &str) -> bool {
     let Some((stem, extension)) = name.rsplit_once('.') else { return false };
     let mut parts = stem.split('-');
@@ -346,11 +348,9 @@ fn is_made(name: &str) -> bool {
     let (count, extensions): (usize, &[&str]) = match kind {
         "report" => (0, &["html"]),
         "picture" => (1, &["png"]),
-        "overlay" | "control" | "patches" | "pixels" => (2, &["png"]),
         "words" | "images" | "difference" => (1, &["png", "svg"]),
-        "regions" | "versus" | "panels" | "comparison" | "layers" | "heads" | "resolutions" => {
-            (2, &["png", "svg"])
-        }
+        "overlay" | "control" | "patches" | "pixels" | "regions" | "versus" | "panels"
+        | "comparison" | "layers" | "heads" | "resolutions" => (2, &["png", "svg"]),
         _ => return false,
     };
     numbers.len() == count && numbers.iter().all(number) && extensions.contains(&extension)
@@ -379,7 +379,7 @@ mod tests {
         }
         for name in [
             "overlay-0.png",
-            "control-0-1.svg",
+            "control-0-1.webp",
             "overlay-a-0.png",
             "overlay-0-.png",
             "my-overlay-0-0.png",

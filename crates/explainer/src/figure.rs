@@ -1,5 +1,7 @@
 //! What one explanation looks like, in memory: its heat over a picture, its text.
 
+use std::borrow::Cow;
+
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use relevancy_visualization::{
     Caption, ColorDepth, Colormap, Figure, GridMap, Outline, OverlayOptions, Panel, Scale,
@@ -7,19 +9,35 @@ use relevancy_visualization::{
 };
 
 use crate::results::{picture, placement};
+use crate::smooth::gaussian;
+use crate::template::template;
 use crate::{Answer, Error, TargetExplanation, Token, TokenKind};
 
 impl TargetExplanation {
-    /// The relevancy of the text, prompt and answer as far as they are text, by token; the self terms are marked.
+    /// The relevancy of the text, prompt and answer as far as they are text, by token; the self terms are marked. With
+    /// `shows_template` tokens of the chat template are text as all others; without it they are set apart.
     ///
     /// # Errors
     /// What [`TextRelevancy::from_tokens`] refuses.
-    pub fn text_relevancy(&self, answer: &Answer) -> Result<TextRelevancy, Error> {
-        text_of(self, answer, self.relevancy().relevancy())
+    pub fn text_relevancy(
+        &self,
+        answer: &Answer,
+        shows_template: bool,
+    ) -> Result<TextRelevancy, Error> {
+        text_of(self, answer, self.relevancy().relevancy(), shows_template)
+    }
+
+    /// The part of all relevancy but the self term that lies in tokens of the chat template; `None` where there is no relevancy.
+    pub fn template_share(&self, answer: &Answer) -> Option<f32> {
+        let row = self.relevancy().without_self();
+        let by_template = answer.by_template().into_iter().zip(&row);
+        let sum: f32 = by_template.filter(|(is, _)| *is).map(|(_, value)| value).sum();
+        let share = sum / row.sum();
+        (0.0 < row.sum()).then_some(share)
     }
 
     /// The heat of this explanation over image `image` (counted over pictures and their crops), in the geometry of the original
-    /// picture, with caption and colour bar; `title` is the explained text unless another is given.
+    /// picture, with caption and colour bar; `title` is [`TargetExplanation::label`] unless another is given.
     ///
     /// # Errors
     /// [`Error::NoImage`] where the answer it belongs to has no such image, and what drawing may fail with.
@@ -31,8 +49,8 @@ impl TargetExplanation {
         options: &OverlayOptions,
     ) -> Result<image::RgbImage, Error> {
         self.check_image(answer, image)?;
-        let title = title.unwrap_or(self.text());
-        Ok(overlay(answer, self, image, title, (&[], options))?.to_image()?)
+        let title = title.map_or_else(|| self.label(), str::to_owned);
+        Ok(overlay(answer, self, image, &title, (&[], options))?.to_image()?)
     }
 
     /// The heat over image `image` as lines of text for a terminal, no wider and no higher than `room` (columns, rows).
@@ -98,28 +116,41 @@ impl Fine {
         }
     }
 
-    pub(crate) fn grid(self, target: &TargetExplanation, image: usize) -> Option<&Array2<f32>> {
+    /// The map as it is drawn. Single pixels of a gradient speckle, so those are smoothed by half the side of a patch.
+    pub(crate) fn grid(
+        self,
+        target: &TargetExplanation,
+        image: usize,
+    ) -> Option<Cow<'_, Array2<f32>>> {
         let map = target.finer(image)?;
+        Some(match self {
+            Self::Patches => Cow::Borrowed(&map.patches),
+            Self::Pixels => {
+                let pixels = map.pixels.as_ref()?;
+                let patch = pixels.ncols() as f64 / map.patches.ncols() as f64;
+                Cow::Owned(gaussian(pixels.view(), patch / 2.0))
+            }
+        })
+    }
+
+    /// What must be said of the drawing; empty where nothing must.
+    pub(crate) fn note(self) -> &'static str {
         match self {
-            Self::Patches => Some(&map.patches),
-            Self::Pixels => map.pixels.as_ref(),
+            Self::Patches => "",
+            Self::Pixels => {
+                "red: for, blue: against; smoothed (Gaussian, σ = half a patch), raw values in explanation.npz"
+            }
         }
     }
 
-    /// How it is drawn. Pixels have signs, and a few of them are far beyond the others, so that their scale ends where all but two in
-    /// a thousand do.
-    pub(crate) fn options(self, grid: &Array2<f32>, options: &OverlayOptions) -> OverlayOptions {
+    /// How it is drawn. Pixels have signs.
+    pub(crate) fn options(self, options: &OverlayOptions) -> OverlayOptions {
+        let own = OverlayOptions { scale: Scale::Own, grid_lines: false, ..options.clone() };
         match self {
-            Self::Patches => {
-                OverlayOptions { scale: Scale::Own, grid_lines: false, ..options.clone() }
+            Self::Patches => own,
+            Self::Pixels => {
+                OverlayOptions { colormap: Colormap::Coolwarm, contours: Vec::new(), ..own }
             }
-            Self::Pixels => OverlayOptions {
-                scale: Scale::Shared { max: magnitude(grid, 0.998) },
-                grid_lines: false,
-                colormap: Colormap::Coolwarm,
-                contours: Vec::new(),
-                ..options.clone()
-            },
         }
     }
 
@@ -139,16 +170,10 @@ impl Fine {
             Self::Patches => Caption::new("").quantity,
             Self::Pixels => self.caption().to_owned(),
         };
-        let caption = Caption { quantity, ..Caption::new(target.text()).subtitled(subtitle) };
-        Ok(Some(single_figure(&panel, &caption, &self.options(grid, options))?))
+        let caption = Caption::new(target.label()).subtitled(subtitle).noted(self.note());
+        let caption = Caption { quantity, ..caption };
+        Ok(Some(single_figure(&panel, &caption, &self.options(options))?))
     }
-}
-
-/// The quantile of the absolute values.
-fn magnitude(grid: &Array2<f32>, quantile: f64) -> f32 {
-    let mut values: Vec<f32> = grid.iter().map(|value| value.abs()).collect();
-    let at = ((values.len() - 1) as f64 * quantile) as usize;
-    *values.select_nth_unstable_by(at, f32::total_cmp).1
 }
 
 /// Hands on an image that is there with the relevancy of its cells.
@@ -164,11 +189,19 @@ pub(crate) fn with_panel<T>(
     draw(&Panel::new(picture(answer, image), &maps).outlined(outlines))
 }
 
-/// Probability, and the share of the relevancy that lies in an image.
+/// Probability, and the share of all relevancy but the self term that lies in an image.
 pub(crate) fn subtitle(target: &TargetExplanation, image: usize) -> String {
-    let share = target.relevancy().shares().map_or(0.0, |shares| shares.grids[image]);
-    let percent = 100.0 * share;
-    format!("probability {} · {percent:.0} % of the relevancy", target.probability_text())
+    format!("probability {} · {}", target.probability_text(), share_text(target, image))
+}
+
+/// The share of all relevancy but the self term that lies in an image, with what it is a part of.
+pub(crate) fn share_text(target: &TargetExplanation, image: usize) -> String {
+    target.relevancy().shares().map_or_else(
+        || "nothing in pictures or text speaks for it".to_owned(),
+        |shares| {
+            format!("{:.1} % of all relevancy is in this picture", 100.0 * shares.grids[image])
+        },
+    )
 }
 
 /// The text tokens with their values in a row `[S]`.
@@ -176,11 +209,26 @@ pub(crate) fn text_of(
     target: &TargetExplanation,
     answer: &Answer,
     row: ArrayView1<'_, f32>,
+    shows_template: bool,
 ) -> Result<TextRelevancy, Error> {
+    let by_template = answer.by_template();
     let text = || answer.tokens.iter().filter(|token| token.kind != TokenKind::Image);
+    let those = |is: &dyn Fn(&Token) -> bool| -> Vec<usize> {
+        text().enumerate().filter(|(_, token)| is(token)).map(|(at, _)| at).collect()
+    };
     let rows = target.relevancy().self_positions();
-    let is_self = |(_, token): &(usize, &Token)| rows.contains(&token.position);
-    let selves: Vec<usize> = text().enumerate().filter(is_self).map(|(at, _)| at).collect();
+    let selves = those(&|token| rows.contains(&token.position));
     let tokens = text().map(|token| (token.text.as_str(), row[token.position]));
-    Ok(TextRelevancy::from_tokens(tokens, &selves)?)
+    let text = TextRelevancy::from_tokens(tokens, &selves)?;
+    if shows_template {
+        return Ok(text);
+    }
+    Ok(text.setting_apart(&those(&|token| by_template[token.position])))
+}
+
+impl Answer {
+    /// For each token of the sequence whether the chat template wrote it, and not a person or the model.
+    pub fn by_template(&self) -> Vec<bool> {
+        template(self.tokens.iter().map(|token| (token.kind, token.text.as_str())))
+    }
 }

@@ -7,8 +7,9 @@ use relevancy_visualization::{
     side_by_side_figure, three_panel_figure,
 };
 
+use crate::compared::is_always_there;
 use crate::difference;
-use crate::figure::{Fine, subtitle, text_of, with_panel};
+use crate::figure::{Fine, share_text, subtitle, text_of, with_panel};
 use crate::results::Results;
 use crate::{Error, FigureKind, TargetExplanation};
 
@@ -60,7 +61,11 @@ pub(crate) fn region_chart(
     if scores.is_empty() {
         return Ok(None);
     }
-    let caption = Caption::new(target.text()).subtitled(results.region_note().unwrap_or_default());
+    let caption = Caption::new(target.label())
+        .subtitled(
+            "percent: of the relevancy in this picture, text left out; density 1: an even map",
+        )
+        .noted(results.region_note().unwrap_or_default());
     Ok(Some(regions_figure(&scores, &caption)?))
 }
 
@@ -86,14 +91,13 @@ fn panels(
     image: usize,
     options: &OverlayOptions,
 ) -> Result<Figure, Error> {
-    let text = target.text_relevancy(results.answer)?;
+    let text = target.text_relevancy(results.answer, results.presentation.shows_template)?;
     with_panel(results.answer, target, image, &results.outlines(image), |panel| {
         Ok(three_panel_figure(panel, &text, &caption(target, image), options)?)
     })
 }
 
-/// Relevancy, the two baselines and the methods that were asked for below each other, each on its own scale: they differ in their
-/// units. What a method with signs says against the word is left out.
+/// Relevancy, the two baselines and the methods that were asked for, each on its own scale: they differ in their units.
 fn comparison(
     results: &Results<'_>,
     target: &TargetExplanation,
@@ -107,11 +111,14 @@ fn comparison(
     ];
     let compared = results.explanations.options.methods.iter().zip(target.methods());
     methods.extend(compared.filter_map(|(method, row)| {
-        Some((method.to_string(), row.as_ref().ok()?.mapv(|value| value.max(0.0))))
+        let name = method.to_string();
+        if is_always_there(&name) { None } else { Some((name, row.as_ref().ok()?.clone())) }
     }));
     let (placement, outlines) = (results.placement(image), results.outlines(image));
     let grids: Vec<_> = methods.iter().map(|(_, row)| results.cells(image, row.view())).collect();
-    let texts = methods.iter().map(|(_, row)| text_of(target, results.answer, row.view()));
+    let shows_template = results.presentation.shows_template;
+    let texts =
+        methods.iter().map(|(_, row)| text_of(target, results.answer, row.view(), shows_template));
     let texts = texts.collect::<Result<Vec<_>, _>>()?;
     let maps: Vec<_> =
         grids.iter().map(|grid| [GridMap { grid: grid.view(), placement }]).collect();
@@ -121,7 +128,10 @@ fn comparison(
     });
     let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
     let rows: Vec<_> = rows.collect();
-    let caption = Caption { quantity: "map".to_owned(), ..caption(target, image) };
+    let note = "each method on its own scale; blue: against the word (methods with signs)";
+    let signed = grids.iter().any(|grid| grid.iter().any(|&value| value < 0.0));
+    let note = if signed { note } else { "each method on its own scale" };
+    let caption = caption(target, image).noted(note);
     Ok(comparison_figure(&rows, &caption, &options)?)
 }
 
@@ -136,8 +146,9 @@ fn layers(
     let placement = results.placement(image);
     let maps = grids.iter().map(|grid| GridMap { grid: grid.view(), placement });
     let maps: Vec<_> = maps.enumerate().collect();
-    let caption = Caption::new(target.text())
-        .subtitled("relevancy at the input of each layer: what it and all later layers brought");
+    let caption = Caption::new(target.label()).subtitled(subtitle(target, image)).noted(
+        "relevancy at the input of each layer: what that layer and all later ones contributed",
+    );
     Ok(layers_figure(results.picture(image), &maps, &caption, options)?)
 }
 
@@ -156,7 +167,8 @@ fn heads(
     let [attention, weighted] = grids.each_ref().map(|grids| {
         grids.iter().map(|grid| GridMap { grid: grid.view(), placement }).collect::<Vec<_>>()
     });
-    let caption = Caption::new(target.text()).subtitled(format!("heads of layer {}", maps.layer));
+    let caption = Caption::new(target.label())
+        .subtitled(format!("heads of layer {}, each on its own scale", maps.layer));
     let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
     Ok(heads_figure(results.picture(image), &attention, &weighted, &caption, &options)?)
 }
@@ -174,16 +186,17 @@ fn resolutions(
     let mut drawn = vec![heated(results, image, ("tokens", &tokens), &own)?];
     for fine in Fine::ALL {
         if let Some(grid) = fine.grid(target, image) {
-            let options = fine.options(grid, options);
-            drawn.push(heated(results, image, (fine.caption(), grid), &options)?);
+            drawn.push(heated(results, image, (fine.caption(), &grid), &fine.options(options))?);
         }
     }
     let panels = drawn.iter().map(|(picture, label, detail)| {
         Panel::new(picture, &[]).labelled(label.as_str(), detail.as_str())
     });
     let section = Section::new("", panels.collect());
-    // The heat is in the pictures already, each with its own colours.
-    Ok(grid_figure(&[section], None, &caption(target, image), &own)?)
+    let pixels = Fine::Pixels.grid(target, image).map_or("", |_| Fine::Pixels.note());
+    let caption = caption(target, image).noted(pixels);
+    // Heat and lines are in the pictures already, each with its own colours.
+    Ok(grid_figure(&[section], None, &caption, &OverlayOptions::default())?)
 }
 
 /// A picture with a map over it, what the map is, and its grid with the end of its scale.
@@ -218,12 +231,18 @@ fn words(results: &Results<'_>, image: usize, options: &OverlayOptions) -> Resul
     let maps: Vec<[GridMap<'_>; 1]> =
         grids.iter().map(|grid| [GridMap { grid: grid.view(), placement }]).collect();
     let panels = words.iter().zip(&maps).map(|(word, maps)| {
-        let share = word.relevancy().shares().map_or(0.0, |shares| shares.grids[image]);
-        let detail = format!("{:.0} % of its relevancy", 100.0 * share);
-        Panel::new(results.picture(image), maps).outlined(&outlines).labelled(word.text(), detail)
+        let shares = word.relevancy().shares();
+        let detail = shares.map_or_else(
+            || "nothing speaks for it".to_owned(),
+            |shares| format!("{:.1} % of all", 100.0 * shares.grids[image]),
+        );
+        Panel::new(results.picture(image), maps).outlined(&outlines).labelled(word.label(), detail)
     });
     let caption = Caption::new(results.answer.question.prompt())
-        .subtitled("each word of the answer that was explained, each on its own scale");
+        .subtitled("the explained words of the answer, each on its own scale")
+        .noted(
+            "percent: share of all relevancy of the word, text included, that is in this picture",
+        );
     let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
     Ok(grid_figure(&[Section::new("", panels.collect())], None, &caption, &options)?)
 }
@@ -246,14 +265,14 @@ fn images(
         .map(|image| {
             let name = results.picture_name(image);
             let panel = Panel::new(results.picture(image), &maps[image]);
-            panel.outlined(&outlines[image]).labelled(name, "")
+            panel.outlined(&outlines[image]).labelled(name, share_text(target, image))
         })
         .collect();
-    let caption =
-        Caption::new(target.text()).subtitled(format!("probability {}", target.probability_text()));
+    let caption = Caption::new(target.label())
+        .subtitled(format!("probability {}", target.probability_text()));
     Ok(side_by_side_figure(&panels, &caption, options)?)
 }
 
 fn caption(target: &TargetExplanation, image: usize) -> Caption {
-    Caption::new(target.text()).subtitled(subtitle(target, image))
+    Caption::new(target.label()).subtitled(subtitle(target, image))
 }

@@ -18,6 +18,7 @@ mod figure;
 mod figures;
 mod finer;
 mod heads;
+mod occurrence;
 mod parts;
 mod plan;
 mod positions;
@@ -27,8 +28,10 @@ mod reliance;
 mod report;
 mod results;
 mod shipped;
+mod smooth;
 mod source;
 mod stored;
+mod template;
 mod versus;
 mod words;
 

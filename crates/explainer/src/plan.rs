@@ -95,6 +95,7 @@ impl Plan {
             |index: usize| mean_row(&shares, found.parts.iter().map(|part| &part.methods[index]));
         Ok(TargetExplanation {
             text: text(answer, &self.positions),
+            occurrence: None,
             rule: self.rule,
             token_ids: self.targets.iter().map(|target| target.token()).collect(),
             relevancy: Explanation::new(

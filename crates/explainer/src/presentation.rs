@@ -22,6 +22,8 @@ pub struct Presentation {
     pub format: FigureFormat,
     /// Whether the interactive page is written.
     pub report: bool,
+    /// Whether tokens of the chat template count among those of the text in figures and on the page; otherwise their sum stands apart.
+    pub shows_template: bool,
     /// A date for the record and the page; none is taken from the clock, so that the same input gives the same files.
     pub date: Option<String>,
 }
@@ -51,13 +53,14 @@ impl Presentation {
 pub enum FigureKind {
     /// Picture, overlay and the most relevant words, one figure for each target and image.
     Panels,
-    /// Relevancy, raw attention of the last layer, rollout and [`crate::ExplainOptions::methods`] below each other, one figure for each target and image.
+    /// Relevancy, raw attention of the last layer, rollout and [`crate::ExplainOptions::methods`] as a grid, one figure for each target
+    /// and image.
     Comparison,
     /// A contact sheet: every explained word with its map, one figure for each image.
     Words,
     /// All images beside each other on one scale, one figure for each target.
     Images,
-    /// The map of the last picture less that of the first, with both beside it on one scale, one figure for each target. Cells stand
+    /// The map of the last picture minus that of the first, with both beside it on one scale, one figure for each target. Cells stand
     /// for the same place of both only where the pictures are aligned alike.
     Difference,
     /// A map for every layer, one figure for each target and image; needs [`crate::ExplainOptions::by_layer`].

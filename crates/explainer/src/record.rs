@@ -81,6 +81,16 @@ pub(crate) struct PictureRecord {
     /// Grey values of a 16-bit picture that became black and white.
     pub(crate) window: Option<[u16; 2]>,
     pub(crate) warnings: Vec<String>,
+    /// What is drawn in outline over it: boxes of the answer, regions of a file.
+    #[serde(default)]
+    pub(crate) outlines: Vec<OutlineRecord>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct OutlineRecord {
+    pub(crate) label: String,
+    /// Closed lines in pixels of the picture: x and y of each point in turn.
+    pub(crate) rings: Vec<Vec<f64>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,6 +101,9 @@ pub(crate) struct ImageRecord {
     pub(crate) grid: [usize; 2],
     /// Rows and columns of its patches; null where their relevancy is not in the arrays.
     pub(crate) patches: Option<[usize; 2]>,
+    /// Rows and columns of the pixels that the model saw; null where their gradient × input is not in the arrays.
+    #[serde(default)]
+    pub(crate) pixels: Option<[usize; 2]>,
     /// The part of the picture that the grid shows, in pixels: x, y, width, height.
     pub(crate) region: [f64; 4],
 }
@@ -98,6 +111,9 @@ pub(crate) struct ImageRecord {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct TargetRecord {
     pub(crate) text: String,
+    /// Which occurrence of the text in the answer, from 1; null where it stands there once.
+    #[serde(default)]
+    pub(crate) occurrence: Option<usize>,
     /// First position and the one behind the last.
     pub(crate) positions: [usize; 2],
     pub(crate) token_ids: Vec<u32>,
@@ -255,6 +271,12 @@ pub(crate) struct Settings {
     pub(crate) layers: bool,
     /// The colour map of the pictures.
     pub(crate) colormap: String,
+    /// Quantiles of the cells that have contour lines.
+    #[serde(default)]
+    pub(crate) contours: Vec<f64>,
+    /// Whether tokens of the chat template count among those of the text: show or hide.
+    #[serde(default)]
+    pub(crate) template_tokens: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -285,6 +307,13 @@ pub(crate) struct Files {
     /// Charts of regions, differences to the mean picture and the figures that were asked for.
     pub(crate) figures: Vec<String>,
     pub(crate) report: Option<String>,
+}
+
+impl TargetRecord {
+    /// Its text, and which occurrence it is where there are several.
+    pub(crate) fn label(&self) -> String {
+        crate::ask::label(&self.text, self.occurrence)
+    }
 }
 
 impl Record {

@@ -2,18 +2,21 @@
 
 use std::path::Path;
 
-use attention_relevancy::ndarray::{Array3, Axis, s};
 use relevancy_visualization::image::RgbImage;
 use relevancy_visualization::report::{
-    Attribution, Fact, Grid, Method, Picture, Region, Report, Target, Token, TokenKind,
+    Fact, Grid, Picture, Region, Report, Target, Token, TokenKind,
 };
-use relevancy_visualization::{Colormap, Placement};
+use relevancy_visualization::{Outline, Placement};
 
-use crate::arrays::{Arrays, Rows};
-use crate::record::{Files, ImageRecord, Record, TargetRecord, TokenRecord};
+use crate::arrays::Arrays;
+use crate::record::{Files, ImageRecord, OutlineRecord, PictureRecord, Record, TargetRecord};
 use crate::results::Results;
+use crate::template::template;
+use crate::versus::log_probability_text;
 use crate::{Answer, Error, Explainer, Explanations, Presentation};
+use methods::Methods;
 
+mod methods;
 mod reliance;
 mod versus;
 
@@ -61,39 +64,27 @@ pub(crate) fn html(
     pictures: &[&RgbImage],
 ) -> Result<String, Error> {
     let settings = &record.settings;
-    let relevancy = Method {
-        note: format!("{} update, {}", settings.update, settings.objective),
-        layers: layer_names(&arrays.targets),
-        ..Method::new("relevancy")
-    };
     let bytes = Bytes::new(record);
-    let above_zero = [&arrays.targets, &arrays.words].map(|rows| rows.methods.mapv(|x| x.max(0.0)));
-    let nothing = versus::Nothing::new(&arrays.targets);
-    let targets = shown(&record.targets, (&arrays.targets, &above_zero[0]), &bytes);
-    let words = shown(&record.words, (&arrays.words, &above_zero[1]), &bytes);
-    let methods: Vec<Method> = [Some(relevancy), patches(record, arrays)]
-        .into_iter()
-        .flatten()
-        .chain(["raw attention, last layer", "attention rollout"].map(Method::new))
-        .chain(record.settings.methods.iter().map(|name| compared(name)))
-        .collect();
-    let phrases = versus::targets(record, &arrays.versus, &nothing, &methods);
-    let targets: Vec<Target<'_>> = targets.chain(phrases).chain(words).collect();
+    let methods = Methods::new(record, arrays);
+    let targets = methods.targets().zip(&record.targets);
+    let words = methods.words().zip(&record.words);
+    let phrases = versus::targets(record, &arrays.versus, &methods);
+    let shown = |(attributions, target)| Target { attributions, ..target_of(target, &bytes) };
+    let targets: Vec<Target<'_>> =
+        targets.map(shown).chain(phrases).chain(words.map(shown)).collect();
     let report = Report {
         question: record.prompt.clone(),
         answer: record.answer.clone(),
-        tokens: record.tokens.iter().map(token).collect(),
-        pictures: record
-            .pictures
-            .iter()
-            .zip(pictures)
-            .map(|(record, image)| Picture { name: file_name(&record.name), image })
-            .collect(),
+        tokens: tokens(record),
+        pictures: record.pictures.iter().zip(pictures).map(picture).collect(),
         grids: record.images.iter().map(grid).collect(),
-        methods,
+        methods: methods.names(),
         targets,
         regions: regions(record, arrays),
-        colormap: settings.colormap.parse().unwrap_or(Colormap::default()),
+        colormap: settings.colormap.parse().unwrap_or_default(),
+        orientation: settings.orientation.parse().unwrap_or_default(),
+        contours: settings.contours.clone(),
+        shows_template: settings.template_tokens == "show",
         settings: settings_facts(record),
         provenance: provenance(record),
         notes: notes(record),
@@ -102,65 +93,30 @@ pub(crate) fn html(
     Ok(report.to_html()?)
 }
 
-/// The method with the relevancy of patches, where it is known.
-fn patches(record: &Record, arrays: &Arrays) -> Option<Method> {
-    let patches = arrays.targets.patches.as_ref()?;
-    let columns = record.images.first()?.grid[1].max(1);
-    Some(Method {
-        note: "through the vision tower; shares and text are those of the tokens".to_owned(),
-        parts: patches.len_of(Axis(3)) / columns,
-        ..Method::new("relevancy of patches")
-    })
+/// All of a target but what the methods say of it.
+fn target_of<'a>(record: &TargetRecord, bytes: &Bytes) -> Target<'a> {
+    let positions = record.positions[0]..record.positions[1];
+    Target {
+        span: bytes.span(record),
+        self_positions: positions.clone().filter_map(|at| at.checked_sub(1)).collect(),
+        probability: Some(record.log_probability.exp().clamp(0.0, 1.0)),
+        facts: target_facts(record),
+        flags: reliance::flags(record),
+        ..Target::new(record.label(), positions)
+    }
 }
 
-/// Another method; the page shows what is above zero.
-fn compared(name: &str) -> Method {
-    let note = "the part above zero; the raw values are in explanation.npz".to_owned();
-    Method { note, ..Method::new(name) }
+fn picture<'a>((record, image): (&PictureRecord, &&'a RgbImage)) -> Picture<'a> {
+    Picture {
+        name: file_name(&record.name),
+        image,
+        outlines: record.outlines.iter().map(outline).collect(),
+    }
 }
 
-/// Row l holds what layers l to the last brought together.
-fn layer_names(rows: &Rows) -> Vec<String> {
-    let count = rows.layers.as_ref().map_or(0, |layers| layers.len_of(Axis(1)));
-    (0..count).map(|layer| format!("layers {layer} to {}", count - 1)).collect()
-}
-
-fn shown<'a>(
-    records: &'a [TargetRecord],
-    (rows, methods): (&'a Rows, &'a Array3<f32>),
-    bytes: &'a Bytes,
-) -> impl Iterator<Item = Target<'a>> {
-    records.iter().enumerate().map(|(index, record)| {
-        let positions = record.positions[0]..record.positions[1];
-        let by_layer = rows.layers.as_ref().map(|layers| {
-            (0..layers.len_of(Axis(1))).map(|layer| layers.slice(s![index, layer, ..])).collect()
-        });
-        let relevancy = Attribution {
-            layers: by_layer.unwrap_or_default(),
-            ..Attribution::new(rows.relevancy.row(index))
-        };
-        let patches = rows.patches.as_ref().map(|patches| Attribution {
-            parts: patches.index_axis(Axis(0), index).into_outer_iter().collect(),
-            ..Attribution::new(rows.relevancy.row(index))
-        });
-        let methods =
-            methods.outer_iter().map(|rows| Attribution::new(rows.index_axis_move(Axis(0), index)));
-        let baselines = [&rows.raw_attention, &rows.rollout]
-            .map(|baseline| Attribution::new(baseline.row(index)));
-        Target {
-            span: bytes.span(record),
-            self_positions: positions.clone().filter_map(|at| at.checked_sub(1)).collect(),
-            probability: Some(record.log_probability.exp().clamp(0.0, 1.0)),
-            facts: target_facts(record),
-            attributions: [Some(relevancy), patches]
-                .into_iter()
-                .flatten()
-                .chain(baselines)
-                .chain(methods)
-                .collect(),
-            ..Target::new(record.text.as_str(), positions)
-        }
-    })
+fn outline(record: &OutlineRecord) -> Outline {
+    let ring = |ring: &Vec<f64>| ring.chunks_exact(2).map(|point| [point[0], point[1]]).collect();
+    Outline { rings: record.rings.iter().map(ring).collect(), label: record.label.clone() }
 }
 
 /// Where the tokens of the answer stand in it, in bytes.
@@ -197,13 +153,25 @@ impl Bytes {
     }
 }
 
-fn token(record: &TokenRecord) -> Token {
-    let kind = match record.kind.as_str() {
-        "image" => TokenKind::Image,
-        "answer" => TokenKind::Answer,
-        _ => TokenKind::Prompt,
+fn tokens(record: &Record) -> Vec<Token> {
+    let kinds = record.tokens.iter().map(|token| match token.kind.as_str() {
+        "image" => crate::TokenKind::Image,
+        "answer" => crate::TokenKind::Answer,
+        _ => crate::TokenKind::Prompt,
+    });
+    let texts = record.tokens.iter().map(|token| token.text.as_str());
+    let tokens: Vec<_> = kinds.zip(texts).collect();
+    let by_template = template(tokens.iter().copied());
+    let token = |((kind, text), by_template): ((crate::TokenKind, &str), bool)| Token {
+        text: text.to_owned(),
+        kind: match kind {
+            _ if by_template => TokenKind::Template,
+            crate::TokenKind::Prompt => TokenKind::Prompt,
+            crate::TokenKind::Image => TokenKind::Image,
+            crate::TokenKind::Answer => TokenKind::Answer,
+        },
     };
-    Token { text: record.text.clone(), kind }
+    tokens.into_iter().zip(by_template).map(token).collect()
 }
 
 fn grid(record: &ImageRecord) -> Grid {
@@ -234,27 +202,27 @@ fn regions(record: &Record, arrays: &Arrays) -> Vec<Region> {
 
 fn target_facts(record: &TargetRecord) -> Vec<Fact> {
     let mut facts = vec![
-        Fact::new("logit", format!("{:.3}", record.logit)),
-        Fact::new("log-probability", format!("{:.3}", record.log_probability)),
+        Fact::new("Logit", minus(format!("{:.3}", record.logit))),
+        Fact::new("Log-probability", log_probability_text(record.log_probability)),
     ];
     if record.token_ids.len() > 1 {
         let tokens = record.token_ids.len();
         let rule = match (record.rule.as_str(), &record.token_weights) {
-            ("reliance", Some(_)) => format!("mean of {tokens} tokens, by what the picture adds"),
+            ("reliance", Some(_)) => {
+                format!("mean of {tokens} tokens, weighted by what the picture adds to each")
+            }
             ("reliance", None) => format!("mean of {tokens} tokens"),
             (rule, _) => format!("{rule} of {tokens} tokens"),
         };
-        facts.push(Fact::new("made of", rule));
+        facts.push(Fact::new("Explanation", rule));
     }
     facts.extend(reliance::facts(record));
-    let unavailable = record.methods.iter().filter_map(|method| {
-        method
-            .unavailable
-            .as_ref()
-            .map(|why| Fact::new(&method.name, format!("not available: {why}")))
-    });
-    facts.extend(unavailable);
     facts
+}
+
+/// A number with a minus sign in the place of a hyphen.
+fn minus(number: String) -> String {
+    number.replace('-', "−")
 }
 
 fn settings_facts(record: &Record) -> Vec<Fact> {
@@ -268,42 +236,42 @@ fn settings_facts(record: &Record) -> Vec<Fact> {
         ),
     };
     let mut facts = vec![
-        Fact::new("update", &settings.update),
-        Fact::new("objective", &settings.objective),
-        Fact::new("heads", &settings.heads),
-        Fact::new("layers", &settings.folded_layers),
-        Fact::new("engine", &settings.engine),
-        Fact::new("computed in", format!("{} on {}", settings.dtype, settings.device)),
-        Fact::new("answer", sampling),
-        Fact::new("answer ended by", &record.stop),
+        Fact::new("Update", &settings.update),
+        Fact::new("Objective", &settings.objective),
+        Fact::new("Heads", &settings.heads),
+        Fact::new("Layers", &settings.folded_layers),
+        Fact::new("Engine", &settings.engine),
+        Fact::new("Computed in", format!("{} on {}", settings.dtype, settings.device)),
+        Fact::new("Tokens of the answer", sampling),
+        Fact::new("Answer ended by", &record.stop),
     ];
     if let Some(program) = &settings.reproduce {
-        facts.push(Fact::new("reproduces", program));
+        facts.push(Fact::new("Reproduces", program));
     }
     if let Some(system) = &record.system {
-        facts.push(Fact::new("system prompt", system));
+        facts.push(Fact::new("System prompt", system));
     }
     if settings.orientation != "none" {
-        facts.push(Fact::new("orientation", &settings.orientation));
+        facts.push(Fact::new("Orientation", &settings.orientation));
     }
     facts
 }
 
 fn provenance(record: &Record) -> Vec<Fact> {
     let model = &record.model;
-    let mut facts = vec![Fact::new("model", &model.source)];
+    let mut facts = vec![Fact::new("Model", &model.source)];
     if let Some(revision) = &model.revision {
-        facts.push(Fact::new("revision", revision));
+        facts.push(Fact::new("Revision", revision));
     }
-    facts.push(Fact::new("architecture", &model.architecture));
+    facts.push(Fact::new("Architecture", &model.architecture));
     facts.push(Fact::new("SHA-256 of config.json", &model.config_sha256));
     for picture in &record.pictures {
         let name = format!("SHA-256 of the pixels of {}", file_name(&picture.name));
         facts.push(Fact::new(name, &picture.pixels_sha256));
     }
-    facts.push(Fact::new("program", &record.program));
+    facts.push(Fact::new("Program", &record.program));
     if let Some(date) = &record.date {
-        facts.push(Fact::new("date", date));
+        facts.push(Fact::new("Date", date));
     }
     facts
 }

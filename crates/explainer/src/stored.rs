@@ -96,6 +96,14 @@ fn check(record: &Record) -> Result<(), String> {
         if image.patches != record.images[0].patches {
             return Err(format!("image {index} has other patches than the first"));
         }
+        if image.pixels != record.images[0].pixels {
+            return Err(format!("image {index} has other pixels than the first"));
+        }
+        if let Some(pixels) = image.pixels
+            && pixels.iter().zip(image.grid).any(|(pixels, cells)| pixels % cells.max(1) != 0)
+        {
+            return Err(format!("the pixels of image {index} are no multiple of its cells"));
+        }
     }
     Ok(())
 }

@@ -262,9 +262,34 @@ impl VersusExplanation {
 
 /// A logarithm of a probability for people.
 pub(crate) fn log_probability_text(log_probability: f32) -> String {
-    if log_probability != 0.0 && log_probability.abs() < 0.001 {
-        format!("{log_probability:.0e}")
-    } else {
-        format!("{log_probability:.3}")
+    let text = format!("{log_probability:.0e}");
+    let small = log_probability != 0.0 && log_probability.abs() < 0.001;
+    let text = match text.split_once('e').filter(|_| small) {
+        None => format!("{log_probability:.3}"),
+        Some((digits, exponent)) => format!("{digits}×10{}", superscript(exponent)),
+    };
+    text.replace('-', "−")
+}
+
+fn superscript(exponent: &str) -> String {
+    let raised = |character| match character {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        // A digit: those from ⁴ on, and ⁰, stand together.
+        digit => char::from_u32('⁰' as u32 + digit as u32 - '0' as u32).unwrap_or(digit),
+    };
+    exponent.chars().map(raised).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithms_have_a_minus_sign_and_few_digits() {
+        let found = [-11.3172, -5e-4, -3.2e-10, 0.0, -0.001].map(log_probability_text);
+        assert_eq!(found, ["−11.317", "−5×10⁻⁴", "−3×10⁻¹⁰", "0.000", "−0.001"]);
     }
 }

@@ -1,8 +1,8 @@
 //! Colour maps: 256 colours each, from low to high.
 //!
 //! `viridis`, `inferno` and `magma` are by Nathaniel J. Smith and Stéfan van der Walt (viridis with Eric Firing), released
-//! under CC0 1.0; `coolwarm` is Kenneth Moreland's, in the public domain; `tables/generate.py` writes their tables. `jet` is
-//! computed from its published segments.
+//! under CC0 1.0; `cividis` is by Jamie Nuñez, Christopher Anderton and Ryan Renslow (2018), as matplotlib has it; `coolwarm` is Kenneth Moreland's, in the public domain; `tables/generate.py` writes their tables. `jet` is computed from
+//! its published segments.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,6 +33,8 @@ pub enum Colormap {
     Inferno,
     /// Black, purple, pink, near white; perceptually uniform.
     Magma,
+    /// Dark blue, grey, yellow; perceptually uniform, and nearly the same to readers with red-green colour blindness.
+    Cividis,
     /// Blue, cyan, yellow, red. Not perceptually uniform: it draws edges where the map has none. For comparison with older
     /// figures.
     Jet,
@@ -42,8 +44,8 @@ pub enum Colormap {
 
 impl Colormap {
     /// Every colour map.
-    pub const ALL: [Self; 5] =
-        [Self::Viridis, Self::Inferno, Self::Magma, Self::Jet, Self::Coolwarm];
+    pub const ALL: [Self; 6] =
+        [Self::Viridis, Self::Inferno, Self::Magma, Self::Cividis, Self::Jet, Self::Coolwarm];
 
     /// The name that [`FromStr`] reads.
     pub fn name(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Colormap {
             Self::Viridis => "viridis",
             Self::Inferno => "inferno",
             Self::Magma => "magma",
+            Self::Cividis => "cividis",
             Self::Jet => "jet",
             Self::Coolwarm => "coolwarm",
         }
@@ -68,6 +71,7 @@ impl Colormap {
             Self::Viridis => &VIRIDIS,
             Self::Inferno => &INFERNO,
             Self::Magma => &MAGMA,
+            Self::Cividis => &CIVIDIS,
             Self::Jet => &JET,
             Self::Coolwarm => &COOLWARM,
         }
@@ -122,6 +126,7 @@ impl FromStr for Colormap {
 static VIRIDIS: [Rgb8; 256] = from_hex(include_bytes!("tables/viridis.hex"));
 static INFERNO: [Rgb8; 256] = from_hex(include_bytes!("tables/inferno.hex"));
 static MAGMA: [Rgb8; 256] = from_hex(include_bytes!("tables/magma.hex"));
+static CIVIDIS: [Rgb8; 256] = from_hex(include_bytes!("tables/cividis.hex"));
 static COOLWARM: [Rgb8; 256] = from_hex(include_bytes!("tables/coolwarm.hex"));
 static JET: [Rgb8; 256] = jet();
 
@@ -185,6 +190,7 @@ mod tests {
             (Colormap::Viridis, [0x44_0154_u32, 0x3b_528b, 0x21_918c, 0x5e_c962, 0xfd_e725]),
             (Colormap::Inferno, [0x00_0004, 0x57_106e, 0xbc_3754, 0xf9_8e09, 0xfc_ffa4]),
             (Colormap::Magma, [0x00_0004, 0x51_127c, 0xb7_3779, 0xfc_8961, 0xfc_fdbf]),
+            (Colormap::Cividis, [0x00_224e, 0x43_4e6c, 0x7d_7c78, 0xbc_ae6c, 0xfe_e838]),
             (Colormap::Jet, [0x00_0080, 0x00_80ff, 0x7d_ff7a, 0xff_9400, 0x80_0000]),
             (Colormap::Coolwarm, [0x3b_4cc0, 0x8d_b0fe, 0xdd_dcdc, 0xf4_987a, 0xb4_0426]),
         ];
@@ -201,7 +207,7 @@ mod tests {
 
     #[test]
     fn uniform_maps_grow_lighter_with_the_value() {
-        for map in [Colormap::Viridis, Colormap::Inferno, Colormap::Magma] {
+        for map in [Colormap::Viridis, Colormap::Inferno, Colormap::Magma, Colormap::Cividis] {
             let lightness = map.table().map(|[r, g, b]| {
                 0.2126 * f64::from(r) + 0.7152 * f64::from(g) + 0.0722 * f64::from(b)
             });
@@ -217,7 +223,7 @@ mod tests {
         let error = "rainbow".parse::<Colormap>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "unknown colour map \"rainbow\": expected one of viridis, inferno, magma, jet, coolwarm"
+            "unknown colour map \"rainbow\": expected one of viridis, inferno, magma, cividis, jet, coolwarm"
         );
     }
 }

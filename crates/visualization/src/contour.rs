@@ -22,8 +22,22 @@ pub(crate) fn quantile(values: impl IntoIterator<Item = f32>, q: f64) -> Option<
     Some(values[below] + (values[above] - values[below]) * position.fract())
 }
 
+/// A line is drawn only where its level is at least this part of the largest visible value: a quantile of a map that is nearly zero
+/// almost everywhere would draw outlines in air.
+const FLOOR: f64 = 0.1;
+
+/// What the contour lines of a figure are, for people; `None` where there are none.
+pub(crate) fn note(quantiles: &[f64]) -> Option<String> {
+    let hottest = |q: &f64| format!("{} %", (1e4 * (1.0 - q)).round() / 100.0);
+    let all: Vec<String> = quantiles.iter().map(hottest).collect();
+    (!all.is_empty()).then(|| {
+        let all = all.join(", ");
+        format!("contours: hottest {all} of the cells, where above 10 % of the maximum")
+    })
+}
+
 /// The lines along which maps over a picture of this size have the quantiles `quantiles` of their visible cells, one entry
-/// per quantile; closed along the border. A level that nothing lies below has no line.
+/// per quantile; closed along the border. A level that nothing lies below, or that is below [`FLOOR`], has no line.
 pub(crate) fn contours(
     maps: &[GridMap<'_>],
     (width, height): (u32, u32),
@@ -33,6 +47,7 @@ pub(crate) fn contours(
     let values: Vec<f32> =
         maps.iter().flat_map(|map| map.visible(width, height)).copied().collect();
     let lowest = values.iter().copied().fold(f32::INFINITY, f32::min);
+    let least = FLOOR * f64::from(values.iter().copied().fold(0.0, |max: f32, v| max.max(v.abs())));
     let side = width.max(height);
     let points = |pixels: u32| {
         let points = u64::from(pixels) * u64::from(LATTICE.min(side)) / u64::from(side);
@@ -42,7 +57,7 @@ pub(crate) fn contours(
         Lattice::new(maps, (width, height), (points(width), points(height)), interpolation);
     let smooth = interpolation != Interpolation::Cells;
     let level = |&q: &f64| match quantile(values.iter().copied(), q) {
-        Some(level) if level > f64::from(lowest) => lattice.rings(level, smooth),
+        Some(level) if level > f64::from(lowest) && level >= least => lattice.rings(level, smooth),
         _ => Rings::new(),
     };
     quantiles.iter().map(level).collect()
@@ -129,6 +144,19 @@ mod tests {
             assert!((values().fold(f64::INFINITY, f64::min) - 100.0).abs() < 1.0);
             assert!((values().fold(0.0, f64::max) - 200.0).abs() < 1.0);
         }
+    }
+
+    #[test]
+    fn no_line_runs_where_there_is_nearly_nothing() {
+        let picture = RgbImage::new(300, 300);
+        let grid = array![[0.0, 0.05, 0.0], [0.0, 8.0, 0.0], [0.0, 0.05, 0.0]];
+        let maps = [GridMap::whole(grid.view(), &picture)];
+        let lines = |q: f64| contours(&maps, (300, 300), Interpolation::Cells, &[q])[0].len();
+        // Of nine cells, the quantile 0.75 is 0.05, less than a hundredth of the largest.
+        assert_eq!([lines(0.75), lines(0.99)], [0, 1]);
+        let note = note(&[0.9, 0.999]).unwrap();
+        assert!(note.contains("the hottest 10 %, 0.1 % of the cells"), "{note}");
+        assert_eq!(super::note(&[]), None);
     }
 
     #[test]

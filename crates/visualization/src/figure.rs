@@ -6,7 +6,7 @@ use image::RgbImage;
 
 use crate::png::{save_bytes, save_png};
 use crate::scene::Scene;
-use crate::{Error, GridMap, OverlayOptions, Panel};
+use crate::{Error, GridMap, OverlayOptions, Panel, contour};
 
 pub use chart::regions_figure;
 pub use comparison::{ComparisonRow, comparison_figure, three_panel_figure};
@@ -34,6 +34,8 @@ pub struct Caption {
     pub title: String,
     /// A second, smaller line, for instance position and method. Empty: no line.
     pub subtitle: String,
+    /// A third line, for what must be said of the drawing. Empty: no line.
+    pub note: String,
     /// What the colour bar measures. Empty: no line beside the bar.
     pub quantity: String,
 }
@@ -41,13 +43,31 @@ pub struct Caption {
 impl Caption {
     /// A caption with this title and no subtitle, for a bar of relevancy.
     pub fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), subtitle: String::new(), quantity: "relevancy".to_owned() }
+        Self {
+            title: title.into(),
+            subtitle: String::new(),
+            note: String::new(),
+            quantity: "relevancy".to_owned(),
+        }
     }
 
     /// The caption with a subtitle.
     #[must_use]
     pub fn subtitled(self, subtitle: impl Into<String>) -> Self {
         Self { subtitle: subtitle.into(), ..self }
+    }
+
+    /// The caption with a third line.
+    #[must_use]
+    pub fn noted(self, note: impl Into<String>) -> Self {
+        Self { note: note.into(), ..self }
+    }
+
+    /// The caption with what the contour lines are, where there are some.
+    fn noting(&self, options: &OverlayOptions) -> Self {
+        let Some(note) = contour::note(&options.contours) else { return self.clone() };
+        let dot = if self.note.is_empty() { "" } else { " · " };
+        Self { note: format!("{}{dot}{note}", self.note), ..self.clone() }
     }
 }
 

@@ -73,7 +73,7 @@ impl Marks {
     }
 
     fn letter_size(&self) -> f64 {
-        (0.075 * self.side()).max(14.0)
+        (0.045 * self.side()).max(12.0)
     }
 
     fn grid_lines(&mut self, map: &GridMap<'_>) {
@@ -179,23 +179,32 @@ impl Marks {
         let y = if y - lift < size { y.max(0.0) + 1.2 * size } else { y - lift };
         let letter = self.letter_size();
         let middle = f64::from(self.area.height) / 2.0;
-        let at_edge = x < 1.4 * letter || width - 1.4 * letter < x + line.width(size);
+        let at_edge = x < 1.5 * letter || width - 1.5 * letter < x + line.width(size);
         let clashes = self.lettered && at_edge && (y - 0.36 * size - middle).abs() < letter;
         let y = if clashes { middle + letter + 0.72 * size } else { y };
         self.text(&line, [x, y], size, colour);
     }
 
-    /// Halfway down the edge, as viewers of radiographs do: the corners often hold letters of the film's own.
+    /// A light tab halfway down the edge, with a dark letter: nobody takes it for a letter of the film, which is light on dark and
+    /// mostly in a corner.
     fn letter(&mut self, letter: Option<char>, side: PictureSide) {
         let Some(letter) = letter else { return };
         let size = self.letter_size();
         let line = Line::new(&letter.to_string());
+        let (width, height) = (1.3 * size, 1.5 * size);
         let x = match side {
-            PictureSide::Left => 0.35 * size,
-            PictureSide::Right => f64::from(self.area.width) - 0.35 * size - line.width(size),
+            PictureSide::Left => 0.0,
+            PictureSide::Right => f64::from(self.area.width) - width,
         };
-        let y = f64::from(self.area.height) / 2.0 + 0.36 * size;
-        self.text(&line, [x, y], size, "#ffffff");
+        let middle = f64::from(self.area.height) / 2.0;
+        let (y, baseline) = (middle - height / 2.0, middle + 0.36 * size);
+        self.push(format_args!(
+            r##"<rect x="{x:.2}" y="{y:.2}" width="{width:.2}" height="{height:.2}" fill="#f0f3f6" fill-opacity="0.92"/>"##
+        ));
+        let (start, words) = (x + (width - line.width(size)) / 2.0, line.escaped());
+        self.push(format_args!(
+            r##"<text x="{start:.2}" y="{baseline:.2}" font-size="{size:.2}" fill="#10161b">{words}</text>"##
+        ));
     }
 
     fn text(&mut self, line: &Line, [x, y]: [f64; 2], size: f64, colour: &str) {

@@ -57,7 +57,8 @@ pub struct OverlayOptions {
     pub scale: Scale,
     /// Whether the edges of the cells are drawn; never where a cell is less than four pixels wide or high.
     pub grid_lines: bool,
-    /// Quantiles, within 0 and 1, of the visible cells; a contour line is drawn at each.
+    /// Quantiles, within 0 and 1, of the visible cells; a contour line is drawn at each that is at least a tenth of the largest value.
+    /// Figures say so below their title.
     pub contours: Vec<f64>,
     /// Where the letters R and L stand.
     pub orientation: Orientation,

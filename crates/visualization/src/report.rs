@@ -28,13 +28,13 @@
 //!         token(":", TokenKind::Prompt),
 //!         token("effusion", TokenKind::Answer),
 //!     ],
-//!     pictures: vec![Picture { name: "chest.png".to_owned(), image: &radiograph }],
+//!     pictures: vec![Picture { name: "chest.png".to_owned(), image: &radiograph, outlines: Vec::new() }],
 //!     grids: vec![Grid { picture: 0, start: 1, rows: 2, columns: 2, placement: Placement::whole(&radiograph) }],
 //!     methods: vec![Method::new("relevancy")],
 //!     targets: vec![Target {
 //!         span: Some(0..8),
 //!         self_positions: vec![5],
-//!         attributions: vec![Attribution::new(row.view())],
+//!         attributions: vec![Ok(Attribution::new(row.view()))],
 //!         ..Target::new("effusion", 6..7)
 //!     }],
 //!     ..Report::default()
@@ -48,7 +48,7 @@ use std::path::Path;
 
 pub use error::{ReportError, RowPlace};
 pub use input::{
-    Attribution, Fact, Grid, Method, Picture, Region, Report, Target, Token, TokenKind,
+    Attribution, Fact, Grid, Method, Picture, Region, Report, Signs, Target, Token, TokenKind,
 };
 
 use crate::{Error, png};

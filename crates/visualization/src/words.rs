@@ -23,8 +23,17 @@ pub struct Piece {
     /// Whether the self term is in the value: the position that the explained token was predicted from. It is shown apart, and
     /// does not set the scale.
     pub is_self: bool,
+    /// Whether it was [set apart](TextRelevancy::setting_apart): it has no bar, and does not set the scale.
+    pub is_apart: bool,
     /// The tokens that it is made of, counted from the first of the text.
     pub tokens: Range<usize>,
+}
+
+impl Piece {
+    /// Whether it takes part in scales, shares and lists.
+    fn counts(&self) -> bool {
+        !self.is_self && !self.is_apart
+    }
 }
 
 /// Text with relevancy, piece by piece.
@@ -63,10 +72,33 @@ impl TextRelevancy {
                 text: text.as_ref().replace('▁', " "),
                 relevancy,
                 is_self: self_positions.contains(&token),
+                is_apart: false,
                 tokens: token..token + 1,
             })
         };
         Ok(Self { pieces: tokens.into_iter().enumerate().map(piece).collect::<Result<_, _>>()? })
+    }
+
+    /// The same with some tokens, counted from the first, set apart: such as those that a chat template writes, which draw much
+    /// relevancy and say little.
+    #[must_use]
+    pub fn setting_apart(mut self, tokens: &[usize]) -> Self {
+        for piece in &mut self.pieces {
+            piece.is_apart |= piece.tokens.clone().any(|token| tokens.contains(&token));
+        }
+        self
+    }
+
+    /// The sum of what was set apart, without the self term; `None` where nothing was.
+    pub fn apart(&self) -> Option<f32> {
+        let mut apart = self.pieces.iter().filter(|piece| piece.is_apart).peekable();
+        apart.peek()?;
+        Some(apart.filter(|piece| !piece.is_self).map(|piece| piece.relevancy).sum())
+    }
+
+    /// Whether a piece holds the self term.
+    pub fn has_self(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.is_self)
     }
 
     /// The pieces, in order.
@@ -87,7 +119,10 @@ impl TextRelevancy {
             let begins = starts.binary_search(&at).is_ok();
             at += piece.text.len();
             match words.last_mut() {
-                Some(word) if !begins && word.is_self == piece.is_self => {
+                Some(word)
+                    if !begins
+                        && (word.is_self, word.is_apart) == (piece.is_self, piece.is_apart) =>
+                {
                     word.text.push_str(&piece.text);
                     word.relevancy += piece.relevancy;
                     word.tokens.end = piece.tokens.end;
@@ -98,11 +133,11 @@ impl TextRelevancy {
         Self { pieces: words }
     }
 
-    /// The pieces with the largest magnitude, largest first, no more than `n`: without the self term, zeros and white
-    /// space.
+    /// The pieces with the largest magnitude, largest first, no more than `n`: without the self term, what was set apart, zeros and
+    /// white space.
     pub fn top(&self, n: usize) -> Vec<&Piece> {
         let counts = |piece: &&Piece| {
-            !piece.is_self && piece.relevancy != 0.0 && !piece.text.trim().is_empty()
+            piece.counts() && piece.relevancy != 0.0 && !piece.text.trim().is_empty()
         };
         let mut pieces: Vec<_> = self.pieces.iter().filter(counts).collect();
         pieces.sort_by(|a, b| b.relevancy.abs().total_cmp(&a.relevancy.abs()));
@@ -110,18 +145,18 @@ impl TextRelevancy {
         pieces
     }
 
-    /// The largest magnitude without the self term.
+    /// The largest magnitude without the self term and what was set apart.
     pub fn max(&self) -> f32 {
         self.others().map(|piece| piece.relevancy.abs()).fold(0.0, f32::max)
     }
 
     fn others(&self) -> impl Iterator<Item = &Piece> {
-        self.pieces.iter().filter(|piece| !piece.is_self)
+        self.pieces.iter().filter(|piece| piece.counts())
     }
 
-    /// The value over `max`, within 0 and 1; none for the self term, and for all where `max` is zero.
+    /// The value over `max`, within 0 and 1; none for the self term and what was set apart, and for all where `max` is zero.
     fn position(piece: &Piece, max: f32) -> Option<f32> {
-        let shows = !piece.is_self && piece.relevancy != 0.0 && 0.0 < max;
+        let shows = piece.counts() && piece.relevancy != 0.0 && 0.0 < max;
         shows.then(|| (piece.relevancy.abs() / max).min(1.0))
     }
 }
@@ -221,6 +256,20 @@ mod tests {
         let words = text.words();
         assert_eq!(words.pieces().len(), 2);
         assert_eq!((words.max().to_bits(), words.top(9).len()), (1f32.to_bits(), 1));
+    }
+
+    #[test]
+    fn what_is_set_apart_has_no_bar_and_joins_nothing() {
+        let tokens = [("<bos>", 9.0), ("radiograph", 1.0), (".", 0.5), ("\n", 3.0), ("Right", 2.0)];
+        let text = TextRelevancy::from_tokens(tokens, &[4]).unwrap().setting_apart(&[0, 3]);
+        assert_eq!(text.apart(), Some(12.0));
+        assert_eq!(text.max().to_bits(), 1f32.to_bits());
+        let words = text.words();
+        let top: Vec<&str> = words.top(9).into_iter().map(|piece| piece.text.as_str()).collect();
+        assert_eq!(top, ["radiograph", "."]);
+        assert!(words.plain().starts_with("<bos>radiograph[67%].[33%]"), "{}", words.plain());
+        let none = TextRelevancy::from_tokens(tokens, &[]).unwrap();
+        assert_eq!(none.apart(), None);
     }
 
     #[test]

@@ -134,8 +134,7 @@ fn a_map_of_zeros_and_a_text_of_nothing_are_drawn() {
     let zero = Array2::zeros((3, 3));
     let maps = [GridMap::whole(zero.view(), &picture)];
     let empty = TextRelevancy::from_tokens::<&str>([], &[]).unwrap();
-    let caption =
-        Caption { title: String::new(), subtitle: String::new(), quantity: String::new() };
+    let caption = Caption { quantity: String::new(), ..Caption::new("") };
     let panel = Panel::new(&picture, &maps);
     let options = OverlayOptions { contours: vec![0.0, 1.0], ..OverlayOptions::cells() };
     three_panel_figure(&panel, &empty, &caption, &options).unwrap().to_image().unwrap();

@@ -56,8 +56,9 @@ fn layers_and_methods_of_a_large_model_fit_too() {
     let mut report = made.report();
     report.methods[0].layers = (0..34).map(|layer| format!("layer {layer}")).collect();
     for target in &mut report.targets {
-        let row = target.attributions[0].row;
-        target.attributions[0].layers = vec![row; 34];
+        let first = target.attributions[0].as_mut().unwrap();
+        let row = first.row;
+        first.layers = vec![row; 34];
     }
     let html = report.to_html().unwrap();
     println!("{} bytes", html.len());
@@ -136,20 +137,24 @@ fn values_that_cannot_be_shown_are_refused() {
     for value in [f32::NAN, f32::INFINITY] {
         let mut row = Array1::zeros(made(3).tokens.len());
         row[4] = value;
-        let error = refused(|report| report.targets[1].attributions[0].row = row.view());
+        let error =
+            refused(|report| report.targets[1].attributions[0].as_mut().unwrap().row = row.view());
         assert!(
             matches!(error, ReportError::NotFinite { place: p, position: 4, .. } if p == place)
         );
     }
     let mut row = Array1::zeros(made(3).tokens.len());
     row[9] = -0.5;
-    let error = refused(|report| report.targets[1].attributions[0].layers[2] = row.view());
+    let error = refused(|report| {
+        report.targets[1].attributions[0].as_mut().unwrap().layers[2] = row.view();
+    });
     assert_eq!(
         error.to_string(),
         "row of target 1, method 0, layer 2 holds -0.5 at position 9: values start at zero"
     );
     let short = Array1::zeros(9);
-    let error = refused(|report| report.targets[1].attributions[0].row = short.view());
+    let error =
+        refused(|report| report.targets[1].attributions[0].as_mut().unwrap().row = short.view());
     assert!(matches!(error, ReportError::RowLength { found: 9, .. }), "{error}");
 }
 
@@ -180,16 +185,20 @@ fn unlike_grids_are_refused() {
 
 #[test]
 fn finer_parts_that_do_not_fit_are_refused() {
-    let error = refused(|report| report.targets[1].attributions[2].parts.clear());
+    let error = refused(|report| report.targets[1].attributions[2].as_mut().unwrap().parts.clear());
     assert_eq!(
         error.to_string(),
         "finer cells of the row of target 1, method 2: there are 0 arrays, not 1"
     );
     let short = Array2::zeros((64, 16));
-    let error = refused(|report| report.targets[1].attributions[2].parts = vec![short.view()]);
+    let error = refused(|report| {
+        report.targets[1].attributions[2].as_mut().unwrap().parts = vec![short.view()];
+    });
     assert!(error.to_string().ends_with("array 0 is [64, 16], not [64, 64]"), "{error}");
     let negative = Array2::from_elem((64, 64), -1.0);
-    let error = refused(|report| report.targets[0].attributions[2].parts = vec![negative.view()]);
+    let error = refused(|report| {
+        report.targets[0].attributions[2].as_mut().unwrap().parts = vec![negative.view()];
+    });
     assert!(error.to_string().ends_with("array 0 has the value -1"), "{error}");
     let error = refused(|report| report.methods[2].parts = 0);
     assert!(matches!(error, ReportError::Parts { .. }), "{error}");
@@ -197,8 +206,8 @@ fn finer_parts_that_do_not_fit_are_refused() {
     assert!(error.to_string().ends_with("there are 1 arrays, not 0"), "{error}");
     let error = refused(|report| {
         report.methods[0].parts = 4;
-        let parts = report.targets[0].attributions[2].parts.clone();
-        report.targets[0].attributions[0].parts = parts;
+        let parts = report.targets[0].attributions[2].as_mut().unwrap().parts.clone();
+        report.targets[0].attributions[0].as_mut().unwrap().parts = parts;
     });
     assert!(error.to_string().ends_with("its method has 4 parts a side and 6 layers"), "{error}");
 }
@@ -220,7 +229,9 @@ fn targets_that_do_not_fit_are_refused() {
     let error = refused(|report| report.targets[2].attributions.truncate(1));
     assert_eq!(error.to_string(), "attributions of target 2: expected 3, found 1");
     let empty = Array1::zeros(0);
-    let error = refused(|report| report.targets[2].attributions[1].layers.push(empty.view()));
+    let error = refused(|report| {
+        report.targets[2].attributions[1].as_mut().unwrap().layers.push(empty.view());
+    });
     assert!(matches!(error, ReportError::Count { what: "layers", .. }), "{error}");
 }
 

@@ -14,8 +14,11 @@ mod made;
 use browser::Browser;
 use made::Made;
 use relevancy_visualization::image::{self, Rgb, RgbImage};
-use relevancy_visualization::ndarray::ArrayView2;
-use relevancy_visualization::{GridMap, Interpolation, OverlayOptions, Placement, overlay};
+use relevancy_visualization::ndarray::{Array1, ArrayView2};
+use relevancy_visualization::report::{Attribution, Method, Report, Signs};
+use relevancy_visualization::{
+    GridMap, Interpolation, Orientation, Outline, OverlayOptions, Placement, overlay,
+};
 
 const LAPTOP: (u32, u32) = (1440, 900);
 const PHONE: (u32, u32) = (390, 844);
@@ -30,6 +33,31 @@ fn page(answer: &str, n_pictures: usize, size: (u32, u32)) -> Option<Browser> {
     let made = Made::new("Is there an effusion?", answer, n_pictures);
     browser.open(&made.report().to_html().unwrap(), size);
     Some(browser)
+}
+
+/// A page of a report that was changed, or nothing where there is no browser.
+fn changed(
+    n_pictures: usize,
+    size: (u32, u32),
+    change: impl FnOnce(&mut Report<'_>),
+) -> Option<Browser> {
+    let mut browser = Browser::start()?;
+    let made = Made::new("Is there an effusion?", ANSWER, n_pictures);
+    let mut report = made.report();
+    change(&mut report);
+    browser.open(&report.to_html().unwrap(), size);
+    Some(browser)
+}
+
+/// Whether an element has a class.
+fn has_class(browser: &mut Browser, selector: &str, class: &str) -> bool {
+    let found = browser
+        .eval(&format!("document.querySelector('{selector}').classList.contains('{class}')"));
+    found.as_bool().unwrap()
+}
+
+fn is_hidden(browser: &mut Browser, selector: &str) -> bool {
+    browser.eval(&format!("document.querySelector('{selector}').hidden")).as_bool().unwrap()
 }
 
 fn word(index: usize) -> String {
@@ -281,6 +309,9 @@ fn words_and_tokens_are_shaded() {
     assert!(effusion > there && effusion <= 1.0, "{effusion} {there}");
     browser.eval("document.getElementById('sequence').open = true");
     browser.settle();
+    assert!(share(&mut browser, ".token").abs() < 1e-6, "tokens of the template stand apart");
+    browser.click("#template", false);
+    browser.settle();
     assert!((share(&mut browser, ".token") - 1.0).abs() < 1e-6, "the strongest token");
     browser.hover(".token");
     assert!(text(&mut browser, "#token-readout").contains("<bos>"));
@@ -301,6 +332,9 @@ fn text_of_others_is_inert() {
     report.regions[0].name = attack.to_owned();
     report.settings[0].value = attack.to_owned();
     report.targets[0].facts[0].value = attack.to_owned();
+    report.targets[0].flags.push(attack.to_owned());
+    report.targets[1].attributions[1] = Err(attack.to_owned());
+    report.pictures[0].outlines = vec![Outline::rectangle([9.0, 9.0, 99.0, 99.0], attack)];
     browser.open(&report.to_html().unwrap(), LAPTOP);
     browser.click(&word(1), false);
     browser.click(&word(2), true);
@@ -343,14 +377,199 @@ fn a_page_without_pictures_shows_the_text() {
     let Some(mut browser) = page(ANSWER, 0, LAPTOP) else { return };
     browser.click(&word(EFFUSION), false);
     assert_eq!(text(&mut browser, ".word-name"), "effusion");
-    assert!(text(&mut browser, "#strongest").contains("<bos>"));
+    let widths =
+        "['.side', '.answer-card', 'main'].map((s) => document.querySelector(s).clientWidth)";
+    let widths: Vec<u64> =
+        browser.eval(widths).as_array().unwrap().iter().map(|w| w.as_u64().unwrap()).collect();
+    assert!(
+        widths[0] + 60 > widths[2] && widths[1] + 60 > widths[2],
+        "the whole width: {widths:?}"
+    );
     assert_silent(&mut browser);
+}
+
+#[test]
+fn tokens_of_the_template_are_told_once_and_apart() {
+    let Some(mut browser) = page(ANSWER, 1, LAPTOP) else { return };
+    browser.click(&word(EFFUSION), false);
+    browser.settle();
+    let strongest = text(&mut browser, "#strongest");
+    assert!(!strongest.contains("<bos>") && strongest.contains('%'), "{strongest}");
+    let apart = text(&mut browser, "#template-share");
+    assert!(apart.contains("<bos>") && apart.contains("% of all relevancy"), "{apart}");
+    browser.click("#template", false);
+    browser.settle();
+    assert!(text(&mut browser, "#strongest").contains("<bos>"));
+    assert_eq!(text(&mut browser, "#template-share"), "");
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn letters_outlines_and_contours_are_drawn() {
+    let change = |report: &mut Report<'_>| {
+        report.orientation = Orientation::Pa;
+        report.contours = vec![0.95];
+        report.pictures[0].outlines =
+            vec![Outline::rectangle([100.0, 100.0, 300.0, 400.0], "nodule")];
+    };
+    let Some(mut browser) = changed(1, LAPTOP, change) else { return };
+    browser.click(&word(EFFUSION), false);
+    browser.hover("h1");
+    let all = pixels(&mut browser, 0);
+    assert!(text(&mut browser, ".stage-note").contains("the hottest 5 %"));
+    browser.click("#marks", false);
+    let unmarked = pixels(&mut browser, 0);
+    assert_ne!(unmarked, all);
+    set(&mut browser, "contours", "");
+    assert_ne!(pixels(&mut browser, 0), unmarked);
+    assert_eq!(text(&mut browser, ".stage-note"), "");
+    set(&mut browser, "contours", "0.95");
+    browser.click("#marks", false);
+    browser.hover("h1");
+    assert_eq!(pixels(&mut browser, 0), all);
+    // Nine tenths of the cells of a peak are nearly zero: no line is drawn there, and the page says so.
+    set(&mut browser, "contours", "0.9,0.99");
+    assert!(text(&mut browser, ".stage-note").contains("Contour lines: around the hottest"));
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn the_page_opens_on_the_picture_with_the_heat() {
+    let change = |report: &mut Report<'_>| {
+        // The first grid is the hottest: now it is that of the second picture.
+        let [first, second] = [report.grids[0], report.grids[1]];
+        (report.grids[0].picture, report.grids[0].placement) = (1, second.placement);
+        (report.grids[1].picture, report.grids[1].placement) = (0, first.placement);
+    };
+    for (swapped, expected) in [(false, 1), (true, 2)] {
+        let change = |report: &mut Report<'_>| {
+            if swapped {
+                change(report);
+            }
+        };
+        let Some(mut browser) = changed(2, LAPTOP, change) else { return };
+        browser.settle();
+        let pressed = format!("#filmstrip button:nth-child({expected})");
+        let found = browser
+            .eval(&format!("document.querySelector('{pressed}').getAttribute('aria-pressed')"));
+        assert_eq!(found, "true");
+    }
+}
+
+#[test]
+fn what_a_word_has_not_is_greyed_and_explained() {
+    let change = |report: &mut Report<'_>| {
+        report.targets[HEART].attributions[0].as_mut().unwrap().layers.clear();
+        report.targets[HEART].attributions[1] = Err("it was never read".to_owned());
+    };
+    let Some(mut browser) = changed(1, LAPTOP, change) else { return };
+    browser.click(&word(HEART), false);
+    browser.hover("h1");
+    let map = pixels(&mut browser, 0);
+    assert!(!has_class(&mut browser, &word(HEART), "absent"));
+    set(&mut browser, "layer", "2");
+    let without = pixels(&mut browser, 0);
+    assert_ne!(without, map);
+    assert!(has_class(&mut browser, &word(HEART), "absent"));
+    assert!(!has_class(&mut browser, &word(EFFUSION), "absent"));
+    assert!(is_hidden(&mut browser, ".bar"), "no scale without a map");
+    assert!(text(&mut browser, ".stage-note").contains("not kept layer by layer"));
+    let details = text(&mut browser, "#details");
+    assert!(details.contains('–') && !details.contains("0.00"), "{details}");
+    set(&mut browser, "method", "1");
+    assert!(text(&mut browser, ".stage-note").contains("it was never read"));
+    assert!(text(&mut browser, "#strongest").contains("it was never read"));
+    assert_eq!(pixels(&mut browser, 0), without);
+    browser.hover(".stage canvas.view");
+    assert_eq!(text(&mut browser, "#readout").split(" · ").last().unwrap(), "no value");
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn a_word_that_nothing_speaks_for_has_no_map() {
+    let Some(mut browser) = Browser::start() else { return };
+    let made = Made::new("Is there an effusion?", ANSWER, 1);
+    let mut report = made.report();
+    let mut row = Array1::zeros(made.tokens.len());
+    row[report.targets[HEART].self_positions[0]] = 1.0;
+    report.targets[HEART].attributions[0] = Ok(Attribution::new(row.view()));
+    browser.open(&report.to_html().unwrap(), LAPTOP);
+    browser.click(&word(HEART), false);
+    browser.settle();
+    assert!(text(&mut browser, ".stage-note").contains("Nothing in pictures or text speaks for"));
+    assert!(is_hidden(&mut browser, ".bar"));
+    assert!(!text(&mut browser, ".stage-sub").contains('%'), "a share of nothing is none");
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn flags_stand_in_the_answer_and_beside_the_word() {
+    let flag = "as likely with an even grey in its place";
+    let change = |report: &mut Report<'_>| report.targets[HEART].flags = vec![flag.to_owned()];
+    let Some(mut browser) = changed(1, LAPTOP, change) else { return };
+    assert!(has_class(&mut browser, &word(HEART), "flagged"));
+    assert!(!has_class(&mut browser, &word(EFFUSION), "flagged"));
+    browser.click(&word(HEART), false);
+    browser.settle();
+    assert_eq!(text(&mut browser, ".flag"), flag);
+    let title = browser.eval(&format!("document.querySelector('{}').title", word(HEART)));
+    assert!(title.as_str().unwrap().contains(flag));
+    assert_eq!(text(&mut browser, "#answer"), ANSWER, "the mark is no text of the answer");
+}
+
+#[test]
+fn signs_have_a_scale_with_two_ends() {
+    let made = Made::new("Is there an effusion?", ANSWER, 1);
+    let rows: Vec<Array1<f32>> = made.rows.iter().map(|rows| &rows[0] - 0.002).collect();
+    let Some(mut browser) = Browser::start() else { return };
+    let mut report = made.report();
+    let signs = Signs { below: "speaks against".to_owned(), above: "speaks for".to_owned() };
+    report.methods.push(Method { signs: Some(signs), ..Method::new("gradient × input") });
+    for (target, row) in report.targets.iter_mut().zip(&rows) {
+        target.attributions.push(Ok(Attribution::new(row.view())));
+    }
+    browser.open(&report.to_html().unwrap(), LAPTOP);
+    browser.click(&word(EFFUSION), false);
+    let unsigned = pixels(&mut browser, 0);
+    set(&mut browser, "method", "3");
+    assert_ne!(pixels(&mut browser, 0), unsigned);
+    let [low, high] = [1, 2].map(|n| format!(".bar bdi:nth-of-type({n})"));
+    assert!(
+        text(&mut browser, &low).starts_with('−')
+            && text(&mut browser, &low).ends_with("speaks against")
+    );
+    assert!(
+        text(&mut browser, &high).starts_with('+')
+            && text(&mut browser, &high).ends_with("speaks for")
+    );
+    assert!(!is_hidden(&mut browser, "#regions-signed"), "no shares of what has signs");
+    browser.hover(".stage canvas.view");
+    assert!(text(&mut browser, "#readout").contains("of the magnitude"));
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn numbers_do_not_break_on_a_phone() {
+    let Some(mut browser) = page(ANSWER, 1, PHONE) else { return };
+    browser.click(&word(EFFUSION), false);
+    browser.settle();
+    // A cell of the table of regions with more than one line of text is higher than one.
+    let broken = browser.eval(
+        "[...document.querySelectorAll('#regions td, #regions thead th')].filter((cell) => { \
+         const range = document.createRange(); range.selectNodeContents(cell); \
+         const ends = [...range.getClientRects()].filter((r) => r.width > 0).map((r) => r.bottom); \
+         return Math.max(...ends) - Math.min(...ends) > 10; }).map((cell) => cell.textContent)",
+    );
+    assert_eq!(broken, serde_json::json!([]));
+    let width = browser.eval("document.documentElement.scrollWidth").as_u64().unwrap();
+    assert_eq!(width, u64::from(PHONE.0));
 }
 
 #[test]
 fn the_view_is_saved_as_a_picture() {
     let Some(mut browser) = page(ANSWER, 1, LAPTOP) else { return };
-    let file = browser.downloads().join("relevancy.png");
+    let name = "effusion_gradient-weighted-attention-relevancy_radiograph-1.png";
+    let file = browser.downloads().join(name);
     browser.click(&word(EFFUSION), false);
     browser.click("#export", false);
     let saved = (0..200).find_map(|_| {
@@ -360,6 +579,7 @@ fn the_view_is_saved_as_a_picture() {
     let saved = saved.expect("a picture in the folder of downloads").into_rgb8();
     let coloured = saved.pixels().filter(|p| p.0[0].abs_diff(p.0[2]) > 60).count();
     assert!(coloured > 1000, "{coloured} pixels of heat");
+    assert!(saved.width().max(saved.height()) >= 1400, "{:?}", saved.dimensions());
     assert_silent(&mut browser);
 }
 

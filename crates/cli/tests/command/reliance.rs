@@ -151,10 +151,10 @@ fn record_terminal_and_page_say_what_the_picture_adds() {
 
     let page = fs::read_to_string(tagged.out().join("report.html")).unwrap();
     for part in [
-        "the picture adds, against another",
+        "Picture adds, compared with another",
         "does not depend on the picture, its map is no evidence",
-        "entropy of the map",
-        "relevancy of the picture",
+        "Spread of the map",
+        "Relevancy in the picture",
         "within 0.1 nats of",
     ] {
         assert!(page.contains(part), "no {part:?}");

@@ -59,7 +59,7 @@ fn the_report_explains_the_words_of_the_answer_and_can_be_made_again() {
     let content: Vec<&str> = words.iter().map(|word| word["text"].as_str().unwrap()).collect();
     assert!(content.contains(&"Right") && !content.contains(&"the"), "{content:?}");
     assert_eq!(island["targets"].as_array().unwrap().len(), 1 + words.len());
-    assert_eq!(island["targets"][0]["text"], "clear");
+    assert_eq!(island["targets"][0]["text"], "clear (1)");
     assert_eq!(island["methods"][0]["layers"].as_array().unwrap().len(), 6);
     assert_eq!(island["regions"].as_array().unwrap().len(), 6);
     assert!(page.contains("a date"));
@@ -74,6 +74,104 @@ fn the_report_explains_the_words_of_the_answer_and_can_be_made_again() {
     let elsewhere = chest.root.path().join("elsewhere.html");
     run(["report", &text(&chest.out()), "--out", &text(&elsewhere)]).done();
     assert_eq!(fs::read_to_string(elsewhere).unwrap(), page);
+}
+
+/// Letters, boxes, contours, maps of pixels and the control: what the pictures show the page shows, and a folder gives it again.
+#[test]
+fn the_page_has_what_the_pictures_have() {
+    let chest = Chest::new();
+    let answer = r#"Right lung: clear. Left lung: nodule. {"box_2d": [470, 605, 545, 680], "label": "nodule"}"#;
+    let more = [
+        "--answer",
+        answer,
+        "--keyword",
+        "lung#2",
+        "--orientation",
+        "pa",
+        "--contours",
+        "0.9,0.99",
+        "--resolution",
+        "pixels",
+        "--blank-control",
+        "--method",
+        "rollout,input-gradient",
+        "--colormap",
+        "cividis",
+        "--figure-format",
+        "svg",
+        "--template-tokens",
+        "show",
+    ];
+    run(chest.args(&more)).done();
+    let read = || fs::read_to_string(chest.out().join("report.html")).unwrap();
+    let (page, record) = (read(), record(&chest.out()));
+    let island = island(&page);
+    assert_eq!(island["letters"], json!(["R", "L"]));
+    assert_eq!(island["contours"], json!([0.9, 0.99]));
+    assert_eq!((&island["colormap"], &island["showsTemplate"]), (&json!("cividis"), &json!(true)));
+    assert_eq!(island["pictures"][0]["outlines"][0]["label"], "nodule");
+    let sides = &record["boxes"][0]["pixels"];
+    let first = &island["pictures"][0]["outlines"][0]["rings"][0];
+    assert!((first[0].as_f64().unwrap() - sides[0].as_f64().unwrap()).abs() < 0.1, "{first}");
+    assert_eq!(record["targets"][0]["occurrence"], 2);
+    assert_eq!(island["targets"][0]["text"], "lung (2)");
+
+    let methods = island["methods"].as_array().unwrap();
+    let names: Vec<&str> = methods.iter().map(|method| method["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "relevancy",
+            "relevancy of patches",
+            "gradient × input of pixels",
+            "relevancy − that on the mean picture",
+            "raw attention, last layer",
+            "attention rollout",
+            "gradient × input",
+        ]
+    );
+    let signed = methods.iter().map(|method| !method["signs"].is_null());
+    assert_eq!(signed.collect::<Vec<_>>(), [false, false, true, true, false, false, true]);
+    // Words beside the targets have no pixels and no control: the page says why in their place.
+    assert!(island["rows"][0].as_array().unwrap().iter().all(Value::is_number));
+    assert!(island["rows"][1][2].is_string() && island["rows"][1][3].is_string());
+    let template = island["textTemplate"].as_array().unwrap();
+    assert_eq!(template[0], json!(true), "<bos>");
+    assert!(template.iter().filter(|is| **is == json!(false)).count() > 20);
+
+    for file in ["overlay-0-0.svg", "patches-0-0.svg", "pixels-0-0.svg", "control-0-0.svg"] {
+        let svg = fs::read_to_string(chest.out().join(file)).unwrap();
+        assert!(svg.starts_with("<svg") && svg.contains("lung (2)"), "{file}");
+    }
+    run(["report", &text(&chest.out())]).done();
+    assert_eq!(read(), page);
+}
+
+#[test]
+fn targets_have_the_order_of_the_command_line_and_repeated_words_a_number() {
+    let chest = Chest::new();
+    let more =
+        ["--answer", "Heart: clear. Lungs: clear.", "--answer-span", "--keyword", "clear#all"];
+    let more = [&more[..], &["--keyword", "heart", "--words", "none", "--no-report"]].concat();
+    let done = run(chest.args(&more)).done();
+    let texts: Vec<String> = record(&chest.out())["targets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|target| format!("{} {}", target["text"].as_str().unwrap(), target["occurrence"]))
+        .collect();
+    assert_eq!(texts, ["Heart: clear. Lungs: clear. null", "clear 1", "clear 2", "Heart null"]);
+    for line in [" 1 clear (1) ", " 2 clear (2) ", " 3 Heart "] {
+        assert!(done.stdout.lines().any(|found| found.starts_with(line)), "{}", done.stdout);
+    }
+    // Nothing that the template wrote is among the most relevant text; its sum is told once.
+    let table: Vec<&str> =
+        done.stdout.lines().skip_while(|line| !line.starts_with(" # ")).take(5).collect();
+    assert!(
+        table.iter().all(|line| !line.contains("<bos>") && !line.contains("\"model\"")),
+        "{table:?}"
+    );
+    assert_eq!(done.stdout.matches("<bos> and chat template").count(), 1);
 }
 
 #[test]

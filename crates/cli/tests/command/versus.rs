@@ -83,7 +83,7 @@ fn a_phrase_stands_against_another_in_its_place() {
         let ratio = number(&one["log_ratio"]);
         assert!((ratio - (log_p("phrase") - log_p("against"))).abs() < 1e-4);
         let favoured = &one[if ratio > 0.0 { "phrase" } else { "against" }]["text"];
-        let line = format!("{favoured} is favoured by {:.3}, ", ratio.abs());
+        let line = format!("{favoured} is favoured by {:.3} nats, ", ratio.abs());
         assert!(done.stdout.contains(&line), "no {line:?} in {}", done.stdout);
     }
 

@@ -56,6 +56,14 @@ impl Arrays {
                 words.patches = Some(reader.array::<Ix4>("word_patch_relevancy", &shape(rows[1]))?);
             }
         }
+        if let Some([height, width]) = record.images.first().and_then(|image| image.pixels) {
+            let shape = [rows[0], record.images.len(), height, width].map(Some);
+            targets.pixels = Some(reader.array::<Ix4>("pixel_gradient_input", &shape)?);
+        }
+        if record.targets.iter().any(|target| target.control.is_some()) {
+            let shape = [rows[0], record.tokens.len()].map(Some);
+            targets.blank = Some(reader.array::<Ix2>("token_relevancy_blank", &shape)?);
+        }
         let versus = reader.versus([record.versus.len(), record.tokens.len()])?;
         let region_weights = record.regions.as_ref().map(|regions| {
             let [height, width] = record.images.first().map_or([0, 0], |image| image.grid);
@@ -89,6 +97,8 @@ impl Reader<'_> {
             layers,
             methods: Array3::zeros((0, count, tokens)),
             patches: None,
+            pixels: None,
+            blank: None,
         })
     }
 

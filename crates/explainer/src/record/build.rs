@@ -5,7 +5,7 @@ use attention_relevancy::Explanation;
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use gemma3_processor::Resize;
 use gemma3_tch::StopReason;
-use relevancy_visualization::{AnswerBox, Region, Shape};
+use relevancy_visualization::{AnswerBox, Outline, Region, Shape};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use super::reliance::{ControlRecord, RelianceRecord, RelianceSettings};
 use super::versus::VersusRecord;
 use super::{
     BoxRecord, ByHeadRecord, ByLayerRecord, Files, GenerationRecord, ImageRecord,
-    LocalizationRecord, MethodRecord, ModelRecord, PictureRecord, Record, RegionScoreRecord,
-    RegionsRecord, SCHEMA, SCHEMA_VERSION, SamplingRecord, Settings, TargetRecord, Timings,
-    TokenRecord,
+    LocalizationRecord, MethodRecord, ModelRecord, OutlineRecord, PictureRecord, Record,
+    RegionScoreRecord, RegionsRecord, SCHEMA, SCHEMA_VERSION, SamplingRecord, Settings,
+    TargetRecord, Timings, TokenRecord,
 };
 use crate::results::Results;
 use crate::{
@@ -62,11 +62,11 @@ impl Record {
             })
         });
         let targets = targets.collect::<Result<_, Error>>()?;
-        let words = explanations
-            .words
-            .iter()
-            .enumerate()
-            .map(|(index, word)| TargetRecord { reliance: of_word(index), ..target_record(word) });
+        let words = explanations.words.iter().enumerate().map(|(index, word)| TargetRecord {
+            methods: method_records(word, &explanations.options.methods),
+            reliance: of_word(index),
+            ..target_record(word)
+        });
         Ok(Self {
             schema: SCHEMA.to_owned(),
             version: SCHEMA_VERSION,
@@ -77,7 +77,9 @@ impl Record {
             trace: answer.trace().to_owned(),
             stop: stop_name(answer.generated.stop),
             tokens: answer.tokens.iter().map(|token| token_record(answer, token)).collect(),
-            pictures: answer.question.pictures.iter().enumerate().map(picture_record).collect(),
+            pictures: (0..answer.question.pictures.len())
+                .map(|picture| picture_record(results, picture))
+                .collect(),
             images: (0..results.images()).map(|image| image_record(results, image)).collect(),
             targets,
             words: words.collect(),
@@ -127,7 +129,11 @@ fn characters(answer: &Answer, span: &Range<usize>) -> [usize; 2] {
     [span.start, span.end].map(|byte| answer.text[base..byte.max(base)].chars().count())
 }
 
-fn picture_record((index, picture): (usize, &gemma3_processor::Picture)) -> PictureRecord {
+fn picture_record(results: &Results<'_>, index: usize) -> PictureRecord {
+    let picture = &results.answer.question.pictures[index];
+    // Crops of a picture have the outlines of the whole.
+    let image = results.answer.prepared.images.iter().position(|image| image.picture == index);
+    let outlines = image.map_or_else(Vec::new, |image| results.outlines(image));
     PictureRecord {
         name: picture.name().to_owned(),
         file: picture_name(index),
@@ -137,7 +143,15 @@ fn picture_record((index, picture): (usize, &gemma3_processor::Picture)) -> Pict
         exif_orientation: picture.exif_orientation(),
         window: picture.window().map(|window| [window.low, window.high]),
         warnings: picture.warnings().iter().map(ToString::to_string).collect(),
+        outlines: outlines.into_iter().map(outline_record).collect(),
     }
+}
+
+/// To a tenth of a pixel.
+fn outline_record(outline: Outline) -> OutlineRecord {
+    let rounded = |value: &f64| (10.0 * value).round() / 10.0;
+    let rings = outline.rings.iter().map(|ring| ring.iter().flatten().map(rounded).collect());
+    OutlineRecord { label: outline.label, rings: rings.collect() }
 }
 
 fn image_record(results: &Results<'_>, index: usize) -> ImageRecord {
@@ -149,6 +163,7 @@ fn image_record(results: &Results<'_>, index: usize) -> ImageRecord {
         positions: [image.span.start, image.span.end],
         grid: image.grid,
         patches: finer.map(|map| map.patches.dim().into()),
+        pixels: finer.and_then(|map| Some(map.pixels.as_ref()?.dim().into())),
         region: [region.x, region.y, region.width, region.height],
     }
 }
@@ -156,6 +171,7 @@ fn image_record(results: &Results<'_>, index: usize) -> ImageRecord {
 fn target_record(target: &TargetExplanation) -> TargetRecord {
     TargetRecord {
         text: target.text().to_owned(),
+        occurrence: target.occurrence(),
         positions: [target.positions().start, target.positions().end],
         token_ids: target.token_ids().to_vec(),
         rule: target.rule().to_string(),
@@ -305,6 +321,9 @@ fn settings(results: &Results<'_>) -> Settings {
         resolution: options.resolution.to_string(),
         layers: options.by_layer,
         colormap: results.presentation.overlay.colormap.to_string(),
+        contours: results.presentation.overlay.contours.clone(),
+        template_tokens: if results.presentation.shows_template { "show" } else { "hide" }
+            .to_owned(),
     }
 }
 

@@ -2,29 +2,34 @@
 
 use relevancy_visualization::report::Fact;
 
+use super::minus;
 use crate::record::{Record, TargetRecord};
 
-/// The facts of one target: what the pictures add, how even its map is, what to beware of.
+/// What to be careful about.
+pub(super) fn flags(record: &TargetRecord) -> Vec<String> {
+    record.reliance.as_ref().map(|reliance| reliance.beware.clone()).unwrap_or_default()
+}
+
+/// The facts of one target: what the pictures add, how evenly its map is spread.
 pub(super) fn facts(record: &TargetRecord) -> Vec<Fact> {
     let mut facts = Vec::new();
     if let Some(reliance) = &record.reliance {
         for gain in &reliance.blanks {
-            let name = format!("the picture adds, against {}", gain.blank);
-            facts.push(Fact::new(name, format!("{:+.3} nats", gain.pmi)));
+            let name = format!("Picture adds, compared with {}", gain.blank);
+            let value = minus(format!("{:+.3} nats", gain.pmi));
+            facts.push(Fact::new(name, value));
         }
         if let Some(entropy) = reliance.map_entropy {
-            facts.push(Fact::new("entropy of the map", format!("{entropy:.2} of an even one")));
-        }
-        if !reliance.beware.is_empty() {
-            facts.push(Fact::new("beware", reliance.beware.join("; ")));
+            let value = format!("{entropy:.2} (0: all in one cell, 1: spread evenly)");
+            facts.push(Fact::new("Spread of the map", value));
         }
     }
     if let Some(control) = &record.control {
         let value = match control.ratio {
-            Some(ratio) => format!("{ratio:.2} times that of the mean picture"),
-            None => "the mean picture has none".to_owned(),
+            Some(ratio) => format!("{ratio:.2} times that on the mean picture"),
+            None => "none on the mean picture".to_owned(),
         };
-        facts.push(Fact::new("relevancy of the picture", value));
+        facts.push(Fact::new("Relevancy in the picture", value));
     }
     facts
 }

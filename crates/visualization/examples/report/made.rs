@@ -40,7 +40,7 @@ impl Made {
             .map(|i| chest(sizes[i % 3].0, sizes[i % 3].1, if i == 0 { 0.3 } else { 0.0 }))
             .collect();
         let mut tokens =
-            vec![token("<bos>", TokenKind::Prompt), token("user\n", TokenKind::Prompt)];
+            vec![token("<bos>", TokenKind::Template), token("user\n", TokenKind::Template)];
         let mut grids = Vec::new();
         for (picture, image) in pictures.iter().enumerate() {
             let start = tokens.len();
@@ -54,7 +54,7 @@ impl Made {
             tokens.extend((0..SIDE * SIDE).map(|_| token("", TokenKind::Image)));
         }
         tokens.extend(question.split_inclusive(' ').map(|word| token(word, TokenKind::Prompt)));
-        tokens.push(token("\nmodel\n", TokenKind::Prompt));
+        tokens.push(token("\nmodel\n", TokenKind::Template));
         let first = tokens.len();
         tokens.extend(answer.split_inclusive(' ').map(|word| token(word, TokenKind::Answer)));
         let spans = spans(answer);
@@ -118,7 +118,7 @@ impl Made {
             self_positions: vec![position - 1],
             probability: Some(0.5 + 0.49 * (word as f32).sin()),
             facts: vec![Fact::new("Logit", format!("{:.2}", 14.0 + (word as f32).cos()))],
-            attributions: vec![relevancy, raw, patches],
+            attributions: vec![Ok(relevancy), Ok(raw), Ok(patches)],
             ..Target::new(&self.answer[self.spans[word].clone()], position..position + 1)
         }
     }
@@ -199,7 +199,7 @@ fn token(text: &str, kind: TokenKind) -> Token {
 }
 
 fn picture((index, image): (usize, &RgbImage)) -> Picture<'_> {
-    Picture { name: format!("radiograph-{}.png", index + 1), image }
+    Picture { name: format!("radiograph-{}.png", index + 1), image, outlines: Vec::new() }
 }
 
 /// The words of a text without the space behind them.

@@ -33,6 +33,7 @@ pub fn difference_figure(
     caption: &Caption,
     options: &OverlayOptions,
 ) -> Result<Figure, Error> {
+    let caption = &caption.noting(options);
     let colormap =
         if options.colormap.is_diverging() { options.colormap } else { Colormap::Coolwarm };
     let (scale, contours) = (Scale::Own, Vec::new());

@@ -46,6 +46,7 @@ pub fn grid_figure(
     caption: &Caption,
     options: &OverlayOptions,
 ) -> Result<Figure, Error> {
+    let caption = &caption.noting(options);
     let grid = Grid::new(sections, columns)?;
     let mut scene = Scene::default();
     let top = header_height(caption) + 0.3 * EM;
@@ -88,9 +89,14 @@ pub fn layers_figure(
     caption: &Caption,
     options: &OverlayOptions,
 ) -> Result<Figure, Error> {
-    let maps: Vec<_> = layers.iter().map(|(layer, map)| (format!("layer {layer}"), map)).collect();
+    let maps: Vec<_> = layers.iter().map(|(layer, map)| (layer_name(*layer), map)).collect();
     let panels = labelled(picture, &maps);
     grid_figure(&[Section::new("", panels)], None, caption, options)
+}
+
+/// The relevancy at the input of layer 0 is the result.
+fn layer_name(layer: usize) -> String {
+    if layer == 0 { "layer 0: the result".to_owned() } else { format!("layer {layer}") }
 }
 
 /// The heads of one layer: their attention above, the gradient-weighted attention below; the maps may be signed if the colour
@@ -113,8 +119,7 @@ pub fn heads_figure(
     grid_figure(&sections, None, caption, options)
 }
 
-/// Several pictures of one question on one scale, side by side, each with its share of the relevancy of all pictures below its
-/// label: a pair over time, or the slices of a volume.
+/// Several pictures of one question on one scale, side by side: a pair over time, or the slices of a volume.
 ///
 /// # Errors
 /// As [`grid_figure`].
@@ -124,20 +129,7 @@ pub fn side_by_side_figure(
     options: &OverlayOptions,
 ) -> Result<Figure, Error> {
     let options = OverlayOptions { scale: Scale::common(panels)?, ..options.clone() };
-    let amount = |panel: &Panel<'_>| -> f64 {
-        let (width, height) = panel.picture.dimensions();
-        let visible = panel.maps.iter().flat_map(|map| map.visible(width, height));
-        visible.map(|&value| f64::from(value)).sum()
-    };
-    let total: f64 = panels.iter().map(amount).sum();
-    let mut panels: Vec<_> = panels.iter().map(Panel::clone).collect();
-    for panel in &mut panels {
-        let share = 100.0 * amount(panel) / total;
-        if share.is_finite() {
-            let dot = if panel.detail.is_empty() { "" } else { " · " };
-            panel.detail = format!("share {share:.1} %{dot}{}", panel.detail);
-        }
-    }
+    let panels = panels.iter().map(Panel::clone).collect();
     grid_figure(&[Section::new("", panels)], None, caption, &options)
 }
 

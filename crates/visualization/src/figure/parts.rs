@@ -20,17 +20,20 @@ const TITLE: f64 = 1.2 * EM;
 /// Where the content begins below a caption.
 pub(super) fn header_height(caption: &Caption) -> f64 {
     let title = if caption.title.trim().is_empty() { 0.0 } else { 1.4 * TITLE };
-    let subtitle = if caption.subtitle.trim().is_empty() { 0.0 } else { 1.5 * SMALL };
-    MARGIN + title + subtitle
+    let lines = [&caption.subtitle, &caption.note];
+    let lines = lines.into_iter().filter(|line| !line.trim().is_empty()).count();
+    MARGIN + title + 1.5 * SMALL * lines as f64
 }
 
-/// A figure is widened to this for a long title or subtitle; a longer one is shortened.
+/// A figure is widened to this for a long line; a longer one is shortened.
 const HEADER_WIDTH: f64 = 52.0 * EM;
 
-/// Title and subtitle over a figure of this width at least; the width it has then.
+/// Title, subtitle and note over a figure of this width at least; the width it has then.
 pub(super) fn header(scene: &mut Scene, caption: &Caption, width: f64) -> f64 {
-    let (title, subtitle) = (Line::new(&caption.title), Line::new(&caption.subtitle));
-    let wanted = title.width(TITLE).max(subtitle.width(SMALL)).min(HEADER_WIDTH);
+    let title = Line::new(&caption.title);
+    let lines = [&caption.subtitle, &caption.note].map(|line| Line::new(line));
+    let widest = lines.iter().map(|line| line.width(SMALL)).fold(title.width(TITLE), f64::max);
+    let wanted = widest.min(HEADER_WIDTH);
     let width = width.max(wanted + 2.0 * MARGIN);
     let limit = width - 2.0 * MARGIN;
     let mut y = MARGIN;
@@ -38,7 +41,10 @@ pub(super) fn header(scene: &mut Scene, caption: &Caption, width: f64) -> f64 {
         scene.text(&title, Style::start(MARGIN, y + 0.85 * TITLE, TITLE), limit);
         y += 1.4 * TITLE;
     }
-    scene.text(&subtitle, Style::start(MARGIN, y + 0.85 * SMALL, SMALL).filled(QUIET), limit);
+    for line in lines.iter().filter(|line| !line.is_empty()) {
+        scene.text(line, Style::start(MARGIN, y + 0.85 * SMALL, SMALL).filled(QUIET), limit);
+        y += 1.5 * SMALL;
+    }
     width
 }
 
@@ -92,8 +98,10 @@ pub(super) const BAR_STEP: f64 = 1.45 * EM;
 const LABEL_WIDTH: f64 = 11.0 * EM;
 /// Length of the longest bar.
 const BAR_LENGTH: f64 = 9.0 * EM;
-const POSITIVE: &str = "#3b6fb6";
-const NEGATIVE: &str = "#b8433f";
+const PLAIN: &str = "#3b6fb6";
+/// Where some values are below zero: the ends of the diverging colour map, as in the map beside the bars.
+const POSITIVE: &str = "#b8433f";
+const NEGATIVE: &str = "#3b4cc0";
 
 /// Width of a chart of these bars.
 pub(super) fn bars_width(bars: &[Bar]) -> f64 {
@@ -113,13 +121,18 @@ pub(super) fn bars(scene: &mut Scene, bars: &[Bar], (x, y): (f64, f64)) {
     let [label, text, _] = columns(bars);
     let start = x + label + 0.5 * EM;
     let max = bars.iter().map(|b| b.value.abs()).fold(0.0, f64::max);
+    let signed = bars.iter().any(|bar| bar.value < 0.0);
     for (i, bar) in bars.iter().enumerate() {
         let y = y + i as f64 * BAR_STEP;
         let baseline = y + 0.5 * EM + 0.36 * SMALL;
         let place = Style::start(start - 0.5 * EM, baseline, SMALL).anchored(Anchor::End);
         scene.text(&bar.label, place, LABEL_WIDTH);
         let length = if max > 0.0 { BAR_LENGTH * bar.value.abs() / max } else { 0.0 };
-        let fill = if bar.value < 0.0 { NEGATIVE } else { POSITIVE };
+        let fill = match bar.value {
+            value if value < 0.0 => NEGATIVE,
+            _ if signed => POSITIVE,
+            _ => PLAIN,
+        };
         scene.rectangle([start, y, length.max(1.0), EM], fill);
         let end = Style::start(start + length + 0.4 * EM, baseline, SMALL);
         scene.text(&bar.text, end.filled(INK), f64::INFINITY);

@@ -22,6 +22,7 @@ const READABLE_SIDE: u32 = 600;
 /// Font sizes, in em.
 const TITLE: f64 = 1.15;
 const SUBTITLE: f64 = 0.8;
+const NOTE: f64 = 0.68;
 /// The smallest font size in pixels; with it the labels are 11 pixels high.
 const SMALLEST_EM: f64 = 15.0;
 /// Font size over the square root of the picture's area.
@@ -48,6 +49,7 @@ pub fn single_figure(
     caption: &Caption,
     options: &OverlayOptions,
 ) -> Result<Figure, Error> {
+    let caption = &caption.noting(options);
     let range = Range::new(panel.picture, &panel.maps, options)?;
     let factor = READABLE_SIDE.div_ceil(panel.picture.width().max(panel.picture.height()));
     let size = (panel.picture.width() * factor, panel.picture.height() * factor);
@@ -56,6 +58,7 @@ pub fn single_figure(
     let words = Words {
         title: Line::new(&caption.title),
         subtitle: Line::new(&caption.subtitle),
+        note: Line::new(&caption.note),
         quantity: Line::new(&caption.quantity),
         bar: ColorBar::new(range, options, em, bar_height),
     };
@@ -72,10 +75,11 @@ pub fn single_figure(
 fn write(scene: &mut Scene, layout: &Layout, words: &Words) {
     let em = layout.em;
     let (x, span) = layout.header_span();
-    let [title, subtitle] = layout.baselines;
+    let [title, subtitle, note] = layout.baselines;
     scene.text(&words.title, Style::start(x, title, TITLE * em), span);
     let quiet = Style::start(x, subtitle, SUBTITLE * em).filled(QUIET);
     scene.text(&words.subtitle, quiet, span);
+    scene.text(&words.note, Style::start(x, note, NOTE * em).filled(QUIET), span);
     words.bar.draw(scene, layout.bar, em);
     let middle = f64::from(layout.bar.y) + f64::from(layout.bar.height) / 2.0;
     let turned = Style::start(layout.quantity, middle, LABEL * em);
@@ -86,6 +90,7 @@ fn write(scene: &mut Scene, layout: &Layout, words: &Words) {
 struct Words {
     title: Line,
     subtitle: Line,
+    note: Line,
     quantity: Line,
     bar: ColorBar,
 }
@@ -98,8 +103,8 @@ struct Layout {
     height: u32,
     picture: Area,
     bar: Area,
-    /// Baselines of title and subtitle.
-    baselines: [f64; 2],
+    /// Baselines of title, subtitle and note.
+    baselines: [f64; 3],
     /// Middle of the turned line that names the quantity.
     quantity: f64,
 }
@@ -125,7 +130,8 @@ impl Layout {
         };
         let labels_end = f64::from(bar.right()) + words.bar.labels_width(em);
         let turned = if words.quantity.is_empty() { 0.0 } else { (0.4 + 1.2 * LABEL) * em };
-        let title = words.title.width(TITLE * em).max(words.subtitle.width(SUBTITLE * em));
+        let lines = [(&words.title, TITLE), (&words.subtitle, SUBTITLE), (&words.note, NOTE)];
+        let title = lines.iter().map(|(line, size)| line.width(size * em)).fold(0.0, f64::max);
         let width = (labels_end + turned + margin).max(title.min(TITLE_WIDTH * em) + 2.0 * margin);
         Self {
             em,
@@ -145,8 +151,8 @@ impl Layout {
     }
 }
 
-/// Baselines of the two lines, and where the content begins.
-fn header(em: f64, words: &Words) -> ([f64; 2], f64) {
+/// Baselines of the three lines, and where the content begins.
+fn header(em: f64, words: &Words) -> ([f64; 3], f64) {
     let mut y = MARGIN * em;
     let mut line = |text: &Line, size: f64| {
         if !text.is_empty() {
@@ -154,6 +160,7 @@ fn header(em: f64, words: &Words) -> ([f64; 2], f64) {
         }
         y - 0.35 * size * em
     };
-    let baselines = [line(&words.title, TITLE), line(&words.subtitle, SUBTITLE)];
+    let baselines =
+        [line(&words.title, TITLE), line(&words.subtitle, SUBTITLE), line(&words.note, NOTE)];
     (baselines, y + GAP * em)
 }

@@ -27,6 +27,13 @@ pub(super) fn check(report: &Report<'_>) -> Result<(), Error> {
         check_rows(report, index, target)?;
     }
     report.regions.iter().try_for_each(|region| check_region(&report.grids, region))?;
+    if let Some(&value) = report.contours.iter().find(|q| !(0.0..=1.0).contains(*q)) {
+        return Err(Error::BadQuantile { value });
+    }
+    let points = report.pictures.iter().flat_map(|picture| &picture.outlines);
+    if points.flat_map(|outline| outline.rings.iter().flatten().flatten()).any(|v| !v.is_finite()) {
+        return Err(ReportError::Outline.into());
+    }
     Ok(())
 }
 
@@ -77,14 +84,19 @@ fn check_target(report: &Report<'_>, index: usize, target: &Target<'_>) -> Resul
     }
 }
 
-fn check_rows(report: &Report<'_>, index: usize, target: &Target<'_>) -> Result<(), ReportError> {
+fn check_rows(report: &Report<'_>, index: usize, target: &Target<'_>) -> Result<(), Error> {
     count("attributions", index, report.methods.len(), target.attributions.len())?;
-    for (method, attribution) in target.attributions.iter().enumerate() {
-        let place = RowPlace { target: index, method, layer: None };
-        check_row(place, report.tokens.len(), attribution.row)?;
-        count("layers", index, report.methods[method].layers.len(), attribution.layers.len())?;
+    let of_methods = report.methods.iter().zip(&target.attributions).enumerate();
+    for (number, (method, attribution)) in of_methods {
+        let Ok(attribution) = attribution else { continue };
+        let rows = Rows { tokens: report.tokens.len(), signed: method.signs.is_some() };
+        let place = RowPlace { target: index, method: number, layer: None };
+        rows.check(place, attribution.row)?;
+        if !attribution.layers.is_empty() {
+            count("layers", index, method.layers.len(), attribution.layers.len())?;
+        }
         for (layer, row) in attribution.layers.iter().enumerate() {
-            check_row(RowPlace { layer: Some(layer), ..place }, report.tokens.len(), *row)?;
+            rows.check(RowPlace { layer: Some(layer), ..place }, *row)?;
         }
         check_parts(report, place, &attribution.parts)?;
     }
@@ -107,13 +119,14 @@ fn check_parts(
     if parts.len() != expected {
         return Err(wrong(format!("there are {} arrays, not {expected}", parts.len())));
     }
+    let allowed = |value: f32| value.is_finite() && (method.signs.is_some() || value >= 0.0);
     for (index, (found, grid)) in parts.iter().zip(&report.grids).enumerate() {
         let expected = [grid.rows, grid.columns].map(|cells| cells.saturating_mul(method.parts));
         if found.shape() != expected {
             let shape = found.shape();
             return Err(wrong(format!("array {index} is {shape:?}, not {expected:?}")));
         }
-        if let Some(value) = found.iter().find(|value| !value.is_finite() || **value < 0.0) {
+        if let Some(value) = found.iter().find(|value| !allowed(**value)) {
             return Err(wrong(format!("array {index} has the value {value}")));
         }
     }
@@ -130,23 +143,27 @@ fn count(
     if same { Ok(()) } else { Err(ReportError::Count { what, target, expected, found }) }
 }
 
-fn check_row(
-    place: RowPlace,
-    expected: usize,
-    row: ArrayView1<'_, f32>,
-) -> Result<(), ReportError> {
-    if row.len() != expected {
-        return Err(ReportError::RowLength { place, expected, found: row.len() });
-    }
-    for (position, &value) in row.iter().enumerate() {
-        if !value.is_finite() {
-            return Err(ReportError::NotFinite { place, position, value });
+/// What all rows of a method must be.
+struct Rows {
+    tokens: usize,
+    signed: bool,
+}
+
+impl Rows {
+    fn check(&self, place: RowPlace, row: ArrayView1<'_, f32>) -> Result<(), ReportError> {
+        if row.len() != self.tokens {
+            return Err(ReportError::RowLength { place, expected: self.tokens, found: row.len() });
         }
-        if value < 0.0 {
-            return Err(ReportError::Negative { place, position, value });
+        for (position, &value) in row.iter().enumerate() {
+            if !value.is_finite() {
+                return Err(ReportError::NotFinite { place, position, value });
+            }
+            if value < 0.0 && !self.signed {
+                return Err(ReportError::Negative { place, position, value });
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn check_region(grids: &[Grid], region: &Region) -> Result<(), ReportError> {

@@ -47,7 +47,7 @@ pub enum ReportError {
         /// The value found.
         value: f32,
     },
-    /// A value is negative; the colour maps are sequential and start at zero.
+    /// A value is negative, and the method has no signs.
     #[error("{place} holds {value} at position {position}: values start at zero")]
     Negative {
         /// The row.
@@ -127,6 +127,9 @@ pub enum ReportError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A point of an outline is NaN or infinite.
+    #[error("an outline has a point that is not finite")]
+    Outline,
     /// A picture could not be encoded.
     #[error("cannot encode picture {picture}")]
     Picture {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use image::RgbImage;
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
-use crate::{Colormap, Placement};
+use crate::{Colormap, Orientation, Outline, Placement};
 
 /// Everything that one report shows.
 ///
@@ -32,6 +32,14 @@ pub struct Report<'a> {
     pub regions: Vec<Region>,
     /// The colour map that the page starts with.
     pub colormap: Colormap,
+    /// Where the letters R and L stand.
+    pub orientation: Orientation,
+    /// Quantiles of the cells that the page starts with contour lines at, by the rule of [`OverlayOptions::contours`].
+    ///
+    /// [`OverlayOptions::contours`]: crate::OverlayOptions::contours
+    pub contours: Vec<f64>,
+    /// Whether the page starts with the tokens of the template among those of the text; otherwise their sum stands apart.
+    pub shows_template: bool,
     /// How the answer and its explanation were made.
     pub settings: Vec<Fact>,
     /// Where all of it comes from: checkpoint, versions, hashes. A date only if the caller gives one.
@@ -58,8 +66,11 @@ pub struct Token {
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
-    /// Text or control token of the prompt.
+    /// Text of the prompt.
     Prompt,
+    /// What the chat template writes around the texts, such as `<bos>` and the names of roles: it draws much relevancy and says
+    /// little.
+    Template,
     /// A place of a picture. Only a [`Grid`] says which.
     Image,
     /// Made by the model.
@@ -73,6 +84,8 @@ pub struct Picture<'a> {
     pub name: String,
     /// Its pixels. Above 1.6 million of them (less where there are several pictures) the page holds a smaller copy and says so.
     pub image: &'a RgbImage,
+    /// What is drawn in outline over it, in its pixels: boxes that the model wrote, regions of a file.
+    pub outlines: Vec<Outline>,
 }
 
 /// A run of tokens that are the cells of a picture, row by row.
@@ -109,11 +122,22 @@ pub struct Method {
     /// Into how many parts each cell of a grid is cut along each side: above 1 every attribution has [`Attribution::parts`], and
     /// there are no layers.
     pub parts: usize,
+    /// What its values mean where they have signs; `None`: they start at zero.
+    pub signs: Option<Signs>,
+}
+
+/// What values below and above zero mean, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signs {
+    /// Such as `speaks against`.
+    pub below: String,
+    /// Such as `speaks for`.
+    pub above: String,
 }
 
 impl Default for Method {
     fn default() -> Self {
-        Self { name: String::new(), note: String::new(), layers: Vec::new(), parts: 1 }
+        Self { name: String::new(), note: String::new(), layers: Vec::new(), parts: 1, signs: None }
     }
 }
 
@@ -140,8 +164,10 @@ pub struct Target<'a> {
     pub probability: Option<f32>,
     /// More about it: logit, rule, token ids.
     pub facts: Vec<Fact>,
-    /// One for each method.
-    pub attributions: Vec<Attribution<'a>>,
+    /// What to be careful about, for people: a word with flags is marked wherever it stands.
+    pub flags: Vec<String>,
+    /// One for each method, or why it has none, for people.
+    pub attributions: Vec<Result<Attribution<'a>, String>>,
 }
 
 impl Target<'_> {
@@ -154,12 +180,12 @@ impl Target<'_> {
 /// What one method says of one target.
 #[derive(Clone, Debug)]
 pub struct Attribution<'a> {
-    /// The result `[S]`: raw, finite, not negative.
+    /// The result `[S]`: raw, finite, negative only where the method has [`Method::signs`]. Shares are those of absolute values.
     pub row: ArrayView1<'a, f32>,
-    /// The same by layer, one `[S]` for each name in [`Method::layers`].
+    /// The same by layer, one `[S]` for each name in [`Method::layers`]; empty where there are none for this target.
     pub layers: Vec<ArrayView1<'a, f32>>,
-    /// For each grid values that are finer than its cells, `[rows·parts, columns·parts]`: raw, finite, not negative. They are shown in
-    /// the place of the cells; shares stay those of `row`. Empty where [`Method::parts`] is 1.
+    /// For each grid values that are finer than its cells, `[rows·parts, columns·parts]`, as `row` has them. They are shown in the place
+    /// of the cells; shares stay those of `row`. Empty where [`Method::parts`] is 1.
     pub parts: Vec<ArrayView2<'a, f32>>,
 }
 

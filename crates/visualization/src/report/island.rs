@@ -6,8 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::json::Json;
 use super::pack::{self, Packed};
 use super::picture::Embedded;
-use super::{Fact, Grid, Method, Picture, Region, Report, Target};
-use crate::Colormap;
+use super::{Fact, Grid, Method, Picture, Region, Report, Signs, Target, TokenKind};
+use crate::marks::OUTLINES;
+use crate::{Colormap, Outline, PictureSide};
 
 pub(super) fn island(report: &Report<'_>, pictures: &[Embedded]) -> String {
     let packed = Packed::new(report);
@@ -19,11 +20,16 @@ pub(super) fn island(report: &Report<'_>, pictures: &[Embedded]) -> String {
         ("colormaps", Json::list(Colormap::ALL.into_iter().map(colormap))),
         ("textPositions", Json::list(text.iter().copied().map(Json::count))),
         ("textTokens", Json::list(tokens)),
+        ("textTemplate", Json::list(text.iter().map(|&at| is_template(report, at)))),
+        ("showsTemplate", Json::bool(report.shows_template)),
+        ("letters", Json::list(letters(report).map(|letter| Json::string(&letter)))),
+        ("contours", Json::list(report.contours.iter().copied().map(Json::number))),
         ("pictures", Json::list(report.pictures.iter().zip(pictures).map(picture))),
         ("grids", Json::list(report.grids.iter().map(grid))),
         ("methods", Json::list(report.methods.iter().map(method))),
         ("targets", Json::list(report.targets.iter().map(target))),
         ("regions", Json::list(report.regions.iter().map(region))),
+        ("rows", Json::list(report.targets.iter().map(rows))),
         ("cells", Json::plain(&packed.cells())),
         ("scales", Json::plain(&packed.scales())),
         ("shares", Json::plain(&packed.shares())),
@@ -38,7 +44,30 @@ pub(super) fn island(report: &Report<'_>, pictures: &[Embedded]) -> String {
 
 fn colormap(map: Colormap) -> Json {
     let table = STANDARD.encode(map.table().as_flattened());
-    Json::object([("name", Json::string(map.name())), ("table", Json::plain(&table))])
+    Json::object([
+        ("name", Json::string(map.name())),
+        ("diverging", Json::bool(map.is_diverging())),
+        ("table", Json::plain(&table)),
+    ])
+}
+
+fn is_template(report: &Report<'_>, position: usize) -> Json {
+    Json::bool(report.tokens[position].kind == TokenKind::Template)
+}
+
+/// What stands at the left and at the right of a picture; empty where the orientation is unknown.
+fn letters(report: &Report<'_>) -> impl Iterator<Item = String> {
+    let sides = [PictureSide::Left, PictureSide::Right];
+    let letters = sides.map(|side| report.orientation.letter(side).map(String::from));
+    letters.into_iter().flatten()
+}
+
+/// For each method how many layers a target has, or why the method has nothing to say of it.
+fn rows(target: &Target<'_>) -> Json {
+    Json::list(target.attributions.iter().map(|attribution| match attribution {
+        Ok(attribution) => Json::count(attribution.layers.len()),
+        Err(why) => Json::string(why),
+    }))
 }
 
 fn picture((picture, embedded): (&Picture<'_>, &Embedded)) -> Json {
@@ -48,6 +77,18 @@ fn picture((picture, embedded): (&Picture<'_>, &Embedded)) -> Json {
         ("width", Json::number(f64::from(width))),
         ("height", Json::number(f64::from(height))),
         ("source", Json::plain(&embedded.url)),
+        ("outlines", Json::list(picture.outlines.iter().zip(OUTLINES.iter().cycle()).map(outline))),
+    ])
+}
+
+fn outline((outline, colour): (&Outline, &&str)) -> Json {
+    // A tenth of a pixel is finer than anybody sees.
+    let rounded = |value: f64| Json::number((10.0 * value).round() / 10.0);
+    let ring = |ring: &Vec<[f64; 2]>| Json::list(ring.iter().flatten().copied().map(rounded));
+    Json::object([
+        ("label", Json::string(&outline.label)),
+        ("colour", Json::plain(colour)),
+        ("rings", Json::list(outline.rings.iter().map(ring))),
     ])
 }
 
@@ -68,7 +109,12 @@ fn method(method: &Method) -> Json {
         ("note", Json::string(&method.note)),
         ("layers", Json::list(method.layers.iter().map(|layer| Json::string(layer)))),
         ("parts", Json::count(method.parts)),
+        ("signs", method.signs.as_ref().map_or(Json::null(), signs)),
     ])
+}
+
+fn signs(signs: &Signs) -> Json {
+    Json::list([Json::string(&signs.below), Json::string(&signs.above)])
 }
 
 fn target(target: &Target<'_>) -> Json {
@@ -78,6 +124,7 @@ fn target(target: &Target<'_>) -> Json {
         ("positions", Json::list(positions)),
         ("probability", target.probability.map_or(Json::null(), |p| Json::number(f64::from(p)))),
         ("facts", Json::list(target.facts.iter().map(fact))),
+        ("flags", Json::list(target.flags.iter().map(|flag| Json::string(flag)))),
     ])
 }
 

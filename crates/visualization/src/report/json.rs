@@ -28,6 +28,10 @@ impl Json {
         Self(value.to_string())
     }
 
+    pub(super) fn bool(value: bool) -> Self {
+        Self(value.to_string())
+    }
+
     pub(super) fn null() -> Self {
         Self("null".to_owned())
     }

@@ -6,11 +6,13 @@ use super::escape::html;
 use super::pack::text_positions;
 use super::picture::Embedded;
 use super::words::Words;
-use super::{Fact, Report};
+use super::{Fact, Report, TokenKind};
 
 /// Pieces of HTML for the places of the template.
 #[derive(Debug)]
 pub(super) struct Markup {
+    /// The class of the whole: a page without pictures is laid out otherwise.
+    pub(super) layout: &'static str,
     pub(super) question: String,
     pub(super) answer: String,
     pub(super) beside: String,
@@ -22,8 +24,9 @@ pub(super) struct Markup {
 
 pub(super) fn markup(report: &Report<'_>, words: &Words<'_>, pictures: &[Embedded]) -> Markup {
     Markup {
+        layout: if report.pictures.is_empty() { "text-only" } else { "with-pictures" },
         question: question(&report.question),
-        answer: answer(words),
+        answer: answer(report, words),
         beside: words.beside.iter().map(|&index| chip(report, index)).collect(),
         tokens: tokens(report),
         settings: facts(&report.settings),
@@ -39,22 +42,28 @@ fn question(text: &str) -> String {
     format!("<h2>Question</h2><p class=\"question\" dir=\"auto\">{}</p>", html(text))
 }
 
-fn answer(words: &Words<'_>) -> String {
+fn answer(report: &Report<'_>, words: &Words<'_>) -> String {
     let piece = |target: Option<usize>, text: &str| match target {
-        Some(index) => word("word", index, text),
+        Some(index) => word("word", report, index, text),
         None => html(text),
     };
     words.pieces.iter().map(|p| piece(p.target, p.text)).collect()
 }
 
 fn chip(report: &Report<'_>, index: usize) -> String {
-    word("word chip", index, &report.targets[index].text)
+    word("word chip", report, index, &report.targets[index].text)
 }
 
-/// Elements inline, not `<button>`s: a phrase breaks over lines as text does.
-fn word(class: &str, index: usize, text: &str) -> String {
+/// Elements inline, not `<button>`s: a phrase breaks over lines as text does. A flagged word says so without the script too.
+fn word(class: &str, report: &Report<'_>, index: usize, text: &str) -> String {
+    let flags = &report.targets[index].flags;
+    let (mark, title) = if flags.is_empty() {
+        ("", String::new())
+    } else {
+        (" flagged", format!(" title=\"{}\"", html(&flags.join("; "))))
+    };
     format!(
-        "<span class=\"{class}\" role=\"button\" tabindex=\"-1\" aria-pressed=\"false\" data-target=\"{index}\">{}</span>",
+        "<span class=\"{class}{mark}\" role=\"button\" tabindex=\"-1\" aria-pressed=\"false\" data-target=\"{index}\"{title}>{}</span>",
         html(text)
     )
 }
@@ -77,10 +86,14 @@ fn tokens(report: &Report<'_>) -> String {
 
 fn token(report: &Report<'_>, index: usize, position: usize) -> String {
     let token = &report.tokens[position];
-    let answer = if token.kind == super::TokenKind::Answer { " made" } else { "" };
+    let kind = match token.kind {
+        TokenKind::Answer => " made",
+        TokenKind::Template => " template",
+        TokenKind::Prompt | TokenKind::Image => "",
+    };
     // A token that is nothing but a line end needs something to see and point at.
     let text = html(&token.text).replace('\n', "↵\n");
-    format!("<span class=\"token{answer}\" data-text=\"{index}\">{text}</span>")
+    format!("<span class=\"token{kind}\" data-text=\"{index}\">{text}</span>")
 }
 
 fn grid_token(report: &Report<'_>, index: usize) -> String {

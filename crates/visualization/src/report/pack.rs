@@ -1,20 +1,22 @@
 //! Rows as compact numbers.
 //!
 //! A value is stored as a whole number from 0 to 65 535 of the largest value of its part of the row: the cells of one grid, or
-//! the tokens of text. Rounding changes it by no more than 1/131 070 of that largest value. Self terms, often a thousand times as
-//! large as the rest, are stored apart and so cost the others no precision. Shares are worked out here, from the raw values.
-//! Everything is little-endian and in base64.
+//! the tokens of text; where the method has signs, from −32 767 to 32 767 of the largest magnitude. Rounding changes it by no more
+//! than 1/131 070 of that largest value (1/65 534 with signs). Self terms, often a thousand times as large as the rest, are stored
+//! apart and so cost the others no precision. Shares are worked out here, from the raw values, those of signed rows from their
+//! magnitudes. What a method has nothing to say of takes no room. Everything is little-endian and in base64.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ndarray::{ArrayView1, ArrayView2};
 
-use super::{Report, Target};
+use super::Report;
 
-/// The largest stored number.
+/// The largest stored number, without and with signs.
 const STEPS: f64 = 65_535.0;
+const SIGNED_STEPS: f64 = 32_767.0;
 
-/// All rows of a report: for each target, for each method, the result and then its layers.
+/// All rows of a report: for each target, for each method that says something of it, the result and then its layers.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
     /// `[rows][cells of all grids]`, or their parts where a method has finer ones.
@@ -29,7 +31,7 @@ pub(super) struct Packed {
     pub(super) text_lengths: Vec<usize>,
     /// The largest of them, by result.
     text_scales: Vec<f32>,
-    /// Sum of each result without self terms.
+    /// Sum of each row without self terms, `[rows]`.
     totals: Vec<f32>,
     /// Sum of the values at the self positions, by result.
     selves: Vec<f32>,
@@ -41,48 +43,43 @@ impl Packed {
         let text = text_positions(report);
         let mut packed = Self::default();
         for target in &report.targets {
-            for attribution in &target.attributions {
-                packed.push_row(report, target, attribution.row, &attribution.parts);
-                packed.push_text(target, &text, attribution.row);
-                for &layer in &attribution.layers {
-                    packed.push_row(report, target, layer, &[]);
+            for (method, attribution) in report.methods.iter().zip(&target.attributions) {
+                let Ok(attribution) = attribution else { continue };
+                let (signed, selves) = (method.signs.is_some(), target.self_positions.as_slice());
+                let rows = [attribution.row].into_iter().chain(attribution.layers.iter().copied());
+                for (index, row) in rows.enumerate() {
+                    let parts = if index == 0 { attribution.parts.as_slice() } else { &[] };
+                    packed.push_row(report, Row { selves, values: row, signed }, parts);
                 }
+                packed.push_text(&text, Row { selves, values: attribution.row, signed });
             }
         }
         packed
     }
 
     /// `parts`: finer values for each grid, or none.
-    fn push_row(
-        &mut self,
-        report: &Report<'_>,
-        target: &Target<'_>,
-        row: ArrayView1<'_, f32>,
-        parts: &[ArrayView2<'_, f32>],
-    ) {
-        let total = sum_without_self(target, row);
+    fn push_row(&mut self, report: &Report<'_>, row: Row<'_>, parts: &[ArrayView2<'_, f32>]) {
+        let total = row.sum_without_self();
         for (index, grid) in report.grids.iter().enumerate() {
             let mut values: Vec<f32> = // [cells]
-                grid.positions().map(|position| without_self(target, row, position)).collect();
-            let sum: f64 = values.iter().copied().map(f64::from).sum();
+                grid.positions().map(|position| row.without_self(position)).collect();
+            let sum: f64 = values.iter().map(|value| f64::from(value.abs())).sum();
             if let Some(parts) = parts.get(index) {
                 values = parts.iter().copied().collect();
             }
-            self.scales.push(quantise(&values, &mut self.cells));
+            self.scales.push(row.quantise(&values, &mut self.cells));
             self.shares.push(if total > 0.0 { (sum / total) as f32 } else { 0.0 });
         }
+        self.totals.push(clamped(total));
     }
 
-    fn push_text(&mut self, target: &Target<'_>, text: &[usize], row: ArrayView1<'_, f32>) {
-        let values: Vec<f32> =
-            text.iter().map(|&position| without_self(target, row, position)).collect();
-        let length = values.iter().rposition(|&value| value > 0.0).map_or(0, |last| last + 1);
-        self.text_scales.push(quantise(&values[..length], &mut self.text));
+    fn push_text(&mut self, text: &[usize], row: Row<'_>) {
+        let values: Vec<f32> = text.iter().map(|&position| row.without_self(position)).collect();
+        let length = values.iter().rposition(|&value| value != 0.0).map_or(0, |last| last + 1);
+        self.text_scales.push(row.quantise(&values[..length], &mut self.text));
         self.text_lengths.push(length);
-        let total = sum_without_self(target, row);
-        self.totals.push(clamped(total));
-        let everything: f64 = row.iter().copied().map(f64::from).sum();
-        self.selves.push(clamped(everything - total));
+        let everything: f64 = row.values.iter().map(|value| f64::from(value.abs())).sum();
+        self.selves.push(clamped(everything - row.sum_without_self()));
     }
 
     pub(super) fn cells(&self) -> String {
@@ -126,12 +123,27 @@ pub(super) fn weights<'a>(weights: impl Iterator<Item = &'a f32>) -> String {
     base64(weights.map(|weight| (weight * 255.0).round() as u8))
 }
 
-fn without_self(target: &Target<'_>, row: ArrayView1<'_, f32>, position: usize) -> f32 {
-    if target.self_positions.contains(&position) { 0.0 } else { row[position] }
+/// A row `[S]` of a target, whose self terms stand at the positions `selves`.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    selves: &'a [usize],
+    values: ArrayView1<'a, f32>,
+    signed: bool,
 }
 
-fn sum_without_self(target: &Target<'_>, row: ArrayView1<'_, f32>) -> f64 {
-    (0..row.len()).map(|position| f64::from(without_self(target, row, position))).sum()
+impl Row<'_> {
+    fn without_self(&self, position: usize) -> f32 {
+        if self.selves.contains(&position) { 0.0 } else { self.values[position] }
+    }
+
+    /// Of the magnitudes.
+    fn sum_without_self(&self) -> f64 {
+        (0..self.values.len()).map(|position| f64::from(self.without_self(position).abs())).sum()
+    }
+
+    fn quantise(&self, values: &[f32], out: &mut Vec<u16>) -> f32 {
+        if self.signed { quantise_signed(values, out) } else { quantise(values, out) }
+    }
 }
 
 /// Many large values can add up to more than a float holds; the page shall not read infinity.
@@ -144,6 +156,15 @@ fn quantise(values: &[f32], out: &mut Vec<u16>) -> f32 {
     let largest = values.iter().copied().fold(0.0, f32::max);
     let per_value = if largest > 0.0 { STEPS / f64::from(largest) } else { 0.0 };
     out.extend(values.iter().map(|&value| (f64::from(value) * per_value).round() as u16));
+    largest
+}
+
+/// The same for values with signs, as two's complement; returns the largest magnitude.
+fn quantise_signed(values: &[f32], out: &mut Vec<u16>) -> f32 {
+    let largest = values.iter().map(|value| value.abs()).fold(0.0, f32::max);
+    let per_value = if largest > 0.0 { SIGNED_STEPS / f64::from(largest) } else { 0.0 };
+    let step = |value: &f32| ((f64::from(*value) * per_value).round() as i16).cast_unsigned();
+    out.extend(values.iter().map(step));
     largest
 }
 
@@ -170,6 +191,15 @@ mod tests {
                 assert!(error <= largest / 131_070.0 * (1.0 + 1e-9), "{value} is off by {error}");
             }
         }
+    }
+
+    #[test]
+    fn signs_are_kept() {
+        let mut stored = Vec::new();
+        let largest = quantise_signed(&[-2.0, 0.0, 1.0, 2.0], &mut stored);
+        assert_eq!(largest.to_bits(), 2f32.to_bits());
+        let read: Vec<i16> = stored.iter().map(|step| step.cast_signed()).collect();
+        assert_eq!(read, [-32_767, 0, 16_384, 32_767]);
     }
 
     #[test]

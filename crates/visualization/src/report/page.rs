@@ -11,12 +11,14 @@ const TEMPLATE: &str = include_str!("assets/page.html");
 const STYLE: &str = include_str!("assets/style.css");
 
 /// The script, in the order of use. Each file is a module of clear purpose; together they are one strict function.
-const SCRIPTS: [&str; 12] = [
+const SCRIPTS: [&str; 14] = [
     include_str!("assets/format.js"),
     include_str!("assets/data.js"),
     include_str!("assets/maps.js"),
     include_str!("assets/field.js"),
+    include_str!("assets/contours.js"),
     include_str!("assets/state.js"),
+    include_str!("assets/marks.js"),
     include_str!("assets/panel.js"),
     include_str!("assets/pointer.js"),
     include_str!("assets/words.js"),
@@ -46,6 +48,7 @@ impl Page<'_> {
             "script" => &script,
             "data" => &self.island,
             "title" => &title,
+            "layout" => self.markup.layout,
             "question" => &self.markup.question,
             "answer" => &self.markup.answer,
             "beside" => &self.markup.beside,

@@ -3,8 +3,8 @@
 use super::TextRelevancy;
 
 impl TextRelevancy {
-    /// Plain text: after each piece its share of the relevancy of the text in percent, the self term left out of the whole.
-    /// What rounds to zero bears no number, and the self term bears `[self]`.
+    /// Plain text: after each piece its share of the relevancy of the text in percent, the self term and what was set apart
+    /// left out of the whole. What rounds to zero and what was set apart bear no number, and the self term bears `[self]`.
     pub fn plain(&self) -> String {
         let total: f64 = self.others().map(|piece| f64::from(piece.relevancy.abs())).sum();
         let mut out = String::new();
@@ -21,6 +21,7 @@ impl TextRelevancy {
             match percent {
                 _ if word.trim().is_empty() => {}
                 _ if piece.is_self => out.push_str("[self]"),
+                _ if piece.is_apart => {}
                 percent if percent >= 1.0 => out.push_str(&format_share(sign, percent)),
                 _ => {}
             }

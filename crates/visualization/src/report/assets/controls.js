@@ -9,9 +9,21 @@ function buildControls() {
   byId('colormap').value = state.colormap;
   byId('method').append(...data.methods.map(({ name }, index) => option(index, name)));
   byId('method-field').hidden = data.methods.length < 2;
+  byId('contours').append(...contourChoices().map(([value, text]) => option(value, text)));
+  byId('contours').value = state.contours.join();
+  byId('marks').hidden = data.letters.length === 0 && data.pictures.every(({ outlines }) => outlines.length === 0);
   byId('regions-card').hidden = data.regions.length === 0;
   document.querySelector('.viewer').hidden = data.pictures.length === 0;
   buildLayers();
+}
+
+/** Quantiles that can be chosen, and those that were asked for. */
+function contourChoices() {
+  const text = (quantiles) => `hottest ${quantiles.map((q) => `${Number((100 * (1 - q)).toFixed(2))} %`).join(' and ')}`;
+  const usual = [[0.9], [0.95], [0.99], [0.9, 0.99]];
+  const asked = data.contours.length > 0 && !usual.some((choice) => choice.join() === data.contours.join());
+  const choices = asked ? [...usual, data.contours] : usual;
+  return [['', 'none'], ...choices.map((choice) => [choice.join(), text(choice)])];
 }
 
 /** The slider's last place is the result; the others are the recorded layers. */
@@ -28,6 +40,7 @@ function listenToControls() {
   on('colormap', 'change', ({ value }) => update({ colormap: value }));
   on('smooth', 'change', ({ value }) => update({ smooth: value === 'smooth' }));
   on('scale', 'change', ({ value }) => update({ common: value === 'common' }));
+  on('contours', 'change', ({ value }) => update({ contours: value === '' ? [] : value.split(',').map(Number) }));
   on('opacity', 'input', ({ value }) => update({ opacity: Number(value) }));
   on('threshold', 'input', ({ value }) => update({ threshold: Number(value) }));
   on('layer', 'input', ({ value, max }) => update({ layer: value === max ? -1 : Number(value) }));
@@ -39,6 +52,7 @@ function listenToControls() {
   on('zoom-out', 'click', () => zoomBy(1 / 1.4));
   on('zoom-reset', 'click', () => moveTo(0.5, 0.5, 1));
   on('original', 'click', () => update({ original: !state.original }));
+  on('marks', 'click', () => update({ marks: !state.marks }));
   on('compare', 'click', compare);
   on('export', 'click', savePicture);
   on('theme', 'click', switchTheme);
@@ -67,6 +81,7 @@ function drawControls() {
   const layer = state.layer < 0 ? 'result' : layers[state.layer];
   byId('layer-value').textContent = layer;
   byId('layer').setAttribute('aria-valuetext', layer);
+  byId('marks').setAttribute('aria-pressed', String(state.marks));
   byId('original').setAttribute('aria-pressed', String(state.original));
   byId('compare').setAttribute('aria-pressed', String(state.comparing || state.second !== null));
   byId('comparison').hidden = state.second === null;

@@ -8,20 +8,33 @@ function bytes(text) {
 
 /** Little-endian, as every browser's typed arrays are. */
 const cellSteps = new Uint16Array(bytes(data.cells).buffer);
+const signedCellSteps = new Int16Array(cellSteps.buffer);
 const cellScales = new Float32Array(bytes(data.scales).buffer);
 const gridShares = new Float32Array(bytes(data.shares).buffer);
 const textSteps = new Uint16Array(bytes(data.text).buffer);
+const signedTextSteps = new Int16Array(textSteps.buffer);
 const textScales = new Float32Array(bytes(data.textScales).buffer);
 const totals = new Float32Array(bytes(data.totals).buffer);
 const selves = new Float32Array(bytes(data.selves).buffer);
 const STEPS = 65535;
+const SIGNED_STEPS = 32767;
 
 const nGrids = data.grids.length;
 const cellCounts = data.grids.map((grid) => grid.rows * grid.columns);
 const cellStarts = starts(cellCounts);
-const methodStarts = starts(data.methods.map((method) => 1 + method.layers.length));
-/** The method of each row of a target, and where its cells start among those of the target. */
-const rowMethods = data.methods.flatMap(({ layers }, method) => Array(1 + layers.length).fill(method));
+
+/** For each target and method where its rows begin, how many layers follow, and which result it is; or why there is none. */
+const rowMethods = [];
+const resultMethods = [];
+const entries = data.rows.map((methods) =>
+  methods.map((layers, method) => {
+    if (typeof layers === 'string') return { why: layers };
+    const entry = { row: rowMethods.length, layers, result: resultMethods.length };
+    for (let row = 0; row <= layers; row += 1) rowMethods.push(method);
+    resultMethods.push(method);
+    return entry;
+  }),
+);
 const rowStarts = starts(rowMethods.map((method) => cellStarts[nGrids] * data.methods[method].parts ** 2));
 const textStarts = starts(data.textLengths);
 const weights = data.regions.map((region) => region.weights.map((text) => text && bytes(text)));
@@ -32,18 +45,32 @@ function starts(counts) {
   return [0, ...counts.map((count) => (sum += count))];
 }
 
-/** The row of a target under a method; layer −1 is the result. */
+/** The row of a target under a method; layer −1 is the result. Null where there is none: `missing` says why. */
 function rowIndex(target, method, layer) {
-  return target * methodStarts[data.methods.length] + methodStarts[method] + 1 + layer;
+  const { row, layers } = entries[target][method];
+  if (row === undefined || layer >= layers) return null;
+  return row + 1 + layer;
+}
+
+/** Why a target has no row; null where it has one. */
+function missing(target, method, layer) {
+  if (rowIndex(target, method, layer) !== null) return null;
+  return entries[target][method].why ?? 'it was not kept layer by layer';
+}
+
+/** Whether anything but the self term speaks for a target, in text or pictures. */
+function speaks(row) {
+  return totals[row] > 0;
 }
 
 /** Values of the cells of one grid, or of their parts where the row's method cuts them. */
 function cellsOf(row, grid) {
-  const [target, within] = [Math.floor(row / rowMethods.length), row % rowMethods.length];
-  const parts = data.methods[rowMethods[within]].parts ** 2;
-  const start = target * rowStarts[rowMethods.length] + rowStarts[within] + cellStarts[grid] * parts;
-  const perStep = cellScales[row * nGrids + grid] / STEPS;
-  return Float64Array.from(cellSteps.subarray(start, start + cellCounts[grid] * parts), (step) => step * perStep);
+  const { parts: side, signs } = data.methods[rowMethods[row]];
+  const parts = side ** 2;
+  const start = rowStarts[row] + cellStarts[grid] * parts;
+  const [steps, most] = signs ? [signedCellSteps, SIGNED_STEPS] : [cellSteps, STEPS];
+  const perStep = cellScales[row * nGrids + grid] / most;
+  return Float64Array.from(steps.subarray(start, start + cellCounts[grid] * parts), (step) => step * perStep);
 }
 
 /** A grid whose cells are cut into this many parts a side. */
@@ -69,28 +96,31 @@ function whole(values, index, parts) {
   return sums;
 }
 
-/** Share of one grid in a row without self terms. */
+/** Share of one grid in all of a row but its self terms; null without a row, or where it is zero. */
 function gridShare(row, grid) {
-  return gridShares[row * nGrids + grid];
+  return row === null || !speaks(row) ? null : gridShares[row * nGrids + grid];
 }
 
 /** Share of a picture, or of all pictures together. */
 function pictureShare(row, picture = null) {
+  if (row === null || !speaks(row)) return null;
   return data.grids.reduce(
     (sum, grid, index) => (picture === null || grid.picture === picture ? sum + gridShare(row, index) : sum),
     0,
   );
 }
 
-/** Values of the text tokens of a result; zero behind the last that is stored. */
+/** Values of the text tokens of a result; zero behind the last that is stored. Null where there is no result. */
 function textOf(target, method) {
-  const result = target * data.methods.length + method;
-  const perStep = textScales[result] / STEPS;
+  const { row, result } = entries[target][method];
+  if (row === undefined) return null;
+  const [steps, most] = data.methods[method].signs ? [signedTextSteps, SIGNED_STEPS] : [textSteps, STEPS];
+  const perStep = textScales[result] / most;
   const values = new Float64Array(data.textPositions.length);
-  textSteps.subarray(textStarts[result], textStarts[result + 1]).forEach((step, index) => {
+  steps.subarray(textStarts[result], textStarts[result + 1]).forEach((step, index) => {
     values[index] = step * perStep;
   });
-  return { values, largest: textScales[result], total: totals[result], self: selves[result] };
+  return { values, total: totals[row], self: selves[result] };
 }
 
 /** Rows and columns of a grid that reach into its picture: [first, behind the last]. */

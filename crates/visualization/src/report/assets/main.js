@@ -1,5 +1,7 @@
 // Start: everything is built once, then drawn whenever the state changes.
 
+// Where the first map is: an empty picture would say nothing.
+if (data.pictures.length > 0) state.picture = warmest(state.last);
 buildControls();
 buildFilmstrip();
 panels.forEach(listenToPanel);

@@ -20,9 +20,10 @@ function newPanel() {
   const bar = make('canvas');
   Object.assign(bar, { width: 511, height: 1 });
   const foot = make('div', 'bar', low, bar, high);
-  const figure = make('figure', 'stage', make('figcaption', 'stage-head', word, sub), canvas, foot);
+  const note = make('p', 'stage-note');
+  const figure = make('figure', 'stage', make('figcaption', 'stage-head', word, sub), canvas, make('div', 'stage-foot', foot, note));
   byId('stages').append(figure);
-  return { figure, word, sub, canvas, low, high, bar, foot, heat: null, key: '', map: null };
+  return { figure, word, sub, canvas, low, high, bar, foot, note, heat: null, contours: [], levels: [], key: '', map: null };
 }
 
 /** Where the picture lies in a canvas of this size: pixels of the canvas per pixel of the picture, and its corner. */
@@ -59,40 +60,70 @@ function drawPanel(panel, { first, second }) {
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
   paint(canvas.getContext('2d'), panel, width, height);
+  drawPointed(canvas.getContext('2d'), width, height);
 }
 
-/** Computes heat only when something that it depends on has changed. */
+/** Computes heat and lines only when something that they depend on has changed. */
 function refreshHeat(panel, first, second) {
-  const { method, layer, picture, opacity, threshold, colormap, smooth, common } = state;
-  const key = [first, second, method, layer, picture, opacity, threshold, colormap, smooth, common].join();
+  const { method, layer, picture, opacity, threshold, colormap, smooth, common, contours } = state;
+  const key = [first, second, method, layer, picture, opacity, threshold, colormap, smooth, common, ...contours].join();
   if (panel.key === key) return;
-  panel.map = second === null ? mapOf(first, state) : differenceOf(first, second, state);
-  panel.heat = heat(panel.map, picture, state);
+  const map = second === null ? mapOf(first, state) : differenceOf(first, second, state);
+  panel.map = map;
+  panel.heat = map && heat(map, picture, state);
+  panel.levels = map ? contourLevels(map, picture, contours) : [];
+  panel.contours = panel.levels.length > 0 ? contourPath(map, picture, panel.levels, smooth) : [];
   panel.key = key;
 }
 
-function paint(context, panel, width, height) {
+/** The rectangle of the picture in a canvas of this size, and pixels of the canvas per pixel of the picture. */
+function pictureBox(width, height) {
   const picture = data.pictures[state.picture];
   const { scale, left, top } = geometry(width, height);
-  const box = [left, top, picture.width * scale, picture.height * scale];
+  return { scale, box: [left, top, picture.width * scale, picture.height * scale] };
+}
+
+/** Picture, heat and marks, without what is pointed at. */
+function paint(context, panel, width, height) {
+  const { scale, box } = pictureBox(width, height);
   context.fillStyle = '#000';
   context.fillRect(0, 0, width, height);
   context.imageSmoothingEnabled = scale < 3;
   context.imageSmoothingQuality = 'high';
   const image = images[state.picture];
   if (image.complete && image.naturalWidth > 0) context.drawImage(image, ...box);
+  if (!state.original && panel.heat) {
+    context.imageSmoothingEnabled = state.smooth;
+    context.drawImage(panel.heat, ...box);
+  }
+  const stroke = Math.max(1, Math.min(width, height) / 320);
+  inside(context, box, () => {
+    if (!state.original && panel.map) {
+      if (!state.smooth) eachGridHere((_, index) => drawCellLines(context, shownGrid(index), scale, box[0], box[1]));
+      drawContours(context, panel.contours, box, stroke);
+    }
+    const { outlines } = data.pictures[state.picture];
+    if (state.marks && !state.original) outlines.forEach((outline) => drawOutline(context, outline, box, scale, stroke));
+  });
+  if (state.marks) drawLetters(context, box, [width, height], stroke);
+}
+
+/** The region and the cell that the reader points at. */
+function drawPointed(context, width, height) {
   if (state.original) return;
-  context.imageSmoothingEnabled = state.smooth;
-  context.drawImage(panel.heat, ...box);
+  const { scale, box } = pictureBox(width, height);
+  inside(context, box, () => {
+    if (state.region !== null) eachGridHere((grid, index) => outlineRegion(context, grid, index, scale, box[0], box[1]));
+    if (state.cell) outlineCell(context, scale, box[0], box[1]);
+  });
+}
+
+function inside(context, box, draw) {
   context.save();
   context.beginPath();
   context.rect(...box);
   context.clip();
-  eachGridHere((grid, index) => {
-    if (!state.smooth) drawCellLines(context, shownGrid(index), scale, left, top);
-    if (state.region !== null) outlineRegion(context, grid, index, scale, left, top);
-  });
-  if (state.cell) outlineCell(context, scale, left, top);
+  draw();
   context.restore();
 }
 
@@ -159,9 +190,13 @@ function outlineRegion(context, grid, index, scale, left, top) {
   context.stroke();
 }
 
+/** The name of a target among others. */
+function nameOf(target) {
+  return data.targets[target].text.trim() || '(space)';
+}
+
 function label(panel, first, second) {
-  const text = (target) => data.targets[target].text.trim() || '(space)';
-  panel.word.textContent = second === null ? text(first) : `${isolated(text(first))} − ${isolated(text(second))}`;
+  panel.word.textContent = second === null ? nameOf(first) : `${isolated(nameOf(first))} − ${isolated(nameOf(second))}`;
   panel.sub.textContent = second === null ? subtitle(first) : 'difference';
   const picture = isolated(data.pictures[state.picture].name);
   const what = second === null ? 'map of' : 'difference of the maps of';
@@ -170,13 +205,51 @@ function label(panel, first, second) {
 
 function subtitle(target) {
   const { probability: p, positions } = data.targets[target];
-  const parts = [`${percent(pictureShare(currentRow(target)))} in the picture${data.pictures.length > 1 ? 's' : ''}`];
+  const share = pictureShare(currentRow(target));
+  const where = data.pictures.length > 1 ? 'the pictures' : 'the picture';
+  const parts = share === null ? [] : [`${percent(share)} of ${quantityOf()} is in ${where}`];
   if (p !== null) parts.push(`probability ${probability(p)}`);
-  parts.push(positions[1] - positions[0] === 1 ? `token ${positions[0]}` : `tokens ${positions[0]}–${positions[1] - 1}`);
+  parts.push(positionText(positions));
   return parts.join(' · ');
 }
 
+/** What the shares of the method are parts of. */
+function quantityOf() {
+  return data.methods[state.method].signs ? 'all magnitude' : 'all relevancy';
+}
+
+function positionText([start, end]) {
+  return end - start === 1 ? `position ${start}` : `positions ${start} to ${end - 1}`;
+}
+
+/** Why there is no heat over the picture; empty where there is some. */
+function whyEmpty(panel, targets) {
+  const without = targets.find((target) => missing(target, state.method, state.layer) !== null);
+  if (without !== undefined) return `No map for ${isolated(nameOf(without))}: ${missing(without, state.method, state.layer)}.`;
+  const silent = targets.find((target) => !speaks(currentRow(target)));
+  if (silent !== undefined) return `Nothing in pictures or text speaks for ${isolated(nameOf(silent))} here: there is no map.`;
+  return panel.map.max > 0 ? '' : 'There is no relevancy in the pictures.';
+}
+
+/** Around which cells the contour lines run. */
+function contourText({ map, levels }) {
+  if (state.contours.length === 0 || !map) return '';
+  if (map.signed) return 'No contour lines: the map has signs.';
+  const hottest = (quantiles) => quantiles.map((q) => `${Number((100 * (1 - q)).toFixed(2))} %`).join(', ');
+  const drawn = levels.map(({ q }) => q);
+  const left = state.contours.filter((q) => !drawn.includes(q));
+  const parts = drawn.length > 0 ? [`Contour lines: around the hottest ${hottest(drawn)} of the cells.`] : [];
+  if (left.length > 0) parts.push(`None around the hottest ${hottest(left)}: below a tenth of the largest value.`);
+  return parts.join(' ');
+}
+
 function drawBar(panel, first, second) {
+  const targets = second === null ? [first] : [first, second];
+  const why = whyEmpty(panel, targets);
+  panel.note.textContent = why || contourText(panel);
+  panel.note.classList.toggle('why', why !== '');
+  panel.foot.hidden = why !== '';
+  if (why) return;
   const { max, signed } = panel.map;
   const context = panel.bar.getContext('2d');
   const image = context.createImageData(511, 1);
@@ -188,12 +261,17 @@ function drawBar(panel, first, second) {
     image.data[4 * i + 3] = part * 100 < state.threshold ? 40 : signed ? 255 * part : 255;
   }
   context.putImageData(image, 0, 0);
+  const end = state.common ? `${number(max)} (same for all words)` : number(max);
   if (!signed) {
     panel.low.textContent = '0';
-    panel.high.textContent = state.common ? `${number(max)} (common)` : number(max);
-    return;
+    panel.high.textContent = end;
+  } else if (second === null) {
+    const [below, above] = data.methods[state.method].signs;
+    panel.low.textContent = `−${end}, ${below}`;
+    panel.high.textContent = `+${end}, ${above}`;
+  } else {
+    const most = state.common ? number(max) : `${number(100 * max)} percentage points`;
+    panel.low.textContent = `−${most}, more for ${isolated(nameOf(second))}`;
+    panel.high.textContent = `+${most}, more for ${isolated(nameOf(first))}`;
   }
-  const end = state.common ? number(max) : `${number(100 * max)} points`;
-  panel.low.textContent = `− ${end}, more for ${isolated(data.targets[second].text.trim())}`;
-  panel.high.textContent = `+ ${end}, more for ${isolated(data.targets[first].text.trim())}`;
 }

@@ -18,6 +18,7 @@ function toPicture(canvas, clientX, clientY) {
 function cellAt(x, y) {
   const picture = data.pictures[state.picture];
   if (x < 0 || y < 0 || x >= 1 || y >= 1) return null;
+  const target = currentRow(primary());
   let found = null;
   eachGridHere((_, index) => {
     const grid = shownGrid(index);
@@ -26,7 +27,7 @@ function cellAt(x, y) {
     const row = Math.floor(((y * picture.height - y0) / (y1 - y0)) * grid.rows);
     if (row < 0 || column < 0 || row >= grid.rows || column >= grid.columns) return;
     const cell = { grid: index, index: row * grid.columns + column };
-    const value = cellsOf(currentRow(primary()), index)[cell.index];
+    const value = target === null ? 0 : Math.abs(cellsOf(target, index)[cell.index]);
     if (!found || value > found.value) found = { ...cell, value };
   });
   return found;
@@ -117,18 +118,21 @@ function walkCells([down, right]) {
 
 /** Value, share and rank of a cell under one word. */
 function cellText(target, cell) {
-  const grids = gridsOf(currentRow(target));
+  const shown = currentRow(target);
+  if (shown === null) return 'no value';
+  const grids = gridsOf(shown);
   const value = grids[cell.grid][cell.index];
   let [sum, larger, count] = [0, 0, 0];
   grids.forEach((cells) =>
     cells.forEach((other) => {
-      sum += other;
-      larger += other > value;
+      sum += Math.abs(other);
+      larger += Math.abs(other) > Math.abs(value);
       count += 1;
     }),
   );
-  const share = sum > 0 ? value / sum : 0;
-  return `value ${number(value)} · ${percent(share)} of the picture’s relevancy · rank ${larger + 1} of ${count}`;
+  const what = data.methods[state.method].signs ? 'magnitude' : 'relevancy';
+  const share = sum > 0 ? Math.abs(value) / sum : null;
+  return `value ${number(value)} · ${percent(share)} of the ${what} in the picture${data.pictures.length > 1 ? 's' : ''} · rank ${larger + 1} of ${count}`;
 }
 
 function drawReadout() {
@@ -141,6 +145,6 @@ function drawReadout() {
   const row = Math.floor(state.cell.index / columns) + 1;
   const place = `row ${row}, column ${(state.cell.index % columns) + 1}`;
   const targets = shownTargets();
-  const name = (target) => (targets.length > 1 ? `${isolated(data.targets[target].text.trim())}: ` : '');
+  const name = (target) => (targets.length > 1 ? `${isolated(nameOf(target))}: ` : '');
   readout.textContent = targets.map((target) => `${name(target)}${place} · ${cellText(target, state.cell)}`).join('\n');
 }

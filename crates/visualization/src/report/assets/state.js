@@ -15,6 +15,9 @@ const state = {
   colormap: data.colormap,
   smooth: true,
   common: false,
+  contours: data.contours, // quantiles of the cells
+  marks: true, // letters and outlines
+  template: data.showsTemplate,
   original: false,
   zoom: 1,
   x: 0.5, // centre of the view, in parts of the picture
@@ -79,6 +82,13 @@ function addSecond(target) {
 function release() {
   if (state.comparing || state.second !== null) update({ second: null, comparing: false });
   else update({ pinned: null, preview: null });
+}
+
+/** The picture that has the largest part of a target; the first where none has any. */
+function warmest(target) {
+  const row = currentRow(target);
+  const shares = data.pictures.map((_, picture) => pictureShare(row, picture) ?? 0);
+  return Math.max(0, shares.indexOf(Math.max(...shares)));
 }
 
 function showPicture(picture) {

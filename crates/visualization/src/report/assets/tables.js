@@ -8,7 +8,7 @@ let detailsFor = '';
 
 /** Redraws tables only when the words, the method or the layer change: pointer moves come many times a second. */
 function drawTables() {
-  const key = [shownTargets(), state.method, state.layer].join();
+  const key = [shownTargets(), state.method, state.layer, state.template].join();
   if (key === detailsFor) return;
   detailsFor = key;
   byId('details').replaceChildren(...shownTargets().map(detailsOf));
@@ -17,21 +17,26 @@ function drawTables() {
 }
 
 function detailsOf(target) {
-  const { text, probability: p, positions, facts } = data.targets[target];
+  const { probability: p, positions, facts, flags } = data.targets[target];
   const row = currentRow(target);
-  const self = textOf(target, state.method).self;
   const list = make('dl', 'facts');
   if (p !== null) list.append(definition('Probability', probability(p)));
-  list.append(definition('In the picture', percent(pictureShare(row))));
+  const share = (picture) => {
+    const part = pictureShare(row, picture);
+    return part === null ? '–' : `${percent(part)} of ${quantityOf()}`;
+  };
+  if (data.pictures.length > 0) list.append(definition(data.pictures.length > 1 ? 'In the pictures' : 'In the picture', share(null)));
   if (data.pictures.length > 1) {
-    data.pictures.forEach(({ name }, index) => list.append(definition(isolated(name), percent(pictureShare(row, index)))));
+    data.pictures.forEach(({ name }, index) => list.append(definition(isolated(name), share(index))));
   }
-  list.append(definition('Tokens', positions[1] - positions[0] === 1 ? `${positions[0]}` : `${positions[0]}–${positions[1] - 1}`));
-  if (state.layer < 0 && self > 0) list.append(definition('Self term', number(self)));
+  list.append(definition('Position', positionText(positions).replace(/^positions? /, '')));
+  const found = textOf(target, state.method);
+  if (state.layer < 0 && found && found.self > 0) list.append(definition('Self term', number(found.self)));
   facts.forEach(([name, value]) => list.append(definition(name, value)));
-  const name = make('p', 'word-name', text.trim() || '(space)');
+  const name = make('p', 'word-name', nameOf(target));
   name.dir = 'auto';
-  return make('div', '', name, list);
+  const warnings = flags.map((flag) => make('p', 'flag', flag));
+  return make('div', '', name, ...warnings, list);
 }
 
 /** Sums of one region: of values, of weights, and of cells. */
@@ -57,7 +62,9 @@ function regionRow(region, columns) {
   return row;
 }
 
-function regionCells({ value, area, sum, cells }, second) {
+function regionCells(found, second) {
+  if (!found) return ['–', '–', '–'].map((text) => make('td', '', text));
+  const { value, area, sum, cells } = found;
   const share = sum > 0 ? value / sum : 0;
   const shareCell = make('td', '', meter(share, second), make('span', 'figure', percent(share)));
   if (area === 0) return [shareCell, make('td', '', '–'), make('td', '', '–')];
@@ -71,8 +78,10 @@ function regionCells({ value, area, sum, cells }, second) {
 function drawRegions() {
   if (data.regions.length === 0) return;
   const targets = shownTargets();
+  const { parts, signs } = data.methods[state.method];
+  byId('regions-signed').hidden = !signs;
   const columns = targets.map((target) => {
-    const { parts } = data.methods[state.method];
+    if (signs || currentRow(target) === null) return () => null;
     const grids = gridsOf(currentRow(target)).map((values, grid) => whole(values, grid, parts));
     const all = grids.flatMap((cells) => [...cells]);
     const sum = all.reduce((a, b) => a + b, 0);
@@ -81,7 +90,7 @@ function drawRegions() {
   const heading = (text) => Object.assign(make('th', '', text), { scope: 'col' });
   const head = make('tr', '', heading('Region'));
   targets.forEach((target) => {
-    const name = targets.length > 1 ? `, ${isolated(data.targets[target].text.trim())}` : '';
+    const name = targets.length > 1 ? `, ${isolated(nameOf(target))}` : '';
     head.append(heading(`Share${name}`), heading('Mean'), heading('Density'));
   });
   const body = make('tbody', '', ...data.regions.map((_, region) => regionRow(region, columns)));
@@ -92,36 +101,61 @@ const tokenElements = [...document.querySelectorAll('.token[data-text]')];
 const gridElements = [...document.querySelectorAll('.token[data-grid]')];
 
 function drawText() {
-  const target = primary();
-  const { values, largest, total } = textOf(target, state.method);
-  drawStrongest(values, largest, total);
-  if (byId('sequence').open) shadeTokens(target, values, largest);
+  const found = textOf(primary(), state.method);
+  drawStrongest(found);
+  drawTemplate(found);
+  if (byId('sequence').open) shadeTokens(primary(), found);
 }
 
-function shadeTokens(target, values, largest) {
+/** Whether a token of text takes part: those of the template only where the reader wants them. */
+function isShown(index) {
+  return state.template || !data.textTemplate[index];
+}
+
+function shadeTokens(target, found) {
+  const shown = found ? found.values.map((value, index) => (isShown(index) ? Math.abs(value) : 0)) : [];
+  const largest = shown.reduce((a, b) => Math.max(a, b), 0);
   // Square root: beside a first token that draws most of the attention, the others would not be seen.
   tokenElements.forEach((element, index) => {
-    element.style.setProperty('--share', largest > 0 ? Math.sqrt(values[index] / largest) : 0);
+    element.style.setProperty('--share', largest > 0 ? Math.sqrt(shown[index] / largest) : 0);
     const position = data.textPositions[index];
     const [start, end] = data.targets[target].positions;
     element.classList.toggle('self', position >= start && position < end);
   });
   const row = rowIndex(target, state.method, -1);
-  gridElements.forEach((element) => element.style.setProperty('--share', gridShare(row, Number(element.dataset.grid))));
+  gridElements.forEach((element) => element.style.setProperty('--share', gridShare(row, Number(element.dataset.grid)) ?? 0));
 }
 
-function drawStrongest(values, largest, total) {
-  const order = [...values.keys()].filter((index) => values[index] > 0);
-  order.sort((a, b) => values[b] - values[a]);
+function drawStrongest(found) {
+  const { values, total } = found ?? { values: [], total: 0 };
+  const order = [...values.keys()].filter((index) => values[index] !== 0 && isShown(index));
+  order.sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
   const items = order.slice(0, 6).map((index) => {
-    const text = data.textTokens[index].replaceAll('\n', '↵');
-    return make('li', '', make('bdi', '', text), meter(values[index] / largest, false), percent(values[index] / total));
+    const text = data.textTokens[index].replaceAll('\n', '↵').trim() || '(space)';
+    const part = Math.abs(values[index] / values[order[0]]);
+    const sign = values[index] < 0 ? '−' : '';
+    return make('li', '', make('bdi', '', text), meter(part, false), sign + percent(Math.abs(values[index]) / total));
   });
-  byId('strongest').replaceChildren(...(items.length > 0 ? items : [make('li', '', 'no text before this word counts')]));
+  const none = found ? 'no text before this word counts' : `no values: ${missing(primary(), state.method, -1)}`;
+  byId('strongest').replaceChildren(...(items.length > 0 ? items : [make('li', 'none', none)]));
+  byId('strongest-hint').textContent = items.length > 0 ? `Percent: of ${quantityOf()}, pictures included.` : '';
+}
+
+/** What `<bos>` and the other tokens of the template draw: named once, apart. */
+function drawTemplate(found) {
+  const sum = found ? found.values.reduce((all, value, index) => (data.textTemplate[index] ? all + Math.abs(value) : all), 0) : 0;
+  const share = found && found.total > 0 ? sum / found.total : null;
+  const names = data.textTemplate.some((is) => is) && share !== null;
+  byId('template-share').textContent = names && !state.template
+    ? `Not listed: <bos> and other tokens of the chat template, ${percent(share)} of ${quantityOf()}.`
+    : '';
 }
 
 function listenToTokens() {
   byId('sequence').addEventListener('toggle', drawText);
+  byId('template-field').hidden = !data.textTemplate.some((is) => is);
+  byId('template').checked = state.template;
+  byId('template').addEventListener('change', ({ target }) => update({ template: target.checked }));
   byId('tokens').addEventListener('pointerover', (event) => {
     const token = event.target.closest('.token');
     if (token) byId('token-readout').textContent = tokenText(token);
@@ -130,13 +164,15 @@ function listenToTokens() {
 
 function tokenText({ dataset }) {
   const target = primary();
+  const found = textOf(target, state.method);
+  if (!found) return `No value: ${missing(target, state.method, -1)}.`;
   if (dataset.grid !== undefined) {
-    return `Picture: ${percent(gridShare(rowIndex(target, state.method, -1), Number(dataset.grid)))} of the relevancy`;
+    return `Picture: ${percent(gridShare(rowIndex(target, state.method, -1), Number(dataset.grid)))} of ${quantityOf()}`;
   }
-  const { values, total } = textOf(target, state.method);
-  const value = values[dataset.text];
+  const value = found.values[dataset.text];
   const token = isolated(data.textTokens[dataset.text].replaceAll('\n', '↵'));
-  return `Token ${data.textPositions[dataset.text]} “${token}”: value ${number(value)}, ${percent(total > 0 ? value / total : 0)} of the relevancy`;
+  const share = found.total > 0 ? Math.abs(value) / found.total : null;
+  return `Position ${data.textPositions[dataset.text]} “${token}”: value ${number(value)}, ${percent(share)} of ${quantityOf()}`;
 }
 
 const thumbnails = [];
@@ -160,6 +196,7 @@ function buildFilmstrip() {
 function drawFilmstrip() {
   thumbnails.forEach(({ button, canvas, share }, index) => {
     button.setAttribute('aria-pressed', String(index === state.picture));
+    button.title = `Its share of ${quantityOf()}`;
     share.textContent = shownTargets().map((target) => percent(pictureShare(currentRow(target), index))).join(' | ');
     drawThumbnail(canvas, index);
   });

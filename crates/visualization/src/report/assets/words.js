@@ -66,14 +66,21 @@ function drawWords() {
   });
 }
 
-/** Shades are relative to the largest share, which the legend states. */
+/** Shades are relative to the largest share, which the legend states; a word without a map is greyed out. */
 function shadeWords() {
   const shares = data.targets.map((_, target) => pictureShare(currentRow(target)));
-  const largest = shares.reduce((a, b) => Math.max(a, b), 0);
+  const largest = shares.reduce((a, b) => Math.max(a, b ?? 0), 0);
   wordElements.forEach((element) => {
-    const share = shares[wordTarget(element)];
-    element.style.setProperty('--share', largest > 0 ? share / largest : 0);
-    element.title = `${percent(share)} of its relevancy is in the picture`;
+    const target = wordTarget(element);
+    const share = shares[target];
+    const why = missing(target, state.method, state.layer);
+    element.style.setProperty('--share', largest > 0 && share !== null ? share / largest : 0);
+    element.classList.toggle('absent', why !== null);
+    const said = share === null ? 'nothing speaks for it' : `${percent(share)} of ${quantityOf()} is in the picture`;
+    element.title = [why === null ? said : `no map: ${why}`, ...data.targets[target].flags].join('\n');
   });
-  byId('legend').textContent = `Shade: share of a word’s relevancy that lies in the picture, 0 to ${percent(largest)}`;
+  const flagged = data.targets.some(({ flags }) => flags.length > 0);
+  const shade = `Shade: how much of ${quantityOf()} lies in the picture${data.pictures.length > 1 ? 's' : ''}, 0 to ${percent(largest)}.`;
+  const legend = [data.pictures.length > 0 ? shade : '', flagged ? '⚑: read what stands under “Word” before its map.' : ''];
+  byId('legend').textContent = legend.filter((part) => part).join(' ');
 }
