@@ -22,7 +22,7 @@ pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
 /// Loads the checkpoint; from here on Ctrl-C ends the work between two steps.
 pub(crate) fn load(args: &QuestionArgs, options: LoadOptions) -> anyhow::Result<Explainer> {
     if let Some(threads) = args.model.threads {
-        medgemma_explainer::set_threads(threads);
+        medgemma_explainer::set_threads(threads)?;
     }
     let (fetch_progress, cancel) = (progress::fetch_bars()?, Some(interrupt::flag()?));
     let options = LoadOptions { fetch_progress, cancel, ..options };

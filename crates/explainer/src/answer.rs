@@ -129,6 +129,11 @@ pub struct Answer {
     pub(crate) mean: OnceCell<Sequence>,
 }
 
+/// Tokens that a run can have, prompt and answer: no answer goes beyond the model's context.
+pub(crate) fn longest_run(prompt: usize, max_new_tokens: usize, context: usize) -> usize {
+    prompt.saturating_add(max_new_tokens).min(context.max(prompt))
+}
+
 impl Answer {
     /// What was asked.
     pub fn question(&self) -> &Question {
@@ -150,11 +155,11 @@ impl Answer {
         &self.patches
     }
 
-    /// Tokens that its run was planned for, prompt and answer.
-    pub(crate) fn planned(&self) -> usize {
+    /// Tokens that its run was planned for in a model of this context, prompt and answer.
+    pub(crate) fn planned(&self, context: usize) -> usize {
         let generated = self.options.as_ref().filter(|_| self.states.is_some());
         generated.map_or(self.sequence.ids().len(), |options| {
-            self.prepared.ids.len() + options.max_new_tokens
+            longest_run(self.prepared.ids.len(), options.max_new_tokens, context)
         })
     }
 
@@ -195,5 +200,22 @@ impl Answer {
             .filter(|span| !span.is_empty())
             .reduce(|whole, span| whole.start..whole.end.max(span.end));
         &self.text[whole.unwrap_or(0..0)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_run_is_planned_beyond_the_context() {
+        for (prompt, new, context, expected) in [
+            (280, 300, 2048, 580),
+            (280, 1 << 31, 2048, 2048),
+            (280, usize::MAX, 2048, 2048),
+            (3000, 1, 2048, 3000),
+        ] {
+            assert_eq!(longest_run(prompt, new, context), expected);
+        }
     }
 }

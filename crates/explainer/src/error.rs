@@ -24,6 +24,12 @@ pub enum Error {
     /// There is no place for files that can be made again.
     #[error("no cache folder is known for this user; set HOME or XDG_CACHE_HOME")]
     NoCache,
+    /// A folder stands where a file of a checkpoint of the library's own belongs.
+    #[error("{} is a folder where a file of the cache belongs; remove it and try again", path.display())]
+    FolderInCache {
+        /// The folder.
+        path: PathBuf,
+    },
     /// There is no question.
     #[error("the prompt is empty; ask something about the pictures")]
     EmptyPrompt,

@@ -71,7 +71,7 @@ impl Explainer {
             states: answer.states.as_ref(),
             images: &answer.prepared.images,
             patches: &answer.patches,
-            planned: answer.planned(),
+            planned: answer.planned(self.model.config().text.max_position_embeddings),
         };
         let found = self.found(run, &plans, options, &mut notes)?;
         let weights = self.token_weights(answer, (&plans, asked), &found, &mut notes)?;

@@ -1,5 +1,6 @@
 //! A loaded checkpoint that answers questions.
 
+use crate::answer::longest_run;
 use crate::source::FetchObserver;
 use crate::{Answer, AnswerOptions, Error, ModelSource, Question, Token, TokenKind};
 use attention_capture::{Keep, PatchStates, Recorder, States};
@@ -129,7 +130,9 @@ impl Explainer {
         // What is kept is of the run that made the answer, and a profile may explain another.
         let (generated, states) = if options.record && self.profile == Profile::Sound {
             let budget = self.budget(&prompted.patches);
-            let keep = self.keep(n_prompt + options.max_new_tokens, budget)?;
+            let context = self.model.config().text.max_position_embeddings;
+            let planned = longest_run(n_prompt, options.max_new_tokens, context);
+            let keep = self.keep(planned, budget)?;
             let mut recorder = Recorder::generating(&self.model, keep);
             let generated =
                 self.model.generate(prompt, &generation, &mut recorder, &mut on_token)?;

@@ -51,8 +51,15 @@ impl Shipped {
         std::fs::create_dir_all(folder).map_err(Error::write(folder))?;
         for (name, bytes) in self.files() {
             let path = folder.join(name);
-            if std::fs::read(&path).is_ok_and(|found| found == *bytes) {
+            // A pipe or a device is not read: it might never end.
+            let there = std::fs::metadata(&path);
+            let as_long =
+                there.as_ref().is_ok_and(|m| m.is_file() && m.len() == bytes.len() as u64);
+            if as_long && std::fs::read(&path).is_ok_and(|found| found == *bytes) {
                 continue;
+            }
+            if there.is_ok_and(|found| found.is_dir()) {
+                return Err(Error::FolderInCache { path });
             }
             // Another process may be doing the same: whoever comes last puts the same file in place.
             let write = || {
@@ -116,6 +123,27 @@ mod tests {
         assert_eq!(written(&config), before);
         let count = std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(count, Shipped::Phantom.files().len(), "nothing else is left");
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_a_file_is_named_and_a_pipe_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        Shipped::Phantom.write(folder.path()).unwrap();
+        let config = folder.path().join("config.json");
+        std::fs::remove_file(&config).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&config).status();
+        assert!(made.unwrap().success());
+        Shipped::Phantom.write(folder.path()).unwrap();
+        assert!(std::fs::metadata(&config).unwrap().is_file());
+
+        std::fs::remove_file(&config).unwrap();
+        std::fs::create_dir(&config).unwrap();
+        let message = Shipped::Phantom.write(folder.path()).unwrap_err().to_string();
+        assert!(
+            message.starts_with(&config.display().to_string())
+                && message.ends_with("remove it and try again"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -149,9 +149,19 @@ pub fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1)
 }
 
-/// Sets [`threads`]; at least one.
-pub fn set_threads(threads: usize) {
-    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX).max(1));
+/// Sets [`threads`].
+///
+/// # Errors
+/// [`Error::Threads`] for none and for far more than the machine has cores: the library that libtorch takes its threads from ends the
+/// process where the system refuses one.
+pub fn set_threads(threads: usize) -> Result<(), Error> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = (4 * cores).max(64);
+    if !(1..=most).contains(&threads) {
+        return Err(Error::Threads { asked: threads, most, cores });
+    }
+    tch::set_num_threads(threads as i32);
+    Ok(())
 }
 
 /// N of `cuda:N`, in digits only.
@@ -199,6 +209,18 @@ mod tests {
         }
         let message = "float16".parse::<DtypeSpec>().unwrap_err().to_string();
         assert_eq!(message, "unknown dtype \"float16\"; use auto, float32 or bfloat16");
+    }
+
+    #[test]
+    fn more_threads_than_make_sense_are_refused_before_libtorch_hears_of_them() {
+        let before = threads();
+        for asked in [0, 1 << 20, i32::MAX as usize, usize::MAX] {
+            let message = set_threads(asked).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{asked} threads cannot be used")), "{message}");
+            assert_eq!(threads(), before);
+        }
+        set_threads(before).unwrap();
+        assert_eq!(threads(), before);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use tch::TchError;
 
+use crate::shown::{line, quoted};
+
 /// Why a checkpoint could not be used. Messages name the file or field and say what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,6 +28,14 @@ pub enum Error {
     MissingFile {
         /// Where it should be.
         path: PathBuf,
+    },
+    /// Something else stands where a file belongs.
+    #[error("{} is {found} where a file belongs; remove it, then put the model's own file there or fetch the model again", path.display())]
+    NotAFile {
+        /// Where it stands.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
     },
     /// The operating system refused to read something.
     #[error("cannot read {}: {source}", path.display())]
@@ -57,7 +67,8 @@ pub enum Error {
     // ---- config.json ----
     /// The checkpoint is of another architecture.
     #[error(
-        "config.json describes {found:?}; only Gemma3ForConditionalGeneration (model_type \"gemma3\", text with vision) is supported"
+        "config.json describes {}; only Gemma3ForConditionalGeneration (model_type \"gemma3\", text with vision) is supported",
+        quoted(found)
     )]
     Architecture {
         /// What config.json says it is.
@@ -78,7 +89,7 @@ pub enum Error {
         reason: String,
     },
     /// A field asks for something that this crate does not compute.
-    #[error("config.json: {field} = {found} is not supported; {supported}")]
+    #[error("config.json: {field} = {} is not supported; {supported}", line(found))]
     Unsupported {
         /// Dotted path of the field.
         field: String,
@@ -119,7 +130,9 @@ pub enum Error {
     },
     /// The index places a tensor in a shard that does not have it.
     #[error(
-        "model.safetensors.index.json places tensor {name:?} in {shard:?}, which does not have it"
+        "model.safetensors.index.json places tensor {} in {}, which does not have it",
+        quoted(name),
+        quoted(shard)
     )]
     NotInShard {
         /// Stored name of the tensor.
@@ -128,7 +141,7 @@ pub enum Error {
         shard: String,
     },
     /// The header of a safetensors file is broken or lies.
-    #[error("{} has a broken safetensors header: {reason}", path.display())]
+    #[error("{} has a broken safetensors header: {}", path.display(), line(reason))]
     Header {
         /// The file.
         path: PathBuf,
@@ -146,7 +159,7 @@ pub enum Error {
         found: u64,
     },
     /// Two stored tensors have the same meaning.
-    #[error("tensors {first:?} and {second:?} both mean {name:?}")]
+    #[error("tensors {} and {} both mean {}", quoted(first), quoted(second), quoted(name))]
     DuplicateTensor {
         /// Canonical name.
         name: String,
@@ -156,7 +169,7 @@ pub enum Error {
         second: String,
     },
     /// A tensor that the configuration asks for is absent.
-    #[error("tensor {name:?} is missing{}", nearest.as_ref().map(|n| format!("; the nearest that is there is {n:?}")).unwrap_or_default())]
+    #[error("tensor {name:?} is missing{}", nearest.as_ref().map(|n| format!("; the nearest that is there is {}", quoted(n))).unwrap_or_default())]
     MissingTensor {
         /// Canonical name.
         name: String,
@@ -164,7 +177,7 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// A tensor is not of the shape that the configuration implies.
-    #[error("tensor {name:?} has shape {found:?}, but config.json implies {expected:?}")]
+    #[error("tensor {} has shape {found:?}, but config.json implies {expected:?}", quoted(name))]
     Shape {
         /// Stored name.
         name: String,
@@ -175,7 +188,8 @@ pub enum Error {
     },
     /// A tensor is stored in a type that weights cannot have here.
     #[error(
-        "tensor {name:?} is stored as {found}; only BF16, F16, F32 and F64 weights can be loaded (quantised checkpoints cannot)"
+        "tensor {} is stored as {found}; only BF16, F16, F32 and F64 weights can be loaded (quantised checkpoints cannot)",
+        quoted(name)
     )]
     Dtype {
         /// Stored name.
@@ -204,6 +218,18 @@ pub enum Error {
         asked: String,
         /// Why it cannot be had.
         reason: String,
+    },
+    /// So many threads cannot compute.
+    #[error(
+        "{asked} threads cannot be used: from 1 to {most} on this machine, which has {cores} cores"
+    )]
+    Threads {
+        /// As asked.
+        asked: usize,
+        /// The most that are accepted.
+        most: usize,
+        /// Cores that the process may use.
+        cores: usize,
     },
     /// The model would not fit into memory.
     #[error("{} needs about {needed} of memory and {available} is available", what)]

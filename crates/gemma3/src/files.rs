@@ -1,6 +1,6 @@
 //! Reading the small files of a checkpoint directory, within limits.
 
-use std::fs::{self, File};
+use std::fs::{self, File, FileType};
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
@@ -37,18 +37,45 @@ pub(crate) fn read_json_if_present(path: &Path) -> Result<Option<Value>, Error> 
     }
 }
 
-/// The bytes of a file of bounded size.
-fn read_limited(path: &Path) -> Result<Vec<u8>, Error> {
-    let file = File::open(path).map_err(|e| match e.kind() {
+/// Opens a file that must exist. A folder, pipe, socket or device in its place is refused: some of them never end, others are waited
+/// for until somebody writes.
+pub(crate) fn open(path: &Path) -> Result<File, Error> {
+    let fail = |e: std::io::Error| match e.kind() {
         ErrorKind::NotFound => Error::MissingFile { path: path.to_owned() },
         _ => Error::read(path)(e),
-    })?;
+    };
+    let found = fs::metadata(path).map_err(fail)?.file_type();
+    if !found.is_file() {
+        return Err(Error::NotAFile { path: path.to_owned(), found: kind_of(found) });
+    }
+    File::open(path).map_err(fail)
+}
+
+/// What is no file, for people.
+fn kind_of(found: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        if found.is_fifo() {
+            return "a named pipe";
+        } else if found.is_socket() {
+            return "a socket";
+        } else if found.is_char_device() || found.is_block_device() {
+            return "a device";
+        }
+    }
+    if found.is_dir() { "a folder" } else { "something else" }
+}
+
+/// The bytes of a file of bounded size.
+fn read_limited(path: &Path) -> Result<Vec<u8>, Error> {
+    let file = open(path)?;
     let found = file.metadata().map_err(Error::read(path))?.len();
     if LIMIT < found {
         return Err(Error::TooLarge { path: path.to_owned(), limit: LIMIT, found });
     }
     let mut bytes = Vec::new();
-    // The limit again: a device or a pipe has no length.
+    // The limit again: some files of the system have no length, and any may grow.
     file.take(LIMIT).read_to_end(&mut bytes).map_err(Error::read(path))?;
     Ok(bytes)
 }

@@ -46,6 +46,7 @@ mod model;
 mod projector;
 mod row_product;
 mod sampling;
+mod shown;
 mod text;
 mod vision;
 mod weights;

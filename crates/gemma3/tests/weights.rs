@@ -369,3 +369,110 @@ fn hostile_indices_are_refused() {
         .unwrap();
     assert!(matches!(Weights::open(dir.path()), Err(Error::TooLarge { .. })));
 }
+
+#[test]
+fn long_names_and_endless_shapes_are_refused_in_few_words() {
+    let one = |name: &str, shape: Value| {
+        let entry = json!({"dtype": "F32", "shape": shape, "data_offsets": [0, 4]});
+        message(single(&json!({name: entry}), &[0; 4]).path())
+    };
+    for name in ["n".repeat(1_000_000), "\u{1b}[2J".repeat(1000)] {
+        let found = one(&name, json!([1]));
+        assert!(found.contains("a tensor's name has "), "{found}");
+        assert!(found.len() < 1500 && !found.contains('\u{1b}'), "{found}");
+    }
+    let found = one("a", json!(vec![1; 100_000]));
+    assert!(found.contains("tensor a has 100000 sides"), "{found}");
+    let long = "n".repeat(1000); // below the limit: shown in part where it is named
+    let dir =
+        single(&json!({&long: {"dtype": "I8", "shape": [4], "data_offsets": [0, 4]}}), &[0; 4]);
+    let weights = Weights::open(dir.path()).unwrap();
+    let found = weights.root(Placement::AS_STORED).tensor(&long, &[4]).unwrap_err().to_string();
+    assert!(found.contains("n… and 800 characters more\" is stored as I8"), "{found}");
+    let unknown =
+        json!({"a": {"dtype": "Q".repeat(1_000_000), "shape": [1], "data_offsets": [0, 4]}});
+    let found = message(single(&unknown, &[0; 4]).path());
+    assert!(found.contains("unknown variant") && found.len() < 1500, "{}", found.len());
+}
+
+#[test]
+fn a_nesting_bomb_is_an_error_in_every_file() {
+    for bomb in [b"[".repeat(10_000_000), br#"{"a":"#.repeat(2_000_000)] {
+        let dir =
+            dir_with(&[("config.json", bomb.clone()), ("model.safetensors.index.json", bomb)]);
+        let found = gemma3_tch::Config::from_dir(dir.path()).unwrap_err().to_string();
+        assert!(found.contains("config.json is not valid JSON: recursion limit"), "{found}");
+        let found = message(dir.path());
+        assert!(found.contains("index.json is not valid JSON: recursion limit"), "{found}");
+    }
+    // In the header: where a tensor's entry belongs, in its shape, and in what is passed over.
+    for (front, back) in
+        [(r#"{"a":"#, "}"), (r#"{"a":{"shape":"#, "}}"), (r#"{"__metadata__":"#, "}")]
+    {
+        let nested = format!("{front}{}{}{back}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        let bytes = [&(nested.len() as u64).to_le_bytes(), nested.as_bytes()].concat();
+        let found = message(dir_with(&[("model.safetensors", bytes)]).path());
+        assert!(found.contains("broken safetensors header"), "{found}");
+    }
+}
+
+/// Puts something else than a file in the place of `path`.
+#[cfg(unix)]
+fn replace_by(what: &str, path: &Path) {
+    let _ = fs::remove_file(path);
+    let _ = fs::remove_dir(path);
+    match what {
+        "a folder" => fs::create_dir(path).unwrap(),
+        "a device" => std::os::unix::fs::symlink("/dev/zero", path).unwrap(),
+        "a socket" => drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+        _ => {
+            let made = std::process::Command::new("mkfifo").arg(path).status();
+            assert!(made.unwrap().success(), "mkfifo");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_named_at_once_and_the_mend_told() {
+    for name in [
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "s.safetensors",
+    ] {
+        for what in ["a folder", "a device", "a socket", "a named pipe"] {
+            let index = json!({"weight_map": {"x": "s.safetensors"}}).to_string().into_bytes();
+            let dir = dir_with(&[
+                ("model.safetensors.index.json", index),
+                ("config.json", b"{}".to_vec()),
+            ]);
+            let path = dir.path().join(name);
+            replace_by(what, &path);
+            let found = match name {
+                "config.json" => gemma3_tch::Config::from_dir(dir.path()).unwrap_err().to_string(),
+                "generation_config.json" => {
+                    let config = gemma3_tch::Config::from_json(CONFIG).unwrap();
+                    let read = gemma3_tch::GenerationConfig::from_dir(dir.path(), &config);
+                    read.unwrap_err().to_string()
+                }
+                _ => message(dir.path()),
+            };
+            let expected = format!("{} is {what} where a file belongs; remove it", path.display());
+            assert!(found.starts_with(&expected), "{name}: {found}");
+        }
+    }
+}
+
+#[cfg(unix)]
+const CONFIG: &str = r#"{
+    "model_type": "gemma3", "mm_tokens_per_image": 1,
+    "text_config": {
+        "vocab_size": 10, "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 6, "sliding_window": 16, "sliding_window_pattern": 2
+    },
+    "vision_config": {
+        "hidden_size": 4, "intermediate_size": 5, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 4, "patch_size": 2
+    }
+}"#;

@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 
 use serde_json::Value;
 
+use crate::shown::{line, quoted};
 use crate::{Error, files};
 
 /// The weights in one file.
@@ -36,8 +37,9 @@ pub(crate) fn parse(index: &Value, path: &Path) -> Result<Shards, Error> {
     let mut shards = Shards::new();
     for (tensor, file) in map {
         let Some(file) = file.as_str().filter(|file| is_plain_name(file)) else {
+            let (tensor, file) = (quoted(tensor), line(&file.to_string()));
             return Err(fail(format!(
-                "it places tensor {tensor:?} in {file}, which is not the name of a file beside it"
+                "it places tensor {tensor} in {file}, which is not the name of a file beside it"
             )));
         };
         shards.entry(file.to_owned()).or_default().push(tensor.clone());

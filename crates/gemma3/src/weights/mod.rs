@@ -74,10 +74,11 @@ impl Weights {
         let mut weights = Self { shards: Vec::new(), entries: BTreeMap::new() };
         for (file, promised) in index::find(dir)? {
             let path = dir.join(&file);
-            if !path.exists() {
-                return Err(Error::MissingShard { path });
-            }
-            weights.add(Shard::open(&path)?, &file, &promised)?;
+            let shard = Shard::open(&path).map_err(|error| match error {
+                Error::MissingFile { path } => Error::MissingShard { path },
+                other => other,
+            })?;
+            weights.add(shard, &file, &promised)?;
         }
         Ok(weights)
     }

@@ -24,8 +24,11 @@ pub(super) fn nearest<'a>(
     name: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let scored = candidates.map(|candidate| (distance(name, candidate), candidate));
-    scored.min().filter(|&(distance, _)| distance <= name.len() / 2).map(|(_, candidate)| candidate)
+    let most = name.len() / 2;
+    // The distance is at least the difference in length: most of a hostile file's names need no comparison.
+    let near = candidates.filter(|candidate| candidate.len().abs_diff(name.len()) <= most);
+    let scored = near.map(|candidate| (distance(name, candidate), candidate));
+    scored.min().filter(|&(distance, _)| distance <= most).map(|(_, candidate)| candidate)
 }
 
 /// Levenshtein distance in bytes.

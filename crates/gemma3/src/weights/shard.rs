@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use tch::{Device, Kind, Tensor};
 
-use crate::Error;
+use crate::{Error, files};
 
 /// Bytes of the number in front of the header.
 const PREFIX: u64 = 8;
 
 /// Far above the header of any real shard (a 27B checkpoint in one file: 0.2 MB), far below what could exhaust memory.
 const LIMIT: u64 = 16 << 20;
+/// Bytes of a tensor's name; real ones stay below 100.
+const NAME_LIMIT: usize = 1024;
+/// Sides of a tensor; weights have up to 4.
+const RANK_LIMIT: usize = 16;
 
 /// A safetensors file whose header describes exactly its bytes.
 pub(crate) struct Shard {
@@ -31,11 +35,12 @@ pub(crate) struct Shard {
 impl Shard {
     /// Reads and checks the header. Nothing is mapped yet.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(Error::read(path))?;
+        let file = files::open(path)?;
         let length = file.metadata().map_err(Error::read(path))?.len();
         let header = read_header(path, file, length)?;
         let metadata: Metadata =
             serde_json::from_slice(&header).map_err(|e| broken(path, e.to_string()))?;
+        check_entries(path, &metadata)?;
         let data = PREFIX + header.len() as u64;
         match data.checked_add(metadata.data_len() as u64) {
             Some(expected) if expected == length => {}
@@ -138,6 +143,23 @@ fn read_header(path: &Path, mut file: File, length: u64) -> Result<Vec<u8>, Erro
     let mut header = vec![0; size as usize];
     file.read_exact(&mut header).map_err(Error::read(path))?;
     Ok(header)
+}
+
+/// Refuses names and shapes that no tensor has, so that nothing later has to carry or print them.
+fn check_entries(path: &Path, metadata: &Metadata) -> Result<(), Error> {
+    for (name, info) in metadata.tensors() {
+        let (length, rank) = (name.len(), info.shape.len());
+        if length > NAME_LIMIT {
+            let reason =
+                format!("a tensor's name has {length} bytes, more than {NAME_LIMIT}: {name}");
+            return Err(broken(path, reason));
+        }
+        if rank > RANK_LIMIT {
+            let reason = format!("tensor {name} has {rank} sides, more than {RANK_LIMIT}");
+            return Err(broken(path, reason));
+        }
+    }
+    Ok(())
 }
 
 fn broken(path: &Path, reason: String) -> Error {
