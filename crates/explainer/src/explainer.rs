@@ -49,7 +49,8 @@ pub struct LoadOptions {
     /// quarter of the budget is for that; where it does not hold all pictures of a question nothing is kept. In Gemma3 4B and
     /// bfloat16 that is 0.26 to 0.52 GB a picture.
     pub keep_patches: bool,
-    /// When it becomes true, generation ends after the next token and a sweep with [`attention_capture::Error::Cancelled`].
+    /// When it becomes true, fetching ends with [`gemma3_tch::Error::HubCancelled`], generation after the next token, and a sweep with
+    /// [`attention_capture::Error::Cancelled`].
     pub cancel: Option<Arc<AtomicBool>>,
 }
 
@@ -72,7 +73,7 @@ pub struct Explainer {
 impl Explainer {
     /// Loads a checkpoint, after a check that the memory will do.
     pub fn load(source: &ModelSource, options: &LoadOptions) -> Result<Self, Error> {
-        let (dir, revision) = source.resolve(options.fetch_progress.clone())?;
+        let (dir, revision) = source.resolve(options)?;
         let started = Instant::now();
         let inspection = Inspection::open(&dir)?;
         let placement = Placement::resolve(

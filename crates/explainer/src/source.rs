@@ -41,7 +41,7 @@ impl ModelSource {
 
     /// What the checkpoint is, from its headers alone, and where and in which type `options` would load it.
     pub fn inspect(&self, options: &LoadOptions) -> Result<(Inspection, Placement), Error> {
-        let (dir, _) = self.resolve(options.fetch_progress.clone())?;
+        let (dir, _) = self.resolve(options)?;
         let inspection = Inspection::open(&dir)?;
         let placement = Placement::resolve(
             options.device,
@@ -55,13 +55,13 @@ impl ModelSource {
     /// The checkpoint directory, fetched where it must be, and the commit of the hub that it is.
     pub(crate) fn resolve(
         &self,
-        progress: Option<FetchObserver>,
+        options: &LoadOptions,
     ) -> Result<(PathBuf, Option<String>), Error> {
         match self {
             Self::Directory(path) => Ok((path.clone(), None)),
             Self::Shipped(shipped) => Ok((shipped.folder()?, None)),
             Self::Hub { id, revision, offline } => {
-                fetch(id, revision.as_deref(), *offline, progress)
+                fetch(id, revision.as_deref(), *offline, options)
             }
         }
     }
@@ -75,14 +75,16 @@ fn fetch(
     id: &str,
     revision: Option<&str>,
     offline: bool,
-    progress: Option<FetchObserver>,
+    options: &LoadOptions,
 ) -> Result<(PathBuf, Option<String>), Error> {
     let offline = offline.then_some(true); // else the environment decides
+    let progress = options.fetch_progress.clone();
     let progress = progress.map(|observer| -> Arc<dyn Fn(&hub::FetchProgress) + Send + Sync> {
         Arc::new(move |step| observer(&step.file, step.done, step.total))
     });
-    let snapshot =
-        hub::fetch(id, revision, &hub::HubOptions { offline, progress, ..Default::default() })?;
+    let cancel = options.cancel.clone();
+    let options = hub::HubOptions { offline, progress, cancel, ..Default::default() };
+    let snapshot = hub::fetch(id, revision, &options)?;
     Ok((snapshot.dir, Some(snapshot.revision)))
 }
 
@@ -91,7 +93,7 @@ fn fetch(
     id: &str,
     _: Option<&str>,
     _: bool,
-    _: Option<FetchObserver>,
+    _: &LoadOptions,
 ) -> Result<(PathBuf, Option<String>), Error> {
     Err(Error::NoHub { id: id.to_owned() })
 }

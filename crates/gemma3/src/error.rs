@@ -321,7 +321,7 @@ pub enum Error {
     },
     /// The hub sent something else than the file.
     #[error(
-        "what was stored for {name} is not the hub's file ({reason}); it was removed from the cache, so try again"
+        "what came for {name} is not the hub's file ({reason}); it was not kept in the cache, so try again"
     )]
     HubDamaged {
         /// Name of the file.
@@ -348,6 +348,12 @@ pub enum Error {
         revision: String,
         /// Names of the missing files.
         missing: Vec<String>,
+    },
+    /// The caller has had enough.
+    #[error("fetching {id} was stopped; the next call goes on where it was")]
+    HubCancelled {
+        /// The model.
+        id: String,
     },
     /// Anything else between us and the hub.
     #[error("cannot fetch {id} from the hub: {reason}")]

@@ -1,11 +1,16 @@
 //! The layout of the shared cache (`models--owner--name/{blobs,refs,snapshots}`) and our notes of what was verified.
+//!
+//! Every part of a path here is a constant, an id or revision that was checked, a commit, a hash or the plain name of a file.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use crate::Error;
+use crate::{Error, files};
+
+/// Bytes of a reference, of a note or of a list of names.
+const SMALL_LIMIT: u64 = 1 << 20;
 
 /// Folder of our notes in a model's part of the cache; other programs leave it alone.
 const NOTES: &str = ".gemma3-tch";
@@ -13,11 +18,36 @@ const NOTES: &str = ".gemma3-tch";
 /// One model's part of the cache.
 pub(super) struct Cache {
     repo: PathBuf,
+    locks: PathBuf,
 }
 
 impl Cache {
     pub(super) fn new(cache: &Path, id: &str) -> Self {
-        Self { repo: cache.join(format!("models--{}", id.replace('/', "--"))) }
+        let folder = format!("models--{}", id.replace('/', "--"));
+        Self { repo: cache.join(&folder), locks: cache.join(".locks").join(folder) }
+    }
+
+    /// A file by its hash.
+    pub(super) fn blob(&self, hash: &str) -> PathBuf {
+        self.repo.join("blobs").join(hash)
+    }
+
+    /// The file that whoever writes a blob has locked.
+    pub(super) fn lock(&self, hash: &str) -> PathBuf {
+        self.locks.join(format!("{hash}.lock"))
+    }
+
+    /// Puts a blob into the snapshot of a commit under its name.
+    pub(super) fn link(&self, commit: &str, name: &str, hash: &str) -> Result<(), Error> {
+        let path = self.file(commit, name);
+        let fail = |source| Error::Write { path: path.clone(), source };
+        fs::create_dir_all(self.snapshot(commit)).map_err(fail)?;
+        remove_file(&path)?; // a link to a blob that is gone
+        #[cfg(unix)]
+        let linked = std::os::unix::fs::symlink(Path::new("../../blobs").join(hash), &path);
+        #[cfg(not(unix))]
+        let linked = fs::copy(self.blob(hash), &path).map(drop);
+        linked.map_err(fail)
     }
 
     /// The directory of a commit.
@@ -35,7 +65,7 @@ impl Cache {
         if is_commit(revision) {
             return Some(revision.to_owned());
         }
-        let text = fs::read_to_string(self.repo.join("refs").join(revision)).ok()?;
+        let text = read(&self.repo.join("refs").join(revision))?;
         Some(text.trim().to_owned()).filter(|commit| is_commit(commit))
     }
 
@@ -55,15 +85,14 @@ impl Cache {
 
     /// The files of a commit that was fetched completely.
     pub(super) fn manifest(&self, commit: &str) -> Option<Vec<String>> {
-        let text = fs::read_to_string(self.manifest_path(commit)).ok()?;
+        let text = read(&self.manifest_path(commit))?;
         let names: Vec<String> = text.lines().map(str::to_owned).collect();
         (!names.is_empty() && names.iter().all(|name| is_file_name(name))).then_some(names)
     }
 
     /// Whether the file passed verification and has not changed since.
     pub(super) fn is_verified(&self, path: &Path) -> bool {
-        let noted =
-            self.note(path).and_then(|note| Some((fs::read_to_string(note).ok()?, stamp(path)?)));
+        let noted = self.note(path).and_then(|note| Some((read(&note)?, stamp(path)?)));
         noted.is_some_and(|(noted, stamp)| noted == stamp)
     }
 
@@ -99,6 +128,21 @@ pub(super) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Bytes that are free on the disk of a folder, which need not be there yet; `None` where that cannot be known.
+pub(super) fn free_space(folder: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        let there = folder.ancestors().find(|folder| folder.exists())?;
+        let found = rustix::fs::statvfs(there).ok()?;
+        Some(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        None
+    }
+}
+
 /// Size and time of change of the blob.
 fn stamp(path: &Path) -> Option<String> {
     let metadata = fs::metadata(path).ok()?;
@@ -106,9 +150,18 @@ fn stamp(path: &Path) -> Option<String> {
     Some(format!("{} {}", metadata.len(), changed.as_nanos()))
 }
 
-fn is_file_name(name: &str) -> bool {
+/// Whether a text is the name of a file in one folder, whatever the system.
+pub(super) fn is_file_name(name: &str) -> bool {
     let mut components = Path::new(name).components();
-    matches!(components.next(), Some(Component::Normal(_))) && components.next().is_none()
+    let plain = matches!(components.next(), Some(Component::Normal(first)) if first == name);
+    plain && components.next().is_none() && name.len() <= 255 && !name.contains(['\\', ':', '\0'])
+}
+
+/// The text of a small file; `None` where there is none, or something else in its place.
+fn read(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    files::open(path).ok()?.take(SMALL_LIMIT).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// Writes a small file so that no reader sees half of it.

@@ -1,32 +1,120 @@
-//! The only place that touches the network: the hub's client, its answers and its errors in our terms.
+//! The only place that touches the network: requests, with everything that a server says held against limits.
+//!
+//! hf-hub says where the hub and the cache are. Its own requests are not made: they read answers of any length, take redirects with the
+//! token still on them, wait without end, and name files in the cache by what the server says (`download.rs` here does that).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
-use hf_hub::repository::RepoTreeEntry;
-use hf_hub::{HFClient, HFClientSync, HFError, HFRepositorySync, RepoTypeModel};
+use hf_hub::HFClient;
+use reqwest::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap,
+    HeaderValue, LINK, LOCATION, RANGE,
+};
+use reqwest::{StatusCode, Url};
+use serde_json::Value;
+use tokio::runtime::Runtime;
 
-use super::verify::is_sha256;
-use super::{FetchProgress, FetchStep, HubOptions, Listing, ProgressCallback, Remote, cache};
+use super::{HubOptions, Timeouts, env};
 use crate::Error;
+use crate::shown::line;
 
-/// One model on the hub.
-pub(super) struct Hub {
-    repo: HFRepositorySync<RepoTypeModel>,
+/// Redirects of one request that are followed.
+const MOST_REDIRECTS: usize = 10;
+/// Bytes of an error's body that are looked at.
+const ERROR_LIMIT: u64 = 16 << 10;
+
+/// A client for one model on the hub.
+pub(super) struct Client {
+    runtime: Runtime,
+    http: reqwest::Client,
+    token: Option<HeaderValue>,
     id: String,
-    endpoint: String,
+    endpoint: Url,
     cache: PathBuf,
+    timeouts: Timeouts,
+    cancel: Option<Arc<AtomicBool>>,
 }
 
-impl Hub {
+/// What is asked for.
+pub(super) struct Request<'a> {
+    pub(super) address: &'a str,
+    /// The first byte that is wanted.
+    pub(super) start: u64,
+    /// What it means that there is no such thing (status 404).
+    pub(super) missing: &'a str,
+}
+
+/// Why one attempt failed.
+pub(super) enum Failure {
+    /// Another attempt may succeed, after the pause that the server asks for.
+    Passing(Error, Option<Duration>),
+    /// Another attempt would fail, too.
+    Final(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+/// When an operation has to be over, and how often it was tried.
+pub(super) struct Patience {
+    deadline: Instant,
+    failed: u32,
+}
+
+impl Patience {
+    /// Attempts are counted anew: the last one got ahead.
+    pub(super) fn restart_count(&mut self) {
+        self.failed = 0;
+    }
+}
+
+impl Client {
     /// Prepares a client. Nothing is sent.
     pub(super) fn open(id: &str, options: &HubOptions) -> Result<Self, Error> {
-        let fail = |error: HFError| Error::Hub { id: id.to_owned(), reason: error.to_string() };
-        let client = client(options).map_err(fail)?;
-        let (endpoint, cache) = (client.endpoint().to_owned(), client.cache_dir().to_owned());
-        let (owner, name) = hf_hub::split_id(id);
-        let repo = HFClientSync::from_inner(client).map_err(fail)?.model(owner, name);
-        Ok(Self { repo, id: id.to_owned(), endpoint, cache })
+        let fail = |reason: String| Error::Hub { id: id.to_owned(), reason };
+        let mut places = HFClient::builder();
+        if let Some(cache) = &options.cache {
+            places = places.cache_dir(cache);
+        }
+        if let Some(endpoint) = &options.endpoint {
+            places = places.endpoint(endpoint);
+        }
+        let places = places.build().map_err(|e| fail(e.to_string()))?;
+        let endpoint = Url::parse(&format!("{}/", places.endpoint()))
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| fail(format!("{} is no address of a hub", line(places.endpoint()))))?;
+        let token = options.token.clone().or_else(|| env::token(&hf_hub::hf_home()));
+        let token = token.map(|token| bearer(&token)).transpose().map_err(fail)?;
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("gemma3-tch/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none()) // followed here, see `follow`
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
+            .connect_timeout(options.timeouts.connect)
+            .build()
+            .map_err(|e| fail(root_cause(&e)))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Ok(Self {
+            runtime: runtime.map_err(|e| fail(e.to_string()))?,
+            http,
+            token,
+            id: id.to_owned(),
+            endpoint,
+            cache: places.cache_dir().to_owned(),
+            timeouts: options.timeouts,
+            cancel: options.cancel.clone(),
+        })
     }
 
     /// The cache folder in use.
@@ -34,37 +122,184 @@ impl Hub {
         &self.cache
     }
 
-    /// The commit that a revision is at.
-    pub(super) fn commit(&self, revision: &str) -> Result<String, Error> {
-        let info = self.repo.info().revision(revision).send().map_err(|e| self.error(e))?;
-        let commit = info.sha.filter(|commit| cache::is_commit(commit));
-        commit.ok_or_else(|| self.failed(format!("it names no commit for revision {revision:?}")))
+    /// An address below the endpoint; every part is one segment of the path or several.
+    pub(super) fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.endpoint)
     }
 
-    /// The files of a commit.
-    pub(super) fn list(&self, commit: &str) -> Result<Listing, Error> {
-        let entries = self.repo.list_tree().revision(commit).send().map_err(|e| self.error(e))?;
-        let file = |entry| match entry {
-            RepoTreeEntry::File { path, size, lfs, .. } => {
-                let sha256 = lfs.and_then(|lfs| lfs.sha256).filter(|hash| is_sha256(hash));
-                Some((path, Remote { size, sha256 }))
-            }
-            RepoTreeEntry::Directory { .. } => None,
-        };
-        Ok(entries.into_iter().filter_map(file).collect())
+    /// The patience for an operation that brings so many bytes.
+    pub(super) fn patience(&self, bytes: u64) -> Patience {
+        let slowest = Duration::from_secs(bytes / self.timeouts.slowest.max(1));
+        let deadline = Instant::now().checked_add(self.timeouts.total.saturating_add(slowest));
+        // A listed size is bounded, so the sum is; a day where somebody set longer timeouts than a clock can hold.
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + Duration::from_hours(24));
+        Patience { deadline, failed: 0 }
     }
 
-    /// Downloads a file into the cache. What arrives must be verified: the client takes any body for the file.
-    pub(super) fn download(
+    /// Repeats `attempt` with growing pauses while it fails in a way that may pass.
+    pub(super) fn persist<T>(
         &self,
-        name: &str,
-        commit: &str,
-        options: &HubOptions,
-    ) -> Result<PathBuf, Error> {
-        let progress =
-            options.progress.clone().map(|report| Reporter { file: name.to_owned(), report });
-        let request = self.repo.download_file().filename(name).revision(commit);
-        request.maybe_progress(progress).send().map_err(|e| self.error(e))
+        patience: &mut Patience,
+        mut attempt: impl FnMut(&mut Patience) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        loop {
+            self.check_cancelled()?;
+            let (error, asked) = match attempt(patience) {
+                Ok(done) => return Ok(done),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(error, asked)) => (error, asked),
+            };
+            patience.failed += 1;
+            let doubled = self
+                .timeouts
+                .first_pause
+                .saturating_mul(1 << patience.failed.min(16).saturating_sub(1));
+            let pause = asked.unwrap_or(doubled.min(self.timeouts.longest_pause));
+            let left = patience.deadline.saturating_duration_since(Instant::now());
+            if patience.failed >= self.timeouts.attempts
+                || pause > self.timeouts.longest_pause
+                || pause > left
+            {
+                return Err(error);
+            }
+            self.sleep(pause)?;
+        }
+    }
+
+    /// The body of an answer of the hub's API, at most `limit` bytes, with the address of the page that follows it.
+    pub(super) fn text(
+        &self,
+        address: &str,
+        limit: u64,
+    ) -> Result<(Vec<u8>, Option<String>), Error> {
+        let missing = "there is no such model or revision; check the spelling";
+        let request = Request { address, start: 0, missing };
+        // No time for the bytes: it is a few of them.
+        self.persist(&mut self.patience(0), |patience| {
+            let mut answer = self.get(&request, patience)?;
+            let mut body = Vec::new();
+            while let Some(chunk) = answer.chunk(patience)? {
+                if (body.len() + chunk.len()) as u64 > limit {
+                    let reason =
+                        format!("its answer is longer than {limit} bytes, more than any real one");
+                    return Err(Failure::Final(self.failed(reason)));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok((body, answer.next_page()))
+        })
+    }
+
+    /// Asks; the answer is of success.
+    pub(super) fn get(
+        &self,
+        request: &Request<'_>,
+        patience: &Patience,
+    ) -> Result<Answer<'_>, Failure> {
+        let url = Url::parse(request.address).map_err(|_| {
+            self.failed(format!("it names the address {}, which is none", line(request.address)))
+        })?;
+        let response = self.runtime.block_on(self.follow(url, request.start, patience))?;
+        let answer = Answer { client: self, response };
+        if answer.response.status().is_success() {
+            answer.check_encoding()?;
+            return Ok(answer);
+        }
+        Err(answer.failure(request, patience))
+    }
+
+    /// Sends a request and follows redirects. The token goes to the endpoint alone, and never again after a step elsewhere.
+    async fn follow(
+        &self,
+        mut url: Url,
+        start: u64,
+        patience: &Patience,
+    ) -> Result<reqwest::Response, Failure> {
+        let mut trusted = true;
+        for _ in 0..=MOST_REDIRECTS {
+            trusted &= is_same_or_safer(&self.endpoint, &url);
+            let mut headers =
+                HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
+            if start > 0 {
+                let range = HeaderValue::from_str(&format!("bytes={start}-"));
+                headers.insert(RANGE, range.expect("digits are legal in a header"));
+            }
+            if let Some(token) = self.token.as_ref().filter(|_| trusted) {
+                headers.insert(AUTHORIZATION, token.clone());
+            }
+            let sent = self.http.get(url.clone()).headers(headers).send();
+            let response = self.within(patience, &url, sent).await?;
+            if !is_redirect(response.status()) {
+                return Ok(response);
+            }
+            let next = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+            let next = next
+                .and_then(|to| url.join(to).ok())
+                .filter(|to| matches!(to.scheme(), "http" | "https"));
+            let next = next.ok_or_else(|| {
+                self.failed("it sends us on without an address to go to".to_owned())
+            })?;
+            if url.scheme() == "https" && next.scheme() == "http" {
+                let host = line(next.host_str().unwrap_or_default());
+                return Err(self.failed(format!("it sends us from https to http at {host}, where anybody could change the files")).into());
+            }
+            url = next;
+        }
+        Err(self.failed(format!("it sent us on more than {MOST_REDIRECTS} times")).into())
+    }
+
+    /// Waits for the network: not longer than a read may take, and not beyond the end of the operation.
+    async fn within<T>(
+        &self,
+        patience: &Patience,
+        url: &Url,
+        work: impl Future<Output = Result<T, reqwest::Error>>,
+    ) -> Result<T, Failure> {
+        self.check_cancelled()?;
+        let left = patience.deadline.saturating_duration_since(Instant::now());
+        let (most, last) =
+            if left < self.timeouts.read { (left, true) } else { (self.timeouts.read, false) };
+        let unreachable = |reason: String| Error::HubUnreachable { endpoint: origin(url), reason };
+        let mut work = std::pin::pin!(tokio::time::timeout(most, work));
+        loop {
+            // Woken now and then, to see whether the caller has had enough.
+            let Ok(done) = tokio::time::timeout(Duration::from_millis(100), &mut work).await else {
+                self.check_cancelled()?;
+                continue;
+            };
+            return match done {
+                Ok(Ok(done)) => Ok(done),
+                Ok(Err(error)) if error.is_connect() || error.is_timeout() => {
+                    Err(Failure::Passing(unreachable(line(&root_cause(&error))), None))
+                }
+                Ok(Err(error)) => {
+                    Err(Failure::Passing(self.failed(line(&root_cause(&error))), None))
+                }
+                Err(_) if last => Err(unreachable("it takes too long".to_owned()).into()),
+                Err(_) => {
+                    let reason = format!("it said nothing for {:.0?}", self.timeouts.read);
+                    Err(Failure::Passing(unreachable(reason), None))
+                }
+            };
+        }
+    }
+
+    fn check_cancelled(&self) -> Result<(), Error> {
+        let cancelled = self.cancel.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
+        if cancelled { Err(Error::HubCancelled { id: self.id.clone() }) } else { Ok(()) }
+    }
+
+    /// Sleeps, in steps that notice when the caller has had enough.
+    pub(super) fn sleep(&self, pause: Duration) -> Result<(), Error> {
+        let end = Instant::now() + pause;
+        loop {
+            self.check_cancelled()?;
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(Duration::from_millis(50)));
+        }
     }
 
     /// The hub does not have a file that is needed.
@@ -76,92 +311,165 @@ impl Hub {
     pub(super) fn failed(&self, reason: String) -> Error {
         Error::Hub { id: self.id.clone(), reason }
     }
+}
 
-    fn error(&self, error: HFError) -> Error {
-        match error {
-            HFError::AuthRequired { context } | HFError::Forbidden { context } => {
-                self.refused(context.server_message.as_deref())
-            }
-            HFError::Http { context } if [401, 403].contains(&context.status.as_u16()) => {
-                self.refused(context.server_message.as_deref())
-            }
-            HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } => {
-                self.failed("there is no such model or revision; check the spelling".to_owned())
-            }
-            HFError::Request { source, .. } if source.is_connect() || source.is_timeout() => {
-                Error::HubUnreachable {
-                    endpoint: self.endpoint.clone(),
-                    reason: root_cause(&source),
-                }
-            }
-            HFError::Request { source, .. } => self.failed(root_cause(&source)),
-            HFError::CacheLockTimeout { path } => {
-                let reason = format!(
-                    "another process is downloading it (lock {}); wait for it",
-                    path.display()
-                );
-                self.failed(reason)
-            }
-            other => self.failed(other.to_string()),
+/// An answer whose body is still to come.
+pub(super) struct Answer<'c> {
+    client: &'c Client,
+    response: reqwest::Response,
+}
+
+impl Answer<'_> {
+    /// The next bytes of the body; `None` at its end.
+    pub(super) fn chunk(&mut self, patience: &Patience) -> Result<Option<Vec<u8>>, Failure> {
+        let (client, url) = (self.client, self.response.url().clone());
+        let chunk = client.within(patience, &url, self.response.chunk());
+        Ok(client.runtime.block_on(chunk)?.map(Vec::from))
+    }
+
+    /// Bytes of the body, where the server says.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// Whether it is a part of a file of `total` bytes that begins at `start`.
+    pub(super) fn continues(&self, start: u64, total: u64) -> bool {
+        let range =
+            self.response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+        self.response.status() == StatusCode::PARTIAL_CONTENT
+            && range.is_some_and(|range| {
+                range.trim() == format!("bytes {start}-{}/{total}", total.saturating_sub(1))
+            })
+    }
+
+    /// Whether it is the whole file.
+    pub(super) fn is_whole(&self) -> bool {
+        self.response.status() == StatusCode::OK
+    }
+
+    /// The commit that the server says it answers for.
+    pub(super) fn commit(&self) -> Option<&str> {
+        self.header("x-repo-commit")
+    }
+
+    /// The address of the next page of a listing.
+    fn next_page(&self) -> Option<String> {
+        let links = self.response.headers().get(LINK)?.to_str().ok()?;
+        let next = links.split(',').find(|link| link.contains("rel=\"next\""))?;
+        let address = next.split_once('<')?.1.split_once('>')?.0;
+        Some(self.response.url().join(address).ok()?.into())
+    }
+
+    /// A body that has to be unpacked could be of any size then. None was asked for.
+    fn check_encoding(&self) -> Result<(), Error> {
+        match self.response.headers().get(CONTENT_ENCODING) {
+            Some(encoding) if encoding != "identity" => Err(self
+                .client
+                .failed("it answers compressed, which it was not asked for".to_owned())),
+            _ => Ok(()),
         }
     }
 
+    /// What an answer without success means.
+    fn failure(mut self, request: &Request<'_>, patience: &Patience) -> Failure {
+        let status = self.response.status();
+        let soon = patience.deadline.min(Instant::now() + Duration::from_secs(5));
+        let said = self.said(&Patience { deadline: soon, failed: 0 });
+        let client = self.client;
+        match status.as_u16() {
+            401 | 403 => Failure::Final(client.refused(&said)),
+            404 => Failure::Final(client.failed(format!("{}{said}", request.missing))),
+            408 | 429 | 500 | 502 | 503 | 504 => {
+                let asked = self
+                    .header("retry-after")
+                    .and_then(|text| text.parse().ok())
+                    .map(Duration::from_secs);
+                let wait = asked.filter(|&asked| asked > client.timeouts.longest_pause);
+                let wait = wait.map(|asked| {
+                    format!("; it asks to wait for {} s, so try again then", asked.as_secs())
+                });
+                let reason =
+                    format!("it answers {}{said}{}", status.as_u16(), wait.unwrap_or_default());
+                Failure::Passing(client.failed(reason), asked)
+            }
+            code => Failure::Final(client.failed(format!("it answers {code}{said}"))),
+        }
+    }
+
+    /// What the server says about an error, in a few words.
+    fn said(&mut self, patience: &Patience) -> String {
+        if let Some(said) = self.header("x-error-message") {
+            return format!("; the hub says: {}", line(said));
+        }
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = self.chunk(patience) {
+            body.extend_from_slice(&chunk);
+            if body.len() as u64 > ERROR_LIMIT {
+                break;
+            }
+        }
+        let json: Option<Value> = serde_json::from_slice(&body).ok();
+        if let Some(said) = json.as_ref().and_then(|json| json.get("error")?.as_str()) {
+            return format!("; the hub says: {}", line(said));
+        }
+        let is_html = self
+            .response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        if is_html || body.trim_ascii_start().starts_with(b"<") {
+            return "; the answer is a web page, perhaps of a proxy or a firewall on the way"
+                .to_owned();
+        }
+        String::new()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+}
+
+impl Client {
     /// A licence to accept, a private model, or a token that does not count: the hub often does not tell which.
-    fn refused(&self, message: Option<&str>) -> Error {
-        let said = message.map(|said| format!("; the hub says: {said}")).unwrap_or_default();
+    fn refused(&self, said: &str) -> Error {
         Error::HubAccess {
             id: self.id.clone(),
-            page: format!("{}/{}", self.endpoint, self.id),
-            said,
+            page: self.address(&self.id),
+            said: said.to_owned(),
         }
     }
 }
 
-fn client(options: &HubOptions) -> Result<HFClient, HFError> {
-    let mut builder = HFClient::builder();
-    if let Some(token) = &options.token {
-        builder = builder.token(token);
-    }
-    if let Some(cache) = &options.cache {
-        builder = builder.cache_dir(cache);
-    }
-    if let Some(endpoint) = &options.endpoint {
-        builder = builder.endpoint(endpoint);
-    }
-    builder.build()
+/// The header that carries a token.
+fn bearer(token: &str) -> Result<HeaderValue, String> {
+    let header = HeaderValue::from_str(&format!("Bearer {token}"));
+    let mut header =
+        header.map_err(|_| "the access token has characters that no token has".to_owned())?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+/// Whether an address is of the endpoint's host: the same scheme, name and port, or https on its usual port for http on its own.
+fn is_same_or_safer(endpoint: &Url, url: &Url) -> bool {
+    let upgraded = endpoint.scheme() == "http"
+        && url.scheme() == "https"
+        && endpoint.port().is_none()
+        && url.port().is_none()
+        && endpoint.host() == url.host();
+    upgraded || endpoint.origin() == url.origin()
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Scheme, host and port, for messages.
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
 }
 
 /// The innermost message of a chain of errors, which is the one that says what happened.
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.last().map(ToString::to_string).unwrap_or_default()
-}
-
-/// Passes the client's events on as ours.
-struct Reporter {
-    file: String,
-    report: ProgressCallback,
-}
-
-impl ProgressHandler for Reporter {
-    fn on_progress(&self, event: &ProgressEvent) {
-        let ProgressEvent::Download(event) = event else { return };
-        let (done, total) = match event {
-            DownloadEvent::Start { total_bytes, .. } => (0, *total_bytes),
-            DownloadEvent::AggregateProgress { bytes_completed, total_bytes, .. } => {
-                (*bytes_completed, *total_bytes)
-            }
-            DownloadEvent::Progress { files } => match files.first() {
-                Some(file) => (file.bytes_completed, file.total_bytes),
-                None => return,
-            },
-            DownloadEvent::Complete => return,
-        };
-        (self.report)(&FetchProgress {
-            file: self.file.clone(),
-            step: FetchStep::Download,
-            done,
-            total,
-        });
-    }
 }

@@ -1,25 +1,33 @@
 //! Checkpoints from the Hugging Face hub, by id and revision, into the cache that all Hugging Face programs share.
 //!
-//! Only the files that a Gemma3 needs are fetched. What arrives is verified, because the client stores whatever body it gets as the
-//! file: its size against the hub's listing, its SHA-256 where the hub knows one (all large files), and that it can be parsed.
-//! What fails is removed from the cache. Hashing many gigabytes at every start would be slow, so a file that passed is remembered
-//! by size and time of change (in `.gemma3-tch` beside the snapshots) and checked again only if those differ.
+//! Only the files that a Gemma3 needs are fetched. A hub, a mirror or a proxy on the way is not trusted: what it says of names, hashes
+//! and sizes is checked before anything is written, a body is held against its listed size while it comes, and a file gets its name
+//! in the cache only when its size, its SHA-256 where the hub knows one (all large files) and its form have been verified. The token
+//! goes to the hub's own address alone. Waiting has limits ([`Timeouts`]); what may pass is tried again.
+//! Hashing many gigabytes at every start would be slow, so a file that passed is remembered by size and time of change (in
+//! `.gemma3-tch` beside the snapshots) and checked again only if those differ.
 //!
 //! The environment counts as for other programs: `HF_TOKEN`, `HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT`, and `HF_HUB_OFFLINE` or
 //! `TRANSFORMERS_OFFLINE`.
 
 mod cache;
 mod client;
+mod download;
+mod env;
+mod listing;
 mod verify;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use crate::weights::{INDEX, SINGLE, parse_index};
-use crate::{Error, files};
+use crate::{Bytes, Error, files};
 use cache::Cache;
-use client::Hub;
+use client::Client;
+use download::{Download, Fetched};
+use listing::{Listing, Remote};
 
 /// Files that are fetched beside the weights, where a repository has them.
 const SMALL: [&str; 9] = [
@@ -50,6 +58,48 @@ pub struct HubOptions {
     pub offline: Option<bool>,
     /// Called often while files are downloaded and verified. It must not block.
     pub progress: Option<ProgressCallback>,
+    /// Ends the work soon after it is set, with [`Error::HubCancelled`]. What came of a large file is kept, and the next call goes on.
+    pub cancel: Option<Arc<AtomicBool>>,
+    /// How long a server is waited for.
+    pub timeouts: Timeouts,
+}
+
+/// How long a server is waited for, and how often it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection.
+    pub connect: Duration,
+    /// For the next bytes.
+    pub read: Duration,
+    /// For an answer as a whole, all attempts together; a file gets in addition the time that it takes at the `slowest` rate.
+    pub total: Duration,
+    /// Bytes per second.
+    pub slowest: u64,
+    /// Attempts, where one may fail and the next succeed: no connection, one that broke off, status 408, 429 and 5xx. A download that
+    /// got ahead by a megabyte counts anew.
+    pub attempts: u32,
+    /// Before the second attempt; doubled for each further one.
+    pub first_pause: Duration,
+    /// The longest pause, also where the server asks for one (`Retry-After`): for a longer one it is not waited at all.
+    pub longest_pause: Duration,
+    /// For another process that downloads the same file.
+    pub lock: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            connect: seconds(10),
+            read: seconds(30),
+            total: seconds(120),
+            slowest: 32 << 10,
+            attempts: 5,
+            first_pause: Duration::from_millis(300),
+            longest_pause: seconds(60),
+            lock: seconds(10),
+        }
+    }
 }
 
 /// Is told how far the work is, from any thread.
@@ -98,6 +148,7 @@ pub fn is_model_id(text: &str) -> bool {
 }
 
 /// Brings a model into the cache, or finds it there, and verifies it. `revision` is a branch, tag or commit; `None` is `main`.
+/// It blocks and has a runtime of its own: asynchronous code calls it from a thread for blocking work.
 ///
 /// # Errors
 /// [`Error::HubAccess`] where a licence must be accepted first, [`Error::HubDamaged`] where the hub sent something else than
@@ -110,28 +161,21 @@ pub fn fetch(id: &str, revision: Option<&str>, options: &HubOptions) -> Result<S
     if !is_revision(revision) {
         return Err(Error::HubRevision { found: revision.to_owned() });
     }
-    let hub = Hub::open(id, options)?;
-    let cache = Cache::new(hub.cache(), id);
-    let job = Job { cache, options, commit: String::new(), verified: 0 };
-    let offline = options.offline.unwrap_or_else(|| offline_by(|name| std::env::var(name).ok()));
+    let client = Client::open(id, options)?;
+    let cache = Cache::new(client.cache(), id);
+    let job = Job { id, cache, options, commit: String::new(), verified: 0 };
+    let offline = options.offline.unwrap_or_else(env::is_offline);
     // A commit never changes: once it is complete there is nothing to ask.
     if offline || job.is_pinned_and_complete(revision) {
-        job.find(id, revision)
+        job.find(revision)
     } else {
-        job.fetch(&hub, revision)
+        job.fetch(&client, revision)
     }
 }
 
-/// A file as the hub lists it.
-struct Remote {
-    size: u64,
-    sha256: Option<String>,
-}
-
-type Listing = BTreeMap<String, Remote>;
-
 /// The work on one snapshot.
 struct Job<'a> {
+    id: &'a str,
     cache: Cache,
     options: &'a HubOptions,
     commit: String,
@@ -139,23 +183,24 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn fetch(mut self, hub: &Hub, revision: &str) -> Result<Snapshot, Error> {
-        self.commit = hub.commit(revision)?;
-        let listing = hub.list(&self.commit)?;
+    fn fetch(mut self, client: &Client, revision: &str) -> Result<Snapshot, Error> {
+        self.commit = listing::commit(client, self.id, revision)?;
+        let listing = listing::list(client, self.id, &self.commit)?;
         let mut names: Vec<String> = SMALL
             .iter()
             .filter(|&&name| listing.contains_key(name))
             .map(ToString::to_string)
             .collect();
         if let Some(name) = REQUIRED.iter().find(|&&name| !listing.contains_key(name)) {
-            return Err(hub.lacks(name));
+            return Err(client.lacks(name));
         }
         for name in &names {
-            self.obtain(hub, name, &listing)?;
+            self.obtain(client, name, &listing)?;
         }
-        let weights = self.weights(hub, &listing)?;
+        let weights = self.weights(client, &listing)?;
+        self.check_space(client, &weights, &listing)?;
         for name in &weights {
-            self.obtain(hub, name, &listing)?;
+            self.obtain(client, name, &listing)?;
         }
         names.extend(weights);
         self.cache.complete(revision, &self.commit, &names)?;
@@ -163,29 +208,55 @@ impl Job<'_> {
     }
 
     /// Names of the weight files; the index, where there is one, is obtained.
-    fn weights(&mut self, hub: &Hub, listing: &Listing) -> Result<Vec<String>, Error> {
+    fn weights(&mut self, client: &Client, listing: &Listing) -> Result<Vec<String>, Error> {
         if listing.contains_key(SINGLE) {
             return Ok(vec![SINGLE.to_owned()]);
         }
         if !listing.contains_key(INDEX) {
-            return Err(hub.lacks("model.safetensors and model.safetensors.index.json"));
+            return Err(client.lacks("model.safetensors and model.safetensors.index.json"));
         }
-        self.obtain(hub, INDEX, listing)?;
+        self.obtain(client, INDEX, listing)?;
         let path = self.cache.file(&self.commit, INDEX);
         let shards = parse_index(&files::read_json(&path)?, &path)?.into_keys();
         Ok(std::iter::once(INDEX.to_owned()).chain(shards).collect())
     }
 
+    /// Checks that the disk has room for the weight files that are not there yet.
+    fn check_space(
+        &self,
+        client: &Client,
+        names: &[String],
+        listing: &Listing,
+    ) -> Result<(), Error> {
+        let mut needed: u64 = 0;
+        for name in names {
+            let remote = listing.get(name).ok_or_else(|| client.lacks(name))?;
+            let blob = self.cache.blob(&remote.blob);
+            let partial = std::fs::metadata(blob.with_extension("incomplete"));
+            let there = if blob.exists() { remote.size } else { partial.map_or(0, |m| m.len()) };
+            needed = needed.saturating_add(remote.size.saturating_sub(there));
+        }
+        match cache::free_space(client.cache()) {
+            Some(free) if free < needed => Err(client.failed(format!(
+                "its weights take {} more and the disk of {} has {}; free some, or put the cache elsewhere (HF_HOME)",
+                Bytes(needed),
+                client.cache().display(),
+                Bytes(free)
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Downloads a file unless it is there, and verifies it unless it was.
-    fn obtain(&mut self, hub: &Hub, name: &str, listing: &Listing) -> Result<(), Error> {
-        let remote = listing.get(name).ok_or_else(|| hub.lacks(name))?;
-        let path = self.cache.file(&self.commit, name);
+    fn obtain(&mut self, client: &Client, name: &str, listing: &Listing) -> Result<(), Error> {
+        let remote = listing.get(name).ok_or_else(|| client.lacks(name))?;
+        let (cache, options, id, commit) = (&self.cache, self.options, self.id, &self.commit);
+        let path = cache.file(commit, name);
         if !path.exists() {
-            let stored = hub.download(name, &self.commit, self.options)?;
-            if stored != path {
-                return Err(
-                    hub.failed(format!("it answered for another commit than {}", self.commit))
-                );
+            let download = Download { client, cache, options, id, commit, name, remote };
+            if matches!(download.run()?, Fetched::Verified) {
+                self.verified += 1;
+                return self.cache.mark_verified(&path);
             }
         }
         self.verify(name, Some(remote))
@@ -196,23 +267,27 @@ impl Job<'_> {
         if self.cache.is_verified(&path) {
             return Ok(());
         }
-        verify::check(&path, remote, self.options.progress.as_deref()).map_err(|failure| {
-            match failure {
-                verify::Failure::Read(error) => error,
-                verify::Failure::Damaged(reason) => match self.cache.remove(&path) {
-                    Ok(()) => Error::HubDamaged { name: name.to_owned(), reason },
-                    Err(error) => error,
-                },
-            }
+        let expected =
+            remote.and_then(|remote| remote.sha256.clone()).or_else(|| verify::hash_by_name(&path));
+        let subject = verify::Subject { name, path: &path, expected: expected.as_deref() };
+        let (listed, progress) =
+            (remote.map(|remote| remote.size), self.options.progress.as_deref());
+        verify::check(&subject, listed, progress).map_err(|failure| match failure {
+            verify::Failure::Read(error) => error,
+            verify::Failure::Damaged(reason) => match self.cache.remove(&path) {
+                Ok(()) => Error::HubDamaged { name: name.to_owned(), reason },
+                Err(error) => error,
+            },
         })?;
         self.verified += 1;
         self.cache.mark_verified(&path)
     }
 
     /// Takes a snapshot from the cache without asking the hub.
-    fn find(mut self, id: &str, revision: &str) -> Result<Snapshot, Error> {
+    fn find(mut self, revision: &str) -> Result<Snapshot, Error> {
+        let id = self.id.to_owned();
         let offline = |missing: Vec<String>| Error::Offline {
-            id: id.to_owned(),
+            id: id.clone(),
             revision: revision.to_owned(),
             missing,
         };
@@ -267,13 +342,6 @@ impl Job<'_> {
     }
 }
 
-/// Whether the environment forbids requests, as `huggingface_hub` and `transformers` read it.
-fn offline_by(variable: impl Fn(&str) -> Option<String>) -> bool {
-    let on =
-        |value: String| ["1", "on", "yes", "true"].contains(&value.to_ascii_lowercase().as_str());
-    ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().filter_map(variable).any(on)
-}
-
 /// Whether a text can be a branch, tag or commit, and a path below `refs`.
 fn is_revision(text: &str) -> bool {
     let legal = |part: &str| {
@@ -304,18 +372,5 @@ mod tests {
         for revision in ["", "..", "a/../b", "/a", "a/", "a b", "a\\b", "a%2e"] {
             assert!(!is_revision(revision), "{revision}");
         }
-    }
-
-    #[test]
-    fn the_environment_can_forbid_requests() {
-        let with = |name: &'static str, value: &'static str| {
-            offline_by(move |asked| (asked == name).then(|| value.to_owned()))
-        };
-        assert!(
-            with("HF_HUB_OFFLINE", "1")
-                && with("TRANSFORMERS_OFFLINE", "True")
-                && with("HF_HUB_OFFLINE", "yes")
-        );
-        assert!(!with("HF_HUB_OFFLINE", "0") && !with("HF_HUB_OFFLINE", "") && !with("OTHER", "1"));
     }
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
-use super::{FetchProgress, FetchStep, Remote};
-use crate::Error;
+use super::{FetchProgress, FetchStep};
 use crate::weights::Shard;
+use crate::{Error, files};
 
 /// Why a file did not pass.
 pub(super) enum Failure {
@@ -31,58 +31,74 @@ impl From<Error> for Failure {
 
 type Progress<'a> = Option<&'a (dyn Fn(&FetchProgress) + Send + Sync)>;
 
-/// Checks one file of a snapshot. Without the hub's listing, its SHA-256 is still known where the blob is named by it.
+/// What is checked.
+pub(super) struct Subject<'a> {
+    /// Its name in the checkpoint, which says what kind of file it is.
+    pub(super) name: &'a str,
+    /// Where it is now.
+    pub(super) path: &'a Path,
+    /// Its SHA-256, where that is known.
+    pub(super) expected: Option<&'a str>,
+}
+
+/// Checks one file, whose size is known while the hub's listing is.
 pub(super) fn check(
-    path: &Path,
-    remote: Option<&Remote>,
+    subject: &Subject<'_>,
+    listed: Option<u64>,
     progress: Progress<'_>,
 ) -> Result<(), Failure> {
-    let blob = fs::canonicalize(path).map_err(Error::read(path))?;
-    let size = fs::metadata(&blob).map_err(Error::read(&blob))?.len();
-    if let Some(remote) = remote.filter(|remote| remote.size != size) {
-        let reason =
-            format!("it has {size} bytes and not {}{}", remote.size, looks_like_page(&blob));
+    let path = subject.path;
+    let size = files::open(path)?.metadata().map_err(Error::read(path))?.len();
+    if let Some(listed) = listed.filter(|&listed| listed != size) {
+        let reason = format!("it has {size} bytes and not {listed}{}", hint_of(path));
         return Err(Failure::Damaged(reason));
     }
-    let name = blob.file_name().and_then(|name| name.to_str()).filter(|name| is_sha256(name));
-    let expected = remote.and_then(|remote| remote.sha256.as_deref()).or(name);
-    if let Some(expected) = expected {
-        let found = hash(path, size, progress)?;
+    if let Some(expected) = subject.expected {
+        let found = hash(subject, size, progress)?;
         if !found.eq_ignore_ascii_case(expected) {
             return Err(Failure::Damaged(format!(
                 "its SHA-256 is {found} and not {expected}{}",
-                looks_like_page(&blob)
+                hint_of(path)
             )));
         }
     }
-    parse(path, &blob)
+    parse(subject)
+}
+
+/// The SHA-256 of a file of the cache that its blob is named by, if it is.
+pub(super) fn hash_by_name(path: &Path) -> Option<String> {
+    let blob = fs::canonicalize(path).ok()?;
+    blob.file_name()?.to_str().filter(|name| is_sha256(name)).map(str::to_owned)
 }
 
 /// Whether a text is a SHA-256 in hexadecimal, as the hub names large files.
-pub(super) fn is_sha256(text: &str) -> bool {
+fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Checks that a file of a known kind can be read as that kind.
-fn parse(path: &Path, blob: &Path) -> Result<(), Failure> {
-    match path.extension().and_then(|extension| extension.to_str()) {
+fn parse(subject: &Subject<'_>) -> Result<(), Failure> {
+    let path = subject.path;
+    match Path::new(subject.name).extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => Shard::open(path).map(drop).map_err(Failure::from),
         Some("json") => {
-            let file = File::open(path).map_err(Error::read(path))?;
+            let file = files::open(path)?;
+            // Nothing is built, and nesting is passed over without recursion.
             let parsed = serde_json::from_reader::<_, IgnoredAny>(BufReader::new(file));
-            parsed.map(drop).map_err(|e| {
-                Failure::Damaged(format!("it is not JSON: {e}{}", looks_like_page(blob)))
-            })
+            parsed
+                .map(drop)
+                .map_err(|e| Failure::Damaged(format!("it is not JSON: {e}{}", hint_of(path))))
         }
         _ => Ok(()),
     }
 }
 
 /// SHA-256 of a file in hexadecimal.
-fn hash(path: &Path, total: u64, progress: Progress<'_>) -> Result<String, Error> {
-    let mut file = File::open(path).map_err(Error::read(path))?;
-    let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut state = FetchProgress { file: file_name, step: FetchStep::Verify, done: 0, total };
+fn hash(subject: &Subject<'_>, total: u64, progress: Progress<'_>) -> Result<String, Error> {
+    let path = subject.path;
+    let mut file = files::open(path)?;
+    let name = subject.name.to_owned();
+    let mut state = FetchProgress { file: name, step: FetchStep::Verify, done: 0, total };
     let (mut hasher, mut block) = (Sha256::new(), vec![0; 1 << 20]);
     loop {
         let read = file.read(&mut block).map_err(Error::read(path))?;
@@ -103,13 +119,13 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// A hint for the most common kind of damage.
-fn looks_like_page(blob: &Path) -> &'static str {
+/// A hint for the most common kind of damage, from the beginning of a body.
+pub(super) fn hint(start: &[u8]) -> &'static str {
+    if start.trim_ascii_start().starts_with(b"<") { "; it looks like a web page" } else { "" }
+}
+
+fn hint_of(path: &Path) -> &'static str {
     let mut start = [0; 64];
-    let read = File::open(blob).and_then(|mut file| file.read(&mut start)).unwrap_or(0);
-    if start[..read].trim_ascii_start().starts_with(b"<") {
-        "; it looks like a web page"
-    } else {
-        ""
-    }
+    let read = File::open(path).and_then(|mut file| file.read(&mut start)).unwrap_or(0);
+    hint(&start[..read])
 }
