@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::Error;
 
-/// Far above the largest metadata file seen: the index of a 27B checkpoint has about 0.2 MB.
-const LIMIT: u64 = 16 << 20;
+/// Far above the largest metadata file seen: the index of a 27B checkpoint has about 0.2 MB. Once parsed, a file can take some thirty
+/// times its size; deeper nesting than 128 levels is refused by `serde_json`.
+const LIMIT: u64 = 4 << 20;
 
 /// Checks that `dir` is a directory that can be read.
 pub(crate) fn check_directory(dir: &Path) -> Result<(), Error> {

@@ -4,20 +4,19 @@
 //! token still on them, wait without end, and name files in the cache by what the server says (`download.rs` here does that).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hf_hub::HFClient;
 use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap,
-    HeaderValue, LINK, LOCATION, RANGE,
+    HeaderValue, LOCATION, RANGE,
 };
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::{HubOptions, Timeouts, env};
+use super::patience::{Failure, LOOK, Patience};
+use super::{HubOptions, env};
 use crate::Error;
 use crate::shown::line;
 
@@ -27,15 +26,14 @@ const MOST_REDIRECTS: usize = 10;
 const ERROR_LIMIT: u64 = 16 << 10;
 
 /// A client for one model on the hub.
-pub(super) struct Client {
+pub(super) struct Client<'o> {
     runtime: Runtime,
     http: reqwest::Client,
     token: Option<HeaderValue>,
-    id: String,
+    id: &'o str,
+    options: &'o HubOptions,
     endpoint: Url,
     cache: PathBuf,
-    timeouts: Timeouts,
-    cancel: Option<Arc<AtomicBool>>,
 }
 
 /// What is asked for.
@@ -47,36 +45,9 @@ pub(super) struct Request<'a> {
     pub(super) missing: &'a str,
 }
 
-/// Why one attempt failed.
-pub(super) enum Failure {
-    /// Another attempt may succeed, after the pause that the server asks for.
-    Passing(Error, Option<Duration>),
-    /// Another attempt would fail, too.
-    Final(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Final(error)
-    }
-}
-
-/// When an operation has to be over, and how often it was tried.
-pub(super) struct Patience {
-    deadline: Instant,
-    failed: u32,
-}
-
-impl Patience {
-    /// Attempts are counted anew: the last one got ahead.
-    pub(super) fn restart_count(&mut self) {
-        self.failed = 0;
-    }
-}
-
-impl Client {
+impl<'o> Client<'o> {
     /// Prepares a client. Nothing is sent.
-    pub(super) fn open(id: &str, options: &HubOptions) -> Result<Self, Error> {
+    pub(super) fn open(id: &'o str, options: &'o HubOptions) -> Result<Self, Error> {
         let fail = |reason: String| Error::Hub { id: id.to_owned(), reason };
         let mut places = HFClient::builder();
         if let Some(cache) = &options.cache {
@@ -109,11 +80,10 @@ impl Client {
             runtime: runtime.map_err(|e| fail(e.to_string()))?,
             http,
             token,
-            id: id.to_owned(),
+            id,
+            options,
             endpoint,
             cache: places.cache_dir().to_owned(),
-            timeouts: options.timeouts,
-            cancel: options.cancel.clone(),
         })
     }
 
@@ -128,42 +98,8 @@ impl Client {
     }
 
     /// The patience for an operation that brings so many bytes.
-    pub(super) fn patience(&self, bytes: u64) -> Patience {
-        let slowest = Duration::from_secs(bytes / self.timeouts.slowest.max(1));
-        let deadline = Instant::now().checked_add(self.timeouts.total.saturating_add(slowest));
-        // A listed size is bounded, so the sum is; a day where somebody set longer timeouts than a clock can hold.
-        let deadline = deadline.unwrap_or_else(|| Instant::now() + Duration::from_hours(24));
-        Patience { deadline, failed: 0 }
-    }
-
-    /// Repeats `attempt` with growing pauses while it fails in a way that may pass.
-    pub(super) fn persist<T>(
-        &self,
-        patience: &mut Patience,
-        mut attempt: impl FnMut(&mut Patience) -> Result<T, Failure>,
-    ) -> Result<T, Error> {
-        loop {
-            self.check_cancelled()?;
-            let (error, asked) = match attempt(patience) {
-                Ok(done) => return Ok(done),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing(error, asked)) => (error, asked),
-            };
-            patience.failed += 1;
-            let doubled = self
-                .timeouts
-                .first_pause
-                .saturating_mul(1 << patience.failed.min(16).saturating_sub(1));
-            let pause = asked.unwrap_or(doubled.min(self.timeouts.longest_pause));
-            let left = patience.deadline.saturating_duration_since(Instant::now());
-            if patience.failed >= self.timeouts.attempts
-                || pause > self.timeouts.longest_pause
-                || pause > left
-            {
-                return Err(error);
-            }
-            self.sleep(pause)?;
-        }
+    pub(super) fn patience(&self, bytes: u64) -> Patience<'o> {
+        Patience::new(self.id, self.options, bytes)
     }
 
     /// The body of an answer of the hub's API, at most `limit` bytes, with the address of the page that follows it.
@@ -175,7 +111,7 @@ impl Client {
         let missing = "there is no such model or revision; check the spelling";
         let request = Request { address, start: 0, missing };
         // No time for the bytes: it is a few of them.
-        self.persist(&mut self.patience(0), |patience| {
+        self.patience(0).persist(|patience| {
             let mut answer = self.get(&request, patience)?;
             let mut body = Vec::new();
             while let Some(chunk) = answer.chunk(patience)? {
@@ -186,7 +122,7 @@ impl Client {
                 }
                 body.extend_from_slice(&chunk);
             }
-            Ok((body, answer.next_page()))
+            Ok((body, answer.next_page()?))
         })
     }
 
@@ -194,7 +130,7 @@ impl Client {
     pub(super) fn get(
         &self,
         request: &Request<'_>,
-        patience: &Patience,
+        patience: &Patience<'_>,
     ) -> Result<Answer<'_>, Failure> {
         let url = Url::parse(request.address).map_err(|_| {
             self.failed(format!("it names the address {}, which is none", line(request.address)))
@@ -213,7 +149,7 @@ impl Client {
         &self,
         mut url: Url,
         start: u64,
-        patience: &Patience,
+        patience: &Patience<'_>,
     ) -> Result<reqwest::Response, Failure> {
         let mut trusted = true;
         for _ in 0..=MOST_REDIRECTS {
@@ -251,20 +187,18 @@ impl Client {
     /// Waits for the network: not longer than a read may take, and not beyond the end of the operation.
     async fn within<T>(
         &self,
-        patience: &Patience,
+        patience: &Patience<'_>,
         url: &Url,
         work: impl Future<Output = Result<T, reqwest::Error>>,
     ) -> Result<T, Failure> {
-        self.check_cancelled()?;
-        let left = patience.deadline.saturating_duration_since(Instant::now());
-        let (most, last) =
-            if left < self.timeouts.read { (left, true) } else { (self.timeouts.read, false) };
+        patience.check_cancelled()?;
+        let (left, read) = (patience.left(), self.options.timeouts.read);
+        let (most, last) = if left < read { (left, true) } else { (read, false) };
         let unreachable = |reason: String| Error::HubUnreachable { endpoint: origin(url), reason };
         let mut work = std::pin::pin!(tokio::time::timeout(most, work));
         loop {
-            // Woken now and then, to see whether the caller has had enough.
-            let Ok(done) = tokio::time::timeout(Duration::from_millis(100), &mut work).await else {
-                self.check_cancelled()?;
+            let Ok(done) = tokio::time::timeout(LOOK, &mut work).await else {
+                patience.check_cancelled()?;
                 continue;
             };
             return match done {
@@ -277,28 +211,10 @@ impl Client {
                 }
                 Err(_) if last => Err(unreachable("it takes too long".to_owned()).into()),
                 Err(_) => {
-                    let reason = format!("it said nothing for {:.0?}", self.timeouts.read);
+                    let reason = format!("it said nothing for {read:.0?}");
                     Err(Failure::Passing(unreachable(reason), None))
                 }
             };
-        }
-    }
-
-    fn check_cancelled(&self) -> Result<(), Error> {
-        let cancelled = self.cancel.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
-        if cancelled { Err(Error::HubCancelled { id: self.id.clone() }) } else { Ok(()) }
-    }
-
-    /// Sleeps, in steps that notice when the caller has had enough.
-    pub(super) fn sleep(&self, pause: Duration) -> Result<(), Error> {
-        let end = Instant::now() + pause;
-        loop {
-            self.check_cancelled()?;
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            std::thread::sleep(left.min(Duration::from_millis(50)));
         }
     }
 
@@ -309,19 +225,25 @@ impl Client {
 
     /// Something else is wrong with the hub's answer.
     pub(super) fn failed(&self, reason: String) -> Error {
-        Error::Hub { id: self.id.clone(), reason }
+        Error::Hub { id: self.id.to_owned(), reason }
+    }
+
+    /// A licence to accept, a private model, or a token that does not count: the hub often does not tell which.
+    fn refused(&self, said: &str) -> Error {
+        let (id, page) = (self.id.to_owned(), self.address(self.id));
+        Error::HubAccess { id, page, said: said.to_owned() }
     }
 }
 
 /// An answer whose body is still to come.
 pub(super) struct Answer<'c> {
-    client: &'c Client,
+    client: &'c Client<'c>,
     response: reqwest::Response,
 }
 
 impl Answer<'_> {
     /// The next bytes of the body; `None` at its end.
-    pub(super) fn chunk(&mut self, patience: &Patience) -> Result<Option<Vec<u8>>, Failure> {
+    pub(super) fn chunk(&mut self, patience: &Patience<'_>) -> Result<Option<Vec<u8>>, Failure> {
         let (client, url) = (self.client, self.response.url().clone());
         let chunk = client.within(patience, &url, self.response.chunk());
         Ok(client.runtime.block_on(chunk)?.map(Vec::from))
@@ -352,12 +274,19 @@ impl Answer<'_> {
         self.header("x-repo-commit")
     }
 
-    /// The address of the next page of a listing.
-    fn next_page(&self) -> Option<String> {
-        let links = self.response.headers().get(LINK)?.to_str().ok()?;
-        let next = links.split(',').find(|link| link.contains("rel=\"next\""))?;
-        let address = next.split_once('<')?.1.split_once('>')?.0;
-        Some(self.response.url().join(address).ok()?.into())
+    /// The address of the next page of a listing, which is on the same host: a listing is not handed on to another.
+    fn next_page(&self) -> Result<Option<String>, Error> {
+        let links = self.header("link").unwrap_or_default();
+        let Some(next) = links.split(',').find(|link| link.contains("rel=\"next\"")) else {
+            return Ok(None);
+        };
+        let here = self.response.url();
+        let address = next.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+        let next = address.and_then(|(address, _)| here.join(address).ok());
+        match next.filter(|next| next.origin() == here.origin()) {
+            Some(next) => Ok(Some(next.into())),
+            None => Err(self.client.failed("its listing goes on at another host".to_owned())),
+        }
     }
 
     /// A body that has to be unpacked could be of any size then. None was asked for.
@@ -371,10 +300,9 @@ impl Answer<'_> {
     }
 
     /// What an answer without success means.
-    fn failure(mut self, request: &Request<'_>, patience: &Patience) -> Failure {
+    fn failure(mut self, request: &Request<'_>, patience: &Patience<'_>) -> Failure {
         let status = self.response.status();
-        let soon = patience.deadline.min(Instant::now() + Duration::from_secs(5));
-        let said = self.said(&Patience { deadline: soon, failed: 0 });
+        let said = self.said(&patience.at_most(Duration::from_secs(5)));
         let client = self.client;
         match status.as_u16() {
             401 | 403 => Failure::Final(client.refused(&said)),
@@ -384,7 +312,7 @@ impl Answer<'_> {
                     .header("retry-after")
                     .and_then(|text| text.parse().ok())
                     .map(Duration::from_secs);
-                let wait = asked.filter(|&asked| asked > client.timeouts.longest_pause);
+                let wait = asked.filter(|&asked| asked > client.options.timeouts.longest_pause);
                 let wait = wait.map(|asked| {
                     format!("; it asks to wait for {} s, so try again then", asked.as_secs())
                 });
@@ -397,7 +325,7 @@ impl Answer<'_> {
     }
 
     /// What the server says about an error, in a few words.
-    fn said(&mut self, patience: &Patience) -> String {
+    fn said(&mut self, patience: &Patience<'_>) -> String {
         if let Some(said) = self.header("x-error-message") {
             return format!("; the hub says: {}", line(said));
         }
@@ -426,17 +354,6 @@ impl Answer<'_> {
 
     fn header(&self, name: &str) -> Option<&str> {
         self.response.headers().get(name)?.to_str().ok()
-    }
-}
-
-impl Client {
-    /// A licence to accept, a private model, or a token that does not count: the hub often does not tell which.
-    fn refused(&self, said: &str) -> Error {
-        Error::HubAccess {
-            id: self.id.clone(),
-            page: self.address(&self.id),
-            said: said.to_owned(),
-        }
     }
 }
 

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::cache::Cache;
-use super::client::{Answer, Client, Failure, Patience, Request};
+use super::client::{Answer, Client, Request};
 use super::listing::Remote;
+use super::patience::{Failure, LOOK, Patience};
 use super::{FetchProgress, FetchStep, HubOptions, verify};
 use crate::{Error, files};
 
@@ -19,7 +20,7 @@ const STEP: u64 = 1 << 20;
 
 /// One file to be fetched.
 pub(super) struct Download<'a> {
-    pub(super) client: &'a Client,
+    pub(super) client: &'a Client<'a>,
     pub(super) cache: &'a Cache,
     pub(super) options: &'a HubOptions,
     pub(super) id: &'a str,
@@ -82,10 +83,10 @@ impl Download<'_> {
 
     /// Fills the file up to the listed size, in as many attempts as it takes and patience allows.
     fn fill(&self, partial: &mut Partial) -> Result<(), Error> {
-        let mut patience = self.client.patience(self.remote.size - partial.done);
+        let patience = self.client.patience(self.remote.size - partial.done);
         let address =
             self.client.address(&format!("{}/resolve/{}/{}", self.id, self.commit, self.name));
-        self.client.persist(&mut patience, |patience| {
+        patience.persist(|patience| {
             if self.remote.sha256.is_none() {
                 partial.restart()?;
             }
@@ -106,7 +107,7 @@ impl Download<'_> {
         &self,
         address: &str,
         partial: &mut Partial,
-        patience: &Patience,
+        patience: &Patience<'_>,
     ) -> Result<(), Failure> {
         let missing = format!("it lists {} and does not have it", self.name);
         let request = Request { address, start: partial.done, missing: &missing };
@@ -146,7 +147,7 @@ impl Download<'_> {
         &self,
         answer: &mut Answer<'_>,
         done: u64,
-        patience: &Patience,
+        patience: &Patience<'_>,
     ) -> Result<(), Failure> {
         let Some(found) = answer.length().map(|length| done.saturating_add(length)) else {
             return Ok(());
@@ -190,7 +191,7 @@ impl Download<'_> {
                 Ok(()) => return Ok(file),
                 Err(fs::TryLockError::Error(source)) => return Err(fail(source)),
                 Err(fs::TryLockError::WouldBlock) if Instant::now() < end => {
-                    self.client.sleep(std::time::Duration::from_millis(100))?;
+                    self.client.patience(0).sleep(LOOK)?;
                 }
                 Err(fs::TryLockError::WouldBlock) => {
                     let reason = format!(

@@ -17,8 +17,8 @@ const ANSWER_LIMIT: u64 = 8 << 20;
 const MOST_PAGES: usize = 100;
 const MOST_FILES: usize = 20_000;
 /// Bytes of `tokenizer.json` (33 MB in this family), of the other small files, and of one file of weights.
-const TOKENIZER_LIMIT: u64 = 256 << 20;
-const SMALL_LIMIT: u64 = 16 << 20;
+const TOKENIZER_LIMIT: u64 = 128 << 20;
+const SMALL_LIMIT: u64 = 8 << 20;
 const WEIGHTS_LIMIT: u64 = 1 << 40;
 
 /// A file as the hub lists it.
@@ -33,7 +33,7 @@ pub(super) struct Remote {
 pub(super) type Listing = BTreeMap<String, Remote>;
 
 /// The commit that a revision is at.
-pub(super) fn commit(client: &Client, id: &str, revision: &str) -> Result<String, Error> {
+pub(super) fn commit(client: &Client<'_>, id: &str, revision: &str) -> Result<String, Error> {
     #[derive(Deserialize)]
     struct Info {
         sha: Option<String>,
@@ -47,7 +47,7 @@ pub(super) fn commit(client: &Client, id: &str, revision: &str) -> Result<String
 }
 
 /// The files of a commit that could be wanted.
-pub(super) fn list(client: &Client, id: &str, commit: &str) -> Result<Listing, Error> {
+pub(super) fn list(client: &Client<'_>, id: &str, commit: &str) -> Result<Listing, Error> {
     let (mut listing, mut seen) = (Listing::new(), 0);
     let mut next = Some(client.address(&format!("api/models/{id}/tree/{commit}")));
     for _ in 0..MOST_PAGES {
@@ -67,7 +67,7 @@ pub(super) fn list(client: &Client, id: &str, commit: &str) -> Result<Listing, E
     Err(client.failed(format!("its listing has more than {MOST_PAGES} pages")))
 }
 
-fn parse<T: serde::de::DeserializeOwned>(client: &Client, body: &[u8]) -> Result<T, Error> {
+fn parse<T: serde::de::DeserializeOwned>(client: &Client<'_>, body: &[u8]) -> Result<T, Error> {
     // serde_json refuses deep nesting where it builds something, and passes over the rest without recursion.
     serde_json::from_slice(body).map_err(|e| {
         client.failed(format!("its answer is not what it should be: {}", line(&e.to_string())))
@@ -88,8 +88,8 @@ struct Entry {
 /// What is said of a large file, whose `oid` is that of a small file that stands for it in git.
 #[derive(Deserialize)]
 struct Lfs {
-    #[serde(alias = "sha256")]
     oid: Option<String>,
+    sha256: Option<String>,
     size: Option<u64>,
 }
 
@@ -110,7 +110,7 @@ impl Entry {
                 "it lists {name} with {size} bytes, more than the {most} that a real one can have"
             ));
         }
-        let sha256 = self.lfs.and_then(|lfs| lfs.oid);
+        let sha256 = self.lfs.and_then(|lfs| lfs.oid.or(lfs.sha256));
         let (blob, digits) = match &sha256 {
             Some(sha256) => (sha256.clone(), 64),
             None => (self.oid.unwrap_or_default(), 40),

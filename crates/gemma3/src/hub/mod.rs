@@ -15,12 +15,12 @@ mod client;
 mod download;
 mod env;
 mod listing;
+mod patience;
 mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use crate::weights::{INDEX, SINGLE, parse_index};
 use crate::{Bytes, Error, files};
@@ -28,6 +28,8 @@ use cache::Cache;
 use client::Client;
 use download::{Download, Fetched};
 use listing::{Listing, Remote};
+
+pub use patience::Timeouts;
 
 /// Files that are fetched beside the weights, where a repository has them.
 const SMALL: [&str; 9] = [
@@ -62,44 +64,6 @@ pub struct HubOptions {
     pub cancel: Option<Arc<AtomicBool>>,
     /// How long a server is waited for.
     pub timeouts: Timeouts,
-}
-
-/// How long a server is waited for, and how often it is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For a connection.
-    pub connect: Duration,
-    /// For the next bytes.
-    pub read: Duration,
-    /// For an answer as a whole, all attempts together; a file gets in addition the time that it takes at the `slowest` rate.
-    pub total: Duration,
-    /// Bytes per second.
-    pub slowest: u64,
-    /// Attempts, where one may fail and the next succeed: no connection, one that broke off, status 408, 429 and 5xx. A download that
-    /// got ahead by a megabyte counts anew.
-    pub attempts: u32,
-    /// Before the second attempt; doubled for each further one.
-    pub first_pause: Duration,
-    /// The longest pause, also where the server asks for one (`Retry-After`): for a longer one it is not waited at all.
-    pub longest_pause: Duration,
-    /// For another process that downloads the same file.
-    pub lock: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Self {
-            connect: seconds(10),
-            read: seconds(30),
-            total: seconds(120),
-            slowest: 32 << 10,
-            attempts: 5,
-            first_pause: Duration::from_millis(300),
-            longest_pause: seconds(60),
-            lock: seconds(10),
-        }
-    }
 }
 
 /// Is told how far the work is, from any thread.
@@ -183,7 +147,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn fetch(mut self, client: &Client, revision: &str) -> Result<Snapshot, Error> {
+    fn fetch(mut self, client: &Client<'_>, revision: &str) -> Result<Snapshot, Error> {
         self.commit = listing::commit(client, self.id, revision)?;
         let listing = listing::list(client, self.id, &self.commit)?;
         let mut names: Vec<String> = SMALL
@@ -208,7 +172,7 @@ impl Job<'_> {
     }
 
     /// Names of the weight files; the index, where there is one, is obtained.
-    fn weights(&mut self, client: &Client, listing: &Listing) -> Result<Vec<String>, Error> {
+    fn weights(&mut self, client: &Client<'_>, listing: &Listing) -> Result<Vec<String>, Error> {
         if listing.contains_key(SINGLE) {
             return Ok(vec![SINGLE.to_owned()]);
         }
@@ -224,7 +188,7 @@ impl Job<'_> {
     /// Checks that the disk has room for the weight files that are not there yet.
     fn check_space(
         &self,
-        client: &Client,
+        client: &Client<'_>,
         names: &[String],
         listing: &Listing,
     ) -> Result<(), Error> {
@@ -248,7 +212,7 @@ impl Job<'_> {
     }
 
     /// Downloads a file unless it is there, and verifies it unless it was.
-    fn obtain(&mut self, client: &Client, name: &str, listing: &Listing) -> Result<(), Error> {
+    fn obtain(&mut self, client: &Client<'_>, name: &str, listing: &Listing) -> Result<(), Error> {
         let remote = listing.get(name).ok_or_else(|| client.lacks(name))?;
         let (cache, options, id, commit) = (&self.cache, self.options, self.id, &self.commit);
         let path = cache.file(commit, name);

@@ -159,10 +159,10 @@ fn hashes_and_sizes_of_the_listing_are_checked_before_anything_is_asked_for() {
         (
             "config.json",
             json!(17 << 20),
-            "it lists \"config.json\" with 17825792 bytes, more than the 16777216",
+            "it lists \"config.json\" with 17825792 bytes, more than the 8388608",
         ),
-        ("tokenizer.json", json!(1u64 << 40), "more than the 268435456 that a real one can have"),
-        ("config.json", json!(u64::MAX), "more than the 16777216"),
+        ("tokenizer.json", json!(1u64 << 40), "more than the 134217728 that a real one can have"),
+        ("config.json", json!(u64::MAX), "more than the 8388608"),
         ("config.json", json!(-1), "its answer is not what it should be"),
         ("config.json", json!(null), "it gives no size for \"config.json\""),
         ("config.json", json!(1e300), "its answer is not what it should be"),
@@ -245,6 +245,17 @@ fn an_answer_without_end_is_left() {
     let message_of_pages = message(&bench);
     assert!(message_of_pages.contains("its listing has more than 100 pages"), "{message_of_pages}");
     assert_eq!(bench.server.requests(), 101);
+    // A page that sends us to another host for the next one.
+    let (bench, other) = (Bench::new(), Server::start(checkpoint()));
+    let headers = format!("Link: <{}/next>; rel=\"next\"\r\n", other.endpoint);
+    bench.server.twist(move |asked, stream| {
+        is_listing(asked).then(|| {
+            let _ = respond(stream, 200, &headers, b"[]", 2);
+        })
+    });
+    let message_of_host = message(&bench);
+    assert!(message_of_host.contains("its listing goes on at another host"), "{message_of_host}");
+    assert_eq!(other.requests(), 0);
     // Many files in few pages.
     let bench = Bench::new();
     let folder = json!({"type": "directory", "path": "x"});
