@@ -135,9 +135,9 @@ impl<'o> Patience<'o> {
     /// An error where the caller has had enough.
     pub(super) fn check_cancelled(&self) -> Result<(), Error> {
         let cancel = self.options.cancel.as_ref();
-        match cancel.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
-            true => Err(Error::HubCancelled { id: self.id.to_owned() }),
-            false => Ok(()),
+        if cancel.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            return Err(Error::HubCancelled { id: self.id.to_owned() });
         }
+        Ok(())
     }
 }

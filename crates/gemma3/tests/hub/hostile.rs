@@ -44,6 +44,9 @@ fn flood(stream: &mut TcpStream, headers: &str, written: &AtomicU64) {
     }
 }
 
+/// What a server does with a request.
+type Answer = fn(&Asked, &mut TcpStream);
+
 /// The good listing, changed.
 fn listing(bench: &Bench, edit: impl Fn(&mut Value)) {
     let mut entries = bench.server.state.listing();
@@ -335,7 +338,6 @@ fn silence_and_trickles_end() {
             std::thread::sleep(Duration::from_millis(50));
         }
     };
-    type Answer = fn(&Asked, &mut TcpStream);
     for (answer, timeouts, reason) in [
         (waits as Answer, quick(150, 5000), "it said nothing for 150ms"),
         (waits, quick(5000, 300), "it takes too long"),
@@ -423,12 +425,15 @@ fn the_token_goes_to_the_hub_alone_and_never_again_after_a_step_elsewhere() {
     bench
         .server
         .twist(move |asked, stream| is_file(asked, "config.json").then(|| to(stream, &address)));
-    other.twist(move |asked, stream| match asked.path.as_str() {
-        "/first" => Some(to(stream, "/second")),
-        "/second" => {
-            Some(to(stream, &format!("{hub}/{ID}/resolve/{COMMIT}/generation_config.json?third")))
-        }
-        _ => None,
+    other.twist(move |asked, stream| {
+        let back = format!("{hub}/{ID}/resolve/{COMMIT}/generation_config.json?third");
+        let next = match asked.path.as_str() {
+            "/first" => "/second",
+            "/second" => &back,
+            _ => return None,
+        };
+        to(stream, next);
+        Some(())
     });
     let error = bench.fetch().unwrap_err(); // it is another file, and refused for its size
     assert!(matches!(&error, Error::HubDamaged { name, .. } if name == "config.json"), "{error}");
@@ -616,7 +621,10 @@ fn a_nested_answer_overflows_nothing() {
         format!(r#"{{"x":{}"#, "[".repeat(1_000_000)),
     ] {
         let bench = Bench::new();
-        bench.server.twist(move |_, stream| Some(json_answer(stream, &body)));
+        bench.server.twist(move |_, stream| {
+            json_answer(stream, &body);
+            Some(())
+        });
         let found = message(&bench);
         assert!(found.contains("its answer is not what it should be"), "{found}");
     }
