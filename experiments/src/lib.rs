@@ -1,5 +1,5 @@
 //! Trains the small checkpoints of the project, a Gemma3 of a million and a half parameters that reads phantom radiographs, and
-//! measures what maps of their words show ([`localize`]).
+//! measures what maps of their words show ([`localize`]) and how often the verdict on reliance is wrong ([`reliance`]).
 //!
 //! ```text
 //! seed ─ scenes ─► phantom ─ processor ─► pixels ┐
@@ -27,6 +27,7 @@ pub mod parameters;
 pub mod prefix;
 
 pub mod checkpoint;
+pub mod document;
 pub mod progress;
 pub mod train;
 
@@ -36,3 +37,4 @@ pub mod score;
 pub mod threads;
 
 pub mod localize;
+pub mod reliance;

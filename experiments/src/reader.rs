@@ -83,15 +83,20 @@ impl Reader {
         questions: &[Question],
     ) -> Result<Vec<Reading>> {
         let mut features = None;
-        let pixels =
-            self.processor.prepare(&[Message::user(1, "?")], std::slice::from_ref(picture))?;
-        let pixels = self.model.picture(&pixels.images[0].pixels)?;
+        let pixels = self.pixels(picture)?;
         let read = |question: &Question| {
             let (prompt, image) = self.prompt(picture, *question, &mut features)?;
             let features = features.as_ref().context("the picture was encoded")?;
             self.reading(&question.answer(scene), &prompt, image, (features, &pixels))
         };
         questions.iter().map(read).collect()
+    }
+
+    /// A picture as the vision tower takes it, `[3, s, s]`.
+    pub fn pixels(&self, picture: &Picture) -> Result<Tensor> {
+        let prepared =
+            self.processor.prepare(&[Message::user(1, "?")], std::slice::from_ref(picture))?;
+        Ok(self.model.picture(&prepared.images[0].pixels)?)
     }
 
     /// Whether the model would say exactly this: each token is the most likely one, the end of the turn included.

@@ -7,14 +7,16 @@ use attention_capture::{
     forced_scores,
 };
 use attention_relevancy::{Target, Update};
+use gemma3_tch::{Attend, MaskRule, Qkv, Sequence, Site};
 use integration_tests::ndarray::{Array1, s};
 use integration_tests::{Fixture, Tolerance, assert_close};
 use medgemma_explainer::gemma3_processor::{Content, Message, Role};
 use medgemma_explainer::image::RgbImage;
 use medgemma_explainer::{
-    Answer, Ask, Blank, DtypeSpec, Engine, Error, ExplainOptions, Explainer, Explanations, Picture,
-    Question, Reliance, SpanRule, TargetExplanation, Words,
+    Answer, Ask, Blank, DependsOnPicture, DtypeSpec, Engine, Error, ExplainOptions, Explainer,
+    Explanations, Picture, Question, Reliance, SpanRule, TargetExplanation, Words,
 };
+use tch::{Kind, Tensor};
 
 /// A checkpoint with an answer of several words, given, so that it can be given again to another picture.
 struct Case {
@@ -82,7 +84,7 @@ fn the_gain_is_the_difference_to_the_same_answer_without_the_picture() {
             found.targets[0].scores().iter().map(|s| s.log_probability).collect::<Vec<f32>>()
         };
         let with = log_probabilities(&case.answer);
-        let blurred = |picture: &Picture| Blank::Blur.of(picture).unwrap();
+        let blurred = |picture: &Picture| Blank::Blur.picture(picture).unwrap().unwrap();
         let blanks = [
             case.pictures().iter().map(mean).collect(),
             case.pictures().iter().map(blurred).collect(),
@@ -109,8 +111,6 @@ fn the_gain_is_the_difference_to_the_same_answer_without_the_picture() {
             assert_eq!(found.blanks[0].token_pmi, reliance.targets[0].blanks[0].token_pmi[within]);
         }
         assert_eq!(reliance.words.len(), explained.words.len());
-        let shares = |target: &TargetExplanation| target.relevancy().shares().unwrap().image();
-        assert_eq!(reliance.targets[1].image_share, Some(shares(&explained.targets[1])));
         assert!(reliance.targets.iter().all(|t| (0.0..=1.0).contains(&t.map_entropy.unwrap())));
     }
 }
@@ -126,9 +126,138 @@ fn a_picture_adds_nothing_to_itself() {
     }
     let blanks = [same];
     for target in &reliance.targets {
-        assert!(target.is_flagged(&blanks));
+        assert_eq!(target.depends_on_picture(&blanks), DependsOnPicture::Undecided);
         assert_eq!(target.beware(&blanks), ["as likely with the other picture"]);
     }
+}
+
+/// Features edited one by one, each the mean over the tokens of its picture by arithmetic of its own, and the reference engine.
+#[test]
+fn the_mean_embedding_is_that_of_every_picture() {
+    let case = Case::open("two-images");
+    let (_, reliance) = case.reliance(&[Blank::MeanEmbedding]);
+    let (model, prepared) = (case.explainer.model(), case.answer.prepared());
+    let encoded = model.encode(prepared).unwrap();
+    let even = |features: &Tensor| {
+        let [tokens, width] = <[i64; 2]>::try_from(features.size()).unwrap();
+        let values = Vec::<f32>::try_from(features.flatten(0, -1)).unwrap();
+        let mean = |at: usize| {
+            let column = values.iter().skip(at).step_by(width as usize);
+            (column.map(|&x| f64::from(x)).sum::<f64>() / tokens as f64) as f32
+        };
+        let row: Vec<f32> = (0..width as usize).map(mean).collect();
+        Tensor::from_slice(&row.repeat(tokens as usize)).view([tokens, width])
+    };
+    let features: Vec<Tensor> = encoded.features().iter().map(even).collect();
+    assert_eq!(features.len(), 2);
+    let generated = &case.answer.generated().tokens;
+    let sequence = model
+        .sequence(prepared.ids.clone(), encoded.images().to_vec(), features)
+        .unwrap()
+        .followed_by(generated);
+    let targets = targets(&sequence, prepared.ids.len());
+    let expected = Retained::run(model, &sequence).unwrap().scores(&targets).unwrap();
+    let found = &reliance.targets[0].blanks[0];
+    assert_eq!(found.log_probabilities.len(), expected.len());
+    for (found, expected) in found.log_probabilities.iter().zip(&expected) {
+        assert!((found - expected.log_probability).abs() < 1e-4, "{found} {expected:?}");
+    }
+    assert!(found.token_pmi.iter().any(|pmi| 1e-3 < pmi.abs()), "the mean changes nothing");
+}
+
+/// Attention by its definition, with a mask `[S, S]` written out entry by entry.
+struct Masked {
+    /// Additive: 0 where seen, else −∞; for layers with a window and for others.
+    masks: [Tensor; 2],
+}
+
+impl Masked {
+    fn new(sequence: &Sequence, window: usize) -> Self {
+        let n = sequence.ids().len();
+        let image = |at: usize| sequence.images().iter().position(|span| span.contains(&at));
+        let seen = |query: usize, key: usize, window: usize| {
+            let together = image(query).is_some() && image(query) == image(key);
+            // Behind a picture stands all that is later than it and not within it.
+            let hidden = image(key).is_some() && !together && key < query;
+            (key <= query || together) && query < key + window && !hidden
+        };
+        let mask = |window: usize| {
+            let entries = (0..n * n)
+                .map(|at| if seen(at / n, at % n, window) { 0.0 } else { f32::NEG_INFINITY });
+            Tensor::from_slice(&entries.collect::<Vec<f32>>()).view([n as i64, n as i64])
+        };
+        Self { masks: [mask(window), mask(n)] }
+    }
+}
+
+impl Attend for Masked {
+    fn attend(&mut self, _: Site, qkv: &Qkv, rule: &MaskRule) -> Tensor {
+        let of_heads = |x: &Tensor| x.repeat_interleave_self_int(qkv.group(), 0, None);
+        let scores = qkv.q.matmul(&of_heads(&qkv.k).transpose(-2, -1)) * qkv.scale;
+        let mask = &self.masks[usize::from(rule.window.is_none())];
+        (scores + mask).softmax(-1, Kind::Float).matmul(&of_heads(&qkv.v))
+    }
+}
+
+/// Hiding the pictures is masking their keys in every layer, and what is left does not know which pictures there were.
+#[test]
+fn knocked_out_pictures_are_masked_keys() {
+    for name in ["short-window", "two-images"] {
+        let case = Case::open(name);
+        let (_, reliance) = case.reliance(&[Blank::Knockout]);
+        let (model, prepared) = (case.explainer.model(), case.answer.prepared());
+        let sequence = model.encode(prepared).unwrap().followed_by(&case.answer.generated().tokens);
+        let targets = targets(&sequence, prepared.ids.len());
+        let window = model.config().text.sliding_window;
+        let hidden = model.forward(&sequence, &mut Masked::new(&sequence, window));
+        let found = &reliance.targets[0].blanks[0];
+        for (target, found) in targets.iter().zip(&found.log_probabilities) {
+            let row = hidden.narrow(0, target.logit_row() as i64, 1);
+            let rated = model.text().logits(&row).log_softmax(-1, Kind::Float);
+            let expected = rated.double_value(&[0, i64::from(target.token())]);
+            assert!((f64::from(*found) - expected).abs() < 1e-4, "{name}: {found} {expected}");
+        }
+        assert!(found.token_pmi.iter().any(|pmi| 1e-3 < pmi.abs()), "{name}: it changes nothing");
+
+        let others = case.pictures().iter().map(mean).collect();
+        let other = case.given_to(others);
+        let spans = [case.answer.positions()];
+        let gains = |answer: &Answer| {
+            case.explainer.gains(answer, &spans, &[Blank::Knockout]).unwrap().remove(0).remove(0)
+        };
+        let pairs = [gains(&case.answer), gains(&other)].map(|gain| gain.log_probabilities);
+        for (one, other) in pairs[0].iter().zip(&pairs[1]) {
+            assert!((one - other).abs() < 1e-5, "{name}: {one} {other}");
+        }
+    }
+}
+
+/// The tokens of an answer, from its first position on.
+fn targets(sequence: &Sequence, first: usize) -> Vec<Target> {
+    let ids = sequence.ids();
+    (first..ids.len()).map(|at| Target::new(at, ids[at]).unwrap()).collect()
+}
+
+/// Words that nobody explained are rated like explained ones.
+#[test]
+fn gains_need_no_explanation() {
+    let case = Case::open("two-images");
+    let (explained, reliance) = case.reliance(&Blank::ALL);
+    let spans: Vec<_> = explained.words.iter().map(TargetExplanation::positions).collect();
+    let gains = case.explainer.gains(&case.answer, &spans, &Blank::ALL).unwrap();
+    assert_eq!(gains.len(), reliance.words.len());
+    for (gains, word) in gains.iter().zip(&reliance.words) {
+        assert_eq!(gains.len(), Blank::ALL.len());
+        for (found, expected) in gains.iter().zip(&word.blanks) {
+            let pairs = found.log_probabilities.iter().zip(&expected.log_probabilities);
+            for (found, expected) in pairs {
+                assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+            }
+            assert!((found.pmi() - expected.pmi()).abs() < 1e-4);
+        }
+    }
+    let outside = [case.answer.tokens().len()..case.answer.tokens().len() + 1];
+    assert!(case.explainer.gains(&case.answer, &outside, &[Blank::Mean]).is_err());
 }
 
 /// What was recorded while the answer was generated serves as well.

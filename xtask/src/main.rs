@@ -8,10 +8,10 @@ mod bench;
 mod demo;
 mod disk;
 mod gallery;
-mod localize;
 mod process;
 mod random;
 mod setup;
+mod studies;
 mod synthesize;
 mod test;
 mod tidy;
@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use pico_args::Arguments;
 
+use crate::studies::Study;
 use crate::workspace::Workspace;
 
 const HELP: &str = "\
@@ -54,6 +55,10 @@ cargo xtask COMMAND
   localize [--model DIR] [--shortcut DIR] [--pictures N] [--study N] [--out DIR]
                          hold maps of the project's checkpoints against the masks of unseen phantoms; write
                          docs/localization.md, its pictures and .json
+  reliance [--model DIR] [--shortcut DIR] [--first N] [--pictures N] [--shortcut-pictures N] [--progress FILE] [--out DIR]
+                         count false verdicts that a word does not depend on the picture, on unseen phantoms; write
+                         docs/reliance.md and .json. What is done stays in FILE (target/reliance.jsonl): a run that
+                         was stopped goes on from there
   attack [--seconds N] [--seed S] [--binary FILE] [--only SURFACE]… [--case N] [--jobs N] [--corpus] [--page]
                          give the command hostile input of every kind under limits set from outside, and classify every
                          exit: fixed cases, and random ones for N seconds (60). What is found is kept in target/attack,
@@ -105,18 +110,20 @@ fn dispatch(mut args: Arguments) -> Result<()> {
             finished(args)?;
             attack::run(&workspace, &options)
         }
-        Some("localize") => {
-            let options = localize::Options::parse(&mut args)?;
-            finished(args)?;
-            localize::run(&workspace, &options)
-        }
         Some("gallery") => finished(args).and_then(|()| gallery::run(&workspace)),
         Some("synthesize") => {
             let options = synthesize::Options::parse(&mut args)?;
             finished(args)?;
             synthesize::run(&options)
         }
-        Some(other) => bail!("there is no command {other}\n\n{HELP}"),
+        Some(other) => {
+            let Some(study) = Study::parse(other) else {
+                bail!("there is no command {other}\n\n{HELP}");
+            };
+            let options = studies::Options::parse(study, &mut args)?;
+            finished(args)?;
+            studies::run(&workspace, &options)
+        }
         None => bail!("a command is missing\n\n{HELP}"),
     }
 }

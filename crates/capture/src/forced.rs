@@ -3,7 +3,9 @@
 use crate::goal::{check_targets, logit_rows};
 use crate::{Error, Score};
 use attention_relevancy::Target;
-use gemma3_tch::{Fast, Gemma3, Sequence, guard};
+use gemma3_tch::{Attend, Fast, Gemma3, MaskRule, Qkv, Sequence, Site, guard};
+use std::ops::Range;
+use tch::Tensor;
 
 /// Logit and log-probability of each target of a sequence that is given whole (teacher forcing), from the row before it. Of the
 /// pass only the last layer's output `[S, D]` is held.
@@ -15,9 +17,40 @@ pub fn forced_scores(
     sequence: &Sequence,
     targets: &[Target],
 ) -> Result<Vec<Score>, Error> {
+    forced(model, sequence, targets, &mut Fast)
+}
+
+/// The same with every picture hidden: in no layer does a token behind a picture see its keys (attention knock-out, Geva et al.
+/// 2023, of all heads and layers). Tokens and positions stay what they are.
+///
+/// # Errors
+/// As [`forced_scores`].
+pub fn forced_scores_without_images(
+    model: &Gemma3,
+    sequence: &Sequence,
+    targets: &[Target],
+) -> Result<Vec<Score>, Error> {
+    forced(model, sequence, targets, &mut Hiding(sequence.images()))
+}
+
+fn forced(
+    model: &Gemma3,
+    sequence: &Sequence,
+    targets: &[Target],
+    attend: &mut dyn Attend,
+) -> Result<Vec<Score>, Error> {
     check_targets(targets, sequence.ids(), sequence.ids().len())?;
     let _no_grad = tch::no_grad_guard();
-    let hidden = guard("running the language model", || model.forward(sequence, &mut Fast))?;
+    let hidden = guard("running the language model", || model.forward(sequence, attend))?;
     let rows = |targets: &[Target]| hidden.index_select(0, &logit_rows(targets, hidden.device()));
     Score::of(targets, |targets| model.text().logits(&rows(targets)))
+}
+
+/// The fast attention with some spans hidden from all that stands behind them.
+struct Hiding<'a>(&'a [Range<usize>]);
+
+impl Attend for Hiding<'_> {
+    fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
+        Fast.attend(site, qkv, &mask.clone().hiding(self.0.to_vec()))
+    }
 }

@@ -61,7 +61,7 @@ pub use budget::with_budget;
 pub use engine::Engine;
 pub use error::Error;
 pub use folding::{Folding, Layers};
-pub use forced::forced_scores;
+pub use forced::{forced_scores, forced_scores_without_images};
 pub use goal::{Attribution, Foil, Goal, Objective, Score};
 pub use heads::{HeadMaps, HeadRecorder, HeadShares};
 pub use images::{ImagePart, ImageRecorder};

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use medgemma_explainer::{
-    Answer, Blank, Explainer, Explanations, PictureOptions, TargetControl, TargetExplanation,
+    Answer, Blank, DependsOnPicture, Explainer, Explanations, PictureOptions, Reliance,
+    TargetControl, TargetExplanation, TargetReliance,
 };
 
 use crate::asked::open;
@@ -13,13 +14,16 @@ use crate::{output, progress};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct RelianceArgs {
-    /// What each explained word gains in log-probability by the pictures, against a blank in their place: mean (their mean colour),
-    /// blur; several with commas. Words that gain nothing are flagged: their maps are no evidence
+    /// Whether each explained word depends on the picture: what the picture adds to its log-probability, against blanks in its place:
+    /// mean (its mean colour), blur, mean-embedding (every image token their mean), knockout (hidden from the text); several with
+    /// commas. Without a value all four, and these together can say no; each costs one forward pass, the cheapest is knockout
     #[arg(
         long,
         value_enum,
         value_name = "BLANK",
         value_delimiter = ',',
+        num_args = 0..=1,
+        default_missing_value = "mean,blur,mean-embedding,knockout",
         help_heading = "Reliance"
     )]
     reliance: Vec<BlankArg>,
@@ -38,6 +42,10 @@ enum BlankArg {
     Mean,
     /// A strong gaussian blur: σ = 10 pixels of 896
     Blur,
+    /// Every image token has the mean embedding of its picture
+    MeanEmbedding,
+    /// No token behind the picture sees it, in any layer
+    Knockout,
 }
 
 impl RelianceArgs {
@@ -48,6 +56,8 @@ impl RelianceArgs {
             let blank = match blank {
                 BlankArg::Mean => Blank::Mean,
                 BlankArg::Blur => Blank::Blur,
+                BlankArg::MeanEmbedding => Blank::MeanEmbedding,
+                BlankArg::Knockout => Blank::Knockout,
             };
             if !blanks.contains(&blank) {
                 blanks.push(blank);
@@ -79,27 +89,11 @@ impl RelianceArgs {
     }
 }
 
-/// One line for each target: what the picture adds, and what to beware of; nothing where nobody asked.
+/// One line for each target: what the picture adds, whether the target depends on it, and what to beware of; nothing where nobody
+/// asked.
 pub(crate) fn print(explanations: &Explanations) {
     if let Some(reliance) = &explanations.reliance {
-        let names = reliance.blanks.iter().map(|blank| format!("vs {blank}"));
-        let names: Vec<String> = names.collect();
-        output::blank_line();
-        output::line("What the picture adds to the log-probability, in nats:");
-        line("explained", &names, "entropy", "beware");
-        for (target, found) in explanations.targets.iter().zip(&reliance.targets) {
-            let gains: Vec<String> = found.blanks.iter().map(|gain| signed(gain.pmi())).collect();
-            let entropy = found.map_entropy.map_or("-".to_owned(), |part| format!("{part:.2}"));
-            let beware = found.beware(&reliance.blanks).join("; ");
-            line(&target.label(), &gains, &entropy, &beware);
-        }
-        let count = reliance.words.iter().filter(|word| word.is_flagged(&reliance.blanks)).count();
-        if 0 < count {
-            let all = reliance.words.len();
-            output::line(format_args!(
-                "({count} of the {all} other words are flagged too; explanation.json says which)"
-            ));
-        }
+        print_reliance(explanations, reliance);
     }
     if let Some(control) = &explanations.control {
         output::blank_line();
@@ -107,6 +101,41 @@ pub(crate) fn print(explanations: &Explanations) {
         for (target, control) in explanations.targets.iter().zip(&control.targets) {
             print_control(target, control);
         }
+    }
+}
+
+fn print_reliance(explanations: &Explanations, reliance: &Reliance) {
+    let blanks = &reliance.blanks;
+    output::blank_line();
+    output::line("What the picture adds to the log-probability, in nats:");
+    let names: Vec<String> = blanks.iter().map(|blank| format!("vs {blank}")).collect();
+    let widths: Vec<usize> = names.iter().map(|name| name.len().max(8)).collect();
+    let line = |text: &str, gains: &[String], [depends, beware]: [&str; 2]| {
+        let gains = gains.iter().zip(&widths).map(|(gain, &width)| format!("{gain:>width$}"));
+        let gains = gains.collect::<Vec<_>>().join(" ");
+        let line = format!("{:<24} {gains}  {depends:<9}  {beware}", shorten(text, 24));
+        output::line(line.trim_end());
+    };
+    line("explained", &names, ["depends", "beware"]);
+    for (target, found) in explanations.targets.iter().zip(&reliance.targets) {
+        let gains: Vec<String> = found.blanks.iter().map(|gain| signed(gain.pmi())).collect();
+        let depends = found.depends_on_picture(blanks);
+        let beware = found.beware(blanks).join("; ");
+        line(&target.label(), &gains, [depends.name(), &beware]);
+    }
+    print_words(reliance);
+}
+
+/// How many of the other words do not depend on the picture.
+fn print_words(reliance: &Reliance) {
+    let is_no =
+        |word: &&TargetReliance| word.depends_on_picture(&reliance.blanks) == DependsOnPicture::No;
+    let count = reliance.words.iter().filter(is_no).count();
+    if 0 < count {
+        let all = reliance.words.len();
+        output::line(format_args!(
+            "({count} of the {all} other words do not depend on the picture; explanation.json says which)"
+        ));
     }
 }
 
@@ -118,13 +147,6 @@ fn print_control(target: &TargetExplanation, control: &TargetControl) {
         control.image_sum,
         control.image_sum_blank,
     ));
-}
-
-fn line(text: &str, gains: &[String], entropy: &str, warnings: &str) {
-    let gains: Vec<String> = gains.iter().map(|gain| format!("{gain:>11}")).collect();
-    let gains = gains.join(" ");
-    let line = format!("{:<24} {gains} {entropy:>9}  {warnings}", shorten(text, 24));
-    output::line(line.trim_end());
 }
 
 /// With two decimals and a sign, which zero has not.

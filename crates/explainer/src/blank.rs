@@ -1,22 +1,28 @@
-//! The pictures of a question taken away: others of their size in their place.
+//! The pictures of a question taken away, in several ways.
 
 use std::fmt;
 
+use attention_capture::{Score, forced_scores, forced_scores_without_images};
+use attention_relevancy::Target;
 use gemma3_processor::Picture;
 use gemma3_tch::Sequence;
 use image::{Rgb, RgbImage, imageops};
 
 use crate::{Answer, Error, Explainer, Profile};
 
-/// What stands in the place of the pictures of a question. Every picture is replaced; each keeps its size, so that prompt, tokens
-/// and crops stay what they were.
+/// What stands in the place of the pictures of a question, or how they are hidden. All pictures are taken away at once; prompt,
+/// tokens and positions stay what they were.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Blank {
     /// Every pixel has the mean colour of its picture: nothing but brightness is left.
     Mean,
-    /// The picture behind a gaussian blur of σ = 10 pixels where the longer side has 896: large forms are left, findings are not.
+    /// The picture behind a gaussian blur of σ = 10 pixels where the longer side has 896: large forms are left, small ones are not.
     Blur,
+    /// Every image token has the mean embedding of all tokens of its picture (mean ablation): no token differs from another.
+    MeanEmbedding,
+    /// No token behind a picture sees it, in any head of any layer (attention knock-out, Geva et al. 2023).
+    Knockout,
     /// Another picture, such as that of another patient, stretched to the size of each one that it replaces.
     Another(Box<Picture>),
 }
@@ -26,25 +32,36 @@ pub enum Blank {
 const BLUR: f32 = 10.0 / 896.0;
 
 impl Blank {
-    /// The name on the command line and in the record: `mean`, `blur` or `another`.
+    /// All that need nothing but the question.
+    pub const ALL: [Self; 4] = [Self::Mean, Self::Blur, Self::MeanEmbedding, Self::Knockout];
+
+    /// The name on the command line and in the record: `mean`, `blur`, `mean-embedding`, `knockout` or `another`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Mean => "mean",
             Self::Blur => "blur",
+            Self::MeanEmbedding => "mean-embedding",
+            Self::Knockout => "knockout",
             Self::Another(_) => "another",
         }
     }
 
-    /// Whether it shows nothing that a finding could be seen in.
-    pub fn is_empty(&self) -> bool {
-        !matches!(self, Self::Another(_))
+    /// What it is, in words that go on from `as likely with`.
+    pub fn phrase(&self) -> &'static str {
+        match self {
+            Self::Mean => "an even picture",
+            Self::Blur => "a blurred picture",
+            Self::MeanEmbedding => "its mean embedding",
+            Self::Knockout => "the picture hidden",
+            Self::Another(_) => "the other picture",
+        }
     }
 
-    /// What stands in the place of `picture`, of its size.
+    /// The picture that stands in the place of `picture`, of its size; `None` for a blank that is no picture.
     ///
     /// # Errors
     /// [`gemma3_processor::Error::ZeroSize`], never for a picture that could be made.
-    pub fn of(&self, picture: &Picture) -> Result<Picture, Error> {
+    pub fn picture(&self, picture: &Picture) -> Result<Option<Picture>, Error> {
         let (rgb, size) = (picture.rgb(), picture.rgb().dimensions());
         let blank = match self {
             Self::Mean => RgbImage::from_pixel(size.0, size.1, mean_colour(rgb)),
@@ -53,8 +70,9 @@ impl Blank {
             Self::Another(other) => {
                 imageops::resize(other.rgb(), size.0, size.1, imageops::FilterType::Triangle)
             }
+            Self::MeanEmbedding | Self::Knockout => return Ok(None),
         };
-        Ok(Picture::from_rgb(blank)?)
+        Ok(Some(Picture::from_rgb(blank)?))
     }
 }
 
@@ -65,36 +83,57 @@ impl fmt::Display for Blank {
 }
 
 impl Explainer {
-    /// Hands on prompt and answer with the image features of `blank`; those of the mean picture are made once for an answer.
+    /// How the model rates given tokens of an answer without its pictures, from one forward pass.
     ///
     /// # Errors
-    /// [`Error::NoPictures`] for a question without pictures, and what `work` fails with.
-    pub(crate) fn with_blank<T>(
+    /// [`Error::NoPictures`] for a question without pictures, [`Error::BlankSeed`] in the profile of the reproduced program, and what
+    /// the forward pass fails with.
+    pub(crate) fn blank_scores(
         &self,
         answer: &Answer,
         blank: &Blank,
-        work: impl FnOnce(&Sequence) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        if *blank != Blank::Mean {
-            return work(&self.blanked(answer, blank)?);
-        }
-        if let Some(sequence) = answer.mean.get() {
-            return work(sequence);
-        }
-        let sequence = self.blanked(answer, blank)?;
-        work(answer.mean.get_or_init(|| sequence))
+        targets: &[Target],
+    ) -> Result<Vec<Score>, Error> {
+        self.check_blank(answer)?;
+        let scores = |sequence: &Sequence| forced_scores(&self.model, sequence, targets);
+        Ok(match blank {
+            Blank::Mean => scores(self.mean_picture(answer)?),
+            Blank::MeanEmbedding => scores(&answer.sequence.with_mean_features()),
+            Blank::Knockout => forced_scores_without_images(&self.model, &answer.sequence, targets),
+            Blank::Blur | Blank::Another(_) => scores(&self.with_pictures(answer, blank)?),
+        }?)
     }
 
-    fn blanked(&self, answer: &Answer, blank: &Blank) -> Result<Sequence, Error> {
+    /// Prompt and answer with the image features of the mean picture, which are made once for an answer.
+    ///
+    /// # Errors
+    /// [`Error::NoPictures`] for a question without pictures, [`Error::BlankSeed`] in the profile of the reproduced program, and what
+    /// the vision tower fails with.
+    pub(crate) fn mean_picture<'a>(&self, answer: &'a Answer) -> Result<&'a Sequence, Error> {
+        self.check_blank(answer)?;
+        if let Some(sequence) = answer.mean.get() {
+            return Ok(sequence);
+        }
+        let sequence = self.with_pictures(answer, &Blank::Mean)?;
+        Ok(answer.mean.get_or_init(|| sequence))
+    }
+
+    fn check_blank(&self, answer: &Answer) -> Result<(), Error> {
         if self.profile == Profile::Seed {
             return Err(Error::BlankSeed);
         }
-        let pictures = &answer.question.pictures;
-        if pictures.is_empty() {
+        if answer.question.pictures.is_empty() {
             return Err(Error::NoPictures);
         }
-        let blanks: Vec<Picture> =
-            pictures.iter().map(|picture| blank.of(picture)).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// Prompt and answer with the image features of a blank in the pixels.
+    fn with_pictures(&self, answer: &Answer, blank: &Blank) -> Result<Sequence, Error> {
+        let pictures = answer.question.pictures.iter();
+        let blanks: Vec<Picture> = pictures
+            .filter_map(|picture| blank.picture(picture).transpose())
+            .collect::<Result<_, _>>()?;
         let prepared = self.processor.prepare(&answer.question.messages, &blanks)?;
         debug_assert_eq!(prepared.ids, answer.prepared.ids, "pictures of the same size");
         Ok(self.model.encode(&prepared)?.followed_by(&answer.generated.tokens))
@@ -125,9 +164,9 @@ mod tests {
     #[test]
     fn a_blank_has_the_size_of_the_picture_and_none_of_its_forms() {
         let picture = picture(90, 40);
-        let mean = Blank::Mean.of(&picture).unwrap();
+        let mean = Blank::Mean.picture(&picture).unwrap().unwrap();
         assert!(mean.rgb().pixels().all(|pixel| pixel.0 == [50, 128, 128]));
-        let blur = Blank::Blur.of(&picture).unwrap();
+        let blur = Blank::Blur.picture(&picture).unwrap().unwrap();
         let at = |x| blur.rgb().get_pixel(x, 20)[1];
         assert!(at(0) < 3 && 252 < at(89), "far from the edge nothing changes");
         // Half a pixel from the edge, with a σ of one pixel: Φ(±0.5) of 255.
@@ -141,7 +180,7 @@ mod tests {
     fn the_blur_grows_with_the_picture() {
         // Pixels 1.5 and 10.5 from the edge, with a σ of 1 and 10: Φ(1.5) and Φ(1.05) of 255.
         for (side, distance, expected) in [(90_u32, 1, 238_u8), (896, 10, 218)] {
-            let blur = Blank::Blur.of(&picture(side, side)).unwrap();
+            let blur = Blank::Blur.picture(&picture(side, side)).unwrap().unwrap();
             let found = blur.rgb().get_pixel(side / 2 + distance, side / 2)[1];
             assert!(found.abs_diff(expected) < 6, "{side}: {found}");
         }
@@ -151,7 +190,7 @@ mod tests {
     fn another_picture_is_stretched_and_one_of_the_same_size_is_as_it_is() {
         let (wide, square) = (picture(90, 40), picture(30, 30));
         let another = Blank::Another(Box::new(square.clone()));
-        assert_eq!(another.of(&wide).unwrap().rgb().dimensions(), (90, 40));
-        assert_eq!(another.of(&square).unwrap().rgb(), square.rgb());
+        assert_eq!(another.picture(&wide).unwrap().unwrap().rgb().dimensions(), (90, 40));
+        assert_eq!(another.picture(&square).unwrap().unwrap().rgb(), square.rgb());
     }
 }

@@ -10,10 +10,10 @@ use crate::explain::Run;
 use crate::plan::Plan;
 use crate::results::Results;
 use crate::{
-    Answer, Blank, Error, ExplainOptions, Explainer, Explanations, Resolution, TargetExplanation,
+    Answer, Error, ExplainOptions, Explainer, Explanations, Resolution, TargetExplanation,
 };
 
-/// The targets of an answer explained with [`Blank::Mean`] in the place of the pictures: what a map has because of where cells stand
+/// The targets of an answer explained with [`crate::Blank::Mean`] in the place of the pictures: what a map has because of where cells stand
 /// in the sequence, and not because of what they show.
 #[derive(Clone, Debug)]
 pub struct BlankControl {
@@ -59,11 +59,10 @@ impl Explainer {
             methods: Vec::new(),
             ..explanations.options.clone()
         };
-        let found = self.with_blank(answer, &Blank::Mean, |sequence| {
-            let (images, planned) = (&[][..], sequence.ids().len());
-            let run = Run { sequence, states: None, images, patches: &answer.patches, planned };
-            self.found(run, &plans, &options, &mut Vec::new())
-        })?;
+        let sequence = self.mean_picture(answer)?;
+        let (images, planned) = (&[][..], sequence.ids().len());
+        let run = Run { sequence, states: None, images, patches: &answer.patches, planned };
+        let found = self.found(run, &plans, &options, &mut Vec::new())?;
         let control = |((plan, found), target): ((Plan, _), &TargetExplanation)| {
             let weights = target.token_weights().map(<[f32]>::to_vec);
             let blank = plan.explanation(answer, found, weights)?;

@@ -140,8 +140,8 @@ impl Explainer {
         if !plans.iter().any(|plan| plan.rule == SpanRule::Reliance) {
             return Ok(vec![None; plans.len()]);
         }
-        let blank = self.blank_log_probabilities(answer, &Blank::Mean, &every_target(plans))?;
-        let mut blank = blank.into_iter();
+        let blank = self.blank_scores(answer, &Blank::Mean, &every_target(plans))?;
+        let mut blank = blank.into_iter().map(|score| score.log_probability);
         let mut all = Vec::new();
         for (index, (plan, found)) in plans.iter().zip(found).enumerate() {
             let with = found.scores.iter().map(|score| score.log_probability);

@@ -48,7 +48,9 @@ pub use explainer::{Explainer, LoadOptions, Profile};
 pub use export::{BoxAgreement, Exported, OutputFolder, RegionTable};
 pub use presentation::{FigureFormat, FigureKind, Presentation};
 pub use record::{Record, SCHEMA, SCHEMA_VERSION};
-pub use reliance::{Flag, Flagged, Gain, INDEPENDENT_NATS, Reliance, TEXT_SHARE, TargetReliance};
+pub use reliance::{
+    DependsOnPicture, Flag, Flagged, Gain, NATS_OF_A_CHANGE, Reliance, TargetReliance,
+};
 pub use shipped::Shipped;
 pub use source::{FetchObserver, ModelSource};
 pub use stored::Stored;

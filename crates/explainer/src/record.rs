@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 pub(crate) use build::{picture_name, sha256};
-use reliance::{ControlRecord, RelianceRecord, RelianceSettings};
+pub(crate) use reliance::RelianceRecord;
+use reliance::{ControlRecord, RelianceSettings};
 pub(crate) use versus::{PhraseRecord, VersusRecord};
 
 mod build;

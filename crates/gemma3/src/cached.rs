@@ -197,7 +197,7 @@ mod tests {
         let qkv = random(1100, 0);
         for window in [None, Some(40), Some(700)] {
             let bidirectional = vec![10..60, 500..530];
-            let mask = MaskRule { causal: true, window, bidirectional, fork: None };
+            let mask = MaskRule { causal: true, window, bidirectional, ..MaskRule::all() };
             assert!(distance(&Fast.attend(SITE, &qkv, &mask), &plain(&qkv, &mask)) < 2e-6);
         }
         assert!(
@@ -212,7 +212,8 @@ mod tests {
         let (prefill, total) = (90, 700);
         let qkv = random(total as i64, 0);
         for window in [None, Some(1), Some(16), Some(300)] {
-            let mask = MaskRule { causal: true, window, bidirectional: vec![5..37], fork: None };
+            let mask =
+                MaskRule { causal: true, window, bidirectional: vec![5..37], ..MaskRule::all() };
             let mut cached = Cached::default();
             let mut outputs = vec![cached.attend(SITE, &piece(&qkv, 0..prefill), &mask)];
             outputs.extend(
@@ -228,7 +229,8 @@ mod tests {
     #[test]
     fn a_window_bounds_what_is_kept() {
         let qkv = random(2000, 0);
-        let mask = MaskRule { causal: true, window: Some(16), bidirectional: vec![], fork: None };
+        let mask =
+            MaskRule { causal: true, window: Some(16), bidirectional: vec![], ..MaskRule::all() };
         let mut cached = Cached::default();
         for row in 0..2000 {
             let _ = cached.attend(SITE, &piece(&qkv, row..row + 1), &mask);

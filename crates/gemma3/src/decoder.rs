@@ -47,7 +47,7 @@ impl DecoderLayer {
     /// Which keys a query of this layer may see when `images` are the spans of image tokens, in a sequence that does not fork.
     pub fn mask(&self, images: &[Range<usize>]) -> MaskRule {
         let bidirectional = images.to_vec();
-        MaskRule { causal: true, window: self.window, bidirectional, fork: None }
+        MaskRule { causal: true, window: self.window, bidirectional, ..MaskRule::all() }
     }
 }
 

@@ -4,7 +4,8 @@ use crate::{Fork, Place};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
-/// Visibility of keys: `window AND (causal OR same bidirectional span)`, and nothing between the branches of a fork.
+/// Visibility of keys: `window AND (causal OR same bidirectional span)`, nothing between the branches of a fork, and no hidden span
+/// from behind it.
 ///
 /// Queries and keys are named by their index in the sequence; a window counts positions, which differ where it forks.
 ///
@@ -20,6 +21,9 @@ pub struct MaskRule {
     pub bidirectional: Vec<Range<usize>>,
     /// Where the sequence goes on in two ways, behind all spans: the second branch does not see the first.
     pub fork: Option<Fork>,
+    /// Spans whose keys no query behind them sees (attention knock-out, Geva et al. 2023, over all heads): what hides a picture from
+    /// the text after it and changes no position.
+    pub hidden: Vec<Range<usize>>,
 }
 
 impl MaskRule {
@@ -34,6 +38,12 @@ impl MaskRule {
         Self { fork, ..self }
     }
 
+    /// The same rule with these spans hidden from all that stands behind them.
+    #[must_use]
+    pub fn hiding(self, hidden: Vec<Range<usize>>) -> Self {
+        Self { hidden, ..self }
+    }
+
     /// The place of the token at `index`.
     pub fn place(&self, index: usize) -> Place {
         Place { start: index, fork: self.fork }
@@ -46,10 +56,12 @@ impl MaskRule {
         let in_past = !self.causal || key <= query;
         let together = self.span_of(query).is_some_and(|span| self.span_of(key) == Some(span));
         let apart = self.fork.is_some_and(|fork| fork.apart(query, key));
-        in_window && (in_past || together) && !apart
+        let hidden = self.hidden.iter().any(|span| span.end <= query && span.contains(&key));
+        in_window && (in_past || together) && !apart && !hidden
     }
 
-    /// The smallest range that holds every key of `0..tokens` that a query of `queries` (not empty) may see.
+    /// A range that holds every key of `0..tokens` that a query of `queries` (not empty) may see: the smallest one where nothing is
+    /// hidden.
     pub fn keys(&self, queries: &Range<usize>, tokens: usize) -> Range<usize> {
         let start = self.window.map_or(0, |window| self.first_key(queries, window));
         let end = if self.causal {
@@ -90,6 +102,10 @@ impl MaskRule {
             let apart = q.ge(second as i64).logical_and(&within(&k, &(at..second)));
             block = block.logical_and(&apart.logical_not());
         }
+        for span in self.hidden.iter().filter(|span| hides(span, queries, keys)) {
+            let unseen = q.ge(span.end as i64).logical_and(&within(&k, span));
+            block = block.logical_and(&unseen.logical_not());
+        }
         if let Some(window) = self.window {
             let positions = |range: &Range<usize>| {
                 self.place(range.start).positions(range.len(), (Kind::Int64, device))
@@ -117,6 +133,9 @@ impl MaskRule {
         if self.fork.is_some_and(|fork| fork.second < queries.end) {
             return false; // a query of the second branch: indices say nothing of what it sees
         }
+        if self.hidden.iter().any(|span| hides(span, queries, keys)) {
+            return false;
+        }
         let within_window = self.window.is_none_or(|window| queries.end - 1 < keys.start + window);
         let past_only = !self.causal || keys.end <= queries.start + 1;
         let one_span = self.span_of(queries.start).map(|span| &self.bidirectional[span]);
@@ -132,6 +151,11 @@ impl MaskRule {
 
 fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
+}
+
+/// Whether some of the queries stand behind a hidden span of which some of the keys are.
+fn hides(span: &Range<usize>, queries: &Range<usize>, keys: &Range<usize>) -> bool {
+    span.end < queries.end && overlap(span, keys)
 }
 
 fn within(positions: &Tensor, span: &Range<usize>) -> Tensor {
@@ -153,6 +177,8 @@ mod tests {
             rules.push(plain.clone());
             let images = MaskRule { bidirectional: images.clone(), ..plain };
             rules.push(images.clone().forked(fork(12, 13)));
+            rules.push(images.clone().hiding(vec![3..7, 9..12]));
+            rules.push(images.clone().forked(fork(12, 13)).hiding(vec![3..7]));
             rules.push(images);
         }
         rules
@@ -174,6 +200,17 @@ mod tests {
         assert!(!rule.visible(3, 9));
         assert!(rule.visible(9, 11));
         assert!(rule.visible(9, 4));
+    }
+
+    #[test]
+    fn a_hidden_image_sees_itself_and_nothing_behind_it_sees_it() {
+        let rule = MaskRule { causal: true, bidirectional: vec![3..7, 9..12], ..MaskRule::all() }
+            .hiding(vec![3..7]);
+        let seen = |query| (0..14).filter(|&key| rule.visible(query, key)).collect::<Vec<_>>();
+        assert_eq!(seen(3), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(seen(7), [0, 1, 2, 7]);
+        assert_eq!(seen(9), [0, 1, 2, 7, 8, 9, 10, 11]);
+        assert_eq!(seen(13), [0, 1, 2, 7, 8, 9, 10, 11, 12, 13]);
     }
 
     #[test]

@@ -220,6 +220,16 @@ impl Sequence {
         }
     }
 
+    /// The same tokens with the mean of each picture's features in the place of every one of them: as many image tokens, all alike.
+    #[must_use]
+    pub fn with_mean_features(&self) -> Self {
+        let mean = |features: &Tensor| {
+            let mean = features.mean_dim([0_i64].as_slice(), true, Kind::Float);
+            mean.to_kind(features.kind()).expand_as(features)
+        };
+        Self { features: self.features.iter().map(mean).collect(), ..self.followed_by(&[]) }
+    }
+
     /// The same sequence with `ids` behind it: a prompt and its answer.
     #[must_use]
     pub fn followed_by(&self, ids: &[u32]) -> Self {

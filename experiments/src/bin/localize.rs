@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use attention_relevancy::Update;
 use clap::Parser;
+use experiments::document::{replaced, save};
 use experiments::localize::benchmark::{self, Plan};
 use experiments::localize::page::Results;
 use experiments::localize::settings::{Goals, Method, Setting};
@@ -82,19 +83,4 @@ fn write(folder: &Path, results: &Results) -> Result<()> {
     }
     save(&path, &page)?;
     save(&folder.join("localization.json"), &format!("{:#}\n", results.to_json()))
-}
-
-/// The page with `table` between `<!-- name -->` and `<!-- end of name -->`.
-fn replaced(page: &str, name: &str, table: &str) -> Option<String> {
-    let (before, rest) = page.split_once(&format!("<!-- {name} -->\n"))?;
-    let (_, after) = rest.split_once(&format!("<!-- end of {name} -->"))?;
-    let table = table.trim_end();
-    Some(format!("{before}<!-- {name} -->\n{table}\n<!-- end of {name} -->{after}"))
-}
-
-fn save(path: &Path, text: &str) -> Result<()> {
-    let partial = path.with_extension("partial");
-    std::fs::write(&partial, text)
-        .and_then(|()| std::fs::rename(&partial, path))
-        .with_context(|| format!("could not write {}", path.display()))
 }

@@ -34,6 +34,7 @@ const TABLE: [(&str, &[&str]); 12] = [
             "attention-relevancy",
             "gemma3-processor",
             "gemma3-tch",
+            "medgemma-explainer",
             "phantom-radiograph",
             "relevancy-visualization",
         ],

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::sha256;
-use crate::reliance::{Flagged, INDEPENDENT_NATS, TEXT_SHARE};
-use crate::{Blank, Gain, Reliance, TargetControl, TargetReliance};
+use crate::reliance::Flagged;
+use crate::{Blank, Gain, NATS_OF_A_CHANGE, Reliance, TargetControl, TargetReliance};
 
 /// With what the pictures were compared.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -13,16 +13,14 @@ pub(crate) struct RelianceSettings {
     pub(crate) blanks: Vec<BlankRecord>,
     /// Gains nearer to zero than this are none.
     pub(crate) independent_nats: f32,
-    /// Below this share of the pictures the text has most of the relevancy.
-    pub(crate) text_share: f32,
     pub(crate) seconds: f64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct BlankRecord {
-    /// mean, blur or another.
+    /// mean, blur, mean-embedding, knockout or another.
     pub(crate) name: String,
-    /// The other picture; null for mean and blur.
+    /// The other picture; null for all else.
     pub(crate) picture: Option<String>,
     /// Of its pixels, before it was stretched.
     pub(crate) pixels_sha256: Option<String>,
@@ -34,6 +32,9 @@ pub(crate) struct RelianceRecord {
     pub(crate) blanks: Vec<GainRecord>,
     /// 0: all in one cell, 1: an even map; null where no cell has relevancy.
     pub(crate) map_entropy: Option<f32>,
+    /// yes, no or undecided, by all blanks together; null in records that were written before blanks were asked together.
+    #[serde(default)]
+    pub(crate) depends_on_picture: Option<String>,
     pub(crate) flags: Vec<FlagRecord>,
     /// The flags in words.
     pub(crate) beware: Vec<String>,
@@ -52,7 +53,7 @@ pub(crate) struct GainRecord {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct FlagRecord {
-    /// against, independent, text-driven or no-evidence.
+    /// against or as-likely; in older records also independent, text-driven or no-evidence.
     pub(crate) flag: String,
     /// The blanks that raise it.
     pub(crate) blanks: Vec<String>,
@@ -75,8 +76,7 @@ impl RelianceSettings {
     pub(crate) fn new(reliance: &Reliance) -> Self {
         Self {
             blanks: reliance.blanks.iter().map(BlankRecord::new).collect(),
-            independent_nats: INDEPENDENT_NATS,
-            text_share: TEXT_SHARE,
+            independent_nats: NATS_OF_A_CHANGE,
             seconds: reliance.duration.as_secs_f64(),
         }
     }
@@ -111,6 +111,7 @@ impl RelianceRecord {
         Self {
             blanks: target.blanks.iter().zip(blanks).map(gain).collect(),
             map_entropy: target.map_entropy,
+            depends_on_picture: Some(target.depends_on_picture(blanks).name().to_owned()),
             flags: target.flags(blanks).into_iter().map(flag).collect(),
             beware: target.beware(blanks),
         }

@@ -3,17 +3,27 @@
 use relevancy_visualization::report::Fact;
 
 use super::minus;
-use crate::record::{Record, TargetRecord};
+use crate::Flag;
+use crate::record::{Record, RelianceRecord, TargetRecord};
 
-/// What to be careful about.
+/// What to be careful about. That a word which depends on the picture is as likely with one of the blanks is no warning; its facts say
+/// so.
 pub(super) fn flags(record: &TargetRecord) -> Vec<String> {
-    record.reliance.as_ref().map(|reliance| reliance.beware.clone()).unwrap_or_default()
+    let warns = |reliance: &&RelianceRecord| {
+        reliance.depends_on_picture.as_deref() != Some("yes")
+            || reliance.flags.iter().any(|flagged| flagged.flag == Flag::Against.name())
+    };
+    let reliance = record.reliance.as_ref().filter(warns);
+    reliance.map(|reliance| reliance.beware.clone()).unwrap_or_default()
 }
 
 /// The facts of one target: what the pictures add, how evenly its map is spread.
 pub(super) fn facts(record: &TargetRecord) -> Vec<Fact> {
     let mut facts = Vec::new();
     if let Some(reliance) = &record.reliance {
+        if let Some(depends) = &reliance.depends_on_picture {
+            facts.push(Fact::new("Depends on the picture", depends.clone()));
+        }
         for gain in &reliance.blanks {
             let name = format!("Picture adds, compared with {}", gain.blank);
             let value = minus(format!("{:+.3} nats", gain.pmi));
@@ -39,9 +49,10 @@ pub(super) fn note(record: &Record) -> Option<String> {
     let settings = record.reliance.as_ref()?;
     let blanks: Vec<&str> = settings.blanks.iter().map(|blank| blank.name.as_str()).collect();
     Some(format!(
-        "What the picture adds is the log-probability with it minus that with a blank in its place ({}). Where that is within {} nats of \
-         zero the word does not depend on the picture: then the map shows where the model looked, but is no evidence of what the \
-         picture shows, however large the share of the picture.",
+        "What the picture adds is the log-probability with it minus that with a blank in its place ({}). Within {} nats of zero the word \
+         is as likely with that blank, which may be a picture to the model: an even grey can look like a finding. Only a word that is as \
+         likely with an even picture, a blurred one and the mean embedding does not depend on the picture; then the map shows where \
+         the model looked and not why it said the word.",
         blanks.join(", "),
         settings.independent_nats
     ))

@@ -1,0 +1,117 @@
+//! `cargo xtask localize` and `cargo xtask reliance`: the project's checkpoints against what is known of the phantoms, into
+//! `docs/localization.md` and `docs/reliance.md`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use pico_args::Arguments;
+
+use crate::workspace::Workspace;
+use crate::{process, setup};
+
+/// A program of the package `experiments` that writes a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Study {
+    /// Maps against masks.
+    Localize,
+    /// False verdicts on the reliance on the picture.
+    Reliance,
+}
+
+impl Study {
+    /// By the name of its command, which is that of its program.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        [Self::Localize, Self::Reliance].into_iter().find(|study| study.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Localize => "localize",
+            Self::Reliance => "reliance",
+        }
+    }
+
+    fn paths(self) -> &'static [&'static str] {
+        match self {
+            Self::Localize => &["--model", "--shortcut", "--out"],
+            Self::Reliance => &["--model", "--shortcut", "--out", "--progress"],
+        }
+    }
+
+    fn counts(self) -> &'static [&'static str] {
+        match self {
+            Self::Localize => &["--pictures", "--study"],
+            Self::Reliance => &["--pictures", "--shortcut-pictures", "--first"],
+        }
+    }
+}
+
+/// What the command line asks for; what is not given is as the program has it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Options {
+    study: Study,
+    paths: Vec<(&'static str, PathBuf)>,
+    counts: Vec<(&'static str, u64)>,
+}
+
+impl Options {
+    pub(crate) fn parse(study: Study, args: &mut Arguments) -> Result<Self> {
+        let mut options = Self { study, paths: Vec::new(), counts: Vec::new() };
+        for &name in study.paths() {
+            let path = |text: &std::ffi::OsStr| Ok::<_, anyhow::Error>(PathBuf::from(text));
+            options.paths.extend(args.opt_value_from_os_str(name, path)?.map(|path| (name, path)));
+        }
+        for &name in study.counts() {
+            options.counts.extend(args.opt_value_from_str(name)?.map(|count| (name, count)));
+        }
+        Ok(options)
+    }
+}
+
+/// Sets up, builds, and runs the program of the package `experiments`, which links libtorch.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    setup::run(workspace, None)?;
+    let name = options.study.name();
+    let build = ["build", "--release", "--package", "experiments", "--bin", name];
+    process::run(&mut workspace.cargo(&build))?;
+    let program = workspace.target_folder()?.join("release").join(name);
+    let mut command = std::process::Command::new(program);
+    command.current_dir(workspace.root());
+    for (name, path) in &options.paths {
+        command.arg(name).arg(path);
+    }
+    for (name, count) in &options.counts {
+        command.args([name, count.to_string().as_str()]);
+    }
+    process::run(&mut command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(study: Study, words: &[&str]) -> Result<(Options, Vec<std::ffi::OsString>)> {
+        let mut args = Arguments::from_vec(words.iter().map(Into::into).collect());
+        Ok((Options::parse(study, &mut args)?, args.finish()))
+    }
+
+    #[test]
+    fn options_are_passed_on() {
+        let (found, rest) = parse(Study::Localize, &["--pictures", "20", "--model", "x"]).unwrap();
+        assert_eq!(found.paths, [("--model", PathBuf::from("x"))]);
+        assert_eq!(found.counts, [("--pictures", 20)]);
+        assert!(rest.is_empty());
+        let (found, _) = parse(Study::Reliance, &["--first", "900", "--progress", "x"]).unwrap();
+        assert_eq!(found.paths, [("--progress", PathBuf::from("x"))]);
+        assert_eq!(found.counts, [("--first", 900)]);
+        let (found, rest) = parse(Study::Localize, &["--first", "900"]).unwrap();
+        assert!(found.counts.is_empty() && rest.len() == 2, "an option of another study stays");
+        assert!(parse(Study::Localize, &["--pictures", "many"]).is_err());
+    }
+
+    #[test]
+    fn studies_are_found_by_name() {
+        assert_eq!(Study::parse("reliance"), Some(Study::Reliance));
+        assert_eq!(Study::parse("gallery"), None);
+    }
+}
