@@ -44,9 +44,10 @@ const TABLE: [(&str, &[&str]); 12] = [
 const ANY: &[&str] = &["*"];
 
 /// Packages that only the named members may use outside of tests.
-const RESERVED: [(&str, &[&str]); 4] = [
+const RESERVED: [(&str, &[&str]); 5] = [
     ("tch", &["gemma3-tch", "attention-capture", "integration-tests", "benchmarks", "experiments"]),
     ("hf-hub", &["gemma3-tch"]),
+    ("reqwest", &["gemma3-tch"]),
     (
         "anyhow",
         &["medgemma-explainer-cli", "xtask", "integration-tests", "benchmarks", "experiments"],
