@@ -390,3 +390,27 @@ fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.last().map(ToString::to_string).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_for_the_endpoints_own_origin_or_its_safer_form() {
+        for (endpoint, url, is_trusted) in [
+            ("https://hub.example/", "https://hub.example/a/b", true),
+            ("https://hub.example/", "https://hub.example:443/a", true),
+            ("https://hub.example/", "http://hub.example/a", false),
+            ("https://hub.example/", "https://hub.example:8443/a", false),
+            ("https://hub.example/", "https://cdn.hub.example/a", false),
+            ("https://hub.example/", "https://hub.example.evil/a", false),
+            ("https://hub.example/", "https://hub.example@evil.example/a", false),
+            ("http://hub.example/", "https://hub.example/a", true),
+            ("http://hub.example:8080/", "https://hub.example/a", false),
+            ("http://hub.example/", "https://other.example/a", false),
+        ] {
+            let [endpoint, to] = [endpoint, url].map(|text| Url::parse(text).unwrap());
+            assert_eq!(is_same_or_safer(&endpoint, &to), is_trusted, "{endpoint} {url}");
+        }
+    }
+}
