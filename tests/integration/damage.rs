@@ -2,7 +2,9 @@
 
 use crate::faults::assert_says;
 use integration_tests::{Checkpoint, Fixture};
-use medgemma_explainer::{DeviceSpec, Error, Explainer, LoadOptions, ModelSource};
+use medgemma_explainer::{
+    DeviceSpec, Error, Explainer, LoadOptions, ModelSource, ProcessorOptions,
+};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -139,7 +141,9 @@ const DAMAGES: &[Damage] = &[
 ];
 
 pub(crate) fn try_load(dir: &Path) -> Result<Explainer, Error> {
-    let options = LoadOptions { device: DeviceSpec::Cpu, ..LoadOptions::default() };
+    // This program cannot render templates apart.
+    let processor = ProcessorOptions { trust_template: true, ..ProcessorOptions::default() };
+    let options = LoadOptions { device: DeviceSpec::Cpu, processor, ..LoadOptions::default() };
     Explainer::load(&ModelSource::Directory(dir.to_owned()), &options)
 }
 

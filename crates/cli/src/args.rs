@@ -108,6 +108,9 @@ pub(crate) struct ModelArgs {
 pub(crate) struct QuestionArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    /// Render the model's chat template without limits of time and memory; only for one that you have read
+    #[arg(long)]
+    trust_template: bool,
 
     #[command(flatten)]
     pub(crate) asked: Asked,
@@ -201,9 +204,13 @@ impl QuestionArgs {
             ResizeArg::Torchvision => Resize::TorchVision,
             ResizeArg::Pillow => Resize::Pillow,
         };
-        let (pan_and_scan, pad_to_square) = (self.pan_and_scan, self.pad_to_square);
-        let processor =
-            ProcessorOptions { resize, pan_and_scan, pad_to_square, ..ProcessorOptions::default() };
+        let processor = ProcessorOptions {
+            resize,
+            pan_and_scan: self.pan_and_scan,
+            pad_to_square: self.pad_to_square,
+            trust_template: self.trust_template,
+            ..ProcessorOptions::default()
+        };
         LoadOptions {
             device: self.model.device,
             dtype: self.model.dtype,

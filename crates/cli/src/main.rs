@@ -27,6 +27,8 @@ use args::{Args, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // First: this process may be the one that renders a checkpoint's chat template, with nothing to lose.
+    medgemma_explainer::worker::serve_if_asked();
     waiting::choose_policy();
     crash::watch();
     let Some(outcome) = crash::caught(run) else {

@@ -62,7 +62,9 @@ pub use attention_capture::{
     PatchMap, PatchStates, Pool, Score, Unavailable,
 };
 pub use attention_relevancy::{self, Heads, Update};
-pub use gemma3_processor::{self, Picture, PictureOptions, ProcessorOptions, Resize, Window};
+pub use gemma3_processor::{
+    self, Picture, PictureOptions, ProcessorOptions, Resize, Window, worker,
+};
 pub use gemma3_tch::{
     Bytes, DeviceSpec, DtypeSpec, GenerationConfig, Inspection, LayerType, Placement, Sampling,
     StopReason, set_threads,

@@ -11,6 +11,8 @@ use crate::pixels::Scaling;
 
 /// Larger inputs than this are a broken or hostile file: 4096² pixels are 201 MB of `f32`.
 const MAX_IMAGE_SIZE: usize = 4096;
+/// Tokens of an image, Gemma 3's have 256: the text that stands for an image is made of their names, before any is counted.
+const MAX_TOKENS_PER_IMAGE: usize = 4096;
 
 /// The facts of a model that shape its inputs.
 #[derive(Debug, Clone)]
@@ -172,8 +174,8 @@ fn grid_side(
 ) -> Result<usize, Error> {
     let field = "mm_tokens_per_image";
     let grid = tokens.isqrt();
-    if grid == 0 || grid * grid != tokens {
-        return Err(file.wrong(field, &tokens, "a square number"));
+    if grid == 0 || tokens > MAX_TOKENS_PER_IMAGE || grid * grid != tokens {
+        return Err(file.wrong(field, &tokens, "a square number of at most 4096"));
     }
     if patch_size == 0 || !image_size.is_multiple_of(patch_size) {
         let expected = format!("a divisor of image_size {image_size}");

@@ -53,7 +53,7 @@ pub enum Error {
 
     // Checkpoint
     /// A JSON file does not parse or has a field of another type.
-    #[error("{} is not what it should be: {source}", path.display())]
+    #[error("{} is not what it should be: {}", path.display(), shown(&source.to_string()))]
     Json {
         /// The file.
         path: PathBuf,
@@ -97,7 +97,18 @@ pub enum Error {
         /// The checkpoint directory.
         path: PathBuf,
     },
-    /// The chat template does not compile, or refuses the messages.
+    /// The chat template is not one of the known ones, and there is no process to render it in.
+    #[error(
+        "chat template {}: it is not one of the known ones, and a template can take all memory or end the program; \
+         an application renders such templates in a process of its own once it calls `worker::serve_if_asked` first in \
+         `main` (Linux), and in its own process when it sets `trust_template`",
+        path.display()
+    )]
+    UnknownTemplate {
+        /// The file the template came from.
+        path: PathBuf,
+    },
+    /// The chat template does not compile, refuses the messages, or takes too much time, memory or stack.
     #[error("chat template {}: {message}", path.display())]
     Template {
         /// The file the template came from.
@@ -115,7 +126,8 @@ pub enum Error {
     },
     /// A text contains a token that only the template may write.
     #[error(
-        "message {message} contains the control token `{token}`; pictures and turns cannot be written as text, remove it"
+        "message {message} contains the control token `{}`; pictures and turns cannot be written as text, remove it",
+        shown(token)
     )]
     ControlToken {
         /// Index of the message.
@@ -124,7 +136,10 @@ pub enum Error {
         token: String,
     },
     /// A given answer contains a token that only the model or the template may write.
-    #[error("the answer contains the control token `{token}`; give it as plain text, remove it")]
+    #[error(
+        "the answer contains the control token `{}`; give it as plain text, remove it",
+        shown(token)
+    )]
     AnswerControlToken {
         /// The token as it was typed.
         token: String,
@@ -134,7 +149,8 @@ pub enum Error {
     EmptyAnswer,
     /// Texts that are harmless alone join to a control token in the rendered prompt.
     #[error(
-        "the texts join to the control token `{token}` once the chat template is applied; change them"
+        "the texts join to the control token `{}` once the chat template is applied; change them",
+        shown(token)
     )]
     JoinedControlToken {
         /// The token that appeared.
@@ -150,7 +166,8 @@ pub enum Error {
     },
     /// The template dropped every image.
     #[error(
-        "no image placeholder in the template: `{placeholder}` does not occur in the rendered prompt"
+        "no image placeholder in the template: `{}` does not occur in the rendered prompt",
+        shown(placeholder)
     )]
     NoPlaceholder {
         /// The token that should stand for an image.
@@ -166,7 +183,8 @@ pub enum Error {
     },
     /// The prompt does not begin with exactly one beginning-of-sequence token.
     #[error(
-        "the prompt has {found} `{token}` tokens and must begin with exactly one; check the chat template and the tokenizer"
+        "the prompt has {found} `{}` tokens and must begin with exactly one; check the chat template and the tokenizer",
+        shown(token)
     )]
     BeginToken {
         /// The token.

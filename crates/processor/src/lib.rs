@@ -67,6 +67,9 @@ mod resize;
 mod views;
 mod window;
 
+/// Templates that nobody has read, in a process of their own.
+pub mod worker;
+
 mod config;
 mod error;
 mod files;

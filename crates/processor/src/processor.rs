@@ -30,6 +30,11 @@ pub struct ProcessorOptions {
     /// Pad pictures with black to a square before resizing, as `MedGemma`'s X-ray localisation expects; otherwise the
     /// aspect ratio is not kept.
     pub pad_to_square: bool,
+    /// Render the checkpoint's chat template in this process whatever it is. Otherwise a template that is not one of
+    /// the known ones (Gemma 3's, this project's) is rendered in a process of its own with limits of memory, time and
+    /// stack, or refused where the application has none ([`crate::worker::serve_if_asked`]): a template can take all
+    /// memory, run without end and end the process.
+    pub trust_template: bool,
 }
 
 /// Prepares inputs for one checkpoint.
@@ -90,7 +95,7 @@ impl Processor {
         let tokenizer = TextTokenizer::from_file(&dir.join("tokenizer.json"))?;
         let config: Document<Map<String, Value>> =
             Document::read(dir.join("tokenizer_config.json"))?;
-        let template = ChatTemplate::read(dir, &config)?;
+        let template = ChatTemplate::read(dir, &config, options.trust_template)?;
         let words = ImageWords::new(&facts, image_tokens(&facts, &tokenizer, dir, &config)?);
         let begin = begin_token(&tokenizer, &config)?;
         let control = prompt::control_tokens(&tokenizer, &template);

@@ -93,9 +93,8 @@ pub(crate) fn render(
             return Err(Error::ControlToken { message, token: token.clone() });
         }
     }
-    let prompt = template.render(messages, None)?;
     // Two texts side by side can still join to a token; then there are more than with harmless texts.
-    let harmless = template.render(messages, Some("x"))?;
+    let [prompt, harmless] = template.render(messages, "x")?;
     let count = |text: &str, token: &str| text.matches(token).count();
     match control.iter().find(|token| count(&prompt, token) > count(&harmless, token)) {
         Some(token) => Err(Error::JoinedControlToken { token: token.clone() }),

@@ -1,44 +1,57 @@
-//! The checkpoint's own chat template, rendered as transformers renders it.
+//! The checkpoint's own chat template, rendered as transformers renders it: one that is known in this process, any other
+//! apart (`worker.rs`).
 
 mod functions;
+mod job;
+mod known;
 
 use std::path::{Path, PathBuf};
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{Environment, Template};
-use minijinja_contrib::pycompat::unknown_method_callback;
 use serde_json::{Map, Value as Json};
 
-use crate::Error;
+pub(crate) use self::job::Job;
 use crate::config::token_text;
-use crate::files::{CONFIG, Document, read_text_if_present};
+use crate::files::{Document, read_text_if_present};
 use crate::message::Message;
+use crate::{Error, worker};
 
-/// Steps a template may take: a conversation of thousands of items needs far fewer. Steps and output are bounded; the
-/// engine has no bound for a string that a template doubles in a variable, so templates are trusted that far.
-const FUEL: u64 = 10_000_000;
-/// Bytes a template may write beyond the texts it was given.
-const OVERHEAD_LIMIT: usize = 16 << 20;
+/// Bytes of a template: Gemma 3's has 1 532, the longest of other families about 20 000.
+const SOURCE_LIMIT: usize = 256 << 10;
+/// Bytes a template may write beyond the texts it was given: Gemma 3's writes about 40 a turn.
+const OVERHEAD_LIMIT: usize = 256 << 10;
 
 /// A chat template and the special tokens it may name.
 #[derive(Debug)]
 pub(crate) struct ChatTemplate {
     path: PathBuf,
     source: String,
+    /// Rendered in a process of its own.
+    apart: bool,
     /// `bos_token`, `eos_token`, … as the tokenizer's configuration gives them.
     tokens: Map<String, Json>,
 }
 
 impl ChatTemplate {
     /// Looks where transformers looks: `chat_template.jinja`, `chat_template.json`, then the tokenizer's configuration.
-    pub(crate) fn read(dir: &Path, tokenizer: &Document<Map<String, Json>>) -> Result<Self, Error> {
+    /// A template that is neither known nor `trusted` is rendered apart.
+    pub(crate) fn read(
+        dir: &Path,
+        tokenizer: &Document<Map<String, Json>>,
+        trusted: bool,
+    ) -> Result<Self, Error> {
         let (path, source) = find(dir, tokenizer)?;
+        if source.len() > SOURCE_LIMIT {
+            let found = format!("{} bytes long", source.len());
+            return Err(Error::field(&path, "chat_template", &found, "at most 262144"));
+        }
+        let apart = !trusted && !known::is_known(&source);
+        if apart && !worker::is_ready() {
+            return Err(Error::UnknownTemplate { path });
+        }
         let source = functions::without_generation_tags(&source);
-        let template = Self { path, source, tokens: special_tokens(&tokenizer.value) };
+        let template = Self { path, source, apart, tokens: special_tokens(&tokenizer.value) };
         // Compiled again for every prompt, which takes microseconds; here only to find mistakes early.
-        let compiled = Self::engine().and_then(|engine| template.compile(&engine).map(|_| ()));
-        compiled.map_err(|error| template.failed(&error))?;
+        template.run(Vec::new(), 0)?;
         Ok(template)
     }
 
@@ -47,58 +60,39 @@ impl ChatTemplate {
         &self.source
     }
 
-    /// The prompt for `messages`, ending where the model is to speak. `text` may stand in for every text.
-    pub(crate) fn render(&self, messages: &[Message], text: Option<&str>) -> Result<String, Error> {
-        let mut names = self.tokens.clone();
-        names.insert("messages".into(), messages.iter().map(|m| m.to_value(text)).collect());
-        names.insert("add_generation_prompt".into(), true.into());
+    /// The prompt for `messages`, ending where the model is to speak, and again with `stand_in` for every text.
+    pub(crate) fn render(
+        &self,
+        messages: &[Message],
+        stand_in: &str,
+    ) -> Result<[String; 2], Error> {
+        let names = [None, Some(stand_in)].map(|text| {
+            let mut names = self.tokens.clone();
+            names.insert("messages".into(), messages.iter().map(|m| m.to_value(text)).collect());
+            names.insert("add_generation_prompt".into(), true.into());
+            names
+        });
         let given: usize = messages.iter().flat_map(Message::texts).map(str::len).sum();
-        let mut out = Bounded { bytes: Vec::new(), limit: given.saturating_add(OVERHEAD_LIMIT) };
-        let mut run = || {
-            let engine = Self::engine()?;
-            self.compile(&engine)?.render_captured_to(Serde(&names), &mut out).map(drop)
-        };
-        run().map_err(|error| self.failed(&error))?;
-        let utf8 = |error| Error::Template { path: self.path.clone(), message: format!("{error}") };
-        String::from_utf8(out.bytes).map_err(utf8)
+        let prompts = self.run(names.into(), given.saturating_add(OVERHEAD_LIMIT))?;
+        <[String; 2]>::try_from(prompts).map_err(|_| {
+            self.failed("the process that renders it gave another number of prompts".into())
+        })
     }
 
-    /// An engine set up as transformers sets up Jinja.
-    fn engine<'a>() -> Result<Environment<'a>, minijinja::Error> {
-        let mut engine = Environment::new();
-        engine.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-        engine.set_fuel(Some(FUEL));
-        engine.set_unknown_method_callback(unknown_method_callback);
-        functions::add(&mut engine);
-        Ok(engine)
+    fn run(&self, names: Vec<Map<String, Json>>, limit: usize) -> Result<Vec<String>, Error> {
+        let job = Job { source: self.source.clone(), names, limit };
+        let done = if self.apart { worker::run(&job) } else { job.run() };
+        done.map_err(|message| self.failed(message))
     }
 
-    fn compile<'a>(
-        &'a self,
-        engine: &'a Environment<'a>,
-    ) -> Result<Template<'a, 'a>, minijinja::Error> {
-        engine.template_from_named_str("chat_template", &self.source)
+    fn failed(&self, message: String) -> Error {
+        Error::Template { path: self.path.clone(), message }
     }
-
-    fn failed(&self, error: &minijinja::Error) -> Error {
-        Error::Template { path: self.path.clone(), message: describe(error) }
-    }
-}
-
-/// The engine's message with its causes: what a template raised stands in the detail.
-fn describe(error: &minijinja::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn find(dir: &Path, tokenizer: &Document<Map<String, Json>>) -> Result<(PathBuf, String), Error> {
     let path = dir.join("chat_template.jinja");
-    if let Some(source) = read_text_if_present(&path, CONFIG.bytes)? {
+    if let Some(source) = read_text_if_present(&path, SOURCE_LIMIT as u64)? {
         return Ok((path, source));
     }
     let holder: Option<Document<Map<String, Json>>> =
@@ -128,26 +122,6 @@ fn special_tokens(config: &Map<String, Json>) -> Map<String, Json> {
         .collect()
 }
 
-/// Collects what a template writes and refuses to grow without end.
-struct Bounded {
-    bytes: Vec<u8>,
-    limit: usize,
-}
-
-impl std::io::Write for Bounded {
-    fn write(&mut self, more: &[u8]) -> std::io::Result<usize> {
-        if self.bytes.len() + more.len() > self.limit {
-            return Err(std::io::Error::other("the template writes without end"));
-        }
-        self.bytes.extend_from_slice(more);
-        Ok(more.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,11 +132,13 @@ mod tests {
         let config =
             serde_json::json!({ "bos_token": { "content": "<bos>" }, "eos_token": "<eos>" });
         let value = config.as_object().unwrap().clone();
-        ChatTemplate::read(dir.path(), &Document { path: "tokenizer_config.json".into(), value })
+        let tokenizer = Document { path: "tokenizer_config.json".into(), value };
+        ChatTemplate::read(dir.path(), &tokenizer, true)
     }
 
     fn rendered(source: &str) -> String {
-        template(source).unwrap().render(&[Message::user(1, "hi")], None).unwrap()
+        let [prompt, _] = template(source).unwrap().render(&[Message::user(1, "hi")], "x").unwrap();
+        prompt
     }
 
     #[test]
@@ -190,17 +166,49 @@ mod tests {
     #[test]
     fn what_a_template_raises_is_the_error() {
         let raising = template("{{ raise_exception('roles must alternate') }}").unwrap();
-        let error = raising.render(&[], None).unwrap_err().to_string();
+        let error = raising.render(&[], "x").unwrap_err().to_string();
         assert!(error.contains("roles must alternate"), "{error}");
+    }
+
+    #[test]
+    fn what_a_template_raises_is_cut_and_has_no_control_characters() {
+        let raising =
+            template("{{ raise_exception('\u{1b}[2Jred\u{202e}' ~ 'a' * 1000000) }}").unwrap();
+        let error = raising.render(&[], "x").unwrap_err().to_string();
+        assert!(error.contains("[2Jred") && error.contains("more characters"), "{error:.1000}");
+        assert!(error.len() < 1000 && !error.contains(['\u{1b}', '\u{202e}']), "{error:.1000}");
+    }
+
+    #[test]
+    fn a_template_that_nobody_has_read_needs_a_process_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("chat_template.jinja"), "x").unwrap();
+        let tokenizer = Document { path: "tokenizer_config.json".into(), value: Map::new() };
+        // The program of this test does not serve.
+        let error = ChatTemplate::read(dir.path(), &tokenizer, false).unwrap_err();
+        assert!(matches!(error, Error::UnknownTemplate { .. }), "{error}");
+        assert!(error.to_string().contains("chat_template.jinja"), "{error}");
+        let large = "x".repeat(SOURCE_LIMIT + 1);
+        std::fs::write(dir.path().join("chat_template.jinja"), &large).unwrap();
+        assert!(ChatTemplate::read(dir.path(), &tokenizer, true).is_err());
+        std::fs::remove_file(dir.path().join("chat_template.jinja")).unwrap();
+        let mut value = Map::new();
+        value.insert("chat_template".into(), large.into());
+        let tokenizer = Document { path: "tokenizer_config.json".into(), value };
+        let error = ChatTemplate::read(dir.path(), &tokenizer, true).unwrap_err().to_string();
+        assert!(
+            error.contains("tokenizer_config.json") && error.contains("chat_template"),
+            "{error}"
+        );
     }
 
     #[test]
     fn endless_templates_are_stopped() {
         let looping =
             "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
-        assert!(template(looping).unwrap().render(&[], None).is_err());
+        assert!(template(looping).unwrap().render(&[], "x").is_err());
         let writing = "{% for a in range(99999) %}{{ 'x' * 1000 }}{% endfor %}";
-        assert!(template(writing).unwrap().render(&[], None).is_err());
+        assert!(template(writing).unwrap().render(&[], "x").is_err());
     }
 
     #[test]

@@ -140,6 +140,40 @@ fn a_template_without_pictures_leaves_nothing() {
 }
 
 #[test]
+fn a_template_that_nobody_has_read_answers_like_a_known_one() {
+    let fixture = Fixture::open("short-window");
+    let checkpoint = Checkpoint::copy(&fixture);
+    let template = fs::read_to_string(checkpoint.file("chat_template.jinja")).unwrap();
+    let answer = |more: &[&str]| {
+        let asked = asked_of(checkpoint.path(), &fixture);
+        let args = ["answer".to_owned()].into_iter().chain(asked);
+        run(args.chain(more.iter().map(|&arg| arg.to_owned()))).done().stdout
+    };
+    let known = answer(&[]);
+    checkpoint.write("chat_template.jinja", format!("{{# mine #}}{template}"));
+    assert_eq!(answer(&[]), known, "rendered in a process of its own");
+    assert_eq!(answer(&["--trust-template"]), known, "rendered in the process itself");
+}
+
+#[test]
+fn a_hostile_template_leaves_nothing_and_says_which_file_it_is() {
+    let fixture = Fixture::open("two-images");
+    let checkpoint = Checkpoint::copy(&fixture);
+    for (template, part) in [
+        (
+            format!("{{% set x = 'a' * 1000000 %}}{}", "{% set x = x ~ x %}".repeat(20)),
+            "it needs more than 512 MB of memory",
+        ),
+        (format!("{{{{ 1{} }}}}", "+1".repeat(100_000)), "nested too deeply"),
+        ("{{ raise_exception('\u{1b}[2J') }}".to_owned(), "\\u{1b}[2J"),
+    ] {
+        checkpoint.write("chat_template.jinja", template);
+        let parts = ["error: chat template ", "chat_template.jinja: ", part];
+        failed_cleanly(&asked_of(checkpoint.path(), &fixture), &[], &parts);
+    }
+}
+
+#[test]
 fn a_model_that_memory_cannot_hold_is_refused_at_once() {
     let huge = Checkpoint::huge();
     let asked = asked_of(huge.path(), &Fixture::open("short-window"));

@@ -25,6 +25,8 @@ pub(super) const MAX_TOKENS: usize = 1 << 20;
 const MAX_MERGES: usize = 2 << 20;
 /// Gemma 3 has 6 415.
 const MAX_ADDED: usize = 16_384;
+/// Bytes of all added tokens together, which become an automaton; Gemma 3 has 71 000.
+const MAX_ADDED_BYTES: usize = 1 << 20;
 /// Bytes of a token; Gemma 3's longest has 93.
 pub(super) const MAX_TOKEN_BYTES: usize = 1024;
 /// Tokens that a sequence is put between; Gemma 3 has one.
@@ -357,6 +359,11 @@ fn check_added(path: &Path, added: Vec<AddedToken>) -> Result<Vec<AddedToken>, E
         if let Some((name, _)) = options.iter().find(|(_, set)| *set) {
             return wrong(name, "true", "false");
         }
+    }
+    let bytes: usize = added.iter().map(|token| token.content.len()).sum();
+    if bytes > MAX_ADDED_BYTES {
+        let (found, expected) = (format!("{bytes} bytes"), format!("at most {MAX_ADDED_BYTES}"));
+        return Err(Error::field(path, "added_tokens.content", &found, &expected));
     }
     Ok(added)
 }

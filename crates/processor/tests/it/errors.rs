@@ -41,10 +41,11 @@ fn missing_and_unreadable_files_are_named() {
 
 #[test]
 fn wrong_fields_are_named() {
-    let cases: [(&str, &str, Value); 12] = [
+    let cases: [(&str, &str, Value); 13] = [
         ("config.json", "model_type", json!("llama")),
         ("config.json", "mm_tokens_per_image", json!(250)),
         ("config.json", "mm_tokens_per_image", json!(9)),
+        ("config.json", "mm_tokens_per_image", json!(4096 * 4096)),
         ("config.json", "boi_token_id", json!(11)),
         ("config.json", "vision_config", Value::Null),
         ("processor_config.json", "image_seq_length", json!(64)),
@@ -81,6 +82,23 @@ fn wrong_fields_are_named() {
         .error()
         .to_string();
     assert!(absent.contains("5000"), "{absent}");
+}
+
+#[test]
+fn texts_of_a_file_are_cut_and_cleaned_in_its_error() {
+    let long = format!("\u{1b}[2J\u{202e}{}", "a".repeat(1 << 20));
+    for (file, field) in [
+        ("config.json", "model_type"),
+        ("config.json", "boi_token_index"),
+        ("tokenizer_config.json", "bos_token"),
+        ("tokenizer_config.json", "boi_token"),
+    ] {
+        let value = json!(long);
+        let error =
+            Copy::new().edit(file, |c| _ = c.insert(field.into(), value)).error().to_string();
+        assert!(error.contains(file) && error.contains("more characters"), "{field}: {error:.900}");
+        assert!(error.len() < 1000 && !error.contains(['\u{1b}', '\u{202e}']), "{field}");
+    }
 }
 
 #[test]

@@ -172,6 +172,11 @@ fn added_tokens_have_the_ids_of_the_library_and_take_nothing_beside_them() {
         "normalized": false, "special": false
     });
     refused(".id", |c| c["added_tokens"].as_array_mut().unwrap().push(far));
+    refused("added_tokens.content", |c| {
+        let mut token = c["added_tokens"][0].clone();
+        token["content"] = json!("a".repeat(1024));
+        c["added_tokens"] = json!(vec![token; 2000]);
+    });
 }
 
 #[test]
