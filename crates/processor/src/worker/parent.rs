@@ -13,7 +13,7 @@ use crate::quote::shown;
 use crate::template::Job;
 
 /// Longest wait for a job. Its processor time is bounded by the process itself; this ends one that does not compute.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(45);
 /// Bytes of the process's error text that are looked at.
 const ERROR_BYTES: u64 = 4096;
 
