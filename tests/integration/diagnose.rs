@@ -17,7 +17,7 @@ fn assert_all_ok(what: &str, diagnosis: &Diagnosis) {
     for check in &diagnosis.checks {
         assert_eq!(check.outcome, Outcome::Ok, "{what}: {check:?}");
     }
-    assert_eq!(diagnosis.checks.len(), 9);
+    assert_eq!(diagnosis.checks.len(), 11);
     assert!(diagnosis.is_sound());
 }
 
@@ -42,7 +42,7 @@ fn a_check_that_cannot_be_made_says_why() {
     let generation = check(&diagnosis, "generation");
     assert_eq!(generation.outcome, Outcome::Skipped);
     assert!(generation.detail.contains("was given"), "{generation:?}");
-    assert_eq!(check(&diagnosis, "engines").outcome, Outcome::Ok);
+    assert_eq!(check(&diagnosis, "engines: log-probability").outcome, Outcome::Ok);
     assert!(diagnosis.is_sound());
     assert!(diagnosis.to_json().contains("\"outcome\": \"skipped\""));
 }
@@ -61,7 +61,7 @@ fn a_weight_that_is_not_finite_fails() {
     let weights = check(&diagnosis, "weights");
     assert_eq!(weights.outcome, Outcome::Failed, "{weights:?}");
     assert!(weights.detail.contains("layers.0.input_layernorm.weight first"), "{weights:?}");
-    for rest in ["attention rows", "engines"] {
+    for rest in ["attention rows", "engines: logit", "engines: contrast"] {
         assert_eq!(check(&diagnosis, rest).outcome, Outcome::Failed, "{diagnosis:?}");
     }
     assert!(!diagnosis.is_sound() && 3 <= diagnosis.failed());

@@ -121,10 +121,10 @@ impl Goal {
         let place = |target: &Target| {
             rows.binary_search(&target.logit_row()).expect("the row of a target is among them")
         };
-        let of_target = self.targets.iter().map(place).collect();
+        let of_target: Vec<usize> = self.targets.iter().map(place).collect();
         let sign = |index| if self.opposes(index) { -1.0 } else { 1.0 };
         let signs = (0..self.targets.len()).map(sign).collect();
-        Predicting { of_target, signs, rows }
+        Predicting { rows, of_target, signs }
     }
 
     /// One behind the last predicting position: nothing from there on is needed.

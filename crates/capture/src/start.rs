@@ -25,7 +25,8 @@ pub(crate) struct Start<'a> {
 /// A row that predicts targets of a goal.
 struct Row {
     goal: usize,
-    row: usize,
+    /// Its position.
+    at: usize,
     terms: Vec<Term>,
 }
 
@@ -41,17 +42,17 @@ impl Start<'_> {
     /// Positions of the predicting rows, the gaps between them included, and the gradients there, `[T, m, D]` float32.
     pub(crate) fn gradients(&self) -> (Range<usize>, Tensor) {
         let rows = self.rows();
-        let first = rows.iter().map(|row| row.row).min().unwrap_or(0);
-        let support = first..rows.iter().map(|row| row.row + 1).max().unwrap_or(0);
+        let first = rows.iter().map(|row| row.at).min().unwrap_or(0);
+        let support = first..rows.iter().map(|row| row.at + 1).max().unwrap_or(0);
         let output = self.states.output();
         let shape = [self.goals.len() as i64, support.len() as i64, output.size()[1]];
         let dy = Tensor::zeros(shape, (FLOAT, output.device()));
         for rows in rows.chunks(LOGIT_ROWS) {
-            let at: Vec<usize> = rows.iter().map(|row| row.row).collect();
+            let at: Vec<usize> = rows.iter().map(|row| row.at).collect();
             let hidden = output.index_select(0, &index(&at, output.device()));
             let gradients = self.model.text().pull_norm(&hidden, &self.at_head(rows, &hidden));
             for (nth, row) in rows.iter().enumerate() {
-                let at = dy.get(row.goal as i64).get((row.row - first) as i64); // a view
+                let at = dy.get(row.goal as i64).get((row.at - first) as i64); // a view
                 at.shallow_clone().copy_(&gradients.get(nth as i64));
             }
         }
@@ -61,7 +62,7 @@ impl Start<'_> {
     fn rows(&self) -> Vec<Row> {
         let of_goal = |(index, goal): (usize, &Goal)| {
             let predicting = goal.predicting();
-            let empty = |&row: &usize| Row { goal: index, row, terms: Vec::new() };
+            let empty = |&at: &usize| Row { goal: index, at, terms: Vec::new() };
             let mut rows: Vec<Row> = predicting.rows.iter().map(empty).collect();
             let targets = goal.targets().iter().zip(goal.foils());
             let places = predicting.of_target.iter().zip(&predicting.signs);

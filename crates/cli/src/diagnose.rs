@@ -11,7 +11,7 @@ pub(crate) const CHECKS: &str = concat!(
     "pictures are, as many as the model takes); attention rows (each sums to one, in every layer); masks (zero outside window AND ",
     "(causal OR same image), not zero within, by the type of each layer); fast attention (what answers is what is explained); ",
     "generation (the answer has the same logits when it is given whole); engines (streaming and retained find the same ",
-    "relevancy); patches (the fast sweep over a layer of the vision tower finds what the plain one does).\nA model that fails to answer is checked on an answer in its place.\n\nThe exit code is 1 where one failed. A check that cannot be made is skipped, and says why."
+    "relevancy, in place and size, for the surest and the least sure token of the answer, by each objective); patches (the fast sweep over a layer of the vision tower finds what the plain one does).\nA model that fails to answer is checked on an answer in its place.\n\nThe exit code is 1 where one failed. A check that cannot be made is skipped, and says why."
 );
 
 #[derive(clap::Args, Debug)]
@@ -66,7 +66,7 @@ fn print(check: &Check) {
         Outcome::Failed => "FAILED".to_owned(),
         other => other.to_string(),
     };
-    output::line(format_args!("{:<15} {outcome:<8} {}", check.name, check.detail));
+    output::line(format_args!("{:<24} {outcome:<8} {}", check.name, check.detail));
 }
 
 fn verdict(diagnosis: &Diagnosis) -> anyhow::Result<()> {

@@ -3,8 +3,8 @@
 use crate::explain_args::ExplainArgs;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
-    Answer, ExplainOptions, Explainer, Explanations, Exported, Objective, OutputFolder, Question,
-    Resolution, TargetExplanation, Token, TokenKind, Words, region_table,
+    Answer, ExplainOptions, Explainer, Explanations, Exported, NOTHING_SPEAKS, Objective,
+    OutputFolder, Question, Resolution, TargetExplanation, Token, TokenKind, Words, region_table,
 };
 use std::ops::Range;
 use std::path::PathBuf;
@@ -146,8 +146,10 @@ pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations, shows_
     for (number, target) in explanations.targets.iter().enumerate() {
         let (text, positions) = (shorten(&target.label(), 24), interval(&target.positions()));
         let share = target.relevancy().shares();
-        let share = share.map_or_else(|| "–".to_owned(), |shares| percent(shares.image()));
-        let text_tokens = top_text(answer, target, shows_template);
+        let (share, text_tokens) = match share {
+            Some(shares) => (percent(shares.image()), top_text(answer, target, shows_template)),
+            None => ("–".to_owned(), NOTHING_SPEAKS.to_owned()),
+        };
         let probability = target.probability_text();
         row([&number.to_string(), &text, &positions, &probability, &share, &text_tokens]);
     }

@@ -2,7 +2,9 @@
 
 use std::env::var;
 
-use medgemma_explainer::{Answer, ColorDepth, Colormap, Presentation, TargetExplanation};
+use medgemma_explainer::{
+    Answer, ColorDepth, Colormap, NOTHING_SPEAKS, Presentation, TargetExplanation,
+};
 
 use crate::output;
 
@@ -35,6 +37,10 @@ pub(crate) fn show(
     };
     output::blank_line();
     output::line(format_args!("{}:", target.label()));
+    if target.is_empty() {
+        output::line(NOTHING_SPEAKS);
+        return Ok(());
+    }
     // The text beneath wants a third of the lines.
     let room = (columns, (rows * 2 / 3).max(8));
     for image in 0..answer.prepared().images.len() {

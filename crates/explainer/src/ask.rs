@@ -153,6 +153,9 @@ impl ExplainOptions {
     }
 }
 
+/// What is said of an explanation that [is empty](TargetExplanation::is_empty), wherever a map or shares would stand.
+pub const NOTHING_SPEAKS: &str = "nothing speaks for it";
+
 /// The explanation of one [`Ask`].
 #[derive(Clone, Debug)]
 pub struct TargetExplanation {
@@ -259,6 +262,12 @@ impl TargetExplanation {
             small if small < 0.001 => format!("{small:.0e}"),
             probability => format!("{probability:.3}"),
         }
+    }
+
+    /// Whether nothing speaks for it: the row holds nothing but the self terms
+    /// ([`attention_relevancy::Explanation::is_empty`]). Such a row is told in words ([`NOTHING_SPEAKS`]), never drawn as a map.
+    pub fn is_empty(&self) -> bool {
+        self.relevancy.is_empty()
     }
 
     /// The raw relevancy row with its layout: shares, text, normalised forms.

@@ -1,8 +1,8 @@
 //! Whether a checkpoint is run as it must be for its explanations to mean anything, found out on one answer.
 
 use attention_capture::{
-    Engine as _, Goal, Objective, Patches, ROW_SUM_TOLERANCE, Retained, States, Streaming,
-    SweepOptions, forced_scores, with_budget, witness_attention, witness_patches,
+    Engine as _, Patches, ROW_SUM_TOLERANCE, States, Streaming, SweepOptions, forced_scores,
+    witness_attention, witness_patches,
 };
 use attention_relevancy::{Target, Update};
 use gemma3_tch::{Bytes, Weights, available_memory, free_device_memory};
@@ -15,6 +15,7 @@ use checks::Tolerances;
 
 mod attention;
 mod checks;
+mod engines;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +48,10 @@ pub enum Outcome {
 
 impl Explainer {
     /// Checks, on an answer and its pictures, what every explanation rests on: the weights, the tokens of the prompt, the attention of
-    /// every layer, that an answer that is made and one that is given are the same to the model, that both engines agree, and that finer
-    /// maps are swept as the plain reference does it.
+    /// every layer, that an answer that is made and one that is given are the same to the model, that both engines agree for every
+    /// objective, and that finer maps are swept as the plain reference does it.
     ///
-    /// Attention is looked at block by block; only the retained engine, which the last check needs, holds all of it.
+    /// Attention is looked at block by block; only the retained engine, which engines are compared with, holds all of it.
     ///
     /// # Errors
     /// What has nothing to do with the checkpoint, such as [`attention_capture::Error::Cancelled`]. What goes wrong within a check is
@@ -71,29 +72,43 @@ impl Explainer {
         ];
         checks.extend(self.attention(answer, &tolerances)?);
         checks.push(self.settle("generation", |this| this.generation(answer, &tolerances))?);
-        checks.push(self.settle("engines", |this| this.engines(answer, &tolerances))?);
+        checks
+            .extend(self.settle_all(&engines::names(), |this| this.engines(answer, &tolerances))?);
         checks.push(self.settle("patches", |this| this.patches(answer))?);
         Ok(Diagnosis { checks })
     }
 
-    /// A check that could not be made, because the model failed, is one that failed; one that memory did not suffice for was not made.
     fn settle(
         &self,
         name: &'static str,
         check: impl FnOnce(&Self) -> Result<Check, Error>,
     ) -> Result<Check, Error> {
+        let mut checks = self.settle_all(&[name], |this| Ok(vec![check(this)?]))?;
+        Ok(checks.pop().expect("one check, one outcome"))
+    }
+
+    /// Checks that could not be made, because the model failed, are ones that failed; those that memory did not suffice for were not
+    /// made.
+    fn settle_all(
+        &self,
+        names: &[&'static str],
+        check: impl FnOnce(&Self) -> Result<Vec<Check>, Error>,
+    ) -> Result<Vec<Check>, Error> {
         if self.cancelled() {
             return Err(attention_capture::Error::Cancelled.into());
         }
+        let all = |end: fn(&'static str, String) -> Check, error: &Error| {
+            Ok(names.iter().map(|name| end(name, error.to_string())).collect())
+        };
         match check(self) {
             Err(Error::Capture(attention_capture::Error::Cancelled)) => {
                 Err(attention_capture::Error::Cancelled.into())
             }
             Err(Error::Capture(error)) if error.is_out_of_memory() => {
-                Ok(Check::skipped(name, error.to_string()))
+                all(Check::skipped, &Error::Capture(error))
             }
-            Err(error) => Ok(Check::failed(name, error.to_string())),
-            Ok(check) => Ok(check),
+            Err(error) => all(Check::failed, &error),
+            Ok(checks) => Ok(checks),
         }
     }
 
@@ -142,38 +157,6 @@ impl Explainer {
         let generated = engine.scores(&targets)?;
         let fresh = forced_scores(&self.model, &answer.sequence, &targets)?;
         Ok(checks::same_scores(&generated, &fresh, tolerances.scores))
-    }
-
-    /// The row of the answer's last token by both engines.
-    fn engines(&self, answer: &Answer, tolerances: &Tolerances) -> Result<Check, Error> {
-        let Some(target) = targets(answer)?.pop() else {
-            return Ok(Check::skipped("engines", "the answer has no token"));
-        };
-        let tokens = answer.tokens.len();
-        let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
-        if let Err(skipped) = checks::room(tokens, needed, self.free_memory()) {
-            return Ok(skipped);
-        }
-        let (goal, how) = (Goal::token(target), (Objective::Logit, Update::Additive));
-        let budget = self.budget(&answer.patches);
-        let made;
-        let states = if let Some(states) = &answer.states {
-            states
-        } else {
-            made = States::of(&self.model, &answer.sequence, self.keep(tokens, budget)?)?;
-            &made
-        };
-        let (streaming, _) = with_budget(budget.saturating_sub(states.bytes()), |budget| {
-            self.streaming_engine(answer, states, budget).explain_one(&goal, how.0, how.1)
-        })?;
-        let retained = Retained::run(&self.model, &answer.sequence)?;
-        let retained = retained.explain_one(&goal, how.0, how.1)?;
-        Ok(checks::same_rows(
-            streaming.relevancy.view(),
-            retained.relevancy.view(),
-            target.logit_row(),
-            tolerances.rows,
-        ))
     }
 
     /// A layer of the vision tower, swept as finer maps are and plainly.

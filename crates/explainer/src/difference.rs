@@ -7,7 +7,7 @@ use relevancy_visualization::{
 
 use crate::figure::share_text;
 use crate::results::Results;
-use crate::{Error, PhraseExplanation, TargetExplanation, VersusExplanation};
+use crate::{Error, NOTHING_SPEAKS, PhraseExplanation, TargetExplanation, VersusExplanation};
 
 /// What speaks for a phrase, what for the other, what for the one rather than the other, and the first minus the second, over image
 /// `image`. Each has a scale of its own unless all have one: the log-probability of a phrase that is nearly certain has little
@@ -30,7 +30,13 @@ pub(crate) fn phrases(
     let maps = grids.each_ref().map(|grid| [GridMap { grid: grid.view(), placement }]);
     let outlines = results.outlines(image);
     let panel = |which: usize, label: &str, detail: String| {
-        let panel = Panel::new(results.picture(image), &maps[which]).outlined(&outlines);
+        let (detail, maps): (String, &[GridMap<'_>]) = match which {
+            0 if phrase.relevancy().is_empty() => (NOTHING_SPEAKS.to_owned(), &[]),
+            1 if against.relevancy().is_empty() => (NOTHING_SPEAKS.to_owned(), &[]),
+            2 if versus.contrast().is_empty() => (NOTHING_SPEAKS.to_owned(), &[]),
+            _ => (detail, &maps[which]),
+        };
+        let panel = Panel::new(results.picture(image), maps).outlined(&outlines);
         panel.labelled(label, detail)
     };
     let log_p = |phrase: &PhraseExplanation| {

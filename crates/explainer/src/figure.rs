@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use relevancy_visualization::{
-    Caption, ColorDepth, Colormap, Figure, GridMap, Outline, OverlayOptions, Panel, Scale,
-    TextRelevancy, image, single_figure, terminal_view,
+    Caption, ColorDepth, Colormap, Figure, GridMap, Outline, OverlayOptions, Panel, Scale, Section,
+    TextRelevancy, grid_figure, image, single_figure, terminal_view,
 };
 
 use crate::results::{picture, placement};
 use crate::smooth::gaussian;
 use crate::template::template;
-use crate::{Answer, Error, TargetExplanation, Token, TokenKind};
+use crate::{Answer, Error, NOTHING_SPEAKS, TargetExplanation, Token, TokenKind};
 
 impl TargetExplanation {
     /// The relevancy of the text, prompt and answer as far as they are text, by token; the self terms are marked. With
@@ -86,9 +86,23 @@ pub(crate) fn overlay(
     (outlines, options): (&[Outline], &OverlayOptions),
 ) -> Result<Figure, Error> {
     let caption = Caption::new(title).subtitled(subtitle(target, image));
+    if target.is_empty() {
+        return bare(picture(answer, image), outlines, &caption, options);
+    }
     with_panel(answer, target, image, outlines, |panel| {
         Ok(single_figure(panel, &caption, options)?)
     })
+}
+
+/// A picture without any heat, for an explanation without any relevancy.
+fn bare(
+    picture: &image::RgbImage,
+    outlines: &[Outline],
+    caption: &Caption,
+    options: &OverlayOptions,
+) -> Result<Figure, Error> {
+    let panel = Panel::new(picture, &[]).outlined(outlines);
+    Ok(grid_figure(&[Section::new("", vec![panel])], None, caption, options)?)
 }
 
 /// A map that is finer than tokens.
@@ -197,7 +211,7 @@ pub(crate) fn subtitle(target: &TargetExplanation, image: usize) -> String {
 /// The share of all relevancy but the self term that lies in an image, with what it is a part of.
 pub(crate) fn share_text(target: &TargetExplanation, image: usize) -> String {
     target.relevancy().shares().map_or_else(
-        || "nothing in pictures or text speaks for it".to_owned(),
+        || NOTHING_SPEAKS.to_owned(),
         |shares| {
             format!("{:.1} % of all relevancy is in this picture", 100.0 * shares.grids[image])
         },

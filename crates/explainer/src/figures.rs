@@ -11,7 +11,7 @@ use crate::compared::is_always_there;
 use crate::difference;
 use crate::figure::{Fine, share_text, subtitle, text_of, with_panel};
 use crate::results::Results;
-use crate::{Error, FigureKind, TargetExplanation};
+use crate::{Error, FigureKind, NOTHING_SPEAKS, TargetExplanation};
 
 /// The figures of one kind, each with its file's name without extension.
 pub(crate) fn figures(
@@ -231,11 +231,10 @@ fn words(results: &Results<'_>, image: usize, options: &OverlayOptions) -> Resul
     let maps: Vec<[GridMap<'_>; 1]> =
         grids.iter().map(|grid| [GridMap { grid: grid.view(), placement }]).collect();
     let panels = words.iter().zip(&maps).map(|(word, maps)| {
-        let shares = word.relevancy().shares();
-        let detail = shares.map_or_else(
-            || "nothing speaks for it".to_owned(),
-            |shares| format!("{:.1} % of all", 100.0 * shares.grids[image]),
-        );
+        let (detail, maps): (String, &[GridMap<'_>]) = match word.relevancy().shares() {
+            Some(shares) => (format!("{:.1} % of all", 100.0 * shares.grids[image]), maps),
+            None => (NOTHING_SPEAKS.to_owned(), &[]),
+        };
         Panel::new(results.picture(image), maps).outlined(&outlines).labelled(word.label(), detail)
     });
     let caption = Caption::new(results.answer.question.prompt())

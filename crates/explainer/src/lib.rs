@@ -37,7 +37,8 @@ mod words;
 
 pub use answer::{Answer, AnswerOptions, Question, Token, TokenKind};
 pub use ask::{
-    Ask, Engine, ExplainOptions, Explanations, HeadLayer, Resolution, SpanRule, TargetExplanation,
+    Ask, Engine, ExplainOptions, Explanations, HeadLayer, NOTHING_SPEAKS, Resolution, SpanRule,
+    TargetExplanation,
 };
 pub use blank::Blank;
 pub use compared::Compared;

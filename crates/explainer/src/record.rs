@@ -129,6 +129,9 @@ pub(crate) struct TargetRecord {
     pub(crate) token_log_probabilities: Vec<f32>,
     /// For each token the most likely other one: what the objective `contrast` sets it against.
     pub(crate) runner_up_ids: Vec<u32>,
+    /// Whether nothing speaks for it: its row of relevancy holds nothing but the self terms.
+    #[serde(default)]
+    pub(crate) is_empty: bool,
     /// Share of all pictures in the relevancy without the self terms; null where there is no relevancy.
     pub(crate) image_share: Option<f32>,
     /// One for each of the methods in the settings.

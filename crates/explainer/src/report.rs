@@ -13,7 +13,7 @@ use crate::record::{Files, ImageRecord, OutlineRecord, PictureRecord, Record, Ta
 use crate::results::Results;
 use crate::template::template;
 use crate::versus::log_probability_text;
-use crate::{Answer, Error, Explainer, Explanations, Presentation};
+use crate::{Answer, Error, Explainer, Explanations, NOTHING_SPEAKS, Presentation};
 use methods::Methods;
 
 mod methods;
@@ -205,6 +205,9 @@ fn target_facts(record: &TargetRecord) -> Vec<Fact> {
         Fact::new("Logit", minus(format!("{:.3}", record.logit))),
         Fact::new("Log-probability", log_probability_text(record.log_probability)),
     ];
+    if record.is_empty {
+        facts.push(Fact::new("Relevancy", NOTHING_SPEAKS));
+    }
     if record.token_ids.len() > 1 {
         let tokens = record.token_ids.len();
         let rule = match (record.rule.as_str(), &record.token_weights) {

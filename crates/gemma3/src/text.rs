@@ -95,7 +95,7 @@ impl TextModel {
         /// Weights that are widened at a time.
         const WIDENED: i64 = 1 << 22;
         let head = self.head();
-        let [vocabulary, width] = <[i64; 2]>::try_from(head.size()).expect("a head is [V, D]");
+        let (vocabulary, width) = (head.size()[0], head.size()[1]);
         let rows = (WIDENED / width).max(1);
         let mut sum = Tensor::zeros([dlogits.size()[0], width], (Kind::Float, head.device()));
         for start in (0..vocabulary).step_by(rows as usize) {

@@ -104,6 +104,16 @@ impl Explanation {
         relevancy
     }
 
+    /// Whether there is nothing but the self terms: no token speaks for the targets.
+    ///
+    /// That is so where no other entry is as large as the smallest normal float32, 1.2·10⁻³⁸. Beneath it numbers lose their digits;
+    /// above it they have them all, however small they are beside the self term, which is no measure for them: the relevancy for the
+    /// log-probability of a token is in proportion to `1 − p`, and where a model is sure that is 10⁻⁶ or 10⁻¹² with the same accuracy.
+    /// A row with a value that is not finite is not empty.
+    pub fn is_empty(&self) -> bool {
+        self.without_self().iter().all(|value| value.abs() < f32::MIN_POSITIVE)
+    }
+
     /// The raw relevancy of image grid `k`, `[rows, columns]`, counted over the grids of the layout; `None` past the last.
     pub fn image_grid(&self, k: usize) -> Option<Array2<f32>> {
         let (range, grid) = self.layout.grids().nth(k)?;
@@ -139,8 +149,11 @@ impl Explanation {
 
     /// How the relevancy without the self terms divides over images and text.
     ///
-    /// `None` if there is nothing to divide: a total that is zero, negative or not finite.
+    /// `None` if there is nothing to divide: a row that [is empty](Self::is_empty), a total that is zero, negative or not finite.
     pub fn shares(&self) -> Option<Shares> {
+        if self.is_empty() {
+            return None;
+        }
         let relevancy = self.without_self();
         let total = sum(relevancy.view());
         if !(total.is_finite() && 0.0 < total) {
@@ -222,9 +235,17 @@ mod tests {
     fn nothing_but_self_has_no_shares() {
         let mut row = Array1::zeros(9);
         row[7] = 1.0;
-        assert_eq!(explanation(8, row.clone()).shares(), None);
+        let empty = explanation(8, row.clone());
+        assert!(empty.is_empty() && empty.shares().is_none());
         row[0] = f32::NAN;
-        assert_eq!(explanation(8, row).shares(), None);
+        let broken = explanation(8, row.clone());
+        assert!(!broken.is_empty() && broken.shares().is_none());
+        row[0] = 1e-40; // no normal number
+        assert!(explanation(8, row.clone()).is_empty());
+        row[0] = 2e-38; // small beside the self term, and a number like any other
+        let small = explanation(8, row);
+        assert!(!small.is_empty());
+        approx::assert_relative_eq!(small.shares().unwrap().text, 1.0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use integration_tests::{Checkpoint, Fixture};
 use std::fs;
 use tempfile::tempdir;
 
-const CHECKS: [&str; 9] = [
+const CHECKS: [&str; 11] = [
     "weights",
     "one <bos>",
     "image spans",
@@ -13,7 +13,9 @@ const CHECKS: [&str; 9] = [
     "masks",
     "fast attention",
     "generation",
-    "engines",
+    "engines: logit",
+    "engines: log-probability",
+    "engines: contrast",
     "patches",
 ];
 
@@ -26,7 +28,7 @@ fn the_models_of_the_program_pass_on_a_made_up_radiograph() {
         assert!(lines[0].contains("zone: "), "the answer comes first: {}", done.stdout);
         assert_eq!(lines.len(), 2 + CHECKS.len());
         for (line, name) in lines[2..].iter().zip(CHECKS) {
-            assert!(line.starts_with(&format!("{name:<15} ok ")), "{line}");
+            assert!(line.starts_with(&format!("{name:<24} ok ")), "{line}");
         }
     }
 }
@@ -94,7 +96,7 @@ fn a_spoilt_checkpoint_fails_with_exit_code_1() {
     assert_eq!([outcome(0), outcome(1)], [["answer", "failed"], ["weights", "failed"]]);
     assert_eq!(outcome(2), ["one <bos>", "ok"]);
     assert_eq!(outcome(7), ["generation", "skipped"]);
-    assert_eq!(outcome(8), ["engines", "failed"]);
+    assert_eq!(outcome(8), ["engines: logit", "failed"]);
 
     run(["diagnose", "--model", "./nowhere"]).failed(&["nowhere"]);
     run(["diagnose"]).refused("--model");

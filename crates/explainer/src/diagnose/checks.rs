@@ -1,10 +1,11 @@
 //! The checks themselves: functions of what they look at, so that each can be shown what it must refuse.
 
-use attention_capture::Score;
+use attention_capture::{Objective, Score};
 use attention_relevancy::ndarray::ArrayView1;
 use gemma3_tch::{Bytes, check_memory};
 use std::ops::Range;
 
+use super::engines::{Rows, Token};
 use super::{Check, attention};
 
 /// How far numbers that are computed in two ways may lie apart; where nothing else is said the largest difference over the largest
@@ -15,8 +16,12 @@ pub(super) struct Tolerances {
     pub(super) kernel: f64,
     /// Logits.
     pub(super) scores: f64,
-    /// Relevancy without the self term, the sum of all differences over its sum.
-    pub(super) rows: f64,
+    /// How much of the relevancy of a token lies elsewhere, the self term apart: half the sum of the differences of shares.
+    pub(super) moved: f64,
+    /// The logarithm of the ratio of all relevancy, the self term apart.
+    pub(super) size: f64,
+    /// How far a logit may be off, as a part of it.
+    pub(super) logit: f64,
 }
 
 impl Tolerances {
@@ -24,9 +29,20 @@ impl Tolerances {
     /// 4·10⁻³, and each layer adds to it.
     pub(super) fn of_width(bytes: usize) -> Self {
         if bytes < 4 {
-            Self { kernel: 2e-2, scores: 5e-2, rows: 2e-1 }
+            Self { kernel: 2e-2, scores: 5e-2, moved: 5e-2, size: 1e-1, logit: 1.0 / 256.0 }
         } else {
-            Self { kernel: 1e-4, scores: 1e-4, rows: 1e-4 }
+            Self { kernel: 1e-4, scores: 1e-4, moved: 1e-4, size: 1e-4, logit: 1e-6 }
+        }
+    }
+
+    /// The size that relevancy may be off by. That of a log-probability is in proportion to `1 − p`, which is off by a factor where
+    /// logits are off by numbers: bfloat16 has 8 bits of a logit, so that of two near 20 the difference is known within 0.16.
+    fn size_of(&self, objective: Objective, score: &Score) -> f64 {
+        match objective {
+            Objective::LogProbability => {
+                self.size + 2.0 * self.logit * f64::from(score.logit.abs())
+            }
+            _ => self.size,
         }
     }
 }
@@ -137,39 +153,96 @@ pub(super) fn same_scores(generated: &[Score], given: &[Score], tolerance: f64) 
     Check::judged(NAME, off <= tolerance, detail)
 }
 
-/// Whether the retained engine can be run at all: it keeps the attention of all layers.
-pub(super) fn room(tokens: usize, needed: Bytes, available: Option<Bytes>) -> Result<(), Check> {
+/// Whether the retained engine can be run at all: it keeps the attention of all layers. Else why not.
+pub(super) fn room(tokens: usize, needed: Bytes, available: Option<Bytes>) -> Result<(), String> {
     let what = format!("the retained engine, which this is held against with {tokens} tokens,");
-    let room = check_memory(&what, needed, available);
-    room.map_err(|error| Check::skipped("engines", error.to_string()))
+    check_memory(&what, needed, available).map_err(|error| error.to_string())
 }
 
-/// Whether two engines found the same row; the self term at `own` is set apart.
+/// Whether two engines found the same rows for some tokens: the same places and the same size. The self term is set apart.
+///
+/// Places alone are not enough: the log-probability of a sure word lies where its contrast does, a millionth of the size.
 pub(super) fn same_rows(
-    streaming: ArrayView1<'_, f32>,
-    retained: ArrayView1<'_, f32>,
-    own: usize,
-    tolerance: f64,
+    (name, objective): (&'static str, Objective),
+    rows: &[Rows<'_>],
+    tolerances: &Tolerances,
 ) -> Check {
-    const NAME: &str = "engines";
-    if streaming.len() != retained.len() {
-        let (one, other) = (streaming.len(), retained.len());
-        return Check::failed(NAME, format!("rows of {one} and {other} tokens"));
-    }
-    let others = |row: ArrayView1<'_, f32>| -> Vec<f64> {
-        let values = row.into_iter().enumerate().filter(|(at, _)| *at != own);
-        values.map(|(_, &value)| f64::from(value)).collect()
+    let certain = |token: &Token| {
+        objective == Objective::LogProbability && token.score.log_probability == 0.0
     };
-    let (one, other) = (others(streaming), others(retained));
-    let total: f64 = other.iter().copied().map(f64::abs).sum();
-    if total == 0.0 {
-        return Check::failed(NAME, "the retained engine found no relevancy but the self term");
+    if rows.iter().all(|rows| certain(rows.token)) {
+        let why = "every token is certain in float32, which leaves no gradient to compare";
+        return Check::skipped(name, why);
     }
-    let off = one.iter().zip(&other).map(|(one, other)| (one - other).abs()).sum::<f64>() / total;
-    let detail = format!(
-        "streaming and retained differ in {off:.0e} of the relevancy (allowed: {tolerance:.0e})"
-    );
-    Check::judged(NAME, off <= tolerance, detail)
+    let mut sound = true;
+    let mut details = Vec::new();
+    for rows in rows.iter().filter(|rows| !certain(rows.token)) {
+        let allowed = tolerances.size_of(objective, &rows.token.score);
+        let detail = match Agreement::of(rows) {
+            Ok(Agreement { moved, size }) => {
+                sound &= moved <= tolerances.moved && size <= allowed;
+                format!(
+                    "{moved:.0e} of it lies elsewhere (allowed: {:.0e}), the logarithm of its ratio is {size:.0e} (allowed: {allowed:.0e})",
+                    tolerances.moved
+                )
+            }
+            Err(why) => {
+                sound = false;
+                why
+            }
+        };
+        details.push(format!("relevancy of {}: {detail}", described(rows.token)));
+    }
+    Check::judged(name, sound, details.join("; "))
+}
+
+/// A token with its probability, as far as float32 knows it: `"zone" (p = 1 − 2e-6)`.
+fn described(token: &Token) -> String {
+    let log_p = token.score.log_probability;
+    let (p, rest) = (log_p.exp(), -log_p.exp_m1());
+    let p = match rest {
+        rest if rest < 1e-3 => format!("1 − {rest:.0e}"),
+        _ if p < 1e-3 => format!("{p:.0e}"),
+        _ => format!("{p:.3}"),
+    };
+    format!("{:?} (p = {p})", token.text.trim())
+}
+
+/// How far two rows are apart without the self term.
+struct Agreement {
+    /// Half the sum of the differences of shares.
+    moved: f64,
+    /// The absolute logarithm of the ratio of their sums.
+    size: f64,
+}
+
+impl Agreement {
+    /// The error says what is wrong with the rows.
+    fn of(rows: &Rows<'_>) -> Result<Self, String> {
+        if rows.streaming.len() != rows.retained.len() {
+            let (one, other) = (rows.streaming.len(), rows.retained.len());
+            return Err(format!("rows of {one} and {other} tokens"));
+        }
+        let own = rows.token.target.logit_row();
+        let others = |row: ArrayView1<'_, f32>| -> Vec<f64> {
+            let values = row.into_iter().enumerate().filter(|(at, _)| *at != own);
+            values.map(|(_, &value)| f64::from(value)).collect()
+        };
+        let both = [others(rows.streaming), others(rows.retained)];
+        let sums = both.each_ref().map(|row| row.iter().sum::<f64>());
+        for (engine, sum) in ["streaming", "retained"].into_iter().zip(sums) {
+            if sum == 0.0 {
+                return Err(format!("the {engine} engine found nothing but the self term"));
+            }
+            if !sum.is_finite() {
+                return Err(format!("the {engine} engine found {sum}"));
+            }
+        }
+        let [one, other] = &both;
+        let shares = one.iter().zip(other);
+        let moved = shares.map(|(one, other)| (one / sums[0] - other / sums[1]).abs()).sum::<f64>();
+        Ok(Self { moved: moved / 2.0, size: (sums[0] / sums[1]).ln().abs() })
+    }
 }
 
 /// Float32 on both ways, whatever the weights are. Where attention is nearly even, the gradient of the scores is a small difference of large
@@ -194,6 +267,7 @@ pub(super) fn same_sweep(differences: [f64; 4]) -> Check {
 mod tests {
     use super::super::Outcome;
     use super::*;
+    use attention_relevancy::Target;
     use attention_relevancy::ndarray::Array1;
 
     fn assert_failed(check: &Check, part: &str) {
@@ -217,11 +291,10 @@ mod tests {
         let (needed, little) = (Bytes(17_200_000_000), Bytes(8_000_000_000));
         assert_eq!(room(324, needed, Some(Bytes(20_000_000_000))), Ok(()));
         assert_eq!(room(324, needed, None), Ok(()), "memory that cannot be known");
-        let skipped = room(324, needed, Some(little)).unwrap_err();
-        assert_eq!(skipped.outcome, Outcome::Skipped);
+        let why = room(324, needed, Some(little)).unwrap_err();
         let detail = "the retained engine, which this is held against with 324 tokens, needs about 17.2 GB of memory and 8.0 GB is \
             available";
-        assert_eq!(skipped.detail, detail);
+        assert_eq!(why, detail);
     }
 
     #[test]
@@ -261,16 +334,43 @@ mod tests {
         assert_failed(&same_scores(&scores([f32::NAN, -4.0]), &given, 1e-4), "NaN");
         assert_failed(&same_scores(&given[..1], &given, 1e-4), "1 tokens were generated and 2");
         assert_eq!(same_scores(&[], &[], 1e-4).outcome, Outcome::Skipped);
+    }
 
-        let row = |values: [f32; 4]| Array1::from_vec(values.to_vec());
-        let retained = row([0.5, 2.0, 1.0, 0.0]);
-        let rows = |streaming: &Array1<f32>| same_rows(streaming.view(), retained.view(), 2, 1e-4);
-        assert_eq!(rows(&row([0.5, 2.0, 7.0, 0.0])).outcome, Outcome::Ok, "the self term");
-        assert_failed(&rows(&row([0.5, 2.1, 1.0, 0.0])), "differ in 4e-2");
-        assert_failed(&rows(&row([f32::NAN, 2.0, 1.0, 0.0])), "NaN");
-        assert_failed(&rows(&Array1::zeros(3)), "rows of 3 and 4 tokens");
-        let nothing = row([0.0, 0.0, 1.0, 0.0]);
-        assert_failed(&same_rows(nothing.view(), nothing.view(), 2, 1e-4), "no relevancy");
+    #[test]
+    fn rows_of_both_engines_lie_alike_and_are_of_one_size() {
+        let tolerances = Tolerances::of_width(2);
+        let check = |objective, log_probability: f32, streaming: &[f32], retained: &[f32]| {
+            let score = Score { logit: 20.0, log_probability, runner_up: 0 };
+            let target = Target::new(3, 7).unwrap();
+            let token = Token { text: " zone".to_owned(), target, score };
+            let [streaming, retained] = [streaming, retained].map(|row| Array1::from(row.to_vec()));
+            let rows =
+                Rows { token: &token, streaming: streaming.view(), retained: retained.view() };
+            same_rows(("engines", objective), &[rows], &tolerances)
+        };
+        let (logit, log_p) = (Objective::Logit, Objective::LogProbability);
+        let retained = [0.5, 2.0, 1.0, 0.0];
+        let found = check(logit, -2e-6, &[0.51, 2.0, 7.0, 0.0], &retained);
+        assert_eq!(found.outcome, Outcome::Ok, "the self term: {found:?}");
+        assert!(found.detail.contains("\"zone\" (p = 1 − 2e-6)"), "{found:?}");
+        let wrong =
+            |row: &[f32], part: &str| assert_failed(&check(logit, -0.5, row, &retained), part);
+        wrong(&[0.8, 1.7, 1.0, 0.0], "1e-1 of it lies elsewhere");
+        wrong(&[0.6, 2.4, 1.0, 0.0], "the logarithm of its ratio is 2e-1");
+        wrong(&[0.0, 0.0, 1.0, 0.0], "the streaming engine found nothing but the self term");
+        wrong(&[f32::NAN, 2.0, 1.0, 0.0], "the streaming engine found NaN");
+        wrong(&[0.0; 3], "rows of 3 and 4 tokens");
+        assert_failed(&check(logit, -0.5, &retained, &[0.0, 0.0, 1.0, 0.0]), "the retained engine");
+
+        // Another objective: the same places, but not the size of a log-probability; a rounded logit is no error.
+        let sure = retained.map(|value| value * 2e-6);
+        assert_failed(&check(log_p, -2e-6, &retained, &sure), "the logarithm of its ratio");
+        let off = retained.map(|value| value * 1.15);
+        assert_eq!(check(log_p, -0.5, &off, &retained).outcome, Outcome::Ok);
+        assert_failed(&check(logit, -0.5, &off, &retained), "the logarithm of its ratio");
+        // Nothing is left to compare where the probability is 1 in float32.
+        let certain = check(log_p, 0.0, &[0.0; 4], &[0.0; 4]);
+        assert_eq!(certain.outcome, Outcome::Skipped, "{certain:?}");
     }
 
     #[test]

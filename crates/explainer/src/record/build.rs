@@ -184,6 +184,7 @@ fn target_record(target: &TargetExplanation) -> TargetRecord {
             .map(|score| score.log_probability)
             .collect(),
         runner_up_ids: target.scores().iter().map(|score| score.runner_up).collect(),
+        is_empty: target.is_empty(),
         image_share: target.relevancy().shares().map(|shares| shares.image()),
         methods: Vec::new(),
         by_layer: None,

@@ -26,6 +26,9 @@ pub(crate) struct PhraseRecord {
     /// Sum over the tokens.
     pub(crate) log_probability: f32,
     pub(crate) token_log_probabilities: Vec<f32>,
+    /// Whether nothing speaks for it: its row of relevancy holds nothing but the self terms.
+    #[serde(default)]
+    pub(crate) is_empty: bool,
     /// Share of all pictures in its relevancy without the self terms; null where there is no relevancy.
     pub(crate) image_share: Option<f32>,
 }
@@ -53,6 +56,7 @@ impl PhraseRecord {
             token_ids: phrase.token_ids().to_vec(),
             log_probability: phrase.log_probability(),
             token_log_probabilities: scores.map(|score| score.log_probability).collect(),
+            is_empty: phrase.relevancy().is_empty(),
             image_share: image_share(phrase.relevancy()),
         }
     }

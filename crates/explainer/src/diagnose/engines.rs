@@ -1,0 +1,105 @@
+//! Both engines on the same tokens: the surest and the least sure of the answer, for every objective.
+
+use attention_capture::{
+    Engine as _, Foil, Goal, Objective, Retained, Score, States, Streaming, with_budget,
+};
+use attention_relevancy::ndarray::ArrayView1;
+use attention_relevancy::{Target, Update};
+
+use super::checks::{self, Tolerances};
+use super::{Check, targets};
+use crate::{Answer, Error, Explainer};
+
+/// The checks, and the objective that each is about.
+pub(super) const CHECKS: [(&str, Objective); 3] = [
+    ("engines: logit", Objective::Logit),
+    ("engines: log-probability", Objective::LogProbability),
+    ("engines: contrast", Objective::Contrast(Foil::RunnerUp)),
+];
+
+pub(super) fn names() -> [&'static str; 3] {
+    CHECKS.map(|(name, _)| name)
+}
+
+/// A token that both engines explain.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) text: String,
+    pub(super) target: Target,
+    pub(super) score: Score,
+}
+
+/// What both engines found out about a token: rows `[S]`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows<'a> {
+    pub(super) token: &'a Token,
+    pub(super) streaming: ArrayView1<'a, f32>,
+    pub(super) retained: ArrayView1<'a, f32>,
+}
+
+impl Explainer {
+    pub(super) fn engines(
+        &self,
+        answer: &Answer,
+        tolerances: &Tolerances,
+    ) -> Result<Vec<Check>, Error> {
+        let skipped = |why: String| Ok(names().map(|name| Check::skipped(name, &*why)).into());
+        let tokens = answer.tokens.len();
+        let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
+        if let Err(why) = checks::room(tokens, needed, self.free_memory()) {
+            return skipped(why);
+        }
+        let budget = self.budget(&answer.patches);
+        let made;
+        let states = if let Some(states) = &answer.states {
+            states
+        } else {
+            made = States::of(&self.model, &answer.sequence, self.keep(tokens, budget)?)?;
+            &made
+        };
+        let scores = self.streaming_engine(answer, states, budget).scores(&targets(answer)?)?;
+        let Some(tokens) = ends(answer, &scores)? else {
+            return skipped("the answer has no token".to_owned());
+        };
+        let goals: Vec<Goal> = tokens.iter().map(|token| Goal::token(token.target)).collect();
+        let retained = Retained::run(&self.model, &answer.sequence)?;
+        let budget = budget.saturating_sub(states.bytes());
+        let check = |(name, objective)| {
+            let explain =
+                |engine: &Streaming<'_>| engine.explain(&goals, objective, Update::Additive);
+            let (found, _) = with_budget(budget, |budget| {
+                explain(&self.streaming_engine(answer, states, budget))
+            })?;
+            let expected = retained.explain(&goals, objective, Update::Additive)?;
+            let rows = tokens.iter().zip(found.iter().zip(&expected));
+            let rows = rows.map(|(token, (found, expected))| Rows {
+                token,
+                streaming: found.relevancy.view(),
+                retained: expected.relevancy.view(),
+            });
+            Ok(checks::same_rows((name, objective), &rows.collect::<Vec<_>>(), tolerances))
+        };
+        CHECKS.into_iter().map(check).collect()
+    }
+}
+
+/// The surest token of an answer and the least sure; one where it has only one, `None` where it has none.
+///
+/// Of several that float32 cannot tell from certain, with a log-probability of zero, none has a gradient to compare: others come first.
+fn ends(answer: &Answer, scores: &[Score]) -> Result<Option<Vec<Token>>, Error> {
+    let token = |(target, score): (Target, &Score)| Token {
+        text: answer.tokens[target.position()].text.clone(),
+        target,
+        score: *score,
+    };
+    let mut tokens: Vec<Token> = targets(answer)?.into_iter().zip(scores).map(token).collect();
+    tokens.sort_by(|one, other| other.score.log_probability.total_cmp(&one.score.log_probability));
+    let uncertain = |token: &Token| token.score.log_probability < -f32::MIN_POSITIVE;
+    if tokens.iter().any(uncertain) {
+        tokens.retain(uncertain);
+    }
+    if 2 < tokens.len() {
+        tokens.drain(1..tokens.len() - 1);
+    }
+    Ok((!tokens.is_empty()).then_some(tokens))
+}
