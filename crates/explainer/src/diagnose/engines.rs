@@ -61,7 +61,10 @@ impl Explainer {
         let Some(tokens) = ends(answer, &scores)? else {
             return skipped("the answer has no token".to_owned());
         };
-        let goals: Vec<Goal> = tokens.iter().map(|token| Goal::token(token.target)).collect();
+        // One foil for both engines: of two that are equally likely to bfloat16, each may take another.
+        let goal =
+            |token: &Token| Goal::token(token.target).with_foils(vec![token.score.runner_up]);
+        let goals: Vec<Goal> = tokens.iter().map(goal).collect();
         let retained = Retained::run(&self.model, &answer.sequence)?;
         let budget = budget.saturating_sub(states.bytes());
         let check = |(name, objective)| {
