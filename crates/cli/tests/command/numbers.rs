@@ -75,29 +75,3 @@ fn the_log_probability_of_a_sure_word_has_the_map_of_float32() {
         same(panel, panel, 0, bounds.row(0));
     }
 }
-
-/// The first token sees only itself, so that nothing speaks for the second.
-#[test]
-fn a_row_of_nothing_but_the_self_term_is_told_in_words_and_not_drawn() {
-    let root = tempdir().unwrap();
-    let [set, out] = ["set", "out"].map(|name| root.path().join(name));
-    run(["phantom", "--seed", "5", "--count", "1", "--size", "224", "--out", &text(&set)]).done();
-    let picture = text(&set.join("000.png"));
-    let asked = ["explain", "--model", "phantom", "--image", &picture, "--answer", "Clear."];
-    let how = ["--prompt", "Describe the radiograph.", "--words", "none", "--position", "1"];
-    let done = run([&asked[..], &how, &["--out", &text(&out)]].concat()).done();
-    let line = done.stdout.lines().find(|line| line.contains("nothing speaks for it")).unwrap();
-    assert!(!line.contains('%') && !line.contains("<bos>"), "{line}");
-    let record = record(&out);
-    let target = &record["targets"][0];
-    assert_eq!((&target["is_empty"], &target["image_share"]), (&Value::Bool(true), &Value::Null));
-    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
-    assert!(page.contains("nothing speaks for it"));
-    // The picture is grey, and so is the figure: no heat, no colour bar.
-    let figure = image::open(out.join(target["overlays"][0].as_str().unwrap())).unwrap().to_rgb8();
-    let is_coloured = |pixel: &&image::Rgb<u8>| {
-        let [r, g, b] = pixel.0.map(i32::from);
-        20 < (r - g).abs().max((g - b).abs())
-    };
-    assert_eq!(figure.pixels().filter(is_coloured).count(), 0);
-}
