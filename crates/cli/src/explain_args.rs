@@ -102,6 +102,10 @@ pub(crate) struct ExplainArgs {
     /// A date for record and report; none is taken from the clock
     #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Output")]
     date: Option<String>,
+    /// Keep the paths of pictures, regions and model in explanation.json and report.html; the last part of each is kept otherwise,
+    /// because a path can name people
+    #[arg(long, help_heading = "Output")]
+    keep_paths: bool,
     /// Also show each target in the terminal: its map, and the answer in its colours
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub(crate) show: bool,
@@ -171,6 +175,10 @@ impl ExplainArgs {
         }
         if self.shown.wants(FigureKind::Resolutions) && self.resolution == Resolution::Tokens {
             missing("--figures resolutions needs --resolution patches or pixels");
+        }
+        let too_many = self.targets.too_many().or_else(|| self.shown.too_many());
+        if let Some(message) = too_many {
+            output::end(&Args::command().error(ErrorKind::TooManyValues, message));
         }
         if let Some(message) = self.versus.problem() {
             output::end(&Args::command().error(ErrorKind::WrongNumberOfValues, message));
@@ -294,6 +302,7 @@ impl ExplainArgs {
     /// What is drawn and written.
     pub(crate) fn presentation(&self) -> Presentation {
         let report = !self.no_report;
-        Presentation { report, date: self.date.clone(), ..self.shown.presentation() }
+        let (date, keep_paths) = (self.date.clone(), self.keep_paths);
+        Presentation { report, date, keep_paths, ..self.shown.presentation() }
     }
 }

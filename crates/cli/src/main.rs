@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         return ExitCode::from(interrupt::EXIT_CODE);
     }
     if let Err(error) = outcome {
-        output::error(error);
+        output::failed(&error);
         return ExitCode::FAILURE;
     }
     if let Some(reason) = output::failure() {

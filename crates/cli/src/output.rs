@@ -64,6 +64,17 @@ pub(crate) fn warning(text: impl Display) {
     message("warning", &text.to_string());
 }
 
+/// What went wrong, and why: each reason once, since some messages hold that of the next.
+pub(crate) fn failed(error: &anyhow::Error) {
+    let mut text = error.to_string();
+    for reason in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&reason) {
+            text = format!("{text}: {reason}");
+        }
+    }
+    self::error(text);
+}
+
 pub(crate) fn error(text: impl Display) {
     message("error", &text.to_string());
 }

@@ -86,8 +86,12 @@ impl PresentationArgs {
             orientation: self.orientation.unwrap_or(default),
             ..OverlayOptions::default()
         };
-        let mut figures = self.figures.clone();
-        figures.dedup();
+        let mut figures = Vec::new();
+        for figure in &self.figures {
+            if !figures.contains(figure) {
+                figures.push(*figure);
+            }
+        }
         Presentation {
             overlay,
             common_scale: self.common_scale,
@@ -102,10 +106,20 @@ impl PresentationArgs {
         }
     }
 
+    /// What is more than a figure can show.
+    pub(crate) fn too_many(&self) -> Option<String> {
+        let count = self.contours.len();
+        (MOST_CONTOURS < count)
+            .then(|| format!("--contours has {count} values; at most {MOST_CONTOURS} are drawn"))
+    }
+
     pub(crate) fn wants(&self, figure: FigureKind) -> bool {
         self.figures.contains(&figure)
     }
 }
+
+/// More lines than this hide what they are about.
+const MOST_CONTOURS: usize = 20;
 
 fn part(text: &str) -> Result<f32, String> {
     let value = text.parse().ok().filter(|value| (0.0..=1.0).contains(value));

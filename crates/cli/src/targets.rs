@@ -60,7 +60,18 @@ enum SpanArg {
     Reliance,
 }
 
+/// Targets of one run: each has files of its own and a line in every figure.
+const MOST_TARGETS: usize = 100;
+
 impl TargetArgs {
+    /// What is more than one run explains.
+    pub(crate) fn too_many(&self) -> Option<String> {
+        let count = self.asks().len();
+        (MOST_TARGETS < count).then(|| {
+            format!("{count} targets are asked for; one run explains at most {MOST_TARGETS}")
+        })
+    }
+
     pub(crate) fn asks(&self) -> Vec<Ask> {
         if self.asks.is_empty() { vec![Ask::Last] } else { self.asks.clone() }
     }

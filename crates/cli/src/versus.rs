@@ -17,10 +17,18 @@ pub(crate) struct VersusArgs {
     against: Vec<String>,
 }
 
+/// Pairs of one run: each is a sweep of its own.
+const MOST_PAIRS: usize = 20;
+
 impl VersusArgs {
     /// What is wrong with them together.
     pub(crate) fn problem(&self) -> Option<String> {
         let (phrases, others) = (self.phrase.len(), self.against.len());
+        if MOST_PAIRS < phrases {
+            return Some(format!(
+                "--phrase is given {phrases} times; at most {MOST_PAIRS} pairs are explained"
+            ));
+        }
         (phrases != others).then(|| {
             format!(
                 "--phrase is given {phrases} times and --against {others} times; each phrase needs the one in its place"

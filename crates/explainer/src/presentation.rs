@@ -1,6 +1,7 @@
 //! How results are shown.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use relevancy_visualization::{Frame, OverlayOptions, RegionSpec};
@@ -24,11 +25,24 @@ pub struct Presentation {
     pub report: bool,
     /// Whether tokens of the chat template count among those of the text in figures and on the page; otherwise their sum stands apart.
     pub shows_template: bool,
+    /// Whether record and page hold the paths of pictures, regions and model as they were given. They hold the last part of each
+    /// otherwise: a path can name a user, a hospital, a patient.
+    pub keep_paths: bool,
     /// A date for the record and the page; none is taken from the clock, so that the same input gives the same files.
     pub date: Option<String>,
 }
 
 impl Presentation {
+    /// A path as record and page show it: whole, or its last part. Of `.` and the like it is the folder's name.
+    pub(crate) fn shown_path(&self, path: &Path) -> String {
+        if self.keep_paths {
+            return path.display().to_string();
+        }
+        let name = path.file_name().map(ToOwned::to_owned);
+        let name = name.or_else(|| Some(path.canonicalize().ok()?.file_name()?.to_owned()));
+        name.map_or_else(|| "folder".to_owned(), |name| name.to_string_lossy().into_owned())
+    }
+
     /// Whether regions can be found in the pictures of a question, and figures drawn of them: worth knowing before a model is loaded.
     ///
     /// # Errors

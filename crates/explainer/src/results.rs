@@ -26,6 +26,8 @@ pub(crate) struct Results<'a> {
     pub(crate) boxes: Vec<(AnswerBox, Region)>,
     /// For each image the regions of its picture, in one order for all images, with how much of each cell they cover.
     regions: Vec<Vec<Weighted>>,
+    /// For each image what is drawn in outline over it: found once, because that of a mask looks at every pixel.
+    outlines: Vec<Vec<Outline>>,
     notes: Vec<String>,
 }
 
@@ -51,11 +53,14 @@ impl<'a> Results<'a> {
             presentation,
             boxes,
             regions: Vec::new(),
+            outlines: Vec::new(),
             notes,
         };
         if let Some(spec) = &presentation.regions {
             results.regions = results.find_regions(spec)?;
         }
+        results.outlines =
+            (0..results.images()).map(|image| results.find_outlines(image)).collect();
         Ok(results)
     }
 
@@ -80,6 +85,10 @@ impl<'a> Results<'a> {
 
     /// What is drawn in outline over image `image`: the boxes of the answer, and regions that a file names.
     pub(crate) fn outlines(&self, image: usize) -> Vec<Outline> {
+        self.outlines[image].clone()
+    }
+
+    fn find_outlines(&self, image: usize) -> Vec<Outline> {
         let boxes = self.boxes.iter().map(|(_, region)| region.outline());
         let drawn = matches!(self.presentation.regions, Some(RegionSpec::File(_)));
         let regions = self.regions.get(image).into_iter().flatten().filter(|_| drawn);

@@ -248,7 +248,7 @@ pub enum Error {
     },
     /// The picture would need more memory than allowed.
     #[error(
-        "{name}: {what} is {found}, the limit is {limit}; if the picture is trusted, raise the limit"
+        "{name}: {what} is {found}, the limit is {limit}; make the picture smaller, the model sees far fewer pixels"
     )]
     PictureLimit {
         /// File name.

@@ -25,7 +25,10 @@ pub(crate) const TOKENIZER: Limits = Limits { bytes: 128 << 20, values: 12_000_0
 pub(crate) const CONFIG: Limits = Limits { bytes: 8 << 20, values: 500_000, depth: 32 };
 
 /// The whole file, at most `limit` bytes. What is no regular file is an error at once.
-pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+///
+/// # Errors
+/// [`Error::Read`], [`Error::NotAFile`] and [`Error::FileTooLarge`].
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Read { path: path.into(), source };
     let file = open(path).map_err(failed)?;
     // Asked of the open file: nobody can put another in its place between the question and the reading.

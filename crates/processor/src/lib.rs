@@ -33,6 +33,7 @@
 
 pub use crate::{
     error::Error,
+    files::read as read_file,
     geometry::{Geometry, Rect},
     keyword::{find_every, find_keyword},
     message::{Content, Message, Role},

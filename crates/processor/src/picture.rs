@@ -18,6 +18,9 @@ pub struct PictureOptions {
     pub window: Option<Window>,
     /// Longest side in pixels; 32 768 by default.
     pub max_side: u32,
+    /// Pixels; 67 108 864 (8192 × 8192) by default. Twice what the largest detectors of radiography have (mammography, 28 million);
+    /// a model sees less than one million of them.
+    pub max_pixels: u64,
     /// Bytes of the decoded samples; 512 MiB by default. Memory in use can be some four times as much for a moment.
     pub max_decoded_bytes: u64,
     /// Size of the file in bytes; 256 MiB by default.
@@ -29,6 +32,7 @@ impl Default for PictureOptions {
         Self {
             window: None,
             max_side: 32_768,
+            max_pixels: 1 << 26,
             max_decoded_bytes: 512 << 20,
             max_file_bytes: 256 << 20,
         }

@@ -150,7 +150,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file of regions is not of the form that [`RegionSpec::File`](crate::RegionSpec::File) states.
-    #[error("{} is no file of regions", path.display())]
+    #[error("{} is not a file of regions", path.display())]
     ParseRegions {
         /// The file.
         path: PathBuf,
@@ -187,6 +187,29 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// The most that a mask may have.
+        most: usize,
+    },
+    /// A mask has more edges than shapes have.
+    #[error(
+        "mask {} has more than {most} edges between pixels of different colours: is it a picture, or noise?",
+        path.display()
+    )]
+    MaskEdges {
+        /// The file.
+        path: PathBuf,
+        /// The most that a mask may have.
+        most: usize,
+    },
+    /// A file of regions has more of something than can be drawn and counted.
+    #[error("{} has {found} {what}; the most is {most}", path.display())]
+    TooManyRegions {
+        /// The file.
+        path: PathBuf,
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
         most: usize,
     },
     /// The figure would be too large to draw.

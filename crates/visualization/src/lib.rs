@@ -83,6 +83,7 @@ mod scene;
 mod text;
 mod ticks;
 
+mod files;
 mod png;
 
 pub mod report;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use image::RgbImage;
 
@@ -48,15 +49,28 @@ pub enum Shape {
 pub struct Mask {
     width: u32,
     height: u32,
-    /// `[height · width]`, row by row.
-    set: Vec<bool>,
+    /// `[height · width]`, row by row; masks of one file share them.
+    labels: Arc<[u8]>,
+    /// The label of the pixels that are in.
+    label: u8,
 }
 
 impl Mask {
     /// The pixels of a picture of this size for which `is_set(x, y)` holds.
     pub fn from_fn(width: u32, height: u32, is_set: impl Fn(u32, u32) -> bool) -> Self {
         let set = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
-        Self { width, height, set: set.map(|(x, y)| is_set(x, y)).collect() }
+        let labels = set.map(|(x, y)| u8::from(is_set(x, y))).collect();
+        Self { width, height, labels, label: 1 }
+    }
+
+    /// Whether the pixel in row `y` and column `x` is in.
+    fn holds(&self, x: u32, y: u32) -> bool {
+        self.labels[y as usize * self.width as usize + x as usize] == self.label
+    }
+
+    /// Every pixel, row by row.
+    fn pixels(&self) -> Vec<bool> {
+        self.labels.iter().map(|label| *label == self.label).collect()
     }
 }
 
@@ -71,7 +85,7 @@ impl Region {
         let rings = match &self.shape {
             Shape::Rectangle(sides) => return Outline::rectangle(*sides, &self.name),
             Shape::Polygon(corners) => vec![corners.clone()],
-            Shape::Mask(mask) => mask_outline(&mask.set, (mask.width, mask.height)),
+            Shape::Mask(mask) => mask_outline(&mask.pixels(), (mask.width, mask.height)),
         };
         Outline { rings, label: self.name.clone() }
     }
@@ -125,6 +139,8 @@ pub enum RegionSpec {
     /// one of: `polygon`, corners `[x, y]` in pixels; `box`, `[x0, y0, x1, y1]` in pixels; `box_2d`, `[y0, x0, y1, x1]` in
     /// thousandths of what the model saw; `colour`, `"#rrggbb"` in the mask, whose path is relative to the file. In a mask
     /// without JSON every colour but black is a region of its own.
+    ///
+    /// A file has at most 4 MiB, 200 regions and 20 000 corners; a name has at most 100 characters, none of them a control character.
     File(PathBuf),
 }
 
@@ -172,7 +188,7 @@ impl RegionSpec {
     ///
     /// # Errors
     /// A file that cannot be read, is no JSON of the form above or names a shape that is none; a mask that is no picture, has
-    /// another size than the picture or more than 64 colours.
+    /// another size than the picture, more than 64 colours or edges like those of noise; more than the bounds above.
     pub fn regions(&self, frame: &Frame) -> Result<Vec<Region>, Error> {
         match self {
             Self::Halves => Ok(builtin::halves(frame.size)),

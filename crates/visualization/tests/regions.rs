@@ -104,7 +104,7 @@ fn bad_files_are_told() {
         let source = std::error::Error::source(&error).map(ToString::to_string);
         format!("{error}: {}", source.unwrap_or_default())
     };
-    assert!(told("no json").contains("regions.json is no file of regions: expected"));
+    assert!(told("no json").contains("regions.json is not a file of regions: expected"));
     assert!(told(r#"[{"name": "a", "circle": [1, 2, 3]}]"#).contains("unknown field `circle`"));
     assert!(told(r#"[{"name": "a"}]"#).contains("region \"a\" has not exactly one"));
     assert!(told(r#"[{"name": "a", "box": [3, 0, 1, 1]}]"#).contains("x0 < x1"));
@@ -119,6 +119,35 @@ fn bad_files_are_told() {
     assert!(mask("red").contains("#rrggbb") && mask("#0000ff").contains("no pixel"));
     assert!(matches!(read(Path::new("none.json")), Err(Error::ReadRegions { .. })));
     assert!(matches!(read(Path::new("none.png")), Err(Error::ReadMask { .. })));
+}
+
+#[test]
+fn what_is_more_than_can_be_drawn_is_told() {
+    let told = |text: &str| parse(text).unwrap_err().to_string();
+    let polygon = |name: &str, corners: usize| {
+        let corners: Vec<_> = (0..corners).map(|i| format!("[{}, {}]", i % 7, i % 5)).collect();
+        format!(r#"{{"name": "{name}", "polygon": [{}]}}"#, corners.join(","))
+    };
+    let many = |count: usize| format!("[{}]", vec![polygon("a", 3); count].join(","));
+    assert_eq!(parse(&many(200)).unwrap().len(), 200);
+    assert!(told(&many(201)).ends_with("has 201 regions; the most is 200"));
+    let corners = format!("[{}, {}]", polygon("a", 10_000), polygon("b", 10_001));
+    assert!(told(&corners).ends_with("has 20001 corners; the most is 20000"));
+    let name = told(&format!("[{}]", polygon(&"n".repeat(1 << 20), 3)));
+    assert!(name.ends_with("has a name of 1048576 characters; the most is 100"));
+    assert!(name.len() < 300);
+    assert!(told(&format!("[{}]", polygon("\\u202e", 3))).contains("control characters"));
+}
+
+#[test]
+fn a_mask_of_noise_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("noise.png");
+    let noise = RgbImage::from_fn(600, 600, |x, y| Rgb([255 * ((x ^ y) & 1) as u8; 3]));
+    noise.save(&path).unwrap();
+    let spec = RegionSpec::File(path);
+    let error = spec.regions(&Frame::whole(&noise, Orientation::None)).unwrap_err().to_string();
+    assert!(error.contains("noise.png has more than 400000 edges"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use attention_relevancy::Explanation;
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use gemma3_processor::Resize;
 use gemma3_tch::StopReason;
-use relevancy_visualization::{AnswerBox, Outline, Region, Shape};
+use relevancy_visualization::{AnswerBox, Outline, Region, RegionSpec, Shape};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::time::Duration;
@@ -86,10 +86,10 @@ impl Record {
             versus: versus_records(explanations, &files),
             regions: regions_record(results),
             boxes: box_records(results),
-            reliance: explanations.reliance.as_ref().map(RelianceSettings::new),
+            reliance: reliance.map(|found| RelianceSettings::new(found, results.presentation)),
             generation: answer.options().map(generation),
             settings: settings(results),
-            model: model_record(explainer)?,
+            model: model_record(results)?,
             timings: timings(explainer, answer, explanations),
             peak_rss_bytes: peak_rss(),
             notes: results.notes(),
@@ -135,7 +135,7 @@ fn picture_record(results: &Results<'_>, index: usize) -> PictureRecord {
     let image = results.answer.prepared.images.iter().position(|image| image.picture == index);
     let outlines = image.map_or_else(Vec::new, |image| results.outlines(image));
     PictureRecord {
-        name: picture.name().to_owned(),
+        name: results.presentation.shown_path(picture.name().as_ref()),
         file: picture_name(index),
         pixels_sha256: sha256(picture.rgb().as_raw()),
         width: picture.width(),
@@ -243,7 +243,10 @@ fn versus_records(explanations: &Explanations, files: &Files) -> Vec<VersusRecor
 fn regions_record(results: &Results<'_>) -> Option<RegionsRecord> {
     let spec = results.presentation.regions.as_ref()?;
     Some(RegionsRecord {
-        spec: spec.to_string(),
+        spec: match spec {
+            RegionSpec::File(path) => results.presentation.shown_path(path),
+            other => other.to_string(),
+        },
         note: results.region_note(),
         names: results.region_names(),
     })
@@ -328,12 +331,13 @@ fn settings(results: &Results<'_>) -> Settings {
     }
 }
 
-fn model_record(explainer: &Explainer) -> Result<ModelRecord, Error> {
+fn model_record(results: &Results<'_>) -> Result<ModelRecord, Error> {
+    let explainer = results.explainer;
     let config = explainer.dir().join("config.json");
     let bytes = std::fs::read(&config)
         .map_err(|source| gemma3_tch::Error::Read { path: config, source })?;
     let source = match explainer.source() {
-        ModelSource::Directory(path) => path.display().to_string(),
+        ModelSource::Directory(path) => results.presentation.shown_path(path),
         ModelSource::Hub { id, .. } => id.clone(),
         ModelSource::Shipped(shipped) => shipped.name().to_owned(),
     };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sha256;
 use crate::reliance::Flagged;
-use crate::{Blank, Gain, NATS_OF_A_CHANGE, Reliance, TargetControl, TargetReliance};
+use crate::{Blank, Gain, NATS_OF_A_CHANGE, Presentation, Reliance, TargetControl, TargetReliance};
 
 /// With what the pictures were compared.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -73,9 +73,10 @@ pub(crate) struct ControlRecord {
 }
 
 impl RelianceSettings {
-    pub(crate) fn new(reliance: &Reliance) -> Self {
+    pub(crate) fn new(reliance: &Reliance, presentation: &Presentation) -> Self {
+        let blank = |blank| BlankRecord::new(blank, presentation);
         Self {
-            blanks: reliance.blanks.iter().map(BlankRecord::new).collect(),
+            blanks: reliance.blanks.iter().map(blank).collect(),
             independent_nats: NATS_OF_A_CHANGE,
             seconds: reliance.duration.as_secs_f64(),
         }
@@ -83,14 +84,14 @@ impl RelianceSettings {
 }
 
 impl BlankRecord {
-    fn new(blank: &Blank) -> Self {
+    fn new(blank: &Blank, presentation: &Presentation) -> Self {
         let picture = match blank {
             Blank::Another(picture) => Some(picture),
             _ => None,
         };
         Self {
             name: blank.name().to_owned(),
-            picture: picture.map(|picture| picture.name().to_owned()),
+            picture: picture.map(|picture| presentation.shown_path(picture.name().as_ref())),
             pixels_sha256: picture.map(|picture| sha256(picture.rgb().as_raw())),
         }
     }

@@ -20,6 +20,10 @@ pub(super) fn decode(
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         return Err(Error::Truncated { name: name.into() });
     }
+    if format == ImageFormat::Jpeg && MOST_SCANS < scans(bytes) {
+        let message = format!("it has more than {MOST_SCANS} scans");
+        return Err(Error::Decode { name: name.into(), message });
+    }
     guarded(name, || {
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         reader.limits(limits(options));
@@ -75,6 +79,10 @@ fn check_size(
             options.max_side.into(),
         );
     }
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > options.max_pixels {
+        return over("the number of pixels", pixels, options.max_pixels);
+    }
     if decoder.total_bytes() > options.max_decoded_bytes {
         return over("the decoded size in bytes", decoder.total_bytes(), options.max_decoded_bytes);
     }
@@ -98,6 +106,14 @@ fn failed(name: &str, error: ImageError) -> Error {
 /// stepped over; inside the scan `FF D9` cannot be data, because a data byte `FF` is followed by `00`.
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     scan_start(bytes).is_some_and(|scan| bytes[scan..].windows(2).any(|pair| pair == [0xFF, 0xD9]))
+}
+
+/// A progressive JPEG has ten scans or so. Each may be a few bytes and still takes time for the whole picture.
+const MOST_SCANS: usize = 200;
+
+/// Headers of scans, and pairs of bytes before the first one that look like them. Inside a scan such a pair cannot be data.
+fn scans(bytes: &[u8]) -> usize {
+    bytes.windows(2).filter(|pair| *pair == [0xFF, 0xDA]).count()
 }
 
 /// Position after the header of the first scan.
@@ -128,6 +144,18 @@ mod tests {
     fn a_panicking_decoder_is_an_error_that_names_the_file() {
         let error = guarded::<()>("x.png", || panic!("as hostile data may cause")).unwrap_err();
         assert!(error.to_string().contains("x.png"));
+    }
+
+    #[test]
+    fn scans_are_counted() {
+        let scan = [0xFF, 0xDA, 0, 2, 1, 0xFF, 0, 0xDA];
+        assert_eq!(scans(&scan.repeat(3)), 3);
+        let many = [&[0xFF, 0xD8, 0xFF][..], &scan.repeat(MOST_SCANS + 1), &[0xFF, 0xD9]].concat();
+        let error = decode(&many, "x.jpg", &PictureOptions::default()).unwrap_err();
+        assert!(
+            error.to_string().contains("x.jpg") && error.to_string().contains("200 scans"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -236,7 +236,13 @@ fn decompression_bombs_meet_the_limits() {
     let wide = read(&header(100_000, 10)).unwrap_err();
     assert!(matches!(wide, Error::PictureLimit { found: 100_000, limit: 32_768, .. }), "{wide}");
     let big = read(&header(30_000, 30_000)).unwrap_err();
-    assert!(matches!(big, Error::PictureLimit { found: 2_700_000_000, .. }), "{big}");
+    assert!(
+        matches!(big, Error::PictureLimit { found: 900_000_000, limit: 67_108_864, .. }),
+        "{big}"
+    );
+    let deep = PictureOptions { max_pixels: 1 << 40, ..Default::default() };
+    let deep = read_with(&header(30_000, 30_000), &deep).unwrap_err();
+    assert!(matches!(deep, Error::PictureLimit { found: 2_700_000_000, .. }), "{deep}");
     let small = PictureOptions { max_decoded_bytes: 100, ..Default::default() };
     let bytes = encoded(formula::picture(10, 10, 0), ImageFormat::Bmp);
     assert!(matches!(read_with(&bytes, &small), Err(Error::PictureLimit { .. })));

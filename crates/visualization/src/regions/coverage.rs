@@ -88,8 +88,7 @@ fn set_area(mask: &Mask, [x0, y0, x1, y1]: [f64; 4]) -> f64 {
     };
     pixels(y0, y1, mask.height)
         .map(|y| {
-            let row = &mask.set[y as usize * mask.width as usize..];
-            let set = pixels(x0, x1, mask.width).filter(|&x| row[x as usize]);
+            let set = pixels(x0, x1, mask.width).filter(|&x| mask.holds(x, y));
             part(y, y0, y1) * set.map(|x| part(x, x0, x1)).sum::<f64>()
         })
         .sum()

@@ -1,12 +1,13 @@
 //! Regions from a JSON file.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use serde::Deserialize;
 
 use super::{Frame, Region, Shape, mask};
-use crate::{Error, Placement};
+use crate::{Error, Placement, escape_controls, files};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,46 +30,101 @@ struct Entry {
 }
 
 pub(super) fn read(path: &Path, frame: &Frame) -> Result<Vec<Region>, Error> {
-    let text = std::fs::read_to_string(path)
+    let bytes = files::read(path, LARGEST_FILE)
         .map_err(|source| Error::ReadRegions { path: path.to_owned(), source })?;
-    let parsed = if text.trim_start().starts_with('[') {
-        serde_json::from_str(&text).map(|regions| RegionFile { mask: None, regions })
+    let parsed = if bytes.trim_ascii_start().starts_with(b"[") {
+        serde_json::from_slice(&bytes).map(|regions| RegionFile { mask: None, regions })
     } else {
-        serde_json::from_str(&text)
+        serde_json::from_slice(&bytes)
     };
     let file = parsed.map_err(|source| Error::ParseRegions { path: path.to_owned(), source })?;
+    check_bounds(path, &file.regions)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mask = file.mask.map(|mask| mask::read(&folder.join(mask), frame.size)).transpose()?;
     if file.regions.is_empty() {
         return Err(Error::NoRegions { path: path.to_owned() });
     }
-    file.regions.into_iter().map(|entry| region(entry, mask.as_ref(), &frame.seen)).collect()
+    let mut coloured = coloured(&file.regions, mask.as_ref())?.into_iter();
+    let region = |entry| region(entry, &mut coloured, &frame.seen);
+    file.regions.into_iter().map(region).collect()
 }
 
-fn region(entry: Entry, mask: Option<&RgbImage>, seen: &Placement) -> Result<Region, Error> {
+/// Bytes of a file: those of the most corners, written out at length, and more.
+const LARGEST_FILE: u64 = 4 << 20;
+/// More regions than this no figure shows and nobody reads.
+const MOST_REGIONS: usize = 200;
+/// Corners of all polygons together: each is held against every cell of every map.
+const MOST_CORNERS: usize = 20_000;
+/// Characters of a name.
+pub(super) const LONGEST_NAME: usize = 100;
+
+fn check_bounds(path: &Path, regions: &[Entry]) -> Result<(), Error> {
+    let corners = regions.iter().filter_map(|entry| entry.polygon.as_ref()).map(Vec::len).sum();
+    for (what, found, most) in
+        [("regions", regions.len(), MOST_REGIONS), ("corners", corners, MOST_CORNERS)]
+    {
+        if most < found {
+            return Err(Error::TooManyRegions { path: path.to_owned(), what, found, most });
+        }
+    }
+    for name in regions.iter().map(|entry| &entry.name) {
+        let length = name.chars().count();
+        let what = if LONGEST_NAME < length {
+            format!("has a name of {length} characters; the most is {LONGEST_NAME}")
+        } else if escape_controls(name, &[]) != *name {
+            "has control characters in its name".to_owned()
+        } else {
+            continue;
+        };
+        let name = escape_controls(name, &[]).chars().take(LONGEST_NAME).collect();
+        return Err(Error::BadRegion { name, what });
+    }
+    Ok(())
+}
+
+/// The shapes of the entries that have a colour alone, in their order.
+fn coloured(regions: &[Entry], mask: Option<&RgbImage>) -> Result<Vec<Shape>, Error> {
+    let mut colours = Vec::new();
+    for entry in regions {
+        let Some(colour) = &entry.colour else { continue };
+        let bad = |what: String| Error::BadRegion { name: entry.name.clone(), what };
+        let code = mask::parse_code(colour).ok_or_else(|| {
+            let start: String = colour.chars().take(20).collect();
+            bad(format!("has the colour {start:?}: \"#rrggbb\" is expected"))
+        })?;
+        if mask.is_none() {
+            return Err(bad("has a colour, and the file names no mask".to_owned()));
+        }
+        colours
+            .push((code, bad(format!("has the colour {colour}, which no pixel of the mask has"))));
+    }
+    let Some(mask) = mask else { return Ok(Vec::new()) };
+    let held: HashSet<[u8; 3]> = mask.pixels().map(|pixel| pixel.0).collect();
+    let codes: Vec<[u8; 3]> = colours.iter().map(|(code, _)| *code).collect();
+    match colours.into_iter().find(|(code, _)| !held.contains(code)) {
+        Some((_, missing)) => Err(missing),
+        None => Ok(mask::shapes(mask, &codes)),
+    }
+}
+
+fn region(
+    entry: Entry,
+    coloured: &mut impl Iterator<Item = Shape>,
+    seen: &Placement,
+) -> Result<Region, Error> {
     let Entry { name, polygon, sides, box_2d, colour } = entry;
     let shape = match (polygon, sides, box_2d, colour) {
         (Some(corners), None, None, None) => Ok(Shape::Polygon(corners)),
         (None, Some(sides), None, None) => Ok(Shape::Rectangle(sides)),
         (None, None, Some(sides), None) => Ok(Shape::Rectangle(from_thousandths(sides, seen))),
-        (None, None, None, Some(colour)) => coloured(&colour, mask),
-        _ => Err("has not exactly one of polygon, box, box_2d and colour".to_owned()),
+        (None, None, None, Some(_)) => coloured.next().ok_or("has a colour of no mask"),
+        _ => Err("has not exactly one of polygon, box, box_2d and colour"),
     };
-    let shape = shape.map_err(|what| Error::BadRegion { name: name.clone(), what })?;
+    let shape =
+        shape.map_err(|what| Error::BadRegion { name: name.clone(), what: what.to_owned() })?;
     let region = Region { name, shape };
     region.check()?;
     Ok(region)
-}
-
-fn coloured(colour: &str, mask: Option<&RgbImage>) -> Result<Shape, String> {
-    let code = mask::parse_code(colour);
-    let code = code.ok_or_else(|| format!("has the colour {colour:?}: \"#rrggbb\" is expected"))?;
-    let mask = mask.ok_or("has a colour, and the file names no mask")?;
-    if mask.pixels().any(|pixel| pixel.0 == code) {
-        Ok(mask::shape(mask, code))
-    } else {
-        Err(format!("has the colour {colour}, which no pixel of the mask has"))
-    }
 }
 
 /// `[x0, y0, x1, y1]` in pixels from `[y0, x0, y1, x1]` in thousandths of what the model saw.
