@@ -73,10 +73,11 @@ impl Panic {
     fn report(&self) {
         let (version, address) = (env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_REPOSITORY"));
         let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
-        let whom = if address.is_empty() { "to its makers" } else { address };
         let Self { message, place, backtrace } = self;
+        let place = if place.is_empty() { String::new() } else { format!(" [{place}]") };
+        let whom = if address.is_empty() { "to its makers" } else { address };
         output::error(format_args!(
-            "medgemma-explainer {version} ({system}, {machine}) made a mistake: {message} [{place}]; please report this line {whom}, with what you ran"
+            "medgemma-explainer {version} ({system}, {machine}) made a mistake: {message}{place}; please report this line {whom}, with what you ran"
         ));
         if let Some(backtrace) = backtrace {
             output::trace(backtrace);

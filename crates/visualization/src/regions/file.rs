@@ -76,7 +76,7 @@ fn check_bounds(path: &Path, regions: &[Entry]) -> Result<(), Error> {
         } else {
             continue;
         };
-        let name = escape_controls(name, &[]).chars().take(LONGEST_NAME).collect();
+        let name = name.chars().take(LONGEST_NAME).collect();
         return Err(Error::BadRegion { name, what });
     }
     Ok(())
