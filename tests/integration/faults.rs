@@ -125,27 +125,44 @@ fn only_what_the_model_made_can_be_explained() {
     let fixture = Fixture::open("short-window");
     let explainer = load(&fixture, DtypeSpec::Float32);
     let answer = answer(&fixture, &explainer);
-    let text = fixture.text("generated_text");
     let keyword = |word: &str, occurrence| Ask::Keyword { word: word.to_owned(), occurrence };
-    let found = format!("in the text: {text}");
     for (ask, parts) in [
         (
             Ask::Position(0),
             vec![
                 "position 0 is the first token of the prompt",
-                "the answer is at positions 87..=96",
+                "the answer begins at position 87",
             ],
         ),
         (
             Ask::Position(2),
-            vec!["position 2 (\"us\") is in the prompt; the answer is at positions 87..=96"],
+            vec!["position 2 (\"us\") is in the prompt; the answer begins at position 87"],
         ),
         (Ask::Position(86), vec!["position 86 (\"\\n\") is in the prompt"]),
         (
             Ask::Position(6),
-            vec!["position 6 is an image token; the answer is at positions 87..=96"],
+            vec!["position 6 is an image token; the answer begins at position 87"],
         ),
         (Ask::Position(69), vec!["position 69 is an image token"]),
+        (keyword(" ", 0), vec!["the keyword is empty"]),
+    ] {
+        let asks = [Ask::Last, ask.clone()];
+        let error = explainer.explain_all(&answer, &asks, &published()).unwrap_err();
+        assert!(!error.is_missing(), "{ask:?}");
+        assert_says(&format!("{ask:?}"), &error.to_string(), &parts);
+    }
+}
+
+/// Nobody knows the words of an answer before it is made: one that is missing is told, and the rest is explained.
+#[test]
+fn what_the_answer_does_not_have_is_told_and_the_rest_is_explained() {
+    let fixture = Fixture::open("short-window");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let answer = answer(&fixture, &explainer);
+    let text = fixture.text("generated_text");
+    let keyword = |word: &str, occurrence| Ask::Keyword { word: word.to_owned(), occurrence };
+    let found = format!("in the text: {text}");
+    for (ask, parts) in [
         (
             Ask::Position(97),
             vec!["position 97 is past the end; the answer is at positions 87..=96"],
@@ -157,13 +174,54 @@ fn only_what_the_model_made_can_be_explained() {
         (keyword("yes", 1), vec!["`yes` occurs once and has no occurrence 2 ", &found]),
         (keyword("changed", 2), vec!["`changed` occurs 2 times and has no occurrence 3 ", &found]),
         (keyword("changed", usize::MAX), vec!["`changed` occurs 2 times"]),
-        (keyword(" ", 0), vec!["the keyword is empty"]),
+        (Ask::Sentence(40), vec!["there is no sentence 41"]),
+        (Ask::Field("label".to_owned()), vec!["no JSON field \"label\""]),
+        (Ask::Characters(0..900), vec!["characters 0..900 are not in the answer"]),
     ] {
-        // One that is wrong spoils them all: no target is left out silently.
-        let asks = [Ask::Last, ask.clone()];
-        let error = explainer.explain_all(&answer, &asks, &published()).unwrap_err();
-        assert_says(&format!("{ask:?}"), &error.to_string(), &parts);
+        let asks = [ask.clone(), Ask::Answer];
+        let all = explainer.explain_all(&answer, &asks, &published()).unwrap();
+        assert_eq!(all.targets.len(), 1, "{ask:?}");
+        assert_eq!(all.targets[0].positions(), answer.positions(), "{ask:?}");
+        assert_eq!(all.missing.len(), 1, "{ask:?}");
+        assert_eq!(all.missing[0].ask, ask);
+        assert_says(&format!("{ask:?}"), &all.missing[0].reason, &parts);
     }
+    let word = |occurrence| explainer.explain_keyword(&answer, "yes", occurrence, &published());
+    assert!(word(0).is_ok() && word(1).is_err_and(|error| error.is_missing()));
+}
+
+/// What does not depend on the answer is refused before there is one.
+#[test]
+fn mistakes_are_told_before_the_model_runs() {
+    let fixture = Fixture::open("short-window");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let question = question(&fixture);
+    let check = |asks: &[Ask], options: &ExplainOptions| {
+        explainer.check(&question, asks, options).map_err(|error| error.to_string())
+    };
+    let with = |change: &dyn Fn(&mut ExplainOptions)| {
+        let mut options = published();
+        change(&mut options);
+        check(&[], &options).unwrap_err()
+    };
+    assert_eq!(check(&[Ask::Position(87), Ask::Position(9000), Ask::Answer], &published()), Ok(()));
+    for (position, part) in [
+        (0, "position 0 is the first token of the prompt"),
+        (2, "position 2 (\"us\") is in the prompt; the answer begins at position 87"),
+        (69, "position 69 is an image token"),
+        (86, "position 86 (\"\\n\") is in the prompt"),
+    ] {
+        assert_says("position", &check(&[Ask::Position(position)], &published()).unwrap_err(), &[part]);
+    }
+    assert_says("head", &with(&|options| options.folding.heads = Heads::One(99)), &["99"]);
+    let range = |options: &mut ExplainOptions| options.folding.layers = Layers::Range(3..99);
+    assert_says("layers", &with(&range), &["3..99"]);
+    let map = |options: &mut ExplainOptions| options.by_head = Some(HeadLayer::Number(99));
+    assert_says("head layer", &with(&map), &["layer 99"]);
+    let cam = |options: &mut ExplainOptions| {
+        options.methods = vec![Compared::Other(Method::GradCamAttention { layer: 99 })];
+    };
+    assert_says("Grad-CAM", &with(&cam), &["layer 99"]);
 }
 
 #[test]

@@ -87,6 +87,11 @@ impl Fold {
 }
 
 impl Folding {
+    /// Fails with [`Error::LayerChoice`] or [`Error::Relevancy`] where the model does not have these layers or heads.
+    pub fn check(&self, config: &TextConfig) -> Result<(), Error> {
+        self.fold(config).map(drop)
+    }
+
     pub(crate) fn fold(&self, config: &TextConfig) -> Result<Fold, Error> {
         Fold::new(self.heads, &self.layers, config)
     }

@@ -13,7 +13,7 @@ use crate::{BlankControl, Compared, Reliance, VersusExplanation, Words};
 /// What is to be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// The last token of the answer.
+    /// The last token of the answer that writes a letter or a digit, be it part of a word; the last token where none does.
     Last,
     /// The token at this position, counted from 0 over prompt and answer.
     Position(usize),
@@ -177,11 +177,23 @@ pub struct TargetExplanation {
     pub(crate) weights: Option<Vec<f32>>,
 }
 
+/// Something that was asked and that the answer does not have, such as a word that does not occur in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Missing {
+    /// As asked.
+    pub ask: Ask,
+    /// What is missing, for people; it quotes the answer.
+    pub reason: String,
+}
+
 /// The explanations of an answer, in the order asked.
 #[derive(Clone, Debug)]
 pub struct Explanations {
-    /// In the order asked: one for each [`Ask`], more for one that means several.
+    /// In the order asked: one for each [`Ask`] that the answer has, more for one that means several.
     pub targets: Vec<TargetExplanation>,
+    /// What was asked and is not in the answer, in the order asked.
+    pub missing: Vec<Missing>,
     /// One for each of [`ExplainOptions::words`] that no target is, in reading order.
     pub words: Vec<TargetExplanation>,
     /// Phrases against others in their place, to be written beside the targets: what [`crate::Explainer::explain_versus`] gave.
@@ -333,6 +345,32 @@ impl TargetExplanation {
 
 pub(crate) fn label(text: &str, occurrence: Option<usize>) -> String {
     occurrence.map_or_else(|| text.to_owned(), |number| format!("{text} ({number})"))
+}
+
+impl fmt::Display for Ask {
+    /// For people: what was asked, not where it was found.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nth = |occurrence: &usize| match occurrence {
+            0 => String::new(),
+            later => format!(", occurrence {}", later + 1),
+        };
+        match self {
+            Self::Last => f.write_str("the last word"),
+            Self::Position(position) => write!(f, "position {position}"),
+            Self::Tokens(range) => write!(f, "positions {} to {}", range.start, range.end.saturating_sub(1)),
+            Self::Keyword { word, occurrence } => write!(f, "{word:?}{}", nth(occurrence)),
+            Self::Every { word } => write!(f, "every {word:?}"),
+            Self::Substring { text, occurrence } => {
+                write!(f, "{text:?} within words{}", nth(occurrence))
+            }
+            Self::Sentence(index) => write!(f, "sentence {}", index + 1),
+            Self::Characters(range) => {
+                write!(f, "characters {} to {}", range.start, range.end.saturating_sub(1))
+            }
+            Self::Field(name) => write!(f, "the JSON field {name:?}"),
+            Self::Answer => f.write_str("the whole answer"),
+        }
+    }
 }
 
 impl FromStr for Engine {

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+use crate::{Ask, Missing};
+
 /// Why something could not be answered, explained or written. Messages say what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,28 +39,28 @@ pub enum Error {
     #[error("the system prompt is empty; leave it out or write one")]
     EmptySystem,
     /// Position 0 was asked for.
-    #[error("position 0 is the first token of the prompt: no row predicts it; the answer is at positions {}..={}", answer.start, answer.end - 1)]
+    #[error("position 0 is the first token of the prompt: no row predicts it; the answer begins at position {first}")]
     PositionZero {
-        /// Positions of the answer.
-        answer: Range<usize>,
+        /// Where the answer begins.
+        first: usize,
     },
     /// A position of the prompt was asked for.
-    #[error("position {position} ({token:?}) is in the prompt; the answer is at positions {}..={}", answer.start, answer.end - 1)]
+    #[error("position {position} ({token:?}) is in the prompt; the answer begins at position {first}")]
     PositionInPrompt {
         /// As asked.
         position: usize,
         /// The token that stands there.
         token: String,
-        /// Positions of the answer.
-        answer: Range<usize>,
+        /// Where the answer begins.
+        first: usize,
     },
     /// A position inside a picture was asked for.
-    #[error("position {position} is an image token; the answer is at positions {}..={}", answer.start, answer.end - 1)]
+    #[error("position {position} is an image token; the answer begins at position {first}")]
     PositionInImage {
         /// As asked.
         position: usize,
-        /// Positions of the answer.
-        answer: Range<usize>,
+        /// Where the answer begins.
+        first: usize,
     },
     /// A position behind the answer was asked for.
     #[error("position {position} is past the end; the answer is at positions {}..={}", answer.start, answer.end - 1)]
@@ -147,6 +149,16 @@ pub enum Error {
         tokens: usize,
         /// The model's limit.
         context: usize,
+    },
+    /// The memory for explaining does not suffice whatever the answer is.
+    #[error(
+        "a memory budget of {budget} bytes is too small: one token behind this prompt takes {least}, and an answer more"
+    )]
+    BudgetForPrompt {
+        /// The budget in bytes.
+        budget: u64,
+        /// What one token behind the prompt takes, in bytes; what is kept of the answer comes on top.
+        least: u64,
     },
     /// There is no answer to explain.
     #[error("the model gave no answer, so nothing can be explained: {reason}")]
@@ -249,6 +261,27 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether something was asked of an answer that does not have it: nobody knows the words of an answer before it is made.
+    pub fn is_missing(&self) -> bool {
+        matches!(
+            self,
+            Self::Input(gemma3_processor::Error::KeywordNotFound { .. })
+                | Self::SeedKeyword { .. }
+                | Self::NoSentence { .. }
+                | Self::NoCharacters { .. }
+                | Self::NoField { .. }
+                | Self::PositionPastEnd { .. }
+        )
+    }
+
+    /// The same as what an answer does not have; any other error stays one.
+    pub(crate) fn into_missing(self, ask: &Ask) -> Result<Missing, Self> {
+        if self.is_missing() {
+            return Ok(Missing { ask: ask.clone(), reason: self.to_string() });
+        }
+        Err(self)
+    }
+
     pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Write { path, source }

@@ -45,7 +45,8 @@ impl Explainer {
         self.explain_one(answer, Ask::Answer, &ExplainOptions { span: rule, ..options.clone() })
     }
 
-    /// Explains any number of things about one answer; they share one forward pass.
+    /// Explains any number of things about one answer; they share one forward pass. What the answer does not have, such as a keyword
+    /// that does not occur in it, is told in [`Explanations::missing`], and the rest is explained.
     pub fn explain_all(
         &self,
         answer: &Answer,
@@ -56,9 +57,12 @@ impl Explainer {
         if self.profile == Profile::Seed && options.resolution != Resolution::Tokens {
             return Err(Error::FinerSeed);
         }
-        let mut spans = Vec::new();
+        let (mut spans, mut missing) = (Vec::new(), Vec::new());
         for ask in asks {
-            spans.extend(self.positions(answer, ask, options.trace)?);
+            match self.positions(answer, ask, options.trace) {
+                Ok(found) => spans.extend(found),
+                Err(error) => missing.push(error.into_missing(ask)?),
+            }
         }
         let asked = spans.len();
         let words = answer.words(options.words).into_iter();
@@ -85,6 +89,7 @@ impl Explainer {
             if options.engine == Engine::Retained { Engine::Retained } else { Engine::Streaming };
         Ok(Explanations {
             targets,
+            missing,
             words,
             versus: Vec::new(),
             options: ExplainOptions { engine, ..options.clone() },
@@ -277,8 +282,9 @@ impl Explainer {
         ask: Ask,
         options: &ExplainOptions,
     ) -> Result<TargetExplanation, Error> {
+        self.positions(answer, &ask, options.trace)?; // what the answer does not have is an error here
         let explanations = self.explain_all(answer, &[ask], options)?;
-        Ok(explanations.targets.into_iter().next().expect("one was asked for"))
+        Ok(explanations.targets.into_iter().next().expect("the answer has it"))
     }
 }
 /// A run of the language model over a sequence, and what was kept of it.

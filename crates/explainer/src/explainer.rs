@@ -376,7 +376,7 @@ fn repeat_bos(prepared: &mut Prepared) {
     }
 }
 
-fn check_question(question: &Question) -> Result<(), Error> {
+pub(crate) fn check_question(question: &Question) -> Result<(), Error> {
     let blank = |text: &str| text.trim().is_empty();
     if blank(&question.prompt()) {
         return Err(Error::EmptyPrompt);

@@ -6,6 +6,7 @@ mod answer;
 mod arrays;
 mod ask;
 mod blank;
+mod check;
 mod compared;
 mod control;
 mod diagnose;
@@ -37,7 +38,8 @@ mod words;
 
 pub use answer::{Answer, AnswerOptions, Question, Token, TokenKind};
 pub use ask::{
-    Ask, Engine, ExplainOptions, Explanations, HeadLayer, NOTHING_SPEAKS, Resolution, SpanRule,
+    Ask, Engine, ExplainOptions, Explanations, HeadLayer, Missing, NOTHING_SPEAKS, Resolution,
+    SpanRule,
     TargetExplanation,
 };
 pub use blank::Blank;

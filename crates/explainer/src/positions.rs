@@ -35,7 +35,8 @@ impl Explainer {
         let within = |found: Range<usize>| span.start + found.start..span.start + found.end;
         let found = match ask {
             Ask::Position(_) | Ask::Tokens(_) | Ask::Last => {
-                return Ok(vec![span.end - 1..span.end]);
+                let last = last_of_a_word(answer, &span).unwrap_or(span.end - 1);
+                return Ok(vec![last..last + 1]);
             }
             Ask::Answer => return Ok(vec![span]),
             Ask::Keyword { word, occurrence } if self.profile == Profile::Seed => {
@@ -67,6 +68,14 @@ impl Explainer {
     }
 }
 
+/// The last token that writes a letter or a digit: a full stop is rarely what somebody wants explained.
+fn last_of_a_word(answer: &Answer, span: &Range<usize>) -> Option<usize> {
+    let writes = |position: &usize| {
+        answer.text_of(&(*position..position + 1)).contains(char::is_alphanumeric)
+    };
+    span.clone().rev().find(writes)
+}
+
 /// Only a token that the model made can be explained: its own choice is what the gradient is taken of.
 fn check_position(answer: &Answer, position: usize) -> Result<(), Error> {
     let span = answer.prepared.ids.len()..answer.tokens.len();
@@ -75,12 +84,13 @@ fn check_position(answer: &Answer, position: usize) -> Result<(), Error> {
     }
     match answer.tokens.get(position) {
         None => Err(Error::PositionPastEnd { position, answer: span }),
-        Some(_) if position == 0 => Err(Error::PositionZero { answer: span }),
+        Some(_) if position == 0 => Err(Error::PositionZero { first: span.start }),
         Some(token) => match token.kind {
             TokenKind::Answer => Ok(()),
-            TokenKind::Image => Err(Error::PositionInImage { position, answer: span }),
+            TokenKind::Image => Err(Error::PositionInImage { position, first: span.start }),
             TokenKind::Prompt => {
-                Err(Error::PositionInPrompt { position, token: token.text.clone(), answer: span })
+                let (token, first) = (token.text.clone(), span.start);
+                Err(Error::PositionInPrompt { position, token, first })
             }
         },
     }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use relevancy_visualization::{Frame, OverlayOptions, RegionSpec};
+use attention_relevancy::ndarray::Array2;
+use relevancy_visualization::{Frame, GridMap, OverlayOptions, RegionSpec, region_weights};
 
 use crate::{Error, Question};
 
@@ -52,12 +53,37 @@ impl Presentation {
         if self.figures.contains(&FigureKind::Difference) && pictures < 2 {
             return Err(Error::OnePicture { pictures });
         }
-        if let Some(spec) = &self.regions {
-            for picture in &question.pictures {
-                spec.regions(&Frame::whole(picture.rgb(), self.overlay.orientation))?;
-            }
+        match &self.regions {
+            Some(spec) => self.check_regions(spec, question),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Every region must reach into one of the pictures at least.
+    fn check_regions(&self, spec: &RegionSpec, question: &Question) -> Result<(), Error> {
+        let cell = Array2::zeros((1, 1));
+        let mut outside: Option<Vec<String>> = None;
+        for picture in &question.pictures {
+            let frame = Frame::whole(picture.rgb(), self.overlay.orientation);
+            let map = GridMap { grid: cell.view(), placement: frame.seen };
+            let mut beside = Vec::new();
+            for region in spec.regions(&frame)? {
+                if region_weights(&map, frame.size, &region)?[[0, 0]] <= 0.0 {
+                    beside.push(region.name);
+                }
+            }
+            outside = Some(match outside {
+                None => beside,
+                Some(mut names) => {
+                    names.retain(|name| beside.contains(name));
+                    names
+                }
+            });
+        }
+        match outside.into_iter().flatten().next() {
+            Some(name) => Err(relevancy_visualization::Error::EmptyRegion { name }.into()),
+            None => Ok(()),
+        }
     }
 }
 

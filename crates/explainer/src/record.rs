@@ -33,6 +33,9 @@ pub struct Record {
     pub(crate) pictures: Vec<PictureRecord>,
     pub(crate) images: Vec<ImageRecord>,
     pub(crate) targets: Vec<TargetRecord>,
+    /// What was asked and is not in the answer; records of earlier versions do not say.
+    #[serde(default)]
+    pub(crate) missing: Vec<MissingRecord>,
     /// The words of the answer that were explained for the report, in reading order; those among the targets are not repeated.
     pub(crate) words: Vec<TargetRecord>,
     /// Phrases of the answer against others in their place; a record of before there were any has none.
@@ -156,6 +159,15 @@ pub(crate) struct TargetRecord {
     /// The same on the mean picture; null for words and where nobody asked.
     #[serde(default)]
     pub(crate) control: Option<ControlRecord>,
+}
+
+/// Something that was asked and that the answer does not have.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MissingRecord {
+    /// What was asked.
+    pub(crate) asked: String,
+    /// Why there is nothing to explain.
+    pub(crate) reason: String,
 }
 
 /// What another method says of a target.

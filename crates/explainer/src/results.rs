@@ -1,6 +1,7 @@
 //! Everything that an export is made of, gathered once.
 
 use attention_relevancy::ndarray::{Array2, ArrayView1};
+use gemma3_tch::StopReason;
 use relevancy_visualization::{
     AnswerBox, Error as VisualizationError, Frame, GridMap, HOT_QUANTILE, Localization, Outline,
     Placement, Region, RegionScore, RegionSpec, answer_boxes, image::RgbImage, localization,
@@ -40,7 +41,9 @@ impl<'a> Results<'a> {
         explanations: &'a Explanations,
         presentation: &'a Presentation,
     ) -> Result<Self, Error> {
-        let mut notes = explanations.notes.clone();
+        let mut notes = cut_off(answer).into_iter().collect::<Vec<_>>();
+        notes.extend(explanations.missing.iter().map(|missing| missing.reason.clone()));
+        notes.extend(explanations.notes.iter().cloned());
         if explainer.profile == Profile::Seed {
             notes.push(SEED.to_owned());
         }
@@ -175,6 +178,22 @@ impl<'a> Results<'a> {
             }
         }
         Ok(regions)
+    }
+}
+
+/// What a reader must know of an answer that did not come to its end.
+fn cut_off(answer: &Answer) -> Option<String> {
+    let tokens = answer.generated.tokens.len();
+    match answer.generated.stop {
+        StopReason::Limit if answer.options().is_some_and(|options| options.stop) => {
+            Some(format!(
+                "the answer was cut off after {tokens} tokens, the most that were allowed; it would have gone on"
+            ))
+        }
+        StopReason::Context => Some(format!(
+            "the answer was cut off after {tokens} tokens, because the model's context is full"
+        )),
+        _ => None,
     }
 }
 

@@ -129,13 +129,7 @@ impl Processor {
     /// The prompt variants of [`Error`], [`Error::Template`] when the template refuses the messages, and
     /// [`Error::PictureLimit`] when padding makes a picture too large.
     pub fn prepare(&self, messages: &[Message], pictures: &[Picture]) -> Result<Prepared, Error> {
-        prompt::check_messages(messages, pictures.len())?;
-        let prompt = prompt::render(&self.template, messages, &self.control)?;
-        prompt::check_placeholders(&prompt, &self.words.placeholder, pictures.len())?;
-        let shown =
-            pictures.iter().map(|picture| self.views(picture)).collect::<Result<Vec<_>, _>>()?;
-        let (ids, spans) = self.tokens(&prompt, &shown)?;
-
+        let Prompt { text: prompt, ids, spans, shown } = self.prompt(messages, pictures)?;
         let of_picture =
             |(n, views): (usize, Vec<View>)| views.into_iter().map(move |view| (n, view));
         let all_views = shown.into_iter().enumerate().flat_map(of_picture);
@@ -147,6 +141,20 @@ impl Processor {
             })
             .collect::<Result<_, Error>>()?;
         Ok(Prepared { prompt, ids, images })
+    }
+
+    /// The token ids of [`Processor::prepare`] and the positions of each image in them, without the pixels: enough to check what is
+    /// asked about a prompt, at no cost worth naming.
+    ///
+    /// # Errors
+    /// As [`Processor::prepare`].
+    pub fn prompt_ids(
+        &self,
+        messages: &[Message],
+        pictures: &[Picture],
+    ) -> Result<(Vec<u32>, Vec<Range<usize>>), Error> {
+        let prompt = self.prompt(messages, pictures)?;
+        Ok((prompt.ids, prompt.spans))
     }
 
     /// The checkpoint's tokenizer.
@@ -172,6 +180,16 @@ impl Processor {
     /// How many tokens prompt and answer may have together.
     pub fn max_positions(&self) -> usize {
         self.facts.max_positions
+    }
+
+    fn prompt(&self, messages: &[Message], pictures: &[Picture]) -> Result<Prompt, Error> {
+        prompt::check_messages(messages, pictures.len())?;
+        let text = prompt::render(&self.template, messages, &self.control)?;
+        prompt::check_placeholders(&text, &self.words.placeholder, pictures.len())?;
+        let shown =
+            pictures.iter().map(|picture| self.views(picture)).collect::<Result<Vec<_>, _>>()?;
+        let (ids, spans) = self.tokens(&text, &shown)?;
+        Ok(Prompt { text, ids, spans, shown })
     }
 
     fn views(&self, picture: &Picture) -> Result<Vec<View>, Error> {
@@ -214,6 +232,16 @@ impl Processor {
         };
         Ok((pixels, geometry))
     }
+}
+
+/// A rendered prompt, with the views of each picture whose images it has places for.
+struct Prompt {
+    text: String,
+    ids: Vec<u32>,
+    /// The positions of each image.
+    spans: Vec<Range<usize>>,
+    /// By picture: itself, then its crops.
+    shown: Vec<Vec<View>>,
 }
 
 /// The tokens that begin, fill and end an image: known to the tokenizer under the ids of `config.json`, and named the

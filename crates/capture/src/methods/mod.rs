@@ -153,6 +153,11 @@ impl From<Heads> for HeadWeights {
 }
 
 impl Method {
+    /// Fails where the model does not have the layers or heads of the method.
+    pub fn check(&self, config: &TextConfig) -> Result<(), Error> {
+        self.plan(config).map(drop)
+    }
+
     /// Checks layers and heads against the model; the fusion of the layers, where the method fuses.
     pub(crate) fn plan(&self, config: &TextConfig) -> Result<Option<Fold>, Error> {
         let n = config.num_hidden_layers;

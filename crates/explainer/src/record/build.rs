@@ -14,13 +14,14 @@ use super::reliance::{ControlRecord, RelianceRecord, RelianceSettings};
 use super::versus::VersusRecord;
 use super::{
     BoxRecord, ByHeadRecord, ByLayerRecord, Files, GenerationRecord, ImageRecord,
-    LocalizationRecord, MethodRecord, ModelRecord, OutlineRecord, PictureRecord, Record,
+    LocalizationRecord, MethodRecord, MissingRecord, ModelRecord, OutlineRecord, PictureRecord,
+    Record,
     RegionScoreRecord, RegionsRecord, SCHEMA, SCHEMA_VERSION, SamplingRecord, Settings,
     TargetRecord, Timings, TokenRecord,
 };
 use crate::results::Results;
 use crate::{
-    Answer, AnswerOptions, Compared, Error, Explainer, Explanations, ModelSource, Profile,
+    Answer, AnswerOptions, Compared, Error, Explainer, Explanations, Missing, ModelSource, Profile,
     TargetExplanation, Token, TokenKind, VersusExplanation,
 };
 
@@ -82,6 +83,7 @@ impl Record {
                 .collect(),
             images: (0..results.images()).map(|image| image_record(results, image)).collect(),
             targets,
+            missing: explanations.missing.iter().map(missing).collect(),
             words: words.collect(),
             versus: versus_records(explanations, &files),
             regions: regions_record(results),
@@ -197,6 +199,10 @@ fn target_record(target: &TargetExplanation) -> TargetRecord {
         reliance: None,
         control: None,
     }
+}
+
+fn missing(missing: &Missing) -> MissingRecord {
+    MissingRecord { asked: missing.ask.to_string(), reason: missing.reason.clone() }
 }
 
 fn method_records(target: &TargetExplanation, methods: &[Compared]) -> Vec<MethodRecord> {

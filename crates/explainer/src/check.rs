@@ -1,0 +1,101 @@
+//! What can be known to be wrong before the model runs.
+
+use attention_capture::{Goal, Patches, Streaming};
+use attention_relevancy::Target;
+
+use crate::explainer::check_question;
+use crate::{
+    Ask, Compared, Engine, Error, ExplainOptions, Explainer, HeadLayer, Profile, Question,
+    Resolution,
+};
+
+impl Explainer {
+    /// Checks whatever does not depend on the answer, so that a mistake is told before the model has run: layers and heads, positions
+    /// that lie in the prompt, and a memory budget that does not suffice for one token behind the prompt.
+    ///
+    /// # Errors
+    /// Those that [`Explainer::explain_all`] would give after the answer, and [`Error::BudgetForPrompt`].
+    pub fn check(
+        &self,
+        question: &Question,
+        asks: &[Ask],
+        options: &ExplainOptions,
+    ) -> Result<(), Error> {
+        check_question(question)?;
+        self.check_options(options)?;
+        let (mut ids, mut spans) =
+            self.processor.prompt_ids(&question.messages, &question.pictures)?;
+        if self.profile == Profile::Seed {
+            ids.insert(0, ids[0]);
+            spans.iter_mut().for_each(|span| *span = span.start + 1..span.end + 1);
+        }
+        let first = ids.len();
+        for ask in asks {
+            let position = match ask {
+                Ask::Position(position) => *position,
+                Ask::Tokens(range) if range.is_empty() => {
+                    return Err(Error::NoTokens { range: range.clone() });
+                }
+                Ask::Tokens(range) => range.start,
+                _ => continue,
+            };
+            if position == 0 {
+                return Err(Error::PositionZero { first });
+            }
+            if spans.iter().any(|span| span.contains(&position)) {
+                return Err(Error::PositionInImage { position, first });
+            }
+            if let Some(&id) = ids.get(position) {
+                let token = self.processor.tokenizer().label(id);
+                return Err(Error::PositionInPrompt { position, token, first });
+            }
+        }
+        self.check_budget(first, spans.len(), options)
+    }
+
+    /// Checks a text that is to stand in an answer, such as the word that a target is set against.
+    ///
+    /// # Errors
+    /// What the tokenizer refuses: a text without a token, or one that spells a control token.
+    pub fn check_text(&self, text: &str) -> Result<(), Error> {
+        Ok(self.processor.answer_ids(text).map(drop)?)
+    }
+
+    fn check_options(&self, options: &ExplainOptions) -> Result<(), Error> {
+        let config = &self.model.config().text;
+        options.folding.check(config)?;
+        for method in &options.methods {
+            if let Compared::Other(method) = method {
+                method.check(config)?;
+            }
+        }
+        if let Some(HeadLayer::Number(layer)) = options.by_head {
+            let layers = config.num_hidden_layers;
+            if layers <= layer {
+                return Err(attention_capture::Error::Layer { layer, layers }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What the answer adds is not known yet: a budget that passes may still be too small for a long one.
+    fn check_budget(
+        &self,
+        prompt: usize,
+        images: usize,
+        options: &ExplainOptions,
+    ) -> Result<(), Error> {
+        if options.engine == Engine::Retained {
+            return Ok(());
+        }
+        let goal = Goal::token(Target::new(prompt, 0)?);
+        let tokens = Streaming::least_budget(&self.model, &[goal]);
+        let finer = if options.resolution == Resolution::Tokens || images == 0 {
+            0
+        } else {
+            Patches::least_budget(&self.model, options.update, true) + self.part_bytes()
+        };
+        let (budget, least) = (self.memory_budget, tokens.max(finer));
+        if budget < least { Err(Error::BudgetForPrompt { budget, least }) } else { Ok(()) }
+    }
+}
