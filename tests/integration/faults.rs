@@ -6,8 +6,9 @@ use crate::explainer::{answer, load, options, question};
 use crate::support::{pictures, processor_options};
 use integration_tests::{Checkpoint, Fixture};
 use medgemma_explainer::{
-    Answer, AnswerOptions, Ask, DtypeSpec, Error, Explainer, LoadOptions, ModelSource,
-    OutputFolder, Picture, PictureOptions, Presentation, Question, StopReason, Window,
+    Answer, AnswerOptions, Ask, Compared, DtypeSpec, Error, ExplainOptions, Explainer, HeadLayer,
+    Heads, Layers, LoadOptions, Method, ModelSource, OutputFolder, Picture, PictureOptions,
+    Presentation, Question, StopReason, Window,
 };
 use serde_json::Value;
 use std::fs;
@@ -129,20 +130,14 @@ fn only_what_the_model_made_can_be_explained() {
     for (ask, parts) in [
         (
             Ask::Position(0),
-            vec![
-                "position 0 is the first token of the prompt",
-                "the answer begins at position 87",
-            ],
+            vec!["position 0 is the first token of the prompt", "the answer begins at position 87"],
         ),
         (
             Ask::Position(2),
             vec!["position 2 (\"us\") is in the prompt; the answer begins at position 87"],
         ),
         (Ask::Position(86), vec!["position 86 (\"\\n\") is in the prompt"]),
-        (
-            Ask::Position(6),
-            vec!["position 6 is an image token; the answer begins at position 87"],
-        ),
+        (Ask::Position(6), vec!["position 6 is an image token; the answer begins at position 87"]),
         (Ask::Position(69), vec!["position 69 is an image token"]),
         (keyword(" ", 0), vec!["the keyword is empty"]),
     ] {
@@ -211,7 +206,11 @@ fn mistakes_are_told_before_the_model_runs() {
         (69, "position 69 is an image token"),
         (86, "position 86 (\"\\n\") is in the prompt"),
     ] {
-        assert_says("position", &check(&[Ask::Position(position)], &published()).unwrap_err(), &[part]);
+        assert_says(
+            "position",
+            &check(&[Ask::Position(position)], &published()).unwrap_err(),
+            &[part],
+        );
     }
     assert_says("head", &with(&|options| options.folding.heads = Heads::One(99)), &["99"]);
     let range = |options: &mut ExplainOptions| options.folding.layers = Layers::Range(3..99);

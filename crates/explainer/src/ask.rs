@@ -357,7 +357,9 @@ impl fmt::Display for Ask {
         match self {
             Self::Last => f.write_str("the last word"),
             Self::Position(position) => write!(f, "position {position}"),
-            Self::Tokens(range) => write!(f, "positions {} to {}", range.start, range.end.saturating_sub(1)),
+            Self::Tokens(range) => {
+                write!(f, "positions {} to {}", range.start, range.end.saturating_sub(1))
+            }
             Self::Keyword { word, occurrence } => write!(f, "{word:?}{}", nth(occurrence)),
             Self::Every { word } => write!(f, "every {word:?}"),
             Self::Substring { text, occurrence } => {

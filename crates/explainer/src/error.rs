@@ -23,6 +23,16 @@ pub enum Error {
         /// Its name.
         name: &'static str,
     },
+    /// A file was given for a checkpoint.
+    #[error(
+        "{} is {kind}; give the folder of a checkpoint: config.json, tokenizer.json and weights as safetensors", path.display()
+    )]
+    NotACheckpoint {
+        /// As given.
+        path: PathBuf,
+        /// What it is, with its article.
+        kind: String,
+    },
     /// There is no place for files that can be made again.
     #[error("no cache folder is known for this user; set HOME or XDG_CACHE_HOME")]
     NoCache,
@@ -39,13 +49,17 @@ pub enum Error {
     #[error("the system prompt is empty; leave it out or write one")]
     EmptySystem,
     /// Position 0 was asked for.
-    #[error("position 0 is the first token of the prompt: no row predicts it; the answer begins at position {first}")]
+    #[error(
+        "position 0 is the first token of the prompt: no row predicts it; the answer begins at position {first}"
+    )]
     PositionZero {
         /// Where the answer begins.
         first: usize,
     },
     /// A position of the prompt was asked for.
-    #[error("position {position} ({token:?}) is in the prompt; the answer begins at position {first}")]
+    #[error(
+        "position {position} ({token:?}) is in the prompt; the answer begins at position {first}"
+    )]
     PositionInPrompt {
         /// As asked.
         position: usize,

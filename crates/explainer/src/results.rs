@@ -185,11 +185,9 @@ impl<'a> Results<'a> {
 fn cut_off(answer: &Answer) -> Option<String> {
     let tokens = answer.generated.tokens.len();
     match answer.generated.stop {
-        StopReason::Limit if answer.options().is_some_and(|options| options.stop) => {
-            Some(format!(
-                "the answer was cut off after {tokens} tokens, the most that were allowed; it would have gone on"
-            ))
-        }
+        StopReason::Limit if answer.options().is_some_and(|options| options.stop) => Some(format!(
+            "the answer was cut off after {tokens} tokens, the most that were allowed; it would have gone on"
+        )),
         StopReason::Context => Some(format!(
             "the answer was cut off after {tokens} tokens, because the model's context is full"
         )),

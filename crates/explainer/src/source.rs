@@ -1,9 +1,12 @@
 //! Where a checkpoint comes from.
 
 use crate::{Error, LoadOptions, Shipped};
+use gemma3_processor::{FOREIGN_PREFIX, ForeignFile};
 #[cfg(feature = "hub")]
 use gemma3_tch::hub;
 use gemma3_tch::{Inspection, Placement, Weights};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -58,13 +61,28 @@ impl ModelSource {
         options: &LoadOptions,
     ) -> Result<(PathBuf, Option<String>), Error> {
         match self {
-            Self::Directory(path) => Ok((path.clone(), None)),
+            Self::Directory(path) => check_folder(path).map(|()| (path.clone(), None)),
             Self::Shipped(shipped) => Ok((shipped.folder()?, None)),
             Self::Hub { id, revision, offline } => {
                 fetch(id, revision.as_deref(), *offline, options)
             }
         }
     }
+}
+
+/// A single file is no checkpoint; the message says what it is. What is not there is told by who reads it.
+fn check_folder(path: &Path) -> Result<(), Error> {
+    if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(());
+    }
+    let mut start = Vec::new();
+    let read = |file: File| file.take(FOREIGN_PREFIX as u64).read_to_end(&mut start);
+    let _unreadable = File::open(path).and_then(read); // then nothing is recognised
+    let kind = match ForeignFile::recognize(&start) {
+        Some(kind) => kind.to_string(),
+        None => "a file".to_owned(),
+    };
+    Err(Error::NotACheckpoint { path: path.to_owned(), kind })
 }
 
 /// Sees file name, bytes done and bytes in all while a checkpoint is fetched.
@@ -101,6 +119,21 @@ fn fetch(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_in_the_place_of_a_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for (content, kind) in
+            [(&b"GGUF\x03\0\0\0"[..], "a GGUF file of weights"), (b"{}", "a file")]
+        {
+            let path = folder.path().join("model");
+            std::fs::write(&path, content).unwrap();
+            let error =
+                ModelSource::Directory(path).inspect(&LoadOptions::default()).err().unwrap();
+            let message = error.to_string();
+            assert!(message.contains(kind) && message.contains("config.json"), "{message}");
+        }
+    }
 
     #[test]
     fn what_exists_or_is_no_hub_id_is_a_directory() {

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::quote::shown;
 
+use crate::ForeignFile;
+
 /// Every failure of this crate. Messages name the file or field and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -235,6 +237,14 @@ pub enum Error {
     NotAPicture {
         /// File name.
         name: String,
+    },
+    /// The bytes are a file of another kind.
+    #[error("{name} is {kind}; pictures are read from PNG, JPEG, TIFF, WebP and BMP: {}", kind.advice())]
+    ForeignFile {
+        /// File name.
+        name: String,
+        /// What it is.
+        kind: ForeignFile,
     },
     /// A picture format or pixel type that is not handled.
     #[error(

@@ -34,6 +34,7 @@
 pub use crate::{
     error::Error,
     files::read as read_file,
+    foreign::{FOREIGN_PREFIX, ForeignFile},
     geometry::{Geometry, Rect},
     keyword::{find_every, find_keyword},
     message::{Content, Message, Role},
@@ -61,6 +62,7 @@ mod spelling;
 mod tokenizer;
 mod trace;
 
+mod foreign;
 mod geometry;
 mod picture;
 mod pixels;

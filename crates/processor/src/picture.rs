@@ -10,6 +10,7 @@ use image::{DynamicImage, RgbImage};
 use crate::Error;
 use crate::files;
 use crate::window::{AppliedWindow, Window, apply};
+use decode::Decoded;
 
 /// How pictures are read. `default()` fits trusted and untrusted files alike.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +54,13 @@ pub enum Warning {
     AlphaDropped,
     /// 16-bit colour was reduced to the high byte of each sample.
     HighByte,
+    /// A TIFF of several pages, of which the first is the picture.
+    FirstPage {
+        /// Pages of the file.
+        pages: usize,
+    },
+    /// An animation, of which the first frame is the picture.
+    FirstFrame,
 }
 
 impl fmt::Display for Warning {
@@ -69,6 +77,11 @@ impl fmt::Display for Warning {
             Self::Flat => write!(f, "all grey values are the same"),
             Self::AlphaDropped => write!(f, "transparency was dropped"),
             Self::HighByte => write!(f, "16-bit colour was reduced to 8 bits"),
+            Self::FirstPage { pages } => write!(
+                f,
+                "only the first of {pages} pages is used; save the pages that you want as files of their own"
+            ),
+            Self::FirstFrame => write!(f, "only the first frame of the animation is used"),
         }
     }
 }
@@ -111,11 +124,12 @@ impl Picture {
     /// to Pillow's; the lossless formats are.
     ///
     /// # Errors
-    /// [`Error::NotAPicture`], [`Error::UnsupportedPicture`], [`Error::PictureLimit`], [`Error::Decode`],
+    /// [`Error::NotAPicture`], [`Error::ForeignFile`], [`Error::UnsupportedPicture`], [`Error::PictureLimit`], [`Error::Decode`],
     /// [`Error::Truncated`], [`Error::DecoderPanic`], [`Error::ZeroSize`], [`Error::Window`].
     pub fn from_bytes(bytes: &[u8], name: &str, options: &PictureOptions) -> Result<Self, Error> {
-        let (decoded, orientation) = decode::decode(bytes, name, options)?;
-        let mut picture = to_rgb(decoded, name, options.window)?;
+        let Decoded { picture, orientation, rest } = decode::decode(bytes, name, options)?;
+        let mut picture = to_rgb(picture, name, options.window)?;
+        picture.warnings.extend(rest);
         if picture.window.is_none() && options.window.is_some() {
             picture.warnings.push(Warning::WindowUnused);
         }

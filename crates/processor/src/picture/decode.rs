@@ -3,19 +3,29 @@
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
 use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::PictureOptions;
-use crate::Error;
+use super::{PictureOptions, Warning};
+use crate::{Error, ForeignFile};
+
+/// A picture as stored.
+pub(super) struct Decoded {
+    pub(super) picture: DynamicImage,
+    /// How it is to be turned.
+    pub(super) orientation: Orientation,
+    /// What of the file is not shown.
+    pub(super) rest: Option<Warning>,
+}
 
 /// The picture as stored, and how it is to be turned.
-pub(super) fn decode(
-    bytes: &[u8],
-    name: &str,
-    options: &PictureOptions,
-) -> Result<(DynamicImage, Orientation), Error> {
+pub(super) fn decode(bytes: &[u8], name: &str, options: &PictureOptions) -> Result<Decoded, Error> {
+    if let Some(kind) = ForeignFile::recognize(bytes) {
+        return Err(Error::ForeignFile { name: name.into(), kind });
+    }
     let format = format(bytes, name)?;
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         return Err(Error::Truncated { name: name.into() });
@@ -31,8 +41,33 @@ pub(super) fn decode(
         check_size(name, &decoder, options)?;
         let orientation = decoder.orientation().map_err(|error| failed(name, error))?;
         let picture = DynamicImage::from_decoder(decoder).map_err(|error| failed(name, error))?;
-        Ok((picture, orientation))
+        Ok(Decoded { picture, orientation, rest: rest(bytes, format) })
     })
+}
+
+/// What a file has beside the picture that is read of it.
+fn rest(bytes: &[u8], format: ImageFormat) -> Option<Warning> {
+    let is_animated = match format {
+        ImageFormat::Tiff => {
+            let pages = tiff_pages(bytes);
+            return (1 < pages).then_some(Warning::FirstPage { pages });
+        }
+        ImageFormat::Png => PngDecoder::new(Cursor::new(bytes)).ok()?.is_apng().ok()?,
+        ImageFormat::WebP => WebPDecoder::new(Cursor::new(bytes)).ok()?.has_animation(),
+        _ => false,
+    };
+    is_animated.then_some(Warning::FirstFrame)
+}
+
+/// Pages that can be read, counted up to a number beyond which nobody counts.
+fn tiff_pages(bytes: &[u8]) -> usize {
+    const MOST: usize = 10_000;
+    let Ok(mut decoder) = tiff::decoder::Decoder::new(Cursor::new(bytes)) else { return 1 };
+    let mut pages = 1;
+    while pages < MOST && decoder.more_images() && decoder.next_image().is_ok() {
+        pages += 1;
+    }
+    pages
 }
 
 /// Decoders have panicked on hostile files before; that must not end the process.

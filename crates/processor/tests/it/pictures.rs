@@ -300,3 +300,56 @@ fn tiff_with_orientation(picture: &RgbImage, orientation: u8) -> Vec<u8> {
     bytes.extend([0; 4]);
     bytes
 }
+
+/// `pages` one-pixel grey pages, uncompressed, little-endian.
+fn tiff_of_pages(pages: u32) -> Vec<u8> {
+    const DIRECTORY: u32 = 2 + 8 * 12 + 4;
+    let mut bytes = b"II*\0".to_vec();
+    bytes.extend(8_u32.to_le_bytes());
+    for page in 0..pages {
+        let start = 8 + page * (DIRECTORY + 2);
+        let pixel = start + DIRECTORY;
+        bytes.extend(8_u16.to_le_bytes());
+        for (tag, value) in
+            [(256, 1), (257, 1), (258, 8), (259, 1), (262, 1), (273, pixel), (278, 1), (279, 1)]
+        {
+            bytes.extend(u16::to_le_bytes(tag));
+            bytes.extend(4_u16.to_le_bytes()); // LONG
+            bytes.extend(1_u32.to_le_bytes());
+            bytes.extend(value.to_le_bytes());
+        }
+        let next = if page + 1 == pages { 0 } else { pixel + 2 };
+        bytes.extend(next.to_le_bytes());
+        bytes.extend([40 * page as u8, 0]);
+    }
+    bytes
+}
+
+#[test]
+fn pages_that_are_not_used_are_told() {
+    let options = PictureOptions::default();
+    let picture =
+        |pages| Picture::from_bytes(&tiff_of_pages(pages), "stack.tif", &options).unwrap();
+    assert_eq!(picture(1).warnings(), []);
+    let stack = picture(5);
+    assert_eq!(stack.warnings(), [Warning::FirstPage { pages: 5 }]);
+    assert_eq!(stack.rgb().get_pixel(0, 0).0, [0; 3], "the first page");
+    assert!(stack.warnings()[0].to_string().contains("the first of 5 pages"));
+}
+
+#[test]
+fn files_of_other_kinds_are_named_with_what_to_do() {
+    let mut dicom = vec![0; 128];
+    dicom[..4].copy_from_slice(b"II*\0"); // some scanners write the magic of a TIFF into the preamble
+    dicom.extend(b"DICM");
+    for (bytes, kind, advice) in [
+        (&dicom[..], "is a DICOM file", "dcmj2pnm"),
+        (b"\x93NUMPY\x01\0", "is a NumPy array", "Pillow"),
+        (b"GGUF\x03\0\0\0", "is a GGUF file of weights", "not a picture"),
+        (b"\x1f\x8b\x08\0", "is a gzip file, as .nii.gz is", "unpack it"),
+    ] {
+        let error = Picture::from_bytes(bytes, "file", &PictureOptions::default()).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(kind) && message.contains(advice), "{message}");
+    }
+}
