@@ -114,7 +114,7 @@ fn words_and_layers_share_the_sweep_of_the_targets() {
 fn a_word_is_set_against_another_by_its_first_token() {
     let (_, explainer, answer) = answered("short-window");
     let ask = Ask::Keyword { word: "changed".to_owned(), occurrence: 0 };
-    let Foil::Token(token) = explainer.foil(&answer, &ask, "pneumonia", false).unwrap() else {
+    let Foil::Token(token) = explainer.foil(&answer, &ask, "pneumonia", false).unwrap().foil else {
         panic!("a token")
     };
     let explain = |objective| {

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failure, 2 wrong use, 70 a mistake of the program itself, 130 interrupted. Data goes to stdout, all else to stderr.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failure, 2 wrong use, 3 something asked for is not in the answer (explain --strict), 70 a mistake of the program itself, 130 interrupted. Data goes to stdout, all else to stderr.";
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {

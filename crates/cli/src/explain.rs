@@ -3,7 +3,7 @@
 use crate::explain_args::ExplainArgs;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
-    Answer, ExplainOptions, Explainer, Explanations, Exported, NOTHING_SPEAKS, Objective,
+    Answer, Ask, ExplainOptions, Explainer, Explanations, Exported, NOTHING_SPEAKS, Objective,
     OutputFolder, Question, Resolution, TargetExplanation, Token, TokenKind, Words, region_table,
 };
 use std::ops::Range;
@@ -17,17 +17,9 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let blanks = args.reliance.blanks(&args.question.picture_options())?;
     let folder = OutputFolder::create(&args.out)?;
     let explainer = answer::load(&args.question, args.load_options())?;
+    check(args, &explainer, &question)?;
     let answer = answered(args, &explainer, question)?;
-    let (asks, options) = (args.asks(), options(args, &explainer, &answer)?);
-    // First what may not be there: a phrase that the answer does not have is told before the rest is done.
-    let explain = || {
-        let pairs = args.versus.pairs();
-        let versus = pairs
-            .map(|(phrase, against)| explainer.explain_versus(&answer, phrase, against, &options));
-        let versus = versus.collect::<Result<_, _>>()?;
-        let explanations = explainer.explain_all(&answer, &asks, &options)?;
-        Ok::<_, medgemma_explainer::Error>(Explanations { versus, ..explanations })
-    };
+    let explain = || explained(args, &explainer, &answer);
     let mut explanations = progress::step("explaining", explain)?;
     args.reliance.add(&explainer, &answer, &blanks, &mut explanations)?;
     let write = || folder.write(&explainer, &answer, &explanations, &presentation);
@@ -46,7 +38,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     reliance::print(&explanations);
     print_places(args, &explanations, &written);
     if args.show {
-        for target in &explanations.targets {
+        for target in shown(&explanations) {
             shades::show(&answer, target, &presentation)?;
         }
     }
@@ -55,7 +47,90 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let files: [Vec<PathBuf>; 6] =
         [overlays, finer, figures, pictures, vec![arrays, record], report.into_iter().collect()];
     files.iter().flatten().for_each(|file| output::line(file.display()));
-    Ok(())
+    complete(args, &explanations)
+}
+
+/// Some of what was asked for is not in the answer, and `--strict` was given.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "--strict: {missing} of the targets and phrases are not in the answer; everything else was written"
+)]
+pub(crate) struct Incomplete {
+    missing: usize,
+}
+
+impl Incomplete {
+    pub(crate) const EXIT_CODE: u8 = 3;
+}
+
+fn complete(args: &ExplainArgs, explanations: &Explanations) -> anyhow::Result<()> {
+    match explanations.missing.len() {
+        missing if args.strict && 0 < missing => Err(Incomplete { missing }.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Whatever does not depend on the answer is checked before the model runs.
+fn check(args: &ExplainArgs, explainer: &Explainer, question: &Question) -> anyhow::Result<()> {
+    let options = ExplainOptions { methods: args.methods(explainer), ..args.options() };
+    explainer.check(question, &args.asks(), &options)?;
+    let mut texts = args.versus.pairs().map(|(_, against)| against).chain(args.foil());
+    Ok(texts.try_for_each(|text| explainer.check_text(text))?)
+}
+
+/// Phrases and targets; what the answer does not have is told, and the rest is explained.
+fn explained(
+    args: &ExplainArgs,
+    explainer: &Explainer,
+    answer: &Answer,
+) -> anyhow::Result<Explanations> {
+    let mut notes = Vec::new();
+    let mut options = options(args, explainer, answer, &mut notes)?;
+    let (mut versus, mut missing) = (Vec::new(), Vec::new());
+    for (phrase, against) in args.versus.pairs() {
+        match explainer.explain_versus(answer, phrase, against, &options) {
+            Ok(explained) => versus.push(explained),
+            Err(error) => missing.push(error.into_missing(phrase)?),
+        }
+    }
+    let mut asks = args.asks();
+    if asks.is_empty() && versus.is_empty() {
+        asks = by_default(explainer, answer, &mut options);
+    }
+    let mut explanations = explainer.explain_all(answer, &asks, &options)?;
+    if explanations.targets.is_empty() && explanations.words.is_empty() && versus.is_empty() {
+        // Nothing of what was asked for is there: the words that are.
+        missing.append(&mut explanations.missing);
+        asks = by_default(explainer, answer, &mut options);
+        explanations = explainer.explain_all(answer, &asks, &options)?;
+    }
+    missing.append(&mut explanations.missing);
+    notes.append(&mut explanations.notes);
+    Ok(Explanations { versus, missing, notes, ..explanations })
+}
+
+/// What is explained where nobody says what, or where the answer has nothing of it: its content words, or all of it where it has
+/// no word.
+fn by_default(explainer: &Explainer, answer: &Answer, options: &mut ExplainOptions) -> Vec<Ask> {
+    let choices = [Words::Content, Words::All].into_iter();
+    let found = choices
+        .filter(|&words| options.words != Words::All || words == Words::All)
+        .map(|words| (words, answer.words(words).len()))
+        .find(|&(_, count)| 0 < count);
+    let Some((words, count)) = found else { return vec![Ask::Answer] };
+    options.words = words;
+    if is_slow(explainer) {
+        output::note(format_args!(
+            "{count} words are explained, some seconds each; --keyword WORD explains one alone"
+        ));
+    }
+    Vec::new()
+}
+
+/// Whether an explanation takes seconds.
+fn is_slow(explainer: &Explainer) -> bool {
+    explainer.model().placement().on_cpu()
+        && SLOW_ON_CPU < explainer.inspection().parameters.total()
 }
 
 /// The answer, shown as it is made unless JSON alone was asked for.
@@ -90,12 +165,13 @@ fn options(
     args: &ExplainArgs,
     explainer: &Explainer,
     answer: &Answer,
+    notes: &mut Vec<String>,
 ) -> anyhow::Result<ExplainOptions> {
     let mut options = args.options();
     options.methods = args.methods(explainer);
-    let is_slow = explainer.model().placement().on_cpu()
-        && SLOW_ON_CPU < explainer.inspection().parameters.total();
-    if args.words_by_default() && options.words != Words::None && is_slow {
+    let is_slow = is_slow(explainer);
+    let are_targets_named = !args.asks().is_empty() || !args.versus.is_empty();
+    if args.words_by_default() && options.words != Words::None && is_slow && are_targets_named {
         output::note(
             "only the targets are in report.html; --words content explains every word too, some seconds each",
         );
@@ -107,8 +183,22 @@ fn options(
         );
     }
     if let Some(word) = args.foil() {
-        let foil = explainer.foil(answer, &args.asks()[0], word, options.trace)?;
-        options.objective = Objective::Contrast(foil);
+        for ask in args.asks() {
+            match explainer.foil(answer, &ask, word, options.trace) {
+                Ok(found) => {
+                    if !found.is_whole {
+                        notes.push(format!(
+                            "{word:?} takes several tokens: the targets are set against {:?}, its first; --phrase and --against compare whole phrases",
+                            found.token
+                        ));
+                    }
+                    options.objective = Objective::Contrast(found.foil);
+                    break;
+                }
+                Err(error) if error.is_missing() => {} // the next target may be there
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
     Ok(options)
 }
@@ -140,10 +230,16 @@ fn print_places(args: &ExplainArgs, explanations: &Explanations, written: &Expor
     }
 }
 
+/// The targets; the words of the answer where nothing was asked for.
+fn shown(explanations: &Explanations) -> &[TargetExplanation] {
+    let Explanations { targets, words, versus, .. } = explanations;
+    if targets.is_empty() && versus.is_empty() { words } else { targets }
+}
+
 /// One line for each explained word: the number that its files have, what it is and where its relevancy lies.
 pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations, shows_template: bool) {
     row(["#", "explained", "positions", "prob.", "in pictures", "most relevant text"]);
-    for (number, target) in explanations.targets.iter().enumerate() {
+    for (number, target) in shown(explanations).iter().enumerate() {
         let (text, positions) = (shorten(&target.label(), 24), interval(&target.positions()));
         let share = target.relevancy().shares();
         let (share, text_tokens) = match share {
@@ -160,7 +256,7 @@ pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations, shows_
             percent(target.template_share(answer)?)
         ))
     };
-    let shares: Vec<String> = explanations.targets.iter().filter_map(template).collect();
+    let shares: Vec<String> = shown(explanations).iter().filter_map(template).collect();
     if !shows_template && !shares.is_empty() {
         let shares = shares.join(", ");
         output::line(format_args!("(not listed: <bos> and chat template, {shares})"));

@@ -21,8 +21,10 @@ use crate::versus::VersusArgs;
 const RUNNER_UP: &str = "runner-up";
 
 pub(crate) const TARGETS: &str = concat!(
-    "Without a target the last token of the answer is explained. One answer serves all targets; they are numbered from 0 in ",
-    "the order of the command line. The command `answer` with --tokens lists positions.\n\n",
+    "Without a target every content word of the answer is explained, for report.html and the arrays, and no overlay is drawn. ",
+    "What the answer does not have, such as a --keyword that does not occur in it, is told, and the rest is explained (--strict: ",
+    "exit code 3). One answer serves all targets; they are numbered from 0 in the order of the command line. The command `answer` ",
+    "with --tokens lists positions.\n\n",
     "Files in --out: report.html (point at a word, see its map), overlay-TARGET-IMAGE.png (TARGET: the number in the table; .svg with ",
     "--figure-format svg), explanation.json (the record), ",
     "explanation.npz (the raw numbers), picture-N.png (the pictures as the model's processor got them); with --resolution ",
@@ -109,6 +111,9 @@ pub(crate) struct ExplainArgs {
     /// Also show each target in the terminal: its map, and the answer in its colours
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub(crate) show: bool,
+    /// End with exit code 3 where the answer does not have all that was asked for; the results are written all the same
+    #[arg(long, help_heading = "Output")]
+    pub(crate) strict: bool,
     /// Print the record (explanation.json) on stdout, and nothing else
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
@@ -161,9 +166,14 @@ enum ObjectiveArg {
 impl ExplainArgs {
     /// Ends the process with exit code 2 where a figure is asked for that cannot be.
     pub(crate) fn check(&self) {
-        let missing = |message| {
-            output::end(&Args::command().error(ErrorKind::MissingRequiredArgument, message))
+        let end = |kind, message: &str| -> ! {
+            // With the usage of `explain`, not of the whole command.
+            let mut command = Args::command();
+            command.build();
+            let explain = command.find_subcommand_mut("explain").expect("it is this command");
+            output::end(&explain.error(kind, message))
         };
+        let missing = |message| -> () { end(ErrorKind::MissingRequiredArgument, message) };
         if self.shown.wants(FigureKind::Layers) && !self.records_layers() {
             missing("--figures layers needs the relevancy by layer: add --record layers");
         }
@@ -176,12 +186,17 @@ impl ExplainArgs {
         if self.shown.wants(FigureKind::Resolutions) && self.resolution == Resolution::Tokens {
             missing("--figures resolutions needs --resolution patches or pixels");
         }
-        let too_many = self.targets.too_many().or_else(|| self.shown.too_many());
-        if let Some(message) = too_many {
-            output::end(&Args::command().error(ErrorKind::TooManyValues, message));
+        if let Some(message) = self.targets.too_many().or_else(|| self.shown.too_many()) {
+            end(ErrorKind::TooManyValues, &message);
+        }
+        if let (Some(word), true) = (self.foil(), self.asks().is_empty()) {
+            let message = format!(
+                "--contrast {word:?} needs the word of the answer that it is set against: add --keyword, or another target"
+            );
+            end(ErrorKind::MissingRequiredArgument, &message);
         }
         if let Some(message) = self.versus.problem() {
-            output::end(&Args::command().error(ErrorKind::WrongNumberOfValues, message));
+            end(ErrorKind::WrongNumberOfValues, &message);
         }
         let asked = [
             (!self.record.is_empty(), "--record"),
@@ -190,7 +205,7 @@ impl ExplainArgs {
         let asked = asked.into_iter().find(|(is_asked, _)| *is_asked);
         if let (Some((_, option)), Engine::Retained) = (asked, self.engine) {
             let message = format!("{option} comes from the streaming engine; leave --engine out");
-            output::end(&Args::command().error(ErrorKind::ArgumentConflict, message));
+            end(ErrorKind::ArgumentConflict, &message);
         }
     }
 

@@ -89,7 +89,10 @@ fn print_memory(inspection: &Inspection, placement: Placement, tokens: usize) {
 fn full_layers(inspection: &Inspection) -> String {
     let layers = inspection.config.text.layers.iter().enumerate();
     let full = layers.filter(|(_, kind)| **kind == LayerType::Full);
-    full.map(|(layer, _)| layer.to_string()).collect::<Vec<_>>().join(", ")
+    let full: Vec<String> = full.map(|(layer, _)| layer.to_string()).collect();
+    let word = if full.len() == 1 { "layer" } else { "layers" };
+    let (count, all) = (full.len(), inspection.config.text.layers.len());
+    format!("{count} of {all} ({word} {}, counted from 0)", full.join(", "))
 }
 
 /// A number of parameters in three or four digits.

@@ -1,4 +1,4 @@
-//! The command `medgemma-explainer`. Exit codes: 0 done, 1 failure, 2 wrong use, 70 a mistake of the program, 130 interrupted.
+//! The command `medgemma-explainer`. Exit codes: 0 done, 1 failure, 2 wrong use, 3 not all that was asked for was there, 70 a mistake of the program, 130 interrupted.
 
 mod answer;
 mod args;
@@ -40,7 +40,9 @@ fn main() -> ExitCode {
     }
     if let Err(error) = outcome {
         output::failed(&error);
-        return ExitCode::FAILURE;
+        let code =
+            error.downcast_ref::<explain::Incomplete>().map(|_| explain::Incomplete::EXIT_CODE);
+        return code.map_or(ExitCode::FAILURE, ExitCode::from);
     }
     if let Some(reason) = output::failure() {
         output::error(format_args!("cannot write to stdout: {reason}"));

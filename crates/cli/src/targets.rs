@@ -73,7 +73,7 @@ impl TargetArgs {
     }
 
     pub(crate) fn asks(&self) -> Vec<Ask> {
-        if self.asks.is_empty() { vec![Ask::Last] } else { self.asks.clone() }
+        self.asks.clone()
     }
 
     pub(crate) fn span(&self) -> SpanRule {
@@ -172,7 +172,10 @@ pub(crate) fn numbered(text: &str) -> Result<(&str, Option<usize>), String> {
     let marked = text.rsplit_once('#').filter(|(word, _)| !word.is_empty());
     Ok(match marked.map(|(word, number)| (word, number, number.parse::<usize>())) {
         Some((word, "all", _)) => (word, None),
-        Some((word, _, Ok(number))) if 0 < number => (word, Some(number - 1)),
+        Some((word, _, Ok(0))) => {
+            return Err(format!("occurrences are counted from 1: {word}#1 is the first"));
+        }
+        Some((word, _, Ok(number))) => (word, Some(number - 1)),
         _ => (text, Some(0)),
     })
 }
@@ -200,6 +203,7 @@ mod tests {
         assert_eq!(keyword("C#"), nth("C#", 0));
         assert_eq!(keyword("#1"), nth("#1", 0));
         assert!(super::keyword(" ").is_err());
+        assert!(super::keyword("heart#0").unwrap_err().contains("heart#1 is the first"));
         assert!(substring("effus#all").is_err());
     }
 

@@ -29,11 +29,22 @@ impl VersusArgs {
                 "--phrase is given {phrases} times; at most {MOST_PAIRS} pairs are explained"
             ));
         }
-        (phrases != others).then(|| {
-            format!(
+        if phrases != others {
+            return Some(format!(
                 "--phrase is given {phrases} times and --against {others} times; each phrase needs the one in its place"
-            )
+            ));
+        }
+        let same = self.pairs().find(|(phrase, against)| {
+            let Ask::Keyword { word, .. } = phrase else { return false };
+            word.trim().to_lowercase() == against.trim().to_lowercase()
+        });
+        same.map(|(_, against)| {
+            format!("--phrase and --against are both {against:?}; name other words in its place")
         })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.phrase.is_empty()
     }
 
     /// Each phrase with the one in its place.

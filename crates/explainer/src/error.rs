@@ -288,8 +288,11 @@ impl Error {
         )
     }
 
-    /// The same as what an answer does not have; any other error stays one.
-    pub(crate) fn into_missing(self, ask: &Ask) -> Result<Missing, Self> {
+    /// The same as what an answer does not have.
+    ///
+    /// # Errors
+    /// Itself, where it is not [`Error::is_missing`].
+    pub fn into_missing(self, ask: &Ask) -> Result<Missing, Self> {
         if self.is_missing() {
             return Ok(Missing { ask: ask.clone(), reason: self.to_string() });
         }

@@ -100,11 +100,19 @@ impl Explainer {
         })
     }
 
-    /// The token that would begin `word` in the place of the first token that `ask` is about: what its logit is set against.
+    /// The token that would begin `word` in the place of the first token that `ask` is about: what its logit is set against. A word of
+    /// several tokens is known by its first one alone ([`NamedFoil::is_whole`]); a whole phrase is what
+    /// [`Explainer::explain_versus`] compares with.
     ///
     /// # Errors
     /// What `ask` may fail with, and [`Error::SameFoil`] where both begin with the same token.
-    pub fn foil(&self, answer: &Answer, ask: &Ask, word: &str, trace: bool) -> Result<Foil, Error> {
+    pub fn foil(
+        &self,
+        answer: &Answer,
+        ask: &Ask,
+        word: &str,
+        trace: bool,
+    ) -> Result<NamedFoil, Error> {
         let position = self.positions(answer, ask, trace)?[0].start;
         let target = &answer.tokens[position];
         // The space that is the token's own is that of the word in its place too.
@@ -116,7 +124,8 @@ impl Explainer {
             let (word, token) = (word.to_owned(), target.text.clone());
             return Err(Error::SameFoil { word, token });
         }
-        Ok(Foil::Token(ids[0]))
+        let token = self.processor.tokenizer().label(ids[0]);
+        Ok(NamedFoil { foil: Foil::Token(ids[0]), token, is_whole: ids.len() == 1 })
     }
 
     /// What the engine of the options finds out for each plan.
@@ -287,6 +296,18 @@ impl Explainer {
         Ok(explanations.targets.into_iter().next().expect("the answer has it"))
     }
 }
+/// A word that a target is set against, as the one token that counts.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct NamedFoil {
+    /// For [`attention_capture::Objective::Contrast`].
+    pub foil: Foil,
+    /// The token's text.
+    pub token: String,
+    /// Whether the word is that one token; otherwise the token is its first, which other words may begin with too.
+    pub is_whole: bool,
+}
+
 /// A run of the language model over a sequence, and what was kept of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {

@@ -47,6 +47,7 @@ pub use compared::Compared;
 pub use control::{BlankControl, TargetControl};
 pub use diagnose::{Check, Diagnosis, Outcome};
 pub use error::Error;
+pub use explain::NamedFoil;
 pub use explainer::{Explainer, LoadOptions, Profile};
 pub use export::{BoxAgreement, Exported, OutputFolder, RegionTable};
 pub use presentation::{FigureFormat, FigureKind, Presentation};

@@ -1,6 +1,6 @@
 //! A record of an explained answer.
 
-use attention_capture::{HeadShares, MethodRow};
+use attention_capture::{Foil, HeadShares, MethodRow, Objective};
 use attention_relevancy::Explanation;
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use gemma3_processor::Resize;
@@ -314,7 +314,7 @@ fn settings(results: &Results<'_>) -> Settings {
         reproduce: (explainer.profile == Profile::Seed).then(|| "seed".to_owned()),
         engine: options.engine.to_string(),
         update: options.update.to_string(),
-        objective: options.objective.to_string(),
+        objective: objective(results),
         heads: options.folding.heads.to_string(),
         folded_layers: options.folding.layers.to_string(),
         methods: options.methods.iter().map(ToString::to_string).collect(),
@@ -334,6 +334,17 @@ fn settings(results: &Results<'_>) -> Settings {
         contours: results.presentation.overlay.contours.clone(),
         template_tokens: if results.presentation.shows_template { "show" } else { "hide" }
             .to_owned(),
+    }
+}
+
+/// A token that a target is set against has its text beside its number.
+fn objective(results: &Results<'_>) -> String {
+    match results.explanations.options.objective {
+        Objective::Contrast(Foil::Token(id)) => {
+            let text = results.explainer.processor.tokenizer().label(id);
+            format!("contrast with {text:?} (token {id})")
+        }
+        objective => objective.to_string(),
     }
 }
 
