@@ -99,7 +99,9 @@ fn explained(
     }
     let mut explanations = explainer.explain_all(answer, &asks, &options)?;
     if explanations.targets.is_empty() && explanations.words.is_empty() && versus.is_empty() {
-        // Nothing of what was asked for is there: the words that are.
+        notes.push(
+            "nothing of what was asked for is in the answer: its words are explained".to_owned(),
+        );
         missing.append(&mut explanations.missing);
         asks = by_default(explainer, answer, &mut options);
         explanations = explainer.explain_all(answer, &asks, &options)?;
@@ -238,6 +240,9 @@ fn shown(explanations: &Explanations) -> &[TargetExplanation] {
 
 /// One line for each explained word: the number that its files have, what it is and where its relevancy lies.
 pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations, shows_template: bool) {
+    if shown(explanations).is_empty() {
+        return;
+    }
     row(["#", "explained", "positions", "prob.", "in pictures", "most relevant text"]);
     for (number, target) in shown(explanations).iter().enumerate() {
         let (text, positions) = (shorten(&target.label(), 24), interval(&target.positions()));
@@ -249,17 +254,17 @@ pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations, shows_
         let probability = target.probability_text();
         row([&number.to_string(), &text, &positions, &probability, &share, &text_tokens]);
     }
-    let template = |target: &TargetExplanation| {
-        Some(format!(
-            "{} {}",
-            shorten(&target.label(), 24),
-            percent(target.template_share(answer)?)
-        ))
-    };
-    let shares: Vec<String> = shown(explanations).iter().filter_map(template).collect();
-    if !shows_template && !shares.is_empty() {
-        let shares = shares.join(", ");
-        output::line(format_args!("(not listed: <bos> and chat template, {shares})"));
+    let shares = shown(explanations).iter().filter_map(|target| target.template_share(answer));
+    let bounds = shares.fold(None, |bounds: Option<(f32, f32)>, share| {
+        let (low, high) = bounds.unwrap_or((share, share));
+        Some((low.min(share), high.max(share)))
+    });
+    if let (Some((low, high)), false) = (bounds, shows_template) {
+        let shares = match (percent(low), percent(high)) {
+            (low, high) if low == high => low,
+            (low, high) => format!("{} to {high}", low.trim_end_matches(" %")),
+        };
+        output::line(format_args!("(not listed: <bos> and the chat template, {shares} of each)"));
     }
 }
 

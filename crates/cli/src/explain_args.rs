@@ -189,6 +189,11 @@ impl ExplainArgs {
         if let Some(message) = self.targets.too_many().or_else(|| self.shown.too_many()) {
             end(ErrorKind::TooManyValues, &message);
         }
+        let is_nothing_named = self.asks().is_empty() && self.versus.is_empty();
+        if is_nothing_named && matches!(self.words, Some(WordsArg::None)) {
+            let message = "--words none without a target leaves nothing to explain: add --keyword, or another target";
+            end(ErrorKind::MissingRequiredArgument, message);
+        }
         if let (Some(word), true) = (self.foil(), self.asks().is_empty()) {
             let message = format!(
                 "--contrast {word:?} needs the word of the answer that it is set against: add --keyword, or another target"

@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(TargetArgs::from_arg_matches(&matches).unwrap().asks(), expected);
         let matches =
             TargetArgs::augment_args(Command::new("x")).try_get_matches_from(["x"]).unwrap();
-        assert_eq!(TargetArgs::from_arg_matches(&matches).unwrap().asks(), [Ask::Last]);
+        assert_eq!(TargetArgs::from_arg_matches(&matches).unwrap().asks(), []);
     }
 
     #[test]

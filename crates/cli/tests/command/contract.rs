@@ -211,7 +211,7 @@ fn without_json_stdout_has_the_answer_the_targets_and_the_files() {
     assert!(lines[2].starts_with(" # explained "), "{}", lines[2]);
     assert!(lines[3].starts_with(" 0 changed ") && lines[3].contains(" 89 "), "{}", lines[3]);
     assert!(lines[4].contains(" 87 to 96 "), "{}", lines[4]);
-    assert!(lines[5].starts_with("(not listed: <bos> and chat template, changed "), "{}", lines[5]);
+    assert!(lines[5].starts_with("(not listed: <bos> and the chat template, "), "{}", lines[5]);
     let files = &lines[7..];
     assert_eq!(files.len(), names(folder.path()).len());
     for file in files {

@@ -52,7 +52,15 @@ fn a_budget_that_is_too_small_names_the_smallest_that_works() {
             ]);
             last.rsplit(' ').next().unwrap().parse().unwrap()
         };
-        let smallest = smallest_of("10kB");
+        // What one token behind the prompt takes is known before there is an answer, all of it only then.
+        let early = within("10kB");
+        assert_eq!(early.stdout, "", "{way:?}");
+        let least: u64 = {
+            let (_, behind) = early.stderr.split_once("behind this prompt takes ").unwrap();
+            behind.split_once(',').unwrap().0.parse().unwrap()
+        };
+        assert!(within(&(least - 1).to_string()).stderr.contains("is too small: one token"));
+        let smallest = smallest_of(&least.to_string());
         within(&smallest.to_string()).done();
         assert_eq!(smallest_of(&(smallest - 1).to_string()), smallest, "{way:?}");
     }

@@ -88,17 +88,75 @@ fn what_cannot_be_explained_leaves_nothing() {
     for (more, parts) in [
         (
             ["--position", "0"],
-            &["error: position 0 is the first token of the prompt", "87..=96"][..],
+            &["error: position 0 is the first token of the prompt", "position 87"][..],
         ),
         (["--position", "2"], &["error: position 2 (\"us\") is in the prompt"]),
         (["--position", "7"], &["error: position 7 is an image token"]),
-        (["--position", "97"], &["error: position 97 is past the end"]),
-        (["--position", "18446744073709551615"], &["is past the end"]),
-        (["--keyword", "heart"], &["error: `heart` does not occur", &shown]),
-        (["--keyword", "changed#3"], &["`changed` occurs 2 times and has no occurrence 3", &shown]),
+        (["--layers", "3..99"], &["3..99"]),
+        (["--heads", "99"], &["head 99"]),
+        (["--memory-budget", "1kB"], &["a memory budget of 1000 bytes is too small: one token"]),
     ] {
         failed_cleanly(&asked, &more, parts);
+        let told = run(explain_args(asked.clone(), Path::new("nowhere-at-all"), &more));
+        assert_eq!(told.stdout, "", "{more:?}: it is told before the model has said anything");
     }
+}
+
+/// Nobody knows the words of an answer before it is made: the answer is shown, the rest explained, and what is missing told.
+#[test]
+fn what_the_answer_lacks_is_a_note_and_the_rest_is_written() {
+    let fixture = Fixture::open("short-window");
+    let shown = format!("in the text: {}", fixture.text("generated_text"));
+    let root = tempdir().unwrap();
+    let out = root.path().join("out");
+    for (asked, parts) in [
+        (["--position", "97"], ["position 97 is past the end", "87..=96"]),
+        (["--position", "18446744073709551615"], ["is past the end", "87..=96"]),
+        (["--keyword", "heart"], ["`heart` does not occur", &shown]),
+        (["--keyword", "changed#3"], ["`changed` occurs 2 times and has no occurrence 3", &shown]),
+    ] {
+        for beside in [&["--answer-span"][..], &[]] {
+            let more = [&asked[..], beside].concat();
+            let done = explain(&fixture, &out, &more).done();
+            let told = done.stderr.lines().any(|line| {
+                line.starts_with("warning: ") && parts.iter().all(|part| line.contains(part))
+            });
+            assert!(told, "{more:?}: {}", done.stderr);
+            let written = record(&out);
+            assert_eq!(written["targets"].as_array().unwrap().len(), beside.len());
+            assert!(beside.len() == 1 || 0 < written["words"].as_array().unwrap().len());
+            assert!(written["missing"][0]["reason"].as_str().unwrap().contains(parts[0]));
+            assert!(out.join("report.html").exists());
+            let strict = explain(&fixture, &out, &[&more[..], &["--strict"]].concat());
+            assert_eq!(strict.code, 3, "{}", strict.stderr);
+            assert_eq!(record(&out)["missing"], written["missing"], "written all the same");
+        }
+    }
+    explain(&fixture, &out, &["--keyword", "changed", "--strict"]).done();
+}
+
+/// Without a target the words are explained, never a full stop.
+#[test]
+fn without_a_target_the_words_are_explained() {
+    let fixture = Fixture::open("short-window");
+    let root = tempdir().unwrap();
+    let out = root.path().join("out");
+    let done = run(explain_args(asked(&fixture), &out, &[])).done();
+    let written = record(&out);
+    assert_eq!(written["targets"], serde_json::json!([]));
+    let words = written["words"].as_array().unwrap();
+    assert!(1 < words.len(), "{words:?}");
+    for word in words {
+        let text = word["text"].as_str().unwrap();
+        assert!(text.contains(char::is_alphanumeric), "{text:?}");
+        assert!(done.stdout.contains(text), "{text:?} is in the table: {}", done.stdout);
+    }
+    assert_eq!(
+        names(&out),
+        ["explanation.json", "explanation.npz", "picture-0.png", "report.html"]
+    );
+    run(explain_args(asked(&fixture), &out, &["--words", "none"])).refused("nothing to explain");
+    run(explain_args(asked(&fixture), &out, &["--contrast", "left"])).refused("add --keyword");
 }
 
 #[test]

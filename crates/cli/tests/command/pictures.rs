@@ -118,7 +118,7 @@ fn a_turned_picture_is_explained_upright() {
     let (model, out) = (text(&fixture.model()), text(folder.path()));
     let args =
         ["explain", "--model", &model, "--image", &turned, "--prompt", "Where?", "--ignore-stop"];
-    run([&args[..], &["--max-new-tokens", "2", "--out", &out]].concat()).done();
+    run([&args[..], &["--max-new-tokens", "2", "--answer-span", "--out", &out]].concat()).done();
     let record = record(folder.path());
     let picture = &record["pictures"][0];
     assert_eq!([&picture["width"], &picture["height"], &picture["exif_orientation"]], [32, 48, 6]);
@@ -137,8 +137,8 @@ fn crops_are_images_of_the_same_picture() {
     let (model, long, out) = (text(&fixture.model()), text(&long), folder.path().join("out"));
     let args =
         ["explain", "--model", &model, "--image", &long, "--prompt", "Where?", "--pan-and-scan"];
-    run([&args[..], &["--ignore-stop", "--max-new-tokens", "1", "--out", &text(&out)]].concat())
-        .done();
+    let rest = ["--ignore-stop", "--max-new-tokens", "1", "--answer-span", "--out", &text(&out)];
+    run([&args[..], &rest].concat()).done();
     let record = record(&out);
     let images = record["images"].as_array().unwrap();
     assert_eq!(images.len(), 4, "the picture and three crops");

@@ -92,9 +92,24 @@ pub(crate) fn asked_of(model: &Path, fixture: &Fixture) -> Vec<String> {
     args
 }
 
-/// `explain` on a fixture with further arguments.
+/// `explain` on a fixture with further arguments; the last token of the answer is the target where they name none.
 pub(crate) fn explain(fixture: &Fixture, out: &Path, more: &[&str]) -> Run {
-    run(explain_args(asked(fixture), out, more))
+    const TARGETS: [&str; 8] = [
+        "--position",
+        "--keyword",
+        "--substring",
+        "--sentence",
+        "--characters",
+        "--field",
+        "--answer-span",
+        "--phrase",
+    ];
+    let mut args = explain_args(asked(fixture), out, more);
+    if !more.iter().any(|arg| TARGETS.contains(arg)) {
+        let last = fixture.number("seq_len") - 1;
+        args.extend(["--position".to_owned(), last.to_string()]);
+    }
+    run(args)
 }
 
 /// The arguments of `explain`, by the published rule that the reference follows unless `more` names another.

@@ -15,8 +15,7 @@ use super::versus::VersusRecord;
 use super::{
     BoxRecord, ByHeadRecord, ByLayerRecord, Files, GenerationRecord, ImageRecord,
     LocalizationRecord, MethodRecord, MissingRecord, ModelRecord, OutlineRecord, PictureRecord,
-    Record,
-    RegionScoreRecord, RegionsRecord, SCHEMA, SCHEMA_VERSION, SamplingRecord, Settings,
+    Record, RegionScoreRecord, RegionsRecord, SCHEMA, SCHEMA_VERSION, SamplingRecord, Settings,
     TargetRecord, Timings, TokenRecord,
 };
 use crate::results::Results;
