@@ -39,8 +39,7 @@ mod words;
 pub use answer::{Answer, AnswerOptions, Question, Token, TokenKind};
 pub use ask::{
     Ask, Engine, ExplainOptions, Explanations, HeadLayer, Missing, NOTHING_SPEAKS, Resolution,
-    SpanRule,
-    TargetExplanation,
+    SpanRule, TargetExplanation,
 };
 pub use blank::Blank;
 pub use compared::Compared;

@@ -84,7 +84,6 @@ fn wrong_use_is_refused_before_anything_is_done() {
 fn what_cannot_be_explained_leaves_nothing() {
     let fixture = Fixture::open("short-window");
     let asked = asked(&fixture);
-    let shown = format!("in the text: {}", fixture.text("generated_text"));
     for (more, parts) in [
         (
             ["--position", "0"],

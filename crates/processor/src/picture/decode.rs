@@ -13,6 +13,7 @@ use super::{PictureOptions, Warning};
 use crate::{Error, ForeignFile};
 
 /// A picture as stored.
+#[derive(Debug)]
 pub(super) struct Decoded {
     pub(super) picture: DynamicImage,
     /// How it is to be turned.
