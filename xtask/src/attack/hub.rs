@@ -10,10 +10,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+use super::picture;
 
 /// What the command sends to a hub that it trusts.
 pub(crate) const TOKEN: &str = "hf_a_secret_of_the_attack";
@@ -42,7 +42,7 @@ pub(crate) enum Mischief {
     EndlessListing,
     /// A file without an end, whatever size was listed.
     EndlessFile,
-    /// A listing of a gigabyte in a megabyte.
+    /// A listing of a gigabyte of zeros in a megabyte.
     GzipBomb,
     /// Takes the connection and says nothing.
     Silent,
@@ -228,12 +228,7 @@ impl State {
                 )
             }
             Mischief::GzipBomb => {
-                let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-                let spaces = vec![b' '; 1 << 20];
-                for _ in 0..1024 {
-                    packed.write_all(&spaces)?;
-                }
-                let body = packed.finish()?;
+                let body = picture::gzip_zeros(1 << 30);
                 respond(stream, 200, &format!("{JSON}Content-Encoding: gzip\r\n"), &body)
             }
             _ => respond(stream, 200, JSON, body.as_bytes()),

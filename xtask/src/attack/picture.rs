@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use flate2::Compression;
 use flate2::write::ZlibEncoder;
+use flate2::{Compress, Compression, FlushCompress};
 
 /// A grey picture that nothing is wrong with.
 pub(crate) fn good() -> Vec<u8> {
@@ -25,12 +25,7 @@ pub(crate) fn png(width: u32, height: u32, grey: impl Fn(u32, u32) -> u8) -> Vec
 
 /// A black PNG, of which only this many rows are there.
 pub(crate) fn black_png(width: u32, height: u32, rows: u32) -> Vec<u8> {
-    let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
-    let row = vec![0; width as usize + 1];
-    for _ in 0..rows {
-        let _ = packed.write_all(&row); // into memory
-    }
-    png_of(width, height, &packed.finish().unwrap_or_default())
+    png_of(width, height, &zeros((width as usize + 1) * rows as usize))
 }
 
 fn png_of(width: u32, height: u32, packed: &[u8]) -> Vec<u8> {
@@ -132,12 +127,58 @@ pub(crate) fn webp(width: u32, height: u32) -> Vec<u8> {
     bytes
 }
 
-/// This many zeros, packed.
+/// This many zeros in the format zlib, without the time that packing them would take.
 pub(crate) fn zeros(count: usize) -> Vec<u8> {
-    let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
-    let piece = vec![0; 1 << 16];
-    for _ in 0..count.div_ceil(piece.len()) {
-        let _ = packed.write_all(&piece); // into memory
+    // The check sum of zeros: one, and how many there are.
+    let sum = ((count % 65_521) as u32) << 16 | 1;
+    [&[0x78, 0x01][..], &deflated_zeros(count), &sum.to_be_bytes()].concat()
+}
+
+/// This many zeros in the format gzip.
+pub(crate) fn gzip_zeros(count: usize) -> Vec<u8> {
+    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    let mut sum = flate2::Crc::new();
+    let mut piece = flate2::Crc::new();
+    piece.update(&vec![0; PIECE]);
+    for _ in 0..count / PIECE {
+        sum.combine(&piece);
     }
-    packed.finish().unwrap_or_default()
+    sum.update(&vec![0; count % PIECE]);
+    let length = (count as u32).to_le_bytes();
+    [&header[..], &deflated_zeros(count), &sum.sum().to_le_bytes(), &length].concat()
+}
+
+const PIECE: usize = 1 << 20;
+
+/// One packed piece, which stands for itself, as often as it takes.
+fn deflated_zeros(count: usize) -> Vec<u8> {
+    let packed = |n: usize| {
+        let mut bytes = Vec::with_capacity(PIECE);
+        let mut packer = Compress::new(Compression::fast(), false);
+        let _ = packer.compress_vec(&vec![0; n], &mut bytes, FlushCompress::Full); // into memory
+        bytes
+    };
+    let mut bytes = packed(PIECE).repeat(count / PIECE);
+    bytes.extend(packed(count % PIECE));
+    bytes.extend([0x03, 0x00]); // the last block, which holds nothing
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn packed_zeros_are_zeros_with_the_right_check_sum() {
+        for count in [0, 5, PIECE, 3 * PIECE + 17] {
+            let mut found = Vec::new();
+            flate2::read::ZlibDecoder::new(&zeros(count)[..]).read_to_end(&mut found).unwrap();
+            assert!(found == vec![0; count], "zlib {count}");
+            found.clear();
+            flate2::read::GzDecoder::new(&gzip_zeros(count)[..]).read_to_end(&mut found).unwrap();
+            assert!(found == vec![0; count], "gzip {count}");
+        }
+    }
 }
