@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::hub::Mischief;
 
 /// Calls of the command, one after the other, in a folder of their own.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Case {
     /// What is hostile about it, in a few words.
     pub(crate) title: String,
@@ -18,7 +18,7 @@ pub(crate) struct Case {
 }
 
 /// What stands at a path.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum What {
     File(Vec<u8>),
     /// A file of this many zeros, which takes no room on the disk.
@@ -34,7 +34,7 @@ pub(crate) enum What {
 }
 
 /// One call of the command.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Call {
     pub(crate) args: Vec<OsString>,
     pub(crate) expect: Expect,
@@ -48,7 +48,7 @@ pub(crate) struct Call {
 }
 
 /// A signal of ours.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Interruption {
     pub(crate) signal: Signal,
     pub(crate) after: Duration,
@@ -86,7 +86,7 @@ impl Signal {
 }
 
 /// How a call must end.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Expect {
     /// Done or refused; what holds for every call is enough.
     Any,

@@ -236,21 +236,20 @@ mod tests {
         }
     }
 
-    /// Everything that a case is made of.
-    fn random(attack: &Attack<'_>, surface: &'static Surface, number: usize) -> String {
+    fn random(attack: &Attack<'_>, surface: &'static Surface, number: usize) -> Case {
         let source = Source { surface, fixed: Vec::new() };
-        format!("{:?}", source.case(number, attack).unwrap())
+        source.case(number, attack).unwrap()
     }
 
     #[test]
     fn a_seed_and_a_number_give_the_same_case_and_others_another() {
         with_attack(5, |attack, surface| {
-            let cases: Vec<String> = (0..6).map(|n| random(attack, surface, n)).collect();
+            let cases: Vec<Case> = (0..6).map(|n| random(attack, surface, n)).collect();
             for (number, case) in cases.iter().enumerate() {
                 assert!(*case == random(attack, surface, number), "{}", surface.name);
             }
-            let distinct: std::collections::BTreeSet<_> = cases.iter().collect();
-            assert!(3 < distinct.len(), "{}: {}", surface.name, distinct.len());
+            let distinct = (0..6).filter(|&n| !cases[..n].contains(&cases[n])).count();
+            assert!(3 < distinct, "{}: {distinct}", surface.name);
             let other = Attack { seed: 6, ..*attack };
             let differ = (0..6).any(|n| random(&other, surface, n) != cases[n]);
             assert!(differ, "{}", surface.name);
