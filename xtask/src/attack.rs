@@ -35,6 +35,8 @@ pub(crate) struct Options {
     seed: u64,
     /// The command under attack; `None`: built in release mode.
     binary: Option<PathBuf>,
+    /// Random cases of each surface, whatever time they take.
+    cases: usize,
     /// The surfaces to attack; empty: all.
     only: Vec<String>,
     /// One case of the only surface.
@@ -52,6 +54,7 @@ impl Options {
             seconds: if corpus || case.is_some() { seconds } else { Some(seconds.unwrap_or(60)) },
             seed: args.opt_value_from_str("--seed")?.unwrap_or(0),
             binary: args.opt_value_from_str("--binary")?,
+            cases: args.opt_value_from_str("--cases")?.unwrap_or(0),
             only: args.values_from_str("--only")?,
             case,
             jobs: args.opt_value_from_str("--jobs")?,
@@ -139,6 +142,7 @@ mod tests {
         assert_eq!(parse(&[]).unwrap().seconds, Some(60));
         assert_eq!(parse(&["--seconds", "5", "--seed", "9"]).unwrap().seconds, Some(5));
         assert_eq!(parse(&["--corpus"]).unwrap().seconds, None);
+        assert_eq!(parse(&["--corpus", "--cases", "4"]).unwrap().cases, 4);
         let one = parse(&["--only", "hub", "--case", "3"]).unwrap();
         assert_eq!((one.seconds, one.case), (None, Some(3)));
     }

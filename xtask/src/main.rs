@@ -59,10 +59,11 @@ cargo xtask COMMAND
                          count false verdicts that a word does not depend on the picture, on unseen phantoms; write
                          docs/reliance.md and .json. What is done stays in FILE (target/reliance.jsonl): a run that
                          was stopped goes on from there
-  attack [--seconds N] [--seed S] [--binary FILE] [--only SURFACE]… [--case N] [--jobs N] [--corpus] [--page]
+  attack [--seconds N] [--seed S] [--binary FILE] [--only SURFACE]… [--case N] [--cases N] [--jobs N] [--corpus] [--page]
                          give the command hostile input of every kind under limits set from outside, and classify every
-                         exit: fixed cases, and random ones for N seconds (60). What is found is kept in target/attack,
-                         with how to run it again. --corpus: the fixed cases alone; --page: write docs/robustness.md
+                         exit: fixed cases, N random ones of each surface (--cases), then others for N seconds (60).
+                         What is found is kept in target/attack, with how to run it again. --corpus: without those that
+                         time decides; --page: write docs/robustness.md
   gallery                draw every kind of figure with a checkpoint of the project; write docs/gallery.md and its pictures
 ";
 

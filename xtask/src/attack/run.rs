@@ -26,12 +26,12 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// libtorch alone maps about half a GiB.
+    /// libtorch alone maps about half a GiB. A hub that says nothing is waited for two minutes, without a processor.
     pub(crate) const USUAL: Self = Self {
         address_mib: 4096,
         resident_mib: 1536,
         processor_s: 20,
-        wall: Duration::from_mins(1),
+        wall: Duration::from_secs(150),
     };
     /// For an unoptimised program on a machine that has other work.
     pub(crate) const PATIENT: Self =

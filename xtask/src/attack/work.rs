@@ -62,13 +62,14 @@ impl Attack<'_> {
         }
         let mut numbers: Vec<(usize, usize)> = Vec::new();
         for (index, source) in sources.iter().enumerate() {
-            numbers.extend((0..source.fixed.len()).map(|number| (index, number)));
+            let all = source.fixed.len() + options.cases;
+            numbers.extend((0..all).map(|number| (index, number)));
         }
         if let Some(number) = options.case {
             numbers = vec![(0, number)];
         }
         let until = options.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-        self.spread(&sources, &numbers, until, workers(options))
+        self.spread(&sources, &numbers, until, options)
     }
 
     fn spread(
@@ -76,7 +77,7 @@ impl Attack<'_> {
         sources: &[Source],
         numbers: &[(usize, usize)],
         until: Option<Instant>,
-        workers: usize,
+        options: &Options,
     ) -> Result<Counts> {
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
@@ -91,7 +92,8 @@ impl Attack<'_> {
                     None => {
                         let turn = turn - numbers.len();
                         let index = turn % sources.len();
-                        (index, sources[index].fixed.len() + turn / sources.len())
+                        let first = sources[index].fixed.len() + options.cases;
+                        (index, first + turn / sources.len())
                     }
                 };
                 let count = self.one(&sources[index], number, &place)?;
@@ -102,7 +104,7 @@ impl Attack<'_> {
             Ok(())
         };
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..workers)
+            let threads: Vec<_> = (0..workers(options))
                 .map(|worker| {
                     let (work, stop) = (&work, &stop);
                     scope.spawn(move || {

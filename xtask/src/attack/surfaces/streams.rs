@@ -19,11 +19,9 @@ fn calls() -> Vec<Call> {
         Call::answer("phantom", "picture.png"),
         explain(),
         explain().and(["--json"]),
-        explain().and(["--show"]),
         Call::new(["inspect", "--model", "phantom"]),
         Call::new(["report", "stored", "--out", "out.html"]),
         Call::new(["--help"]),
-        Call::new(["--version"]),
         Call::new(["no-such-command"]),
     ]
 }
