@@ -2,14 +2,22 @@
 
 use crate::args::{AnswerArgs, QuestionArgs};
 use crate::{interrupt, output, progress};
-use medgemma_explainer::{Answer, AnswerOptions, Explainer, LoadOptions, Question, Sampling};
+use medgemma_explainer::{
+    Answer, AnswerOptions, ExplainObserver, Explainer, LoadOptions, Question, Sampling,
+};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Answers and prints the text as it is made.
 pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
     let question = args.question.asked.question(&args.question.picture_options())?;
     let explainer = load(&args.question, args.question.load_options())?;
-    let answer = ask(&args.question, &explainer, question, Ask { show: true, record: false })?;
+    let purpose = Ask { show: !args.json, record: false };
+    let answer = ask(&args.question, &explainer, question, purpose)?;
+    if args.json {
+        output::json(&answer.to_json());
+        return Ok(());
+    }
     if args.tokens {
         for token in &answer.tokens()[answer.prepared().ids.len()..] {
             let (position, id, text) = (token.position, token.id, &token.text);
@@ -25,7 +33,8 @@ pub(crate) fn load(args: &QuestionArgs, options: LoadOptions) -> anyhow::Result<
         medgemma_explainer::set_threads(threads)?;
     }
     let (fetch_progress, cancel) = (progress::fetch_bars()?, Some(interrupt::flag()?));
-    let options = LoadOptions { fetch_progress, cancel, ..options };
+    let explain_progress: Option<ExplainObserver> = Some(Arc::new(progress::advance));
+    let options = LoadOptions { fetch_progress, explain_progress, cancel, ..options };
     let load = || Explainer::load(&args.model.source(), &options);
     Ok(progress::step("loading the model", load)?)
 }

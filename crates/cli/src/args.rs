@@ -66,6 +66,9 @@ pub(crate) struct AnswerArgs {
     /// Also list the tokens of the answer with their positions
     #[arg(long)]
     pub(crate) tokens: bool,
+    /// Print the answer as JSON on stdout, with prompt and tokens, and nothing else
+    #[arg(long, conflicts_with = "tokens")]
+    pub(crate) json: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -75,6 +78,9 @@ pub(crate) struct InspectArgs {
     /// Length of the sequence that memory is estimated for
     #[arg(long, value_name = "N", default_value_t = 324, value_parser = at_least_one())]
     pub(crate) tokens: usize,
+    /// Print what was found as JSON on stdout, and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(clap::Args, Debug)]

@@ -1,14 +1,14 @@
 //! The options that make a question: pictures and texts in turn, or a file of messages.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::Context;
 use clap::ArgMatches;
-use medgemma_explainer::gemma3_processor::{Content, Message, Role, read_file};
+use medgemma_explainer::gemma3_processor::{Content, Message, Role};
 use medgemma_explainer::{Picture, PictureOptions, Question};
-use serde::Deserialize;
 
 use crate::args::not_blank;
+use crate::messages::{self, Reach};
 use crate::output;
 
 #[derive(clap::Args, Debug)]
@@ -26,7 +26,8 @@ pub(crate) struct Asked {
     #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Question")]
     system: Option<String>,
     /// A whole conversation as JSON: [{"role": "user", "content": [{"type": "image", "path": FILE}, {"type": "text", "text": TEXT}]}];
-    /// paths are relative to the file and lead nowhere outside of its folder
+    /// "image", "url" and "image_url" name files too, nothing is fetched; paths are relative to the file and lead nowhere outside of
+    /// its folder
     #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "prompt", "text", "system"], help_heading = "Question")]
     messages: Option<PathBuf>,
     /// Let the file of --messages name pictures outside of its own folder
@@ -35,28 +36,6 @@ pub(crate) struct Asked {
     /// For each text among the pictures, how many pictures stand before it.
     #[arg(skip)]
     before: Vec<usize>,
-}
-
-/// A message of a file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Turn {
-    role: String,
-    content: Said,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Said {
-    Text(String),
-    Items(Vec<Item>),
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
-enum Item {
-    Text { text: String },
-    Image { path: PathBuf },
 }
 
 impl Asked {
@@ -71,7 +50,8 @@ impl Asked {
     /// Reads the pictures; what a user should be told of them goes to stderr.
     pub(crate) fn question(&self, options: &PictureOptions) -> anyhow::Result<Question> {
         if let Some(path) = &self.messages {
-            return self.from_file(path, options);
+            let reach = if self.allow_outside { Reach::Everywhere } else { Reach::Folder };
+            return messages::read(path, options, reach);
         }
         let pictures =
             self.image.iter().map(|path| open(path, options)).collect::<Result<_, _>>()?;
@@ -104,50 +84,6 @@ impl Asked {
         Ok(question)
     }
 
-    fn from_file(&self, path: &Path, options: &PictureOptions) -> anyhow::Result<Question> {
-        let named =
-            |error: &dyn std::fmt::Display| anyhow!("cannot use {}: {error}", path.display());
-        let bytes = read_file(path, LONGEST_MESSAGES)?;
-        let turns: Vec<Turn> = serde_json::from_slice(&bytes).map_err(|error| named(&error))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let (mut pictures, mut messages) = (Vec::new(), Vec::new());
-        for (index, turn) in turns.into_iter().enumerate() {
-            let role = match turn.role.as_str() {
-                "system" => Role::System,
-                "user" => Role::User,
-                "assistant" | "model" => Role::Assistant,
-                other => bail!(named(&format!(
-                    "message {index} has the role {other:?}; there are system, user and assistant"
-                ))),
-            };
-            let mut content = Vec::new();
-            let items = match turn.content {
-                Said::Text(text) => vec![Item::Text { text }],
-                Said::Items(items) => items,
-            };
-            for item in items {
-                content.push(match item {
-                Item::Text { text } => Content::Text(text),
-                Item::Image { path } => {
-                    let path = folder.join(path);
-                    if !self.allow_outside && !lies_within(&path, folder) {
-                        bail!(named(&format!("it names {}, which is outside of its folder; move the picture there, or add --allow-outside", path.display())));
-                    }
-                    pictures.push(open(&path, options)?);
-                    Content::Image
-                }
-            });
-            }
-            messages.push(Message { role, content });
-        }
-        let last = messages.last().context("no message").map_err(|error| named(&error))?;
-        if last.role != Role::User {
-            bail!(named(&"the last message is not the user's"));
-        }
-        Ok(Question { pictures, messages })
-    }
-
     /// Pictures and texts in the order of the command line, then the prompt.
     fn message(&self) -> Message {
         let mut content = Vec::new();
@@ -170,18 +106,4 @@ pub(crate) fn open(path: &Path, options: &PictureOptions) -> anyhow::Result<Pict
         output::warning(format_args!("{}: {warning}", path.display()));
     }
     Ok(picture)
-}
-
-/// Bytes of a file of messages: more text than any model's context holds.
-const LONGEST_MESSAGES: u64 = 1 << 20;
-
-/// Whether a path leads to something in the folder, links followed. Of what is not there, opening it says so.
-fn lies_within(path: &Path, folder: &Path) -> bool {
-    match (path.canonicalize(), folder.canonicalize()) {
-        (Ok(path), Ok(folder)) => path.starts_with(folder),
-        (Err(_), _) => {
-            !path.components().any(|part| part == Component::ParentDir) && path.starts_with(folder)
-        }
-        _ => false,
-    }
 }

@@ -3,6 +3,7 @@
 use crate::args::InspectArgs;
 use crate::{output, progress};
 use medgemma_explainer::{Inspection, LayerType, LoadOptions, Placement};
+use serde_json::json;
 use std::fmt::Display;
 
 /// Says what a checkpoint is and what memory it will take, from its headers alone.
@@ -11,6 +12,10 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<()> {
         (args.model.device, args.model.dtype, progress::fetch_bars()?);
     let options = LoadOptions { device, dtype, fetch_progress, ..LoadOptions::default() };
     let (inspection, placement) = args.model.source().inspect(&options)?;
+    if args.json {
+        output::json(&json(&inspection, placement, args.tokens));
+        return Ok(());
+    }
     print_parameters(&inspection);
     print_sizes(&inspection);
     output::blank_line();
@@ -27,6 +32,65 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<()> {
         "tensors are not used",
     );
     Ok(())
+}
+
+/// All of it; sizes in bytes.
+fn json(inspection: &Inspection, placement: Placement, tokens: usize) -> String {
+    let (parameters, text, vision) =
+        (&inspection.parameters, &inspection.config.text, &inspection.config.vision);
+    let kind = placement.kind.expect("a resolved placement has a type");
+    let global = |(layer, kind): (usize, &LayerType)| (*kind == LayerType::Full).then_some(layer);
+    let misshapen = inspection.misshapen.iter().map(
+        |tensor| json!({ "name": tensor.name, "found": tensor.found, "expected": tensor.expected }),
+    );
+    let report = json!({
+        "architecture": inspection.architecture,
+        "parameters": {
+            "total": parameters.total(),
+            "embeddings": parameters.embeddings,
+            "language_model": parameters.text,
+            "vision_tower": parameters.vision,
+            "projector": parameters.projector,
+            "other": parameters.other,
+        },
+        "files": {
+            "tensors": inspection.tensors,
+            "bytes": inspection.bytes_on_disk.0,
+            "parameters_by_type": inspection.stored,
+        },
+        "language_model": {
+            "layers": text.num_hidden_layers,
+            "layers_without_window": text.layers.iter().enumerate().filter_map(global).collect::<Vec<_>>(),
+            "window": text.sliding_window,
+            "width": text.hidden_size,
+            "query_heads": text.num_attention_heads,
+            "key_value_heads": text.num_key_value_heads,
+            "head_width": text.head_dim,
+            "vocabulary": text.vocab_size,
+            "context": text.max_position_embeddings,
+        },
+        "vision_tower": {
+            "layers": vision.num_hidden_layers,
+            "width": vision.hidden_size,
+            "heads": vision.num_attention_heads,
+            "picture_side": vision.image_size,
+            "patches": vision.patches(),
+            "tokens": inspection.config.mm_tokens_per_image,
+        },
+        "memory": {
+            "dtype": placement.dtype_name(),
+            "device": placement.device_name(),
+            "tokens": tokens,
+            "load": inspection.load_bytes(placement).0,
+            "weights": inspection.weight_bytes(placement.kind).0,
+            "answering": inspection.cache_bytes(kind, tokens).0,
+            "explaining_retained": inspection.retained_bytes(kind, tokens).0,
+        },
+        "missing": inspection.missing,
+        "misshapen": misshapen.collect::<Vec<_>>(),
+        "unused": inspection.unused,
+    });
+    format!("{report:#}")
 }
 
 /// More tensors with the same fault are counted, not named: a checkpoint can have any number of them.

@@ -10,6 +10,7 @@ mod explain;
 mod explain_args;
 mod inspect;
 mod interrupt;
+mod messages;
 mod methods;
 mod output;
 mod phantom;

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use medgemma_explainer::{FetchObserver, escape_controls};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::output;
@@ -14,9 +14,28 @@ pub(crate) fn step<T>(what: &str, work: impl FnOnce() -> T) -> T {
         if output::shows_progress() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     spinner.set_message(what.to_owned());
     spinner.enable_steady_tick(Duration::from_millis(100));
+    *shown() = Some((what.to_owned(), spinner.clone()));
     let result = work();
+    *shown() = None;
     spinner.finish_and_clear();
     result
+}
+
+/// The spinner that is shown, with what it stands for.
+fn shown() -> MutexGuard<'static, Option<(String, ProgressBar)>> {
+    static SHOWN: Mutex<Option<(String, ProgressBar)>> = Mutex::new(None);
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner) // a spinner cannot be half set
+}
+
+/// How much of the work that a spinner stands for is done, and about how long the rest takes.
+pub(crate) fn advance(done: u64, total: u64) {
+    let shown = shown();
+    let Some((what, spinner)) = shown.as_ref().filter(|_| 0 < done && done <= total) else {
+        return;
+    };
+    let left = spinner.elapsed().mul_f64((total - done) as f64 / done as f64);
+    let percent = 100 * done / total;
+    spinner.set_message(format!("{what}: {percent} %, about {} s left", left.as_secs() + 1));
 }
 
 /// A bar that counts to `count`.

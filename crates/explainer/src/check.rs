@@ -27,7 +27,9 @@ impl Explainer {
             self.processor.prompt_ids(&question.messages, &question.pictures)?;
         if self.profile == Profile::Seed {
             ids.insert(0, ids[0]);
-            spans.iter_mut().for_each(|span| *span = span.start + 1..span.end + 1);
+            for span in &mut spans {
+                *span = span.start + 1..span.end + 1;
+            }
         }
         let first = ids.len();
         for ask in asks {

@@ -244,6 +244,7 @@ impl Explainer {
             let maps = options.by_head.map(|layer| self.head_layer(layer));
             let mut heads = maps.map(|layer| engine.heads(&goals, Some(layer))).transpose()?;
             let mut observe = |swept: &LayerSwept<'_>| {
+                self.tell_progress(swept, goals.len());
                 if let Some(depths) = &mut depths {
                     depths.see(swept);
                 }
@@ -283,6 +284,15 @@ impl Explainer {
             }));
         }
         Ok(found)
+    }
+
+    /// Layers of all goals, done and in all.
+    fn tell_progress(&self, swept: &LayerSwept<'_>, goals: usize) {
+        let Some(observer) = &self.explain_progress else { return };
+        let layers = self.model.config().text.num_hidden_layers;
+        let (before, now) =
+            (swept.goals.start * layers, swept.goals.len() * (layers - swept.layer));
+        observer((before + now) as u64, (goals * layers) as u64);
     }
 
     fn explain_one(

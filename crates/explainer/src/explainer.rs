@@ -1,7 +1,7 @@
 //! A loaded checkpoint that answers questions.
 
 use crate::answer::longest_run;
-use crate::source::FetchObserver;
+use crate::source::{ExplainObserver, FetchObserver};
 use crate::{Answer, AnswerOptions, Error, ModelSource, Question, Token, TokenKind};
 use attention_capture::{Keep, PatchStates, Recorder, States};
 use gemma3_processor::{Prepared, Processor, ProcessorOptions};
@@ -42,6 +42,9 @@ pub struct LoadOptions {
     pub profile: Profile,
     /// Called while a checkpoint is fetched from the hub.
     pub fetch_progress: Option<FetchObserver>,
+    /// Called after every layer of a sweep that explains, with the layers of all explained tokens done and in all; only by the
+    /// streaming engine. Methods of comparison with sweeps of their own begin again at zero.
+    pub explain_progress: Option<ExplainObserver>,
     /// Bytes that explaining may take beside the weights; `None`: a quarter of what is free when the model is loaded, on the
     /// device where it is.
     pub memory_budget: Option<u64>,
@@ -67,6 +70,7 @@ pub struct Explainer {
     load: Duration,
     pub(crate) memory_budget: u64,
     keep_patches: bool,
+    pub(crate) explain_progress: Option<ExplainObserver>,
     pub(crate) cancel: Option<Arc<AtomicBool>>,
 }
 
@@ -102,6 +106,7 @@ impl Explainer {
             load,
             memory_budget,
             keep_patches: options.keep_patches,
+            explain_progress: options.explain_progress.clone(),
             cancel,
         })
     }

@@ -55,7 +55,7 @@ pub use reliance::{
     DependsOnPicture, Flag, Flagged, Gain, NATS_OF_A_CHANGE, Reliance, TargetReliance,
 };
 pub use shipped::Shipped;
-pub use source::{FetchObserver, ModelSource};
+pub use source::{ExplainObserver, FetchObserver, ModelSource};
 pub use stored::Stored;
 pub use versus::{PhraseExplanation, VersusExplanation};
 pub use words::Words;

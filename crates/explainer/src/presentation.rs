@@ -11,6 +11,7 @@ use crate::{Error, Question};
 
 /// What is drawn and counted when results are written.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Presentation {
     /// How heat is drawn; its orientation also says whose sides regions have.
     pub overlay: OverlayOptions,

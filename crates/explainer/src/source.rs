@@ -88,6 +88,9 @@ fn check_folder(path: &Path) -> Result<(), Error> {
 /// Sees file name, bytes done and bytes in all while a checkpoint is fetched.
 pub type FetchObserver = Arc<dyn Fn(&str, u64, u64) + Send + Sync>;
 
+/// Sees how much of an explanation is done, and how much there is.
+pub type ExplainObserver = Arc<dyn Fn(u64, u64) + Send + Sync>;
+
 #[cfg(feature = "hub")]
 fn fetch(
     id: &str,

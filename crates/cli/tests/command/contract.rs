@@ -293,6 +293,55 @@ fn a_second_run_replaces_the_first() {
 }
 
 #[test]
+fn answers_and_inspections_come_as_json() {
+    let fixture = Fixture::open("two-images");
+    let args = [vec!["answer".to_owned()], asked(&fixture), vec!["--json".to_owned()]].concat();
+    let answer = run(args).done().json();
+    assert_eq!(answer["answer"], fixture.text("generated_text"));
+    let ids: Vec<u64> =
+        answer["tokens"].as_array().unwrap().iter().map(|t| t["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, fixture.ids("full_ids").into_iter().map(u64::from).collect::<Vec<_>>());
+
+    let model = text(&fixture.model());
+    let found = run(["inspect", "--model", &model, "--json"]).done().json();
+    assert_eq!(found["architecture"], "Gemma3ForConditionalGeneration");
+    assert_eq!((&found["missing"], &found["unused"]), (&json!([]), &json!([])));
+    assert!(0 < found["memory"]["load"].as_u64().unwrap());
+    assert!(found["language_model"]["layers_without_window"].is_array());
+}
+
+/// An answer that was cut off is told in terminal, record and page.
+#[test]
+fn an_answer_that_was_cut_off_is_told() {
+    let fixture = Fixture::open("two-images");
+    let folder = tempdir().unwrap();
+    let mut args = asked(&fixture);
+    args.retain(|arg| arg != "--ignore-stop");
+    let tokens = args.iter().position(|arg| arg == "--max-new-tokens").unwrap() + 1;
+    args[tokens] = "3".to_owned();
+    let done = run(explain_args(args, folder.path(), &["--answer-span"])).done();
+    let note = "the answer was cut off after 3 tokens";
+    assert!(done.stderr.contains(note), "{}", done.stderr);
+    assert!(record(folder.path())["notes"][0].as_str().unwrap().contains(note));
+    assert!(fs::read_to_string(folder.path().join("report.html")).unwrap().contains(note));
+}
+
+/// A word of several tokens is set against by its first alone, and that is said.
+#[test]
+fn a_foil_is_named_by_its_token() {
+    let fixture = Fixture::open("short-window");
+    let folder = tempdir().unwrap();
+    let more = ["--keyword", "changed", "--contrast", "left lung collapse"];
+    let done = explain(&fixture, folder.path(), &more).done();
+    assert!(done.stderr.contains("takes several tokens: "), "{}", done.stderr);
+    let objective = record(folder.path())["settings"]["objective"].as_str().unwrap().to_owned();
+    assert!(
+        objective.starts_with("contrast with \"") && objective.contains("(token "),
+        "{objective}"
+    );
+}
+
+#[test]
 fn help_and_version_are_data() {
     for args in
         [vec!["--help"], vec!["explain", "--help"], vec!["answer", "-h"], vec!["inspect", "--help"]]

@@ -6,6 +6,7 @@ use attention_relevancy::ndarray::{Array2, ArrayView1};
 use gemma3_processor::Resize;
 use gemma3_tch::StopReason;
 use relevancy_visualization::{AnswerBox, Outline, Region, RegionSpec, Shape};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::time::Duration;
@@ -104,6 +105,23 @@ impl Record {
 /// The name of picture `index` in the folder.
 pub(crate) fn picture_name(index: usize) -> String {
     format!("picture-{index}.png")
+}
+
+impl Answer {
+    /// As JSON: `prompt`, `system`, `rendered_prompt`, `answer`, `trace`, `stop` and `tokens`, as [`Record`] has them.
+    pub fn to_json(&self) -> String {
+        let tokens: Vec<_> = self.tokens.iter().map(|token| token_record(self, token)).collect();
+        let answer = json!({
+            "prompt": self.question.prompt(),
+            "system": self.question.system(),
+            "rendered_prompt": self.prepared.prompt,
+            "answer": self.text(),
+            "trace": self.trace(),
+            "stop": stop_name(self.generated.stop),
+            "tokens": tokens,
+        });
+        format!("{answer:#}")
+    }
 }
 
 fn token_record(answer: &Answer, token: &Token) -> TokenRecord {
