@@ -1,4 +1,5 @@
 //! The study of the verdict on reliance, on one phantom.
+#![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 use std::path::{Path, PathBuf};
 
