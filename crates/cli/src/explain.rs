@@ -217,6 +217,11 @@ fn print_places(args: &ExplainArgs, explanations: &Explanations, written: &Expor
         output::line(format_args!("{}{image}:", shorten(&text(table.target), 60)));
         output::text(&region_table(&table.scores));
     }
+    if !written.regions.is_empty() {
+        output::line(
+            "(share: of the relevancy in the picture, text left out; density 1: an even map)",
+        );
+    }
     if let Some(note) = written.regions.first().and(args.region_note()) {
         output::line(format_args!("({note})"));
     }
@@ -224,7 +229,7 @@ fn print_places(args: &ExplainArgs, explanations: &Explanations, written: &Expor
         let (share, iou) = (agreement.localization.share, agreement.localization.iou);
         output::blank_line();
         output::line(format_args!(
-            "{}: {:.1} % within the model's box {:?}, IoU {iou:.2} with the hottest tenth",
+            "{}: {:.1} % of the relevancy in the picture is within the model's box {:?}, IoU {iou:.2} with the hottest tenth",
             shorten(&text(agreement.target), 60),
             100.0 * share.unwrap_or(0.0),
             agreement.label,
@@ -286,11 +291,8 @@ fn interval(positions: &Range<usize>) -> String {
     if first == last { first.to_string() } else { format!("{first} to {last}") }
 }
 
-/// The three text tokens that contributed most, the self terms aside; nothing where none did.
+/// The three text tokens that contributed most, the self terms aside.
 fn top_text(answer: &Answer, target: &TargetExplanation, shows_template: bool) -> String {
-    if target.relevancy().shares().is_none() {
-        return "(nothing speaks for it)".to_owned();
-    }
     let relevancy = target.relevancy().without_self();
     let by_template = answer.by_template();
     let counts = |token: &&Token| {

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::versus::number_text;
 use crate::{BlankControl, Compared, Reliance, VersusExplanation, Words};
 
 /// What is to be explained.
@@ -268,12 +269,9 @@ impl TargetExplanation {
         self.log_probability().exp()
     }
 
-    /// The probability for people: `0.983`, or `3e-18` where decimals would hide it.
+    /// The probability for people: `0.983`, or `3×10⁻¹⁸` where decimals would hide it.
     pub fn probability_text(&self) -> String {
-        match self.probability() {
-            small if small < 0.001 => format!("{small:.0e}"),
-            probability => format!("{probability:.3}"),
-        }
+        number_text(self.probability())
     }
 
     /// Whether nothing speaks for it: the row holds nothing but the self terms

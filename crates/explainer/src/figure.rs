@@ -205,16 +205,15 @@ pub(crate) fn with_panel<T>(
 
 /// Probability, and the share of all relevancy but the self term that lies in an image.
 pub(crate) fn subtitle(target: &TargetExplanation, image: usize) -> String {
-    format!("probability {} · {}", target.probability_text(), share_text(target, image))
+    let within = target.relevancy().shares().map_or("", |_| " is in this picture");
+    format!("probability {} · {}{within}", target.probability_text(), share_text(target, image))
 }
 
 /// The share of all relevancy but the self term that lies in an image, with what it is a part of.
 pub(crate) fn share_text(target: &TargetExplanation, image: usize) -> String {
     target.relevancy().shares().map_or_else(
         || NOTHING_SPEAKS.to_owned(),
-        |shares| {
-            format!("{:.1} % of all relevancy is in this picture", 100.0 * shares.grids[image])
-        },
+        |shares| format!("{:.1} % of all relevancy", 100.0 * shares.grids[image]),
     )
 }
 

@@ -262,13 +262,17 @@ impl VersusExplanation {
 
 /// A logarithm of a probability for people.
 pub(crate) fn log_probability_text(log_probability: f32) -> String {
-    let text = format!("{log_probability:.0e}");
-    let small = log_probability != 0.0 && log_probability.abs() < 0.001;
-    let text = match text.split_once('e').filter(|_| small) {
-        None => format!("{log_probability:.3}"),
+    number_text(log_probability).replace('-', "−")
+}
+
+/// A number for people: three decimals, or one digit with a power of ten where they would hide it.
+pub(crate) fn number_text(number: f32) -> String {
+    let text = format!("{number:.0e}");
+    let small = number != 0.0 && number.abs() < 0.001;
+    match text.split_once('e').filter(|_| small) {
+        None => format!("{number:.3}"),
         Some((digits, exponent)) => format!("{digits}×10{}", superscript(exponent)),
-    };
-    text.replace('-', "−")
+    }
 }
 
 fn superscript(exponent: &str) -> String {

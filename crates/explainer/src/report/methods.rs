@@ -41,7 +41,7 @@ impl<'a> Methods<'a> {
     pub(super) fn names(&self) -> Vec<Method> {
         let settings = &self.record.settings;
         let relevancy = Method {
-            note: format!("{} update; objective: {}", settings.update, settings.objective),
+            note: format!("Update: {} · objective: {}", settings.update, settings.objective),
             layers: self.layer_names(),
             ..Method::new("relevancy")
         };

@@ -19,7 +19,7 @@ function buildControls() {
 
 /** Quantiles that can be chosen, and those that were asked for. */
 function contourChoices() {
-  const text = (quantiles) => `hottest ${quantiles.map((q) => `${Number((100 * (1 - q)).toFixed(2))} %`).join(' and ')}`;
+  const text = (quantiles) => `${quantiles.map((q) => `${Number((100 * (1 - q)).toFixed(2))} %`).join(' and ')}`;
   const usual = [[0.9], [0.95], [0.99], [0.9, 0.99]];
   const asked = data.contours.length > 0 && !usual.some((choice) => choice.join() === data.contours.join());
   const choices = asked ? [...usual, data.contours] : usual;

@@ -261,7 +261,7 @@ function drawBar(panel, first, second) {
     image.data[4 * i + 3] = part * 100 < state.threshold ? 40 : signed ? 255 * part : 255;
   }
   context.putImageData(image, 0, 0);
-  const end = state.common ? `${number(max)} (same for all words)` : number(max);
+  const end = state.common ? `${number(max)} (shared by all words)` : number(max);
   if (!signed) {
     panel.low.textContent = '0';
     panel.high.textContent = end;

@@ -81,6 +81,6 @@ function shadeWords() {
   });
   const flagged = data.targets.some(({ flags }) => flags.length > 0);
   const shade = `Shade: how much of ${quantityOf()} lies in the picture${data.pictures.length > 1 ? 's' : ''}, 0 to ${percent(largest)}.`;
-  const legend = [data.pictures.length > 0 ? shade : '', flagged ? '⚑: read what stands under “Word” before its map.' : ''];
+  const legend = [data.pictures.length > 0 ? shade : '', flagged ? '⚑ flagged: see the note under “Word”.' : ''];
   byId('legend').textContent = legend.filter((part) => part).join(' ');
 }
