@@ -26,7 +26,7 @@ pub(crate) struct Asked {
     #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Question")]
     system: Option<String>,
     /// A whole conversation as JSON: [{"role": "user", "content": [{"type": "image", "path": FILE}, {"type": "text", "text": TEXT}]}];
-    /// "image", "url" and "image_url" name files too, nothing is fetched; paths are relative to the file and lead nowhere outside of
+    /// other spellings of path that Hugging Face programs use are understood, nothing is fetched; paths are relative to the file and lead nowhere outside of
     /// its folder
     #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "prompt", "text", "system"], help_heading = "Question")]
     messages: Option<PathBuf>,

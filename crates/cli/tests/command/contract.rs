@@ -1,6 +1,6 @@
 //! What the command promises to scripts.
 
-use crate::support::{asked, explain, names, record, run, text};
+use crate::support::{asked, explain, explain_args, names, record, run, text};
 use integration_tests::ndarray::{
     Array, Array1, Array2, Array4, Dimension, Ix1, Ix2, Ix4, arr2, s,
 };

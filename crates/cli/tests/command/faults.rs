@@ -123,7 +123,7 @@ fn what_the_answer_lacks_is_a_note_and_the_rest_is_written() {
             assert!(told, "{more:?}: {}", done.stderr);
             let written = record(&out);
             assert_eq!(written["targets"].as_array().unwrap().len(), beside.len());
-            assert!(beside.len() == 1 || 0 < written["words"].as_array().unwrap().len());
+            assert!(beside.len() == 1 || !written["words"].as_array().unwrap().is_empty());
             assert!(written["missing"][0]["reason"].as_str().unwrap().contains(parts[0]));
             assert!(out.join("report.html").exists());
             let strict = explain(&fixture, &out, &[&more[..], &["--strict"]].concat());
