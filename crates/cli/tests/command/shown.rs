@@ -147,6 +147,27 @@ fn the_page_has_what_the_pictures_have() {
     assert_eq!(read(), page);
 }
 
+/// Without a target the page is that of the words, with all that was asked for, and is made again from the folder; without words it is
+/// that of the targets.
+#[test]
+fn a_page_needs_no_target_and_no_words() {
+    let more = ["--record", "layers", "--resolution", "patches", "--method", "input-gradient"];
+    for given in [&[][..], &["--keyword", "nodule", "--words", "none"]] {
+        let chest = Chest::new();
+        run(chest.args(&[&["--answer", "There is a nodule."], &more[..], given].concat())).done();
+        let read = || fs::read_to_string(chest.out().join("report.html")).unwrap();
+        let page = read();
+        let island = island(&page);
+        let methods = island["methods"].as_array().unwrap();
+        assert_eq!(methods.len(), 5, "{methods:?}");
+        assert_eq!(methods[0]["layers"].as_array().unwrap().len(), 6);
+        let rows = island["rows"].as_array().unwrap().iter();
+        assert!(rows.flat_map(|rows| rows.as_array().unwrap()).all(Value::is_number));
+        run(["report", &text(&chest.out())]).done();
+        assert_eq!(read(), page);
+    }
+}
+
 #[test]
 fn targets_have_the_order_of_the_command_line_and_repeated_words_a_number() {
     let chest = Chest::new();
@@ -171,7 +192,7 @@ fn targets_have_the_order_of_the_command_line_and_repeated_words_a_number() {
         table.iter().all(|line| !line.contains("<bos>") && !line.contains("\"model\"")),
         "{table:?}"
     );
-    assert_eq!(done.stdout.matches("<bos> and chat template").count(), 1);
+    assert_eq!(done.stdout.matches("<bos> and the chat template").count(), 1);
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Arrays {
         let rows = [record.targets.len(), record.words.len()];
         let targets = reader.rows(
             ["token_relevancy", "raw_attention", "token_relevancy_rollout"],
-            record.settings.layers.then_some("token_relevancy_by_layer"),
+            (record.settings.layers && 0 < rows[0]).then_some("token_relevancy_by_layer"),
             [rows[0], record.tokens.len()],
         )?;
         let words = if rows[1] == 0 {
@@ -44,14 +44,18 @@ impl Arrays {
         let methods = record.settings.methods.len();
         if methods > 0 {
             let shape = |count| [methods, count, record.tokens.len()].map(Some);
-            targets.methods = reader.array::<Ix3>("method_rows", &shape(rows[0]))?;
+            if rows[0] > 0 {
+                targets.methods = reader.array::<Ix3>("method_rows", &shape(rows[0]))?;
+            }
             if rows[1] > 0 {
                 words.methods = reader.array::<Ix3>("word_method_rows", &shape(rows[1]))?;
             }
         }
         if let Some([height, width]) = record.images.first().and_then(|image| image.patches) {
             let shape = |count| [count, record.images.len(), height, width].map(Some);
-            targets.patches = Some(reader.array::<Ix4>("patch_relevancy", &shape(rows[0]))?);
+            if rows[0] > 0 {
+                targets.patches = Some(reader.array::<Ix4>("patch_relevancy", &shape(rows[0]))?);
+            }
             if rows[1] > 0 {
                 words.patches = Some(reader.array::<Ix4>("word_patch_relevancy", &shape(rows[1]))?);
             }

@@ -175,7 +175,9 @@ fn outline_record(outline: Outline) -> OutlineRecord {
 
 fn image_record(results: &Results<'_>, index: usize) -> ImageRecord {
     let image = &results.answer.prepared.images[index];
-    let finer = results.explanations.targets.first().and_then(|target| target.finer(index));
+    let explanations = results.explanations;
+    let mut explained = explanations.targets.iter().chain(&explanations.words);
+    let finer = explained.next().and_then(|target| target.finer(index));
     let region = image.geometry.region;
     ImageRecord {
         picture: image.picture,

@@ -124,14 +124,17 @@ impl<'a> Methods<'a> {
     }
 
     fn other(&self, index: usize, name: &str) -> Method {
-        let below =
-            |rows: &Rows| rows.methods.index_axis(Axis(0), index).iter().any(|&value| value < 0.0);
-        let signed = [&self.arrays.targets, &self.arrays.words].into_iter().any(below);
+        // Without targets, or without words, there is no array of theirs.
+        let below = |rows: &Rows| {
+            let of_method = rows.methods.outer_iter().nth(index);
+            of_method.is_some_and(|rows| rows.iter().any(|&value| value < 0.0))
+        };
+        let signed = self.rows().any(below);
         Method { signs: signed.then(for_and_against), ..Method::new(name) }
     }
 
     fn patches(&self) -> Option<Method> {
-        let patches = self.arrays.targets.patches.as_ref()?;
+        let patches = self.rows().find_map(|rows| rows.patches.as_ref())?;
         Some(Method {
             note: "The relevancy taken on through the vision tower. Shares and text are those of the tokens."
                 .to_owned(),
@@ -167,13 +170,18 @@ impl<'a> Methods<'a> {
         })
     }
 
+    /// Those of targets, then those of words; there may be no target.
+    fn rows(&self) -> impl Iterator<Item = &Rows> {
+        [&self.arrays.targets, &self.arrays.words].into_iter()
+    }
+
     fn columns(&self) -> Option<usize> {
         Some(self.record.images.first()?.grid[1].max(1))
     }
 
     /// Row l holds what layers l to the last brought together.
     fn layer_names(&self) -> Vec<String> {
-        let layers = self.arrays.targets.layers.as_ref();
+        let layers = self.rows().find_map(|rows| rows.layers.as_ref());
         let count = layers.map_or(0, |layers| layers.len_of(Axis(1)));
         (0..count).map(|layer| format!("layers {layer} to {}", count - 1)).collect()
     }
