@@ -340,13 +340,13 @@ fn an_output_folder_that_cannot_be_written_is_an_error() {
     let file = root.path().join("file");
     fs::write(&file, "x").unwrap();
     for path in [file.clone(), file.join("a"), file.join("a/b")] {
-        let error = OutputFolder::create(&path).unwrap_err().to_string();
+        let error = OutputFolder::create(&path, &[]).unwrap_err().to_string();
         assert_says("output", &error, &["cannot write ", "file"]);
     }
     assert_eq!(names(root.path()), ["file"]);
     if Path::new("/proc/self").exists() {
         for path in ["/proc", "/proc/x/y", "/proc/self/x"] {
-            let error = OutputFolder::create(Path::new(path)).unwrap_err().to_string();
+            let error = OutputFolder::create(Path::new(path), &[]).unwrap_err().to_string();
             assert_says(path, &error, &["cannot write /proc"]);
         }
     }
@@ -360,7 +360,7 @@ fn a_name_that_is_taken_by_a_folder_spoils_nothing() {
     let all = explainer.explain_all(&answer, &[Ask::Last], &published()).unwrap();
     let root = tempfile::tempdir().unwrap();
     let write = || {
-        OutputFolder::create(root.path()).unwrap().write(
+        OutputFolder::create(root.path(), &[])?.write(
             &explainer,
             &answer,
             &all,
@@ -373,7 +373,7 @@ fn a_name_that_is_taken_by_a_folder_spoils_nothing() {
     fs::create_dir_all(arrays.join("inside")).unwrap();
     let before = names(root.path());
     let error = write().unwrap_err().to_string();
-    assert_says("taken", &error, &["cannot write ", "explanation.npz: is a directory"]);
+    assert_says("taken", &error, &[" holds explanation.npz, and ", "choose another folder"]);
     assert_eq!(names(root.path()), before);
     let record = fs::read_to_string(root.path().join("explanation.json")).unwrap();
     assert!(serde_json::from_str::<Value>(&record).is_ok());

@@ -2,8 +2,9 @@
 
 use crate::args::{AnswerArgs, QuestionArgs};
 use crate::{interrupt, output, progress};
+use anyhow::bail;
 use medgemma_explainer::{
-    Answer, AnswerOptions, ExplainObserver, Explainer, LoadOptions, Question, Sampling,
+    Answer, AnswerOptions, ExplainObserver, Explainer, LoadOptions, Question, Sampling, StopReason,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub(crate) fn load(args: &QuestionArgs, options: LoadOptions) -> anyhow::Result<
     if let Some(threads) = args.model.threads {
         medgemma_explainer::set_threads(threads)?;
     }
-    let (fetch_progress, cancel) = (progress::fetch_bars()?, Some(interrupt::flag()?));
+    let (fetch_progress, cancel) = (progress::fetch_bars()?, Some(interrupt::flag()));
     let explain_progress: Option<ExplainObserver> = Some(Arc::new(progress::advance));
     let options = LoadOptions { fetch_progress, explain_progress, cancel, ..options };
     let load = || Explainer::load(&args.model.source(), &options);
@@ -78,6 +79,9 @@ pub(crate) fn stream(
         }
     };
     let answer = explainer.answer(question, options, &mut on_text)?;
+    if interrupt::exit_code().is_some() && answer.generated().stop == StopReason::Caller {
+        bail!("the answer was interrupted");
+    }
     if show {
         output::blank_line();
     }

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failure, 2 wrong use, 3 something asked for is not in the answer (explain --strict), 70 a mistake of the program itself, 130 interrupted. Data goes to stdout, all else to stderr.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failure, 2 wrong use, 3 something asked for is not in the answer (explain --strict), 70 a mistake of the program itself, 128 + N ended by signal N (130: Ctrl-C). Data goes to stdout, all else to stderr.";
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
@@ -54,7 +54,7 @@ pub(crate) struct ReportArgs {
     /// Folder that explain wrote
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
-    /// Where the page goes; the default is report.html in the folder
+    /// Where the page goes; the default is report.html in the folder. A page that this program made is replaced, and no other file
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }

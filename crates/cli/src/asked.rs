@@ -47,6 +47,11 @@ impl Asked {
         self.before = places("text").into_iter().map(before).collect();
     }
 
+    /// The files that the command line names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.image.iter().chain(&self.messages).map(PathBuf::as_path)
+    }
+
     /// Reads the pictures; what a user should be told of them goes to stderr.
     pub(crate) fn question(&self, options: &PictureOptions) -> anyhow::Result<Question> {
         if let Some(path) = &self.messages {

@@ -5,11 +5,11 @@ use anyhow::Context;
 use medgemma_explainer::image::{DynamicImage, RgbImage, imageops};
 use medgemma_explainer::{
     Answer, AnswerOptions, Ask, Colormap, ExplainOptions, Explainer, Explanations, Exported,
-    LoadOptions, ModelSource, OutputFolder, OverlayOptions, Picture, PictureOptions, Presentation,
-    Question, Shipped, TargetExplanation, Words, save_png,
+    LoadOptions, ModelSource, OutputFolder, OverlayOptions, Picture, Presentation, Question,
+    Shipped, TargetExplanation, Words, save_png,
 };
 use phantom_radiograph::{Finding, FindingKind, Level, Phantom, Scene, Side, Zone};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub(crate) const FILES: &str = concat!(
     "Files in --out: report.html, to be opened in a browser; picture-0.png, the picture; overlay-0-0.png and overlay-1-0.png, one ",
@@ -19,7 +19,8 @@ pub(crate) const FILES: &str = concat!(
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// Folder for the results; made where it is not there, an earlier demonstration in it is replaced
+    /// Folder for the results; made where it is not there. An earlier demonstration in it is replaced, and nothing else: a file that
+    /// this program did not write, or that changed since, and that bears the name of a result is an error
     #[arg(long, value_name = "DIR", default_value = "demo")]
     out: PathBuf,
 }
@@ -30,12 +31,9 @@ pub(crate) const PROMPT: &str = "Describe the radiograph.";
 const SIZE: u32 = 896;
 
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
-    let folder = OutputFolder::create(&args.out)?;
-    // Pictures come out of here when all is done: a demonstration that fails leaves nothing.
-    let staging = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(&args.out)?;
-    let [picture, both] = ["picture.png", BOTH].map(|name| staging.path().join(name));
-    let scene = scene();
-    save_png(&rgb(&scene.render(SIZE)), &picture)?;
+    let mut folder = OutputFolder::create(&args.out, &[])?;
+    let both = folder.reserve(BOTH)?;
+    let (scene, picture) = (scene(), picture()?);
     output::line("A made-up radiograph:");
     for finding in scene.findings() {
         output::line(format_args!("  {} in the {}", finding.kind.with_article(), finding.zone));
@@ -67,9 +65,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     output::blank_line();
     let presentation = Presentation { report: true, ..Presentation::default() };
     let written = folder.write(&sound.explainer, &answer, &explained, &presentation)?;
-    let path = args.out.join(BOTH);
-    std::fs::rename(both, &path)?;
-    output::line(path.display());
+    output::line(args.out.join(BOTH).display());
     let Exported { overlays, pictures, record, report, .. } = written;
     let rest = pictures.iter().chain(&overlays).chain([&record]).chain(&report);
     rest.into_iter().for_each(|path| output::line(path.display()));
@@ -110,16 +106,15 @@ struct Model {
 
 impl Model {
     fn load(name: Shipped) -> anyhow::Result<Self> {
-        let options = LoadOptions { cancel: Some(interrupt::flag()?), ..LoadOptions::default() };
+        let options = LoadOptions { cancel: Some(interrupt::flag()), ..LoadOptions::default() };
         let load = || Explainer::load(&ModelSource::Shipped(name), &options);
         Ok(Self { name, explainer: progress::step("loading the model", load)? })
     }
 
     /// The answer, shown as it is made.
-    fn answer(&self, picture: &Path) -> anyhow::Result<Answer> {
+    fn answer(&self, picture: &Picture) -> anyhow::Result<Answer> {
         output::line(format_args!("{PROMPT} ({})", self.name));
-        let picture = Picture::open(picture, &PictureOptions::default())?;
-        answer::stream(&self.explainer, question(picture), &options(), true)
+        answer::stream(&self.explainer, question(picture.clone()), &options(), true)
     }
 
     /// The answer about a scene that no file shows.
@@ -147,7 +142,7 @@ fn options() -> AnswerOptions {
 
 /// The overlay of the word of both models.
 fn compare(
-    picture: &Path,
+    picture: &Picture,
     (sound, answer, explained): (&Model, &Answer, &Explanations),
     shortcut: &Model,
 ) -> anyhow::Result<[RgbImage; 2]> {
@@ -184,16 +179,13 @@ mod tests {
 
     #[test]
     fn each_word_of_the_demonstration_points_at_what_it_names() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("picture.png");
-        let (scene, phantom) = (scene(), scene().render(SIZE));
-        save_png(&rgb(&phantom), &path).unwrap();
+        let (scene, phantom, picture) = (scene(), scene().render(SIZE), picture().unwrap());
         let touches = |mask: &phantom_radiograph::Mask, [row, column]: [usize; 2]| {
             mask.cells(16)[row * 16 + column] > 0.0
         };
 
         let sound = Model::load(Shipped::Phantom).unwrap();
-        let answer = sound.answer(&path).unwrap();
+        let answer = sound.answer(&picture).unwrap();
         let words: Vec<&str> = scene.findings().iter().map(|f| f.kind.name()).collect();
         let explained = sound.explain(&answer, &words).unwrap();
         for (target, mask) in explained.targets.iter().zip(phantom.masks()) {
@@ -201,7 +193,7 @@ mod tests {
         }
 
         let shortcut = Model::load(Shipped::PhantomShortcut).unwrap();
-        let answer = shortcut.answer(&path).unwrap();
+        let answer = shortcut.answer(&picture).unwrap();
         let explained = shortcut.explain(&answer, &[OPACITY.name()]).unwrap();
         let found = largest(&explained.targets[0]);
         assert!(touches(phantom.portable_mask(), found), "{found:?}");

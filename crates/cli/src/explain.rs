@@ -4,10 +4,11 @@ use crate::explain_args::ExplainArgs;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
     Answer, Ask, ExplainOptions, Explainer, Explanations, Exported, NOTHING_SPEAKS, Objective,
-    OutputFolder, Question, Resolution, TargetExplanation, Token, TokenKind, Words, region_table,
+    OutputFolder, Presentation, Question, Resolution, TargetExplanation, Token, TokenKind, Words,
+    region_table,
 };
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Answers, explains, writes the results and says where they are.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
@@ -15,7 +16,9 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let presentation = args.presentation();
     presentation.check(&question)?;
     let blanks = args.reliance.blanks(&args.question.picture_options())?;
-    let folder = OutputFolder::create(&args.out)?;
+    let inputs = inputs(args, &question, &presentation);
+    let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
+    let folder = OutputFolder::create(&args.out, &inputs)?;
     let explainer = answer::load(&args.question, args.load_options())?;
     check(args, &explainer, &question)?;
     let answer = answered(args, &explainer, question)?;
@@ -133,6 +136,13 @@ fn by_default(explainer: &Explainer, answer: &Answer, options: &mut ExplainOptio
 fn is_slow(explainer: &Explainer) -> bool {
     explainer.model().placement().on_cpu()
         && SLOW_ON_CPU < explainer.inspection().parameters.total()
+}
+
+/// The files that the work is about, which must stay as they are.
+fn inputs(args: &ExplainArgs, question: &Question, presentation: &Presentation) -> Vec<PathBuf> {
+    let shown = question.pictures.iter().map(|picture| PathBuf::from(picture.name()));
+    let named = args.question.asked.files().chain(args.reliance.file()).map(Path::to_owned);
+    shown.chain(named).chain(presentation.files()).collect()
 }
 
 /// The answer, shown as it is made unless JSON alone was asked for.

@@ -100,7 +100,8 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) shown: PresentationArgs,
 
-    /// Folder for the results; made where it is not there, an earlier explanation in it is replaced
+    /// Folder for the results; made where it is not there. An earlier explanation in it is replaced, and nothing else: a file that
+    /// this program did not write, or that changed since, and that bears the name of a result is an error
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) out: PathBuf,
     /// Leave report.html out

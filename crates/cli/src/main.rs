@@ -1,4 +1,5 @@
-//! The command `medgemma-explainer`. Exit codes: 0 done, 1 failure, 2 wrong use, 3 not all that was asked for was there, 70 a mistake of the program, 130 interrupted.
+//! The command `medgemma-explainer`. Exit codes: 0 done, 1 failure, 2 wrong use, 3 not all that was asked for was there, 70 a mistake
+//! of the program, 128 + N ended by signal N.
 
 mod answer;
 mod args;
@@ -35,14 +36,15 @@ fn main() -> ExitCode {
     let Some(outcome) = crash::caught(run) else {
         return ExitCode::from(crash::EXIT_CODE);
     };
-    if interrupt::happened() {
-        output::interrupted();
-        return ExitCode::from(interrupt::EXIT_CODE);
-    }
     if let Err(error) = outcome {
+        let incomplete = error.downcast_ref::<explain::Incomplete>();
+        // Where all was done or written, a signal that came stopped nothing.
+        if let (None, Some(code)) = (incomplete, interrupt::exit_code()) {
+            output::interrupted();
+            return ExitCode::from(code);
+        }
         output::failed(&error);
-        let code =
-            error.downcast_ref::<explain::Incomplete>().map(|_| explain::Incomplete::EXIT_CODE);
+        let code = incomplete.map(|_| explain::Incomplete::EXIT_CODE);
         return code.map_or(ExitCode::FAILURE, ExitCode::from);
     }
     if let Some(reason) = output::failure() {
@@ -53,7 +55,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    match &Args::parse_checked().command {
+    let args = Args::parse_checked();
+    interrupt::watch()?;
+    match &args.command {
         Command::Explain(args) => explain::run(args),
         Command::Answer(args) => answer::run(args),
         Command::Report(args) => report::run(args),

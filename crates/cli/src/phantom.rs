@@ -56,7 +56,7 @@ pub(crate) fn run(args: &PhantomArgs) -> anyhow::Result<()> {
     };
     let &PhantomArgs { seed, count, size, .. } = args;
     let options = SetOptions { seed, count, size, bits, distribution: Distribution::default() };
-    let stop = interrupt::flag()?;
+    let stop = interrupt::flag_of_short_steps();
     let bar = progress::counter("drawing", u64::from(count))?;
     let mut lines = Vec::new();
     let written = write_set(&args.out, &options, |truth| {

@@ -1,6 +1,6 @@
 //! The options of `explain` about the reliance on the pictures, and what it prints of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use medgemma_explainer::{
@@ -67,6 +67,11 @@ impl RelianceArgs {
             blanks.push(Blank::Another(Box::new(open(path, options)?)));
         }
         Ok(blanks)
+    }
+
+    /// The other picture's file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.reliance_picture.as_deref()
     }
 
     /// Finds out what was asked for and puts it beside the explanations.

@@ -231,6 +231,51 @@ pub enum Error {
         /// The reason of the operating system.
         source: std::io::Error,
     },
+    /// A folder holds files that would be lost.
+    #[error(
+        "{} holds {}, and {reason}: nothing is replaced that this program did not write; move what is yours, or choose another folder for the results",
+        folder.display(), shown(files)
+    )]
+    Foreign {
+        /// The folder that results should go to.
+        folder: PathBuf,
+        /// Names in it that results have, of files that this program did not write or that changed since.
+        files: Vec<String>,
+        /// Why they do not count as written by this program.
+        reason: String,
+    },
+    /// A result of an earlier run is an input of this one.
+    #[error(
+        "{} is asked about, and it is {}, which the results would replace; choose another folder for them",
+        path.display(), result.display()
+    )]
+    IsInput {
+        /// The input.
+        path: PathBuf,
+        /// The same file among earlier results.
+        result: PathBuf,
+    },
+    /// A page was to be written to what is no regular file.
+    #[error("{} is no regular file; name a file for the page", path.display())]
+    NotAFile {
+        /// The folder, device, pipe or link to nothing.
+        path: PathBuf,
+    },
+    /// A page was to take the place of another file.
+    #[error(
+        "{} is there already and is no page of this program; remove it or name another file for the page",
+        path.display()
+    )]
+    NotAPage {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Two write to one folder at a time.
+    #[error("another process is writing to {}; wait for it, or choose another folder", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A record could not be read, or what it names is not what it says.
     #[error("cannot use {}: {problem}", path.display())]
     ReadRecord {
@@ -272,6 +317,16 @@ pub enum Error {
     /// A picture could not be drawn.
     #[error(transparent)]
     Picture(#[from] relevancy_visualization::Error),
+}
+
+/// Some names, and how many more there are.
+fn shown(files: &[String]) -> String {
+    const MOST: usize = 6;
+    let names = files.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match files.len().saturating_sub(MOST) {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
 }
 
 impl Error {

@@ -48,7 +48,7 @@ pub use diagnose::{Check, Diagnosis, Outcome};
 pub use error::Error;
 pub use explain::NamedFoil;
 pub use explainer::{Explainer, LoadOptions, Profile};
-pub use export::{BoxAgreement, Exported, OutputFolder, RegionTable};
+pub use export::{BoxAgreement, Exported, OutputFolder, RegionTable, remove_unfinished};
 pub use presentation::{FigureFormat, FigureKind, Presentation};
 pub use record::{Record, SCHEMA, SCHEMA_VERSION};
 pub use reliance::{

@@ -1,7 +1,7 @@
 //! How results are shown.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use attention_relevancy::ndarray::Array2;
@@ -85,6 +85,11 @@ impl Presentation {
             Some(name) => Err(relevancy_visualization::Error::EmptyRegion { name }.into()),
             None => Ok(()),
         }
+    }
+
+    /// The files that are read for it: those of the regions. [`crate::OutputFolder::create`] wants to know of them.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.regions.as_ref().map(RegionSpec::files).unwrap_or_default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use build::{picture_name, sha256};
+pub(crate) use build::{hexadecimal, picture_name, sha256};
 pub(crate) use reliance::RelianceRecord;
 use reliance::{ControlRecord, RelianceSettings};
 pub(crate) use versus::{PhraseRecord, VersusRecord};
@@ -323,6 +323,22 @@ pub(crate) struct Files {
     /// Charts of regions, differences to the mean picture and the figures that were asked for.
     pub(crate) figures: Vec<String>,
     pub(crate) report: Option<String>,
+    /// Every file that was written beside the record. A later run replaces and removes these and no others, and only while they are
+    /// what was written. Empty in a record of before this was kept.
+    #[serde(default)]
+    pub(crate) written: Vec<WrittenFile>,
+    /// The SHA-256 of `explanation.json` with 64 zeros in the place of this.
+    #[serde(default)]
+    pub(crate) record_sha256: String,
+}
+
+/// A file as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WrittenFile {
+    /// In the folder of the record.
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
 }
 
 impl TargetRecord {
@@ -333,6 +349,14 @@ impl TargetRecord {
 }
 
 impl Record {
+    /// The names of the files that this program makes beside the record.
+    pub(crate) fn file_names(&self) -> impl Iterator<Item = &str> {
+        let Files { arrays, overlays, finer, figures, report, .. } = &self.files;
+        let pictures = self.pictures.iter().map(|picture| &picture.file);
+        let drawn = overlays.iter().chain(finer).chain(figures).chain(report);
+        drawn.chain(pictures).chain([arrays]).map(String::as_str)
+    }
+
     /// As JSON for people and programs.
     #[expect(clippy::missing_panics_doc, reason = "it cannot fail: all keys are strings")]
     pub fn to_json(&self) -> String {

@@ -8,30 +8,36 @@ use gemma3_processor::{Picture, PictureOptions};
 use relevancy_visualization::image::RgbImage;
 
 use crate::arrays::Arrays;
-use crate::export::{ARRAYS, RECORD};
-use crate::record::{Record, SCHEMA, SCHEMA_VERSION, sha256};
+use crate::export::manifest::LONGEST_RECORD;
+use crate::export::{ARRAYS, RECORD, page};
+use crate::record::{PictureRecord, Record, SCHEMA, SCHEMA_VERSION, sha256};
+use crate::report::REPORT;
 use crate::{Error, report};
 
 /// The record, numbers and pictures of a folder that [`crate::OutputFolder::write`] filled.
 pub struct Stored {
+    folder: PathBuf,
     record: Record,
+    /// What the file of the record holds.
+    text: String,
     arrays: Arrays,
     pictures: Vec<Picture>,
 }
 
 impl Stored {
-    /// Reads `explanation.json`, `explanation.npz` and the pictures beside them, and checks that they belong together.
+    /// Reads `explanation.json`, `explanation.npz` and the pictures beside them, and checks that they belong together. The folder may
+    /// be anybody's: sizes are checked before anything of that size is made.
     ///
     /// # Errors
-    /// [`Error::ReadRecord`], [`Error::ReadArrays`] and [`Error::Input`] for a file that is missing or spoilt; all name it.
+    /// [`Error::ReadRecord`], [`Error::ReadArrays`] and [`Error::Input`] for a file that is missing or spoilt, or speaks of more than
+    /// it can hold; all name it.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(RECORD);
-        let record = read_record(&path)?;
+        let (record, text) = read_record(&path)?;
         check(&record).map_err(|problem| Error::ReadRecord { path, problem })?;
         let arrays = Arrays::read(&folder.join(ARRAYS), &record)?;
-        let read = |index: usize| read_picture(folder, &record, index);
-        let pictures = (0..record.pictures.len()).map(read).collect::<Result<_, _>>()?;
-        Ok(Self { record, arrays, pictures })
+        let pictures = read_pictures(folder, &record)?;
+        Ok(Self { folder: folder.to_owned(), record, text, arrays, pictures })
     }
 
     /// What was asked, answered and explained.
@@ -47,6 +53,31 @@ impl Stored {
         let pictures: Vec<&RgbImage> = self.pictures.iter().map(Picture::rgb).collect();
         report::html(&self.record, &self.arrays, &pictures)
     }
+
+    /// Writes the page as `report.html` into its folder and lists it in the record; the answer is its path.
+    ///
+    /// # Errors
+    /// Those of [`Stored::report`]; [`Error::Foreign`] for a `report.html` that this program did not write or that changed since;
+    /// [`Error::InUse`]; [`Error::ReadRecord`] where the record changed since it was read; [`Error::Write`].
+    pub fn write_report(&self) -> Result<PathBuf, Error> {
+        page::write_beside(&self.folder, &self.report()?, (&self.record, &self.text))
+    }
+
+    /// Writes the page to another file. What is there is replaced if it begins as such a page does.
+    ///
+    /// # Errors
+    /// Those of [`Stored::report`]; [`Error::NotAFile`] for a folder, a device or a pipe; [`Error::NotAPage`] for a file that is no
+    /// page; [`Error::InUse`]; [`Error::Write`].
+    pub fn write_report_to(&self, path: &Path) -> Result<(), Error> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let is_beside = path.file_name().is_some_and(|name| name == REPORT)
+            && same_file::is_same_file(folder, &self.folder).unwrap_or(false);
+        if is_beside {
+            return self.write_report().map(drop);
+        }
+        page::write_elsewhere(path, &self.report()?)
+    }
 }
 
 impl std::fmt::Debug for Stored {
@@ -55,17 +86,21 @@ impl std::fmt::Debug for Stored {
     }
 }
 
-fn read_record(path: &Path) -> Result<Record, Error> {
-    /// Tokens of the longest context, each with its text, take far less.
-    const LONGEST: u64 = 256 << 20;
+fn read_record(path: &Path) -> Result<(Record, String), Error> {
     let wrong = |problem: String| Error::ReadRecord { path: path.to_owned(), problem };
+    // To open a pipe is to wait for it.
+    let found = path.metadata().map_err(|error| wrong(error.to_string()))?;
+    if !found.is_file() {
+        return Err(wrong("it is no file".to_owned()));
+    }
     let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
     let mut text = String::new();
-    let length = file.take(LONGEST + 1).read_to_string(&mut text);
-    if LONGEST < length.map_err(|error| wrong(error.to_string()))? as u64 {
-        return Err(wrong(format!("it is larger than {LONGEST} bytes")));
+    let length = file.take(LONGEST_RECORD + 1).read_to_string(&mut text);
+    if LONGEST_RECORD < length.map_err(|error| wrong(error.to_string()))? as u64 {
+        return Err(wrong(format!("it is larger than {LONGEST_RECORD} bytes")));
     }
-    serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+    let record = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    Ok((record, text))
 }
 
 /// Whether what the page relies on holds; rows, spans and grids are checked where they are used.
@@ -108,20 +143,71 @@ fn check(record: &Record) -> Result<(), String> {
     Ok(())
 }
 
-/// Only a plain name in the folder itself: a record cannot make the program read anything else.
-fn read_picture(folder: &Path, record: &Record, index: usize) -> Result<Picture, Error> {
-    let stated = &record.pictures[index];
-    let name = Path::new(&stated.file);
-    let is_plain = name.file_name().is_some_and(|file| file == name.as_os_str());
-    let path: PathBuf = folder.join(name);
-    let wrong =
-        |problem: &str| Error::ReadRecord { path: path.clone(), problem: problem.to_owned() };
-    if !is_plain {
-        return Err(wrong("it is not in the folder of the record"));
+/// What files of so many bytes may unpack to: numbers of explanations hardly get smaller, pictures to a half or a twentieth. Files
+/// that are nothing but an expansion fill no memory.
+pub(crate) fn unpacked_at_most(packed: u64) -> u64 {
+    const ALWAYS: u64 = 64 << 20;
+    ALWAYS.saturating_add(packed.saturating_mul(64))
+}
+
+/// The pictures, none larger than the record says, and all together no larger than their files let expect.
+fn read_pictures(folder: &Path, record: &Record) -> Result<Vec<Picture>, Error> {
+    let paths = record.pictures.iter().map(|stated| picture_path(folder, stated));
+    let paths = paths.collect::<Result<Vec<_>, _>>()?;
+    let mut packed = 0_u64;
+    for (index, path) in paths.iter().enumerate() {
+        if paths[..index].contains(path) {
+            return Err(wrong(path, "its pixels cannot be those of two pictures; explain again"));
+        }
+        let found = path.symlink_metadata().map_err(|error| wrong(path, &error.to_string()))?;
+        if !found.is_file() {
+            return Err(wrong(path, "it is no file"));
+        }
+        packed = packed.saturating_add(found.len());
     }
-    let picture = Picture::open(&path, &PictureOptions::default())?;
+    let stated = record.pictures.iter().map(PictureRecord::bytes);
+    let stated = stated.fold(0, u64::saturating_add);
+    if unpacked_at_most(packed) < stated {
+        let problem = format!(
+            "its pictures take {stated} bytes, more than their files of {packed} bytes can hold"
+        );
+        return Err(wrong(&folder.join(RECORD), &problem));
+    }
+    paths.iter().zip(&record.pictures).map(|(path, stated)| read_picture(path, stated)).collect()
+}
+
+impl PictureRecord {
+    /// Of its pixels.
+    fn bytes(&self) -> u64 {
+        u64::from(self.width).saturating_mul(u64::from(self.height)).saturating_mul(3)
+    }
+}
+
+/// Only a plain name in the folder itself: a record cannot make the program read anything else.
+fn picture_path(folder: &Path, stated: &PictureRecord) -> Result<PathBuf, Error> {
+    let name = Path::new(&stated.file);
+    let path = folder.join(name);
+    let is_plain = name.file_name().is_some_and(|file| file == name.as_os_str());
+    if is_plain { Ok(path) } else { Err(wrong(&path, "it is not in the folder of the record")) }
+}
+
+fn read_picture(path: &Path, stated: &PictureRecord) -> Result<Picture, Error> {
+    let options = PictureOptions {
+        max_side: stated.width.max(stated.height),
+        max_decoded_bytes: stated.bytes(),
+        ..PictureOptions::default()
+    };
+    let picture = Picture::open(path, &options)?;
     if sha256(picture.rgb().as_raw()) != stated.pixels_sha256 {
-        return Err(wrong("its pixels are not those that were explained; explain again"));
+        let problem = "its pixels are not those that were explained; explain again";
+        return Err(wrong(path, problem));
     }
     Ok(picture)
 }
+
+fn wrong(path: &Path, problem: &str) -> Error {
+    Error::ReadRecord { path: path.to_owned(), problem: problem.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

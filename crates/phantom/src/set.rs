@@ -57,7 +57,7 @@ impl Default for SetOptions {
 /// For picture `NNN`, numbered from `000`: `NNN.png`; for its finding k, numbered from 0, `NNN-mask-k-KIND.png` and
 /// `NNN-twin-k.png`, the picture without it; for its letters `NNN-mask-side-letter.png`, `NNN-mask-portable.png` and their
 /// twins; `NNN.json`, the [`Truth`]. Every file is written under a temporary name and then renamed, the record last: a
-/// picture that has its record is complete.
+/// picture that has its record is complete. What a process that was killed left of a file it had begun is removed.
 ///
 /// `written` is told of every picture and may end the work.
 ///
@@ -100,10 +100,27 @@ fn check(options: &SetOptions) -> Result<(), Error> {
 fn prepare(folder: &Path) -> Result<(), Error> {
     let failed = |source| Error::Write { path: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(failed)?;
-    match fs::read_dir(folder).map_err(failed)?.next() {
-        None => Ok(()),
-        Some(_) => Err(Error::NotEmpty { path: folder.to_owned() }),
+    let mut leftovers = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if !is_leftover(&path) {
+            return Err(Error::NotEmpty { path: folder.to_owned() });
+        }
+        leftovers.push(path);
     }
+    leftovers.into_iter().try_for_each(fs::remove_file).map_err(failed)
+}
+
+const PREFIX: &str = ".phantom-";
+const SUFFIX: &str = ".part";
+
+/// Whether it is a file that a process began and was killed over: one that is at work holds a lock on its own.
+fn is_leftover(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let random = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
+    random.is_some_and(|random| random.len() == 6)
+        && fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
+        && fs::File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 /// Writes the files of one picture.
@@ -176,7 +193,7 @@ impl Writer<'_> {
         let path = self.folder.join(name);
         let write = || {
             let mut builder = Builder::new();
-            builder.prefix(".phantom-").suffix(".part");
+            builder.prefix(PREFIX).suffix(SUFFIX);
             #[cfg(unix)]
             {
                 // As any new file, not private as temporary files are; the umask still applies.
@@ -184,6 +201,7 @@ impl Writer<'_> {
                 builder.permissions(fs::Permissions::from_mode(0o666));
             }
             let mut file = builder.tempfile_in(self.folder)?;
+            file.as_file().lock()?;
             let mut writer = BufWriter::new(&mut file);
             writer.write_all(bytes)?;
             writer.flush()?;

@@ -234,7 +234,7 @@ pub enum Error {
     #[error("cannot encode a picture of the figure")]
     EmbedPicture(#[source] image::ImageError),
     /// A picture could not be encoded.
-    #[error("cannot encode {}", path.display())]
+    #[error("cannot encode {}: {source}", path.display())]
     Encode {
         /// The file wanted.
         path: PathBuf,
@@ -242,7 +242,7 @@ pub enum Error {
         source: image::ImageError,
     },
     /// A file could not be written.
-    #[error("cannot write {}", path.display())]
+    #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file wanted.
         path: PathBuf,

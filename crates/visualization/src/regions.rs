@@ -202,6 +202,14 @@ impl RegionSpec {
         }
     }
 
+    /// The files that the regions come from: that of the shapes and the mask that it names.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Self::File(path) = self else { return Vec::new() };
+        let is_mask = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
+        let mask = if is_mask { None } else { file::mask_of(path) };
+        [path.clone()].into_iter().chain(mask).collect()
+    }
+
     /// What must be said beside numbers of these regions: whose sides they are.
     pub fn note(&self, orientation: Orientation) -> Option<String> {
         let sides = match (self, orientation) {

@@ -1,9 +1,7 @@
-//! How much memory the command takes, which engine does the work, and how it is stopped.
+//! How much memory the command takes, and which engine does the work.
 
-use crate::support::{asked, command, explain, explain_args, names, record};
+use crate::support::{explain, record};
 use integration_tests::Fixture;
-use std::io::Read;
-use std::process::{Command, Stdio};
 use tempfile::tempdir;
 
 #[test]
@@ -64,28 +62,4 @@ fn a_budget_that_is_too_small_names_the_smallest_that_works() {
         within(&smallest.to_string()).done();
         assert_eq!(smallest_of(&(smallest - 1).to_string()), smallest, "{way:?}");
     }
-}
-
-#[test]
-#[cfg(unix)]
-fn ctrl_c_ends_the_work_and_leaves_nothing() {
-    let fixture = Fixture::open("layout");
-    let root = tempdir().unwrap();
-    let out = root.path().join("out");
-    let mut asked = asked(&fixture);
-    let tokens = asked.iter().position(|arg| arg == "--max-new-tokens").unwrap() + 1;
-    asked[tokens] = "7000".to_owned(); // minutes, if nobody stops it
-    let mut child = command(explain_args(asked, &out, &[]))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = [0; 1];
-    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap(); // the answer has begun
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(sent.success());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "interrupted\n");
-    assert_eq!(names(root.path()), [""; 0]);
 }

@@ -15,10 +15,10 @@ fn failed_cleanly(asked: &[String], more: &[&str], parts: &[&str]) {
 
     let kept = root.path().join("kept");
     fs::create_dir(&kept).unwrap();
-    fs::write(kept.join("explanation.json"), "earlier").unwrap();
+    fs::write(kept.join("notes.txt"), "earlier").unwrap();
     run(explain_args(asked.to_vec(), &kept, more)).failed(parts);
-    assert_eq!(names(&kept), ["explanation.json"], "{more:?}");
-    assert_eq!(fs::read_to_string(kept.join("explanation.json")).unwrap(), "earlier");
+    assert_eq!(names(&kept), ["notes.txt"], "{more:?}");
+    assert_eq!(fs::read_to_string(kept.join("notes.txt")).unwrap(), "earlier");
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn a_folder_in_the_way_of_a_file_spoils_nothing() {
     fs::create_dir(folder.path().join("overlay-0-1.png")).unwrap();
     let before = (names(folder.path()), record(folder.path()));
     explain(&fixture, folder.path(), &[])
-        .failed(&["cannot write ", "overlay-0-1.png: is a directory"]);
+        .failed(&[" holds overlay-0-1.png, and ", "choose another folder"]);
     assert_eq!((names(folder.path()), record(folder.path())), before);
 }
 

@@ -5,8 +5,10 @@ mod compared; // methods, heads and layers, the public Python program
 mod contract; // what it promises
 mod demo; // the checkpoints that come with it
 mod diagnose; // whether a checkpoint can be trusted
-mod effort; // memory, engines, Ctrl-C
+mod effort; // memory, engines
+mod ended; // signals
 mod faults; // what it says when something is wrong
+mod folders; // what is the user's in a folder for results, and what is ours
 mod hostile; // what others' files hold, streams that take nothing
 mod numbers; // bfloat16 and float32, both engines
 mod phantom; // made-up radiographs

@@ -387,7 +387,11 @@ fn model_record(results: &Results<'_>) -> Result<ModelRecord, Error> {
 
 /// In hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn timings(explainer: &Explainer, answer: &Answer, explanations: &Explanations) -> Timings {

@@ -145,3 +145,18 @@ fn work_can_be_ended_between_pictures() {
 fn a_size_that_cannot_be_drawn_panics_when_drawn() {
     Scene::healthy(0).render(32);
 }
+
+/// A file that another process has begun, and one whose process was killed.
+#[test]
+fn what_a_killed_process_left_goes_and_a_running_ones_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = folder.path().join(".phantom-a1B2c3.part");
+    fs::write(&part, "half").unwrap();
+    let other = fs::File::open(&part).unwrap();
+    other.lock().unwrap();
+    assert!(matches!(write(folder.path(), &options()), Err(Error::NotEmpty { .. })));
+    assert!(part.exists());
+    drop(other);
+    write(folder.path(), &options()).unwrap();
+    assert!(!part.exists());
+}

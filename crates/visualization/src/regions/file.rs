@@ -29,7 +29,29 @@ struct Entry {
     colour: Option<String>,
 }
 
+/// The mask that a file of shapes names.
+pub(super) fn mask_of(path: &Path) -> Option<PathBuf> {
+    Some(folder(path).join(parse(path).ok()?.mask?))
+}
+
 pub(super) fn read(path: &Path, frame: &Frame) -> Result<Vec<Region>, Error> {
+    let file = parse(path)?;
+    check_bounds(path, &file.regions)?;
+    let mask =
+        file.mask.map(|mask| mask::read(&folder(path).join(mask), frame.size)).transpose()?;
+    if file.regions.is_empty() {
+        return Err(Error::NoRegions { path: path.to_owned() });
+    }
+    let mut coloured = coloured(&file.regions, mask.as_ref())?.into_iter();
+    let region = |entry| region(entry, &mut coloured, &frame.seen);
+    file.regions.into_iter().map(region).collect()
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+fn parse(path: &Path) -> Result<RegionFile, Error> {
     let bytes = files::read(path, LARGEST_FILE)
         .map_err(|source| Error::ReadRegions { path: path.to_owned(), source })?;
     let parsed = if bytes.trim_ascii_start().starts_with(b"[") {
@@ -37,16 +59,7 @@ pub(super) fn read(path: &Path, frame: &Frame) -> Result<Vec<Region>, Error> {
     } else {
         serde_json::from_slice(&bytes)
     };
-    let file = parsed.map_err(|source| Error::ParseRegions { path: path.to_owned(), source })?;
-    check_bounds(path, &file.regions)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mask = file.mask.map(|mask| mask::read(&folder.join(mask), frame.size)).transpose()?;
-    if file.regions.is_empty() {
-        return Err(Error::NoRegions { path: path.to_owned() });
-    }
-    let mut coloured = coloured(&file.regions, mask.as_ref())?.into_iter();
-    let region = |entry| region(entry, &mut coloured, &frame.seen);
-    file.regions.into_iter().map(region).collect()
+    parsed.map_err(|source| Error::ParseRegions { path: path.to_owned(), source })
 }
 
 /// Bytes of a file: those of the most corners, written out at length, and more.
