@@ -3,8 +3,9 @@
 use crate::explain_args::ExplainArgs;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
-    Answer, Ask, ExplainOptions, Explainer, Explanations, Exported, NOTHING_SPEAKS, Objective,
-    OutputFolder, Presentation, Question, Resolution, TargetExplanation, Token, TokenKind, Words,
+    Answer, Ask, ExplainOptions, Explainer, Explanations, Exported, FigureKind, NOTHING_SPEAKS,
+    Objective, OutputFolder, Presentation, Question, Resolution, TargetExplanation, Token, TokenKind,
+    Words,
     region_table,
 };
 use std::ops::Range;
@@ -29,6 +30,12 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let written = progress::step("drawing", write)?;
     for note in &written.notes {
         output::warning(note);
+    }
+    let are_figures_missing = presentation.figures.iter().any(|kind| *kind != FigureKind::Words);
+    if explanations.targets.is_empty() && are_figures_missing {
+        output::note(
+            "figures other than words are drawn of targets; name one, for instance with --keyword",
+        );
     }
     if args.json {
         output::json(&written.json);
@@ -248,7 +255,7 @@ fn print_places(args: &ExplainArgs, explanations: &Explanations, written: &Expor
 }
 
 /// The targets; the words of the answer where nothing was asked for.
-fn shown(explanations: &Explanations) -> &[TargetExplanation] {
+pub(crate) fn shown(explanations: &Explanations) -> &[TargetExplanation] {
     let Explanations { targets, words, versus, .. } = explanations;
     if targets.is_empty() && versus.is_empty() { words } else { targets }
 }

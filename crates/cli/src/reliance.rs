@@ -9,7 +9,7 @@ use medgemma_explainer::{
 };
 
 use crate::asked::open;
-use crate::explain::shorten;
+use crate::explain::{shorten, shown};
 use crate::{output, progress};
 
 #[derive(clap::Args, Debug)]
@@ -86,7 +86,9 @@ impl RelianceArgs {
             let compare = || explainer.reliance(answer, explanations, blanks);
             explanations.reliance = Some(progress::step("looking without the picture", compare)?);
         }
-        if self.blank_control {
+        if self.blank_control && explanations.targets.is_empty() {
+            output::note("--blank-control is for targets; name one, for instance with --keyword");
+        } else if self.blank_control {
             let control = || explainer.blank_control(answer, explanations);
             explanations.control = Some(progress::step("explaining without the picture", control)?);
         }
@@ -121,14 +123,18 @@ fn print_reliance(explanations: &Explanations, reliance: &Reliance) {
         let line = format!("{:<24} {gains}  {depends:<9}  {beware}", shorten(text, 24));
         output::line(line.trim_end());
     };
-    line("explained", &names, ["depends", "beware"]);
-    for (target, found) in explanations.targets.iter().zip(&reliance.targets) {
+    line("explained", &names, ["depends", "remarks"]);
+    let are_words = explanations.targets.is_empty(); // nobody named a target
+    let found = if are_words { &reliance.words } else { &reliance.targets };
+    for (target, found) in shown(explanations).iter().zip(found) {
         let gains: Vec<String> = found.blanks.iter().map(|gain| signed(gain.pmi())).collect();
         let depends = found.depends_on_picture(blanks);
         let beware = found.beware(blanks).join("; ");
         line(&target.label(), &gains, [depends.name(), &beware]);
     }
-    print_words(reliance);
+    if !are_words {
+        print_words(reliance);
+    }
 }
 
 /// How many of the other words do not depend on the picture.
