@@ -4,9 +4,8 @@ use crate::explain_args::ExplainArgs;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
     Answer, Ask, ExplainOptions, Explainer, Explanations, Exported, FigureKind, NOTHING_SPEAKS,
-    Objective, OutputFolder, Presentation, Question, Resolution, TargetExplanation, Token, TokenKind,
-    Words,
-    region_table,
+    Objective, OutputFolder, Presentation, Question, Resolution, TargetExplanation, Token,
+    TokenKind, Words, region_table,
 };
 use std::ops::Range;
 use std::path::{Path, PathBuf};

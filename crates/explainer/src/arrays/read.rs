@@ -88,10 +88,9 @@ impl Wanted {
                 .map(|layers| Named { name: names[3], shape: [count, layers, tokens] }),
             methods: (0 < methods && 0 < count)
                 .then(|| Named { name: names[4], shape: [methods, count, tokens] }),
-            patches: first.and_then(|image| image.patches).filter(|_| 0 < count).map(|[height, width]| Named {
-                name: names[5],
-                shape: [count, images, height, width],
-            }),
+            patches: first.and_then(|image| image.patches).filter(|_| 0 < count).map(
+                |[height, width]| Named { name: names[5], shape: [count, images, height, width] },
+            ),
             pixels: None,
             blank: None,
             is_absent: false,

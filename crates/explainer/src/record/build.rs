@@ -65,6 +65,7 @@ impl Record {
         let targets = targets.collect::<Result<_, Error>>()?;
         let words = explanations.words.iter().enumerate().map(|(index, word)| TargetRecord {
             methods: method_records(word, &explanations.options.methods),
+            by_layer: word.layers().map(|rows| by_layer(word, rows)),
             reliance: of_word(index),
             ..target_record(word)
         });
