@@ -199,13 +199,14 @@ fn targets_have_the_order_of_the_command_line_and_repeated_words_a_number() {
 fn words_are_all_content_or_none() {
     let count = |more: &[&str]| {
         let chest = Chest::new();
-        let record =
-            run(chest.args(&[&["--json", "--answer", "There is no nodule."], more].concat()));
+        let record = run(chest.args(
+            &[&["--json", "--answer", "There is no nodule.", "--keyword", "nodule"], more].concat(),
+        ));
         record.done().json()["words"].as_array().unwrap().len()
     };
-    // The last token, the stop, is the target.
-    assert_eq!(count(&["--words", "all"]), 4);
-    assert_eq!(count(&[]), 2);
+    // Beside the target.
+    assert_eq!(count(&["--words", "all"]), 3);
+    assert_eq!(count(&[]), 1);
     assert_eq!(count(&["--words", "none"]), 0);
     assert_eq!(count(&["--no-report"]), 0);
 }
@@ -213,7 +214,8 @@ fn words_are_all_content_or_none() {
 #[test]
 fn regions_are_told_in_terminal_record_and_chart() {
     let chest = Chest::new();
-    let run = run(chest.args(&["--regions", "halves", "--words", "none"])).done();
+    let more = ["--keyword", "clear", "--regions", "halves", "--words", "none"];
+    let run = run(chest.args(&more)).done();
     assert!(run.stdout.contains("picture left "), "{}", run.stdout);
     assert!(run.stdout.contains("(left and right are those of the picture)"), "{}", run.stdout);
     let record = record(&chest.out());
@@ -231,7 +233,8 @@ fn regions_are_told_in_terminal_record_and_chart() {
 fn sides_are_the_patients() {
     let sums = |orientation: &str| {
         let chest = Chest::new();
-        let more = ["--regions", "cxr", "--orientation", orientation, "--no-report", "--json"];
+        let asked = ["--keyword", "clear", "--regions", "cxr", "--orientation", orientation];
+        let more = [&asked[..], &["--no-report", "--json"]].concat();
         let record = run(chest.args(&more)).done().json();
         assert_eq!(record["settings"]["orientation"], orientation);
         let regions = record["targets"][0]["regions"].clone();
@@ -251,6 +254,8 @@ fn figures_are_drawn_as_asked() {
     let chest = Chest::new();
     let kinds = ["panels", "comparison", "words", "images", "layers", "heads", "resolutions"];
     let more = [
+        "--keyword",
+        "clear",
         "--figures",
         &kinds.join(","),
         "--figure-format",
@@ -392,7 +397,8 @@ fn wrong_regions_and_figures_are_refused_before_the_model_is_loaded() {
 
     let file = chest.root.path().join("regions.json");
     fs::write(&file, "not JSON").unwrap();
-    run(chest.args(&["--regions", &text(&file)])).failed(&["regions.json", "no file of regions"]);
+    run(chest.args(&["--regions", &text(&file)]))
+        .failed(&["regions.json", "not a file of regions"]);
     fs::write(&file, r#"[{"name": "heart", "box": [900, 900, 950, 950]}]"#).unwrap();
     run(chest.args(&["--regions", &text(&file)])).failed(&["\"heart\"", "covers nothing"]);
     assert!(!chest.out().exists());
@@ -402,8 +408,9 @@ fn wrong_regions_and_figures_are_refused_before_the_model_is_loaded() {
 #[test]
 fn show_is_for_terminals() {
     let chest = Chest::new();
-    let plain = run(chest.args(&["--words", "none"])).done().stdout;
-    let shown = run(chest.args(&["--words", "none", "--show"])).done().stdout;
+    let plain = ["--keyword", "clear", "--words", "none"];
+    let shown = run(chest.args(&[&plain[..], &["--show"]].concat())).done().stdout;
+    let plain = run(chest.args(&plain)).done().stdout;
     let added: Vec<&str> = shown.lines().filter(|line| !plain.contains(line)).collect();
     assert!(!shown.contains('▀') && !shown.contains('\u{1b}'));
     assert_eq!(added, [""; 0]);
