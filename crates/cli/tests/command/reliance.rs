@@ -169,7 +169,7 @@ fn record_terminal_and_page_say_what_the_picture_adds() {
         .collect();
     assert_eq!(blanks, ["mean", "blur", "mean-embedding", "knockout", "another"]);
     assert_eq!(settings["blanks"][0]["picture"], Value::Null);
-    assert_eq!(settings["blanks"][4]["picture"], twin);
+    assert_eq!(settings["blanks"][4]["picture"], "000-twin-0.png", "its name, not its folder");
     assert_eq!(settings["blanks"][4]["pixels_sha256"].as_str().unwrap().len(), 64);
     assert_eq!(settings["independent_nats"], 0.1);
     assert!(0.0 < settings["seconds"].as_f64().unwrap());
@@ -193,7 +193,7 @@ fn record_terminal_and_page_say_what_the_picture_adds() {
 
     let lines: Vec<&str> = run_done.stdout.lines().collect();
     let table = lines.iter().position(|line| line.starts_with("What the picture adds")).unwrap();
-    let heads = "vs mean  vs blur vs mean-embedding vs knockout vs another  depends    beware";
+    let heads = "vs mean  vs blur vs mean-embedding vs knockout vs another  depends    remarks";
     assert!(lines[table + 1].contains(heads), "{}", lines[table + 1]);
     let shown = format!("{:+.2}", pmi(&record["targets"][0], 4));
     assert!(lines[table + 2].starts_with("opacity ") && lines[table + 2].contains(&shown));

@@ -131,7 +131,7 @@ fn the_page_has_phrases_too() {
     assert_eq!(page(), first);
     // Arrays of another explanation are refused.
     let record = fs::read(chests.out().join("explanation.json")).unwrap();
-    with_page(&all);
+    with_page(&[&["--keyword", "nodule"], &all[..]].concat());
     fs::write(chests.out().join("explanation.json"), record).unwrap();
     run(["report", &text(&chests.out())]).failed(&["explanation.npz", "versus_a"]);
 }
