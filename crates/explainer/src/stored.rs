@@ -1,7 +1,7 @@
 //! What an earlier run left in a folder.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use gemma3_processor::{Picture, PictureOptions};
@@ -89,9 +89,13 @@ impl std::fmt::Debug for Stored {
 fn read_record(path: &Path) -> Result<(Record, String), Error> {
     let wrong = |problem: String| Error::ReadRecord { path: path.to_owned(), problem };
     // To open a pipe is to wait for it.
-    let found = path.metadata().map_err(|error| wrong(error.to_string()))?;
+    let found = path.metadata().map_err(|error| {
+        let never = error.kind() == ErrorKind::NotFound;
+        let hint = if never { "; explain has not written to this folder" } else { "" };
+        wrong(format!("{error}{hint}"))
+    })?;
     if !found.is_file() {
-        return Err(wrong("it is no file".to_owned()));
+        return Err(wrong("it is not a file".to_owned()));
     }
     let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
     let mut text = String::new();
@@ -161,7 +165,7 @@ fn read_pictures(folder: &Path, record: &Record) -> Result<Vec<Picture>, Error> 
         }
         let found = path.symlink_metadata().map_err(|error| wrong(path, &error.to_string()))?;
         if !found.is_file() {
-            return Err(wrong(path, "it is no file"));
+            return Err(wrong(path, "it is not a file"));
         }
         packed = packed.saturating_add(found.len());
     }

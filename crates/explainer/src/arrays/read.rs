@@ -26,7 +26,7 @@ impl Arrays {
         // To open a pipe is to wait for it.
         let found = path.metadata().map_err(failed)?;
         if !found.is_file() {
-            return Err(wrong(path, "", "it is no file"));
+            return Err(wrong(path, "", "it is not a file"));
         }
         let file = File::open(path).map_err(failed)?;
         let archive = ZipArchive::new(file).map_err(|source| wrong(path, "", source))?;

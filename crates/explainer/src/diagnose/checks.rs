@@ -182,7 +182,7 @@ pub(super) fn same_rows(
             Ok(Agreement { moved, size }) => {
                 sound &= moved <= tolerances.moved && size <= allowed;
                 format!(
-                    "{moved:.0e} of it lies elsewhere (allowed: {:.0e}), the logarithm of its ratio is {size:.0e} (allowed: {allowed:.0e})",
+                    "{moved:.0e} of it lies elsewhere (allowed: {:.0e}), the log of the ratio of sizes is {size:.0e} (allowed: {allowed:.0e})",
                     tolerances.moved
                 )
             }
@@ -356,7 +356,7 @@ mod tests {
         let wrong =
             |row: &[f32], part: &str| assert_failed(&check(logit, -0.5, row, &retained), part);
         wrong(&[0.8, 1.7, 1.0, 0.0], "1e-1 of it lies elsewhere");
-        wrong(&[0.6, 2.4, 1.0, 0.0], "the logarithm of its ratio is 2e-1");
+        wrong(&[0.6, 2.4, 1.0, 0.0], "the log of the ratio of sizes is 2e-1");
         wrong(&[0.0, 0.0, 1.0, 0.0], "the streaming engine found nothing but the self term");
         wrong(&[f32::NAN, 2.0, 1.0, 0.0], "the streaming engine found NaN");
         wrong(&[0.0; 3], "rows of 3 and 4 tokens");
@@ -364,10 +364,10 @@ mod tests {
 
         // Another objective: the same places, but not the size of a log-probability; a rounded logit is no error.
         let sure = retained.map(|value| value * 2e-6);
-        assert_failed(&check(log_p, -2e-6, &retained, &sure), "the logarithm of its ratio");
+        assert_failed(&check(log_p, -2e-6, &retained, &sure), "the log of the ratio of sizes");
         let off = retained.map(|value| value * 1.15);
         assert_eq!(check(log_p, -0.5, &off, &retained).outcome, Outcome::Ok);
-        assert_failed(&check(logit, -0.5, &off, &retained), "the logarithm of its ratio");
+        assert_failed(&check(logit, -0.5, &off, &retained), "the log of the ratio of sizes");
         // Nothing is left to compare where the probability is 1 in float32.
         let certain = check(log_p, 0.0, &[0.0; 4], &[0.0; 4]);
         assert_eq!(certain.outcome, Outcome::Skipped, "{certain:?}");
