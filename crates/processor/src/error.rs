@@ -168,16 +168,24 @@ pub enum Error {
     },
     /// The template dropped every image.
     #[error(
-        "no image placeholder in the template: `{}` does not occur in the rendered prompt",
+        "chat template {}: no image placeholder: `{}` does not occur in the rendered prompt",
+        path.display(),
         shown(placeholder)
     )]
     NoPlaceholder {
+        /// The file the template came from.
+        path: PathBuf,
         /// The token that should stand for an image.
         placeholder: String,
     },
     /// The template dropped or doubled some images.
-    #[error("the template wrote {found} image placeholders for {expected} pictures")]
+    #[error(
+        "chat template {}: it wrote {found} image placeholders for {expected} pictures",
+        path.display()
+    )]
     PlaceholderCount {
+        /// The file the template came from.
+        path: PathBuf,
         /// Pictures given.
         expected: usize,
         /// Placeholders in the rendered prompt.

@@ -185,7 +185,8 @@ impl Processor {
     fn prompt(&self, messages: &[Message], pictures: &[Picture]) -> Result<Prompt, Error> {
         prompt::check_messages(messages, pictures.len())?;
         let text = prompt::render(&self.template, messages, &self.control)?;
-        prompt::check_placeholders(&text, &self.words.placeholder, pictures.len())?;
+        let (placeholder, template) = (&self.words.placeholder, self.template.path());
+        prompt::check_placeholders(&text, placeholder, pictures.len(), template)?;
         let shown =
             pictures.iter().map(|picture| self.views(picture)).collect::<Result<Vec<_>, _>>()?;
         let (ids, spans) = self.tokens(&text, &shown)?;

@@ -1,6 +1,7 @@
 //! From rendered prompt to token ids: guards against forged control tokens, image expansion, image spans.
 
 use std::ops::Range;
+use std::path::Path;
 
 use crate::Error;
 use crate::config::ModelFacts;
@@ -102,16 +103,18 @@ pub(crate) fn render(
     }
 }
 
-/// The template must have written one placeholder per picture.
+/// The template of this file must have written one placeholder per picture.
 pub(crate) fn check_placeholders(
     prompt: &str,
     placeholder: &str,
     pictures: usize,
+    template: &Path,
 ) -> Result<(), Error> {
+    let path = template.to_path_buf();
     match prompt.matches(placeholder).count() {
         found if found == pictures => Ok(()),
-        0 => Err(Error::NoPlaceholder { placeholder: placeholder.into() }),
-        found => Err(Error::PlaceholderCount { expected: pictures, found }),
+        0 => Err(Error::NoPlaceholder { path, placeholder: placeholder.into() }),
+        found => Err(Error::PlaceholderCount { path, expected: pictures, found }),
     }
 }
 

@@ -60,6 +60,11 @@ impl ChatTemplate {
         &self.source
     }
 
+    /// The file that it came from.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The prompt for `messages`, ending where the model is to speak, and again with `stand_in` for every text.
     pub(crate) fn render(
         &self,

@@ -192,7 +192,7 @@ fn a_template_without_pictures_leaves_nothing() {
     let checkpoint = Checkpoint::copy(&fixture);
     let template = fs::read_to_string(checkpoint.file("chat_template.jinja")).unwrap();
     checkpoint.write("chat_template.jinja", template.replace("<start_of_image>", ""));
-    let parts = ["no image placeholder in the template: `<start_of_image>`"];
+    let parts = ["chat_template.jinja: no image placeholder: `<start_of_image>`"];
     failed_cleanly(&asked_of(checkpoint.path(), &fixture), &[], &parts);
 }
 

@@ -140,12 +140,12 @@ fn a_broken_template_fails_at_load_and_a_lossy_one_at_use() {
     let lost =
         Copy::new().template("{{ bos_token }}{{ messages[0].content[-1].text }}").load().unwrap();
     let error = ask(&lost, 1, "hello").unwrap_err().to_string();
-    assert!(error.contains("no image placeholder in the template"), "{error}");
+    assert!(error.contains("chat_template.jinja: no image placeholder"), "{error}");
     assert!(ask(&lost, 0, "hello").is_ok());
     let doubled =
         Copy::new().template("{{ bos_token }}<start_of_image><start_of_image>x").load().unwrap();
     let error = ask(&doubled, 1, "hello").unwrap_err();
-    assert!(matches!(error, Error::PlaceholderCount { expected: 1, found: 2 }), "{error}");
+    assert!(matches!(error, Error::PlaceholderCount { expected: 1, found: 2, .. }), "{error}");
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn what_is_no_picture_is_an_error() {
         assert!(error.to_string().contains("file.img"));
     }
     let error = read(b"GIF89a\x01\0\x01\0\0\0\0").unwrap_err();
-    assert!(matches!(error, Error::UnsupportedPicture { .. }), "{error}");
+    assert!(matches!(error, Error::ForeignFile { .. }), "{error}");
 }
 
 #[test]
