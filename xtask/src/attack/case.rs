@@ -132,10 +132,10 @@ impl Call {
         Self::new(["answer", "--model", model, "--image", picture]).and(QUESTION)
     }
 
-    /// `explain` of one token into `out`, without its page.
+    /// `explain` of an answer of one token into `out`, without its page.
     pub(crate) fn explain(model: &str, picture: &str) -> Self {
         let call = Self::new(["explain", "--model", model, "--image", picture]).and(QUESTION);
-        call.and(["--out", "out", "--words", "none", "--no-report"])
+        call.and(["--out", "out", "--answer-span", "--words", "none", "--no-report"])
     }
 
     pub(crate) fn and(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {

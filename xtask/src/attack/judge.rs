@@ -66,6 +66,12 @@ pub(crate) fn judge(
     found
 }
 
+/// Whether its results are there: with `--strict` that is told by another code where something is not as asked.
+pub(crate) fn is_done(call: &Call, ended: &Ended) -> bool {
+    let is_strict = || call.args.iter().any(|arg| arg == "--strict");
+    ended.code == Some(0) || ended.code == Some(3) && is_strict()
+}
+
 fn exit(call: &Call, ended: &Ended) -> Option<Finding> {
     const CPU_TIME: i32 = 24;
     const FILE_SIZE: i32 = 25;
@@ -81,6 +87,7 @@ fn exit(call: &Call, ended: &Ended) -> Option<Finding> {
     }
     match (ended.code, ended.signal) {
         (Some(0..=2), _) => None,
+        _ if is_done(call, ended) => None,
         // A signal of ours: 128 and its number, or the end by the signal itself.
         (Some(code), _) if ours.is_some_and(|signal| code == 128 + signal.number()) => None,
         (_, Some(number)) if ours.is_some_and(|signal| number == signal.number()) => None,
@@ -143,7 +150,8 @@ fn files(call: &Call, ended: &Ended, before: &Seen, after: &Seen) -> Vec<Finding
     }
     let was_killed = ended.timed_out
         || call.interruption.is_some_and(|interruption| interruption.signal == Signal::Kill);
-    let failed = ended.code != Some(0) && !was_killed;
+    // Results are kept where only what is said about them reaches nobody.
+    let failed = !is_done(call, ended) && !was_killed && call.redirect.is_empty();
     let unfinished = |path: &String| path.contains(UNFINISHED) && !path.contains("mine");
     if let Some(path) = after.keys().find(|path| unfinished(path) && !was_killed) {
         found.push(finding(Kind::Files, format!("{path} was left")));
@@ -166,9 +174,9 @@ fn expectation(call: &Call, ended: &Ended) -> Option<Finding> {
     let said: String = said.chars().take(300).collect();
     match &call.expect {
         Expect::Any => None,
-        Expect::Done if ended.code == Some(0) => None,
+        Expect::Done if is_done(call, ended) => None,
         Expect::Done => Some(finding(Kind::Answer, format!("refused: {}", said.trim()))),
-        Expect::Refused(_) if ended.code == Some(0) => {
+        Expect::Refused(_) if is_done(call, ended) => {
             Some(finding(Kind::Answer, "accepted, and must be refused"))
         }
         Expect::Refused(parts) => {
@@ -217,6 +225,8 @@ mod tests {
         for code in [0, 1, 2] {
             assert_eq!(alone(&call, &ended(Some(code), None)), []);
         }
+        let strict = Call::new(["explain", "--strict"]);
+        assert_eq!(alone(&strict, &ended(Some(3), None)), []);
         for code in [3, 70, 101, 130] {
             assert_eq!(alone(&call, &ended(Some(code), None)), [Kind::Crash]);
         }

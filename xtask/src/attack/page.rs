@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::case::Call;
-use super::judge::Kind;
+use super::judge::{Kind, is_done};
 use super::run::{Ended, Limits};
 use super::surfaces;
 use crate::bench::machine;
@@ -19,7 +19,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Count {
     pub(crate) cases: u64,
     pub(crate) calls: u64,
-    /// Exit code 0.
+    /// Exit code 0, or 3 with `--strict`.
     pub(crate) done: u64,
     /// Exit codes 1 and 2.
     pub(crate) refused: u64,
@@ -76,7 +76,7 @@ impl Count {
     pub(crate) fn add_call(&mut self, ended: &Ended, call: &Call) {
         self.calls += 1;
         match (ended.code, ended.signal) {
-            (Some(0), _) => self.done += 1,
+            _ if is_done(call, ended) => self.done += 1,
             (Some(1 | 2), _) => self.refused += 1,
             _ if call.interruption.is_some() => self.interrupted += 1,
             _ => {} // a finding
@@ -146,7 +146,7 @@ A finding is kept below `target/attack/findings`: the folder as it was left, the
 
 ## What must hold
 
-- The exit code is 0, 1 or 2, or that of a signal that the attack sent. No panic, no abort, no end by a limit.
+- The exit code is 0, 1, 2, 3 (with `--strict`), or that of a signal that the attack sent. No panic, no abort, no end by a limit.
 - stdout and stderr hold no control character and no character that reorders text, are UTF-8 and shorter than a megabyte.
 - No file that was there before is changed or removed, unless it is a result that the run replaces. Nothing appears outside `--out` and the cache. A run that fails leaves nothing new, and no `.unfinished-*`.
 - Results hold neither the token of the hub nor the path of the folder, and no markup out of texts.
@@ -156,7 +156,7 @@ The cases are listed in `xtask/src/attack/surfaces`, one file for each surface.
 ";
 
 const LEGEND: &str = "
-*done*: exit code 0. *refused*: 1 or 2, with a message. *interrupted*: ended by a signal of the attack.
+*done*: exit code 0, or 3 with `--strict`. *refused*: 1 or 2, with a message. *interrupted*: ended by a signal of the attack.
 The five columns after these count findings. *Crash*: a panic, an abort, or an exit code that is not documented; *wrong answer*: a fixed case that ended well-behaved, but not as it must.
 Times are those of a machine that ran several calls at once.
 ";

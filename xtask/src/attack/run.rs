@@ -96,7 +96,7 @@ fn command(binary: &std::path::Path, call: &Call, sandbox: &Sandbox, limits: Lim
     let redirect = call.redirect;
     // Soft limits of time send SIGXCPU, which tells them from other ends.
     let script = format!(
-        "ulimit -c 0; ulimit -v {kib}; ulimit -f {blocks}; ulimit -H -t {}; ulimit -S -t {cpu}; exec \"$@\" {redirect}",
+        "ulimit -c 0; ulimit -v {kib}; ulimit -f {blocks}; ulimit -S -t {cpu}; ulimit -H -t {}; exec \"$@\" {redirect}",
         cpu + 10
     );
     let mut command = Command::new("sh");

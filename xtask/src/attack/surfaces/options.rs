@@ -24,12 +24,9 @@ fn fixed(_: &Material) -> Result<Vec<Case>> {
     let mut case = |title: &str, call: Call| cases.push(base(title).call(call));
     case(
         "escape sequences in a keyword",
-        explain().and(["--keyword", "\u{1b}[31mred"]).refused(&[]),
+        explain().and(["--keyword", "\u{1b}[31mred"]).done(), // told that the answer has no such words
     );
-    case(
-        "a keyword that turns text around",
-        explain().and(["--keyword", "\u{202e}x"]).refused(&[]),
-    );
+    case("a keyword that turns text around", explain().and(["--keyword", "\u{202e}x"]).done());
     case("escape sequences in a path", Call::answer("phantom", "\u{1b}]0;x\u{7}.png").refused(&[]));
     case(
         "escape sequences in a model",
