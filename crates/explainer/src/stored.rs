@@ -129,6 +129,12 @@ fn check(record: &Record) -> Result<(), String> {
                 image.picture
             ));
         }
+        let ([start, end], [height, width]) = (image.positions, image.grid);
+        if tokens < end || end.checked_sub(start) != height.checked_mul(width) {
+            return Err(format!(
+                "image {index} at positions {start} to {end} has {height} × {width} cells, with {tokens} tokens"
+            ));
+        }
         if image.grid != record.images[0].grid {
             return Err(format!("image {index} has another grid than the first"));
         }

@@ -125,6 +125,22 @@ fn absurd_sizes_are_refused() {
     assert!(error.contains("array token_relevancy: it has ") && error.contains("16000"), "{error}");
     let error = of(&|record| record["settings"]["layers"] = json!(true));
     assert!(error.contains("token_relevancy_by_layer"), "{error}");
+    for (positions, grid) in [
+        ([0, u64::MAX], [1, 2]),
+        ([0, 2], [1_u64 << 32, 1 << 32]),
+        ([2, 1], [1, 1]),
+        ([3, 5], [1, 2]),
+    ] {
+        let error = of(&|record| {
+            let stated = json!({"name": "a", "width": 2, "height": 1, "file": "a.png", "pixels_sha256": "", "exif_orientation": 1,
+                                "window": null, "warnings": [], "outlines": []});
+            record["pictures"] = json!([stated]);
+            let region = [0.0, 0.0, 2.0, 1.0];
+            record["images"] = json!([{"picture": 0, "positions": positions, "grid": grid, "patches": null, "pixels": null,
+                                       "region": region}]);
+        });
+        assert!(error.contains(RECORD) && error.contains("image 0 at positions"), "{error}");
+    }
 }
 
 #[test]
