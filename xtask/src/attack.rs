@@ -77,6 +77,25 @@ impl Options {
     }
 }
 
+/// Random cases of each surface in the tests.
+const RANDOM_IN_TESTS: usize = 2;
+
+/// The fixed cases and a few random ones, always the same, against the command as the tests built it.
+pub(crate) fn in_tests(workspace: &Workspace) -> Result<()> {
+    let binary = workspace.target_folder()?.join("debug/medgemma-explainer");
+    let options = Options {
+        seconds: None,
+        seed: 0,
+        binary: Some(binary),
+        cases: RANDOM_IN_TESTS,
+        only: Vec::new(),
+        case: None,
+        jobs: None,
+        page: false,
+    };
+    run(workspace, &options)
+}
+
 /// Attacks; an error when anything was found.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     if !cfg!(unix) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::workspace::Workspace;
-use crate::{process, setup, tidy};
+use crate::{attack, process, setup, tidy};
 
 /// Stops at the first check that fails; names at the end what could not be checked here.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -49,6 +49,8 @@ enum Action {
     Tidy,
     /// Licences, advisories and sources, if the tool is installed.
     Deny,
+    /// Hostile input for the command that the tests built.
+    Attack,
     /// `cargo` with these arguments.
     Cargo(&'static [&'static str]),
     /// `cargo doc` with warnings as errors.
@@ -63,6 +65,7 @@ impl Action {
         match self {
             Self::Setup => setup::run(workspace, None)?,
             Self::Tidy => tidy::run(workspace)?,
+            Self::Attack => attack::in_tests(workspace)?,
             Self::Deny => return deny(workspace),
             Self::Cargo(args) => process::run(&mut workspace.cargo(args))?,
             Self::Docs(args) => {
@@ -98,6 +101,7 @@ fn steps() -> Vec<Step> {
         step("deny", Action::Deny),
         step("doc tests", Action::Cargo(&["test", "--workspace", "--doc"])),
         step("tests", Action::Tests(tests)),
+        step("attack", Action::Attack),
     ]
 }
 

@@ -33,9 +33,9 @@ impl Limits {
         processor_s: 20,
         wall: Duration::from_secs(150),
     };
-    /// For an unoptimised program on a machine that has other work.
+    /// For an unoptimised program on a machine that has other work: no test fails because it is slow.
     pub(crate) const PATIENT: Self =
-        Self { processor_s: 60, wall: Duration::from_mins(4), ..Self::USUAL };
+        Self { processor_s: 60, wall: Duration::from_mins(10), ..Self::USUAL };
 }
 
 /// How a run ended.

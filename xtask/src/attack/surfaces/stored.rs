@@ -17,6 +17,8 @@ pub(super) const SURFACE: Surface = Surface { name: "stored folders", fixed, ran
 
 const RECORD: &str = "explanation.json";
 const ARRAYS: &str = "explanation.npz";
+/// An array that every page needs.
+const READ: &str = "token_relevancy.npy";
 
 fn report() -> Call {
     Call::new(["report", "stored", "--out", "out.html"])
@@ -71,14 +73,17 @@ fn fixed(material: &Material) -> Result<Vec<Case>> {
         "picture-0.png",
         What::File(picture::black_png(20_000, 20_000, 20_000)),
     );
+    for (title, name, told) in [
+        ("file that climbs", "../../picture.png", "not in the folder"),
+        ("absolute file", "/etc/hostname", "not in the folder"),
+        ("control characters in a file's name", "\u{1b}[31mx\u{202e}.png", "x\\u{202e}.png"),
+    ] {
+        let mut changed = record(material)?;
+        changed["pictures"][0]["file"] = json!(name);
+        let case = stored_with(title, RECORD, What::File(changed.to_string().into()));
+        cases.push(case.call(report().refused(&[told])));
+    }
     for (title, place, value) in [
-        ("file that climbs", "/pictures/0/file", json!("../../picture.png")),
-        ("absolute file", "/pictures/0/file", json!("/etc/hostname")),
-        (
-            "control characters in a file's name",
-            "/pictures/0/file",
-            json!("\u{1b}[31mx\u{202e}.png"),
-        ),
         ("grid of 2⁶³", "/images/0/grid", json!([1_u64 << 32, 1_u64 << 31])),
         ("size of 2³¹", "/pictures/0/width", json!(1_u64 << 31)),
         ("positions past the end", "/images/0/positions", json!([0, u64::MAX])),
@@ -111,7 +116,7 @@ fn array_cases(material: &Material) -> Result<Vec<Case>> {
     let with_header = |shape: &str| {
         let mut changed = good.clone();
         for (name, bytes) in &mut changed {
-            if name == "image_relevancy.npy" {
+            if name == READ {
                 *bytes = npy(shape, b"");
             }
         }
@@ -123,7 +128,7 @@ fn array_cases(material: &Material) -> Result<Vec<Case>> {
     case("shape that is code", &with_header("(__import__('os').system('x'),)"))?;
     let mut bomb = good.clone();
     for (name, bytes) in &mut bomb {
-        if name == "image_relevancy.npy" {
+        if name == READ {
             *bytes = npy("(262144, 1, 16, 16)", &vec![0; 1 << 28]);
         }
     }
