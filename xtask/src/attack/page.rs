@@ -122,6 +122,9 @@ pub(crate) fn write(workspace: &Workspace, made: &Made, counts: &Counts) -> Resu
         text("/machine/system"),
         wall.as_secs(),
     );
+    if made.took < Duration::from_hours(1) {
+        page += "This run was shorter than the hour that is meant to stand here.\n\n";
+    }
     page += &table(counts);
     page += LEGEND;
     std::fs::write(workspace.root().join("docs/robustness.md"), page)?;
@@ -137,7 +140,7 @@ Checkpoints come from strangers, pictures from anywhere, and a folder of results
 Every call runs in a folder of its own, under limits that are set from outside; every file there is hashed before and after.
 
 ```
-cargo xtask attack --seconds 3600 --seed 1 --page   # writes this page
+cargo xtask attack --seconds 3600 --seed 1 --page   # writes this page, of an hour's run
 cargo xtask attack --corpus                         # the fixed cases alone, as in the tests
 cargo xtask attack --only pictures --case 17 --seed 1   # one of them again
 ```
