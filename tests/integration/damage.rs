@@ -28,7 +28,7 @@ const DAMAGES: &[Damage] = &[
         message: &["config.json is missing; every checkpoint directory has one"] },
     Damage { name: "a folder for a config", fixture: "two-images",
         apply: |c| { c.remove("config.json"); fs::create_dir(c.file("config.json")).unwrap() },
-        message: &["cannot read ", "config.json: "] },
+        message: &["config.json is a folder where a file belongs"] },
     Damage { name: "broken config", fixture: "two-images",
         apply: |c| c.write("config.json", "{\"model_type\": "),
         message: &["config.json is not valid JSON: "] },
@@ -171,7 +171,7 @@ fn a_model_directory_that_cannot_be_read_is_an_error() {
     assert_says(
         "a file",
         &load_error(&file),
-        &["config.json is not a directory; name the directory"],
+        &["config.json is a file; give the folder of a checkpoint"],
     );
     let nowhere = checkpoint.file("nowhere");
     assert_says("nothing", &load_error(&nowhere), &["model directory ", "nowhere does not exist"]);

@@ -115,7 +115,7 @@ pub enum Error {
         range: Range<usize>,
     },
     /// The answer has fewer sentences.
-    #[error("there is no sentence {}; the answer has {sentences} sentences", index + 1)]
+    #[error("there is no sentence {}; the answer has {sentences}", index + 1)]
     NoSentence {
         /// As asked, from 0; messages count from 1.
         index: usize,

@@ -176,7 +176,8 @@ fn numbers_are_those_of_the_target_and_of_both_engines() {
     let mut before = again;
     before.as_object_mut().unwrap().remove("versus");
     fs::write(chests.out().join("explanation.json"), before.to_string()).unwrap();
-    run(["report", &text(&chests.out())]).done();
+    let page = text(&chests.root.path().join("page.html"));
+    run(["report", &text(&chests.out()), "--out", &page]).done();
 }
 
 /// An answer that the model makes serves as one that is given, and the next explanation leaves nothing of this one.
