@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(sentence(&text, 0).unwrap(), 0..3);
         assert_eq!(sentence(&text, 1).unwrap(), 3..8);
         let error = sentence(&text, 2).unwrap_err().to_string();
-        assert!(error.contains("2 sentences"), "{error}");
+        assert!(error.contains("no sentence 3; the answer has 2"), "{error}");
         assert_eq!(characters(&text, &(1..5)).unwrap(), 0..2, "é is one character");
         let empty = 4..4;
         for range in [0..100, empty] {
