@@ -23,7 +23,7 @@ pub(crate) fn line(text: &str) -> String {
     shown
 }
 
-/// The text as [`line`] shows it, in quotes.
+/// The text as [`line()`] shows it, in quotes.
 pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", line(text))
 }

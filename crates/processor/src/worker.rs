@@ -6,7 +6,7 @@
 //! compiled and rendered by a second process of the same program, which gives up memory, processor time and stack before
 //! it reads anything. Whatever happens there is an error here.
 //!
-//! An application takes part by calling [`serve_if_asked`] before all else:
+//! An application takes part by calling `serve_if_asked` before all else:
 //!
 //! ```
 //! fn main() {

@@ -233,7 +233,8 @@ mod tests {
             }
         });
         drop(Workplace::open(&folder, "x").unwrap());
-        assert_eq!(entries(root.path()), 0);
+        // Who found the folder there, because another was about to take it away, leaves it: empty.
+        assert!(!folder.exists() || entries(&folder) == 0);
     }
 
     #[test]
