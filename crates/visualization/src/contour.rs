@@ -152,10 +152,10 @@ mod tests {
         let grid = array![[0.0, 0.05, 0.0], [0.0, 8.0, 0.0], [0.0, 0.05, 0.0]];
         let maps = [GridMap::whole(grid.view(), &picture)];
         let lines = |q: f64| contours(&maps, (300, 300), Interpolation::Cells, &[q])[0].len();
-        // Of nine cells, the quantile 0.75 is 0.05, less than a hundredth of the largest.
+        // Of nine cells, the quantile 0.75 is 0.05, far below a tenth of the largest.
         assert_eq!([lines(0.75), lines(0.99)], [0, 1]);
         let note = note(&[0.9, 0.999]).unwrap();
-        assert!(note.contains("the hottest 10 %, 0.1 % of the cells"), "{note}");
+        assert!(note.contains("hottest 10 %, 0.1 % of the cells"), "{note}");
         assert_eq!(super::note(&[]), None);
     }
 

@@ -150,7 +150,7 @@ mod tests {
         assert!(ansi.contains("\x1b[48;5;") && !ansi.contains(";2;"), "{ansi:?}");
         assert_eq!(
             text.ansi(Colormap::Inferno, None, ColorDepth::None),
-            "\\u{1b}[2Jx\\r[100%]\n y[self]"
+            "\\u{1b}[2Jx[100%]\\r\n y[self]"
         );
     }
 
