@@ -113,6 +113,21 @@ impl Checkpoint {
         self.set_weights(name, &header, &data);
     }
 
+    /// Makes all numbers zero of each tensor whose name `is_one` accepts; there must be one.
+    pub fn clear_weights(&self, name: &str, is_one: impl Fn(&str) -> bool) {
+        let (header, mut data) = self.weights(name);
+        let tensors = header.as_object().expect("header");
+        let mut cleared = 0;
+        for (_, entry) in tensors.iter().filter(|(name, _)| is_one(name)) {
+            let [start, end] = [0, 1].map(|side| entry["data_offsets"][side].as_u64());
+            let bytes = start.expect("offset") as usize..end.expect("offset") as usize;
+            data[bytes].fill(0);
+            cleared += 1;
+        }
+        assert!(cleared > 0, "no such tensor");
+        self.set_weights(name, &header, &data);
+    }
+
     /// Header and data of a safetensors file.
     fn weights(&self, name: &str) -> (Value, Vec<u8>) {
         let bytes = fs::read(self.file(name)).expect("weights");

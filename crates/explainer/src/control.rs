@@ -7,6 +7,7 @@ use relevancy_visualization::{
 use std::time::{Duration, Instant};
 
 use crate::explain::Run;
+use crate::figure::bare;
 use crate::plan::Plan;
 use crate::results::Results;
 use crate::{
@@ -106,6 +107,11 @@ pub(crate) fn control_overlay(
     let maps = [GridMap { grid: grid.view(), placement: results.placement(image) }];
     let outlines = results.outlines(image);
     let panel = Panel::new(results.picture(image), &maps).outlined(&outlines);
+    if grid.iter().all(|&value| value == 0.0) {
+        let caption = Caption::new(target.label())
+            .subtitled("the same relevancy on the mean picture, cell for cell");
+        return bare(results.picture(image), &outlines, &caption, options);
+    }
     let subtitle = match control.ratio() {
         Some(ratio) => {
             format!("relevancy in this picture: {ratio:.2} times that on the mean picture")

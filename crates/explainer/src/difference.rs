@@ -34,6 +34,9 @@ pub(crate) fn phrases(
             0 if phrase.relevancy().is_empty() => (NOTHING_SPEAKS.to_owned(), &[]),
             1 if against.relevancy().is_empty() => (NOTHING_SPEAKS.to_owned(), &[]),
             2 if versus.contrast().is_empty() => (NOTHING_SPEAKS.to_owned(), &[]),
+            3 if phrase.relevancy().is_empty() && against.relevancy().is_empty() => {
+                (NOTHING_SPEAKS.to_owned(), &[])
+            }
             _ => (detail, &maps[which]),
         };
         let panel = Panel::new(results.picture(image), maps).outlined(&outlines);
@@ -90,7 +93,8 @@ pub(crate) fn pictures(
     let outlines = [first, last].map(|image| results.outlines(image));
     let panel = |which: usize, image: usize| {
         let outlines = &outlines[usize::from(image == last)];
-        Panel::new(results.picture(image), &maps[which]).outlined(outlines)
+        let maps = if target.is_empty() { &maps[which][..0] } else { &maps[which] };
+        Panel::new(results.picture(image), maps).outlined(outlines)
     };
     let name = |image| results.picture_name(image);
     let pair = [

@@ -53,7 +53,8 @@ impl TargetExplanation {
         Ok(overlay(answer, self, image, &title, (&[], options))?.to_image()?)
     }
 
-    /// The heat over image `image` as lines of text for a terminal, no wider and no higher than `room` (columns, rows).
+    /// The heat over image `image` as lines of text for a terminal, no wider and no higher than `room` (columns, rows);
+    /// [`NOTHING_SPEAKS`] where there is no relevancy.
     ///
     /// # Errors
     /// As [`TargetExplanation::overlay`].
@@ -65,6 +66,9 @@ impl TargetExplanation {
         (room, depth): ((u32, u32), ColorDepth),
     ) -> Result<String, Error> {
         self.check_image(answer, image)?;
+        if self.is_empty() {
+            return Ok(NOTHING_SPEAKS.to_owned());
+        }
         with_panel(answer, self, image, &[], |panel| {
             Ok(terminal_view(panel, options, room, depth)?)
         })
@@ -95,7 +99,7 @@ pub(crate) fn overlay(
 }
 
 /// A picture without any heat, for an explanation without any relevancy.
-fn bare(
+pub(crate) fn bare(
     picture: &image::RgbImage,
     outlines: &[Outline],
     caption: &Caption,
@@ -179,18 +183,25 @@ impl Fine {
         let Some(grid) = self.grid(target, image) else { return Ok(None) };
         let maps = [GridMap { grid: grid.view(), placement: placement(answer, image) }];
         let panel = Panel::new(picture(answer, image), &maps).outlined(outlines);
-        let subtitle = format!("probability {} · {}", target.probability_text(), self.caption());
+        let zero = grid.iter().all(|&value| value == 0.0);
+        let end = if zero { ": zero everywhere" } else { "" };
+        let subtitle =
+            format!("probability {} · {}{end}", target.probability_text(), self.caption());
         let quantity = match self {
             Self::Patches => Caption::new("").quantity,
             Self::Pixels => self.caption().to_owned(),
         };
         let caption = Caption::new(target.label()).subtitled(subtitle).noted(self.note());
         let caption = Caption { quantity, ..caption };
+        if zero {
+            let caption = Caption { note: String::new(), ..caption };
+            return bare(panel.picture, outlines, &caption, options).map(Some);
+        }
         Ok(Some(single_figure(&panel, &caption, &self.options(options))?))
     }
 }
 
-/// Hands on an image that is there with the relevancy of its cells.
+/// Hands on an image that is there with the relevancy of its cells; without a map where nothing speaks for the target.
 pub(crate) fn with_panel<T>(
     answer: &Answer,
     target: &TargetExplanation,
@@ -200,7 +211,8 @@ pub(crate) fn with_panel<T>(
 ) -> Result<T, Error> {
     let grid = target.image_relevancy(image).expect("the layout has a grid for every image");
     let maps = [GridMap { grid: grid.view(), placement: placement(answer, image) }];
-    draw(&Panel::new(picture(answer, image), &maps).outlined(outlines))
+    let maps = if target.is_empty() { &maps[..0] } else { &maps };
+    draw(&Panel::new(picture(answer, image), maps).outlined(outlines))
 }
 
 /// Probability, and the share of all relevancy but the self term that lies in an image.

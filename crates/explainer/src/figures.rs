@@ -1,6 +1,6 @@
 //! The figures of a set of results.
 
-use attention_relevancy::ndarray::Array2;
+use attention_relevancy::ndarray::{Array1, Array2};
 use relevancy_visualization::{
     Caption, ComparisonRow, Figure, GridMap, OverlayOptions, Panel, Scale, Section,
     comparison_figure, grid_figure, heads_figure, image::RgbImage, layers_figure, regions_figure,
@@ -9,7 +9,7 @@ use relevancy_visualization::{
 
 use crate::compared::is_always_there;
 use crate::difference;
-use crate::figure::{Fine, share_text, subtitle, text_of, with_panel};
+use crate::figure::{Fine, bare, share_text, subtitle, text_of, with_panel};
 use crate::results::Results;
 use crate::{Error, FigureKind, NOTHING_SPEAKS, TargetExplanation};
 
@@ -122,9 +122,18 @@ fn comparison(
     let texts = texts.collect::<Result<Vec<_>, _>>()?;
     let maps: Vec<_> =
         grids.iter().map(|grid| [GridMap { grid: grid.view(), placement }]).collect();
-    let rows = methods.iter().zip(&maps).zip(&texts).map(|(((name, _), maps), text)| {
+    // A row of zeros has no map. That of the relevancy still has its self term.
+    let is_empty = |which: usize, row: &Array1<f32>| {
+        if which == 0 { target.is_empty() } else { row.iter().all(|&value| value == 0.0) }
+    };
+    let rows = methods.iter().zip(&maps).zip(&texts).enumerate();
+    let rows = rows.map(|(which, (((name, row), maps), text))| {
+        let (maps, label): (&[GridMap<'_>], _) = match is_empty(which, row) {
+            true => (&[], format!("{name}: {NOTHING_SPEAKS}")),
+            false => (maps, name.clone()),
+        };
         let panel = Panel::new(results.picture(image), maps).outlined(&outlines);
-        ComparisonRow { panel: panel.labelled(name.as_str(), ""), text }
+        ComparisonRow { panel: panel.labelled(label, ""), text }
     });
     let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
     let rows: Vec<_> = rows.collect();
@@ -142,6 +151,9 @@ fn layers(
     options: &OverlayOptions,
 ) -> Result<Figure, Error> {
     let rows = target.layers().ok_or(Error::NoLayers)?;
+    if target.is_empty() {
+        return bare(results.picture(image), &[], &caption(target, image), options);
+    }
     let grids: Vec<Array2<f32>> = rows.outer_iter().map(|row| results.cells(image, row)).collect();
     let placement = results.placement(image);
     let maps = grids.iter().map(|grid| GridMap { grid: grid.view(), placement });
@@ -169,8 +181,12 @@ fn heads(
     });
     let caption = Caption::new(target.label())
         .subtitled(format!("heads of layer {}, each on its own scale", maps.layer));
+    // Attention is there even where its gradient is zero.
+    let silent = target.is_empty();
+    let caption = if silent { caption.noted(NOTHING_SPEAKS) } else { caption };
+    let weighted = if silent { &[] } else { weighted.as_slice() };
     let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
-    Ok(heads_figure(results.picture(image), &attention, &weighted, &caption, &options)?)
+    Ok(heads_figure(results.picture(image), &attention, weighted, &caption, &options)?)
 }
 
 /// Tokens, patches and pixels beside each other, each on its own scale: they differ in their units.
@@ -206,6 +222,10 @@ fn heated(
     (what, grid): (&str, &Array2<f32>),
     options: &OverlayOptions,
 ) -> Result<(RgbImage, String, String), Error> {
+    if grid.iter().all(|&value| value == 0.0) {
+        let picture = results.picture(image).clone();
+        return Ok((picture, what.to_owned(), "zero everywhere".to_owned()));
+    }
     let maps = [GridMap { grid: grid.view(), placement: results.placement(image) }];
     let outlines = results.outlines(image);
     let panel = Panel::new(results.picture(image), &maps).outlined(&outlines);
@@ -254,16 +274,18 @@ fn images(
     let n_images = results.images();
     let grids: Vec<Array2<f32>> =
         (0..n_images).map(|image| results.cells(image, target.relevancy().relevancy())).collect();
-    let maps: Vec<[GridMap<'_>; 1]> = grids
+    let maps: Vec<Vec<GridMap<'_>>> = grids
         .iter()
         .enumerate()
-        .map(|(image, grid)| [GridMap { grid: grid.view(), placement: results.placement(image) }])
+        .filter(|_| !target.is_empty())
+        .map(|(image, grid)| vec![GridMap { grid: grid.view(), placement: results.placement(image) }])
         .collect();
     let outlines: Vec<_> = (0..n_images).map(|image| results.outlines(image)).collect();
     let panels: Vec<_> = (0..n_images)
         .map(|image| {
             let name = results.picture_name(image);
-            let panel = Panel::new(results.picture(image), &maps[image]);
+            let maps = maps.get(image).map_or(&[][..], Vec::as_slice);
+            let panel = Panel::new(results.picture(image), maps);
             panel.outlined(&outlines[image]).labelled(name, share_text(target, image))
         })
         .collect();

@@ -50,13 +50,13 @@ impl Range {
 }
 
 impl Scale {
-    /// One scale for all panels, from zero to the largest magnitude among their visible cells.
+    /// One scale for all panels, from zero to the largest magnitude among their visible cells; panels without maps are left out.
     ///
     /// # Errors
     /// As [`overlay`], for the first panel that cannot be drawn.
     pub fn common(panels: &[Panel<'_>]) -> Result<Self, Error> {
         let mut max = 0.0_f32;
-        for panel in panels {
+        for panel in panels.iter().filter(|panel| !panel.maps.is_empty()) {
             check(panel.picture, &panel.maps, true)?;
             max = max.max(largest(panel.picture, &panel.maps));
         }

@@ -6,6 +6,7 @@ mod contract; // what it promises
 mod demo; // the checkpoints that come with it
 mod diagnose; // whether a checkpoint can be trusted
 mod effort; // memory, engines
+mod empty; // words that nothing speaks for
 mod ended; // signals
 mod faults; // what it says when something is wrong
 mod folders; // what is the user's in a folder for results, and what is ours

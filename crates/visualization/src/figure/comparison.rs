@@ -10,7 +10,8 @@
 //! ```
 
 use super::parts::{
-    BAR_STEP, Bar, EM, MARGIN, SMALL, bars, bars_width, fitted, header, header_height, place, range,
+    BAR_STEP, Bar, EM, MARGIN, SMALL, bars, bars_width, color_bar, fitted, header, header_height,
+    place, range,
 };
 use super::{Caption, Figure};
 use crate::colorbar::ColorBar;
@@ -22,7 +23,8 @@ use crate::{Colormap, Error, OverlayOptions, Panel, TextRelevancy};
 /// A part of a comparison: a method, or whatever else gave a map and a text.
 #[derive(Clone, Debug)]
 pub struct ComparisonRow<'a> {
-    /// Picture, map and outlines; its label names the method. A map with values below zero is drawn in diverging colours.
+    /// Picture, map and outlines; its label names the method. A map with values below zero is drawn in diverging colours; without
+    /// a map it is the picture alone.
     pub panel: Panel<'a>,
     /// The text, by token; it is drawn by whole words.
     pub text: &'a TextRelevancy,
@@ -105,10 +107,12 @@ impl Grid {
         let (mut width, mut words) = (7.0 * EM, 0);
         for row in rows {
             let options = &signed(&row.panel, options);
-            let bar = ColorBar::new(range(&row.panel, options)?, options, EM, height);
+            let labels = range(&row.panel, options)?.map_or(0.0, |range| {
+                ColorBar::new(range, options, EM, height).labels_width(EM)
+            });
             let map = f64::from(picture.0) + 0.6 * EM + ColorBar::thickness(EM);
             let chart = chart(&row.text.words(), MOST_WORDS_BELOW);
-            width = width.max(map + bar.labels_width(EM)).max(bars_width(&chart));
+            width = width.max(map + labels).max(bars_width(&chart));
             words = words.max(chart.len() + 1 + usize::from(row.text.apart().is_some()));
         }
         let head = 1.6 * EM;
@@ -161,7 +165,7 @@ impl Grid {
         let options = &signed(&row.panel, options);
         let map = self.picture(scene, &row.panel, (x, y), options)?;
         let (head, height) = self.heights;
-        color_bar(scene, &row.panel, (map, y + head, height), options)?;
+        bar_beside(scene, &row.panel, (map, y + head, height), options)?;
         let below = (x, y + head + height + 0.6 * EM);
         words(scene, row.text, below, MOST_WORDS_BELOW);
         Ok(())
@@ -177,23 +181,17 @@ fn signed(panel: &Panel<'_>, options: &OverlayOptions) -> OverlayOptions {
     OverlayOptions { colormap: Colormap::Coolwarm, contours: Vec::new(), ..options.clone() }
 }
 
-/// The bar of a map beside it, from `top` over `height`; how far it reaches to the right.
-fn color_bar(
+/// The bar of a map beside it, from `top` over `height`, if it has one; how far both reach to the right.
+fn bar_beside(
     scene: &mut Scene,
     panel: &Panel<'_>,
     (map, top, height): (Area, f64, f64),
     options: &OverlayOptions,
 ) -> Result<f64, Error> {
-    let bar = ColorBar::new(range(panel, options)?, options, EM, height);
-    let unit = bar.unit_height(EM);
-    let area = Area {
-        x: map.right() + (0.6 * EM) as u32,
-        y: (top + unit) as u32,
-        width: ColorBar::thickness(EM) as u32,
-        height: (height - unit) as u32,
-    };
-    bar.draw(scene, area, EM);
-    Ok(f64::from(area.right()) + bar.labels_width(EM))
+    let right = f64::from(map.right());
+    let beside = (right + 0.6 * EM, top, height);
+    let range = range(panel, options)?;
+    Ok(range.map_or(right, |range| color_bar(scene, range, beside, options)))
 }
 
 /// Picture, map and words beside each other from `y` on; how far they reach to the right and down.
@@ -213,7 +211,7 @@ fn one_row(
     let plain = OverlayOptions { orientation: options.orientation, ..OverlayOptions::default() };
     let picture = place(scene, &alone, (MARGIN, middle), size, &plain)?;
     let map = place(scene, panel, (f64::from(picture.right()) + GAP, middle), size, options)?;
-    let left = color_bar(scene, panel, (map, top, height), options)? + GAP;
+    let left = bar_beside(scene, panel, (map, top, height), options)? + GAP;
     let most = (height / BAR_STEP) as usize;
     let lines = usize::from(text.has_self()) + usize::from(text.apart().is_some());
     let most = most.saturating_sub(lines).clamp(3, MOST_WORDS);

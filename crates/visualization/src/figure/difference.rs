@@ -8,10 +8,11 @@
 //!   +-------+    +-------+    +-------+
 //! ```
 
-use super::parts::{EM, MARGIN, SMALL, fitted, header, header_height, place, range};
+use super::parts::{
+    EM, MARGIN, SMALL, color_bar, fitted, header, header_height, place, range,
+};
 use super::{Caption, Figure};
-use crate::colorbar::ColorBar;
-use crate::scene::{Area, QUIET, Scene, Style};
+use crate::scene::{QUIET, Scene, Style};
 use crate::text::Line;
 use crate::{Colormap, Error, OverlayOptions, Panel, Scale};
 
@@ -23,7 +24,7 @@ const GAP: f64 = 1.2 * EM;
 ///
 /// The maps are drawn as `options` say; with [`Scale::Own`] each has a scale of its own, and [`Scale::common`] gives one for all. The
 /// difference has zero in the middle of a scale of its own: where the colour map of the options is not diverging, it is
-/// [`Colormap::Coolwarm`]. It has no contours.
+/// [`Colormap::Coolwarm`]. It has no contours. A panel without maps is the picture alone, without a bar.
 ///
 /// # Errors
 /// As [`single_figure`](crate::single_figure).
@@ -71,15 +72,7 @@ fn draw(
     let top = y + 3.2 * EM;
     let picture =
         place(scene, panel, (x, top + (height - f64::from(size.1)) / 2.0), size, options)?;
-    let bar = ColorBar::new(range, options, EM, height);
-    let unit = bar.unit_height(EM);
-    let area = Area {
-        x: picture.right() + (0.6 * EM) as u32,
-        y: (top + unit) as u32,
-        width: ColorBar::thickness(EM) as u32,
-        height: (height - unit) as u32,
-    };
-    bar.draw(scene, area, EM);
-    let right = f64::from(area.right()) + bar.labels_width(EM);
+    let beside = (f64::from(picture.right()) + 0.6 * EM, top, height);
+    let right = range.map_or(0.0, |range| color_bar(scene, range, beside, options));
     Ok((right.max(x + width), top + height))
 }

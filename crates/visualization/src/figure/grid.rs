@@ -2,11 +2,13 @@
 
 use image::RgbImage;
 
-use super::parts::{EM, MARGIN, SMALL, fitted, header, header_height, place, range};
+use super::parts::{
+    EM, MARGIN, SMALL, color_bar, fitted, header, header_height, place, range,
+};
 use super::{Caption, Figure};
-use crate::colorbar::{ColorBar, LABEL};
+use crate::colorbar::LABEL;
 use crate::overlay::Range;
-use crate::scene::{Area, QUIET, Scene, Style};
+use crate::scene::{QUIET, Scene, Style};
 use crate::text::Line;
 use crate::ticks::short;
 use crate::{Error, GridMap, OverlayOptions, Panel, Scale};
@@ -35,7 +37,8 @@ const MOST_COLUMNS: usize = 6;
 
 /// A grid of panels, each with its label and detail above it: the contact sheet of an answer (a panel a word), layers, heads.
 ///
-/// On a shared scale one colour bar stands beside all; with [`Scale::Own`] each panel has its own scale and says where it ends.
+/// On a shared scale one colour bar stands beside all; with [`Scale::Own`] each panel has its own scale and says where it ends. A panel
+/// without maps is the picture alone. A section without panels is left out.
 /// `columns`: `None` takes as many as look well, no more than six.
 ///
 /// # Errors
@@ -51,8 +54,8 @@ pub fn grid_figure(
     let mut scene = Scene::default();
     let top = header_height(caption) + 0.3 * EM;
     let mut y = top;
-    let mut common = Range { max: 0.0, exceeded: false };
-    for section in sections {
+    let mut common: Option<Range> = None;
+    for section in sections.iter().filter(|section| !section.panels.is_empty()) {
         let title = Line::new(&section.title);
         if !title.is_empty() {
             scene.text(&title, Style::start(MARGIN, y + 0.85 * EM, EM), grid.width());
@@ -62,16 +65,21 @@ pub fn grid_figure(
             for (column, panel) in row.iter().enumerate() {
                 let x = MARGIN + column as f64 * (grid.cell.0 + GAP);
                 let range = grid.panel(&mut scene, panel, (x, y), options)?;
-                common.max = f32::max(common.max, range.max);
-                common.exceeded |= range.exceeded;
+                common = match (common, range) {
+                    (Some(a), Some(b)) => Some(Range {
+                        max: f32::max(a.max, b.max),
+                        exceeded: a.exceeded || b.exceeded,
+                    }),
+                    (a, b) => a.or(b),
+                };
             }
             y += grid.head + grid.cell.1 + GAP;
         }
     }
     let mut right = MARGIN + grid.width();
-    if let Scale::Shared { .. } = options.scale {
+    if let (Scale::Shared { .. }, Some(common)) = (options.scale, common) {
         let room = (right + 0.6 * EM, top + grid.head, y - GAP - top - grid.head);
-        let (end, bottom) = color_bar(&mut scene, common, options, room, caption);
+        let (end, bottom) = common_bar(&mut scene, common, options, room, caption);
         (right, y) = (end, y.max(bottom + GAP));
     }
     let width = header(&mut scene, caption, right + MARGIN);
@@ -145,7 +153,7 @@ fn labelled<'a>(picture: &'a RgbImage, maps: &'a [(String, &'a GridMap<'_>)]) ->
 }
 
 /// One bar for all panels; how far it reaches to the right and down.
-fn color_bar(
+fn common_bar(
     scene: &mut Scene,
     range: Range,
     options: &OverlayOptions,
@@ -153,16 +161,7 @@ fn color_bar(
     caption: &Caption,
 ) -> (f64, f64) {
     let height = height.clamp(7.0 * EM, 30.0 * EM);
-    let bar = ColorBar::new(range, options, EM, height);
-    let unit = bar.unit_height(EM);
-    let area = Area {
-        x: x as u32,
-        y: (y + unit) as u32,
-        width: ColorBar::thickness(EM) as u32,
-        height: (height - unit) as u32,
-    };
-    bar.draw(scene, area, EM);
-    let mut end = f64::from(area.right()) + bar.labels_width(EM);
+    let mut end = color_bar(scene, range, (x, y, height), options);
     let quantity = Line::new(&caption.quantity);
     if !quantity.is_empty() {
         end += (0.4 + 0.6 * LABEL) * EM;
@@ -206,16 +205,12 @@ impl Grid {
         panel: &Panel<'_>,
         (x, y): (f64, f64),
         options: &OverlayOptions,
-    ) -> Result<Range, Error> {
-        // A panel without maps is the picture alone, and has no scale.
-        let range = match panel.maps.as_slice() {
-            [] => Range { max: 0.0, exceeded: false },
-            _ => range(panel, options)?,
-        };
+    ) -> Result<Option<Range>, Error> {
+        let range = range(panel, options)?;
         let label = Style::start(x, y + 1.1 * EM, EM);
         scene.text(&Line::new(&panel.label), label, self.cell.0);
         let mut detail = panel.detail.clone();
-        if options.scale == Scale::Own && !panel.maps.is_empty() {
+        if let (Scale::Own, Some(range)) = (options.scale, range) {
             let sign = if options.colormap.is_diverging() { "±" } else { "max " };
             let dot = if detail.is_empty() { "" } else { " · " };
             detail = format!("{sign}{}{dot}{detail}", short(f64::from(range.max)));

@@ -3,6 +3,7 @@
 use image::RgbImage;
 
 use super::Caption;
+use crate::colorbar::ColorBar;
 use crate::overlay::Range;
 use crate::scene::{Anchor, Area, INK, QUIET, Scene, Style};
 use crate::text::Line;
@@ -63,16 +64,38 @@ pub(super) fn place(
     size: (u32, u32),
     options: &OverlayOptions,
 ) -> Result<Area, Error> {
-    let max = if panel.maps.is_empty() { 0.0 } else { range(panel, options)?.max };
+    let max = range(panel, options)?.map_or(0.0, |range| range.max);
     let image = panel.heated(size, options, max);
     let area = scene.picture(x.round() as u32, y.round() as u32, image);
     marks::draw(scene, area, panel, options);
     Ok(area)
 }
 
-/// Checks a panel and finds its scale.
-pub(super) fn range(panel: &Panel<'_>, options: &OverlayOptions) -> Result<Range, Error> {
-    Range::new(panel.picture, &panel.maps, options)
+/// Checks a panel and finds its scale; `None` for a panel without maps: it is the picture alone and has no colour bar.
+pub(super) fn range(panel: &Panel<'_>, options: &OverlayOptions) -> Result<Option<Range>, Error> {
+    if panel.maps.is_empty() {
+        return Ok(None);
+    }
+    Range::new(panel.picture, &panel.maps, options).map(Some)
+}
+
+/// Draws a colour bar that begins at `x` and fills the height from `y` on, its unit included; how far it reaches to the right.
+pub(super) fn color_bar(
+    scene: &mut Scene,
+    range: Range,
+    (x, y, height): (f64, f64, f64),
+    options: &OverlayOptions,
+) -> f64 {
+    let bar = ColorBar::new(range, options, EM, height);
+    let unit = bar.unit_height(EM);
+    let area = Area {
+        x: x as u32,
+        y: (y + unit) as u32,
+        width: ColorBar::thickness(EM) as u32,
+        height: (height - unit) as u32,
+    };
+    bar.draw(scene, area, EM);
+    f64::from(area.right()) + bar.labels_width(EM)
 }
 
 /// One bar of a chart.
