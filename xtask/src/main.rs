@@ -34,7 +34,7 @@ cargo xtask COMMAND
                          without an option: what is there already, else the CPU parts.
                          --chromium: see to a Chromium for the tests of the report as well; as root, where there is
                          apt-get, the system's package is installed, otherwise the command to do so is printed
-  demo                   set up, build, and run the demonstration: explanations of a made-up radiograph, in target/demo
+  demo                   set up, build, and run the demonstration: explanations of a synthetic radiograph, in target/demo
   test                   set up and run every check: format, tidy, clippy, docs, deny, doc tests, tests, the attack's fixed cases
   tidy                   check the rules that the compiler does not know
   synthesize --size tiny|mid|1b|4b --out DIR [--seed N] [--dtype bfloat16|float32]

@@ -40,7 +40,7 @@ pub struct Check {
 pub enum Outcome {
     /// As it must be.
     Ok,
-    /// Not as it must be: explanations of this checkpoint are not to be trusted.
+    /// Not as it must be: do not trust explanations of this checkpoint.
     Failed,
     /// It could not be made here.
     Skipped,
@@ -168,7 +168,7 @@ impl Explainer {
         let twice = witness_patches(&self.model, &picture)?.map(checks::same_sweep);
         Ok(twice.unwrap_or_else(|| {
             let why = Patches::missing_kernel(&self.model, Update::Additive);
-            let plain = "plain products are all there is for such numbers on this device";
+            let plain = "this device has no fast sweep for this data type";
             Check::skipped("patches", why.as_deref().unwrap_or(plain))
         }))
     }

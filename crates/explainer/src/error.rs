@@ -11,7 +11,7 @@ use crate::{Ask, Missing};
 pub enum Error {
     /// A hub model was named, but this build has no hub.
     #[error(
-        "{id:?} is no directory, and this build cannot reach the hub (feature `hub` is off); give a checkpoint directory"
+        "{id:?} is not a directory, and this build cannot reach the hub (feature `hub` is off); give a checkpoint directory"
     )]
     NoHub {
         /// The model as given.
@@ -95,15 +95,13 @@ pub enum Error {
         token: String,
     },
     /// A phrase was to be set against nothing.
-    #[error(
-        "there is nothing to set {phrase:?} against; name the words that would stand in its place"
-    )]
+    #[error("{phrase:?} has no alternative; name the words that would stand in its place")]
     EmptyAgainst {
         /// The phrase of the answer.
         phrase: String,
     },
     /// A phrase was to be set against itself.
-    #[error("{phrase:?} would stand against itself; name other words in its place")]
+    #[error("{phrase:?} would be compared with itself; name different words")]
     SamePhrase {
         /// The phrase of the answer.
         phrase: String,
@@ -185,7 +183,7 @@ pub enum Error {
     NoPictures,
     /// Layers were asked of an engine that has no row between them.
     #[error(
-        "the relevancy by layer comes from the streaming engine; leave the engine at auto or streaming"
+        "the relevancy by layer needs the streaming engine; leave the engine at auto or streaming"
     )]
     LayersRetained,
     /// No token holds a keyword by the rule of [`crate::Profile::Seed`].
@@ -197,31 +195,27 @@ pub enum Error {
         word: String,
     },
     /// Maps finer than tokens were asked of the reproduced program.
-    #[error("the reproduced program knows no patches and pixels; leave the resolution at tokens")]
+    #[error("the reproduced program has no patches or pixels; leave the resolution at tokens")]
     FinerSeed,
     /// Another picture was to stand in the place of one under the rules of the reproduced program.
     #[error(
-        "the reproduced program knows no blank pictures: reliance and control need our own rules"
+        "the reproduced program has no blank pictures: reliance and control need this program's own rules"
     )]
     BlankSeed,
     /// What single heads did was asked of the retained engine.
-    #[error(
-        "what single heads did comes from the streaming engine; leave the engine at auto or streaming"
-    )]
+    #[error("results by head need the streaming engine; leave the engine at auto or streaming")]
     HeadsRetained,
     /// Maps finer than tokens were asked of the retained engine.
-    #[error(
-        "patches and pixels come from the streaming engine; leave the engine at auto or streaming"
-    )]
+    #[error("patches and pixels need the streaming engine; leave the engine at auto or streaming")]
     FinerRetained,
     /// A figure by layer was asked for, but the relevancy by layer was not kept.
-    #[error("the figure of layers needs the relevancy by layer: explain by layer")]
+    #[error("the layers figure needs the relevancy by layer: record it")]
     NoLayers,
     /// A figure of heads was asked for, but what they did was not kept.
-    #[error("the figure of heads needs what single heads did: explain by head")]
+    #[error("the heads figure needs results by head: record them")]
     NoHeads,
     /// A figure of resolutions was asked for, but the relevancy went no further than tokens.
-    #[error("the figure of resolutions needs patches or pixels: explain with a finer resolution")]
+    #[error("the resolutions figure needs patches or pixels: explain with a finer resolution")]
     NoFiner,
     /// A file could not be written.
     #[error("cannot write {}: {source}", path.display())]
@@ -246,7 +240,7 @@ pub enum Error {
     },
     /// A result of an earlier run is an input of this one.
     #[error(
-        "{} is asked about, and it is {}, which the results would replace; choose another folder for them",
+        "{} is an input and at the same time {}, which the results would replace; choose another folder for the results",
         path.display(), result.display()
     )]
     IsInput {
@@ -256,14 +250,14 @@ pub enum Error {
         result: PathBuf,
     },
     /// A page was to be written to what is no regular file.
-    #[error("{} is no regular file; name a file for the page", path.display())]
+    #[error("{} is not a regular file; name a file for the page", path.display())]
     NotAFile {
         /// The folder, device, pipe or link to nothing.
         path: PathBuf,
     },
     /// A page was to take the place of another file.
     #[error(
-        "{} is there already and is no page of this program; remove it or name another file for the page",
+        "{} already exists and is not a page of this program; remove it or name another file for the page",
         path.display()
     )]
     NotAPage {

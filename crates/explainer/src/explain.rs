@@ -164,7 +164,7 @@ impl Explainer {
             let weights = positive_parts(&pmi).filter(|_| 1 < pmi.len());
             if weights.is_none() && 1 < pmi.len() && index < asked {
                 notes.push(format!(
-                    "no token of {:?} gains by the picture: its tokens count alike, whatever their reliance",
+                    "no token of {:?} gains from the picture: its tokens are weighted equally",
                     text(answer, &plan.positions)
                 ));
             }
@@ -274,12 +274,12 @@ impl Explainer {
             Ok(found)
         };
         let (found, ran_out) = with_budget(for_sweep, sweep)?;
-        notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
+        notes.extend(ran_out.map(|error| format!("{error}; repeated with smaller blocks")));
         if options.resolution != Resolution::Tokens {
             let why = Patches::missing_kernel(&self.model, options.update);
             notes.extend(why.map(|why| {
                 format!(
-                    "patches took longer than they need on this GPU, the maps are the same: {why}"
+                    "the maps are right, but patches took longer than necessary on this GPU: {why}"
                 )
             }));
         }

@@ -63,7 +63,7 @@ pub(crate) fn region_chart(
     }
     let caption = Caption::new(target.label())
         .subtitled(
-            "percent: of the relevancy in this picture, text left out; density 1: an even map",
+            "percent: of the relevancy in this picture, without text; density: 1 for an even map",
         )
         .noted(results.region_note().unwrap_or_default());
     Ok(Some(regions_figure(&scores, &caption)?))
@@ -278,7 +278,9 @@ fn images(
         .iter()
         .enumerate()
         .filter(|_| !target.is_empty())
-        .map(|(image, grid)| vec![GridMap { grid: grid.view(), placement: results.placement(image) }])
+        .map(|(image, grid)| {
+            vec![GridMap { grid: grid.view(), placement: results.placement(image) }]
+        })
         .collect();
     let outlines: Vec<_> = (0..n_images).map(|image| results.outlines(image)).collect();
     let panels: Vec<_> = (0..n_images)

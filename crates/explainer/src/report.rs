@@ -232,9 +232,9 @@ fn settings_facts(record: &Record) -> Vec<Fact> {
     let settings = &record.settings;
     let sampling = match record.generation.as_ref().map(|generation| &generation.sampling) {
         None => "given by the caller".to_owned(),
-        Some(None) => "always the most likely token".to_owned(),
+        Some(None) => "greedy: always the most likely token".to_owned(),
         Some(Some(drawn)) => format!(
-            "drawn: temperature {}, top-k {}, top-p {}, seed {}",
+            "sampled: temperature {}, top-k {}, top-p {}, seed {}",
             drawn.temperature, drawn.top_k, drawn.top_p, drawn.seed
         ),
     };
@@ -245,7 +245,7 @@ fn settings_facts(record: &Record) -> Vec<Fact> {
         Fact::new("Layers", &settings.folded_layers),
         Fact::new("Engine", &settings.engine),
         Fact::new("Computed in", format!("{} on {}", settings.dtype, settings.device)),
-        Fact::new("Tokens of the answer", sampling),
+        Fact::new("Decoding", sampling),
         Fact::new("Answer ended by", &record.stop),
     ];
     if let Some(program) = &settings.reproduce {

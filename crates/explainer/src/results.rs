@@ -203,7 +203,7 @@ fn covers(weights: &Array2<f32>) -> bool {
 fn boxes(answer: &Answer, notes: &mut Vec<String>) -> Vec<(AnswerBox, Region)> {
     let found = answer_boxes(answer.text());
     for (_, why) in &found.rejected {
-        notes.push(format!("a box in the answer is none: {why}"));
+        notes.push(format!("a box in the answer is not valid: {why}"));
     }
     if answer.question.pictures.len() != 1 {
         if !found.boxes.is_empty() {
@@ -217,7 +217,7 @@ fn boxes(answer: &Answer, notes: &mut Vec<String>) -> Vec<(AnswerBox, Region)> {
         match cell_weights(answer, 0, &region) {
             Ok(weights) if covers(&weights) => boxes.push((found, region)),
             _ => notes
-                .push(format!("a box in the answer lies beside the picture: {:?}", found.box_2d)),
+                .push(format!("a box in the answer lies outside the picture: {:?}", found.box_2d)),
         }
     }
     boxes

@@ -125,7 +125,7 @@ fn check(record: &Record) -> Result<(), String> {
     for (index, image) in record.images.iter().enumerate() {
         if record.pictures.len() <= image.picture {
             return Err(format!(
-                "image {index} shows picture {}, which is not there",
+                "image {index} shows picture {}, which does not exist",
                 image.picture
             ));
         }

@@ -159,7 +159,7 @@ impl Explainer {
         };
         let outcome = with_budget(budget.saturating_sub(states.bytes()), sweep);
         let (found, ran_out) = outcome.map_err(raised)?;
-        notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
+        notes.extend(ran_out.map(|error| format!("{error}; repeated with smaller blocks")));
         Ok(found)
     }
 }

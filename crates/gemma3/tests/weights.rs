@@ -204,7 +204,7 @@ fn asking_for_what_is_not_there_names_the_nearest() {
     let message = root.at("a").tensor("weights", &[2]).unwrap_err().to_string();
     assert_eq!(
         message,
-        r#"tensor "a.weights" is missing; the nearest that is there is "a.weight""#
+        r#"tensor "a.weights" is missing; the most similar name is "a.weight""#
     );
     let message = root.tensor("something.entirely.different", &[2]).unwrap_err().to_string();
     assert_eq!(message, r#"tensor "something.entirely.different" is missing"#);

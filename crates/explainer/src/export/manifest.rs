@@ -40,7 +40,7 @@ impl Manifest {
     /// Why the record does not say what was written, for people.
     pub(crate) fn read(path: &Path) -> Result<Self, &'static str> {
         const NO_RECORD: &str = "no explanation.json there lists them";
-        const NOT_OURS: &str = "the explanation.json there is no record of this program";
+        const NOT_OURS: &str = "the explanation.json there is not a record of this program";
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(NO_RECORD),
             Ok(found) if found.is_file() && found.len() <= LONGEST_RECORD => {}
@@ -53,7 +53,7 @@ impl Manifest {
     pub(crate) fn of(text: &str) -> Result<Self, &'static str> {
         let stub: Option<Stub> = serde_json::from_str(text).ok();
         let Some(Stub { files, .. }) = stub.filter(|stub| stub.schema == SCHEMA) else {
-            return Err("the explanation.json there is no record of this program");
+            return Err("the explanation.json there is not a record of this program");
         };
         if files.record_sha256.is_empty() {
             return Err("the explanation.json there is of a version that kept no checksums");
@@ -196,7 +196,7 @@ mod tests {
         assert!(
             Manifest::of(&text.replace("picture-0", "picture-1")).unwrap_err().contains("changed")
         );
-        assert!(Manifest::of(&text.replace(SCHEMA, "mine")).unwrap_err().contains("no record"));
+        assert!(Manifest::of(&text.replace(SCHEMA, "mine")).unwrap_err().contains("not a record"));
         let old = format!(r#"{{"schema": "{SCHEMA}", "files": {{"arrays": "explanation.npz"}}}}"#);
         assert!(Manifest::of(&old).unwrap_err().contains("no checksums"));
         let short = format!(r#"{{"schema": "{SCHEMA}", "files": {{"record_sha256": "a"}}}}"#);
@@ -204,7 +204,7 @@ mod tests {
         for name in ["../film.png", "/film.png", ".placing", "", "a/../b.png"] {
             assert!(!is_plain(name), "{name}");
         }
-        assert!(Manifest::of("{").unwrap_err().contains("no record"));
+        assert!(Manifest::of("{").unwrap_err().contains("not a record"));
     }
 
     #[test]

@@ -44,8 +44,9 @@ pub(crate) fn write_beside(
         return Ok(page);
     }
     if is_there && !is_ours() {
-        let reason =
-            manifest.err().unwrap_or("the explanation.json there does not list it as it is");
+        let reason = manifest
+            .err()
+            .unwrap_or("the explanation.json there does not list it in its present state");
         let (folder, files) = (folder.to_owned(), vec![REPORT.to_owned()]);
         return Err(Error::Foreign { folder, files, reason: reason.to_owned() });
     }

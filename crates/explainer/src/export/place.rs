@@ -122,6 +122,7 @@ fn survey(
         return Ok(ours);
     }
     foreign.sort();
-    let reason = reason.unwrap_or("the explanation.json there does not list them as they are");
+    let reason =
+        reason.unwrap_or("the explanation.json there does not list them in their present state");
     Err(Error::Foreign { folder: folder.to_owned(), files: foreign, reason: reason.to_owned() })
 }

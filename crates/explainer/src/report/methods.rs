@@ -136,7 +136,7 @@ impl<'a> Methods<'a> {
     fn patches(&self) -> Option<Method> {
         let patches = self.rows().find_map(|rows| rows.patches.as_ref())?;
         Some(Method {
-            note: "The relevancy taken on through the vision tower. Shares and text are those of the tokens."
+            note: "The relevancy continued through the vision tower. Shares and text are those at token resolution."
                 .to_owned(),
             parts: patches.len_of(Axis(3)) / self.columns()?,
             ..Method::new("relevancy of patches")
@@ -147,7 +147,7 @@ impl<'a> Methods<'a> {
         let width = self.pixels.as_ref()?.first()?.first()?.ncols();
         Some(Method {
             note: format!(
-                "{}. Shares and text are those of the tokens.",
+                "{}. Shares and text are those at token resolution.",
                 pixel_note(self.record.images.first()?.patches)
             ),
             parts: width / self.columns()?,

@@ -156,10 +156,10 @@ fn the_page_goes_to_a_file_and_to_nothing_else() {
     let notes = folder.path().join("notes.html");
     std::fs::write(&notes, "<!doctype html>\nmine").unwrap();
     for (path, part) in [
-        (Path::new("/dev/full"), "no regular file"),
-        (folder.path(), "no regular file"),
-        (&notes, "is no page"),
-        (&folder.path().join(RECORD), "is no page"),
+        (Path::new("/dev/full"), "not a regular file"),
+        (folder.path(), "not a regular file"),
+        (&notes, "is not a page"),
+        (&folder.path().join(RECORD), "is not a page"),
     ] {
         let error = stored.write_report_to(path).unwrap_err().to_string();
         assert!(error.contains(part), "{}: {error}", path.display());
