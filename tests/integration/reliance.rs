@@ -318,7 +318,11 @@ fn a_span_by_reliance_weighs_its_tokens_by_their_gain() {
             even.targets[0].relevancy().relevancy(),
             mean.targets[0].relevancy().relevancy()
         );
-        assert!(even.notes.iter().any(|note| note.contains("weighted equally")), "{:?}", even.notes);
+        assert!(
+            even.notes.iter().any(|note| note.contains("weighted equally")),
+            "{:?}",
+            even.notes
+        );
     } else {
         panic!("rounding is no gain: {:?}", even.targets[0].token_weights());
     }

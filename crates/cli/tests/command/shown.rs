@@ -296,7 +296,11 @@ fn a_given_answer_is_explained_with_its_boxes() {
     let run = run(chest.args(&more)).done();
     assert!(run.stdout.starts_with("There is a nodule."), "{}", run.stdout);
     assert!(run.stdout.contains("within the model's box \"nodule\""), "{}", run.stdout);
-    assert!(run.stderr.contains("a box in the answer is not valid: no rectangle"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("a box in the answer is not valid: no rectangle"),
+        "{}",
+        run.stderr
+    );
     let record = record(&chest.out());
     assert_eq!(record["answer"], answer);
     assert_eq!(
