@@ -10,6 +10,7 @@ mod disk;
 mod gallery;
 mod process;
 mod random;
+mod same;
 mod setup;
 mod studies;
 mod synthesize;
@@ -64,6 +65,9 @@ cargo xtask COMMAND
                          exit: fixed cases, N random ones of each surface (--cases), then others for N seconds (60).
                          What is found is kept in target/attack, with how to run it again. --corpus: without those that
                          time decides; --page: write docs/robustness.md
+  same --old FILE --new FILE
+                         explain fixtures and phantoms with two builds of the command, and compare every array of
+                         explanation.npz byte by byte: for changes that must change no number
   gallery                draw every kind of figure with a checkpoint of the project; write docs/gallery.md and its pictures
 ";
 
@@ -110,6 +114,11 @@ fn dispatch(mut args: Arguments) -> Result<()> {
             let options = attack::Options::parse(&mut args)?;
             finished(args)?;
             attack::run(&workspace, &options)
+        }
+        Some("same") => {
+            let options = same::Options::parse(&mut args)?;
+            finished(args)?;
+            same::run(&workspace, &options)
         }
         Some("gallery") => finished(args).and_then(|()| gallery::run(&workspace)),
         Some("synthesize") => {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use attention_capture::{Score, forced_scores, forced_scores_without_images};
 use attention_relevancy::Target;
-use gemma3_processor::Picture;
+use gemma3_processor::{Picture, Prepared};
 use gemma3_tch::Sequence;
 use image::{Rgb, RgbImage, imageops};
 
@@ -134,9 +134,17 @@ impl Explainer {
         let blanks: Vec<Picture> = pictures
             .filter_map(|picture| blank.picture(picture).transpose())
             .collect::<Result<_, _>>()?;
-        let prepared = self.processor.prepare(&answer.question.messages, &blanks)?;
-        debug_assert_eq!(prepared.ids, answer.prepared.ids, "pictures of the same size");
-        Ok(self.model.encode(&prepared)?.followed_by(&answer.generated.tokens))
+        let mut features = Vec::new();
+        for picture in &blanks {
+            for pixels in self.processor.pixels(picture)? {
+                features.push(self.model.encode_image(&pixels)?);
+            }
+        }
+        // The conversation stays: blanks have the sizes of the pictures, so their tokens are the same.
+        let Prepared { ids, images, .. } = &answer.prepared;
+        let spans = images.iter().map(|image| image.span.clone()).collect();
+        let prompt = self.model.sequence(ids.clone(), spans, features)?;
+        Ok(prompt.followed_by(&answer.generated.tokens))
     }
 }
 

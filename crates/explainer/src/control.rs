@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::explain::Run;
 use crate::figure::bare;
+use crate::finer::Images;
 use crate::plan::Plan;
 use crate::results::Results;
 use crate::{
@@ -61,8 +62,9 @@ impl Explainer {
             ..explanations.options.clone()
         };
         let sequence = self.mean_picture(answer)?;
-        let (images, planned) = (&[][..], sequence.ids().len());
-        let run = Run { sequence, states: None, images, patches: &answer.patches, planned };
+        // There are no finer maps, but what is kept of the pictures still takes memory.
+        let (images, planned) = (Images { shown: &[], ..Images::of(answer) }, sequence.ids().len());
+        let run = Run { sequence, states: None, images, planned };
         let found = self.found(run, &plans, &options, &mut Vec::new())?;
         let control = |((plan, found), target): ((Plan, _), &TargetExplanation)| {
             let weights = target.token_weights().map(<[f32]>::to_vec);
