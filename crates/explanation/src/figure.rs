@@ -113,13 +113,6 @@ pub(crate) enum Fine {
 impl Fine {
     pub(crate) const ALL: [Self; 2] = [Self::Patches, Self::Pixels];
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Patches => "patches",
-            Self::Pixels => "pixels",
-        }
-    }
-
     /// What its map shows, in a few words.
     pub(crate) fn caption(self) -> &'static str {
         match self {

@@ -122,9 +122,10 @@ fn comparison(
     };
     let rows = methods.iter().zip(&maps).zip(&texts).enumerate();
     let rows = rows.map(|(which, (((name, row), maps), text))| {
-        let (maps, label): (&[GridMap<'_>], _) = match is_empty(which, row) {
-            true => (&[], format!("{name}: {NOTHING_SPEAKS}")),
-            false => (maps, name.clone()),
+        let (maps, label): (&[GridMap<'_>], _) = if is_empty(which, row) {
+            (&[], format!("{name}: {NOTHING_SPEAKS}"))
+        } else {
+            (maps, name.clone())
         };
         let panel = Panel::new(explained.picture(image), maps).outlined(outlines);
         ComparisonRow { panel: panel.labelled(label, ""), text }

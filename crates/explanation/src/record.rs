@@ -29,20 +29,31 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// `explanation.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Record {
+    /// [`SCHEMA`].
     pub schema: String,
+    /// [`SCHEMA_VERSION`].
     pub version: u32,
+    /// The texts of the last turn of the question, joined by spaces.
     pub prompt: String,
+    /// The system prompt; null where there is none.
     pub system: Option<String>,
+    /// The whole prompt as the chat template rendered it.
     pub rendered_prompt: String,
     /// The answer, without the thinking trace.
     pub answer: String,
     /// The thinking trace, empty where there is none.
     pub trace: String,
+    /// Why the answer ended, for people.
     pub stop: String,
+    /// The S tokens of prompt and answer, in order.
     pub tokens: Vec<TokenRecord>,
+    /// The pictures of the question.
     pub pictures: Vec<PictureRecord>,
+    /// What the model saw of them: pictures and their crops, in the order of the prompt.
     pub images: Vec<ImageRecord>,
+    /// What was asked for and explained, in the order asked.
     pub targets: Vec<TargetRecord>,
     /// What was asked and is not in the answer; records of earlier versions do not say.
     #[serde(default)]
@@ -61,11 +72,17 @@ pub struct Record {
     pub reliance: Option<RelianceSettings>,
     /// Null for an answer that was given and not generated.
     pub generation: Option<GenerationRecord>,
+    /// With what the answer was explained, and how that is shown.
     pub settings: Settings,
+    /// The checkpoint.
     pub model: ModelRecord,
+    /// How long each step took.
     pub timings: Timings,
+    /// The most memory that the process had in use at a time, mapped weights included; null where that is not known.
     pub peak_rss_bytes: Option<u64>,
+    /// What a reader must know, for people.
     pub notes: Vec<String>,
+    /// The files beside the record.
     pub files: Files,
     /// The program and its version.
     pub program: String,
@@ -73,46 +90,66 @@ pub struct Record {
     pub date: Option<String>,
 }
 
+/// A token of prompt or answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TokenRecord {
+    /// Its position in the sequence, from 0.
     pub position: usize,
+    /// Its id in the vocabulary.
     pub id: u32,
+    /// Its text for people.
     pub text: String,
+    /// What it is.
     pub kind: TokenKind,
     /// First character in `answer` and the one behind the last; null outside the answer.
     pub characters: Option<[usize; 2]>,
 }
 
+/// A picture of the question.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PictureRecord {
+    /// Its name; with its path only where that was asked for.
     pub name: String,
+    /// Columns of pixels.
     pub width: u32,
+    /// Rows of pixels.
     pub height: u32,
     /// The upright picture as the model's processor got it, in the folder of the record.
     pub file: String,
     /// Of its pixels: red, green and blue of every pixel, row by row.
     pub pixels_sha256: String,
+    /// The EXIF orientation that was undone, 1 to 8; 1 is upright.
     pub exif_orientation: u8,
     /// Grey values of a 16-bit picture that became black and white.
     pub window: Option<[u16; 2]>,
+    /// What happened to it that its user should know, for people.
     pub warnings: Vec<String>,
     /// What is drawn in outline over it: boxes of the answer, regions of a file.
     #[serde(default)]
     pub outlines: Vec<OutlineRecord>,
 }
 
+/// Something drawn in outline over a picture.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OutlineRecord {
+    /// What stands beside it; empty where nothing does.
     pub label: String,
     /// Closed lines in pixels of the picture: x and y of each point in turn.
     pub rings: Vec<Vec<f64>>,
 }
 
+/// What the model saw as one image: a picture or a crop of one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ImageRecord {
+    /// Index in `pictures`.
     pub picture: usize,
     /// First position of its tokens and the one behind the last.
     pub positions: [usize; 2],
+    /// Rows and columns of its cells; each is one token, row by row.
     pub grid: [usize; 2],
     /// Rows and columns of its patches; null where their relevancy is not in the arrays.
     pub patches: Option<[usize; 2]>,
@@ -123,14 +160,18 @@ pub struct ImageRecord {
     pub region: [f64; 4],
 }
 
+/// A target or word with what is said of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TargetRecord {
+    /// The explained text.
     pub text: String,
     /// Which occurrence of the text in the answer, from 1; null where it stands there once.
     #[serde(default)]
     pub occurrence: Option<usize>,
     /// First position and the one behind the last.
     pub positions: [usize; 2],
+    /// Its tokens.
     pub token_ids: Vec<u32>,
     /// How the tokens make one explanation: mean of theirs, sum (that of the sum of their objectives), or reliance (their mean, by
     /// what the pictures add to each).
@@ -139,7 +180,9 @@ pub struct TargetRecord {
     pub logit: f32,
     /// Sum over the tokens.
     pub log_probability: f32,
+    /// The logit of each token.
     pub token_logits: Vec<f32>,
+    /// The logarithm of the probability of each token, in nats.
     pub token_log_probabilities: Vec<f32>,
     /// For each token the most likely other one: what the objective `contrast` sets it against.
     pub runner_up_ids: Vec<u32>,
@@ -154,6 +197,7 @@ pub struct TargetRecord {
     pub by_layer: Option<ByLayerRecord>,
     /// By layer and head; null where that was not kept.
     pub by_head: Option<ByHeadRecord>,
+    /// Its overlays, image by image.
     pub overlays: Vec<String>,
     /// Overlays of patches, then of pixels.
     pub finer: Vec<String>,
@@ -183,10 +227,12 @@ pub struct MissingRecord {
 
 /// What another method says of a target.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MethodRecord {
     /// Its stable id; null in a record of before ids were kept.
     #[serde(default)]
     pub id: Option<MethodId>,
+    /// Its display name, with the choices that are not the defaults.
     pub name: String,
     /// Share of all pictures in the absolute values of its row without the predicting rows; null where there are none.
     pub image_share: Option<f32>,
@@ -196,6 +242,7 @@ pub struct MethodRecord {
 
 /// `[L]` each.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ByLayerRecord {
     /// Share of all pictures in the row without its self terms; null where nothing is left.
     pub image_share: Vec<Option<f32>>,
@@ -206,6 +253,7 @@ pub struct ByLayerRecord {
 
 /// `[L][H]` each.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ByHeadRecord {
     /// How much of the relevancy row passed through the head.
     pub carried: Vec<Vec<f32>>,
@@ -217,22 +265,28 @@ pub struct ByHeadRecord {
     pub map_layer: Option<usize>,
 }
 
+/// The parts of the pictures that relevancy was counted in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RegionsRecord {
     /// As asked: a name, or the path of a file.
     pub spec: String,
     /// Whose sides left and right are.
     pub note: Option<String>,
+    /// Their names, in the order of the arrays.
     pub names: Vec<String>,
 }
 
+/// How much of a target lies in a region of an image.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RegionScoreRecord {
     /// Index in `images`.
     pub image: usize,
+    /// The name of the region.
     pub name: String,
     /// Mean value per cell.
     pub mean: f64,
+    /// Sum of the values within the region.
     pub sum: f64,
     /// Of this image's relevancy; null where it has none.
     pub share: Option<f64>,
@@ -243,8 +297,10 @@ pub struct RegionScoreRecord {
     pub area: Option<f64>,
 }
 
+/// A box that the model wrote in its answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BoxRecord {
+    /// What the model calls it; empty where it gave no name.
     pub label: String,
     /// y0, x0, y1, x1 in thousandths of what the model saw, as it wrote them.
     pub box_2d: [f64; 4],
@@ -252,7 +308,9 @@ pub struct BoxRecord {
     pub pixels: [f64; 4],
 }
 
+/// How a target agrees with a box.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LocalizationRecord {
     /// Of this image's relevancy within the box; null where it has none.
     pub share: Option<f64>,
@@ -260,8 +318,10 @@ pub struct LocalizationRecord {
     pub iou: f64,
 }
 
+/// How the answer was generated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GenerationRecord {
+    /// The most tokens that were allowed.
     pub max_new_tokens: usize,
     /// Whether stop tokens end the answer.
     pub stop: bool,
@@ -269,20 +329,29 @@ pub struct GenerationRecord {
     pub sampling: Option<SamplingRecord>,
 }
 
+/// How tokens were drawn.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SamplingRecord {
+    /// What logits were divided by.
     pub temperature: f64,
+    /// Tokens that could be drawn; 0: all.
     pub top_k: usize,
+    /// The probability that these had to reach together; 1: no limit.
     pub top_p: f64,
+    /// The seed of the generator.
     pub seed: u64,
 }
 
+/// With what an answer was explained, and how that is shown.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
     /// The program whose rules were followed in place of our own; null for these.
     pub reproduce: Option<String>,
+    /// The engine: retained or streaming.
     pub engine: String,
+    /// How a layer acts on the row.
     pub update: String,
+    /// The scalar that was differentiated.
     pub objective: String,
     /// How heads become one in a layer of the relevancy.
     pub heads: String,
@@ -293,11 +362,17 @@ pub struct Settings {
     /// The stable id of each of them; empty in a record of before ids were kept.
     #[serde(default)]
     pub method_ids: Vec<MethodId>,
+    /// The type of the weights.
     pub dtype: String,
+    /// Where the model ran.
     pub device: String,
+    /// Threads of libtorch.
     pub threads: usize,
+    /// Whose resizing the pictures got: torchvision or pillow.
     pub resize: String,
+    /// Whether crops of the pictures were shown too.
     pub pan_and_scan: bool,
+    /// Whether pictures were padded to squares.
     pub pad_to_square: bool,
     /// Whose side the left of a picture is: pa, ap, flipped or none.
     #[serde(with = "as_text")]
@@ -328,33 +403,49 @@ pub enum TemplateTokens {
     Hide,
 }
 
+/// The checkpoint.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ModelRecord {
+    /// Its folder, its id on the hub or its name.
     pub source: String,
+    /// The commit, for a model of the hub.
     pub revision: Option<String>,
+    /// What its configuration says that it is.
     pub architecture: String,
+    /// The SHA-256 of its `config.json`.
     pub config_sha256: String,
 }
 
 /// Seconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Timings {
+    /// Loading the checkpoint, fetching not counted.
     pub load: f64,
+    /// Preparing prompt and pictures.
     pub preprocess: f64,
+    /// The vision tower.
     pub vision: f64,
+    /// Reading the prompt.
     pub prefill: f64,
+    /// Making the answer.
     pub decode: f64,
+    /// Explaining, phrases included.
     pub explain: f64,
 }
 
+/// The files beside a record, in its folder.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Files {
+    /// The arrays; empty where none were written.
     pub arrays: String,
+    /// Overlays, target by target and image by image.
     pub overlays: Vec<String>,
     /// Overlays of patches and of pixels.
     pub finer: Vec<String>,
     /// Charts of regions, differences to the mean picture and the figures that were asked for.
     pub figures: Vec<String>,
+    /// The page; null where there is none.
     pub report: Option<String>,
     /// Every file that was written beside the record. A later run replaces and removes these and no others, and only while they are
     /// what was written. Empty in a record of before this was kept.
@@ -367,10 +458,13 @@ pub struct Files {
 
 /// A file as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct WrittenFile {
     /// In the folder of the record.
     pub name: String,
+    /// Its size.
     pub bytes: u64,
+    /// Its SHA-256 in hexadecimal.
     pub sha256: String,
 }
 
@@ -400,12 +494,19 @@ impl Record {
 /// An answer that was not explained, as JSON has it: fields as in [`Record`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AnswerRecord {
+    /// The texts of the last turn of the question.
     pub prompt: String,
+    /// The system prompt; null where there is none.
     pub system: Option<String>,
+    /// The whole prompt as the chat template rendered it.
     pub rendered_prompt: String,
+    /// The answer, without the thinking trace.
     pub answer: String,
+    /// The thinking trace, empty where there is none.
     pub trace: String,
+    /// Why the answer ended, for people.
     pub stop: String,
+    /// The tokens of prompt and answer.
     pub tokens: Vec<TokenRecord>,
 }
 

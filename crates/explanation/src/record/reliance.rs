@@ -11,11 +11,14 @@ pub struct RelianceSettings {
     pub blanks: Vec<BlankRecord>,
     /// Gains nearer to zero than this are none.
     pub independent_nats: f32,
+    /// How long it took.
     pub seconds: f64,
 }
 
+/// What stood in the place of the pictures.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BlankRecord {
+    /// Of which kind it is.
     pub name: BlankKind,
     /// The other picture; null for all else.
     pub picture: Option<String>,
@@ -25,13 +28,16 @@ pub struct BlankRecord {
 
 /// Of one target or word.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RelianceRecord {
+    /// Against each blank, in the order of `reliance.blanks` of the record.
     pub blanks: Vec<GainRecord>,
     /// 0: all in one cell, 1: an even map; null where no cell has relevancy.
     pub map_entropy: Option<f32>,
     /// yes, no or undecided, by all blanks together; null in records that were written before blanks were asked together.
     #[serde(default)]
     pub depends_on_picture: Option<DependsOnPicture>,
+    /// What to beware of.
     pub flags: Vec<FlagRecord>,
     /// The flags in words.
     pub beware: Vec<String>,
@@ -39,16 +45,21 @@ pub struct RelianceRecord {
 
 /// Log-probability with the pictures minus that with the blank, in nats.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GainRecord {
+    /// What stood in the place of the pictures.
     pub blank: BlankKind,
     /// Sum over the tokens.
     pub pmi: f32,
+    /// Of each token.
     pub token_pmi: Vec<f32>,
     /// With the blank.
     pub token_log_probabilities: Vec<f32>,
 }
 
+/// A warning with the blanks that raise it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FlagRecord {
     /// against or as-likely; in older records also independent, text-driven or no-evidence.
     pub flag: String,
@@ -58,6 +69,7 @@ pub struct FlagRecord {
 
 /// Of one target: the same explanation on the mean picture.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ControlRecord {
     /// Relevancy of all image cells.
     pub image_sum: f32,
