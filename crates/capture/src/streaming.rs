@@ -10,7 +10,7 @@ use crate::goal::{check_foils, check_targets};
 use crate::start::Start;
 use crate::states::States;
 use crate::sweep::{Folds, Pass, Rows};
-use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Score, convert};
+use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Score, convert, goal};
 use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{Heads, Target, Update};
 use gemma3_tch::{AttentionLayer, DecoderLayer, Gemma3, MaskRule, Qkv, guard};
@@ -213,7 +213,7 @@ impl Engine for Streaming<'_> {
     fn scores(&self, targets: &[Target]) -> Result<Vec<Score>, Error> {
         check_targets(targets, self.ids, self.states.tokens())?;
         let logits = |targets: &[Target]| self.model.text().logits(&self.states.hidden(targets));
-        Score::of(targets, logits)
+        goal::scores(targets, logits)
     }
 
     fn explain(

@@ -64,7 +64,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     ));
     output::blank_line();
     let presentation = Presentation { report: true, ..Presentation::default() };
-    let written = folder.write(&sound.explainer, &answer, &explained, &presentation)?;
+    let written = sound.explainer.write(folder, &answer, &explained, &presentation)?;
     output::line(args.out.join(BOTH).display());
     let Exported { overlays, pictures, record, report, .. } = written;
     let rest = pictures.iter().chain(&overlays).chain([&record]).chain(&report);

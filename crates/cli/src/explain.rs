@@ -4,7 +4,7 @@ use crate::explain_args::ExplainArgs;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
     Answer, Ask, ExplainOptions, Explainer, Explanations, Exported, FigureKind, NOTHING_SPEAKS,
-    Objective, OutputFolder, Presentation, Question, Resolution, TargetExplanation, Token,
+    Objective, OutputFolder, Picture, Presentation, Question, Resolution, TargetExplanation, Token,
     TokenKind, Words, region_table,
 };
 use std::ops::Range;
@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let question = args.question.asked.question(&args.question.picture_options())?;
     let presentation = args.presentation();
-    presentation.check(&question)?;
+    let pictures: Vec<_> = question.pictures.iter().map(Picture::rgb).collect();
+    presentation.check(&pictures)?;
     let blanks = args.reliance.blanks(&args.question.picture_options())?;
     let inputs = inputs(args, &question, &presentation);
     let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let explain = || explained(args, &explainer, &answer);
     let mut explanations = progress::step("explaining", explain)?;
     args.reliance.add(&explainer, &answer, &blanks, &mut explanations)?;
-    let write = || folder.write(&explainer, &answer, &explanations, &presentation);
+    let write = || explainer.write(folder, &answer, &explanations, &presentation);
     let written = progress::step("drawing", write)?;
     for note in &written.notes {
         output::warning(note);

@@ -136,22 +136,6 @@ pub enum Error {
         /// The answer.
         text: String,
     },
-    /// The answer was given to fewer images.
-    #[error("there is no image {image}; the answer was given to {images}, counted from 0")]
-    NoImage {
-        /// As asked.
-        image: usize,
-        /// Images of the question, crops included.
-        images: usize,
-    },
-    /// The figure of a pair was asked for, but there is no pair.
-    #[error(
-        "--figures difference shows the last picture against the first: give two pictures or more; the question has {pictures}"
-    )]
-    OnePicture {
-        /// Pictures of the question.
-        pictures: usize,
-    },
     /// A given answer does not fit behind its prompt.
     #[error(
         "prompt and answer have {tokens} tokens, more than the context of {context}; shorten them"
@@ -208,93 +192,13 @@ pub enum Error {
     /// Maps finer than tokens were asked of the retained engine.
     #[error("patches and pixels need the streaming engine; leave the engine at auto or streaming")]
     FinerRetained,
-    /// A figure by layer was asked for, but the relevancy by layer was not kept.
-    #[error("the layers figure needs the relevancy by layer: record it")]
-    NoLayers,
-    /// A figure of heads was asked for, but what they did was not kept.
-    #[error("the heads figure needs results by head: record them")]
-    NoHeads,
-    /// A figure of resolutions was asked for, but the relevancy went no further than tokens.
-    #[error("the resolutions figure needs patches or pixels: explain with a finer resolution")]
-    NoFiner,
-    /// A file could not be written.
+    /// A file of the cache could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
         /// The reason of the operating system.
         source: std::io::Error,
-    },
-    /// A folder holds files that would be lost.
-    #[error(
-        "{} holds {}, and {reason}: nothing is replaced that this program did not write; move what is yours, or choose another folder for the results",
-        folder.display(), shown(files)
-    )]
-    Foreign {
-        /// The folder that results should go to.
-        folder: PathBuf,
-        /// Names in it that results have, of files that this program did not write or that changed since.
-        files: Vec<String>,
-        /// Why they do not count as written by this program.
-        reason: String,
-    },
-    /// A result of an earlier run is an input of this one.
-    #[error(
-        "{} is an input and at the same time {}, which the results would replace; choose another folder for the results",
-        path.display(), result.display()
-    )]
-    IsInput {
-        /// The input.
-        path: PathBuf,
-        /// The same file among earlier results.
-        result: PathBuf,
-    },
-    /// A page was to be written to what is no regular file.
-    #[error("{} is not a regular file; name a file for the page", path.display())]
-    NotAFile {
-        /// The folder, device, pipe or link to nothing.
-        path: PathBuf,
-    },
-    /// A page was to take the place of another file.
-    #[error(
-        "{} already exists and is not a page of this program; remove it or name another file for the page",
-        path.display()
-    )]
-    NotAPage {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Two write to one folder at a time.
-    #[error("another process is writing to {}; wait for it, or choose another folder", folder.display())]
-    InUse {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// A record could not be read, or what it names is not what it says.
-    #[error("cannot use {}: {problem}", path.display())]
-    ReadRecord {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// Arrays could not be read, or do not fit the record beside them.
-    #[error("cannot use {}{array}: {problem}", path.display())]
-    ReadArrays {
-        /// The file.
-        path: PathBuf,
-        /// The array, after a comma; empty for the file itself.
-        array: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// Arrays could not be written.
-    #[error("cannot write {}: {source}", path.display())]
-    WriteArrays {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: ndarray_npy::WriteNpzError,
     },
     /// The prompt, a picture or the tokenizer.
     #[error(transparent)]
@@ -308,19 +212,9 @@ pub enum Error {
     /// The relevancy itself.
     #[error(transparent)]
     Relevancy(#[from] attention_relevancy::Error),
-    /// A picture could not be drawn.
+    /// Results could not be drawn, written or read again.
     #[error(transparent)]
-    Picture(#[from] relevancy_visualization::Error),
-}
-
-/// Some names, and how many more there are.
-fn shown(files: &[String]) -> String {
-    const MOST: usize = 6;
-    let names = files.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match files.len().saturating_sub(MOST) {
-        0 => names,
-        more => format!("{names} and {more} more"),
-    }
+    Document(explanation_record::Error),
 }
 
 impl Error {
@@ -351,5 +245,15 @@ impl Error {
     pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Write { path, source }
+    }
+}
+
+impl From<explanation_record::Error> for Error {
+    /// One way to say that the caller ended the work, whatever was being done.
+    fn from(error: explanation_record::Error) -> Self {
+        match error {
+            explanation_record::Error::Cancelled => attention_capture::Error::Cancelled.into(),
+            error => Self::Document(error),
+        }
     }
 }

@@ -338,10 +338,6 @@ impl Explainer {
         }
     }
 
-    pub(crate) fn check_cancelled(&self) -> Result<(), Error> {
-        if self.cancelled() { Err(attention_capture::Error::Cancelled.into()) } else { Ok(()) }
-    }
-
     pub(crate) fn cancelled(&self) -> bool {
         self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
