@@ -153,7 +153,10 @@ fn files(call: &Call, ended: &Ended, before: &Seen, after: &Seen) -> Vec<Finding
     // Results are kept where only what is said about them reaches nobody.
     let failed = !is_done(call, ended) && !was_killed && call.redirect.is_empty();
     let unfinished = |path: &String| path.contains(UNFINISHED) && !path.contains("mine");
-    if let Some(path) = after.keys().find(|path| unfinished(path) && !was_killed) {
+    // What a killed run left goes with the next run that writes to the same folder, and stays until then.
+    let cleans = is_done(call, ended) && call.args.windows(2).any(|pair| pair == ["--out", "out"]);
+    let is_left = |path: &&String| unfinished(path) && (cleans || !before.contains_key(*path));
+    if let Some(path) = after.keys().find(|path| is_left(path) && !was_killed) {
         found.push(finding(Kind::Files, format!("{path} was left")));
     }
     for (path, trace) in after.iter().filter(|(path, _)| !before.contains_key(*path)) {
@@ -291,6 +294,13 @@ mod tests {
         );
         call.replaces = vec!["mine.png".to_owned()];
         assert_eq!(check(&call, 0, "mine.png", 2), []);
+
+        // A page that is made elsewhere does not tidy up; an explanation into the same folder does.
+        let killed = Seen::from([(place("out/.unfinished-7"), trace(1))]);
+        let after =
+            |args: [&str; 3]| kinds(&Call::new(args), &ended(Some(0), None), &killed, &killed);
+        assert_eq!(after(["report", "out", "--json"]), []);
+        assert_eq!(after(["explain", "--out", "out"]), [Kind::Files]);
     }
 
     #[test]
