@@ -189,7 +189,7 @@ fn by_products_are_those_of_the_retained_engine() {
     assert_eq!((layer, keys), (0, 0..goal.targets()[0].position()));
     let expected = tch::with_grad(|| {
         let embeddings = model.embed(&sequence).detach().set_requires_grad(true);
-        let hidden = model.text().forward(&embeddings, 0, sequence.images(), &mut gemma3_tch::Fast);
+        let hidden = model.text().forward(&embeddings, 0, sequence.layout(), &mut gemma3_tch::Fast);
         let target = goal.targets()[0];
         let z = model
             .text()

@@ -109,7 +109,7 @@ impl Graph {
             let (model, sequence) = (&case.model, &case.sequence);
             let pixels = case.pictures[image].copy().set_requires_grad(true);
             let mut kept = Kept(Vec::new());
-            let patches = model.vision().forward(&pixels, &mut kept);
+            let patches = model.vision().forward(&pixels, &mut kept).unwrap();
             let mut features: Vec<Tensor> =
                 sequence.features().iter().map(Tensor::shallow_clone).collect();
             let tokens = model.projector().forward(&patches);

@@ -194,7 +194,7 @@ impl Attend for Masked {
     fn attend(&mut self, _: Site, qkv: &Qkv, rule: &MaskRule) -> Tensor {
         let of_heads = |x: &Tensor| x.repeat_interleave_self_int(qkv.group(), 0, None);
         let scores = qkv.q.matmul(&of_heads(&qkv.k).transpose(-2, -1)) * qkv.scale;
-        let mask = &self.masks[usize::from(rule.window.is_none())];
+        let mask = &self.masks[usize::from(rule.window().is_none())];
         (scores + mask).softmax(-1, Kind::Float).matmul(&of_heads(&qkv.v))
     }
 }

@@ -225,7 +225,7 @@ mod tests {
     use super::*;
     use crate::sweep::Folds;
     use crate::sweep::examples::{Example, assert_same, random};
-    use gemma3_tch::Qkv;
+    use gemma3_tch::{Qkv, SequenceLayout};
 
     /// Every kind of registers that there is here, and none.
     fn processors() -> Vec<Processor> {
@@ -314,7 +314,7 @@ mod tests {
             scale: 0.5,
             start: 0,
         };
-        let causal = MaskRule { causal: true, ..MaskRule::all() };
+        let causal = MaskRule::causal(None, &SequenceLayout::unforked(Vec::new()));
         let mean = Some((Update::Additive, Heads::Mean));
         let made_for = |mask: &MaskRule, relevancy, n_rollouts: usize| {
             let folds = Folds { relevancy, rollouts: vec![Some(Heads::Mean); n_rollouts] };

@@ -63,7 +63,7 @@ impl Streaming<'_> {
             return Err(Error::Layer { layer, layers });
         }
         let shares = vec![HeadShares::zeros([layers, heads], maps, self.tokens()); goals.len()];
-        Ok(HeadRecorder { shares, goals, images: self.states().images() })
+        Ok(HeadRecorder { shares, goals, images: self.states().layout().images() })
     }
 }
 
@@ -111,7 +111,7 @@ impl HeadShares {
             for (head, attention) in seen.attention.outer_iter().enumerate() {
                 let at = [swept.layer, head];
                 self.entropy[at] += weight * entropy(attention);
-                self.image[at] += weight * share(attention, &seen.keys, reader.images);
+                self.image[at] += weight * share(attention, seen.keys.positions(), reader.images);
             }
             if let Some(maps) = self.maps.as_mut().filter(|maps| maps.layer == swept.layer) {
                 let gradient = reader.rows.gradient(&seen.keys, &swept.row_gradient(index, row));
@@ -123,10 +123,12 @@ impl HeadShares {
 
 impl HeadMaps {
     fn add(&mut self, weight: f32, seen: &AttentionRow, gradient: &Array2<f32>) {
-        let keys = s![.., seen.keys.clone()];
-        self.attention.slice_mut(keys).scaled_add(weight, &seen.attention);
         let positive = (&seen.attention * gradient).mapv_into(|x| x.max(0.0));
-        self.gradient_attention.slice_mut(keys).scaled_add(weight, &positive);
+        for (positions, columns) in seen.keys.runs() {
+            let (at, columns) = (s![.., positions], s![.., columns]);
+            self.attention.slice_mut(at).scaled_add(weight, &seen.attention.slice(columns));
+            self.gradient_attention.slice_mut(at).scaled_add(weight, &positive.slice(columns));
+        }
     }
 }
 
@@ -142,12 +144,16 @@ fn entropy(attention: ArrayView1<'_, f32>) -> f32 {
     (0.0 - terms.map(|a| a * a.ln()).sum::<f64>()) as f32
 }
 
-/// How much of the attention to `keys` is on the images.
-fn share(attention: ArrayView1<'_, f32>, keys: &Range<usize>, images: &[Range<usize>]) -> f32 {
+/// How much of the attention to the keys at these positions is on the images.
+fn share(
+    attention: ArrayView1<'_, f32>,
+    keys: impl Iterator<Item = usize>,
+    images: &[Range<usize>],
+) -> f32 {
     let on = |(key, &a): (usize, &f32)| {
         images.iter().any(|image| image.contains(&key)).then_some(f64::from(a))
     };
-    keys.clone().zip(attention).filter_map(on).sum::<f64>() as f32
+    keys.zip(attention).filter_map(on).sum::<f64>() as f32
 }
 
 #[cfg(test)]
@@ -168,7 +174,7 @@ mod tests {
     #[test]
     fn the_share_of_images_counts_positions_of_the_sequence() {
         let attention = array![0.125, 0.25, 0.5, 0.125];
-        assert_near(share(attention.view(), &(10..14), &[2..4, 11..12, 13..20]), 0.375);
-        assert_near(share(attention.view(), &(10..14), &[]), 0.0);
+        assert_near(share(attention.view(), 10..14, &[2..4, 11..12, 13..20]), 0.375);
+        assert_near(share(attention.view(), 10..14, &[]), 0.0);
     }
 }

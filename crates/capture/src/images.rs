@@ -44,7 +44,7 @@ impl Streaming<'_> {
     }
 
     fn span(&self, index: usize) -> Result<Range<usize>, Error> {
-        let images = self.states().images();
+        let images = self.states().layout().images();
         images.get(index).cloned().ok_or(Error::Image { index, images: images.len() })
     }
 }

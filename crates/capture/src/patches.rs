@@ -220,10 +220,11 @@ impl Sweep<'_> {
     fn step(&self, layer: &EncoderLayer, dy: &Tensor, rows: &Rows) -> (Tensor, Rows) {
         let x = &self.states.inputs[layer.site().layer];
         let merged = layer.pull_merge(&self.states.hidden(layer), dy);
-        let qkv = layer.project(x, 0);
+        let mask = MaskRule::all();
+        let qkv = layer.project(x, mask.place(0));
         let swept = Pass {
             qkv: &qkv,
-            mask: &MaskRule::all(),
+            mask: &mask,
             queries: 0..qkv.tokens(),
             dheads: &merged.heads,
             folds: Folds {

@@ -11,8 +11,7 @@ use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
 use attention_relevancy::{
     HeadFusion, Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
 };
-use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, Site, Trace, guard};
-use std::ops::Range;
+use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, SequenceLayout, Site, Trace, guard};
 use tch::{Kind, Tensor};
 
 /// How far the sum of an attention row may be from one: float32 rounding over the longest rows, with room to spare.
@@ -26,7 +25,7 @@ pub struct Retained<'a> {
     inputs: Vec<Tensor>,    // L × [S, D], what the layers were given, part of the graph
     hidden: Tensor,         // [S, D] after the last layer, part of the graph
     ids: Vec<u32>,
-    images: Vec<Range<usize>>,
+    layout: SequenceLayout,
     folding: Folding,
 }
 
@@ -38,7 +37,7 @@ impl<'a> Retained<'a> {
         let hidden = tch::with_grad(|| {
             guard("capturing attention", || {
                 let embeddings = model.embed(sequence).detach().set_requires_grad(true);
-                model.text().forward(&embeddings, sequence.place(), sequence.images(), &mut capture)
+                model.text().forward(&embeddings, 0, sequence.layout(), &mut capture)
             })
         })?;
         let run = Self {
@@ -47,7 +46,7 @@ impl<'a> Retained<'a> {
             inputs: capture.inputs,
             hidden,
             ids: sequence.ids().to_vec(),
-            images: sequence.images().to_vec(),
+            layout: sequence.layout().clone(),
             folding: Folding::default(),
         };
         run.check()?;
@@ -94,9 +93,9 @@ impl Retained<'_> {
         &self.ids
     }
 
-    /// The spans of image tokens.
-    pub(crate) fn images(&self) -> &[Range<usize>] {
-        &self.images
+    /// Where the images of the sequence stand and where it forks.
+    pub(crate) fn layout(&self) -> &SequenceLayout {
+        &self.layout
     }
 
     /// The input of each layer `[S, D]`, part of the graph.

@@ -401,7 +401,7 @@ fn bytes_per_token(model: &Gemma3) -> u64 {
 /// Pairs of a query and a key that it may see, all layers; heads are not counted.
 fn visible_pairs(model: &Gemma3, sequence: &Sequence, tokens: usize) -> u64 {
     let of_layer = |layer: &gemma3_tch::DecoderLayer| -> u64 {
-        let mask = layer.mask(sequence.images());
+        let mask = layer.mask(sequence.layout());
         // What a single query sees of a causal rule is one stretch, so the smallest range is exact.
         (0..tokens).map(|query| mask.keys(&(query..query + 1), tokens).len() as u64).sum()
     };

@@ -2,11 +2,11 @@
 
 use super::{HeadWeights, Method, MethodRow, Pool, Unavailable};
 use crate::folding::Fold;
-use crate::readout::AttentionRow;
+use crate::readout::{AttentionRow, Keys};
 use crate::{Error, Goal};
 use attention_relevancy::ndarray::{Array1, Array2, s};
 use attention_relevancy::{grad_cam_attention_row, gradient_attention_row, gradient_weighted_row};
-use gemma3_tch::TextConfig;
+use gemma3_tch::{SequenceLayout, TextConfig};
 use std::ops::Range;
 
 /// What is known of the run that is explained.
@@ -14,7 +14,7 @@ use std::ops::Range;
 pub(crate) struct Facts<'a> {
     pub(crate) config: &'a TextConfig,
     pub(crate) ids: &'a [u32],
-    pub(crate) images: &'a [Range<usize>],
+    pub(crate) layout: &'a SequenceLayout,
     /// Tokens that the model read: all, or all but the last of an answer.
     pub(crate) read: usize,
 }
@@ -102,7 +102,7 @@ impl<'a> Collector<'a> {
     ) {
         let targets = self.goals[goal].targets().len();
         for (planned, slot) in self.methods.iter().zip(&mut self.slots[goal]) {
-            if let Some(row) = planned.of_row(layer, seen, gradient, self.facts.images) {
+            if let Some(row) = planned.of_row(layer, seen, gradient, self.facts.layout.images()) {
                 let weight = 1.0 / (targets * planned.layers()) as f32;
                 slot.sight(self.facts.ids.len());
                 slot.add(weight, &seen.keys, &row);
@@ -173,7 +173,8 @@ impl<'a> Collector<'a> {
 impl Facts<'_> {
     /// Image tokens before the explained ones: the parts of images that predicting rows of the goal may see.
     pub(crate) fn images_before(&self, goal: &Goal) -> Vec<Range<usize>> {
-        let clipped = self.images.iter().map(|image| image.start..image.end.min(goal.end()));
+        let clipped =
+            self.layout.images().iter().map(|image| image.start..image.end.min(goal.end()));
         clipped.filter(|image| !image.is_empty()).collect()
     }
 }
@@ -226,13 +227,17 @@ impl Planned<'_> {
     }
 }
 
-/// The parts of images that lie in `keys`, counted from the first key.
-fn within(images: &[Range<usize>], keys: &Range<usize>) -> Vec<Range<usize>> {
-    let clip = |image: &Range<usize>| {
-        let (start, end) = (image.start.max(keys.start), image.end.min(keys.end));
-        (start < end).then(|| start - keys.start..end - keys.start)
+/// The columns of a row that stand for images.
+fn within(images: &[Range<usize>], keys: &Keys) -> Vec<Range<usize>> {
+    let clip = |image: &Range<usize>, positions: &Range<usize>, columns: &Range<usize>| {
+        let (start, end) = (image.start.max(positions.start), image.end.min(positions.end));
+        let column = |position| columns.start + (position - positions.start);
+        (start < end).then(|| column(start)..column(end))
     };
-    images.iter().filter_map(clip).collect()
+    let of_run = |(positions, columns): (Range<usize>, Range<usize>)| {
+        images.iter().filter_map(move |image| clip(image, &positions, &columns))
+    };
+    keys.runs().flat_map(of_run).collect()
 }
 
 impl Slot {
@@ -270,19 +275,21 @@ impl Slot {
         }
     }
 
-    fn add(&mut self, weight: f32, keys: &Range<usize>, values: &Array1<f32>) {
+    fn add(&mut self, weight: f32, keys: &Keys, values: &Array1<f32>) {
         if let Ok(row) = &mut self.row {
-            row.slice_mut(s![keys.clone()]).scaled_add(weight, values);
+            for (positions, columns) in keys.runs() {
+                row.slice_mut(s![positions]).scaled_add(weight, &values.slice(s![columns]));
+            }
         }
     }
 
-    fn larger(&mut self, keys: &Range<usize>, values: &Array1<f32>) {
+    fn larger(&mut self, keys: &Keys, values: &Array1<f32>) {
         if let Ok(row) = &mut self.row {
             raise(row, keys, values);
         }
     }
 
-    fn larger_of_token(&mut self, token: usize, keys: &Range<usize>, values: &Array1<f32>) {
+    fn larger_of_token(&mut self, token: usize, keys: &Keys, values: &Array1<f32>) {
         if let Some(row) = self.by_token.get_mut(token) {
             raise(row, keys, values);
         }
@@ -298,6 +305,9 @@ impl Slot {
 }
 
 /// The larger of each value of a row and the new one; attention is not negative, so zero is where nothing was seen.
-fn raise(row: &mut Array1<f32>, keys: &Range<usize>, values: &Array1<f32>) {
-    row.slice_mut(s![keys.clone()]).zip_mut_with(values, |x, &y| *x = x.max(y));
+fn raise(row: &mut Array1<f32>, keys: &Keys, values: &Array1<f32>) {
+    for (positions, columns) in keys.runs() {
+        row.slice_mut(s![positions])
+            .zip_mut_with(&values.slice(s![columns]), |x, &y| *x = x.max(y));
+    }
 }

@@ -3,7 +3,7 @@
 use super::activation::{self, Parts};
 use super::collect::Facts;
 use super::{Collector, Method, MethodRow};
-use crate::readout::AttentionRow;
+use crate::readout::{AttentionRow, Keys};
 use crate::{Attribution, Engine, Error, Goal, Objective, Retained, convert};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, Axis, concatenate, s};
 use attention_relevancy::{
@@ -26,7 +26,7 @@ impl Retained<'_> {
         let facts = Facts {
             config: &self.model().config().text,
             ids: self.ids(),
-            images: self.images(),
+            layout: self.layout(),
             read: self.ids().len(),
         };
         let mut collector = Collector::new(facts, goals, methods)?;
@@ -75,7 +75,7 @@ impl Retained<'_> {
         gradient: &Tensor,
         collector: &mut Collector<'_>,
     ) {
-        let mask = self.model().text().layers()[layer].mask(self.images());
+        let mask = self.model().text().layers()[layer].mask(self.layout());
         let attention = convert::volume(&self.attention()[layer]);
         let gradient = convert::volume(gradient);
         for (token, target) in goal.targets().iter().enumerate() {
@@ -138,8 +138,9 @@ impl Retained<'_> {
 
 /// What the query at `row` sees of `[H, S, S]` values.
 fn visible(values: &Array3<f32>, mask: &MaskRule, row: usize) -> AttentionRow {
-    let keys = mask.keys(&(row..row + 1), values.dim().2);
-    AttentionRow { attention: values.slice(s![.., row, keys.clone()]).to_owned(), keys }
+    let keys = Keys::of(mask, row, values.dim().2);
+    let attention = keys.columns(values.slice(s![.., row, keys.cover()]).to_owned());
+    AttentionRow { keys, attention }
 }
 
 /// The rows at some positions, one below the other.

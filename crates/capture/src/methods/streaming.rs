@@ -37,7 +37,7 @@ impl Streaming<'_> {
         let facts = Facts {
             config: &self.model().config().text,
             ids: self.ids(),
-            images: self.states().images(),
+            layout: self.states().layout(),
             read: self.states().tokens(),
         };
         let mut collector = Collector::new(facts, goals, methods)?;
@@ -116,7 +116,7 @@ impl Streaming<'_> {
                 return Err(Error::Cancelled);
             }
             guard("reading attention", || {
-                let (mask, rows) = (layer.mask(self.states().images()), first..last + 1);
+                let (mask, rows) = (self.states().mask(layer), first..last + 1);
                 let qkv = self.states().qkv(layer, &mask.keys(&rows, read));
                 let reader = RowReader::new(&qkv, &mask, &rows);
                 for (goal, targets) in collector.goals() {

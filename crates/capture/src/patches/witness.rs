@@ -25,11 +25,12 @@ pub fn witness_patches(model: &Gemma3, picture: &Tensor) -> Result<Option<[f64; 
         let x = model.vision().embed(picture);
         let hidden = attended(layer, &x);
         let dy = layer.output(&hidden).to_kind(Kind::Float).unsqueeze(0);
-        let qkv = layer.project(&x, 0);
+        let mask = MaskRule::all();
+        let qkv = layer.project(&x, mask.place(0));
         let patches = qkv.tokens();
         let pass = Pass {
             qkv: &qkv,
-            mask: &MaskRule::all(),
+            mask: &mask,
             queries: 0..patches,
             dheads: &layer.pull_merge(&hidden, &dy).heads,
             folds: Folds { relevancy: Some((Update::Additive, Heads::Mean)), rollouts: Vec::new() },
