@@ -37,6 +37,9 @@ impl std::ops::AddAssign for Tally {
 }
 
 /// Image tokens `[c, D]` of a picture.
+///
+/// # Panics
+/// Never: plain attention serves every tower.
 pub fn image_tokens(model: &Gemma3, pixels: &Pixels) -> Tensor {
     let shape = [pixels.channels, pixels.height, pixels.width].map(|side| side as i64);
     let pixels = Tensor::from_slice(&pixels.values).view(shape);
