@@ -14,17 +14,26 @@ mod kernel;
 mod tests;
 
 use crate::sweep::{Pass, Rows, Swept};
-use attention_relevancy::{Heads, Update};
+use attention_relevancy::{HeadRule, RowRule, RowWeights};
 use gemma3_tch::{MaskRule, Placement, QkvGradient};
 use kernel::Kernel;
 use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 /// [`Pass::run`] where every query sees every key, each head has its own keys, only relevancy is folded, by the mean of the heads and with
-/// [`Update::Additive`], and the model is in bfloat16: `None` elsewhere, on other devices, and where there is no [`Kernel`].
+/// weights that do not depend on the row ([`RowRule::Fixed`]), and the model is in bfloat16: `None` elsewhere, on other devices, and where there is no [`Kernel`].
 pub(crate) fn run(pass: &Pass<'_>, rows: &Rows) -> Option<Swept> {
     let qkv = pass.qkv;
-    let is_made_for = pass.folds.relevancy == Some((Update::Additive, Heads::Mean))
+    let (update, heads) = pass.folds.relevancy?;
+    let by_mean = match heads.rule() {
+        HeadRule::Mean => true,
+        HeadRule::Max | HeadRule::One(_) => false,
+    };
+    let weights = match update.rule() {
+        RowRule::Fixed(weights) => weights,
+        RowRule::Normalized(_) => return None, // the kernel makes no sums of rows before it folds them
+    };
+    let is_made_for = by_mean
         && qkv.start == 0
         && qkv.group() == 1
         && *pass.mask == MaskRule::all()
@@ -35,7 +44,7 @@ pub(crate) fn run(pass: &Pass<'_>, rows: &Rows) -> Option<Swept> {
     let placement = Placement { device: qkv.q.device(), kind: Some(qkv.q.kind()) };
     let kernel = kernel(placement, qkv.tokens())?.ok()?;
     let layer = Layer::new(pass, |between| kernel.fold(between))?;
-    Some(layer.run(pass, rows))
+    Some(layer.run(pass, rows, weights))
 }
 
 /// The kernel for the patches of a model there. `None` where it is not made for the model or the device, an error where there should be
@@ -99,14 +108,15 @@ impl<F: Fn(&Between) -> Folded> Layer<F> {
         Some(Self { q, k, thrice, v, dheads, fold })
     }
 
-    fn run(&self, pass: &Pass<'_>, rows: &Rows) -> Swept {
+    fn run(&self, pass: &Pass<'_>, rows: &Rows, of_row: RowWeights) -> Swept {
         let [h, t, m, d] = <[i64; 4]>::try_from(self.dheads.size()).expect("[H, T, m, d]");
         let n = self.k.size()[1];
         let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, self.k.device()));
         let (dq, mut folded) = (zeros(&[h, t, m, d]), zeros(&[h, t, n]));
         let (mut dk, mut dv) = (zeros(&[h * t, n, d]), zeros(&[h, n, t * d]));
         let at = |row: &Tensor| row.narrow(1, pass.queries.start as i64, m); // a view of those of the queries
-        let weights = at(&rows.relevancy); // [T, m]
+        let row = at(&rows.relevancy); // [T, m]
+        let weights = &row * of_row.attention;
         for start in (0..m).step_by(pass.block) {
             let b = (pass.block as i64).min(m - start);
             let q = self.q.narrow(1, start, b);
@@ -134,7 +144,7 @@ impl<F: Fn(&Between) -> Folded> Layer<F> {
         let scaled = |mut x: Tensor| x.g_mul_scalar_(pass.qkv.scale);
         let folded = goals_first(folded); // [T, H, n]
         let relevancy = folded.mean_dim(1, false, Kind::Float);
-        let _ = at(&relevancy).g_add_(&weights);
+        let _ = at(&relevancy).g_add_(&(row * of_row.identity));
         Swept {
             rows: Rows { relevancy, rollouts: Vec::new() },
             heads: folded.sum_dim_intlist(-1, false, Kind::Float),

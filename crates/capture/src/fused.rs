@@ -10,8 +10,8 @@ mod kernel;
 mod pairs;
 mod products;
 
-use crate::sweep::{Pass, Rows, Swept, stochastic};
-use attention_relevancy::{Heads, Update};
+use crate::sweep::{Pass, Rows, Swept, row_weights};
+use attention_relevancy::{HeadRule, Update};
 use gemma3_tch::{MaskRule, QkvGradient};
 use kernel::{AtHead, Goal, Head, Matrix, Operands, Pull, Pulled, RowSums};
 #[cfg(target_arch = "x86_64")]
@@ -26,8 +26,13 @@ use tch::{Device, Kind, Tensor};
 /// `None` elsewhere, on other devices, and where the processor has no vector registers.
 pub(crate) fn run(pass: &Pass<'_>, rows: &Rows) -> Option<Swept> {
     let processor = Processor::here();
-    let Some((update, Heads::Mean)) = pass.folds.relevancy else { return None };
-    let made_for = pass.dheads.device() == Device::Cpu
+    let (update, heads) = pass.folds.relevancy?;
+    let by_mean = match heads.rule() {
+        HeadRule::Mean => true,
+        HeadRule::Max | HeadRule::One(_) => false,
+    };
+    let made_for = by_mean
+        && pass.dheads.device() == Device::Cpu
         && !matches!(processor.arch, Arch::Scalar)
         && pass.qkv.start == 0
         && pass.qkv.group() == 1
@@ -124,10 +129,7 @@ impl Layer {
         let skip = pass.queries.start;
         let at = |rows: &Tensor| rows.narrow(1, skip as i64, m as i64); // a view of those of the queries
         let row = at(&rows.relevancy); // [T, m]
-        let (alpha, beta) = match update {
-            Update::Stochastic => stochastic(&self.row_sums()),
-            _ => (row.ones_like(), row.ones_like()),
-        };
+        let [alpha, beta] = row_weights(update.rule(), &row, || self.row_sums());
         let weights = numbers(&(&row * beta));
         let mut of_heads: Vec<Vec<Pulled>> = self.over_heads(|head| {
             let goals = self.goals(head, &weights);
@@ -225,6 +227,7 @@ mod tests {
     use super::*;
     use crate::sweep::Folds;
     use crate::sweep::examples::{Example, assert_same, random};
+    use attention_relevancy::Heads;
     use gemma3_tch::{Qkv, SequenceLayout};
 
     /// Every kind of registers that there is here, and none.

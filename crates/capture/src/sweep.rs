@@ -8,7 +8,7 @@ pub(crate) mod examples;
 
 use crate::attention::Float;
 use crate::{cuda, fused};
-use attention_relevancy::{Heads, Update};
+use attention_relevancy::{HeadRule, Heads, RowRule, RowWeights, Update};
 use gemma3_tch::{MaskRule, Qkv, QkvGradient};
 use std::ops::Range;
 use tch::{Kind, Tensor};
@@ -155,13 +155,10 @@ impl Sums {
         let positive = weighted.relu(); // [T, H, b, j]
         let row = part(&rows.relevancy, &block.rows); // [T, b]
         let fused = fuse(heads, &positive, 1); // [T, b, j]
-        let (alpha, beta) = match update {
-            Update::Stochastic => stochastic(&match &fused {
-                Some(fused) => fused.sum_dim_intlist(-1, false, FLOAT),
-                None => positive.sum_dim_intlist(-1, false, FLOAT).mean_dim(1, false, FLOAT),
-            }),
-            _ => (Tensor::ones_like(&row), Tensor::ones_like(&row)),
-        };
+        let [alpha, beta] = row_weights(update.rule(), &row, || match &fused {
+            Some(fused) => fused.sum_dim_intlist(-1, false, FLOAT),
+            None => positive.sum_dim_intlist(-1, false, FLOAT).mean_dim(1, false, FLOAT),
+        });
         let [t, h, b, _] = <[i64; 4]>::try_from(positive.size()).expect("[T, H, b, j]");
         let weight = (&row * beta).view([t, 1, 1, b]);
         let by_head = weight.expand([t, h, 1, b], false).matmul(&positive).squeeze_dim(2); // [T, H, j]
@@ -175,33 +172,48 @@ impl Sums {
     }
 }
 
-/// The same for attention rollout: `T = (I + fuse_h[A])/2` where the rows of what is fused sum to one, and `D⁻¹(I + N(fuse_h[A]))` in any
-/// case: rows of the maximum sum to more.
+/// The same for attention rollout, which is [`Update::Stochastic`] of `fuse_h[A]`. Rows of attention sum to one, and so do those of a mean;
+/// those of the maximum sum to more. None sums to zero.
 fn roll(heads: Heads, (row, sum): (&Tensor, &Tensor), block: &Block, attention: &Tensor) {
-    let half = part(row, &block.rows) * 0.5; // [T, b]
-    let _ = part(sum, &block.rows).g_add_(&half);
+    let of_one = Update::Stochastic.weights(1.0);
+    let row = part(row, &block.rows); // [T, b]
+    let _ = part(sum, &block.rows).g_add_(&(&row * of_one.identity));
+    let row = row * of_one.attention;
     let added = match fuse(heads, attention, 0) {
-        Some(fused) => (half / fused.sum_dim_intlist(-1, false, FLOAT)).matmul(&fused), // [T, j]
-        None => half.matmul(attention).mean_dim(0, false, FLOAT), // of [H, T, j]
+        Some(fused) => (row / fused.sum_dim_intlist(-1, false, FLOAT)).matmul(&fused), // [T, j]
+        None => row.matmul(attention).mean_dim(0, false, FLOAT), // of [H, T, j]
     };
     let _ = part(sum, &block.keys).g_add_(&added);
 }
 
 /// The heads, which are dimension `dim`, as one; `None` for their mean, which is cheaper to take of the products.
 fn fuse(heads: Heads, values: &Tensor, dim: i64) -> Option<Tensor> {
-    match heads {
-        Heads::One(head) => Some(values.select(dim, head as i64)),
-        Heads::Max => Some(values.amax(dim, false)),
-        _ => None,
+    match heads.rule() {
+        HeadRule::One(head) => Some(values.select(dim, head as i64)),
+        HeadRule::Max => Some(values.amax(dim, false)),
+        HeadRule::Mean => None,
     }
 }
 
-/// The two weights of [`Update::Stochastic`] from the sums of rows `[T, b]`: ½ and ½ over the sum; a row without anything stays.
-pub(crate) fn stochastic(sum: &Tensor) -> (Tensor, Tensor) {
-    let empty = sum.eq(0.0);
-    let alpha = empty.to_kind(FLOAT) * 0.5 + 0.5;
-    let beta = (sum.reciprocal() * 0.5).masked_fill(&empty, 0.0);
-    (alpha, beta)
+/// The weights α and β of some rows of the transition, `[T, b]` as `row` is: [`RowRule::weights`] on the device. `sums` gives the sums of
+/// the rows of Ā, `[T, b]`, and is asked only where they matter.
+pub(crate) fn row_weights(
+    rule: RowRule,
+    row: &Tensor,
+    sums: impl FnOnce() -> Tensor,
+) -> [Tensor; 2] {
+    match rule {
+        RowRule::Fixed(RowWeights { identity, attention }) => {
+            [identity, attention].map(|weight| row.full_like(weight))
+        }
+        RowRule::Normalized(RowWeights { identity, attention }) => {
+            let sums = sums();
+            let empty = sums.eq(0.0);
+            let alpha = empty.to_kind(FLOAT) * attention + identity;
+            let beta = (sums.reciprocal() * attention).masked_fill(&empty, 0.0);
+            [alpha, beta]
+        }
+    }
 }
 
 /// The entries of rows `[T, S]` at some positions: a view.
@@ -247,5 +259,26 @@ impl Grouped {
     fn value_gradient(&self, attention: &Tensor) -> Tensor {
         let [_, k, g, b, j] = self.shape;
         attention.view([k, g * b, j]).transpose(1, 2).matmul(&self.dheads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn weights_on_the_device_are_those_of_the_definition() {
+        let sums = [0.0, 1e-30, 0.3, 1.0, 7.5, 3e30];
+        for update in [Update::Additive, Update::Stochastic] {
+            let row = Tensor::ones([1, sums.len() as i64], (FLOAT, Device::Cpu));
+            let of = || Tensor::from_slice(&sums).to_kind(FLOAT).view([1, -1]);
+            let found = row_weights(update.rule(), &row, of);
+            for (at, &sum) in sums.iter().enumerate() {
+                let RowWeights { identity, attention } = update.weights(f64::from(sum as f32));
+                let found = found.each_ref().map(|x| x.double_value(&[0, at as i64]));
+                assert_eq!(found, [identity, attention].map(|x| f64::from(x as f32)), "{sum}");
+            }
+        }
     }
 }

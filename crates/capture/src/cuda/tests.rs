@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::sweep::examples::{Example, assert_same, random};
+use attention_relevancy::Update;
 use gemma3_tch::Gemma3;
 use std::io::Write;
 use std::path::Path;
@@ -61,7 +62,8 @@ fn products_of_parts_give_what_the_products_give() {
     for shape in SHAPES {
         let layer = Example::new(shape, Kind::BFloat16);
         let pass = layer.pass(Update::Additive);
-        let found = Layer::new(&pass, fold).unwrap().run(&pass, &layer.rows);
+        let found =
+            Layer::new(&pass, fold).unwrap().run(&pass, &layer.rows, Update::Additive.weights(1.0));
         assert_same(&found, &pass.run_by_products(&layer.rows), 5e-6, &format!("{shape:?}"));
     }
 }

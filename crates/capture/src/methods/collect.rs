@@ -74,13 +74,20 @@ impl<'a> Collector<'a> {
         self.methods.iter().any(|planned| match planned.method {
             Method::RawAttention { .. } | Method::GradientAttention { .. } => planned.folds(layer),
             Method::GradCamAttention { layer: chosen } => *chosen == layer,
-            _ => false,
+            Method::Rollout { .. }
+            | Method::TokenAttention { .. }
+            | Method::ObjectAttention { .. }
+            | Method::GradCamHidden { .. }
+            | Method::InputGradient
+            | Method::Tam => false,
         })
     }
 
     /// Whether a method reads the rows of the explained tokens themselves in `layer`.
     pub(crate) fn wants_tokens(&self, layer: usize) -> bool {
-        self.methods.iter().any(|planned| planned.method.reads_token() && planned.folds(layer))
+        self.methods
+            .iter()
+            .any(|planned| planned.method.reads_token().is_some() && planned.folds(layer))
     }
 
     /// Whether a method asks for the hidden states before `layer` and their gradient.
@@ -123,25 +130,15 @@ impl<'a> Collector<'a> {
             let Some(heads) = planned.fold.as_ref().and_then(|fold| fold.at(layer)) else {
                 continue;
             };
-            let row = || heads.fuse(seen.attention.view()).expect("heads were checked");
+            let Some((pooled, over)) = planned.method.reads_token() else { continue };
+            let row = heads.fuse(seen.attention.view()).expect("heads were checked");
             let (t, l) = (targets as f32, planned.layers() as f32);
-            match planned.method {
-                Method::TokenAttention { over: Pool::Max, .. } => {
-                    slot.larger_of_token(token, &seen.keys, &row());
-                }
-                Method::ObjectAttention { over: Pool::Max, .. } => {
-                    slot.larger(&seen.keys, &row());
-                }
-                Method::TokenAttention { over: Pool::Sum, .. } => {
-                    slot.add(1.0 / t, &seen.keys, &row());
-                }
-                Method::ObjectAttention { over: Pool::Sum, .. } => {
-                    slot.add(1.0, &seen.keys, &row());
-                }
-                Method::TokenAttention { .. } | Method::ObjectAttention { .. } => {
-                    slot.add(1.0 / (t * l), &seen.keys, &row());
-                }
-                _ => {}
+            match (over, pooled) {
+                (Pool::Max, Tokens::OneByOne) => slot.larger_of_token(token, &seen.keys, &row),
+                (Pool::Max, Tokens::Together) => slot.larger(&seen.keys, &row),
+                (Pool::Sum, Tokens::OneByOne) => slot.add(1.0 / t, &seen.keys, &row),
+                (Pool::Sum, Tokens::Together) => slot.add(1.0, &seen.keys, &row),
+                (Pool::Mean, _) => slot.add(1.0 / (t * l), &seen.keys, &row),
             }
         }
     }
@@ -179,10 +176,58 @@ impl Facts<'_> {
     }
 }
 
+/// How the rows of several tokens are pooled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tokens {
+    /// Each over its layers, and their mean is taken.
+    OneByOne,
+    /// With those of the layers.
+    Together,
+}
+
 impl Method {
-    /// Whether it reads the rows of the explained tokens themselves.
-    fn reads_token(&self) -> bool {
-        matches!(self, Self::TokenAttention { .. } | Self::ObjectAttention { .. })
+    /// How it pools the rows of the explained tokens themselves, where it reads them.
+    fn reads_token(&self) -> Option<(Tokens, Pool)> {
+        match self {
+            Self::TokenAttention { over, .. } => Some((Tokens::OneByOne, *over)),
+            Self::ObjectAttention { over, .. } => Some((Tokens::Together, *over)),
+            Self::Rollout { .. }
+            | Self::RawAttention { .. }
+            | Self::GradientAttention { .. }
+            | Self::GradCamAttention { .. }
+            | Self::GradCamHidden { .. }
+            | Self::InputGradient
+            | Self::Tam => None,
+        }
+    }
+
+    /// Why nothing is known of a goal before any layer was seen; `unread` is the first of its tokens that the model did not read.
+    fn unavailable(
+        &self,
+        unread: Option<usize>,
+        facts: &Facts<'_>,
+        goal: &Goal,
+    ) -> Option<Unavailable> {
+        let no_image = || facts.images_before(goal).is_empty();
+        let layers = facts.config.num_hidden_layers;
+        match *self {
+            Self::TokenAttention { .. } | Self::ObjectAttention { .. } => {
+                unread.map(|position| Unavailable::NotRead { position })
+            }
+            Self::GradCamAttention { .. } | Self::GradCamHidden { .. } if no_image() => {
+                Some(Unavailable::NoImage)
+            }
+            // Until a row that sees the image comes along.
+            Self::GradCamAttention { layer } => Some(Unavailable::OutOfSight { layer }),
+            Self::GradCamHidden { layer } => {
+                (layer == layers).then_some(Unavailable::LastOutput { layers })
+            }
+            Self::Rollout { .. }
+            | Self::RawAttention { .. }
+            | Self::GradientAttention { .. }
+            | Self::InputGradient
+            | Self::Tam => None,
+        }
     }
 }
 
@@ -206,22 +251,26 @@ impl Planned<'_> {
     ) -> Option<Array1<f32>> {
         let (attention, gradient) = (seen.attention.view(), gradient.view());
         let heads = self.fold.as_ref().and_then(|fold| fold.at(layer));
-        let row = match (self.method, heads) {
-            (Method::RawAttention { heads: HeadWeights::Fused(heads), .. }, Some(_)) => {
-                heads.fuse(attention)
+        let row = match self.method {
+            Method::RawAttention { heads: HeadWeights::Fused(_), .. } => heads?.fuse(attention),
+            Method::RawAttention { heads: HeadWeights::Gradient, .. } => {
+                heads?;
+                gradient_weighted_row(attention, gradient)
             }
-            (Method::RawAttention { .. }, Some(_)) => gradient_weighted_row(attention, gradient),
-            (Method::GradientAttention { .. }, Some(heads)) => {
-                gradient_attention_row(attention, gradient, heads)
-            }
-            (Method::GradCamAttention { layer: chosen }, _) if *chosen == layer => {
+            Method::GradientAttention { .. } => gradient_attention_row(attention, gradient, heads?),
+            Method::GradCamAttention { layer: chosen } => {
                 let image = within(images, &seen.keys);
-                if image.is_empty() {
+                if *chosen != layer || image.is_empty() {
                     return None;
                 }
                 grad_cam_attention_row(attention, gradient, &image)
             }
-            _ => return None,
+            Method::Rollout { .. }
+            | Method::TokenAttention { .. }
+            | Method::ObjectAttention { .. }
+            | Method::GradCamHidden { .. }
+            | Method::InputGradient
+            | Method::Tam => return None,
         };
         Some(row.expect("attention and gradient are of one row, and heads were checked"))
     }
@@ -243,28 +292,11 @@ fn within(images: &[Range<usize>], keys: &Keys) -> Vec<Range<usize>> {
 impl Slot {
     fn new(facts: &Facts<'_>, goal: &Goal, method: &Method) -> Self {
         let zeros = || Array1::zeros(facts.ids.len());
-        let no_image = || facts.images_before(goal).is_empty();
-        let layers = facts.config.num_hidden_layers;
         let unread = goal.targets().iter().map(|target| target.position());
         let unread = unread.filter(|&position| facts.read <= position).min();
-        let row = match (method, unread) {
-            (Method::TokenAttention { .. } | Method::ObjectAttention { .. }, Some(position)) => {
-                Err(Unavailable::NotRead { position })
-            }
-            (Method::GradCamAttention { .. } | Method::GradCamHidden { .. }, _) if no_image() => {
-                Err(Unavailable::NoImage)
-            }
-            // Until a row that sees the image comes along.
-            (&Method::GradCamAttention { layer }, _) => Err(Unavailable::OutOfSight { layer }),
-            (&Method::GradCamHidden { layer }, _) if layer == layers => {
-                Err(Unavailable::LastOutput { layers })
-            }
-            _ => Ok(zeros()),
-        };
-        let tokens = match method {
-            Method::TokenAttention { over: Pool::Max, .. } if row.is_ok() => goal.targets().len(),
-            _ => 0,
-        };
+        let row = method.unavailable(unread, facts, goal).map_or_else(|| Ok(zeros()), Err);
+        let by_token = method.reads_token() == Some((Tokens::OneByOne, Pool::Max)) && row.is_ok();
+        let tokens = if by_token { goal.targets().len() } else { 0 };
         Self { row, by_token: vec![zeros(); tokens] }
     }
 

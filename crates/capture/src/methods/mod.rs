@@ -218,7 +218,10 @@ impl Method {
             | Self::ObjectAttention { heads, layers, over } => {
                 (HeadWeights::Fused(*heads), layers, *over)
             }
-            _ => return Vec::new(),
+            Self::GradCamAttention { .. }
+            | Self::GradCamHidden { .. }
+            | Self::InputGradient
+            | Self::Tam => return Vec::new(),
         };
         let changed = [
             (heads != Heads::Mean.into()).then(|| format!("heads {heads}")),
