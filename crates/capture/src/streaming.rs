@@ -9,7 +9,7 @@ use crate::folding::Fold;
 use crate::goal::{check_foils, check_targets};
 use crate::start::Start;
 use crate::states::States;
-use crate::sweep::{Folds, Pass, Rows};
+use crate::sweep::{Folds, Pass, RowFold, Rows};
 use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Score, convert};
 use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{Heads, Target, Update};
@@ -249,9 +249,10 @@ struct How<'a> {
 impl How<'_> {
     fn folds(&self, layer: usize) -> Folds {
         let rollouts = self.rollouts.iter().map(|fold| fold.at(layer));
+        let rollouts = std::iter::once(Some(Heads::Mean)).chain(rollouts);
         Folds {
-            relevancy: self.relevancy.at(layer).map(|heads| (self.update, heads)),
-            rollouts: std::iter::once(Some(Heads::Mean)).chain(rollouts).collect(),
+            relevancy: self.relevancy.at(layer).map(|heads| RowFold::new(self.update, heads)),
+            rollouts: rollouts.map(|heads| heads.map(Heads::rule)).collect(),
         }
     }
 }
