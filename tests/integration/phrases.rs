@@ -1,10 +1,10 @@
 //! One phrase against another: a sequence with two branches behind one prefix, against each branch alone.
 
 use crate::explainer::{answer, load, published};
-use crate::support::{answered, matrix, model};
+use crate::support::{answered, matrix, model, with_methods};
 use attention_capture::{
     Attribution, Engine, Error, Goal, HeadWeights, Keep, Layers, Method, MethodRow, Objective,
-    Pool, Retained, States, Streaming, SweepOptions, branch_targets,
+    Pool, Retained, Rules, States, Streaming, SweepOptions, branch_targets,
 };
 use attention_relevancy::{Heads, Target, Update};
 use gemma3_tch::{Cached, Fast, Fork, Gemma3, GenerationOptions, Sequence};
@@ -136,13 +136,14 @@ fn streaming_equals_retained_on_two_branches() {
             (Objective::LogProbability, Update::Stochastic),
             (Objective::Logit, Update::Additive),
         ];
-        let expected = ways.map(|(objective, update)| run.explain(&goals, objective, update));
+        let expected =
+            ways.map(|(objective, update)| run.explain(&goals, &Rules::new(objective, update)));
         for (keep, memory_budget) in [(Keep::Everything, 1 << 29), (Keep::Inputs, few)] {
             let states = States::of(&model, &phrases.packed, keep).unwrap();
             let options = SweepOptions { memory_budget, cancel: None };
             let streaming = Streaming::new(&model, phrases.packed.ids(), &states, options);
             for ((objective, update), expected) in ways.iter().zip(&expected) {
-                let found = streaming.explain(&goals, *objective, *update).unwrap();
+                let found = streaming.explain(&goals, &Rules::new(*objective, *update)).unwrap();
                 let what = format!("{}, {keep:?}, {objective}, {update}", fixture.name());
                 compare(&what, &goals, &found, expected.as_ref().unwrap());
             }
@@ -154,7 +155,7 @@ fn smallest_budget(model: &Gemma3, sequence: &Sequence, goals: &[Goal]) -> u64 {
     let states = States::of(model, sequence, Keep::Inputs).unwrap();
     let options = SweepOptions { memory_budget: 0, cancel: None };
     let streaming = Streaming::new(model, sequence.ids(), &states, options);
-    match streaming.explain(goals, Objective::Logit, Update::Additive) {
+    match streaming.explain(goals, &Rules::new(Objective::Logit, Update::Additive)) {
         Err(Error::Budget { smallest, .. }) => smallest,
         other => panic!("a budget of 0 bytes gave {other:?}"),
     }
@@ -186,7 +187,8 @@ fn maps_of_one_phrase_are_plain_and_the_joint_map_is_joint() {
             let states = States::of(&model, sequence, Keep::Everything).unwrap();
             let options = SweepOptions::default();
             let streaming = Streaming::new(&model, sequence.ids(), &states, options);
-            let found = streaming.explain(goals, Objective::LogProbability, Update::Additive);
+            let found =
+                streaming.explain(goals, &Rules::new(Objective::LogProbability, Update::Additive));
             let rows = found.unwrap().into_iter().map(|attribution| attribution.relevancy);
             rows.collect::<Vec<_>>()
         };
@@ -282,7 +284,7 @@ impl Branch {
 #[test]
 fn every_method_gives_of_a_branch_what_it_gives_of_the_phrase_alone() {
     let methods = every_method();
-    let how = (Objective::LogProbability, Update::Additive);
+    let rules = Rules::new(Objective::LogProbability, Update::Additive);
     let mut mistakes = Vec::new();
     for fixture in Fixture::all() {
         let model = model(&fixture);
@@ -291,12 +293,12 @@ fn every_method_gives_of_a_branch_what_it_gives_of_the_phrase_alone() {
         let goals: Vec<Goal> =
             targets.iter().flat_map(|targets| phrase_and_token(targets)).collect();
         let run = Retained::run(&model, &phrases.packed).unwrap();
-        let retained = run.explain_methods(&goals, how, &methods).unwrap();
+        let retained = run.explain_methods(&goals, &rules, &methods).unwrap();
         let [everything, inputs] = [Keep::Everything, Keep::Inputs].map(|keep| {
             let states = States::of(&model, &phrases.packed, keep).unwrap();
             let options = SweepOptions::default();
             let engine = Streaming::new(&model, phrases.packed.ids(), &states, options);
-            engine.explain_methods(&goals, how, &methods).unwrap()
+            with_methods(&engine, &goals, &rules, &methods).unwrap()
         });
         let [first, second] = phrases.branches();
         let sides = [(first.clone(), second.clone()), (second, first)];
@@ -306,7 +308,7 @@ fn every_method_gives_of_a_branch_what_it_gives_of_the_phrase_alone() {
             let branch = Branch { prefix: phrases.prefix, own, other };
             let alone = Retained::run(&model, &phrases.alone[index]).unwrap();
             let goals = phrase_and_token(&targets);
-            let expected = alone.explain_methods(&goals, how, &methods).unwrap();
+            let expected = alone.explain_methods(&goals, &rules, &methods).unwrap();
             for (engine, found) in [
                 ("retained", &retained),
                 ("everything kept", &everything),
@@ -355,13 +357,14 @@ fn one_token_against_another_is_the_contrast_with_a_foil() {
     let goal = Goal::contrast(phrase, against).unwrap();
     let found = Retained::run(&model, &packed)
         .unwrap()
-        .explain_one(&goal, Objective::LogProbability, Update::Additive)
+        .explain_one(&goal, &Rules::new(Objective::LogProbability, Update::Additive))
         .unwrap()
         .relevancy;
     let goal = Goal::token(Target::new(prefix, token).unwrap());
     let objective = Objective::Contrast(attention_capture::Foil::Token(foil));
     let run = Retained::run(&model, &sequence).unwrap();
-    let expected = run.explain_one(&goal, objective, Update::Additive).unwrap().relevancy;
+    let expected =
+        run.explain_one(&goal, &Rules::new(objective, Update::Additive)).unwrap().relevancy;
     let cut = |row: &Array1<f32>| row.slice(s![..prefix - 1]).to_owned();
     assert_same("foil", &cut(&found), &cut(&expected));
     assert!((found[prefix - 1] - expected[prefix - 1]).abs() < 1e-5);

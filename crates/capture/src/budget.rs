@@ -20,6 +20,14 @@ pub fn with_budget<T>(
     }
 }
 
+/// What is to be swept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SweepSize {
+    /// Tokens or patches.
+    pub(crate) tokens: usize,
+    pub(crate) goals: usize,
+}
+
 /// How many goals share a sweep, and how many query rows a block of attention has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
@@ -39,10 +47,10 @@ impl Cut {
     pub(crate) fn new(
         config: &TextConfig,
         placement: Placement,
-        (tokens, goals): (usize, usize),
+        size: SweepSize,
         budget: u64,
     ) -> Result<Self, Error> {
-        Self::fitting(&Cost::text(config, placement, tokens), (tokens, goals), budget)
+        Self::fitting(&Cost::text(config, placement, size.tokens), size, budget)
     }
 
     /// The least budget with which [`Cut::new`] succeeds.
@@ -50,7 +58,8 @@ impl Cut {
         Cost::text(config, placement, tokens).bytes(1, 1)
     }
 
-    fn fitting(cost: &Cost, (tokens, goals): (usize, usize), budget: u64) -> Result<Self, Error> {
+    fn fitting(cost: &Cost, size: SweepSize, budget: u64) -> Result<Self, Error> {
+        let SweepSize { tokens, goals } = size;
         let smallest = cost.bytes(1, 1);
         if budget < smallest {
             return Err(Error::Budget { budget, smallest });
@@ -86,12 +95,14 @@ impl PatchCut {
     pub(crate) fn new(
         config: &VisionConfig,
         setting: &Setting,
-        (goals, kept): (usize, Option<Keep>),
+        goals: usize,
+        kept: Option<Keep>,
         budget: u64,
     ) -> Result<Self, Error> {
         let cut = |keep, anew| {
             let cost = Cost::vision(config, setting, anew);
-            let Cut { goals, rows } = Cut::fitting(&cost, (config.patches(), goals), budget)?;
+            let size = SweepSize { tokens: config.patches(), goals };
+            let Cut { goals, rows } = Cut::fitting(&cost, size, budget)?;
             Ok::<_, Error>(Self { goals, rows, keep })
         };
         if let Some(keep) = kept {
@@ -260,7 +271,8 @@ mod tests {
     }
 
     fn cut(goals: usize, budget: u64) -> Result<Cut, Error> {
-        Cut::new(&config(), Placement::AS_STORED, (300, goals), budget)
+        let size = SweepSize { tokens: 300, goals };
+        Cut::new(&config(), Placement::AS_STORED, size, budget)
     }
 
     #[test]
@@ -298,7 +310,8 @@ mod tests {
     #[test]
     fn narrow_weights_leave_room_for_more_goals() {
         let narrow = Placement { kind: Some(Kind::BFloat16), ..Placement::AS_STORED };
-        let goals = |placement| Cut::new(&config(), placement, (300, 16), 8 << 20).unwrap().goals;
+        let size = SweepSize { tokens: 300, goals: 16 };
+        let goals = |placement| Cut::new(&config(), placement, size, 8 << 20).unwrap().goals;
         assert!(goals(Placement::AS_STORED) < goals(narrow));
     }
 

@@ -1,8 +1,7 @@
 //! What single heads did for a goal.
 
 use crate::readout::{AttentionRow, RowReader};
-use crate::{Attribution, Error, Goal, LayerSwept, Objective, Streaming, convert};
-use attention_relevancy::Update;
+use crate::{Error, Goal, LayerSwept, Observer, Streaming, convert};
 use attention_relevancy::ndarray::{Array2, ArrayView1, s};
 use std::ops::Range;
 
@@ -10,7 +9,7 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeadShares {
     /// How much of the relevancy row passed through each head, `[L, H]`: `Σ_ij β_i·r_i·(A⊙∇A)⁺[h,i,j]` over the rows that the layer
-    /// was taken through. The mean over the heads of a layer is what the layer added to the row; under [`Update::Stochastic`], which
+    /// was taken through. The mean over the heads of a layer is what the layer added to the row; under [`Update::Stochastic`](attention_relevancy::Update), which
     /// keeps the row's sum, it is what the layer moved. Zero in layers that the row is not taken through ([`Folding`](crate::Folding)).
     pub carried: Array2<f32>,
     /// Entropy of the attention of the predicting row in nats, `[L, H]`: 0 for one key, `ln n` for n keys alike.
@@ -32,42 +31,7 @@ pub struct HeadMaps {
     pub gradient_attention: Array2<f32>,
 }
 
-impl Streaming<'_> {
-    /// [`Engine::explain`](crate::Engine::explain), and for each goal what every head did; `maps` asks for the maps of the heads of
-    /// that layer, `2·H·S` numbers a goal.
-    ///
-    /// Fails with [`Error::Layer`] for a layer that the model does not have.
-    pub fn explain_by_head(
-        &self,
-        goals: &[Goal],
-        (objective, update): (Objective, Update),
-        maps: Option<usize>,
-    ) -> Result<Vec<(Attribution, HeadShares)>, Error> {
-        let mut heads = self.heads(goals, maps)?;
-        let mut see = |swept: &LayerSwept<'_>| heads.see(swept);
-        let attributions = self.explain_observed(goals, (objective, update), &mut see)?;
-        Ok(attributions.into_iter().zip(heads.finish()).collect())
-    }
-
-    /// Records what every head does in a sweep over these goals that is observed, as [`Streaming::explain_by_head`] has it.
-    ///
-    /// Fails with [`Error::Layer`] for a layer that the model does not have.
-    pub fn heads<'a>(
-        &'a self,
-        goals: &'a [Goal],
-        maps: Option<usize>,
-    ) -> Result<HeadRecorder<'a>, Error> {
-        let config = &self.model().config().text;
-        let (layers, heads) = (config.num_hidden_layers, config.num_attention_heads);
-        if let Some(layer) = maps.filter(|&layer| layers <= layer) {
-            return Err(Error::Layer { layer, layers });
-        }
-        let shares = vec![HeadShares::zeros([layers, heads], maps, self.tokens()); goals.len()];
-        Ok(HeadRecorder { shares, goals, images: self.states().layout().images() })
-    }
-}
-
-/// Keeps what every head did in a sweep: [`Streaming::heads`].
+/// Keeps what every head did in a sweep.
 #[derive(Debug)]
 pub struct HeadRecorder<'a> {
     shares: Vec<HeadShares>,
@@ -75,20 +39,38 @@ pub struct HeadRecorder<'a> {
     images: &'a [Range<usize>],
 }
 
-impl HeadRecorder<'_> {
-    /// Takes in a layer.
-    pub fn see(&mut self, swept: &LayerSwept<'_>) {
-        let reader = Reader { rows: swept.rows(), images: self.images };
-        let carried = convert::matrix(swept.heads);
-        for (index, carried) in swept.goals.clone().zip(carried.outer_iter()) {
-            self.shares[index].carried.row_mut(swept.layer).assign(&carried);
-            self.shares[index].see(swept, (index, &self.goals[index]), &reader);
+impl<'a> HeadRecorder<'a> {
+    /// For a sweep of `engine` over these goals; `maps` asks for the maps of the heads of that layer, `2·H·S` numbers a goal.
+    ///
+    /// Fails with [`Error::Layer`] for a layer that the model does not have.
+    pub fn new(
+        engine: &Streaming<'a>,
+        goals: &'a [Goal],
+        maps: Option<usize>,
+    ) -> Result<Self, Error> {
+        let config = &engine.model().config().text;
+        let (layers, heads) = (config.num_hidden_layers, config.num_attention_heads);
+        if let Some(layer) = maps.filter(|&layer| layers <= layer) {
+            return Err(Error::Layer { layer, layers });
         }
+        let shares = vec![HeadShares::zeros([layers, heads], maps, engine.tokens()); goals.len()];
+        Ok(Self { shares, goals, images: engine.states().layout().images() })
     }
 
     /// One for each goal.
     pub fn finish(self) -> Vec<HeadShares> {
         self.shares
+    }
+}
+
+impl Observer for HeadRecorder<'_> {
+    fn see(&mut self, swept: &LayerSwept<'_>) {
+        let reader = Reader { rows: swept.rows(), images: self.images };
+        let carried = convert::matrix(swept.heads);
+        for (index, carried) in swept.goals.clone().zip(carried.outer_iter()) {
+            self.shares[index].carried.row_mut(swept.layer).assign(&carried);
+            self.shares[index].see(swept, index, &self.goals[index], &reader);
+        }
     }
 }
 
@@ -104,7 +86,7 @@ impl HeadShares {
     }
 
     /// Takes in what one layer shows of the goal with that index.
-    fn see(&mut self, swept: &LayerSwept<'_>, (index, goal): (usize, &Goal), reader: &Reader<'_>) {
+    fn see(&mut self, swept: &LayerSwept<'_>, index: usize, goal: &Goal, reader: &Reader<'_>) {
         let weight = 1.0 / goal.targets().len() as f32;
         for row in goal.targets().iter().map(|target| target.logit_row()) {
             let seen = reader.rows.attention(row);

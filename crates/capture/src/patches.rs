@@ -94,7 +94,7 @@ impl<'a> Patches<'a> {
         sweep::missing(&Self::setting(model, update))
     }
 
-    /// Explains each goal from what it left at the tokens of the picture ([`Streaming::explain_images`](crate::Streaming)): one sweep for as
+    /// Explains each goal from what it left at the tokens of the picture ([`ImageRecorder`](crate::ImageRecorder)): one sweep for as
     /// many goals as fit into memory.
     pub fn explain(&self, parts: &[ImagePart]) -> Result<Vec<PatchMap>, Error> {
         self.check(parts)?;
@@ -103,7 +103,7 @@ impl<'a> Patches<'a> {
         let kept = self.states.map(PatchStates::keep);
         let budget = self.options.sweep.memory_budget;
         let setting = Self::setting(self.model, self.options.update);
-        let cut = PatchCut::new(config, &setting, (parts.len(), kept), budget)?;
+        let cut = PatchCut::new(config, &setting, parts.len(), kept, budget)?;
         let made;
         let states = if let Some(states) = self.states {
             states

@@ -6,7 +6,7 @@
 use crate::attention::Float;
 use crate::goal::{check_foils, check_targets, index, logit_rows};
 use crate::likelihood::{column, log_probabilities};
-use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Score, convert};
+use crate::{Attribution, Engine, Error, Goal, Objective, Rules, Score, convert};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
 use attention_relevancy::{
     HeadFusion, Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
@@ -26,7 +26,6 @@ pub struct Retained<'a> {
     hidden: Tensor,         // [S, D] after the last layer, part of the graph
     ids: Vec<u32>,
     layout: SequenceLayout,
-    folding: Folding,
 }
 
 impl<'a> Retained<'a> {
@@ -47,17 +46,9 @@ impl<'a> Retained<'a> {
             hidden,
             ids: sequence.ids().to_vec(),
             layout: sequence.layout().clone(),
-            folding: Folding::default(),
         };
         run.check()?;
         Ok(run)
-    }
-
-    /// The same run with another way to fold heads and layers into the relevancy row.
-    #[must_use]
-    pub fn folding(mut self, folding: Folding) -> Self {
-        self.folding = folding;
-        self
     }
 
     /// The attention of each layer, `[H, S, S]` float32, first to last.
@@ -73,14 +64,9 @@ impl Engine for Retained<'_> {
     }
 
     /// The graph is kept: any number of goals may follow.
-    fn explain(
-        &self,
-        goals: &[Goal],
-        objective: Objective,
-        update: Update,
-    ) -> Result<Vec<Attribution>, Error> {
-        check_foils(objective, goals, self.model.config().text.vocab_size)?;
-        goals.iter().map(|goal| self.attribution(goal, objective, update)).collect()
+    fn explain(&self, goals: &[Goal], rules: &Rules) -> Result<Vec<Attribution>, Error> {
+        check_foils(rules.objective, goals, self.model.config().text.vocab_size)?;
+        goals.iter().map(|goal| self.attribution(goal, rules)).collect()
     }
 }
 
@@ -110,20 +96,15 @@ impl Retained<'_> {
         Ok(guard("computing logits", logits)?)
     }
 
-    fn attribution(
-        &self,
-        goal: &Goal,
-        objective: Objective,
-        update: Update,
-    ) -> Result<Attribution, Error> {
+    fn attribution(&self, goal: &Goal, rules: &Rules) -> Result<Attribution, Error> {
         check_targets(goal.targets(), &self.ids, self.ids.len())?;
         let gradients = tch::with_grad(|| {
             guard("pulling the gradient back", || {
-                let z = self.objective(goal, objective);
+                let z = self.objective(goal, rules.objective);
                 Tensor::run_backward(&[z], &self.attention, true, false)
             })
         })?;
-        let fold = self.folding.fold(&self.model.config().text)?;
+        let fold = rules.folding.fold(&self.model.config().text)?;
         let start = goal.start(self.ids.len());
         let (mut relevancy, mut rollout) =
             (Propagation::from_row(start.clone()), Propagation::from_row(start.clone()));
@@ -141,7 +122,7 @@ impl Retained<'_> {
             let (a, g) = (attention.view(), gradient.view());
             if let Some(heads) = fold.at(layer) {
                 let fused = RetainedLayer::new(HeadFusion::PositiveGradient, a, Some(g))?;
-                relevancy.step(update, &mut fused.with_heads(heads)?)?;
+                relevancy.step(rules.update, &mut fused.with_heads(heads)?)?;
             }
             rollout.step(
                 Update::Stochastic,

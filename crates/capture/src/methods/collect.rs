@@ -3,7 +3,7 @@
 use super::{HeadWeights, Method, MethodRow, Pool, Unavailable};
 use crate::folding::Fold;
 use crate::readout::{AttentionRow, Keys};
-use crate::{Error, Goal};
+use crate::{Error, Folding, Goal};
 use attention_relevancy::ndarray::{Array1, Array2, s};
 use attention_relevancy::{grad_cam_attention_row, gradient_attention_row, gradient_weighted_row};
 use gemma3_tch::{SequenceLayout, TextConfig};
@@ -62,11 +62,19 @@ impl<'a> Collector<'a> {
         self.goals.iter().enumerate()
     }
 
+    pub(crate) fn goal(&self, index: usize) -> &'a Goal {
+        &self.goals[index]
+    }
+
     /// The rollouts that the methods ask for, in order.
-    pub(crate) fn rollouts(&self) -> Vec<Fold> {
-        let rollouts =
-            self.methods.iter().filter(|planned| matches!(planned.method, Method::Rollout { .. }));
-        rollouts.filter_map(|planned| planned.fold.clone()).collect()
+    pub(crate) fn rollouts(&self) -> Vec<Folding> {
+        let rollout = |planned: &Planned<'_>| match planned.method {
+            Method::Rollout { heads, layers } => {
+                Some(Folding { heads: *heads, layers: layers.clone() })
+            }
+            _ => None,
+        };
+        self.methods.iter().filter_map(rollout).collect()
     }
 
     /// Whether a method reads the predicting rows of `layer`.

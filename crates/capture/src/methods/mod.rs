@@ -15,6 +15,7 @@ use gemma3_tch::TextConfig;
 use std::fmt;
 
 pub(crate) use collect::Collector;
+pub use streaming::MethodRecorder;
 
 /// A way to make a row `[S]` for a goal: how much each token counts. Raw values, in units of the method's own.
 ///
