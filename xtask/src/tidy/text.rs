@@ -222,6 +222,7 @@ mod tests {
         let text = "//! A.\nfn a() { t.f_copy_data(&mut v, n) }\n";
         let breach = "crates/capture/src/a.rs:2: only crates/capture/src/convert.rs turns a tensor into an array";
         check(FILE, text, &[breach]);
+        check(FILE, "//! A.\nlet v: Vec<f32> = Vec::try_from(x);\n", &[breach]);
         check("crates/capture/src/convert.rs", text, &[]);
         check("crates/gemma3/src/a.rs", text, &[]);
     }

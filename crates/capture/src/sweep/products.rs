@@ -105,7 +105,7 @@ impl Sums {
             rows.rollouts.iter().zip(&self.rollouts).zip(&pass.folds.rollouts)
         {
             if let Some(heads) = heads {
-                roll(*heads, (row, sum), block, &attention);
+                roll(*heads, row, sum, block, &attention);
             }
         }
 
@@ -144,7 +144,7 @@ impl Sums {
 
 /// The same for attention rollout, which is [`Update::Stochastic`] of `fuse_h[A]`. Rows of attention sum to one, and so do those of a mean;
 /// those of the maximum sum to more. None sums to zero.
-fn roll(heads: HeadRule, (row, sum): (&Tensor, &Tensor), block: &Block, attention: &Tensor) {
+fn roll(heads: HeadRule, row: &Tensor, sum: &Tensor, block: &Block, attention: &Tensor) {
     let of_one = Update::Stochastic.weights(1.0);
     let row = part(row, &block.rows); // [T, b]
     let _ = part(sum, &block.rows).g_add_(&(&row * of_one.identity));

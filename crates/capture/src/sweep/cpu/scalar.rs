@@ -19,7 +19,7 @@ pub(super) fn row_sums(Operands { head, goals }: Operands<'_>) -> Vec<Vec<f32>> 
 }
 
 fn pull_goal(head: Head<'_>, goal: &Goal<'_>) -> Pulled {
-    let Head { q, k, v, scale } = head;
+    let Head { q, k, scale, .. } = head;
     let (m, n, d) = (q.n_rows(), k.n_rows(), k.width);
     let scale = f64::from(scale);
     let mut dq = vec![0.0; m * d];
@@ -32,14 +32,11 @@ fn pull_goal(head: Head<'_>, goal: &Goal<'_>) -> Pulled {
             folded[j] += f64::from(goal.weights[i]) * weighted[j].max(0.0);
             // The softmax pulled back: dS = A⊙∇A − A·Σ_j(A⊙∇A).
             let dscore = weighted[j] - attention[j] * total;
-            for c in 0..d {
-                dq[i * d + c] += scale * dscore * number(k, j, c);
-                dk[j * d + c] += scale * dscore * number(q, i, c);
-                dv[j * d + c] += attention[j] * number(goal.dheads, i, c);
-            }
+            add(&mut dq[i * d..][..d], scale * dscore, row(k, j));
+            add(&mut dk[j * d..][..d], scale * dscore, row(q, i));
+            add(&mut dv[j * d..][..d], attention[j], row(goal.dheads, i));
         }
     }
-    debug_assert_eq!(v.n_rows(), n);
     let [dq, dk, dv, folded] =
         [dq, dk, dv, folded].map(|sums| sums.into_iter().map(|x| x as f32).collect());
     Pulled { dq, dk, dv, folded }
@@ -49,21 +46,25 @@ fn pull_goal(head: Head<'_>, goal: &Goal<'_>) -> Pulled {
 fn weighted(Head { q, k, v, scale }: Head<'_>, goal: &Goal<'_>, i: usize) -> (Vec<f64>, Vec<f64>) {
     let keys = 0..k.n_rows();
     let scores: Vec<f64> =
-        keys.clone().map(|j| f64::from(scale) * product((q, i), (k, j))).collect();
+        keys.clone().map(|j| f64::from(scale) * product(row(q, i), row(k, j))).collect();
     let greatest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let powers: Vec<f64> = scores.iter().map(|score| (score - greatest).exp()).collect();
     let sum: f64 = powers.iter().sum();
     let attention: Vec<f64> = powers.iter().map(|power| power / sum).collect();
-    let gradient = keys.map(|j| product((goal.dheads, i), (v, j)));
+    let gradient = keys.map(|j| product(row(goal.dheads, i), row(v, j)));
     let weighted = attention.iter().zip(gradient).map(|(a, gradient)| a * gradient).collect();
     (attention, weighted)
 }
 
-/// The product of two rows.
-fn product((a, i): (Matrix<'_>, usize), (b, j): (Matrix<'_>, usize)) -> f64 {
-    (0..a.width).map(|c| number(a, i, c) * number(b, j, c)).sum()
+/// Adds `factor·x` to some sums.
+fn add(sums: &mut [f64], factor: f64, x: &[f32]) {
+    sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += factor * f64::from(x));
 }
 
-fn number(x: Matrix<'_>, row: usize, column: usize) -> f64 {
-    f64::from(x.numbers[row * x.stride + column])
+fn product(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+}
+
+fn row(x: Matrix<'_>, index: usize) -> &[f32] {
+    &x.numbers[index * x.stride..][..x.width]
 }
