@@ -278,9 +278,7 @@ fn images(
         .iter()
         .enumerate()
         .filter(|_| !target.is_empty())
-        .map(|(image, grid)| {
-            vec![GridMap { grid: grid.view(), placement: results.placement(image) }]
-        })
+        .map(|(image, grid)| vec![GridMap { grid: grid.view(), placement: results.placement(image) }])
         .collect();
     let outlines: Vec<_> = (0..n_images).map(|image| results.outlines(image)).collect();
     let panels: Vec<_> = (0..n_images)

@@ -107,8 +107,9 @@ impl Grid {
         let (mut width, mut words) = (7.0 * EM, 0);
         for row in rows {
             let options = &signed(&row.panel, options);
-            let labels = range(&row.panel, options)?
-                .map_or(0.0, |range| ColorBar::new(range, options, EM, height).labels_width(EM));
+            let labels = range(&row.panel, options)?.map_or(0.0, |range| {
+                ColorBar::new(range, options, EM, height).labels_width(EM)
+            });
             let map = f64::from(picture.0) + 0.6 * EM + ColorBar::thickness(EM);
             let chart = chart(&row.text.words(), MOST_WORDS_BELOW);
             width = width.max(map + labels).max(bars_width(&chart));
