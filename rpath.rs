@@ -6,6 +6,12 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let Ok(folder) = std::env::var("DEP_TCH_LIBTORCH_LIB") else { return };
     println!("cargo:rerun-if-changed={folder}"); // set-up may have put another variant there
+    // First beside the binary, so that one can be handed on with its libtorch.
+    let here = match std::env::var("CARGO_CFG_TARGET_OS").as_deref() {
+        Ok("macos") => "@loader_path",
+        _ => "$ORIGIN",
+    };
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{here}/libtorch/lib");
     // `.libtorch` is a link into the user's cache: what it points to outlives the clone.
     let folder = std::fs::canonicalize(&folder).unwrap_or(folder.into());
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", folder.display());

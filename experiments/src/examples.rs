@@ -179,7 +179,7 @@ impl Examples {
     fn pixels(&self, phantom: &Phantom) -> Result<Pixels> {
         let message = Message::user(1, Question::Describe.text());
         let mut prepared = self.processor.prepare(&[message], &[picture(phantom)?])?;
-        Ok(prepared.images.remove(0).pixels)
+        Ok(prepared.pixels.remove(0))
     }
 }
 

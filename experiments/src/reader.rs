@@ -96,7 +96,7 @@ impl Reader {
     pub fn pixels(&self, picture: &Picture) -> Result<Tensor> {
         let prepared =
             self.processor.prepare(&[Message::user(1, "?")], std::slice::from_ref(picture))?;
-        Ok(self.model.picture(&prepared.images[0].pixels)?)
+        Ok(self.model.picture(&prepared.pixels[0])?)
     }
 
     /// Whether the model would say exactly this: each token is the most likely one, the end of the turn included.
@@ -135,7 +135,7 @@ impl Reader {
         let image = &prepared.images[0];
         let tokens = match features {
             Some(tokens) => tokens.shallow_clone(),
-            None => self.model.encode_image(&image.pixels)?,
+            None => self.model.encode_image(&prepared.pixels[0])?,
         };
         *features = Some(tokens.shallow_clone());
         let span = image.span.clone();

@@ -141,7 +141,8 @@ fn the_seed_profile_is_the_public_program() {
         .flat_map(|image| image.span.clone().map(|position| position..position + 1))
         .collect();
     assert!(spans.iter().all(|span| ids[span.start] == model.config().image_token_id));
-    let features = model.encode_image(&answer.prepared().images[0].pixels).unwrap().split(1, 0);
+    let pixels = explainer.processor().pixels(&answer.question().pictures[0]).unwrap();
+    let features = model.encode_image(&pixels[0]).unwrap().split(1, 0);
     let sequence = model.sequence(ids.clone(), spans, features).unwrap();
     let run = Retained::run(model, &sequence).unwrap();
     let positions = answer.positions();

@@ -68,7 +68,7 @@ const DAMAGES: &[Damage] = &[
             let tensor = tensors.remove(NORM).unwrap();
             tensors.insert("language_model.model.nrm.weight".to_owned(), tensor);
         }),
-        message: &["tensor \"language_model.norm.weight\" is missing; the nearest that is there is ", "nrm"] },
+        message: &["tensor \"language_model.norm.weight\" is missing; the most similar name is ", "nrm"] },
     Damage { name: "tensor of another shape", fixture: "two-images",
         apply: |c| c.edit_header(WEIGHTS, |header| {
             let length = header[NORM]["shape"][0].as_u64().unwrap();

@@ -360,12 +360,8 @@ fn a_name_that_is_taken_by_a_folder_spoils_nothing() {
     let all = explainer.explain_all(&answer, &[Ask::Last], &published()).unwrap();
     let root = tempfile::tempdir().unwrap();
     let write = || {
-        OutputFolder::create(root.path(), &[])?.write(
-            &explainer,
-            &answer,
-            &all,
-            &Presentation::default(),
-        )
+        let folder = OutputFolder::create(root.path(), &[])?;
+        explainer.write(folder, &answer, &all, &Presentation::default())
     };
     write().unwrap();
     let arrays = root.path().join("explanation.npz");

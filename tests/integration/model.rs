@@ -17,9 +17,9 @@ fn prompt_and_pixels_are_equal() {
         assert_eq!(spans, fixture.image_spans(), "{name}");
 
         let expected: Array4<f64> = fixture.array::<Ix4>("pixel_values");
-        for (image, expected) in prepared.images.iter().zip(expected.axis_iter(Axis(0))) {
-            let shape = (image.pixels.channels, image.pixels.height, image.pixels.width);
-            let found = ArrayView3::from_shape(shape, &image.pixels.values).unwrap();
+        for (pixels, expected) in prepared.pixels.iter().zip(expected.axis_iter(Axis(0))) {
+            let shape = (pixels.channels, pixels.height, pixels.width);
+            let found = ArrayView3::from_shape(shape, &pixels.values).unwrap();
             assert_close(&format!("{name}: pixels"), &found, &expected, Tolerance::Exact);
         }
     }

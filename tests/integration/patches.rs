@@ -34,8 +34,8 @@ struct Case {
 impl Case {
     fn new(fixture: &Fixture) -> Self {
         let model = model(fixture);
-        let images = prepare(fixture).images;
-        let pictures = images.iter().map(|image| model.picture(&image.pixels).unwrap()).collect();
+        let pixels = prepare(fixture).pixels;
+        let pictures = pixels.iter().map(|pixels| model.picture(pixels).unwrap()).collect();
         let sequence = answered(fixture, &model);
         let target = |position: usize| Target::new(position, sequence.ids()[position]).unwrap();
         let targets: Vec<Target> = fixture.numbers("targets").into_iter().map(target).collect();
@@ -373,8 +373,8 @@ fn what_was_kept_of_a_picture_gives_the_same_maps() {
         let case = Case::new(&fixture);
         let (_, parts) = case.parts();
         let options = PatchOptions { pixels: true, ..PatchOptions::default() };
-        for (image, (picture, prepared)) in
-            case.pictures.iter().zip(prepare(&fixture).images).enumerate()
+        for (image, (picture, pixels)) in
+            case.pictures.iter().zip(prepare(&fixture).pixels).enumerate()
         {
             let expected = case.explain(image, &parts[image], options.clone()).unwrap();
             for keep in [Keep::Inputs, Keep::Everything] {
@@ -382,7 +382,7 @@ fn what_was_kept_of_a_picture_gives_the_same_maps() {
                 let width = case.model.kind().elt_size_in_bytes() as u64;
                 let bytes = keep.patch_bytes(&case.model.config().vision, width);
                 assert_eq!(states.bytes(), bytes, "{}, {keep:?}", case.name);
-                let tokens = case.model.encode_image(&prepared.pixels).unwrap();
+                let tokens = case.model.encode_image(&pixels).unwrap();
                 assert_eq!(states.tokens(&case.model).unwrap(), tokens, "{}", case.name);
                 let patches = Patches::new(&case.model, picture, options.clone()).over(&states);
                 let found = patches.explain(&parts[image]).unwrap();

@@ -431,8 +431,8 @@ fn the_facade_sets_a_phrase_of_the_answer_against_another() {
     assert!(found.image_difference(1).is_none());
 
     let error = |against: &str| explain(0, against, streaming).unwrap_err().to_string();
-    assert!(error("changed").contains("would stand against itself"), "{}", error("changed"));
-    assert!(error(" ").contains("nothing to set \"changed\" against"), "{}", error(" "));
+    assert!(error("changed").contains("would be compared with itself"), "{}", error("changed"));
+    assert!(error(" ").contains("\"changed\" has no alternative"), "{}", error(" "));
     let missing = Ask::Keyword { word: "heart".to_owned(), occurrence: 0 };
     assert!(explainer.explain_versus(&answer, &missing, "lung", &published()).is_err());
 }

@@ -10,7 +10,7 @@ use attention_relevancy::{Target, Update};
 use gemma3_tch::{Attend, MaskRule, Qkv, Sequence, Site};
 use integration_tests::ndarray::{Array1, s};
 use integration_tests::{Fixture, Tolerance, assert_close};
-use medgemma_explainer::gemma3_processor::{Content, Message, Role};
+use medgemma_explainer::gemma3_processor::{Content, Message, Prepared, Role};
 use medgemma_explainer::image::RgbImage;
 use medgemma_explainer::{
     Answer, Ask, Blank, DependsOnPicture, DtypeSpec, Engine, Error, ExplainOptions, Explainer,
@@ -33,6 +33,12 @@ impl Case {
         let explainer = load(&fixture, DtypeSpec::Float32);
         let answer = explainer.given(question(&fixture), TEXT).unwrap();
         Self { fixture, explainer, answer }
+    }
+
+    /// The prompt with the pixels of its pictures.
+    fn prepared(&self) -> Prepared {
+        let question = self.answer.question();
+        self.explainer.processor().prepare(&question.messages, &question.pictures).unwrap()
     }
 
     /// The whole answer and a word of it as targets, every word beside them.
@@ -136,8 +142,8 @@ fn a_picture_adds_nothing_to_itself() {
 fn the_mean_embedding_is_that_of_every_picture() {
     let case = Case::open("two-images");
     let (_, reliance) = case.reliance(&[Blank::MeanEmbedding]);
-    let (model, prepared) = (case.explainer.model(), case.answer.prepared());
-    let encoded = model.encode(prepared).unwrap();
+    let (model, prepared) = (case.explainer.model(), case.prepared());
+    let encoded = model.encode(&prepared).unwrap();
     let even = |features: &Tensor| {
         let [tokens, width] = <[i64; 2]>::try_from(features.size()).unwrap();
         let values = Vec::<f32>::try_from(features.flatten(0, -1)).unwrap();
@@ -205,8 +211,9 @@ fn knocked_out_pictures_are_masked_keys() {
     for name in ["short-window", "two-images"] {
         let case = Case::open(name);
         let (_, reliance) = case.reliance(&[Blank::Knockout]);
-        let (model, prepared) = (case.explainer.model(), case.answer.prepared());
-        let sequence = model.encode(prepared).unwrap().followed_by(&case.answer.generated().tokens);
+        let (model, prepared) = (case.explainer.model(), case.prepared());
+        let sequence =
+            model.encode(&prepared).unwrap().followed_by(&case.answer.generated().tokens);
         let targets = targets(&sequence, prepared.ids.len());
         let window = model.config().text.sliding_window;
         let hidden = model.forward(&sequence, &mut Masked::new(&sequence, window));
@@ -318,7 +325,11 @@ fn a_span_by_reliance_weighs_its_tokens_by_their_gain() {
             even.targets[0].relevancy().relevancy(),
             mean.targets[0].relevancy().relevancy()
         );
-        assert!(even.notes.iter().any(|note| note.contains("count alike")), "{:?}", even.notes);
+        assert!(
+            even.notes.iter().any(|note| note.contains("weighted equally")),
+            "{:?}",
+            even.notes
+        );
     } else {
         panic!("rounding is no gain: {:?}", even.targets[0].token_weights());
     }

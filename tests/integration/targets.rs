@@ -206,7 +206,7 @@ fn maps_go_on_to_patches_and_pixels() {
     }
     let retained = ExplainOptions { engine: Engine::Retained, ..options };
     let error = explainer.explain_all(&answer, &asks, &retained).unwrap_err().to_string();
-    assert!(error.starts_with("patches and pixels come from the streaming engine"), "{error}");
+    assert!(error.starts_with("patches and pixels need the streaming engine"), "{error}");
 }
 
 /// With what was kept while pictures were looked at maps are the same; what does not fit into the budget is made again.

@@ -130,7 +130,7 @@ const FIGURES: &[Shown] = &[
 const HEAD: &str = "\
 # Gallery
 
-Every figure below was made by the command under it, from the checkpoint `phantom` that comes with the program, on made-up
+Every figure below was made by the command under it, from the checkpoint `phantom` that comes with the program, on synthetic
 radiographs:
 
 ```sh
@@ -141,7 +141,7 @@ const TAIL: &str = "
 ## The page
 
 Each of these commands also writes `report.html`: point at a word of the answer and its map appears. `cargo xtask demo` makes one to
-try. Its picture here is that of a browser:
+try. Here it is in a browser:
 
 ![The page](images/report.png)
 

@@ -10,6 +10,7 @@ mod disk;
 mod gallery;
 mod process;
 mod random;
+mod same;
 mod setup;
 mod studies;
 mod synthesize;
@@ -34,7 +35,7 @@ cargo xtask COMMAND
                          without an option: what is there already, else the CPU parts.
                          --chromium: see to a Chromium for the tests of the report as well; as root, where there is
                          apt-get, the system's package is installed, otherwise the command to do so is printed
-  demo                   set up, build, and run the demonstration: explanations of a made-up radiograph, in target/demo
+  demo                   set up, build, and run the demonstration: explanations of a synthetic radiograph, in target/demo
   test                   set up and run every check: format, tidy, clippy, docs, deny, doc tests, tests, the attack's fixed cases
   tidy                   check the rules that the compiler does not know
   synthesize --size tiny|mid|1b|4b --out DIR [--seed N] [--dtype bfloat16|float32]
@@ -64,6 +65,9 @@ cargo xtask COMMAND
                          exit: fixed cases, N random ones of each surface (--cases), then others for N seconds (60).
                          What is found is kept in target/attack, with how to run it again. --corpus: without those that
                          time decides; --page: write docs/robustness.md
+  same --old FILE --new FILE
+                         explain fixtures and phantoms with two builds of the command, and compare every array of
+                         explanation.npz byte by byte: for changes that must change no number
   gallery                draw every kind of figure with a checkpoint of the project; write docs/gallery.md and its pictures
 ";
 
@@ -110,6 +114,11 @@ fn dispatch(mut args: Arguments) -> Result<()> {
             let options = attack::Options::parse(&mut args)?;
             finished(args)?;
             attack::run(&workspace, &options)
+        }
+        Some("same") => {
+            let options = same::Options::parse(&mut args)?;
+            finished(args)?;
+            same::run(&workspace, &options)
         }
         Some("gallery") => finished(args).and_then(|()| gallery::run(&workspace)),
         Some("synthesize") => {

@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the rules of `ARCHITECTURE.md` that the compiler does not know.
 
 mod graph;
+mod packages;
 mod text;
 
 use std::path::Path;
@@ -27,9 +28,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 }
 
 fn breaches(workspace: &Workspace, files: &[String]) -> Result<Vec<String>> {
-    let every_feature = Graph::parse(&workspace.metadata(&["--all-features"])?)?;
+    let metadata = workspace.metadata(&["--all-features"])?;
+    let every_feature = Graph::parse(&metadata)?;
     let usual = Graph::parse(&workspace.metadata(&[])?)?;
     let mut found = every_feature.breaches();
+    found.extend(packages::breaches(workspace, &metadata)?);
     found.extend(usual.missing_feature("gemma3-tch", "hub"));
     for stem in ["benchmarks", "benchmarks-cuda"] {
         if bench::page_is_stale(workspace, stem)? {

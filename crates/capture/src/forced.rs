@@ -1,7 +1,7 @@
 //! How a model rates given tokens, from one forward pass that keeps nothing.
 
 use crate::goal::{check_targets, logit_rows};
-use crate::{Error, Score};
+use crate::{Error, Score, goal};
 use attention_relevancy::Target;
 use gemma3_tch::{Attend, Fast, Gemma3, MaskRule, Qkv, Sequence, Site, guard};
 use std::ops::Range;
@@ -43,7 +43,7 @@ fn forced(
     let _no_grad = tch::no_grad_guard();
     let hidden = guard("running the language model", || model.forward(sequence, attend))?;
     let rows = |targets: &[Target]| hidden.index_select(0, &logit_rows(targets, hidden.device()));
-    Score::of(targets, |targets| model.text().logits(&rows(targets)))
+    goal::scores(targets, |targets| model.text().logits(&rows(targets)))
 }
 
 /// The fast attention with some spans hidden from all that stands behind them.

@@ -2,8 +2,8 @@
 
 use crate::Error;
 use crate::likelihood::log_probabilities;
-use attention_relevancy::Target;
 use attention_relevancy::ndarray::Array1;
+use attention_relevancy::{Score, Target};
 use gemma3_tch::guard;
 use std::fmt;
 use tch::{Device, Kind, Tensor};
@@ -164,52 +164,39 @@ pub struct Attribution {
     pub rollout: Array1<f32>,
 }
 
-/// How the model rates a token that stands in the sequence.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Score {
-    /// Its logit.
-    pub logit: f32,
-    /// The logarithm of its probability.
-    pub log_probability: f32,
-    /// The token with the highest logit beside it.
-    pub runner_up: u32,
-}
-
 /// Most rows of logits that are made at once: each has as many numbers as the vocabulary.
 pub(crate) const LOGIT_ROWS: usize = 32;
 
-impl Score {
-    /// Of each target; `logits` makes those of some targets, `[targets, V]`.
-    pub(crate) fn of(
-        targets: &[Target],
-        logits: impl Fn(&[Target]) -> Tensor,
-    ) -> Result<Vec<Self>, Error> {
-        let _no_grad = tch::no_grad_guard();
-        let mut scores = Vec::new();
-        for targets in targets.chunks(LOGIT_ROWS) {
-            scores.extend(guard("computing logits", || Self::of_rows(targets, &logits(targets)))??);
-        }
-        Ok(scores)
+/// The score of each target; `logits` makes those of some targets, `[targets, V]`.
+pub(crate) fn scores(
+    targets: &[Target],
+    logits: impl Fn(&[Target]) -> Tensor,
+) -> Result<Vec<Score>, Error> {
+    let _no_grad = tch::no_grad_guard();
+    let mut scores = Vec::new();
+    for targets in targets.chunks(LOGIT_ROWS) {
+        scores.extend(guard("computing logits", || scores_of_rows(targets, &logits(targets)))??);
     }
+    Ok(scores)
+}
 
-    fn of_rows(targets: &[Target], logits: &Tensor) -> Result<Vec<Self>, Error> {
-        let logits = logits.to_kind(Kind::Float);
-        let tokens: Vec<u32> = targets.iter().map(|target| target.token()).collect();
-        let log_probabilities = log_probabilities(&logits, &tokens);
-        let runners_up = runners_up(&tokens, &logits);
-        let score = |(index, target): (usize, &Target)| {
-            let at = [index as i64, i64::from(target.token())];
-            let logit = logits.double_value(&at) as f32;
-            let log_probability = log_probabilities.double_value(&at[..1]) as f32;
-            let finite = logit.is_finite() && log_probability.is_finite();
-            if finite {
-                Ok(Self { logit, log_probability, runner_up: runners_up[index] })
-            } else {
-                Err(Error::Logit { row: target.logit_row() })
-            }
-        };
-        targets.iter().enumerate().map(score).collect()
-    }
+fn scores_of_rows(targets: &[Target], logits: &Tensor) -> Result<Vec<Score>, Error> {
+    let logits = logits.to_kind(Kind::Float);
+    let tokens: Vec<u32> = targets.iter().map(|target| target.token()).collect();
+    let log_probabilities = log_probabilities(&logits, &tokens);
+    let runners_up = runners_up(&tokens, &logits);
+    let score = |(index, target): (usize, &Target)| {
+        let at = [index as i64, i64::from(target.token())];
+        let logit = logits.double_value(&at) as f32;
+        let log_probability = log_probabilities.double_value(&at[..1]) as f32;
+        let finite = logit.is_finite() && log_probability.is_finite();
+        if finite {
+            Ok(Score { logit, log_probability, runner_up: runners_up[index] })
+        } else {
+            Err(Error::Logit { row: target.logit_row() })
+        }
+    };
+    targets.iter().enumerate().map(score).collect()
 }
 
 /// Whether every target stands in the sequence and the row that predicts it was computed.

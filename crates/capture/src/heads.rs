@@ -3,33 +3,8 @@
 use crate::readout::{AttentionRow, RowReader};
 use crate::{Error, Goal, LayerSwept, Observer, Streaming, convert};
 use attention_relevancy::ndarray::{Array2, ArrayView1, s};
+use attention_relevancy::{HeadMaps, HeadShares};
 use std::ops::Range;
-
-/// What each head of each layer did for one goal. A goal of several tokens has the mean over the rows that predict them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HeadShares {
-    /// How much of the relevancy row passed through each head, `[L, H]`: `Σ_ij β_i·r_i·(A⊙∇A)⁺[h,i,j]` over the rows that the layer
-    /// was taken through. The mean over the heads of a layer is what the layer added to the row; under [`Update::Stochastic`](attention_relevancy::Update), which
-    /// keeps the row's sum, it is what the layer moved. Zero in layers that the row is not taken through ([`Folding`](crate::Folding)).
-    pub carried: Array2<f32>,
-    /// Entropy of the attention of the predicting row in nats, `[L, H]`: 0 for one key, `ln n` for n keys alike.
-    pub entropy: Array2<f32>,
-    /// How much of the attention of the predicting row is on image tokens, `[L, H]`, from 0 to 1.
-    pub image: Array2<f32>,
-    /// The heads of one layer, where they were asked for.
-    pub maps: Option<HeadMaps>,
-}
-
-/// Where the heads of one layer look at the predicting row of a goal; the mean over several rows. Zero where the row sees nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HeadMaps {
-    /// The layer, counted from 0.
-    pub layer: usize,
-    /// Attention `A` `[H, S]`.
-    pub attention: Array2<f32>,
-    /// What of it speaks for the goal, `(A⊙∇A)⁺` `[H, S]`, raw.
-    pub gradient_attention: Array2<f32>,
-}
 
 /// Keeps what every head did in a sweep.
 #[derive(Debug)]
@@ -53,7 +28,7 @@ impl<'a> HeadRecorder<'a> {
         if let Some(layer) = maps.filter(|&layer| layers <= layer) {
             return Err(Error::Layer { layer, layers });
         }
-        let shares = vec![HeadShares::zeros([layers, heads], maps, engine.tokens()); goals.len()];
+        let shares = vec![zeros([layers, heads], maps, engine.tokens()); goals.len()];
         Ok(Self { shares, goals, images: engine.states().layout().images() })
     }
 
@@ -68,49 +43,52 @@ impl Observer for HeadRecorder<'_> {
         let reader = Reader { rows: swept.rows(), images: self.images };
         let carried = convert::matrix(swept.heads);
         for (index, carried) in swept.goals.clone().zip(carried.outer_iter()) {
-            self.shares[index].carried.row_mut(swept.layer).assign(&carried);
-            self.shares[index].see(swept, index, &self.goals[index], &reader);
+            let shares = &mut self.shares[index];
+            shares.carried.row_mut(swept.layer).assign(&carried);
+            see_heads(shares, swept, index, &self.goals[index], &reader);
         }
     }
 }
 
-impl HeadShares {
-    fn zeros([layers, heads]: [usize; 2], maps: Option<usize>, tokens: usize) -> Self {
-        let [carried, entropy, image] = std::array::from_fn(|_| Array2::zeros((layers, heads)));
-        let maps = maps.map(|layer| {
-            let [attention, gradient_attention] =
-                std::array::from_fn(|_| Array2::zeros((heads, tokens)));
-            HeadMaps { layer, attention, gradient_attention }
-        });
-        Self { carried, entropy, image, maps }
-    }
+fn zeros([layers, heads]: [usize; 2], maps: Option<usize>, tokens: usize) -> HeadShares {
+    let [carried, entropy, image] = std::array::from_fn(|_| Array2::zeros((layers, heads)));
+    let maps = maps.map(|layer| {
+        let [attention, gradient_attention] =
+            std::array::from_fn(|_| Array2::zeros((heads, tokens)));
+        HeadMaps { layer, attention, gradient_attention }
+    });
+    HeadShares { carried, entropy, image, maps }
+}
 
-    /// Takes in what one layer shows of the goal with that index.
-    fn see(&mut self, swept: &LayerSwept<'_>, index: usize, goal: &Goal, reader: &Reader<'_>) {
-        let weight = 1.0 / goal.targets().len() as f32;
-        for row in goal.targets().iter().map(|target| target.logit_row()) {
-            let seen = reader.rows.attention(row);
-            for (head, attention) in seen.attention.outer_iter().enumerate() {
-                let at = [swept.layer, head];
-                self.entropy[at] += weight * entropy(attention);
-                self.image[at] += weight * share(attention, seen.keys.positions(), reader.images);
-            }
-            if let Some(maps) = self.maps.as_mut().filter(|maps| maps.layer == swept.layer) {
-                let gradient = reader.rows.gradient(&seen.keys, &swept.row_gradient(index, row));
-                maps.add(weight, &seen, &gradient);
-            }
+/// Takes in what one layer shows of the goal with that index.
+fn see_heads(
+    shares: &mut HeadShares,
+    swept: &LayerSwept<'_>,
+    index: usize,
+    goal: &Goal,
+    reader: &Reader<'_>,
+) {
+    let weight = 1.0 / goal.targets().len() as f32;
+    for row in goal.targets().iter().map(|target| target.logit_row()) {
+        let seen = reader.rows.attention(row);
+        for (head, attention) in seen.attention.outer_iter().enumerate() {
+            let at = [swept.layer, head];
+            shares.entropy[at] += weight * entropy(attention);
+            shares.image[at] += weight * share(attention, seen.keys.positions(), reader.images);
+        }
+        if let Some(maps) = shares.maps.as_mut().filter(|maps| maps.layer == swept.layer) {
+            let gradient = reader.rows.gradient(&seen.keys, &swept.row_gradient(index, row));
+            add(maps, weight, &seen, &gradient);
         }
     }
 }
 
-impl HeadMaps {
-    fn add(&mut self, weight: f32, seen: &AttentionRow, gradient: &Array2<f32>) {
-        let positive = (&seen.attention * gradient).mapv_into(|x| x.max(0.0));
-        for (positions, columns) in seen.keys.runs() {
-            let (at, columns) = (s![.., positions], s![.., columns]);
-            self.attention.slice_mut(at).scaled_add(weight, &seen.attention.slice(columns));
-            self.gradient_attention.slice_mut(at).scaled_add(weight, &positive.slice(columns));
-        }
+fn add(maps: &mut HeadMaps, weight: f32, seen: &AttentionRow, gradient: &Array2<f32>) {
+    let positive = (&seen.attention * gradient).mapv_into(|x| x.max(0.0));
+    for (positions, columns) in seen.keys.runs() {
+        let (at, columns) = (s![.., positions], s![.., columns]);
+        maps.attention.slice_mut(at).scaled_add(weight, &seen.attention.slice(columns));
+        maps.gradient_attention.slice_mut(at).scaled_add(weight, &positive.slice(columns));
     }
 }
 

@@ -70,7 +70,7 @@ mod sweep;
 pub use engine::Engine;
 pub use error::Error;
 pub use folding::{Folding, Layers};
-pub use goal::{Attribution, Foil, Goal, Objective, Score};
+pub use goal::{Attribution, Foil, Goal, Objective};
 pub use rules::Rules;
 
 pub use forced::{forced_scores, forced_scores_without_images};
@@ -82,10 +82,12 @@ pub use retained::{ROW_SUM_TOLERANCE, Retained};
 pub use streaming::{Streaming, SweepOptions};
 
 pub use depths::DepthRecorder;
-pub use heads::{HeadMaps, HeadRecorder, HeadShares};
+pub use heads::HeadRecorder;
 pub use images::{ImagePart, ImageRecorder};
-pub use methods::{HeadWeights, Method, MethodRecorder, MethodRow, Pool, Unavailable};
+pub use methods::{HeadWeights, Method, MethodRecorder, Pool};
 pub use observer::{EachLayer, LayerSwept, Observer};
 
 pub use budget::with_budget;
-pub use patches::{PatchMap, PatchOptions, PatchStates, Patches, Spread, witness_patches};
+pub use patches::{PatchOptions, PatchStates, Patches, Spread, witness_patches};
+
+pub use attention_relevancy::{HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable};

@@ -14,7 +14,7 @@ use crate::streaming::finite;
 use crate::sweep::{self, Folds, Pass, RowFold, Rows, Setting};
 use crate::{Error, ImagePart, SweepOptions, convert};
 use attention_relevancy::ndarray::{Array2, ArrayView1};
-use attention_relevancy::{Heads, Update, unpool};
+use attention_relevancy::{Heads, PatchMap, Update, unpool};
 use gemma3_tch::{AttentionLayer, EncoderLayer, Gemma3, MaskRule, guard};
 pub use states::PatchStates;
 use states::check_picture;
@@ -45,19 +45,6 @@ pub struct PatchOptions {
     pub pixels: bool,
     /// Memory beside the model, with what is kept of the vision tower in it, and a flag to stop.
     pub sweep: SweepOptions,
-}
-
-/// What one goal owes to the parts of one picture.
-#[derive(Clone, Debug)]
-pub struct PatchMap {
-    /// Relevancy of the patches `[g, g]` before the layers of the vision tower, raw: each token's patches sum to the token's.
-    pub unpooled: Array2<f32>,
-    /// Relevancy of the patches `[g, g]` behind all layers, raw. Its sum is that of `unpooled` under [`Update::Stochastic`], and not
-    /// less under [`Update::Additive`].
-    pub patches: Array2<f32>,
-    /// Gradient × input `[s, s]`, where it was asked for: `Σ_c x_c·∂z/∂x_c` over the channels of the pixels as the vision tower takes
-    /// them. It has signs. Mid-grey is zero there, so a mid-grey pixel has none, whatever hangs on it.
-    pub pixels: Option<Array2<f32>>,
 }
 
 /// The sweep over the patches of one picture.

@@ -6,7 +6,7 @@
 use crate::attention::Float;
 use crate::goal::{check_foils, check_targets, index, logit_rows};
 use crate::likelihood::{column, log_probabilities};
-use crate::{Attribution, Engine, Error, Goal, Objective, Rules, Score, convert};
+use crate::{Attribution, Engine, Error, Goal, Objective, Rules, Score, convert, goal};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
 use attention_relevancy::{
     HeadFusion, Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
@@ -60,7 +60,7 @@ impl<'a> Retained<'a> {
 impl Engine for Retained<'_> {
     fn scores(&self, targets: &[Target]) -> Result<Vec<Score>, Error> {
         check_targets(targets, &self.ids, self.ids.len())?;
-        Score::of(targets, |targets| self.logits(targets))
+        goal::scores(targets, |targets| self.logits(targets))
     }
 
     /// The graph is kept: any number of goals may follow.

@@ -11,7 +11,7 @@ use crate::start::Start;
 use crate::states::States;
 use crate::sweep::{Folds, Pass, RowFold, Rows};
 use crate::{
-    Attribution, Engine, Error, Folding, Goal, LayerSwept, Observer, Rules, Score, convert,
+    Attribution, Engine, Error, Folding, Goal, LayerSwept, Observer, Rules, Score, convert, goal,
 };
 use attention_relevancy::{Heads, Target};
 use gemma3_tch::{AttentionLayer, DecoderLayer, Gemma3, guard};
@@ -126,7 +126,7 @@ impl Engine for Streaming<'_> {
     fn scores(&self, targets: &[Target]) -> Result<Vec<Score>, Error> {
         check_targets(targets, self.ids, self.states.tokens())?;
         let logits = |targets: &[Target]| self.model.text().logits(&self.states.hidden(targets));
-        Score::of(targets, logits)
+        goal::scores(targets, logits)
     }
 
     fn explain(&self, goals: &[Goal], rules: &Rules) -> Result<Vec<Attribution>, Error> {

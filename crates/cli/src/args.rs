@@ -25,7 +25,7 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failure, 2 wrong use, 3 something asked for is not in the answer (explain --strict), 70 a mistake of the program itself, 128 + N ended by signal N (130: Ctrl-C). Data goes to stdout, all else to stderr.";
+const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure, 2 incorrect usage, 3 something requested is not in the answer (explain --strict), 70 internal error, 128 + N ended by signal N (130: Ctrl-C). Data goes to stdout, everything else to stderr.";
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
@@ -34,17 +34,18 @@ pub(crate) enum Command {
     Explain(Box<ExplainArgs>),
     /// Answer a question about pictures
     Answer(AnswerArgs),
-    /// Make report.html of an explained answer again, from the folder that explain wrote
+    /// Rebuild report.html from a folder that explain wrote
     Report(ReportArgs),
-    /// Say what a checkpoint is and what memory it will take
+    /// Describe a checkpoint and estimate the memory it needs
     Inspect(InspectArgs),
-    /// Check, on an answer, what every explanation of a checkpoint rests on: weights, tokens, masks, attention, engines, finer maps
+    /// Check, on one answer, everything that explanations of a checkpoint rely on: weights, tokens, masks, attention, engines,
+    /// finer maps
     #[command(after_help = diagnose::CHECKS)]
     Diagnose(Box<DiagnoseArgs>),
-    /// Draw made-up chest radiographs with findings that are known to the pixel
+    /// Draw synthetic chest radiographs whose findings are known to the pixel
     #[command(after_help = phantom::FILES)]
     Phantom(PhantomArgs),
-    /// Show all of it on a made-up radiograph, with models that come with the program
+    /// Run everything on a synthetic radiograph, with the models that ship with the program
     #[command(after_help = demo::FILES)]
     Demo(DemoArgs),
 }
@@ -54,7 +55,7 @@ pub(crate) struct ReportArgs {
     /// Folder that explain wrote
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
-    /// Where the page goes; the default is report.html in the folder. A page that this program made is replaced, and no other file
+    /// Where to write the page; report.html in the folder by default. Only a page that this program wrote is replaced
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -66,7 +67,7 @@ pub(crate) struct AnswerArgs {
     /// Also list the tokens of the answer with their positions
     #[arg(long)]
     pub(crate) tokens: bool,
-    /// Print the answer as JSON on stdout, with prompt and tokens, and nothing else
+    /// Print only JSON on stdout: the answer with its prompt and tokens
     #[arg(long, conflicts_with = "tokens")]
     pub(crate) json: bool,
 }
@@ -75,33 +76,33 @@ pub(crate) struct AnswerArgs {
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Length of the sequence that memory is estimated for
+    /// Sequence length, in tokens, to estimate memory for
     #[arg(long, value_name = "N", default_value_t = 324, value_parser = at_least_one())]
     pub(crate) tokens: usize,
-    /// Print what was found as JSON on stdout, and nothing else
+    /// Print only JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct ModelArgs {
-    /// Checkpoint directory, owner/name on the Hugging Face hub, or phantom or phantom-shortcut: small models that come with the
-    /// program and know made-up radiographs only
+    /// Checkpoint directory, owner/name on the Hugging Face hub, or one of the small models that ship with the program and know
+    /// only synthetic radiographs: phantom, phantom-shortcut
     #[arg(long, value_name = "DIR_OR_ID", value_parser = NonEmptyStringValueParser::new())]
     model: String,
     /// Branch, tag or commit on the hub
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     revision: Option<String>,
-    /// Use only what the hub's cache holds
+    /// Use only files that are already in the hub's cache
     #[arg(long)]
     offline: bool,
-    /// Where to compute: auto, cpu, cuda or cuda:N
+    /// Device to compute on: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     pub(crate) device: DeviceSpec,
-    /// Type of weights and activations: auto, float32 or bfloat16
+    /// Data type of weights and activations: auto, float32 or bfloat16
     #[arg(long, default_value_t)]
     pub(crate) dtype: DtypeSpec,
-    /// Threads to compute with; the default is one for each core
+    /// Number of threads; one per core by default
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub(crate) threads: Option<usize>,
 }
@@ -114,36 +115,37 @@ pub(crate) struct ModelArgs {
 pub(crate) struct QuestionArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Render the model's chat template without limits of time and memory; only for one that you have read
+    /// Render the model's chat template without limits on time and memory; use it only for a template that you have read
     #[arg(long)]
     trust_template: bool,
 
     #[command(flatten)]
     pub(crate) asked: Asked,
 
-    /// Whose arithmetic resizes the pictures
+    /// Which library's resampling to reproduce when resizing pictures
     #[arg(long, value_enum, default_value_t, help_heading = "Pictures")]
     resize: ResizeArg,
-    /// Also show the model crops of elongated pictures
+    /// Also give the model crops of elongated pictures
     #[arg(long, help_heading = "Pictures")]
     pan_and_scan: bool,
-    /// Pad pictures with black to a square, as MedGemma's localisation does
+    /// Pad pictures to a square with black, as MedGemma's localisation examples do
     #[arg(long, help_heading = "Pictures")]
     pad_to_square: bool,
-    /// Grey values of 16-bit pictures that become black and white: LOW,HIGH or min-max; the default is chosen with a warning
+    /// Stored grey values of a 16-bit picture that become black and white: LOW,HIGH or min-max; by default they are chosen from
+    /// the picture, with a warning
     #[arg(long, value_name = "LOW,HIGH", value_parser = window, help_heading = "Pictures")]
     window: Option<Window>,
 
-    /// The most tokens that the answer may have
+    /// Maximum number of tokens in the answer
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = at_least_one(), help_heading = "Generation")]
     max_new_tokens: usize,
-    /// Go on after the model's stop token
+    /// Keep generating after the model's stop token
     #[arg(long, help_heading = "Generation")]
     ignore_stop: bool,
-    /// Draw tokens as the checkpoint's makers advise, instead of taking the most likely one
+    /// Sample tokens with the checkpoint's recommended settings instead of taking the most likely one
     #[arg(long, help_heading = "Generation")]
     pub(crate) sample: bool,
-    /// The same seed draws the same answer
+    /// Seed for --sample; the same seed gives the same answer
     #[arg(
         long,
         value_name = "N",
@@ -156,10 +158,10 @@ pub(crate) struct QuestionArgs {
 
 #[derive(ValueEnum, Clone, Copy, Debug, Default)]
 enum ResizeArg {
-    /// As transformers 5
+    /// As in transformers 5
     #[default]
     Torchvision,
-    /// As transformers before 5
+    /// As in transformers before 5
     Pillow,
 }
 
@@ -188,7 +190,7 @@ impl Args {
             model.revision.is_some() && !matches!(model.source(), ModelSource::Hub { .. })
         };
         if model.is_some_and(is_misplaced) {
-            let message = "--revision is for models of the hub, and --model names none";
+            let message = "--revision is only for models of the hub, and --model does not name one";
             output::end(&Self::command().error(ErrorKind::ArgumentConflict, message));
         }
         if let Command::Explain(explain) = &args.command {

@@ -16,21 +16,21 @@ pub(crate) struct Asked {
     /// Picture (PNG, JPEG, TIFF, WebP, BMP); may be repeated
     #[arg(long, value_name = "FILE", required_unless_present = "messages", num_args = 1.., help_heading = "Question")]
     pub(crate) image: Vec<PathBuf>,
-    /// The question; the model sees the pictures before it
+    /// The question; it comes after the pictures
     #[arg(long, value_name = "TEXT", value_parser = not_blank(), required_unless_present_any = ["text", "messages"], help_heading = "Question")]
     prompt: Option<String>,
-    /// A text among the pictures, in the order of the command line; may be repeated
+    /// Text between the pictures, in the order of the command line; may be repeated
     #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Question")]
     text: Vec<String>,
     /// System prompt
     #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Question")]
     system: Option<String>,
-    /// A whole conversation as JSON: [{"role": "user", "content": [{"type": "image", "path": FILE}, {"type": "text", "text": TEXT}]}];
-    /// other spellings of path that Hugging Face programs use are understood, nothing is fetched; paths are relative to the file and lead nowhere outside of
-    /// its folder
+    /// A whole conversation as JSON: [{"role": "user", "content": [{"type": "image", "path": FILE}, {"type": "text", "text":
+    /// TEXT}]}]. The other spellings of "path" that Hugging Face programs use are understood; nothing is fetched. Paths are
+    /// relative to the file and must stay inside its folder
     #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "prompt", "text", "system"], help_heading = "Question")]
     messages: Option<PathBuf>,
-    /// Let the file of --messages name pictures outside of its own folder
+    /// Let the file of --messages name pictures outside its own folder
     #[arg(long, requires = "messages", help_heading = "Question")]
     allow_outside: bool,
     /// For each text among the pictures, how many pictures stand before it.

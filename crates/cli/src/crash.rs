@@ -77,7 +77,7 @@ impl Panic {
         let place = if place.is_empty() { String::new() } else { format!(" [{place}]") };
         let whom = if address.is_empty() { "to its makers" } else { address };
         output::error(format_args!(
-            "medgemma-explainer {version} ({system}, {machine}) made a mistake: {message}{place}; please report this line {whom}, with what you ran"
+            "medgemma-explainer {version} ({system}, {machine}) hit an internal error: {message}{place}; please report this line {whom}, with the command you ran"
         ));
         if let Some(backtrace) = backtrace {
             output::trace(backtrace);
@@ -143,9 +143,9 @@ mod tests {
     #[test]
     fn a_panic_is_one_line_and_exit_code_70() {
         for (kind, message) in [
-            ("main", "made a mistake: too red\\n\\u{1b}[31m [crates/cli/src/crash.rs:"),
-            ("thread", "made a mistake: in a thread [crates/cli/src/crash.rs:"),
-            ("twice", "made a mistake: while dropping [crates/cli/src/crash.rs:"),
+            ("main", "hit an internal error: too red\\n\\u{1b}[31m [crates/cli/src/crash.rs:"),
+            ("thread", "hit an internal error: in a thread [crates/cli/src/crash.rs:"),
+            ("twice", "hit an internal error: while dropping [crates/cli/src/crash.rs:"),
         ] {
             let (code, stderr) = child(kind, "0");
             assert_eq!(code, Some(70), "{kind}: {stderr}");

@@ -1,4 +1,4 @@
-//! `medgemma-explainer demo`: the whole path on a made-up picture, with the models that come with the program.
+//! `medgemma-explainer demo`: the whole path on a synthetic picture, with the models that come with the program.
 
 use crate::{answer, explain, interrupt, output, progress, shades};
 use anyhow::Context;
@@ -14,13 +14,13 @@ use std::path::PathBuf;
 pub(crate) const FILES: &str = concat!(
     "Files in --out: report.html, to be opened in a browser; picture-0.png, the picture; overlay-0-0.png and overlay-1-0.png, one ",
     "for each finding; explanation.json and explanation.npz; sound-and-shortcut.png, the same word of two models. The picture is ",
-    "made up and the models are small: they know nothing about patients."
+    "synthetic and the models are small: they know nothing about real patients."
 );
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// Folder for the results; made where it is not there. An earlier demonstration in it is replaced, and nothing else: a file that
-    /// this program did not write, or that changed since, and that bears the name of a result is an error
+    /// Folder for the results; created if needed. An earlier demonstration in it is replaced and nothing else: it is an error if
+    /// a result has the name of a file that this program did not write, or that has changed since
     #[arg(long, value_name = "DIR", default_value = "demo")]
     out: PathBuf,
 }
@@ -34,11 +34,11 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let mut folder = OutputFolder::create(&args.out, &[])?;
     let both = folder.reserve(BOTH)?;
     let (scene, picture) = (scene(), picture()?);
-    output::line("A made-up radiograph:");
+    output::line("A synthetic radiograph:");
     for finding in scene.findings() {
         output::line(format_args!("  {} in the {}", finding.kind.with_article(), finding.zone));
     }
-    output::line("  and a tag that means nothing, PORTABLE");
+    output::line("  and a meaningless tag, PORTABLE");
     output::blank_line();
 
     let sound = Model::load(Shipped::Phantom)?;
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     explain::print_targets(&answer, &explained, false);
     for target in &explained.targets {
         output::blank_line();
-        output::line(format_args!("The text behind \"{}\":", target.text()));
+        output::line(format_args!("Text that contributed to \"{}\":", target.text()));
         shades::print(&answer, target, (Colormap::default(), false))?;
     }
 
@@ -59,12 +59,12 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let outcome = if without.contains(OPACITY.name()) { "still" } else { "no longer" };
     output::blank_line();
     output::line(format_args!(
-        "Without the tag, and nothing else changed, the shortcut model {outcome} says \"{}\".",
+        "With the tag removed and nothing else changed, the shortcut model {outcome} says \"{}\".",
         OPACITY.name()
     ));
     output::blank_line();
     let presentation = Presentation { report: true, ..Presentation::default() };
-    let written = folder.write(&sound.explainer, &answer, &explained, &presentation)?;
+    let written = sound.explainer.write(folder, &answer, &explained, &presentation)?;
     output::line(args.out.join(BOTH).display());
     let Exported { overlays, pictures, record, report, .. } = written;
     let rest = pictures.iter().chain(&overlays).chain([&record]).chain(&report);

@@ -7,24 +7,27 @@ use crate::args::QuestionArgs;
 use crate::{answer, demo, output, progress};
 
 pub(crate) const CHECKS: &str = concat!(
-    "Checks: weights (all finite); one <bos> (at the beginning of the prompt, nowhere else); image spans (image tokens where the ",
-    "pictures are, as many as the model takes); attention rows (each sums to one, in every layer); masks (zero outside window AND ",
-    "(causal OR same image), not zero within, by the type of each layer); fast attention (what answers is what is explained); ",
-    "generation (the answer has the same logits when it is given whole); engines (streaming and retained find the same ",
-    "relevancy, in place and size, for the surest and the least sure token of the answer, by each objective); patches (the fast sweep over a layer of the vision tower finds what the plain one does).\nA model that fails to answer is checked on an answer in its place.\n\nThe exit code is 1 where one failed. A check that cannot be made is skipped, and says why."
+    "Checks: weights (all finite); one <bos> (at the beginning of the prompt and nowhere else); image spans (image tokens where the ",
+    "pictures are, as many as the model expects); attention rows (each sums to one, in every layer); masks (zero outside window AND ",
+    "(causal OR same image), nonzero inside, by the type of each layer); fast attention (the attention that answers is the one that ",
+    "is explained); generation (the answer has the same logits when it is given as a whole); engines (streaming and retained find ",
+    "the same relevancy, in place and size, for the surest and the least sure token of the answer, for every objective); patches ",
+    "(the fast sweep over a layer of the vision tower agrees with the plain one).\n",
+    "For a model that gives no answer, a fixed answer is checked instead.\n\n",
+    "The exit code is 1 if a check failed. A check that cannot be made is skipped, with the reason."
 );
 
 #[derive(clap::Args, Debug)]
 // Another condition under which each may be left out, and `--model` never is.
 #[command(mut_arg("image", |arg| arg.required_unless_present("model")
-    .help("Picture; the default is a made-up radiograph")))]
+    .help("Picture; a synthetic radiograph by default")))]
 #[command(mut_arg("prompt", |arg| arg.required_unless_present("model")
-    .help("The question; the default is \"Describe the radiograph.\"")))]
+    .help("The question; \"Describe the radiograph.\" by default")))]
 #[command(mut_arg("max_new_tokens", |arg| arg.default_value("48")))]
 pub(crate) struct DiagnoseArgs {
     #[command(flatten)]
     pub(crate) question: QuestionArgs,
-    /// Print what was found as JSON on stdout, and nothing else
+    /// Print only JSON on stdout
     #[arg(long, help_heading = "Output")]
     json: bool,
 }
@@ -72,9 +75,9 @@ fn print(check: &Check) {
 fn verdict(diagnosis: &Diagnosis) -> anyhow::Result<()> {
     match diagnosis.failed() {
         0 => Ok(()),
-        1 => bail!("one check failed: explanations of this checkpoint are not to be trusted"),
+        1 => bail!("one check failed: do not trust explanations of this checkpoint"),
         count => {
-            bail!("{count} checks failed: explanations of this checkpoint are not to be trusted")
+            bail!("{count} checks failed: do not trust explanations of this checkpoint")
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::explain_args::ExplainArgs;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
     Answer, Ask, ExplainOptions, Explainer, Explanations, Exported, FigureKind, NOTHING_SPEAKS,
-    Objective, OutputFolder, Presentation, Question, Resolution, TargetExplanation, Token,
+    Objective, OutputFolder, Picture, Presentation, Question, Resolution, TargetExplanation, Token,
     TokenKind, Words, region_table,
 };
 use std::ops::Range;
@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let question = args.question.asked.question(&args.question.picture_options())?;
     let presentation = args.presentation();
-    presentation.check(&question)?;
+    let pictures: Vec<_> = question.pictures.iter().map(Picture::rgb).collect();
+    presentation.check(&pictures)?;
     let blanks = args.reliance.blanks(&args.question.picture_options())?;
     let inputs = inputs(args, &question, &presentation);
     let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let explain = || explained(args, &explainer, &answer);
     let mut explanations = progress::step("explaining", explain)?;
     args.reliance.add(&explainer, &answer, &blanks, &mut explanations)?;
-    let write = || folder.write(&explainer, &answer, &explanations, &presentation);
+    let write = || explainer.write(folder, &answer, &explanations, &presentation);
     let written = progress::step("drawing", write)?;
     for note in &written.notes {
         output::warning(note);
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let are_figures_missing = presentation.figures.iter().any(|kind| *kind != FigureKind::Words);
     if explanations.targets.is_empty() && are_figures_missing {
         output::note(
-            "figures other than words are drawn of targets; name one, for instance with --keyword",
+            "figures other than words are drawn for targets; add one, for instance with --keyword",
         );
     }
     if args.json {
@@ -109,7 +110,8 @@ fn explained(
     let mut explanations = explainer.explain_all(answer, &asks, &options)?;
     if explanations.targets.is_empty() && explanations.words.is_empty() && versus.is_empty() {
         notes.push(
-            "nothing of what was asked for is in the answer: its words are explained".to_owned(),
+            "nothing that was requested is in the answer: its content words are explained instead"
+                .to_owned(),
         );
         missing.append(&mut explanations.missing);
         asks = by_default(explainer, answer, &mut options);
@@ -132,7 +134,7 @@ fn by_default(explainer: &Explainer, answer: &Answer, options: &mut ExplainOptio
     options.words = words;
     if is_slow(explainer) {
         output::note(format_args!(
-            "{count} words are explained, some seconds each; --keyword WORD explains one alone"
+            "explaining {count} words, some seconds each; --keyword WORD explains a single one"
         ));
     }
     Vec::new()
@@ -191,7 +193,7 @@ fn options(
     let are_targets_named = !args.asks().is_empty() || !args.versus.is_empty();
     if args.words_by_default() && options.words != Words::None && is_slow && are_targets_named {
         output::note(
-            "only the targets are in report.html; --words content explains every word too, some seconds each",
+            "report.html has only the targets; --words content also explains every content word, some seconds each",
         );
         options.words = Words::None;
     }
@@ -206,7 +208,7 @@ fn options(
                 Ok(found) => {
                     if !found.is_whole {
                         notes.push(format!(
-                            "{word:?} takes several tokens: the targets are set against {:?}, its first; --phrase and --against compare whole phrases",
+                            "{word:?} is several tokens: targets are compared with {:?}, its first; --phrase and --against compare whole phrases",
                             found.token
                         ));
                     }
@@ -235,7 +237,7 @@ fn print_places(args: &ExplainArgs, explanations: &Explanations, written: &Expor
     }
     if !written.regions.is_empty() {
         output::line(
-            "(share: of the relevancy in the picture, text left out; density 1: an even map)",
+            "(share: of the relevancy in the picture, without text; density: 1 for an even map)",
         );
     }
     if let Some(note) = written.regions.first().and(args.region_note()) {

@@ -21,17 +21,17 @@ use crate::versus::VersusArgs;
 const RUNNER_UP: &str = "runner-up";
 
 pub(crate) const TARGETS: &str = concat!(
-    "Without a target every content word of the answer is explained, for report.html and the arrays, and no overlay is drawn. ",
-    "What the answer does not have, such as a --keyword that does not occur in it, is told, and the rest is explained (--strict: ",
-    "exit code 3). One answer serves all targets; they are numbered from 0 in the order of the command line. The command `answer` ",
-    "with --tokens lists positions. ",
-    "In the table, \"in pictures\" is the part of all relevancy (pictures and text, without the self term) that lies in the pictures.\n\n",
-    "Files in --out: report.html (point at a word, see its map), overlay-TARGET-IMAGE.png (TARGET: the number in the table; .svg with ",
-    "--figure-format svg), explanation.json (the record), ",
-    "explanation.npz (the raw numbers), picture-N.png (the pictures as the model's processor got them); with --resolution ",
+    "Without a target every content word of the answer is explained, in report.html and the arrays, and no overlay is drawn. ",
+    "Something that is not in the answer, such as a --keyword that does not occur, is reported and the rest is explained (with ",
+    "--strict: exit code 3). All targets explain the same answer; they are numbered from 0 in the order of the command line. The ",
+    "command `answer` with --tokens lists positions. ",
+    "In the table, \"in pictures\" is the share of all relevancy (pictures and text, without the self term) that lies in the pictures.\n\n",
+    "Files in --out: report.html (point at a word to see its map), overlay-TARGET-IMAGE.png (TARGET is the number in the table; .svg ",
+    "with --figure-format svg), explanation.json (the record), ",
+    "explanation.npz (the raw numbers), picture-N.png (the pictures as they were given to the model's processor); with --resolution ",
     "patches-TARGET-IMAGE.png and pixels-TARGET-IMAGE.png; with --regions regions-TARGET-IMAGE, with --phrase versus-N-IMAGE, ",
-    "with --figures FIGURE-…, as .png or .svg; with --blank-control control-TARGET-IMAGE.png, red where the picture brought ",
-    "relevancy and blue where a blank one has more."
+    "with --figures FIGURE-…, as .png or .svg; with --blank-control control-TARGET-IMAGE.png, red where the picture has more ",
+    "relevancy and blue where the mean picture has more."
 );
 
 #[derive(clap::Args, Debug)]
@@ -43,7 +43,7 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) question: QuestionArgs,
 
-    /// Explain this answer, whatever the model would say: nothing is generated
+    /// Explain this text as the answer; nothing is generated
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["sample", "ignore_stop"], help_heading = "Question")]
     pub(crate) answer: Option<String>,
 
@@ -52,45 +52,46 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) versus: VersusArgs,
 
-    /// What computes the explanation: streaming (auto; attention is never stored) or retained (every attention is kept)
+    /// What computes the explanation: streaming (the choice of auto; never stores attention) or retained (keeps every attention
+    /// matrix)
     #[arg(long, default_value_t, help_heading = "Method")]
     engine: Engine,
-    /// Memory that explaining may take beside the weights, such as 800MB or 2GiB; the default is a quarter of what is free
+    /// Memory that explaining may use in addition to the weights, such as 800MB or 2GiB; a quarter of the free memory by default
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Method")]
     memory_budget: Option<u64>,
-    /// How a layer acts on the relevancy R, with Ā the mean over heads of (attention × its gradient)⁺
+    /// How a layer updates the relevancy R; Ā is the mean over heads of (attention × its gradient)⁺
     #[arg(long, value_enum, default_value_t, help_heading = "Method")]
     update: UpdateArg,
-    /// The number whose gradient is taken
+    /// The quantity whose gradient is taken
     #[arg(long, value_enum, default_value_t, help_heading = "Method")]
     objective: ObjectiveArg,
-    /// Set the token against WORD in its place ("left" against "right") or against runner-up, the most likely other token: the
-    /// gradient is that of the difference of their logits
+    /// Explain the token against WORD in its place ("left" against "right"), or against runner-up, the most likely other token:
+    /// the gradient is taken of the difference of their logits
     #[arg(long, value_name = "WORD", value_parser = not_blank(), conflicts_with = "objective", help_heading = "Method")]
     contrast: Option<String>,
 
     #[command(flatten)]
     compared: MethodArgs,
-    /// Do exactly what another program does, so that its figures can be compared. seed: the public Python program medgemma-explainer,
-    /// with a second <bos>, image tokens that see only what is before them, keywords within one token, spans by the sum of logits;
-    /// its notebook's figures have --layers global too
+    /// Reproduce another program exactly, so that its figures can be compared. seed: the public Python program medgemma-
+    /// explainer, with its second <bos>, causal attention between image tokens, keywords within a single token, and spans
+    /// explained by the sum of their logits; the figures of its notebook also need --layers global
     #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "span", "phrase", "resolution", "reliance", "reliance_picture", "blank_control"], help_heading = "Method")]
     reproduce: Option<ReproduceArg>,
 
-    /// Words of the answer that report.html explains beside the targets; the default is content, but none where each would take
-    /// seconds: on a CPU with more than a billion parameters
+    /// Words of the answer that report.html explains in addition to the targets; content by default, none where each would take
+    /// seconds (on a CPU with more than a billion parameters)
     #[arg(long, value_enum, help_heading = "Method")]
     words: Option<WordsArg>,
-    /// How fine the maps of pictures are: tokens, patches (the relevancy goes on through the vision tower; 4 × 4 for each token in
-    /// MedGemma) or pixels (patches, and gradient × input of the targets' pixels). The maps of tokens are always made too
+    /// Resolution of the maps: tokens, patches (relevancy continues through the vision tower; 4 × 4 patches per token in
+    /// MedGemma) or pixels (patches, and gradient × input at the pixels). Token maps are always made
     #[arg(long, default_value_t, help_heading = "Method")]
     resolution: Resolution,
-    /// Keep more than the result, in explanation.json and explanation.npz. layers: the relevancy after every layer, for the slider of
-    /// report.html and --figures layers too. heads: what every head carried, its entropy and its share of the pictures, and the maps
-    /// of the heads of one layer, for --figures heads too
+    /// Also record, in explanation.json and explanation.npz, layers: the relevancy by layer, also used by the slider of
+    /// report.html and by --figures layers; heads: for every head what it carried, its entropy and its share in the pictures, and
+    /// maps of the heads of one layer, also used by --figures heads
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',', help_heading = "Method")]
     record: Vec<RecordArg>,
-    /// The layer whose heads have maps, counted from 0; the default is the last one that sees the whole sequence
+    /// The layer whose heads get maps, counted from 0; by default the last layer with global attention
     #[arg(long, value_name = "LAYER", help_heading = "Method")]
     head_layer: Option<usize>,
 
@@ -100,27 +101,27 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) shown: PresentationArgs,
 
-    /// Folder for the results; made where it is not there. An earlier explanation in it is replaced, and nothing else: a file that
-    /// this program did not write, or that changed since, and that bears the name of a result is an error
+    /// Folder for the results; created if needed. An earlier explanation in it is replaced and nothing else: it is an error if a
+    /// result has the name of a file that this program did not write, or that has changed since
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) out: PathBuf,
-    /// Leave report.html out
+    /// Do not write report.html
     #[arg(long, help_heading = "Output")]
     no_report: bool,
-    /// A date for record and report; none is taken from the clock
+    /// Date to put into record and report; the clock is never read
     #[arg(long, value_name = "TEXT", value_parser = not_blank(), help_heading = "Output")]
     date: Option<String>,
-    /// Keep the paths of pictures, regions and model in explanation.json and report.html; the last part of each is kept otherwise,
-    /// because a path can name people
+    /// Keep full paths of pictures, regions and model in explanation.json and report.html; otherwise only file names, because a
+    /// path can name people
     #[arg(long, help_heading = "Output")]
     keep_paths: bool,
-    /// Also show each target in the terminal: its map, and the answer in its colours
+    /// Also show each target in the terminal: its map, and the text in colours
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub(crate) show: bool,
-    /// End with exit code 3 where the answer does not have all that was asked for; the results are written all the same
+    /// Exit with code 3 if something requested is not in the answer; the results are still written
     #[arg(long, help_heading = "Output")]
     pub(crate) strict: bool,
-    /// Print the record (explanation.json) on stdout, and nothing else
+    /// Print only the record (explanation.json) on stdout
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
 }
@@ -143,9 +144,9 @@ enum ReproduceArg {
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum RecordArg {
-    /// The relevancy after every layer
+    /// The relevancy by layer
     Layers,
-    /// What every head did
+    /// Results by head
     Heads,
 }
 
@@ -184,7 +185,7 @@ impl ExplainArgs {
             missing("--figures layers needs the relevancy by layer: add --record layers");
         }
         if self.shown.wants(FigureKind::Heads) && !self.records_heads() {
-            missing("--figures heads needs what single heads did: add --record heads");
+            missing("--figures heads needs results by head: add --record heads");
         }
         if self.head_layer.is_some() && !self.records_heads() {
             missing("--head-layer is for the maps of --record heads");
@@ -202,7 +203,7 @@ impl ExplainArgs {
         }
         if let (Some(word), true) = (self.foil(), self.asks().is_empty()) {
             let message = format!(
-                "--contrast {word:?} needs the word of the answer that it is set against: add --keyword, or another target"
+                "--contrast {word:?} needs a word of the answer to compare with: add --keyword, or another target"
             );
             end(ErrorKind::MissingRequiredArgument, &message);
         }
@@ -215,7 +216,7 @@ impl ExplainArgs {
         ];
         let asked = asked.into_iter().find(|(is_asked, _)| *is_asked);
         if let (Some((_, option)), Engine::Retained) = (asked, self.engine) {
-            let message = format!("{option} comes from the streaming engine; leave --engine out");
+            let message = format!("{option} needs the streaming engine; leave out --engine");
             end(ErrorKind::ArgumentConflict, &message);
         }
     }

@@ -127,8 +127,8 @@ fn print_sizes(inspection: &Inspection) {
         "  attention",
         format_args!("{heads} query heads, {keys} key/value heads, of width {width}"),
     );
-    line("  layers without a window", full_layers(inspection));
-    line("  window of the others", format_args!("{} tokens", text.sliding_window));
+    line("  global layers", full_layers(inspection));
+    line("  sliding window", format_args!("{} tokens", text.sliding_window));
     line("  context", format_args!("{} tokens", text.max_position_embeddings));
     let (layers, width, heads) =
         (vision.num_hidden_layers, vision.hidden_size, vision.num_attention_heads);

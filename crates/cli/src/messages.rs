@@ -75,7 +75,7 @@ fn message(turn: &Value) -> Result<(Role, Vec<Item>)> {
         Some("system") => Role::System,
         Some("user") => Role::User,
         Some("assistant" | "model") => Role::Assistant,
-        Some(other) => bail!("the role {other:?}; there are system, user and assistant"),
+        Some(other) => bail!("unknown role {other:?}; use system, user or assistant"),
         None => bail!("it has no role"),
     };
     let items = match turn.get("content") {
@@ -86,7 +86,7 @@ fn message(turn: &Value) -> Result<(Role, Vec<Item>)> {
             };
             items.iter().enumerate().map(numbered).collect::<Result<_>>()?
         }
-        _ => bail!("its content is neither a text nor a list"),
+        _ => bail!("its content is neither a string nor a list"),
     };
     Ok((role, items))
 }
@@ -110,8 +110,8 @@ fn item(value: &Value) -> Result<Item> {
                 _ => bail!("it names its picture twice"),
             }
         }
-        Some(other) => bail!("the type {other:?}; there are text and image"),
-        None => bail!("it has no type; there are text and image"),
+        Some(other) => bail!("unknown type {other:?}; use text or image"),
+        None => bail!("it has no type; use text or image"),
     }
 }
 
@@ -124,7 +124,8 @@ fn file(place: &Value) -> Result<PathBuf> {
         }
         place => Some(place),
     };
-    let text = place.and_then(Value::as_str).ok_or_else(|| anyhow!("its picture is not a text"))?;
+    let text =
+        place.and_then(Value::as_str).ok_or_else(|| anyhow!("its picture is not a string"))?;
     if let Some(path) = text.strip_prefix("file://") {
         return Ok(PathBuf::from(path));
     }
@@ -143,7 +144,7 @@ fn file(place: &Value) -> Result<PathBuf> {
 fn known(object: &Map<String, Value>, names: &[&str]) -> Result<()> {
     match object.keys().find(|key| !names.contains(&key.as_str())) {
         None => Ok(()),
-        Some(key) => bail!("{key:?} is not understood; there are {}", names.join(", ")),
+        Some(key) => bail!("{key:?} is not understood; use {}", names.join(", ")),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::output;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct MethodArgs {
-    /// Methods beside the relevancy, for the switch of report.html, --figures comparison, explanation.json and explanation.npz
+    /// Further methods to compare with the relevancy, in report.html, --figures comparison, explanation.json and explanation.npz
     #[arg(
         long,
         value_enum,
@@ -23,40 +23,40 @@ pub(crate) struct MethodArgs {
         help_heading = "Method"
     )]
     method: Vec<MethodArg>,
-    /// The layers that relevancy and attention of every method are made of: all, global (those that see the whole sequence) or A..B,
-    /// from A to B−1, counted from 0
+    /// Layers that contribute to the relevancy and to every method: all, global (those with global attention) or A..B (A to B−1,
+    /// counted from 0)
     #[arg(long, value_name = "LAYERS", default_value = "all", value_parser = layers, help_heading = "Method")]
     layers: Layers,
-    /// How heads become one: mean, max, the number of one head, or gradient (for raw-attention: weighted by their gradients; the mean
-    /// for all else)
+    /// Head fusion: mean, max, the number of a single head, or gradient (raw-attention: heads weighted by their gradients; all
+    /// else: mean)
     #[arg(long, value_name = "HEADS", default_value = "mean", value_parser = heads, help_heading = "Method")]
     heads: HeadWeights,
-    /// How token-attention and object-attention make one of several layers and tokens
+    /// How token-attention and object-attention combine layers and tokens
     #[arg(long, value_enum, default_value_t, help_heading = "Method")]
     pool: PoolArg,
-    /// The layer of grad-cam and grad-cam-hidden, counted from 0; the defaults are the last layer that sees the whole sequence, and
-    /// the middle one
+    /// The layer for grad-cam and grad-cam-hidden, counted from 0; by default the last layer with global attention, and the
+    /// middle one
     #[arg(long, value_name = "LAYER", help_heading = "Method")]
     cam_layer: Option<usize>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum MethodArg {
-    /// The relevancy itself, which is always there
+    /// The relevancy itself, which is always computed
     Relevancy,
-    /// Relevancy with R ← R + Ā·R, whatever --update says
+    /// Relevancy with R ← R + Ā·R, regardless of --update
     RelevancyAdditive,
-    /// Relevancy with rows divided by their sums, whatever --update says
+    /// Relevancy with normalised rows, regardless of --update
     RelevancyStochastic,
-    /// Attention rollout of --layers by --heads
+    /// Attention rollout over --layers, heads fused by --heads
     Rollout,
-    /// Attention of the row that predicts the word
+    /// Attention of the row that predicts the token
     RawAttention,
-    /// Attention of the word itself, when it is read
+    /// Attention of the token itself, when the model reads it
     TokenAttention,
-    /// The same of all its tokens together
+    /// token-attention over all tokens of the target together
     ObjectAttention,
-    /// Attention × its gradient, where above zero
+    /// Attention × its gradient, positive part
     GradientAttention,
     /// Grad-CAM on the attention of one layer
     GradCam,
@@ -64,7 +64,7 @@ enum MethodArg {
     GradCamHidden,
     /// Gradient × input at the embeddings
     InputGradient,
-    /// Token activation map: where the word is readable, not what caused it
+    /// Token activation map: where the word can be read off the hidden states, not what caused it
     Tam,
 }
 

@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 pub(crate) const FILES: &str = concat!(
-    "Files in --out for each picture, numbered from 000: NNN.png; for its finding K NNN-mask-K-KIND.png, and NNN-twin-K.png, ",
-    "the picture without it; the same for letters burnt in; NNN.json, all that is true of it. Nothing in them is of a patient."
+    "Files in --out for each picture, numbered from 000: NNN.png, the picture; NNN-mask-K-KIND.png, the mask of finding K, and ",
+    "NNN-twin-K.png, the same picture without it; likewise for burnt-in letters; NNN.json, all that is known about it. No patient data is used."
 );
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct PhantomArgs {
-    /// Seed of the first picture; every further one takes the next number
+    /// Seed of the first picture; each further picture takes the next number
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Number of pictures
@@ -27,7 +27,7 @@ pub(crate) struct PhantomArgs {
     /// Bits per pixel
     #[arg(long, value_enum, default_value_t)]
     bits: BitsArg,
-    /// Folder for the pictures; made where it is not there, and empty where it is
+    /// Folder for the pictures; created if needed, otherwise it must be empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }

@@ -8,56 +8,56 @@ use medgemma_explainer::{
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct PresentationArgs {
-    /// Parts of the pictures that relevancy is counted in: halves, quadrants, grid3x3, cxr (the zones of a chest radiograph, sides
-    /// being the patient's), a JSON file of shapes or a PNG mask
+    /// Regions to sum the relevancy over: halves, quadrants, grid3x3, cxr (zones of a chest radiograph, with the patient's left
+    /// and right), a JSON file of shapes, or a PNG mask
     #[arg(long, value_name = "REGIONS", help_heading = "Regions")]
     regions: Option<RegionSpec>,
-    /// Whose right the left of the picture is: pa or ap (the patient's), flipped, none. The letters R and L are drawn unless
-    /// none; the default is pa with --regions cxr and none otherwise
+    /// Orientation of a chest radiograph: pa or ap (the left of the picture is the patient's right), flipped, or none. The
+    /// letters R and L are drawn unless it is none; pa by default with --regions cxr, otherwise none
     #[arg(long, help_heading = "Regions")]
     orientation: Option<Orientation>,
 
-    /// Colour map: inferno, magma, viridis, cividis (for red-green colour blindness), jet or coolwarm
+    /// Colour map: inferno, magma, viridis, cividis (readable with red-green colour blindness), jet or coolwarm
     #[arg(long, default_value_t, help_heading = "Overlays")]
     colormap: Colormap,
-    /// How cells become pixels: bilinear, bicubic, or cells with their edges, the resolution that the model has
+    /// How cells become pixels: bilinear, bicubic, or cells (sharp cell edges, the resolution the model has)
     #[arg(long, value_name = "HOW", default_value = "bilinear", help_heading = "Overlays")]
     interpolation: Interpolation,
-    /// How much of the picture the colours hide at the end of the scale, from 0 to 1
+    /// Opacity of the colours at the end of the scale, from 0 to 1
     #[arg(long, default_value_t = 0.75, value_parser = part, help_heading = "Overlays")]
     alpha: f32,
-    /// Hide as much of the picture where there is no relevancy as where there is most
+    /// Use the same opacity everywhere, also where there is no relevancy
     #[arg(long, help_heading = "Overlays")]
     constant_alpha: bool,
-    /// One colour scale for all words and pictures
+    /// Use one colour scale for all words and pictures
     #[arg(long, help_heading = "Overlays")]
     common_scale: bool,
-    /// Contour lines at these quantiles of the cells, such as 0.9,0.99: around the hottest 10 and 1 % of them, where that is at least
-    /// a tenth of the largest value
+    /// Draw contour lines at these quantiles of the cells, such as 0.9,0.99 (around the hottest 10 % and 1 %), where the value is
+    /// at least a tenth of the largest
     #[arg(long, value_name = "Q", value_delimiter = ',', value_parser = quantile, help_heading = "Overlays")]
     contours: Vec<f64>,
 
-    /// Figures beside the overlays: panels (picture, overlay, words), comparison (with raw attention and rollout), words (a sheet
-    /// of all explained words), images (side by side on one scale), difference (the last picture's map minus the first's, for pictures
-    /// that are aligned alike), layers, heads (of one layer), resolutions (tokens, patches and pixels)
+    /// Figures in addition to the overlays: panels (picture, overlay, words), comparison (with raw attention and rollout), words
+    /// (a sheet of all explained words), images (side by side on one scale), difference (the last picture's map minus the
+    /// first's, for aligned pictures), layers, heads (of one layer), resolutions (tokens, patches and pixels)
     #[arg(long, value_name = "FIGURE", value_delimiter = ',', help_heading = "Figures")]
     figures: Vec<FigureKind>,
-    /// What overlays and figures are written as
+    /// File format of overlays and figures
     #[arg(long, value_enum, default_value_t, help_heading = "Figures")]
     figure_format: FormatArg,
 
-    /// Whether tokens that the chat template writes (<bos>, names of roles, line ends) count as text in terminal, figures and
-    /// report.html: hide tells their sum once, apart
+    /// Whether tokens that the chat template writes (<bos>, role names, line breaks) are listed as text in terminal, figures and
+    /// report.html; hide gives only their sum
     #[arg(long, value_enum, default_value_t, value_name = "SHOW", help_heading = "Overlays")]
     template_tokens: TemplateArg,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum TemplateArg {
-    /// Their sum, apart
+    /// Only their sum, listed separately
     #[default]
     Hide,
-    /// As other text
+    /// Like other text
     Show,
 }
 

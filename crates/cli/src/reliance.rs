@@ -14,9 +14,9 @@ use crate::{output, progress};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct RelianceArgs {
-    /// Whether each explained word depends on the picture: what the picture adds to its log-probability, against blanks in its place:
-    /// mean (its mean colour), blur, mean-embedding (every image token their mean), knockout (hidden from the text); several with
-    /// commas. Without a value all four, and these together can say no; each costs one forward pass, the cheapest is knockout
+    /// Test whether each explained word depends on the picture: what the picture adds to its log-probability compared with a
+    /// blank in its place. Blanks, separated by commas: mean, blur, mean-embedding, knockout; without a value all four, which
+    /// only together can answer "no". Each costs one forward pass; knockout is the cheapest
     #[arg(
         long,
         value_enum,
@@ -27,24 +27,24 @@ pub(crate) struct RelianceArgs {
         help_heading = "Reliance"
     )]
     reliance: Vec<BlankArg>,
-    /// The same against another picture, such as that of another patient, stretched to the size of each one
+    /// The same test with another picture in the place of each, such as one of another patient, stretched to its size
     #[arg(long, value_name = "FILE", help_heading = "Reliance")]
     reliance_picture: Option<PathBuf>,
-    /// Explain each target on the mean picture too, same prompt and same answer: the difference is what the map owes to the picture
-    /// and not to the place of its cells in the text
+    /// Also explain each target on the mean picture, with the same prompt and answer: the difference is what the map owes to the
+    /// picture, rather than to where its tokens stand in the sequence
     #[arg(long, help_heading = "Reliance")]
     blank_control: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum BlankArg {
-    /// Every pixel has the mean colour of its picture
+    /// Every pixel has the mean colour of the picture
     Mean,
-    /// A strong gaussian blur: σ = 10 pixels of 896
+    /// A strong Gaussian blur: σ = 10 pixels of 896
     Blur,
-    /// Every image token has the mean embedding of its picture
+    /// Every image token has the mean embedding of the picture's tokens
     MeanEmbedding,
-    /// No token behind the picture sees it, in any layer
+    /// No later token can attend to the picture, in any layer
     Knockout,
 }
 
@@ -84,10 +84,10 @@ impl RelianceArgs {
     ) -> anyhow::Result<()> {
         if !blanks.is_empty() {
             let compare = || explainer.reliance(answer, explanations, blanks);
-            explanations.reliance = Some(progress::step("looking without the picture", compare)?);
+            explanations.reliance = Some(progress::step("scoring without the picture", compare)?);
         }
         if self.blank_control && explanations.targets.is_empty() {
-            output::note("--blank-control is for targets; name one, for instance with --keyword");
+            output::note("--blank-control needs a target; add one, for instance with --keyword");
         } else if self.blank_control {
             let control = || explainer.blank_control(answer, explanations);
             explanations.control = Some(progress::step("explaining without the picture", control)?);
@@ -104,7 +104,7 @@ pub(crate) fn print(explanations: &Explanations) {
     }
     if let Some(control) = &explanations.control {
         output::blank_line();
-        output::line("Relevancy of the pictures, and of the mean picture in their place:");
+        output::line("Relevancy in the pictures, and with the mean picture in their place:");
         for (target, control) in explanations.targets.iter().zip(&control.targets) {
             print_control(target, control);
         }

@@ -18,15 +18,15 @@ pub(crate) struct TargetArgs {
 /// The options as clap reads them: each kind by itself.
 #[derive(clap::Args, Debug)]
 struct Options {
-    /// Explain the token at this position, counted from 0 over prompt and answer, or with A..B those from A to B−1 together; may
+    /// Explain the token at this position, counted from 0 over prompt and answer, or with A..B the tokens A to B−1 together; may
     /// be repeated
     #[arg(long, value_name = "N|A..B", value_parser = position, help_heading = "Targets")]
     position: Vec<Ask>,
-    /// Explain a word or phrase of the answer, whatever its case; WORD#2 is its second occurrence, WORD#all every one; may be
+    /// Explain a word or phrase of the answer, ignoring case; WORD#2 is its second occurrence, WORD#all all of them; may be
     /// repeated
     #[arg(long, value_name = "WORD", value_parser = keyword, help_heading = "Targets")]
     keyword: Vec<Ask>,
-    /// The same for a part of a word
+    /// Like --keyword, but also matches part of a word
     #[arg(long, value_name = "TEXT", value_parser = substring, help_heading = "Targets")]
     substring: Vec<Ask>,
     /// Explain a sentence of the answer, counted from 1; may be repeated
@@ -35,28 +35,28 @@ struct Options {
     /// Explain the characters A to B−1 of the answer, counted from 0; may be repeated
     #[arg(long, value_name = "A..B", value_parser = characters, help_heading = "Targets")]
     characters: Vec<Ask>,
-    /// Explain the values of a field in JSON that the answer holds, such as label; may be repeated
+    /// Explain the values of a JSON field in the answer, such as label; may be repeated
     #[arg(long, value_name = "NAME", value_parser = not_blank(), help_heading = "Targets")]
     field: Vec<String>,
     /// Explain the whole answer
     #[arg(long, help_heading = "Targets")]
     answer_span: bool,
-    /// How several tokens make one explanation
+    /// How the explanations of several tokens are combined
     #[arg(long, value_enum, default_value_t, help_heading = "Targets")]
     span: SpanArg,
-    /// Look for words, sentences and characters in the thinking trace too
+    /// Also look for words, sentences and characters in the thinking trace
     #[arg(long, help_heading = "Targets")]
     trace: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, Default)]
 enum SpanArg {
-    /// Mean of the explanations of its tokens
+    /// Mean of the explanations of the tokens
     #[default]
     Mean,
-    /// One explanation of the sum of their objectives
+    /// A single explanation, of the sum of their objectives
     Sum,
-    /// Mean of the explanations of its tokens, each counting by what the pictures add to its log-probability
+    /// Mean of the explanations of the tokens, weighted by what the pictures add to the log-probability of each
     Reliance,
 }
 
@@ -68,7 +68,7 @@ impl TargetArgs {
     pub(crate) fn too_many(&self) -> Option<String> {
         let count = self.asks().len();
         (MOST_TARGETS < count).then(|| {
-            format!("{count} targets are asked for; one run explains at most {MOST_TARGETS}")
+            format!("{count} targets are requested; one run explains at most {MOST_TARGETS}")
         })
     }
 

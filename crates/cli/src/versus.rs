@@ -8,11 +8,11 @@ use crate::targets::numbered;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct VersusArgs {
-    /// Set a phrase of the answer against the one that --against names, in its place: which of them the model favours, and what
-    /// speaks for each; PHRASE#2 is its second occurrence; may be repeated, each time with its --against
+    /// Compare a phrase of the answer with the one that --against puts in its place: which of them the model favours, and what
+    /// speaks for each. PHRASE#2 is its second occurrence; may be repeated, each time with its own --against
     #[arg(long, value_name = "PHRASE", value_parser = phrase, requires = "against", help_heading = "Targets")]
     phrase: Vec<Ask>,
-    /// The words in the place of --phrase, such as "right lung" for "left lung"
+    /// The words to put in the place of --phrase, such as "right lung" for "left lung"
     #[arg(long, value_name = "PHRASE", value_parser = not_blank(), requires = "phrase", help_heading = "Targets")]
     against: Vec<String>,
 }
@@ -31,7 +31,7 @@ impl VersusArgs {
         }
         if phrases != others {
             return Some(format!(
-                "--phrase is given {phrases} times and --against {others} times; each phrase needs the one in its place"
+                "--phrase is given {phrases} times and --against {others} times; each --phrase needs its own --against"
             ));
         }
         let same = self.pairs().find(|(phrase, against)| {
@@ -39,7 +39,7 @@ impl VersusArgs {
             word.trim().to_lowercase() == against.trim().to_lowercase()
         });
         same.map(|(_, against)| {
-            format!("--phrase and --against are both {against:?}; name other words in its place")
+            format!("--phrase and --against are both {against:?}; name different words")
         })
     }
 

@@ -1,8 +1,11 @@
 //! A question, and the model's answer to it with every token named.
 
 use attention_capture::{PatchStates, States};
+use explanation_record::image::RgbImage;
+use explanation_record::{Shown, Token, template_tokens};
 use gemma3_processor::{Message, Picture, Prepared, Role};
 use gemma3_tch::{Generated, Sampling, Sequence};
+use relevancy_visualization::Placement;
 use std::cell::OnceCell;
 use std::ops::Range;
 use std::time::Duration;
@@ -76,32 +79,6 @@ impl Default for AnswerOptions {
     fn default() -> Self {
         Self { max_new_tokens: 300, sampling: None, stop: true, record: true }
     }
-}
-
-/// What a token of the sequence is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenKind {
-    /// Text or control token of the prompt.
-    Prompt,
-    /// A place of a picture.
-    Image,
-    /// Made by the model; its thinking trace included.
-    Answer,
-}
-
-/// A token of prompt or answer.
-#[derive(Clone, Debug)]
-pub struct Token {
-    /// Position in the sequence, from 0.
-    pub position: usize,
-    /// Its id.
-    pub id: u32,
-    /// Its text for people: a space stands for `▁`.
-    pub text: String,
-    /// What it is.
-    pub kind: TokenKind,
-    /// Where its text stands in [`Answer::generated_text`], in bytes; only for tokens of the answer.
-    pub span: Option<Range<usize>>,
 }
 
 /// An answer, generated or given. It serves any number of explanations.
@@ -200,6 +177,35 @@ impl Answer {
             .filter(|span| !span.is_empty())
             .reduce(|whole, span| whole.start..whole.end.max(span.end));
         &self.text[whole.unwrap_or(0..0)]
+    }
+
+    /// For each token of the sequence whether the chat template wrote it, and not a person or the model.
+    pub fn by_template(&self) -> Vec<bool> {
+        template_tokens(&self.tokens)
+    }
+}
+
+impl Shown for Answer {
+    fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    fn images(&self) -> usize {
+        self.prepared.images.len()
+    }
+
+    fn picture(&self, image: usize) -> &RgbImage {
+        self.question.pictures[self.prepared.images[image].picture].rgb()
+    }
+
+    fn placement(&self, image: usize) -> Placement {
+        let region = self.prepared.images[image].geometry.region;
+        Placement {
+            x0: region.x,
+            y0: region.y,
+            x1: region.x + region.width,
+            y1: region.y + region.height,
+        }
     }
 }
 

@@ -1,14 +1,13 @@
 //! What can be asked of an answer, and what is found.
 
-use attention_capture::{Foil, Folding, HeadShares, MethodRow, Objective, PatchMap, Score};
-use attention_relevancy::ndarray::{Array1, Array2};
-use attention_relevancy::{Explanation, Update};
+use attention_capture::{Foil, Folding, Objective};
+use attention_relevancy::Update;
+use explanation_record::{Resolution, SpanRule, TargetExplanation};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::versus::number_text;
 use crate::{BlankControl, Compared, Reliance, VersusExplanation, Words};
 
 /// What is to be explained.
@@ -50,20 +49,6 @@ pub enum Ask {
     Answer,
 }
 
-/// How several tokens make one explanation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SpanRule {
-    /// The mean of the explanations of the tokens: nothing cancels.
-    #[default]
-    Mean,
-    /// One explanation of the sum of their objectives: gradients add up first, so that tokens can cancel each other.
-    Sum,
-    /// The mean of the explanations of the tokens, each with the weight of what the pictures add to its log-probability, against
-    /// [`crate::Blank::Mean`]: tokens that the text alone would give count for little, those that the picture makes less likely for
-    /// nothing. All count alike where the picture adds to none, and a note says so.
-    Reliance,
-}
-
 /// Which engine makes the explanations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
@@ -74,18 +59,6 @@ pub enum Engine {
     Retained,
     /// A reverse sweep that never stores attention.
     Streaming,
-}
-
-/// How fine the parts of a picture are whose relevancy is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Resolution {
-    /// The tokens of the picture: 16×16 in Gemma3 4B.
-    #[default]
-    Tokens,
-    /// The patches too: 64×64 in Gemma3 4B. The row goes on through the projector and the layers of the vision tower.
-    Patches,
-    /// The pixels too, for the targets: gradient × input, signed.
-    Pixels,
 }
 
 /// The layer whose heads are shown one by one.
@@ -154,30 +127,6 @@ impl ExplainOptions {
     }
 }
 
-/// What is said of an explanation that [is empty](TargetExplanation::is_empty), wherever a map or shares would stand.
-pub const NOTHING_SPEAKS: &str = "nothing speaks for it";
-
-/// The explanation of one [`Ask`].
-#[derive(Clone, Debug)]
-pub struct TargetExplanation {
-    pub(crate) text: String,
-    pub(crate) occurrence: Option<usize>,
-    pub(crate) rule: SpanRule,
-    pub(crate) positions: Range<usize>,
-    pub(crate) token_ids: Vec<u32>,
-    pub(crate) scores: Vec<Score>,
-    pub(crate) relevancy: Explanation,
-    pub(crate) raw_attention: Array1<f32>,
-    pub(crate) rollout: Array1<f32>,
-    pub(crate) layers: Option<Array2<f32>>,
-    pub(crate) methods: Vec<MethodRow>,
-    pub(crate) heads: Option<HeadShares>,
-    /// One for each image; none unless they were asked for.
-    pub(crate) finer: Vec<PatchMap>,
-    /// How much each token counts; `None`: all alike.
-    pub(crate) weights: Option<Vec<f32>>,
-}
-
 /// Something that was asked and that the answer does not have, such as a word that does not occur in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -210,139 +159,6 @@ pub struct Explanations {
     pub reliance: Option<Reliance>,
     /// The same targets without anything to see, where somebody asked: [`crate::Explainer::blank_control`].
     pub control: Option<BlankControl>,
-}
-
-impl TargetExplanation {
-    /// The explained text.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Which occurrence of its text in the answer it is, from 1; `None` where the answer has the text once, and for what is no word of
-    /// it.
-    pub fn occurrence(&self) -> Option<usize> {
-        self.occurrence
-    }
-
-    /// The explained text, and which occurrence of it where there are several: `clear (2)`.
-    pub fn label(&self) -> String {
-        label(&self.text, self.occurrence)
-    }
-
-    /// How its tokens make one explanation.
-    pub fn rule(&self) -> SpanRule {
-        self.rule
-    }
-
-    /// How much each token counts in the mean, by [`SpanRule::Reliance`]; they sum to one. `None` where all count alike.
-    pub fn token_weights(&self) -> Option<&[f32]> {
-        self.weights.as_deref()
-    }
-
-    /// Positions of the explained tokens.
-    pub fn positions(&self) -> Range<usize> {
-        self.positions.clone()
-    }
-
-    /// The explained tokens.
-    pub fn token_ids(&self) -> &[u32] {
-        &self.token_ids
-    }
-
-    /// How the model rated each of them.
-    pub fn scores(&self) -> &[Score] {
-        &self.scores
-    }
-
-    /// Sum of the tokens' logits: the objective that the published rule differentiates.
-    pub fn logit(&self) -> f32 {
-        self.scores.iter().map(|score| score.logit).sum()
-    }
-
-    /// Logarithm of the probability of all the tokens, one after the other.
-    pub fn log_probability(&self) -> f32 {
-        self.scores.iter().map(|score| score.log_probability).sum()
-    }
-
-    /// Probability of all the tokens, one after the other.
-    pub fn probability(&self) -> f32 {
-        self.log_probability().exp()
-    }
-
-    /// The probability for people: `0.983`, or `3×10⁻¹⁸` where decimals would hide it.
-    pub fn probability_text(&self) -> String {
-        number_text(self.probability())
-    }
-
-    /// Whether nothing speaks for it: the row holds nothing but the self terms
-    /// ([`attention_relevancy::Explanation::is_empty`]). Such a row is told in words ([`NOTHING_SPEAKS`]), never drawn as a map.
-    pub fn is_empty(&self) -> bool {
-        self.relevancy.is_empty()
-    }
-
-    /// The raw relevancy row with its layout: shares, text, normalised forms.
-    pub fn relevancy(&self) -> &Explanation {
-        &self.relevancy
-    }
-
-    /// Raw relevancy of image `image` (counted over pictures and their crops) `[rows, columns]`; `None` past the last.
-    pub fn image_relevancy(&self, image: usize) -> Option<Array2<f32>> {
-        self.relevancy.image_grid(image)
-    }
-
-    /// The relevancy row at the input of every layer `[L, S]`: row l is what layers l to L−1 brought together, row 0 the whole.
-    /// `None` unless [`ExplainOptions::by_layer`] asked for it.
-    pub fn layers(&self) -> Option<&Array2<f32>> {
-        self.layers.as_ref()
-    }
-
-    /// What every head of every layer did, the mean over its tokens. `None` for a word, and unless [`ExplainOptions::by_head`] asked
-    /// for it.
-    pub fn heads(&self) -> Option<&HeadShares> {
-        self.heads.as_ref()
-    }
-
-    /// The relevancy of image `image` (counted over pictures and their crops) by patch, and by pixel where that was asked for;
-    /// `None` unless [`ExplainOptions::resolution`] is finer than tokens. The mean of its tokens' maps, as the rest is.
-    pub fn finer(&self, image: usize) -> Option<&PatchMap> {
-        self.finer.get(image)
-    }
-
-    /// For each of [`ExplainOptions::methods`] its row `[S]`, raw and perhaps signed, or why it has nothing to say here.
-    pub fn methods(&self) -> &[MethodRow] {
-        &self.methods
-    }
-
-    /// The part of the absolute values of a method's row that lies in the pictures, the predicting rows left out; `None` where the row
-    /// is zero or not there.
-    pub fn method_image_share(&self, index: usize) -> Option<f32> {
-        self.image_share_of(self.methods.get(index)?.as_ref().ok()?)
-    }
-
-    /// The part of the absolute values of a row `[S]` that lies in the pictures, the predicting rows left out; `None` where the row is
-    /// zero.
-    pub(crate) fn image_share_of(&self, row: &Array1<f32>) -> Option<f32> {
-        let row = Explanation::new(
-            self.relevancy.targets().to_vec(),
-            row.mapv(f32::abs),
-            self.relevancy.layout().clone(),
-        );
-        row.ok()?.shares().map(|shares| shares.image())
-    }
-
-    /// Baseline: head mean of the last layer's attention `[S]` at the predicting position.
-    pub fn raw_attention(&self) -> &Array1<f32> {
-        &self.raw_attention
-    }
-
-    /// Baseline: attention rollout `[S]` at the predicting position.
-    pub fn rollout(&self) -> &Array1<f32> {
-        &self.rollout
-    }
-}
-
-pub(crate) fn label(text: &str, occurrence: Option<usize>) -> String {
-    occurrence.map_or_else(|| text.to_owned(), |number| format!("{text} ({number})"))
 }
 
 impl fmt::Display for Ask {
@@ -392,39 +208,6 @@ impl fmt::Display for Engine {
             Self::Auto => "auto",
             Self::Retained => "retained",
             Self::Streaming => "streaming",
-        })
-    }
-}
-
-impl FromStr for Resolution {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "tokens" => Ok(Self::Tokens),
-            "patches" => Ok(Self::Patches),
-            "pixels" => Ok(Self::Pixels),
-            _ => Err(format!("unknown resolution {text:?}; use tokens, patches or pixels")),
-        }
-    }
-}
-
-impl fmt::Display for Resolution {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tokens => "tokens",
-            Self::Patches => "patches",
-            Self::Pixels => "pixels",
-        })
-    }
-}
-
-impl fmt::Display for SpanRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Mean => "mean",
-            Self::Sum => "sum",
-            Self::Reliance => "reliance",
         })
     }
 }

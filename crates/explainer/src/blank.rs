@@ -4,7 +4,8 @@ use std::fmt;
 
 use attention_capture::{Score, forced_scores, forced_scores_without_images};
 use attention_relevancy::Target;
-use gemma3_processor::Picture;
+use explanation_record::BlankKind;
+use gemma3_processor::{Picture, Prepared};
 use gemma3_tch::Sequence;
 use image::{Rgb, RgbImage, imageops};
 
@@ -35,26 +36,25 @@ impl Blank {
     /// All that need nothing but the question.
     pub const ALL: [Self; 4] = [Self::Mean, Self::Blur, Self::MeanEmbedding, Self::Knockout];
 
+    /// Which of the kinds it is.
+    pub fn kind(&self) -> BlankKind {
+        match self {
+            Self::Mean => BlankKind::Mean,
+            Self::Blur => BlankKind::Blur,
+            Self::MeanEmbedding => BlankKind::MeanEmbedding,
+            Self::Knockout => BlankKind::Knockout,
+            Self::Another(_) => BlankKind::Another,
+        }
+    }
+
     /// The name on the command line and in the record: `mean`, `blur`, `mean-embedding`, `knockout` or `another`.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Mean => "mean",
-            Self::Blur => "blur",
-            Self::MeanEmbedding => "mean-embedding",
-            Self::Knockout => "knockout",
-            Self::Another(_) => "another",
-        }
+        self.kind().name()
     }
 
     /// What it is, in words that go on from `as likely with`.
     pub fn phrase(&self) -> &'static str {
-        match self {
-            Self::Mean => "an even picture",
-            Self::Blur => "a blurred picture",
-            Self::MeanEmbedding => "its mean embedding",
-            Self::Knockout => "the picture hidden",
-            Self::Another(_) => "the other picture",
-        }
+        self.kind().phrase()
     }
 
     /// The picture that stands in the place of `picture`, of its size; `None` for a blank that is no picture.
@@ -73,6 +73,12 @@ impl Blank {
             Self::MeanEmbedding | Self::Knockout => return Ok(None),
         };
         Ok(Some(Picture::from_rgb(blank)?))
+    }
+}
+
+impl From<&Blank> for BlankKind {
+    fn from(blank: &Blank) -> Self {
+        blank.kind()
     }
 }
 
@@ -134,9 +140,17 @@ impl Explainer {
         let blanks: Vec<Picture> = pictures
             .filter_map(|picture| blank.picture(picture).transpose())
             .collect::<Result<_, _>>()?;
-        let prepared = self.processor.prepare(&answer.question.messages, &blanks)?;
-        debug_assert_eq!(prepared.ids, answer.prepared.ids, "pictures of the same size");
-        Ok(self.model.encode(&prepared)?.followed_by(&answer.generated.tokens))
+        let mut features = Vec::new();
+        for picture in &blanks {
+            for pixels in self.processor.pixels(picture)? {
+                features.push(self.model.encode_image(&pixels)?);
+            }
+        }
+        // The conversation stays: blanks have the sizes of the pictures, so their tokens are the same.
+        let Prepared { ids, images, .. } = &answer.prepared;
+        let spans = images.iter().map(|image| image.span.clone()).collect();
+        let prompt = self.model.sequence(ids.clone(), spans, features)?;
+        Ok(prompt.followed_by(&answer.generated.tokens))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Methods that relevancy is compared with.
 
 use attention_capture::{
-    Attribution, Engine, Error, Goal, Layers, Method, MethodRecorder, MethodRow, Observer,
-    Retained, Rules, Streaming, Unavailable,
+    Attribution, Engine, Error, Goal, Method, MethodRecorder, MethodRow, Observer, Retained, Rules,
+    Streaming, Unavailable,
 };
+use attention_relevancy::Update;
 use attention_relevancy::ndarray::Array1;
-use attention_relevancy::{Heads, Update};
+use explanation_record::MethodId;
 use std::fmt;
 
 use crate::ExplainOptions;
@@ -25,12 +26,31 @@ impl Compared {
     pub fn is_signed(&self) -> bool {
         matches!(self, Self::Other(Method::InputGradient))
     }
+
+    /// Its stable id, as record and command spell it. [`Compared`]'s text has its choices too.
+    pub fn id(&self) -> MethodId {
+        match self {
+            Self::Relevancy(Update::Stochastic) => MethodId::RelevancyStochastic,
+            Self::Relevancy(_) => MethodId::RelevancyAdditive,
+            Self::Other(method) => id(method),
+        }
+    }
 }
 
-/// The name of a method that every explanation has beside those that were asked for: shown once, as attention rollout.
-pub(crate) fn is_always_there(name: &str) -> bool {
-    let rollout = Method::Rollout { heads: Heads::Mean, layers: Layers::All };
-    name == rollout.to_string()
+/// [`Method`] may grow; what has no id of its own yet must get one here.
+fn id(method: &Method) -> MethodId {
+    match method {
+        Method::Rollout { .. } => MethodId::Rollout,
+        Method::RawAttention { .. } => MethodId::RawAttention,
+        Method::TokenAttention { .. } => MethodId::TokenAttention,
+        Method::ObjectAttention { .. } => MethodId::ObjectAttention,
+        Method::GradientAttention { .. } => MethodId::GradientAttention,
+        Method::GradCamAttention { .. } => MethodId::GradCam,
+        Method::GradCamHidden { .. } => MethodId::GradCamHidden,
+        Method::InputGradient => MethodId::InputGradient,
+        Method::Tam => MethodId::Tam,
+        other => unreachable!("no id for {other}"),
+    }
 }
 
 impl fmt::Display for Compared {

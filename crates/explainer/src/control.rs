@@ -1,15 +1,12 @@
 //! The control for the bias of positions: the same targets explained where there is nothing to see.
 
-use attention_relevancy::ndarray::{Array1, Array2};
-use relevancy_visualization::{
-    Caption, Colormap, Figure, GridMap, OverlayOptions, Panel, Scale, single_figure,
-};
 use std::time::{Duration, Instant};
 
+use explanation_record::TargetControl;
+
 use crate::explain::Run;
-use crate::figure::bare;
+use crate::finer::Images;
 use crate::plan::Plan;
-use crate::results::Results;
 use crate::{
     Answer, Error, ExplainOptions, Explainer, Explanations, Resolution, TargetExplanation,
 };
@@ -22,17 +19,6 @@ pub struct BlankControl {
     pub targets: Vec<TargetControl>,
     /// How long it took.
     pub duration: Duration,
-}
-
-/// The control of one target.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TargetControl {
-    /// The raw relevancy `[S]` of the same tokens of the same answer, with the blank in the place of the pictures.
-    pub relevancy: Array1<f32>,
-    /// Sum over all image cells of the explanation.
-    pub image_sum: f32,
-    /// The same on the blank.
-    pub image_sum_blank: f32,
 }
 
 impl Explainer {
@@ -61,8 +47,9 @@ impl Explainer {
             ..explanations.options.clone()
         };
         let sequence = self.mean_picture(answer)?;
-        let (images, planned) = (&[][..], sequence.ids().len());
-        let run = Run { sequence, states: None, images, patches: &answer.patches, planned };
+        // There are no finer maps, but what is kept of the pictures still takes memory.
+        let (images, planned) = (Images { shown: &[], ..Images::of(answer) }, sequence.ids().len());
+        let run = Run { sequence, states: None, images, planned };
         let found = self.found(run, &plans, &options, &mut Vec::new())?;
         let control = |((plan, found), target): ((Plan, _), &TargetExplanation)| {
             let weights = target.token_weights().map(<[f32]>::to_vec);
@@ -80,55 +67,4 @@ impl Explainer {
             duration: started.elapsed(),
         })
     }
-}
-
-impl TargetControl {
-    /// How many times as much relevancy the pictures have as the blank; `None` where that has none.
-    pub fn ratio(&self) -> Option<f32> {
-        let ratio = self.image_sum / self.image_sum_blank;
-        (0.0 < self.image_sum_blank && ratio.is_finite()).then_some(ratio)
-    }
-
-    /// The relevancy of the explanation minus that on the blank, signed, `[S]`.
-    pub fn difference(&self, target: &TargetExplanation) -> Array1<f32> {
-        &target.relevancy().relevancy() - &self.relevancy
-    }
-}
-
-/// The signed difference over image `image` in the diverging colours: red where the picture brought relevancy, blue where the blank
-/// had more.
-pub(crate) fn control_overlay(
-    results: &Results<'_>,
-    (target, control): (&TargetExplanation, &TargetControl),
-    image: usize,
-    options: &OverlayOptions,
-) -> Result<Figure, Error> {
-    let grid: Array2<f32> = results.cells(image, control.difference(target).view());
-    let maps = [GridMap { grid: grid.view(), placement: results.placement(image) }];
-    let outlines = results.outlines(image);
-    let panel = Panel::new(results.picture(image), &maps).outlined(&outlines);
-    if grid.iter().all(|&value| value == 0.0) {
-        let caption = Caption::new(target.label())
-            .subtitled("the same relevancy on the mean picture, cell for cell");
-        return bare(results.picture(image), &outlines, &caption, options);
-    }
-    let subtitle = match control.ratio() {
-        Some(ratio) => {
-            format!("relevancy in this picture: {ratio:.2} times that on the mean picture")
-        }
-        None => "no relevancy on the mean picture".to_owned(),
-    };
-    let caption = Caption {
-        quantity: "relevancy − that on the mean picture".to_owned(),
-        ..Caption::new(target.label())
-            .subtitled(subtitle)
-            .noted("red: more on this picture, blue: more on the mean picture")
-    };
-    let options = OverlayOptions {
-        colormap: Colormap::Coolwarm,
-        scale: Scale::Own,
-        contours: Vec::new(),
-        ..options.clone()
-    };
-    Ok(single_figure(&panel, &caption, &options)?)
 }

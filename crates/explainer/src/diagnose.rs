@@ -9,6 +9,7 @@ use gemma3_tch::{Bytes, Weights, available_memory, free_device_memory};
 use serde_json::json;
 use std::fmt;
 
+use crate::finer::Images;
 use crate::{Answer, Error, Explainer};
 use attention::{Masks, RowSums};
 use checks::Tolerances;
@@ -40,7 +41,7 @@ pub struct Check {
 pub enum Outcome {
     /// As it must be.
     Ok,
-    /// Not as it must be: explanations of this checkpoint are not to be trusted.
+    /// Not as it must be: do not trust explanations of this checkpoint.
     Failed,
     /// It could not be made here.
     Skipped,
@@ -161,14 +162,15 @@ impl Explainer {
 
     /// A layer of the vision tower, swept as finer maps are and plainly.
     fn patches(&self, answer: &Answer) -> Result<Check, Error> {
-        let Some(image) = answer.prepared.images.first() else {
+        let images = Images::of(answer);
+        if images.shown.is_empty() {
             return Ok(Check::skipped("patches", "the question has no image"));
-        };
-        let picture = self.model.picture(&image.pixels)?;
+        }
+        let picture = self.model.picture(&self.pixels(images, 0))?;
         let twice = witness_patches(&self.model, &picture)?.map(checks::same_sweep);
         Ok(twice.unwrap_or_else(|| {
             let why = Patches::missing_kernel(&self.model, Update::Additive);
-            let plain = "plain products are all there is for such numbers on this device";
+            let plain = "this device has no fast sweep for this data type";
             Check::skipped("patches", why.as_deref().unwrap_or(plain))
         }))
     }

@@ -11,7 +11,7 @@ use crate::{Ask, Missing};
 pub enum Error {
     /// A hub model was named, but this build has no hub.
     #[error(
-        "{id:?} is no directory, and this build cannot reach the hub (feature `hub` is off); give a checkpoint directory"
+        "{id:?} is not a directory, and this build cannot reach the hub (feature `hub` is off); give a checkpoint directory"
     )]
     NoHub {
         /// The model as given.
@@ -95,15 +95,13 @@ pub enum Error {
         token: String,
     },
     /// A phrase was to be set against nothing.
-    #[error(
-        "there is nothing to set {phrase:?} against; name the words that would stand in its place"
-    )]
+    #[error("{phrase:?} has no alternative; name the words that would stand in its place")]
     EmptyAgainst {
         /// The phrase of the answer.
         phrase: String,
     },
     /// A phrase was to be set against itself.
-    #[error("{phrase:?} would stand against itself; name other words in its place")]
+    #[error("{phrase:?} would be compared with itself; name different words")]
     SamePhrase {
         /// The phrase of the answer.
         phrase: String,
@@ -138,22 +136,6 @@ pub enum Error {
         /// The answer.
         text: String,
     },
-    /// The answer was given to fewer images.
-    #[error("there is no image {image}; the answer was given to {images}, counted from 0")]
-    NoImage {
-        /// As asked.
-        image: usize,
-        /// Images of the question, crops included.
-        images: usize,
-    },
-    /// The figure of a pair was asked for, but there is no pair.
-    #[error(
-        "--figures difference shows the last picture against the first: give two pictures or more; the question has {pictures}"
-    )]
-    OnePicture {
-        /// Pictures of the question.
-        pictures: usize,
-    },
     /// A given answer does not fit behind its prompt.
     #[error(
         "prompt and answer have {tokens} tokens, more than the context of {context}; shorten them"
@@ -185,7 +167,7 @@ pub enum Error {
     NoPictures,
     /// Layers were asked of an engine that has no row between them.
     #[error(
-        "the relevancy by layer comes from the streaming engine; leave the engine at auto or streaming"
+        "the relevancy by layer needs the streaming engine; leave the engine at auto or streaming"
     )]
     LayersRetained,
     /// No token holds a keyword by the rule of [`crate::Profile::Seed`].
@@ -197,110 +179,26 @@ pub enum Error {
         word: String,
     },
     /// Maps finer than tokens were asked of the reproduced program.
-    #[error("the reproduced program knows no patches and pixels; leave the resolution at tokens")]
+    #[error("the reproduced program has no patches or pixels; leave the resolution at tokens")]
     FinerSeed,
     /// Another picture was to stand in the place of one under the rules of the reproduced program.
     #[error(
-        "the reproduced program knows no blank pictures: reliance and control need our own rules"
+        "the reproduced program has no blank pictures: reliance and control need this program's own rules"
     )]
     BlankSeed,
     /// What single heads did was asked of the retained engine.
-    #[error(
-        "what single heads did comes from the streaming engine; leave the engine at auto or streaming"
-    )]
+    #[error("results by head need the streaming engine; leave the engine at auto or streaming")]
     HeadsRetained,
     /// Maps finer than tokens were asked of the retained engine.
-    #[error(
-        "patches and pixels come from the streaming engine; leave the engine at auto or streaming"
-    )]
+    #[error("patches and pixels need the streaming engine; leave the engine at auto or streaming")]
     FinerRetained,
-    /// A figure by layer was asked for, but the relevancy by layer was not kept.
-    #[error("the figure of layers needs the relevancy by layer: explain by layer")]
-    NoLayers,
-    /// A figure of heads was asked for, but what they did was not kept.
-    #[error("the figure of heads needs what single heads did: explain by head")]
-    NoHeads,
-    /// A figure of resolutions was asked for, but the relevancy went no further than tokens.
-    #[error("the figure of resolutions needs patches or pixels: explain with a finer resolution")]
-    NoFiner,
-    /// A file could not be written.
+    /// A file of the cache could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
         /// The reason of the operating system.
         source: std::io::Error,
-    },
-    /// A folder holds files that would be lost.
-    #[error(
-        "{} holds {}, and {reason}: nothing is replaced that this program did not write; move what is yours, or choose another folder for the results",
-        folder.display(), shown(files)
-    )]
-    Foreign {
-        /// The folder that results should go to.
-        folder: PathBuf,
-        /// Names in it that results have, of files that this program did not write or that changed since.
-        files: Vec<String>,
-        /// Why they do not count as written by this program.
-        reason: String,
-    },
-    /// A result of an earlier run is an input of this one.
-    #[error(
-        "{} is asked about, and it is {}, which the results would replace; choose another folder for them",
-        path.display(), result.display()
-    )]
-    IsInput {
-        /// The input.
-        path: PathBuf,
-        /// The same file among earlier results.
-        result: PathBuf,
-    },
-    /// A page was to be written to what is no regular file.
-    #[error("{} is no regular file; name a file for the page", path.display())]
-    NotAFile {
-        /// The folder, device, pipe or link to nothing.
-        path: PathBuf,
-    },
-    /// A page was to take the place of another file.
-    #[error(
-        "{} is there already and is no page of this program; remove it or name another file for the page",
-        path.display()
-    )]
-    NotAPage {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Two write to one folder at a time.
-    #[error("another process is writing to {}; wait for it, or choose another folder", folder.display())]
-    InUse {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// A record could not be read, or what it names is not what it says.
-    #[error("cannot use {}: {problem}", path.display())]
-    ReadRecord {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// Arrays could not be read, or do not fit the record beside them.
-    #[error("cannot use {}{array}: {problem}", path.display())]
-    ReadArrays {
-        /// The file.
-        path: PathBuf,
-        /// The array, after a comma; empty for the file itself.
-        array: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// Arrays could not be written.
-    #[error("cannot write {}: {source}", path.display())]
-    WriteArrays {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: ndarray_npy::WriteNpzError,
     },
     /// The prompt, a picture or the tokenizer.
     #[error(transparent)]
@@ -314,19 +212,9 @@ pub enum Error {
     /// The relevancy itself.
     #[error(transparent)]
     Relevancy(#[from] attention_relevancy::Error),
-    /// A picture could not be drawn.
+    /// Results could not be drawn, written or read again.
     #[error(transparent)]
-    Picture(#[from] relevancy_visualization::Error),
-}
-
-/// Some names, and how many more there are.
-fn shown(files: &[String]) -> String {
-    const MOST: usize = 6;
-    let names = files.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match files.len().saturating_sub(MOST) {
-        0 => names,
-        more => format!("{names} and {more} more"),
-    }
+    Document(explanation_record::Error),
 }
 
 impl Error {
@@ -357,5 +245,15 @@ impl Error {
     pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Write { path, source }
+    }
+}
+
+impl From<explanation_record::Error> for Error {
+    /// One way to say that the caller ended the work, whatever was being done.
+    fn from(error: explanation_record::Error) -> Self {
+        match error {
+            explanation_record::Error::Cancelled => attention_capture::Error::Cancelled.into(),
+            error => Self::Document(error),
+        }
     }
 }

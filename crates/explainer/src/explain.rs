@@ -1,5 +1,6 @@
 //! Explaining an answer.
 
+use crate::finer::Images;
 use crate::plan::{Found, Part, Plan, every_target, goals, sort, text};
 use crate::{
     Answer, Ask, Blank, Engine, Error, ExplainOptions, Explainer, Explanations, Profile,
@@ -7,9 +8,8 @@ use crate::{
 };
 use attention_capture::{
     DepthRecorder, EachLayer, Engine as _, Foil, HeadRecorder, ImageRecorder, LayerSwept, Observer,
-    PatchStates, Patches, Retained, States, Streaming, SweepOptions, with_budget,
+    Patches, Retained, States, Streaming, SweepOptions, with_budget,
 };
-use gemma3_processor::PreparedImage;
 use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::time::Instant;
 
@@ -73,8 +73,7 @@ impl Explainer {
         let run = Run {
             sequence: &answer.sequence,
             states: answer.states.as_ref(),
-            images: &answer.prepared.images,
-            patches: &answer.patches,
+            images: Images::of(answer),
             planned: answer.planned(self.model.config().text.max_position_embeddings),
         };
         let found = self.found(run, &plans, options, &mut notes)?;
@@ -164,7 +163,7 @@ impl Explainer {
             let weights = positive_parts(&pmi).filter(|_| 1 < pmi.len());
             if weights.is_none() && 1 < pmi.len() && index < asked {
                 notes.push(format!(
-                    "no token of {:?} gains by the picture: its tokens count alike, whatever their reliance",
+                    "no token of {:?} gains from the picture: its tokens are weighted equally",
                     text(answer, &plan.positions)
                 ));
             }
@@ -204,19 +203,19 @@ impl Explainer {
     /// Starts from the states that were kept while the answer was generated, or makes them.
     fn streaming(
         &self,
-        Run { sequence, states, images, patches, planned }: Run<'_>,
+        Run { sequence, states, images, planned }: Run<'_>,
         plans: &[Plan],
         options: &ExplainOptions,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Found>, Error> {
-        let budget = self.budget(patches);
+        let budget = self.budget(images.kept);
         let goals = goals(plans);
         let tokens = Streaming::least_budget(&self.model, &goals);
         let least = |is_kept| {
-            let finer = self.least_for_finer(plans, (images.len(), is_kept), options);
+            let finer = self.least_for_finer(plans, (images.shown.len(), is_kept), options);
             tokens.max(finer)
         };
-        let needed = least(!patches.is_empty());
+        let needed = least(!images.kept.is_empty());
         let made;
         let states = if let Some(states) = states {
             states
@@ -232,7 +231,8 @@ impl Explainer {
         let sweep = |memory_budget: u64| {
             // What they leave at pictures waits for the end of the sweep.
             let room = (memory_budget / 2).min(memory_budget.saturating_sub(needed));
-            let pictures = if options.resolution == Resolution::Tokens { 0 } else { images.len() };
+            let is_finer = options.resolution != Resolution::Tokens;
+            let pictures = if is_finer { images.shown.len() } else { 0 };
             let pictures = self.images_at_once(goals.len(), pictures, room);
             let memory_budget = memory_budget - self.part_bytes() * (goals.len() * pictures) as u64;
             let options_of_sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
@@ -261,20 +261,19 @@ impl Explainer {
                 part.heads = Some(heads);
             }
             let mut found = sort(plans, engine.scores(&every_target(plans))?, parts);
-            let finer =
-                self.finer((images, patches), (&engine, &left), plans, (options, memory_budget))?;
+            let finer = self.finer(images, (&engine, &left), plans, (options, memory_budget))?;
             for (found, finer) in found.iter_mut().zip(finer) {
                 found.finer = finer;
             }
             Ok(found)
         };
         let (found, ran_out) = with_budget(for_sweep, sweep)?;
-        notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
+        notes.extend(ran_out.map(|error| format!("{error}; repeated with smaller blocks")));
         if options.resolution != Resolution::Tokens {
             let why = Patches::missing_kernel(&self.model, options.update);
             notes.extend(why.map(|why| {
                 format!(
-                    "patches took longer than they need on this GPU, the maps are the same: {why}"
+                    "the maps are right, but patches took longer than necessary on this GPU: {why}"
                 )
             }));
         }
@@ -319,10 +318,7 @@ pub(crate) struct Run<'a> {
     pub(crate) sequence: &'a Sequence,
     /// `None`: they are made where they are needed.
     pub(crate) states: Option<&'a States>,
-    /// The images of the sequence, for maps finer than their tokens.
-    pub(crate) images: &'a [PreparedImage],
-    /// What was kept of the pictures of the answer: of all of them or of none.
-    pub(crate) patches: &'a [PatchStates],
+    pub(crate) images: Images<'a>,
     /// Tokens for which it was decided how much of the run is kept.
     pub(crate) planned: usize,
 }

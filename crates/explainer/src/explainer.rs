@@ -6,8 +6,8 @@ use crate::{Answer, AnswerOptions, Error, ModelSource, Question, Token, TokenKin
 use attention_capture::{Keep, PatchStates, Recorder, States};
 use gemma3_processor::{Prepared, Processor, ProcessorOptions};
 use gemma3_tch::{
-    Bytes, Cached, DeviceSpec, DtypeSpec, Gemma3, Generated, GenerationConfig, GenerationOptions,
-    Inspection, Placement, Sequence, StopReason, Weights, available_memory, check_memory,
+    Bytes, Cached, Checkpoint, DeviceSpec, DtypeSpec, Gemma3, Generated, GenerationConfig,
+    GenerationOptions, Inspection, Placement, Sequence, StopReason, available_memory, check_memory,
     free_device_memory,
 };
 use std::cell::OnceCell;
@@ -79,19 +79,15 @@ impl Explainer {
     pub fn load(source: &ModelSource, options: &LoadOptions) -> Result<Self, Error> {
         let (dir, revision) = source.resolve(options)?;
         let started = Instant::now();
-        let inspection = Inspection::open(&dir)?;
-        let placement = Placement::resolve(
-            options.device,
-            options.dtype,
-            &inspection.config,
-            &Weights::open(&dir)?,
-        )?;
+        let checkpoint = Checkpoint::open(&dir)?;
+        let inspection = checkpoint.inspection();
+        let placement = checkpoint.placement(options.device, options.dtype)?;
         if placement.on_cpu() {
             check_memory("the model", inspection.load_bytes(placement), available_memory())?;
         }
         let processor = Processor::from_dir(&dir, options.processor.clone())?;
-        let model = Gemma3::load(&dir, placement)?;
-        let generation = GenerationConfig::from_dir(&dir, model.config())?;
+        let generation = checkpoint.generation().clone();
+        let model = checkpoint.load(placement)?;
         let memory_budget = options.memory_budget.unwrap_or_else(|| default_budget(placement));
         let (source, load, cancel) = (source.clone(), started.elapsed(), options.cancel.clone());
         Ok(Self {
@@ -272,6 +268,7 @@ impl Explainer {
         let preprocess = started.elapsed();
         let started = Instant::now();
         let (prompt, patches) = self.encode(&prepared)?;
+        prepared.pixels = Vec::new();
         Ok(Prompted { prepared, prompt, patches, preprocess, vision: started.elapsed() })
     }
 
@@ -281,8 +278,8 @@ impl Explainer {
             return Ok((self.model.encode(prepared)?, Vec::new()));
         };
         let (mut features, mut patches) = (Vec::new(), Vec::new());
-        for image in &prepared.images {
-            let states = PatchStates::of(&self.model, &self.model.picture(&image.pixels)?, keep)?;
+        for pixels in &prepared.pixels {
+            let states = PatchStates::of(&self.model, &self.model.picture(pixels)?, keep)?;
             features.push(states.tokens(&self.model)?);
             patches.push(states);
         }
@@ -339,10 +336,6 @@ impl Explainer {
             vision,
             mean: OnceCell::new(),
         }
-    }
-
-    pub(crate) fn check_cancelled(&self) -> Result<(), Error> {
-        if self.cancelled() { Err(attention_capture::Error::Cancelled.into()) } else { Ok(()) }
     }
 
     pub(crate) fn cancelled(&self) -> bool {

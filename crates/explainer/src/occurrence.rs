@@ -13,18 +13,18 @@ pub(crate) fn number(answer: &Answer, explanations: &mut [TargetExplanation]) {
     let spelled = spelled(answer);
     let mut places: HashMap<String, Vec<Range<usize>>> = HashMap::new();
     for explanation in explanations {
-        let key = explanation.text.to_lowercase();
+        let key = explanation.text().to_lowercase();
         // A text without a letter may be found nowhere as a word: then it is not numbered.
         let found = places
             .entry(key)
-            .or_insert_with(|| find_every(&spelled, &explanation.text, true).unwrap_or_default());
+            .or_insert_with(|| find_every(&spelled, explanation.text(), true).unwrap_or_default());
         let positions = explanation.positions();
         let is_here = |place: &Range<usize>| {
             proper.start + place.start == positions.start
                 && proper.start + place.end == positions.end
         };
-        explanation.occurrence =
-            found.iter().position(is_here).filter(|_| 1 < found.len()).map(|index| index + 1);
+        let index = found.iter().position(is_here).filter(|_| 1 < found.len());
+        explanation.number(index.map(|index| index + 1));
     }
 }
 

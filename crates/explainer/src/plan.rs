@@ -9,6 +9,7 @@ use crate::compared::{WithRows, mean_row};
 use crate::finer::mean_map;
 use crate::heads::mean_shares;
 use crate::{Answer, Error, SpanRule, TargetExplanation};
+use explanation_record::TargetParts;
 
 /// How one explanation is made: by which goals, which then are averaged.
 pub(crate) struct Plan {
@@ -93,7 +94,7 @@ impl Plan {
         let count = found.parts.first().map_or(0, |part| part.methods.len());
         let method =
             |index: usize| mean_row(&shares, found.parts.iter().map(|part| &part.methods[index]));
-        Ok(TargetExplanation {
+        Ok(TargetExplanation::new(TargetParts {
             text: text(answer, &self.positions),
             occurrence: None,
             rule: self.rule,
@@ -112,7 +113,7 @@ impl Plan {
             weights,
             scores: found.scores,
             positions: self.positions,
-        })
+        }))
     }
 }
 

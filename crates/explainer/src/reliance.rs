@@ -1,15 +1,12 @@
 //! Whether an answer relies on the pictures: what the probability of its words gains by them.
 
-mod verdict;
-
-pub use verdict::{DependsOnPicture, NATS_OF_A_CHANGE};
-
 use attention_capture::forced_scores;
 use attention_relevancy::Target;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant};
+
+use explanation_record::{Gain, TargetReliance};
 
 use crate::{Answer, Blank, Error, Explainer, Explanations, TargetExplanation};
 
@@ -24,46 +21,6 @@ pub struct Reliance {
     pub words: Vec<TargetReliance>,
     /// How long it took.
     pub duration: Duration,
-}
-
-/// How much a word or phrase relies on the pictures.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TargetReliance {
-    /// One for each of [`Reliance::blanks`].
-    pub blanks: Vec<Gain>,
-    /// Entropy of the relevancy of all image cells, divided by the logarithm of their number: 0 for all in one cell, 1 for an even
-    /// map. `None` where no cell has any.
-    pub map_entropy: Option<f32>,
-}
-
-/// What the pictures add to the log-probability of the tokens of a target, against one blank.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gain {
-    /// Of each token, given all before it, with the blank in the place of the pictures.
-    pub log_probabilities: Vec<f32>,
-    /// `log p(token | pictures, text) − log p(token | blank, text)` of each token in nats: its pointwise mutual information with the
-    /// pictures.
-    pub token_pmi: Vec<f32>,
-}
-
-/// What a reader should know before looking at the map of a target. A flag is about the blanks that raise it and no others;
-/// whether the target depends on the picture at all is for [`DependsOnPicture`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Flag {
-    /// The gain is below zero by [`NATS_OF_A_CHANGE`] or more: the model finds it less likely with the picture than with the blank.
-    Against,
-    /// The gain is within [`NATS_OF_A_CHANGE`] of zero: it is as likely with the blank.
-    AsLikely,
-}
-
-/// A flag with the blanks that raise it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flagged {
-    /// The flag.
-    pub flag: Flag,
-    /// Indices into [`Reliance::blanks`], at least one.
-    pub blanks: Vec<usize>,
 }
 
 /// The log-probability of tokens by their position.
@@ -91,7 +48,7 @@ impl Explainer {
             let with: Vec<(usize, f32)> =
                 with.map(|(token, score)| (token.position(), score.log_probability)).collect();
             TargetReliance {
-                blanks: without.iter().map(|without| Gain::new(&with, without)).collect(),
+                blanks: without.iter().map(|without| gain(&with, without)).collect(),
                 map_entropy: target.relevancy().image_entropy(),
             }
         };
@@ -129,7 +86,7 @@ impl Explainer {
         let without = self.without(answer, tokens.into_iter(), blanks)?;
         let of_span = |span: &Range<usize>| {
             let with: Vec<(usize, f32)> = span.clone().map(|at| (at, with[&at])).collect();
-            without.iter().map(|without| Gain::new(&with, without)).collect()
+            without.iter().map(|without| gain(&with, without)).collect()
         };
         Ok(spans.iter().map(of_span).collect())
     }
@@ -156,103 +113,11 @@ impl Explainer {
     }
 }
 
-impl TargetReliance {
-    /// Whether it depends on the picture, by all `blanks` together (those of the [`Reliance`] that this belongs to).
-    pub fn depends_on_picture(&self, blanks: &[Blank]) -> DependsOnPicture {
-        DependsOnPicture::of(blanks.iter().zip(self.blanks.iter().map(Gain::pmi)))
-    }
-
-    /// What to beware of, and which of `blanks` say so. Empty where the picture makes it likelier than every blank does.
-    pub fn flags(&self, blanks: &[Blank]) -> Vec<Flagged> {
-        let those = |flag: Flag| -> Flagged {
-            let gains = self.blanks.iter().zip(blanks).enumerate();
-            let raising = gains.filter(|(_, (gain, _))| gain.flag() == Some(flag));
-            Flagged { flag, blanks: raising.map(|(index, _)| index).collect() }
-        };
-        let found = [Flag::Against, Flag::AsLikely].map(those);
-        found.into_iter().filter(|flagged| !flagged.blanks.is_empty()).collect()
-    }
-
-    /// The same in words: `as likely with a blurred picture`. Where all blanks together show that it does not depend on the picture,
-    /// this alone, and whether the text is enough for it without any picture.
-    pub fn beware(&self, blanks: &[Blank]) -> Vec<String> {
-        let flags = self.flags(blanks);
-        if self.depends_on_picture(blanks) == DependsOnPicture::No {
-            let knockout = |flagged: &Flagged| {
-                flagged.flag == Flag::AsLikely
-                    && flagged.blanks.iter().any(|&index| blanks[index] == Blank::Knockout)
-            };
-            let text = flags.iter().any(knockout).then_some("the text alone gives it");
-            let verdict = ["does not depend on the picture"].into_iter().chain(text);
-            return verdict.map(str::to_owned).collect();
-        }
-        let words = |flagged: &Flagged| {
-            let names: Vec<&str> =
-                flagged.blanks.iter().map(|&index| blanks[index].phrase()).collect();
-            match flagged.flag {
-                Flag::Against if names.len() == blanks.len() => flagged.flag.to_string(),
-                Flag::Against => format!("{} (compared with {})", flagged.flag, listed(&names)),
-                Flag::AsLikely => format!("{} {}", flagged.flag, listed(&names)),
-            }
-        };
-        flags.iter().map(words).collect()
+/// Of tokens with their log-probability with the pictures.
+fn gain(with: &[(usize, f32)], without: &ByPosition) -> Gain {
+    let without_of = |&(position, _): &(usize, f32)| without[&position];
+    Gain {
+        log_probabilities: with.iter().map(without_of).collect(),
+        token_pmi: with.iter().map(|token| token.1 - without_of(token)).collect(),
     }
 }
-
-/// `a`, `a or b`, `a, b or c`.
-fn listed(names: &[&str]) -> String {
-    match names {
-        [] => String::new(),
-        [name] => (*name).to_owned(),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
-    }
-}
-
-impl Gain {
-    /// Of tokens with their log-probability with the pictures.
-    fn new(with: &[(usize, f32)], without: &ByPosition) -> Self {
-        let without_of = |&(position, _): &(usize, f32)| without[&position];
-        Self {
-            log_probabilities: with.iter().map(without_of).collect(),
-            token_pmi: with.iter().map(|token| token.1 - without_of(token)).collect(),
-        }
-    }
-
-    /// Sum over the tokens: what the pictures add to the log-probability of the target, in nats.
-    pub fn pmi(&self) -> f32 {
-        self.token_pmi.iter().sum()
-    }
-
-    /// What it warns of; `None` where the pictures add [`NATS_OF_A_CHANGE`] or more.
-    pub fn flag(&self) -> Option<Flag> {
-        let pmi = self.pmi();
-        if pmi.abs() < NATS_OF_A_CHANGE {
-            Some(Flag::AsLikely)
-        } else {
-            (pmi < 0.0).then_some(Flag::Against)
-        }
-    }
-}
-
-impl Flag {
-    /// The name in the record.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Against => "against",
-            Self::AsLikely => "as-likely",
-        }
-    }
-}
-
-/// The flag in words; those of [`Flag::AsLikely`] want the name of a blank behind them.
-impl fmt::Display for Flag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Against => "the picture argues against it",
-            Self::AsLikely => "as likely with",
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! The checkpoints inside the library: small models of the project's own, trained on made-up radiographs.
+//! The checkpoints inside the library: small models of the project's own, trained on synthetic radiographs.
 
 use std::fmt;
 #[cfg(feature = "phantom")]
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use crate::Error;
 
-/// A checkpoint that needs no download. It knows made-up radiographs (`phantom-radiograph`) and nothing about patients; its card is
+/// A checkpoint that needs no download. It knows synthetic radiographs (`phantom-radiograph`) and nothing about patients; its card is
 /// `models/NAME/README.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shipped {

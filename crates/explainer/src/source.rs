@@ -4,7 +4,7 @@ use crate::{Error, LoadOptions, Shipped};
 use gemma3_processor::{FOREIGN_PREFIX, ForeignFile};
 #[cfg(feature = "hub")]
 use gemma3_tch::hub;
-use gemma3_tch::{Inspection, Placement, Weights};
+use gemma3_tch::{Checkpoint, Inspection, Placement};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -45,14 +45,9 @@ impl ModelSource {
     /// What the checkpoint is, from its headers alone, and where and in which type `options` would load it.
     pub fn inspect(&self, options: &LoadOptions) -> Result<(Inspection, Placement), Error> {
         let (dir, _) = self.resolve(options)?;
-        let inspection = Inspection::open(&dir)?;
-        let placement = Placement::resolve(
-            options.device,
-            options.dtype,
-            &inspection.config,
-            &Weights::open(&dir)?,
-        )?;
-        Ok((inspection, placement))
+        let checkpoint = Checkpoint::open(&dir)?;
+        let placement = checkpoint.placement(options.device, options.dtype)?;
+        Ok((checkpoint.inspection(), placement))
     }
 
     /// The checkpoint directory, fetched where it must be, and the commit of the hub that it is.

@@ -8,6 +8,7 @@ use attention_capture::{
 };
 use attention_relevancy::ndarray::{Array1, Array2, s};
 use attention_relevancy::{Explanation, Target};
+use explanation_record::{Phrase, Versus, log_probability_text};
 use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -159,7 +160,7 @@ impl Explainer {
         };
         let outcome = with_budget(budget.saturating_sub(states.bytes()), sweep);
         let (found, ran_out) = outcome.map_err(raised)?;
-        notes.extend(ran_out.map(|error| format!("{error}; done again with smaller blocks")));
+        notes.extend(ran_out.map(|error| format!("{error}; repeated with smaller blocks")));
         Ok(found)
     }
 }
@@ -216,7 +217,7 @@ impl PhraseExplanation {
         self.scores.iter().map(|score| score.log_probability).sum()
     }
 
-    /// The same for people: `-5.017`, or `-5e-4` where decimals would hide it.
+    /// The same for people: `−5.017`, or `−5×10⁻⁴` where decimals would hide it.
     pub fn log_probability_text(&self) -> String {
         log_probability_text(self.log_probability())
     }
@@ -261,40 +262,37 @@ impl VersusExplanation {
     }
 }
 
-/// A logarithm of a probability for people.
-pub(crate) fn log_probability_text(log_probability: f32) -> String {
-    number_text(log_probability).replace('-', "−")
-}
-
-/// A number for people: three decimals, or one digit with a power of ten where they would hide it.
-pub(crate) fn number_text(number: f32) -> String {
-    let text = format!("{number:.0e}");
-    let small = number != 0.0 && number.abs() < 0.001;
-    match text.split_once('e').filter(|_| small) {
-        None => format!("{number:.3}"),
-        Some((digits, exponent)) => format!("{digits}×10{}", superscript(exponent)),
+impl VersusExplanation {
+    /// The same as a document has it, over the `tokens` tokens of prompt and answer: rows end where the sequence forks.
+    pub(crate) fn document(&self, tokens: usize) -> Versus {
+        let row = |explanation: &Explanation| {
+            let mut row = Array1::zeros(tokens);
+            let before = s![..self.positions.start];
+            row.slice_mut(before).assign(&explanation.relevancy().slice(before));
+            row
+        };
+        let phrase = |phrase: &PhraseExplanation| Phrase {
+            text: phrase.text.clone(),
+            token_ids: phrase.token_ids.clone(),
+            token_log_probabilities: phrase
+                .scores
+                .iter()
+                .map(|score| score.log_probability)
+                .collect(),
+            relevancy: row(&phrase.relevancy),
+            is_empty: phrase.relevancy.is_empty(),
+            image_share: image_share(&phrase.relevancy),
+        };
+        Versus {
+            positions: self.positions.clone(),
+            phrase: phrase(&self.phrase),
+            against: phrase(&self.against),
+            contrast: row(&self.contrast),
+            image_share: image_share(&self.contrast),
+        }
     }
 }
 
-fn superscript(exponent: &str) -> String {
-    let raised = |character| match character {
-        '-' => '⁻',
-        '1' => '¹',
-        '2' => '²',
-        '3' => '³',
-        // A digit: those from ⁴ on, and ⁰, stand together.
-        digit => char::from_u32('⁰' as u32 + digit as u32 - '0' as u32).unwrap_or(digit),
-    };
-    exponent.chars().map(raised).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logarithms_have_a_minus_sign_and_few_digits() {
-        let found = [-11.3172, -5e-4, -3.2e-10, 0.0, -0.001].map(log_probability_text);
-        assert_eq!(found, ["−11.317", "−5×10⁻⁴", "−3×10⁻¹⁰", "0.000", "−0.001"]);
-    }
+fn image_share(explanation: &Explanation) -> Option<f32> {
+    explanation.shares().map(|shares| shares.image())
 }

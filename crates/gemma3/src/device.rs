@@ -111,16 +111,6 @@ impl fmt::Display for DtypeSpec {
 }
 
 impl Placement {
-    /// What the user asked for, made definite for one checkpoint.
-    pub fn resolve(
-        device: DeviceSpec,
-        dtype: DtypeSpec,
-        config: &Config,
-        weights: &Weights,
-    ) -> Result<Self, Error> {
-        Ok(Self { device: device.resolve()?, kind: Some(dtype.resolve(config, weights)) })
-    }
-
     /// Whether main memory holds the weights.
     pub fn on_cpu(self) -> bool {
         self.device == Device::Cpu

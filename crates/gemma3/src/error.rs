@@ -169,7 +169,7 @@ pub enum Error {
         second: String,
     },
     /// A tensor that the configuration asks for is absent.
-    #[error("tensor {name:?} is missing{}", nearest.as_ref().map(|n| format!("; the nearest that is there is {}", quoted(n))).unwrap_or_default())]
+    #[error("tensor {name:?} is missing{}", nearest.as_ref().map(|n| format!("; the most similar name is {}", quoted(n))).unwrap_or_default())]
     MissingTensor {
         /// Canonical name.
         name: String,
@@ -329,7 +329,7 @@ pub enum Error {
     },
     /// The hub sent something else than the file.
     #[error(
-        "what came for {name} is not the hub's file ({reason}); it was not kept in the cache, so try again"
+        "the download of {name} is not the file that the hub lists ({reason}); it was not kept in the cache, so try again"
     )]
     HubDamaged {
         /// Name of the file.

@@ -6,7 +6,7 @@ use std::path::Path;
 use tch::{Device, Kind};
 
 use crate::weights::{Stored, visit_layout};
-use crate::{Bytes, Config, Error, GenerationConfig, LayerType, Placement, Weights};
+use crate::{Bytes, Checkpoint, Config, Error, GenerationConfig, LayerType, Placement, Weights};
 
 /// A checkpoint directory seen from outside.
 pub struct Inspection {
@@ -85,9 +85,7 @@ pub struct Misshapen {
 impl Inspection {
     /// Reads the configuration and all headers of a checkpoint directory.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        let config = Config::from_dir(dir)?;
-        let generation = GenerationConfig::from_dir(dir, &config)?;
-        Ok(Self::of(config, generation, &Weights::open(dir)?))
+        Ok(Checkpoint::open(dir)?.inspection())
     }
 
     /// Bytes of main memory that loading takes. As stored on the CPU: the files, which must be resident to compute although they
@@ -136,7 +134,7 @@ impl Inspection {
         Bytes(maps + activations)
     }
 
-    fn of(config: Config, generation: GenerationConfig, weights: &Weights) -> Self {
+    pub(crate) fn of(config: Config, generation: GenerationConfig, weights: &Weights) -> Self {
         let mut found = Self {
             architecture: crate::config::ARCHITECTURE,
             config,

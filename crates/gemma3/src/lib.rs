@@ -27,6 +27,7 @@
 
 mod attention;
 mod cached;
+mod checkpoint;
 mod config;
 mod decoder;
 mod device;
@@ -54,6 +55,7 @@ mod weights;
 
 pub use attention::{Attend, AttentionLayer, Qkv, Site, Tower};
 pub use cached::{Cached, Fast};
+pub use checkpoint::Checkpoint;
 pub use config::{Config, GenerationConfig, LayerType, Rope, TextConfig, VisionConfig};
 pub use decoder::{DecoderLayer, MergeGradient, QkvGradient, Trace};
 pub use device::{DeviceSpec, DtypeSpec, set_threads, threads};

@@ -2,7 +2,7 @@
 
 use crate::weights::InMemory;
 use crate::{
-    Attend, Config, Error, Fast, Fork, Placement, Projector, SequenceLayout, TextModel,
+    Attend, Checkpoint, Config, Error, Fast, Fork, Placement, Projector, SequenceLayout, TextModel,
     VisionModel, WeightPath, Weights, guard,
 };
 use gemma3_processor::{Pixels, Prepared};
@@ -34,8 +34,14 @@ pub struct Sequence {
 impl Gemma3 {
     /// Loads a checkpoint directory as a hub snapshot has it.
     pub fn load(dir: &Path, placement: Placement) -> Result<Self, Error> {
-        let config = Config::from_dir(dir)?;
-        let weights = Weights::open(dir)?;
+        Checkpoint::open(dir)?.load(placement)
+    }
+
+    pub(crate) fn of_weights(
+        config: Config,
+        weights: &Weights,
+        placement: Placement,
+    ) -> Result<Self, Error> {
         let _no_grad = tch::no_grad_guard();
         guard("loading the weights", || {
             Self::build(config, &weights.root(placement), placement.device)
@@ -121,11 +127,8 @@ impl Gemma3 {
 
     /// Runs the vision tower on every picture of a prepared prompt.
     pub fn encode(&self, prepared: &Prepared) -> Result<Sequence, Error> {
-        let features = prepared
-            .images
-            .iter()
-            .map(|image| self.encode_image(&image.pixels))
-            .collect::<Result<_, _>>()?;
+        let features = prepared.pixels.iter().map(|pixels| self.encode_image(pixels));
+        let features = features.collect::<Result<_, _>>()?;
         let images = prepared.images.iter().map(|image| image.span.clone()).collect();
         self.sequence(prepared.ids.clone(), images, features)
     }

@@ -202,10 +202,7 @@ fn asking_for_what_is_not_there_names_the_nearest() {
     let weights = Weights::open(dir.path()).unwrap();
     let root = weights.root(Placement::AS_STORED);
     let message = root.at("a").tensor("weights", &[2]).unwrap_err().to_string();
-    assert_eq!(
-        message,
-        r#"tensor "a.weights" is missing; the nearest that is there is "a.weight""#
-    );
+    assert_eq!(message, r#"tensor "a.weights" is missing; the most similar name is "a.weight""#);
     let message = root.tensor("something.entirely.different", &[2]).unwrap_err().to_string();
     assert_eq!(message, r#"tensor "something.entirely.different" is missing"#);
     let message = root.tensor("a.weight", &[1, 2]).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Made-up chest radiographs whose findings are known to the pixel.
+//! Synthetic chest radiographs whose findings are known to the pixel.
 //!
 //! A map that shows where a model looked can only be judged where it is known what there is to see. Here it is: every picture
 //! is computed from a seed, every finding comes with its mask, and with the *twin*, the same picture without it. No picture

@@ -59,6 +59,9 @@ pub struct Prepared {
     pub ids: Vec<u32>,
     /// The images in the order of their tokens: each picture, followed by its crops.
     pub images: Vec<PreparedImage>,
+    /// Input of the vision tower for each of `images`. Whoever has run the tower needs them no more, and they are large: 9.6 MB an image
+    /// in Gemma3 4B. [`Processor::pixels`] makes them again.
+    pub pixels: Vec<Pixels>,
 }
 
 /// One image as the model sees it.
@@ -70,8 +73,6 @@ pub struct PreparedImage {
     pub span: Range<usize>,
     /// Rows and columns of its tokens, row by row in `span`.
     pub grid: [usize; 2],
-    /// Input of the vision tower.
-    pub pixels: Pixels,
     /// From a cell of the grid to the original picture.
     pub geometry: Geometry,
 }
@@ -133,14 +134,22 @@ impl Processor {
         let of_picture =
             |(n, views): (usize, Vec<View>)| views.into_iter().map(move |view| (n, view));
         let all_views = shown.into_iter().enumerate().flat_map(of_picture);
-        let images = all_views
-            .zip(spans)
-            .map(|((n, view), span)| {
-                let (pixels, geometry) = self.image(&pictures[n], view)?;
-                Ok(PreparedImage { picture: n, span, grid: geometry.grid, pixels, geometry })
-            })
-            .collect::<Result<_, Error>>()?;
-        Ok(Prepared { prompt, ids, images })
+        let (mut images, mut pixels) = (Vec::new(), Vec::new());
+        for ((n, view), span) in all_views.zip(spans) {
+            let geometry = self.geometry(&pictures[n], &view);
+            pixels.push(self.pixels_of(&pictures[n], &view)?);
+            images.push(PreparedImage { picture: n, span, grid: geometry.grid, geometry });
+        }
+        Ok(Prepared { prompt, ids, images, pixels })
+    }
+
+    /// What the vision tower takes of one picture: of the whole of it, then of its crops, as [`Processor::prepare`] makes them.
+    ///
+    /// # Errors
+    /// [`Error::PictureLimit`] when padding makes the picture too large.
+    pub fn pixels(&self, picture: &Picture) -> Result<Vec<Pixels>, Error> {
+        let views = self.views(picture)?;
+        views.iter().map(|view| self.pixels_of(picture, view)).collect()
     }
 
     /// The token ids of [`Processor::prepare`] and the positions of each image in them, without the pixels: enough to check what is
@@ -223,15 +232,17 @@ impl Processor {
         if tokens > limit { Err(Error::TooManyTokens { tokens, limit }) } else { Ok(()) }
     }
 
-    fn image(&self, picture: &Picture, view: View) -> Result<(Pixels, Geometry), Error> {
+    fn pixels_of(&self, picture: &Picture, view: &View) -> Result<Pixels, Error> {
         let (side, how) = (self.facts.image_size, self.options.resize);
-        let pixels = self.scaling.apply(&resize(&view.cut(picture.rgb()), [side, side], how)?, how);
-        let geometry = Geometry {
+        Ok(self.scaling.apply(&resize(&view.cut(picture.rgb()), [side, side], how)?, how))
+    }
+
+    fn geometry(&self, picture: &Picture, view: &View) -> Geometry {
+        Geometry {
             picture: [picture.width(), picture.height()],
             region: view.rect(),
             grid: [self.facts.grid; 2],
-        };
-        Ok((pixels, geometry))
+        }
     }
 }
 

@@ -20,6 +20,7 @@
 //!   [`Explanation`] is the raw row read with both, and [`Scale`] brings values to a common range without touching the raw ones.
 //! - [`Heads`] says how heads become one; [`gradient_attention_row`], [`gradient_weighted_row`], [`grad_cam_attention_row`],
 //!   [`grad_cam_hidden`], [`input_gradient`] and [`tam`] are other methods, to compare with.
+//! - [`Score`], [`MethodRow`], [`HeadShares`] and [`PatchMap`] are what an engine finds out beside the row, as plain arrays.
 //! - [`unpool()`] spreads the relevancy of tokens over the finer cells that were averaged into them.
 //! - [`raw_attention_row`] and [`rollout_row`] are the baselines; [`check_attention`] tells captured attention that is none.
 //!
@@ -98,6 +99,7 @@ pub use crate::{
     heads::{HeadRule, Heads},
     layout::{ImageGrid, Segment, SegmentKind, TokenLayout},
     matrix::{FusedMatrix, relevancy_matrix},
+    outcome::{HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable},
     propagation::Propagation,
     retained::{HeadFusion, RetainedLayer},
     scale::Scale,
@@ -124,6 +126,7 @@ mod soundness;
 
 mod explanation;
 mod layout;
+mod outcome;
 mod scale;
 mod target;
 mod unpool;

@@ -6,12 +6,13 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What a member of the workspace may depend on among the other members.
-const TABLE: [(&str, &[&str]); 12] = [
+const TABLE: [(&str, &[&str]); 13] = [
     ("attention-relevancy", &[]),
     ("gemma3-processor", &[]),
     ("gemma3-tch", &["gemma3-processor"]),
     ("attention-capture", &["gemma3-tch", "attention-relevancy"]),
     ("relevancy-visualization", &["attention-relevancy"]),
+    ("explanation-record", &["attention-relevancy", "relevancy-visualization"]),
     ("phantom-radiograph", &[]),
     (
         "medgemma-explainer",
@@ -20,6 +21,7 @@ const TABLE: [(&str, &[&str]); 12] = [
             "gemma3-processor",
             "gemma3-tch",
             "attention-capture",
+            "explanation-record",
             "relevancy-visualization",
         ],
     ),
@@ -55,14 +57,15 @@ const RESERVED: [(&str, &[&str]); 5] = [
     ("clap", &["medgemma-explainer-cli", "benchmarks", "experiments"]),
 ];
 
-/// Members that know no format on disk. (`relevancy-visualization` reads region files, its own format; the record is the facade's.)
+/// Members that know no format on disk. (`relevancy-visualization` reads region files, its own format; the record is that of `explanation-record`.)
 const WITHOUT_SERDE: [&str; 2] = ["attention-relevancy", "attention-capture"];
 
 /// Members that build on a machine without libtorch, with all their tests.
-const WITHOUT_TORCH: [&str; 5] = [
+const WITHOUT_TORCH: [&str; 6] = [
     "attention-relevancy",
     "gemma3-processor",
     "relevancy-visualization",
+    "explanation-record",
     "phantom-radiograph",
     "xtask",
 ];

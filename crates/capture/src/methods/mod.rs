@@ -9,8 +9,7 @@ mod streaming;
 
 use crate::folding::Fold;
 use crate::{Error, Layers};
-use attention_relevancy::Heads;
-use attention_relevancy::ndarray::Array1;
+use attention_relevancy::{Heads, MethodRow, Unavailable};
 use gemma3_tch::TextConfig;
 use std::fmt;
 
@@ -109,42 +108,6 @@ pub enum Pool {
     Max,
     /// Their sum.
     Sum,
-}
-
-/// The row of a method for one goal, `[S]`, or why there is none.
-pub type MethodRow = Result<Array1<f32>, Unavailable>;
-
-/// Why a method has nothing to say about a goal, where zeros would be a lie.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unavailable {
-    /// The last token of an answer is chosen and never read.
-    #[error(
-        "the token at position {position} was never read by the model, so it has no attention of its own"
-    )]
-    NotRead {
-        /// The position.
-        position: usize,
-    },
-    /// The method is about images.
-    #[error("no image stands before the explained token")]
-    NoImage,
-    /// The window of a layer ends behind the image.
-    #[error(
-        "in layer {layer} no image token lies within the window of the row that predicts the token"
-    )]
-    OutOfSight {
-        /// The layer.
-        layer: usize,
-    },
-    /// Behind the last layer only the predicting rows matter.
-    #[error(
-        "at the output of the last of {layers} layers the gradient is zero on all image tokens"
-    )]
-    LastOutput {
-        /// Layers of the model.
-        layers: usize,
-    },
 }
 
 impl From<Heads> for HeadWeights {

@@ -269,7 +269,7 @@ fn inspect_says_what_a_checkpoint_is() {
     assert!(value("parameters").ends_with(" thousand"));
     assert!(value("files").contains(" tensors, ") && value("files").ends_with("F32"));
     assert!(value("language model").contains(" of width "), "{}", value("language model"));
-    assert_eq!(value("  window of the others"), "72 tokens");
+    assert_eq!(value("  sliding window"), "72 tokens");
     assert!(value("memory").starts_with("with float32 on "));
     assert!(value("  explaining, 324 tokens").ends_with("MB"));
 }
@@ -338,7 +338,7 @@ fn a_foil_is_named_by_its_token() {
     let folder = tempdir().unwrap();
     let more = ["--keyword", "changed", "--contrast", "left lung collapse"];
     let done = explain(&fixture, folder.path(), &more).done();
-    assert!(done.stderr.contains("takes several tokens: "), "{}", done.stderr);
+    assert!(done.stderr.contains(" is several tokens: "), "{}", done.stderr);
     let objective = record(folder.path())["settings"]["objective"].as_str().unwrap().to_owned();
     assert!(
         objective.starts_with("contrast with \"") && objective.contains("(token "),

@@ -77,7 +77,7 @@ fn a_spoilt_checkpoint_fails_with_exit_code_1() {
     fs::write(&file, r#"[{"role": "user", "content": "lung"}]"#).unwrap();
     let more = ["--messages", &text(&file), "--max-new-tokens", "3", "--ignore-stop"];
     let spoilt = run([&["diagnose", "--model", &model][..], &more].concat());
-    let error = "error: one check failed: explanations of this checkpoint are not to be trusted\n";
+    let error = "error: one check failed: do not trust explanations of this checkpoint\n";
     assert_eq!((spoilt.code, spoilt.stderr.as_str()), (1, error));
     let failed: Vec<&str> = spoilt.stdout.lines().filter(|line| line.contains("FAILED")).collect();
     assert_eq!(failed.len(), 1, "{}", spoilt.stdout);

@@ -8,8 +8,7 @@ use tempfile::tempdir;
 /// Without values attention has no gradient.
 fn without_values(fixture: &Fixture) -> Checkpoint {
     let checkpoint = Checkpoint::copy(fixture);
-    let is_value =
-        |name: &str| name.contains("self_attn.v_proj") && !name.contains("vision_tower");
+    let is_value = |name: &str| name.contains("self_attn.v_proj") && !name.contains("vision_tower");
     checkpoint.clear_weights("model.safetensors", is_value);
     checkpoint
 }

@@ -31,7 +31,7 @@ fn wrong_use_is_refused_before_anything_is_done() {
     run(["paint"]).refused("unrecognized subcommand 'paint'");
     run(["inspect", "--model", "."]).failed(&["config.json is missing"]);
     run(["inspect", "--model", ".", "--revision", "main"])
-        .refused("--revision is for models of the hub");
+        .refused("--revision is only for models of the hub");
     run(["inspect", "--model", ".", "--tokens", "0"]).refused("0 is not in 1..");
     run(["inspect", "--model", ""]).refused("--model <DIR_OR_ID>");
     for (more, part) in [
@@ -332,6 +332,6 @@ fn a_folder_in_the_way_of_a_file_spoils_nothing() {
 #[cfg(not(feature = "hub"))]
 #[test]
 fn without_the_hub_a_model_must_be_a_directory() {
-    let message = "\"owner/model\" is no directory, and this build cannot reach the hub (feature `hub` is off)";
+    let message = "\"owner/model\" is not a directory, and this build cannot reach the hub (feature `hub` is off)";
     run(["inspect", "--model", "owner/model"]).failed(&[message, "give a checkpoint directory"]);
 }

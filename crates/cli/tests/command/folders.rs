@@ -158,7 +158,7 @@ fn an_input_among_earlier_results_stays() {
     let picture = chest.out().join("picture-0.png");
     let link = chest.root.path().join("link.png");
     fs::hard_link(&picture, &link).unwrap();
-    let parts = ["is asked about, and it is ", "picture-0.png", "choose another folder"];
+    let parts = ["is an input and at the same time ", "picture-0.png", "choose another folder"];
     for input in [&picture, &link] {
         run(chest.args(input, &[])).failed(&parts);
         chest.explain(&["--reliance-picture", &text(input)]).failed(&parts);
@@ -248,7 +248,7 @@ fn a_page_goes_to_a_file_that_others_may_read() {
     assert_eq!(mode(&elsewhere), mode(&chest.out().join("report.html")));
     assert_eq!(mode(&elsewhere), mode(&chest.out().join("explanation.json")));
     for path in ["/dev/full", &text(&chest.out())] {
-        run(["report", &text(&chest.out()), "--out", path]).failed(&["is no regular file"]);
+        run(["report", &text(&chest.out()), "--out", path]).failed(&["is not a regular file"]);
     }
     // A link is followed, and a file that is no page stays.
     let link = chest.root.path().join("link.html");
@@ -257,7 +257,7 @@ fn a_page_goes_to_a_file_that_others_may_read() {
     assert!(link.symlink_metadata().unwrap().is_symlink());
     let before = fs::read(chest.film()).unwrap();
     let film = text(&chest.film());
-    run(["report", &text(&chest.out()), "--out", &film]).failed(&["is no page of this program"]);
+    run(["report", &text(&chest.out()), "--out", &film]).failed(&["is not a page of this program"]);
     assert_eq!(fs::read(chest.film()).unwrap(), before);
     assert!(names(chest.root.path()).iter().all(|name| !name.starts_with('.')));
 }

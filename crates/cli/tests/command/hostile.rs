@@ -185,7 +185,7 @@ fn a_full_stdout_is_an_error_that_loses_no_results() {
 #[test]
 fn the_exit_codes_are_in_the_help() {
     let help = run(["--help"]).done().stdout;
-    assert!(help.contains("Exit codes: 0 done, 1 failure, 2 wrong use, 3 "), "{help}");
+    assert!(help.contains("Exit codes: 0 success, 1 failure, 2 incorrect usage, 3 "), "{help}");
 }
 
 /// The arguments with another picture.
@@ -275,7 +275,7 @@ fn what_is_larger_than_makes_sense_is_refused() {
     run(explain_args(asked(&fixture), &out, &["--contours", &contours]))
         .refused("at most 20 are drawn");
     let keywords: Vec<&str> = ["--keyword", "a"].repeat(101);
-    run(explain_args(asked(&fixture), &out, &keywords)).refused("101 targets are asked for");
+    run(explain_args(asked(&fixture), &out, &keywords)).refused("101 targets are requested");
     assert!(!out.exists());
 }
 

@@ -296,7 +296,11 @@ fn a_given_answer_is_explained_with_its_boxes() {
     let run = run(chest.args(&more)).done();
     assert!(run.stdout.starts_with("There is a nodule."), "{}", run.stdout);
     assert!(run.stdout.contains("within the model's box \"nodule\""), "{}", run.stdout);
-    assert!(run.stderr.contains("a box in the answer is none: no rectangle"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("a box in the answer is not valid: no rectangle"),
+        "{}",
+        run.stderr
+    );
     let record = record(&chest.out());
     assert_eq!(record["answer"], answer);
     assert_eq!(
@@ -436,7 +440,7 @@ fn a_folder_that_is_spoilt_is_named() {
     };
     spoil(&|r| r["version"] = json!(99), &["explanation.json", "version 99", "explain again"]);
     spoil(&|r| r["targets"][0]["positions"] = json!([5, 100_000]), &["positions 5 to 100000"]);
-    spoil(&|r| r["images"][0]["picture"] = json!(7), &["picture 7, which is not there"]);
+    spoil(&|r| r["images"][0]["picture"] = json!(7), &["picture 7, which does not exist"]);
     spoil(&|r| r["images"][0]["region"] = json!([0, 0, -5, 5]), &["0"]);
     spoil(&|r| r["pictures"][0]["file"] = json!("../../etc/passwd"), &["not in the folder"]);
     spoil(&|r| r["pictures"][1]["file"] = json!("picture-0.png"), &["picture-0.png", "pixels"]);

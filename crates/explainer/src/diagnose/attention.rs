@@ -164,7 +164,7 @@ impl<'a> Masks<'a> {
         Check::ok(
             NAME,
             format!(
-                "layers without a window: {full}, with one of {}: {sliding}{ahead}{edge}",
+                "global layers: {full}, layers with a window of {}: {sliding}{ahead}{edge}",
                 self.window
             ),
         )

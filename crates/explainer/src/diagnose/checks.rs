@@ -84,7 +84,7 @@ pub(super) fn image_spans(
             let found = span.len();
             return Check::failed(
                 NAME,
-                format!("image {image} has {found} tokens, {per_image} are right"),
+                format!("image {image} has {found} tokens, expected {per_image}"),
             );
         }
         let other = span.clone().find(|&at| ids.get(at) != Some(&token));
@@ -97,7 +97,10 @@ pub(super) fn image_spans(
     }
     let inside = |at: &usize| spans.iter().any(|span| span.contains(at));
     if let Some(stray) = (0..ids.len()).find(|at| ids[*at] == token && !inside(at)) {
-        return Check::failed(NAME, format!("an image token stands at {stray}, in no image"));
+        return Check::failed(
+            NAME,
+            format!("there is an image token at {stray}, outside every image"),
+        );
     }
     if spans.windows(2).any(|pair| pair[1].start < pair[0].end) {
         return Check::failed(NAME, "images overlap");
@@ -312,9 +315,9 @@ mod tests {
         let sound = check(&[1..3, 4..6]);
         assert_eq!(sound.outcome, Outcome::Ok);
         assert_eq!(sound.detail, "2 images of 2 tokens, at 1 to 2, 4 to 5");
-        assert_failed(&check(&[1..3]), "stands at 4, in no image");
+        assert_failed(&check(&[1..3]), "image token at 4, outside every image");
         assert_failed(&check(&[1..3, 3..5]), "position 3 of image 1 holds no image token");
-        assert_failed(&check(&[1..3, 4..7]), "image 1 has 3 tokens, 2 are right");
+        assert_failed(&check(&[1..3, 4..7]), "image 1 has 3 tokens, expected 2");
         assert_failed(&check(&[1..3, 4..6, 6..8]), "position 6 of image 2");
         assert_failed(&check(&[4..6, 1..3]), "overlap");
     }

@@ -1,7 +1,7 @@
 //! A cell's rectangle is where its pixels came from.
 
 use gemma3_processor::image::{Rgb, RgbImage};
-use gemma3_processor::{Message, Picture, PreparedImage, ProcessorOptions};
+use gemma3_processor::{Message, Picture, Pixels, PreparedImage, ProcessorOptions};
 
 use crate::checkpoint::processor;
 
@@ -12,19 +12,21 @@ fn marked(width: u32, height: u32, [x, y]: [u32; 2]) -> Picture {
     Picture::from_rgb(RgbImage::from_fn(width, height, paint)).unwrap()
 }
 
-fn images(picture: Picture, options: ProcessorOptions) -> Vec<PreparedImage> {
-    processor(options).prepare(&[Message::user(1, "a")], &[picture]).unwrap().images
+/// An image with its pixels.
+type Shown = (PreparedImage, Pixels);
+
+fn images(picture: Picture, options: ProcessorOptions) -> Vec<Shown> {
+    let prepared = processor(options).prepare(&[Message::user(1, "a")], &[picture]).unwrap();
+    prepared.images.into_iter().zip(prepared.pixels).collect()
 }
 
 /// The cell whose pixels are brightest, if any is bright.
-fn brightest(image: &PreparedImage) -> Option<[usize; 2]> {
+fn brightest((image, pixels): &Shown) -> Option<[usize; 2]> {
     let [rows, columns] = image.grid;
-    let (height, width) = (image.pixels.height / rows, image.pixels.width / columns);
+    let (height, width) = (pixels.height / rows, pixels.width / columns);
     let sum = |row: usize, column: usize| -> f32 {
         let lines = row * height..(row + 1) * height;
-        let line = |y| {
-            &image.pixels.values[y * image.pixels.width..][column * width..(column + 1) * width]
-        };
+        let line = |y| &pixels.values[y * pixels.width..][column * width..(column + 1) * width];
         lines.flat_map(line).map(|value| value + 1.0).sum()
     };
     let cells = (0..rows * columns).map(|i| [i / columns, i % columns]);
@@ -33,8 +35,9 @@ fn brightest(image: &PreparedImage) -> Option<[usize; 2]> {
 }
 
 /// The mark's middle is in the brightest cell's rectangle, up to the mark's own extent.
-fn assert_found(image: &PreparedImage, [x, y]: [u32; 2]) {
-    let [row, column] = brightest(image).expect("the mark is seen");
+fn assert_found(shown: &Shown, [x, y]: [u32; 2]) {
+    let [row, column] = brightest(shown).expect("the mark is seen");
+    let (image, _) = shown;
     let cell = image.geometry.cell(row, column);
     let near = |start: f64, extent: f64, point: u32| {
         let point = f64::from(point) + 0.5;
@@ -50,7 +53,7 @@ fn stretched_pictures_map_back() {
     for mark in [[40, 30], [500, 100], [250, 270], [561, 20]] {
         let found = images(marked(600, 300, mark), ProcessorOptions::default());
         assert_found(&found[0], mark);
-        assert_eq!(found[0].geometry.picture, [600, 300]);
+        assert_eq!(found[0].0.geometry.picture, [600, 300]);
     }
 }
 
@@ -71,7 +74,7 @@ fn padded_pictures_map_back_in_both_directions() {
 fn the_padding_lies_outside_the_picture() {
     let options = ProcessorOptions { pad_to_square: true, ..Default::default() };
     let found = images(marked(600, 300, [300, 150]), options);
-    let map = found[0].geometry;
+    let map = found[0].0.geometry;
     assert_eq!(
         (map.region.x, map.region.y, map.region.width, map.region.height),
         (0.0, -150.0, 600.0, 600.0)
@@ -80,7 +83,7 @@ fn the_padding_lies_outside_the_picture() {
     assert!(corner.y + corner.height <= 0.0);
     assert!(corner.clipped(600, 300).height.abs() < f64::EPSILON);
     // Black padding is −1 after normalisation.
-    assert!(found[0].pixels.values[..448].iter().all(|&value| (value + 1.0).abs() < f32::EPSILON));
+    assert!(found[0].1.values[..448].iter().all(|&value| (value + 1.0).abs() < f32::EPSILON));
 }
 
 #[test]
@@ -92,5 +95,5 @@ fn a_crop_shows_its_part_and_the_others_do_not() {
     assert_found(&found[0], mark);
     assert_found(&found[3], mark);
     assert_eq!(brightest(&found[1]), None);
-    assert_eq!(found[1].geometry.cell_at(700.0, 150.0), None);
+    assert_eq!(found[1].0.geometry.cell_at(700.0, 150.0), None);
 }

@@ -56,17 +56,18 @@ fn ids_and_pixels_equal_those_of_transformers() {
             let name = format!("{} ({backend})", case["name"]);
             let pan_and_scan = case["pan_and_scan"].as_bool().unwrap();
             let options = ProcessorOptions { resize, pan_and_scan, ..Default::default() };
-            let inputs = processor(options).prepare(&messages(case), &pictures(case)).unwrap();
+            let (processor, pictures) = (processor(options), pictures(case));
+            let inputs = processor.prepare(&messages(case), &pictures).unwrap();
             assert_eq!(inputs.prompt, case["prompt"].as_str().unwrap(), "{name}");
             assert_eq!(inputs.ids, ids(case), "{name}");
+            let alone = pictures.iter().flat_map(|picture| processor.pixels(picture).unwrap());
+            assert_eq!(alone.collect::<Vec<_>>(), inputs.pixels, "{name}");
             let expected = case[backend].as_array().unwrap();
             assert_eq!(inputs.images.len(), expected.len(), "{name}");
-            for (image, hash) in inputs.images.iter().zip(expected) {
-                assert_eq!(
-                    &sha256_of_floats(&image.pixels.values),
-                    hash.as_str().unwrap(),
-                    "{name}"
-                );
+            assert_eq!(inputs.pixels.len(), expected.len(), "{name}");
+            let pixels = inputs.images.iter().zip(&inputs.pixels);
+            for ((image, pixels), hash) in pixels.zip(expected) {
+                assert_eq!(sha256_of_floats(&pixels.values), hash.as_str().unwrap(), "{name}");
                 assert!(inputs.ids[image.span.clone()].iter().all(|&id| id == 12), "{name}");
                 assert_eq!(image.span.len(), image.grid[0] * image.grid[1], "{name}");
             }
@@ -87,7 +88,7 @@ fn the_golden_picture_gives_exactly_the_golden_pixels() {
             )
             .unwrap();
         assert_eq!(
-            sha256_of_floats(&inputs.images[0].pixels.values),
+            sha256_of_floats(&inputs.pixels[0].values),
             reference[backend].as_str().unwrap()
         );
         assert_eq!(inputs.images[0].span, 6..262);

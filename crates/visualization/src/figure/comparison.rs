@@ -107,9 +107,8 @@ impl Grid {
         let (mut width, mut words) = (7.0 * EM, 0);
         for row in rows {
             let options = &signed(&row.panel, options);
-            let labels = range(&row.panel, options)?.map_or(0.0, |range| {
-                ColorBar::new(range, options, EM, height).labels_width(EM)
-            });
+            let labels = range(&row.panel, options)?
+                .map_or(0.0, |range| ColorBar::new(range, options, EM, height).labels_width(EM));
             let map = f64::from(picture.0) + 0.6 * EM + ColorBar::thickness(EM);
             let chart = chart(&row.text.words(), MOST_WORDS_BELOW);
             width = width.max(map + labels).max(bars_width(&chart));
@@ -238,7 +237,7 @@ fn words(scene: &mut Scene, text: &TextRelevancy, (x, y): (f64, f64), most: usiz
     let own = text.pieces().iter().filter(|p| p.is_self).map(|p| f64::from(p.relevancy)).sum();
     let number = |name: &str, value: f64| format!("{name}: {} (no bar)", short(value));
     let lines = [
-        chart.is_empty().then(|| "no text counts".to_owned()),
+        chart.is_empty().then(|| "no text contributed".to_owned()),
         text.apart().map(|sum| number("<bos> and chat template", f64::from(sum))),
         text.has_self().then(|| number("self term", own)),
     ];

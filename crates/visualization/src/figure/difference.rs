@@ -8,9 +8,7 @@
 //!   +-------+    +-------+    +-------+
 //! ```
 
-use super::parts::{
-    EM, MARGIN, SMALL, color_bar, fitted, header, header_height, place, range,
-};
+use super::parts::{EM, MARGIN, SMALL, color_bar, fitted, header, header_height, place, range};
 use super::{Caption, Figure};
 use crate::scene::{QUIET, Scene, Style};
 use crate::text::Line;

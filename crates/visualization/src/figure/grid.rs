@@ -2,9 +2,7 @@
 
 use image::RgbImage;
 
-use super::parts::{
-    EM, MARGIN, SMALL, color_bar, fitted, header, header_height, place, range,
-};
+use super::parts::{EM, MARGIN, SMALL, color_bar, fitted, header, header_height, place, range};
 use super::{Caption, Figure};
 use crate::colorbar::LABEL;
 use crate::overlay::Range;

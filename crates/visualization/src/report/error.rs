@@ -76,7 +76,7 @@ pub enum ReportError {
         tokens: usize,
     },
     /// A span is empty, lies outside the answer, or cuts a character.
-    #[error("target {target} spans bytes {span:?}, which are no text of the answer")]
+    #[error("target {target} spans bytes {span:?}, which are not text of the answer")]
     Span {
         /// The target.
         target: usize,
@@ -112,7 +112,7 @@ pub enum ReportError {
         problem: &'static str,
     },
     /// A placement is no rectangle, or does not touch its picture.
-    #[error("grid {grid} lies at {placement:?}, which is no rectangle that touches its picture")]
+    #[error("grid {grid} lies at {placement:?}, which is not a rectangle that touches its picture")]
     Placement {
         /// The grid.
         grid: usize,

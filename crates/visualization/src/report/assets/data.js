@@ -55,7 +55,7 @@ function rowIndex(target, method, layer) {
 /** Why a target has no row; null where it has one. */
 function missing(target, method, layer) {
   if (rowIndex(target, method, layer) !== null) return null;
-  return entries[target][method].why ?? 'it was not kept layer by layer';
+  return entries[target][method].why ?? 'it was not recorded layer by layer';
 }
 
 /** Whether anything but the self term speaks for a target, in text or pictures. */

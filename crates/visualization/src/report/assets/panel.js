@@ -200,7 +200,7 @@ function label(panel, first, second) {
   panel.sub.textContent = second === null ? subtitle(first) : 'difference';
   const picture = isolated(data.pictures[state.picture].name);
   const what = second === null ? 'map of' : 'difference of the maps of';
-  panel.canvas.setAttribute('aria-label', `${picture} with the ${what} ${panel.word.textContent}. Arrow keys walk the cells.`);
+  panel.canvas.setAttribute('aria-label', `${picture} with the ${what} ${panel.word.textContent}. Arrow keys move between cells.`);
 }
 
 function subtitle(target) {
@@ -234,7 +234,7 @@ function whyEmpty(panel, targets) {
 /** Around which cells the contour lines run. */
 function contourText({ map, levels }) {
   if (state.contours.length === 0 || !map) return '';
-  if (map.signed) return 'No contour lines: the map has signs.';
+  if (map.signed) return 'No contour lines: the map is signed.';
   const hottest = (quantiles) => quantiles.map((q) => `${Number((100 * (1 - q)).toFixed(2))} %`).join(', ');
   const drawn = levels.map(({ q }) => q);
   const left = state.contours.filter((q) => !drawn.includes(q));

@@ -136,7 +136,7 @@ function drawStrongest(found) {
     const sign = values[index] < 0 ? '−' : '';
     return make('li', '', make('bdi', '', text), meter(part, false), sign + percent(Math.abs(values[index]) / total));
   });
-  const none = found ? 'no text before this word counts' : `no values: ${missing(primary(), state.method, -1)}`;
+  const none = found ? 'no text before this word contributed' : `no values: ${missing(primary(), state.method, -1)}`;
   byId('strongest').replaceChildren(...(items.length > 0 ? items : [make('li', 'none', none)]));
   byId('strongest-hint').textContent = items.length > 0 ? `Percent: of ${quantityOf()}, pictures included.` : '';
 }

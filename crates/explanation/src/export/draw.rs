@@ -1,0 +1,123 @@
+//! Drawing all pictures into a folder.
+
+use std::path::Path;
+
+use relevancy_visualization::{Figure, OverlayOptions, save_png};
+
+use crate::control::control_overlay;
+use crate::figure::{Fine, overlay};
+use crate::figures::{common_scale, figure, region_chart};
+use crate::file_name::Counts;
+use crate::{
+    Drawing, DrawingKind, Error, Explained, FileName, Presentation, Shown, Subject, difference,
+};
+
+/// Draws all pictures into a folder; the names of those that were drawn, in order. `cancelled` is asked before each.
+///
+/// # Errors
+/// [`Error::Cancelled`], and what drawing and writing fail with.
+pub(super) fn draw_all(
+    explained: &Explained<'_>,
+    presentation: &Presentation,
+    folder: &Path,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Vec<FileName>, Error> {
+    for (index, picture) in explained.pictures.iter().enumerate() {
+        save_png(&picture.rgb, folder.join(FileName::Picture(index).to_string()))?;
+    }
+    let mut style = Style { presentation, options: presentation.overlay.clone() };
+    if presentation.common_scale {
+        style.options.scale = common_scale(explained)?;
+    }
+    let mut names = Vec::new();
+    for drawing in plan(explained, presentation) {
+        if cancelled() {
+            return Err(Error::Cancelled);
+        }
+        if let Some(figure) = style.draw(explained, drawing)? {
+            let name = FileName::Drawing(drawing, presentation.format);
+            figure.save(folder.join(name.to_string()))?;
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// All that may be drawn, in order. Kinds of one group take turns over their subjects.
+fn plan(explained: &Explained<'_>, presentation: &Presentation) -> Vec<Drawing> {
+    use DrawingKind::{Control, Figure, Overlay, Patches, Pixels, Regions, Versus};
+    let counts = Counts {
+        targets: explained.targets.len(),
+        pairs: explained.versus.len(),
+        images: explained.images(),
+    };
+    let fixed: [&[DrawingKind]; 5] =
+        [&[Overlay], &[Patches, Pixels], &[Control], &[Regions], &[Versus]];
+    let asked = presentation.figures.iter().map(|&kind| vec![Figure(kind)]);
+    let groups = fixed.iter().map(|group| group.to_vec()).chain(asked);
+    let mut drawings = Vec::new();
+    for group in groups {
+        for subject in group[0].subjects(counts) {
+            drawings.extend(group.iter().map(|&kind| Drawing { kind, subject }));
+        }
+    }
+    drawings
+}
+
+/// How drawings look.
+struct Style<'a> {
+    presentation: &'a Presentation,
+    /// Those of the presentation, with the common scale where one was asked for.
+    options: OverlayOptions,
+}
+
+impl Style<'_> {
+    /// One drawing; `None` where there is nothing to draw.
+    fn draw(&self, explained: &Explained<'_>, drawing: Drawing) -> Result<Option<Figure>, Error> {
+        let options = &self.options;
+        match (drawing.kind, drawing.subject) {
+            (DrawingKind::Figure(kind), subject) => figure(explained, kind, subject, options),
+            (DrawingKind::Versus, Subject::PairImage { pair, image }) => {
+                let how = (options, self.presentation.common_scale);
+                difference::phrases(explained, &explained.versus[pair], image, how).map(Some)
+            }
+            (kind, Subject::TargetImage { target, image }) => {
+                self.draw_target(explained, kind, (target, image))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What is drawn of a target over an image.
+    fn draw_target(
+        &self,
+        explained: &Explained<'_>,
+        kind: DrawingKind,
+        (target, image): (usize, usize),
+    ) -> Result<Option<Figure>, Error> {
+        let target = &explained.targets[target];
+        let (explanation, outlines) = (&*target.explanation, explained.outlines(image));
+        let fine = |fine: Fine| {
+            let options = &self.presentation.overlay;
+            fine.overlay(explained, explanation, image, (outlines, options))
+        };
+        match kind {
+            DrawingKind::Patches => fine(Fine::Patches),
+            DrawingKind::Pixels => fine(Fine::Pixels),
+            DrawingKind::Regions => region_chart(explained, target, image),
+            DrawingKind::Control => {
+                let control = target.control.as_deref();
+                let draw = |control| {
+                    control_overlay(explained, explanation, control, image, &self.options)
+                };
+                control.map(draw).transpose()
+            }
+            DrawingKind::Overlay => {
+                let title = explanation.label();
+                let look = (outlines, &self.options);
+                overlay(explained, explanation, image, &title, look).map(Some)
+            }
+            DrawingKind::Versus | DrawingKind::Figure(_) => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The methods that the relevancy is compared with, as a document names them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The stable id of a method: the spelling of the command's `--method`. It does not change with the choices of the method, such as
+/// heads and layers; those are in the display name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum MethodId {
+    /// Relevancy by the additive update, `R ← R + Ā·R`.
+    RelevancyAdditive,
+    /// Relevancy by the stochastic update: rows are divided by their sums.
+    RelevancyStochastic,
+    /// Attention rollout.
+    Rollout,
+    /// Attention of the row that predicts the target.
+    RawAttention,
+    /// Attention of the explained token itself.
+    TokenAttention,
+    /// The same of all tokens of a target together.
+    ObjectAttention,
+    /// Attention × its gradient, where above zero.
+    GradientAttention,
+    /// Grad-CAM on the attention of one layer.
+    GradCam,
+    /// Grad-CAM on the hidden states before one layer.
+    GradCamHidden,
+    /// Gradient × input at the embeddings.
+    InputGradient,
+    /// Token activation map.
+    Tam,
+}
+
+impl MethodId {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::RelevancyAdditive,
+        Self::RelevancyStochastic,
+        Self::Rollout,
+        Self::RawAttention,
+        Self::TokenAttention,
+        Self::ObjectAttention,
+        Self::GradientAttention,
+        Self::GradCam,
+        Self::GradCamHidden,
+        Self::InputGradient,
+        Self::Tam,
+    ];
+
+    /// The id as text, such as `grad-cam`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RelevancyAdditive => "relevancy-additive",
+            Self::RelevancyStochastic => "relevancy-stochastic",
+            Self::Rollout => "rollout",
+            Self::RawAttention => "raw-attention",
+            Self::TokenAttention => "token-attention",
+            Self::ObjectAttention => "object-attention",
+            Self::GradientAttention => "gradient-attention",
+            Self::GradCam => "grad-cam",
+            Self::GradCamHidden => "grad-cam-hidden",
+            Self::InputGradient => "input-gradient",
+            Self::Tam => "tam",
+        }
+    }
+}
+
+impl fmt::Display for MethodId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A method that was asked for beside the relevancy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComparedMethod {
+    /// Which method it is; `None` where a record was written before ids were kept.
+    pub id: Option<MethodId>,
+    /// Its display name, with the choices that are not the defaults: `raw attention (heads max)`.
+    pub name: String,
+}
+
+impl ComparedMethod {
+    /// The display name of rollout over all layers by the mean of heads, which every explanation has.
+    pub const ROLLOUT: &'static str = "rollout";
+
+    /// Whether every explanation has it anyway, so that page and figures show it once, as attention rollout.
+    pub(crate) fn is_always_there(&self) -> bool {
+        self.name == Self::ROLLOUT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_spells_an_id_as_its_name() {
+        for id in MethodId::ALL {
+            assert_eq!(serde_json::to_value(id).unwrap(), id.name());
+        }
+    }
+}

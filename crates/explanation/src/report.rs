@@ -1,0 +1,217 @@
+//! The interactive page of an explained answer: by the program that explained, or later from a folder.
+
+use relevancy_visualization::Orientation;
+use relevancy_visualization::report::{
+    Fact, Grid, Picture, Region, Report, Target, Token, TokenKind,
+};
+
+use crate::record::{TemplateTokens, rounded};
+use crate::text::{file_name, log_probability_text, minus};
+use crate::{
+    BlankKind, Error, Explained, ExplainedImage, ExplainedPicture, ExplainedTarget, NOTHING_SPEAKS,
+    SpanRule, TargetExplanation, template_tokens,
+};
+use methods::Methods;
+
+mod methods;
+mod reliance;
+mod versus;
+
+/// One HTML file that shows all explanations of an answer, targets and words: it works from disk and asks nothing of any network. The
+/// first target is the one that it opens with.
+///
+/// # Errors
+/// What [`Report::to_html`] refuses.
+pub(crate) fn html(explained: &Explained<'_>) -> Result<String, Error> {
+    let settings = &explained.settings;
+    let (methods, blanks) = (Methods::new(explained), explained.blanks());
+    let targets = methods.targets().zip(&explained.targets);
+    let words = methods.words().zip(&explained.words);
+    let phrases = versus::targets(explained, &methods);
+    let shown =
+        |(attributions, target)| Target { attributions, ..target_of(explained, target, &blanks) };
+    let targets: Vec<Target<'_>> =
+        targets.map(shown).chain(phrases).chain(words.map(shown)).collect();
+    let report = Report {
+        question: explained.prompt.clone(),
+        answer: explained.answer.clone(),
+        tokens: tokens(explained),
+        pictures: (0..explained.pictures.len()).map(|index| picture(explained, index)).collect(),
+        grids: explained.images.iter().map(grid).collect(),
+        methods: methods.names(),
+        targets,
+        regions: regions(explained),
+        colormap: settings.colormap,
+        orientation: settings.orientation,
+        contours: settings.contours.clone(),
+        shows_template: settings.template_tokens == TemplateTokens::Show,
+        settings: settings_facts(explained),
+        provenance: provenance(explained),
+        notes: notes(explained),
+        ..Report::default()
+    };
+    Ok(report.to_html()?)
+}
+
+/// All of a target but what the methods say of it.
+fn target_of<'a>(
+    explained: &Explained<'_>,
+    target: &ExplainedTarget<'_>,
+    blanks: &[BlankKind],
+) -> Target<'a> {
+    let explanation = &*target.explanation;
+    Target {
+        span: span(explained, explanation),
+        self_positions: explanation.relevancy().self_positions(),
+        probability: Some(explanation.probability().clamp(0.0, 1.0)),
+        facts: target_facts(target, blanks),
+        flags: reliance::flags(target, blanks),
+        ..Target::new(explanation.label(), explanation.positions())
+    }
+}
+
+/// A picture with the outlines over it; crops of a picture have those of the whole.
+fn picture<'a>(explained: &'a Explained<'_>, index: usize) -> Picture<'a> {
+    let ExplainedPicture { name, rgb, .. } = &explained.pictures[index];
+    let image = explained.images.iter().find(|image| image.picture == index);
+    let outlines = image.map_or(&[][..], |image| &image.outlines);
+    Picture { name: file_name(name), image: rgb, outlines: outlines.iter().map(rounded).collect() }
+}
+
+/// The bytes of the answer that a target spells, without white space around them; none for the whole answer and for what stands
+/// outside.
+fn span(explained: &Explained<'_>, target: &TargetExplanation) -> Option<std::ops::Range<usize>> {
+    let (tokens, positions) = (&explained.tokens, target.positions());
+    let first = tokens.iter().position(|token| token.span.is_some()).unwrap_or(0);
+    let end = tokens.iter().rposition(|token| token.span.is_some()).map_or(0, |last| last + 1);
+    let is_all = positions == (first..end) && positions.start + 1 < positions.end;
+    let spelled = tokens.get(positions).filter(|_| !is_all)?;
+    let from = spelled.first()?.span.as_ref()?.start;
+    let to = spelled.last()?.span.as_ref()?.end;
+    let text = explained.answer.get(from..to)?;
+    let from = from + (text.len() - text.trim_start().len());
+    let span = from..from + text.trim().len();
+    (!span.is_empty()).then_some(span)
+}
+
+fn tokens(explained: &Explained<'_>) -> Vec<Token> {
+    let by_template = template_tokens(&explained.tokens);
+    let token = |(token, by_template): (&crate::Token, bool)| Token {
+        text: token.text.clone(),
+        kind: match token.kind {
+            _ if by_template => TokenKind::Template,
+            crate::TokenKind::Prompt => TokenKind::Prompt,
+            crate::TokenKind::Image => TokenKind::Image,
+            crate::TokenKind::Answer => TokenKind::Answer,
+        },
+    };
+    explained.tokens.iter().zip(by_template).map(token).collect()
+}
+
+fn grid(image: &ExplainedImage) -> Grid {
+    Grid {
+        picture: image.picture,
+        start: image.positions.start,
+        rows: image.grid[0],
+        columns: image.grid[1],
+        placement: image.placement(),
+    }
+}
+
+fn regions(explained: &Explained<'_>) -> Vec<Region> {
+    let names = explained.regions.iter().flat_map(|regions| regions.names.iter().enumerate());
+    let region = |(index, name): (usize, &String)| {
+        let within = explained.images.iter().map(|image| {
+            let cells = image.region_weights.get(index)?;
+            let reaches = cells.iter().any(|&weight| weight > 0.0);
+            reaches.then(|| cells.mapv(|weight| weight.clamp(0.0, 1.0)))
+        });
+        Region { name: name.clone(), weights: within.collect() }
+    };
+    names.map(region).collect()
+}
+
+fn target_facts(target: &ExplainedTarget<'_>, blanks: &[BlankKind]) -> Vec<Fact> {
+    let explanation = &*target.explanation;
+    let mut facts = vec![
+        Fact::new("Logit", minus(format!("{:.3}", explanation.logit()))),
+        Fact::new("Log-probability", log_probability_text(explanation.log_probability())),
+    ];
+    if explanation.is_empty() {
+        facts.push(Fact::new("Relevancy", NOTHING_SPEAKS));
+    }
+    let tokens = explanation.token_ids().len();
+    if tokens > 1 {
+        let rule = match (explanation.rule(), explanation.token_weights()) {
+            (SpanRule::Reliance, Some(_)) => {
+                format!("mean of {tokens} tokens, weighted by what the picture adds to each")
+            }
+            (SpanRule::Reliance, None) => format!("mean of {tokens} tokens"),
+            (rule, _) => format!("{rule} of {tokens} tokens"),
+        };
+        facts.push(Fact::new("Explanation", rule));
+    }
+    facts.extend(reliance::facts(target, blanks));
+    facts
+}
+
+fn settings_facts(explained: &Explained<'_>) -> Vec<Fact> {
+    let settings = &explained.settings;
+    let sampling = match explained.generation.as_ref().map(|generation| &generation.sampling) {
+        None => "given by the caller".to_owned(),
+        Some(None) => "greedy: always the most likely token".to_owned(),
+        Some(Some(drawn)) => format!(
+            "sampled: temperature {}, top-k {}, top-p {}, seed {}",
+            drawn.temperature, drawn.top_k, drawn.top_p, drawn.seed
+        ),
+    };
+    let mut facts = vec![
+        Fact::new("Update", &settings.update),
+        Fact::new("Objective", &settings.objective),
+        Fact::new("Heads", &settings.heads),
+        Fact::new("Layers", &settings.folded_layers),
+        Fact::new("Engine", &settings.engine),
+        Fact::new("Computed in", format!("{} on {}", settings.dtype, settings.device)),
+        Fact::new("Decoding", sampling),
+        Fact::new("Answer ended by", &explained.stop),
+    ];
+    if let Some(program) = &settings.reproduce {
+        facts.push(Fact::new("Reproduces", program));
+    }
+    if let Some(system) = &explained.system {
+        facts.push(Fact::new("System prompt", system));
+    }
+    if settings.orientation != Orientation::None {
+        facts.push(Fact::new("Orientation", settings.orientation.to_string()));
+    }
+    facts
+}
+
+fn provenance(explained: &Explained<'_>) -> Vec<Fact> {
+    let model = &explained.model;
+    let mut facts = vec![Fact::new("Model", &model.source)];
+    if let Some(revision) = &model.revision {
+        facts.push(Fact::new("Revision", revision));
+    }
+    facts.push(Fact::new("Architecture", &model.architecture));
+    facts.push(Fact::new("SHA-256 of config.json", &model.config_sha256));
+    for picture in &explained.pictures {
+        let name = format!("SHA-256 of the pixels of {}", file_name(&picture.name));
+        facts.push(Fact::new(name, &picture.pixels_sha256));
+    }
+    facts.push(Fact::new("Program", &explained.program));
+    if let Some(date) = &explained.date {
+        facts.push(Fact::new("Date", date));
+    }
+    facts
+}
+
+fn notes(explained: &Explained<'_>) -> Vec<String> {
+    let pictures = explained.pictures.iter().flat_map(|picture| {
+        picture.warnings.iter().map(|warning| format!("{}: {warning}", file_name(&picture.name)))
+    });
+    let regions = explained.regions.iter().filter_map(|regions| regions.note.clone());
+    let regions = regions.map(|note| format!("Regions: {note}."));
+    let notes = explained.notes.iter().cloned().chain(pictures).chain(regions);
+    notes.chain(reliance::note(explained)).collect()
+}

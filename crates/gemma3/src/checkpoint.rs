@@ -1,0 +1,65 @@
+//! A checkpoint directory, opened once: its configuration and the headers of its weights.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::{
+    Config, DeviceSpec, DtypeSpec, Error, Gemma3, GenerationConfig, Inspection, Placement, Weights,
+};
+
+/// A checkpoint whose files are open. Nothing but headers was read of its weights.
+///
+/// What it is ([`inspection`](Self::inspection)), where it can be ([`placement`](Self::placement)) and the model itself
+/// ([`load`](Self::load)) come from the same opened files.
+pub struct Checkpoint {
+    config: Config,
+    generation: GenerationConfig,
+    weights: Weights,
+}
+
+impl Checkpoint {
+    /// Opens a directory as a hub snapshot has it: `config.json`, `generation_config.json` where there is one, and safetensors.
+    ///
+    /// # Errors
+    /// What is missing or damaged, with the file's name.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let config = Config::from_dir(dir)?;
+        let generation = GenerationConfig::from_dir(dir, &config)?;
+        Ok(Self { config, generation, weights: Weights::open(dir)? })
+    }
+
+    /// How its makers sample from it.
+    pub fn generation(&self) -> &GenerationConfig {
+        &self.generation
+    }
+
+    /// What it is and what memory it will take.
+    pub fn inspection(&self) -> Inspection {
+        Inspection::of(self.config.clone(), self.generation.clone(), &self.weights)
+    }
+
+    /// What a user asked for, made definite for this checkpoint.
+    ///
+    /// # Errors
+    /// A device that is not there.
+    pub fn placement(&self, device: DeviceSpec, dtype: DtypeSpec) -> Result<Placement, Error> {
+        let kind = Some(dtype.resolve(&self.config, &self.weights));
+        Ok(Placement { device: device.resolve()?, kind })
+    }
+
+    /// The model. Weights that stay in the type of the file are views of it.
+    ///
+    /// # Errors
+    /// A tensor that is missing or not as the configuration implies, and what libtorch fails with.
+    pub fn load(self, placement: Placement) -> Result<Gemma3, Error> {
+        Gemma3::of_weights(self.config, &self.weights, placement)
+    }
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, generation, weights: _ } = self;
+        let mut shown = f.debug_struct("Checkpoint");
+        shown.field("config", config).field("generation", generation).finish_non_exhaustive()
+    }
+}
