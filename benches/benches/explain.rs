@@ -1,6 +1,6 @@
 //! The retained engine on the small reference checkpoint: 293 tokens, 7 layers, 4 heads.
 
-use attention_capture::{Engine, Goal, Objective, Retained};
+use attention_capture::{Engine, Goal, Objective, Retained, Rules};
 use attention_relevancy::{Target, Update};
 use criterion::{Criterion, criterion_group, criterion_main};
 use gemma3_processor::{Message, Picture, PictureOptions, Processor, ProcessorOptions};
@@ -36,7 +36,8 @@ fn explain(criterion: &mut Criterion) {
     group.bench_function("one target", |bencher| {
         bencher.iter(|| {
             black_box(
-                run.explain_one(&goal, Objective::Logit, Update::Additive).expect("explained"),
+                run.explain_one(&goal, &Rules::new(Objective::Logit, Update::Additive))
+                    .expect("explained"),
             )
         });
     });

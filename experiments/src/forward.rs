@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use gemma3_processor::Pixels;
-use gemma3_tch::{Fast, Gemma3};
+use gemma3_tch::{Fast, Gemma3, SequenceLayout};
 use tch::{Kind, Reduction, Tensor};
 
 use crate::examples::{Asked, Seen, Turn};
@@ -37,10 +37,14 @@ impl std::ops::AddAssign for Tally {
 }
 
 /// Image tokens `[c, D]` of a picture.
+///
+/// # Panics
+/// Never: plain attention serves every tower.
 pub fn image_tokens(model: &Gemma3, pixels: &Pixels) -> Tensor {
     let shape = [pixels.channels, pixels.height, pixels.width].map(|side| side as i64);
     let pixels = Tensor::from_slice(&pixels.values).view(shape);
-    model.projector().forward(&model.vision().forward(&pixels, &mut Fast))
+    let features = model.vision().forward(&pixels, &mut Fast);
+    model.projector().forward(&features.expect("plain attention serves every tower"))
 }
 
 /// Binary cross-entropy of what each cell shows, summed; `head` is weight `[l, D]` and bias `[l]`.
@@ -110,7 +114,8 @@ fn continued(
     let last = turn.ids.len() - 1;
     // The last token is only predicted.
     let embeddings = text.embed(&turn.ids[..last]); // [n − 1, D]
-    let hidden = text.forward(&embeddings, start, std::slice::from_ref(image), prefix);
+    let hidden =
+        text.forward(&embeddings, start, &SequenceLayout::unforked(vec![image.clone()]), prefix);
     let first = turn.prompt - 1;
     let logits = text.logits(&hidden.narrow(0, first as i64, (last - first) as i64)); // [a, V]
     let answer: Vec<i64> = turn.ids[turn.prompt..].iter().map(|&id| i64::from(id)).collect();

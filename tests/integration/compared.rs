@@ -1,7 +1,7 @@
 //! The facade's methods of comparison, heads and layers, and what the public Python program does.
 
 use crate::explainer::{answer, options, published, question};
-use attention_capture::{Engine as _, Goal, Objective, Retained};
+use attention_capture::{Engine as _, Goal, Objective, Retained, Rules};
 use attention_relevancy::Target;
 use integration_tests::ndarray::Array1;
 use integration_tests::{Fixture, row_difference};
@@ -147,8 +147,9 @@ fn the_seed_profile_is_the_public_program() {
     let run = Retained::run(model, &sequence).unwrap();
     let positions = answer.positions();
     let targets = positions.clone().map(|at| Target::new(at, ids[at]).unwrap()).collect();
-    let expected =
-        run.explain_one(&Goal::sum(targets).unwrap(), Objective::Logit, Update::Additive).unwrap();
+    let expected = run
+        .explain_one(&Goal::sum(targets).unwrap(), &Rules::new(Objective::Logit, Update::Additive))
+        .unwrap();
     let options = ExplainOptions::seed();
     assert_eq!(options.span, SpanRule::Sum);
     let found = explainer.explain_all(&answer, &[Ask::Answer], &options).unwrap();

@@ -2,8 +2,8 @@
 
 use crate::support::{answered, model, prepare};
 use attention_capture::{
-    Attribution, Engine, Error, Foil, Goal, Keep, LayerSwept, Objective, Recorder, Retained,
-    States, Streaming, SweepOptions,
+    Attribution, EachLayer, Engine, Error, Foil, Goal, Keep, LayerSwept, Objective, Recorder,
+    Retained, Rules, States, Streaming, SweepOptions,
 };
 use attention_relevancy::{Target, Update};
 use gemma3_tch::{Gemma3, GenerationOptions, Sequence};
@@ -51,10 +51,10 @@ fn check(fixture: &Fixture, model: &Gemma3, sequence: &Sequence, options: &Sweep
             Objective::Contrast(Foil::Token(foil)),
         ] {
             for update in [Update::Additive, Update::Stochastic] {
-                let found = streaming.explain(&goals, objective, update).unwrap();
+                let found = streaming.explain(&goals, &Rules::new(objective, update)).unwrap();
                 assert_eq!(found.len(), goals.len());
                 for (goal, found) in goals.iter().zip(&found) {
-                    let expected = run.explain_one(goal, objective, update).unwrap();
+                    let expected = run.explain_one(goal, &Rules::new(objective, update)).unwrap();
                     let what = format!("{}, {keep:?}, {objective}, {update}", fixture.name());
                     assert_same(&what, goal, found, &expected);
                 }
@@ -105,11 +105,8 @@ fn explain_within(
     let options = SweepOptions { memory_budget, cancel: None };
     let last = sequence.ids().len() - 1;
     let goal = Goal::token(Target::new(last, sequence.ids()[last]).unwrap());
-    Streaming::new(model, sequence.ids(), &states, options).explain_one(
-        &goal,
-        Objective::Logit,
-        Update::Additive,
-    )
+    Streaming::new(model, sequence.ids(), &states, options)
+        .explain_one(&goal, &Rules::new(Objective::Logit, Update::Additive))
 }
 
 /// A recording made while the answer is generated serves as one made afterwards.
@@ -137,9 +134,12 @@ fn a_generated_answer_is_explained_without_another_forward_pass() {
                 Streaming::new(&model, sequence.ids(), &states, SweepOptions::default());
             let run = Retained::run(&model, &sequence).unwrap();
             for goal in goals(&fixture, &sequence) {
-                let found =
-                    streaming.explain_one(&goal, Objective::Logit, Update::Additive).unwrap();
-                let expected = run.explain_one(&goal, Objective::Logit, Update::Additive).unwrap();
+                let found = streaming
+                    .explain_one(&goal, &Rules::new(Objective::Logit, Update::Additive))
+                    .unwrap();
+                let expected = run
+                    .explain_one(&goal, &Rules::new(Objective::Logit, Update::Additive))
+                    .unwrap();
                 assert_same(name, &goal, &found, &expected);
             }
         }
@@ -156,19 +156,14 @@ fn by_products_are_those_of_the_retained_engine() {
     let streaming = Streaming::new(&model, sequence.ids(), &states, SweepOptions::default());
     let goal = goals(&fixture, &sequence).remove(3);
     let (mut rows, mut heads, mut gradient) = (Vec::new(), Vec::new(), None);
-    let mut observe = |swept: &LayerSwept<'_>| {
+    let mut observer = EachLayer(|swept: &LayerSwept<'_>| {
         assert_eq!(swept.heads_gradient.size()[2], swept.queries.len() as i64);
         rows.push(swept.relevancy.copy());
         heads.push(swept.heads.copy());
         gradient = Some((swept.layer, swept.keys.clone(), swept.input_gradient.copy()));
-    };
-    let found = streaming
-        .explain_observed(
-            std::slice::from_ref(&goal),
-            (Objective::Logit, Update::Additive),
-            &mut observe,
-        )
-        .unwrap();
+    });
+    let goal_alone = std::slice::from_ref(&goal);
+    let found = streaming.observe(goal_alone, &Rules::default(), &mut [&mut observer]).unwrap();
 
     // The last row is the result, and what a layer adds to the row is what its heads carried, on average.
     let total = |row: &Tensor| row.sum(Kind::Double).double_value(&[]);
@@ -189,7 +184,7 @@ fn by_products_are_those_of_the_retained_engine() {
     assert_eq!((layer, keys), (0, 0..goal.targets()[0].position()));
     let expected = tch::with_grad(|| {
         let embeddings = model.embed(&sequence).detach().set_requires_grad(true);
-        let hidden = model.text().forward(&embeddings, 0, sequence.images(), &mut gemma3_tch::Fast);
+        let hidden = model.text().forward(&embeddings, 0, sequence.layout(), &mut gemma3_tch::Fast);
         let target = goal.targets()[0];
         let z = model
             .text()
@@ -216,7 +211,7 @@ fn a_cancelled_sweep_is_an_error() {
         &states,
         SweepOptions { cancel, ..SweepOptions::default() },
     );
-    let outcome =
-        streaming.explain(&goals(&fixture, &sequence), Objective::Logit, Update::Additive);
+    let outcome = streaming
+        .explain(&goals(&fixture, &sequence), &Rules::new(Objective::Logit, Update::Additive));
     assert!(matches!(outcome, Err(Error::Cancelled)));
 }

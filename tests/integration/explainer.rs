@@ -1,7 +1,7 @@
 //! The facade: from pictures and a prompt to explanations.
 
 use crate::support::{answered, pictures, processor_options};
-use attention_capture::{Engine as _, Goal, Keep, States, Streaming, SweepOptions};
+use attention_capture::{Engine as _, Goal, Keep, Rules, States, Streaming, SweepOptions};
 use attention_relevancy::Target;
 use gemma3_tch::{Gemma3, Placement};
 use integration_tests::{Checkpoint, Fixture, Tolerance, assert_close, assert_row_close};
@@ -383,8 +383,10 @@ fn bfloat16_keeps_the_ranks_of_the_cells() {
         let relevancy = fixture.array::<Ix2>("relevancy");
         for (index, position) in fixture.numbers("targets").into_iter().enumerate() {
             let goal = Goal::token(Target::new(position, sequence.ids()[position]).unwrap());
-            let row =
-                streaming.explain_one(&goal, Objective::Logit, Update::Additive).unwrap().relevancy;
+            let row = streaming
+                .explain_one(&goal, &Rules::new(Objective::Logit, Update::Additive))
+                .unwrap()
+                .relevancy;
             let cells = || fixture.image_spans().into_iter().flatten();
             let found: Vec<f32> = cells().map(|cell| row[cell]).collect();
             let expected: Vec<f32> = cells().map(|cell| relevancy[[index, cell]] as f32).collect();

@@ -1,9 +1,10 @@
 //! Every method of comparison: the streaming engine against the retained one, and both against PyTorch.
 
-use crate::support::{answered, model};
+use crate::support::{answered, model, with_methods};
 use attention_capture::{
-    Engine, Error, Foil, Folding, Goal, HeadShares, HeadWeights, Keep, Layers, Method, MethodRow,
-    Objective, Pool, Recorder, Retained, States, Streaming, SweepOptions, Unavailable,
+    Engine, Error, Foil, Folding, Goal, HeadRecorder, HeadShares, HeadWeights, Keep, Layers,
+    Method, MethodRow, Objective, Pool, Recorder, Retained, Rules, States, Streaming, SweepOptions,
+    Unavailable,
 };
 use attention_relevancy::{Heads, Target, Update};
 use gemma3_tch::{Gemma3, Sequence};
@@ -81,10 +82,12 @@ fn heads_are_those_of_the_attention() {
         let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
         let streaming = streaming(&model, &sequence, &states);
         let (run, goals) = (Retained::run(&model, &sequence).unwrap(), goals(&fixture, &sequence));
-        let how = (Objective::Logit, Update::Additive);
+        let rules = Rules::new(Objective::Logit, Update::Additive);
         let last = run.attention().len() - 1;
-        let found = streaming.explain_by_head(&goals, how, Some(last)).unwrap();
-        let plain = streaming.explain(&goals, how.0, how.1).unwrap();
+        let mut recorder = HeadRecorder::new(&streaming, &goals, Some(last)).unwrap();
+        let found = streaming.observe(&goals, &rules, &mut [&mut recorder]).unwrap();
+        let found: Vec<_> = found.into_iter().zip(recorder.finish()).collect();
+        let plain = streaming.explain(&goals, &rules).unwrap();
         for ((goal, (attribution, shares)), plain) in goals.iter().zip(&found).zip(&plain) {
             assert_eq!(attribution.relevancy, plain.relevancy);
             check_heads(&fixture, &run, (goal, shares), &sequence);
@@ -94,8 +97,11 @@ fn heads_are_those_of_the_attention() {
                 layers: Layers::Range(last..last + 1),
             };
             let by_head: Vec<Method> = (0..maps.attention.nrows()).map(one).collect();
-            let rows =
-                run.explain_methods(std::slice::from_ref(goal), how, &by_head).unwrap().remove(0).1;
+            let rows = run
+                .explain_methods(std::slice::from_ref(goal), &rules, &by_head)
+                .unwrap()
+                .remove(0)
+                .1;
             let mut expected = Array2::zeros(maps.attention.dim());
             for (mut of_head, row) in expected.outer_iter_mut().zip(rows) {
                 of_head.assign(&row.unwrap().mapv(f64::from));
@@ -112,10 +118,11 @@ fn heads_are_those_of_the_attention() {
                 assert!((total - carried).abs() <= 1e-5 * total, "{total} {carried}");
             }
         }
-        let error = streaming.explain_by_head(&goals, how, Some(last + 1)).unwrap_err();
+        let error = HeadRecorder::new(&streaming, &goals, Some(last + 1)).unwrap_err();
         assert!(matches!(error, Error::Layer { layer, layers } if layer == layers), "{error}");
-        let found = streaming.explain_by_head(&goals, how, None).unwrap();
-        assert!(found.iter().all(|(_, shares)| shares.maps.is_none()));
+        let mut recorder = HeadRecorder::new(&streaming, &goals, None).unwrap();
+        streaming.observe(&goals, &rules, &mut [&mut recorder]).unwrap();
+        assert!(recorder.finish().iter().all(|shares| shares.maps.is_none()));
     }
 }
 
@@ -187,9 +194,9 @@ fn streaming_gives_the_rows_of_the_definitions() {
         ] {
             let states = States::of(&model, &sequence, keep).unwrap();
             let streaming = streaming(&model, &sequence, &states);
-            let how = (objective, Update::Additive);
-            let found = streaming.explain_methods(&goals, how, &methods).unwrap();
-            let expected = run.explain_methods(&goals, how, &methods).unwrap();
+            let rules = Rules::new(objective, Update::Additive);
+            let found = with_methods(&streaming, &goals, &rules, &methods).unwrap();
+            let expected = run.explain_methods(&goals, &rules, &methods).unwrap();
             for ((found, expected), goal) in found.iter().zip(&expected).zip(&goals) {
                 assert_eq!((found.1.len(), expected.1.len()), (methods.len(), methods.len()));
                 for ((found, expected), method) in found.1.iter().zip(&expected.1).zip(&methods) {
@@ -209,12 +216,13 @@ fn methods_do_not_depend_on_how_the_sweep_is_cut() {
     let model = model(&fixture);
     let sequence = answered(&fixture, &model);
     let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
-    let (goals, how) = (goals(&fixture, &sequence), (Objective::Logit, Update::Additive));
+    let goals = goals(&fixture, &sequence);
+    let rules = Rules::new(Objective::Logit, Update::Additive);
     let methods = methods(model.text().layers().len());
     let explain = |memory_budget| {
         let options = SweepOptions { memory_budget, cancel: None };
-        Streaming::new(&model, sequence.ids(), &states, options)
-            .explain_methods(&goals, how, &methods)
+        let engine = Streaming::new(&model, sequence.ids(), &states, options);
+        with_methods(&engine, &goals, &rules, &methods)
     };
     let Err(Error::Budget { smallest, .. }) = explain(0) else {
         panic!("a budget of 0 bytes was accepted")
@@ -234,23 +242,24 @@ fn relevancy_is_folded_alike_by_both_engines() {
         let sequence = answered(&fixture, &model);
         let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
         let goals = goals(&fixture, &sequence);
-        let mut run = Retained::run(&model, &sequence).unwrap();
-        let plain = run.explain(&goals, Objective::Logit, Update::Additive).unwrap();
+        let run = Retained::run(&model, &sequence).unwrap();
+        let plain = run.explain(&goals, &Rules::new(Objective::Logit, Update::Additive)).unwrap();
         for (heads, layers) in [
             (Heads::Mean, Layers::Global),
             (Heads::Max, Layers::All),
             (Heads::One(1), Layers::Range(1..3)),
         ] {
             let folding = Folding { heads, layers };
-            run = run.folding(folding.clone());
-            let streaming = streaming(&model, &sequence, &states).folding(folding.clone());
+            let streaming = streaming(&model, &sequence, &states);
             for update in [Update::Additive, Update::Stochastic] {
-                let found = streaming.explain(&goals, Objective::Logit, update).unwrap();
-                let expected = run.explain(&goals, Objective::Logit, update).unwrap();
+                let folding = folding.clone();
+                let rules = Rules { folding, ..Rules::new(Objective::Logit, update) };
+                let found = streaming.explain(&goals, &rules).unwrap();
+                let expected = run.explain(&goals, &rules).unwrap();
                 for (((found, expected), plain), goal) in
                     found.iter().zip(&expected).zip(&plain).zip(&goals)
                 {
-                    let what = format!("{}, {folding:?}, {update}", fixture.name());
+                    let what = format!("{}, {rules:?}", fixture.name());
                     let without_self = |row: &Array1<f32>| -> MethodRow {
                         let mut row = row.clone();
                         goal.targets().iter().for_each(|target| row[target.logit_row()] = 0.0);
@@ -286,13 +295,9 @@ fn baselines_and_methods_agree() {
         Method::Rollout { heads, layers: Layers::All },
         Method::RawAttention { heads: heads.into(), layers: Layers::Range(n - 1..n) },
     ];
-    let found = streaming(&model, &sequence, &states)
-        .explain_methods(
-            &goals(&fixture, &sequence),
-            (Objective::Logit, Update::Additive),
-            &methods,
-        )
-        .unwrap();
+    let engine = streaming(&model, &sequence, &states);
+    let goals = goals(&fixture, &sequence);
+    let found = with_methods(&engine, &goals, &Rules::default(), &methods).unwrap();
     for (attribution, rows) in found {
         assert_same_row("rollout", TOLERANCE, &rows[0], &Ok(attribution.rollout));
         assert_same_row("raw attention", TOLERANCE, &rows[1], &Ok(attribution.raw_attention));
@@ -307,9 +312,9 @@ fn last(streaming: &Streaming<'_>, sequence: &Sequence, method: &Method) -> Meth
 }
 
 fn row_of(streaming: &Streaming<'_>, goal: &Goal, method: &Method) -> MethodRow {
-    let how = (Objective::Logit, Update::Additive);
+    let rules = Rules::new(Objective::Logit, Update::Additive);
     let methods = std::slice::from_ref(method);
-    let found = streaming.explain_methods(std::slice::from_ref(goal), how, methods).unwrap();
+    let found = with_methods(streaming, std::slice::from_ref(goal), &rules, methods).unwrap();
     found.into_iter().next().unwrap().1.remove(0)
 }
 
@@ -361,7 +366,7 @@ fn choices_beyond_the_model_are_errors() {
     let run = Retained::run(&model, &sequence).unwrap();
     let n = model.text().layers().len();
     let goals = goals(&fixture, &sequence);
-    let how = (Objective::Logit, Update::Additive);
+    let rules = Rules::new(Objective::Logit, Update::Additive);
     for (method, message) in [
         (Method::GradCamAttention { layer: n }, format!("the model has {n}")),
         (Method::GradCamHidden { layer: n + 1 }, format!("the model has {n}")),
@@ -376,17 +381,16 @@ fn choices_beyond_the_model_are_errors() {
     ] {
         let methods = [method];
         for error in [
-            streaming(&model, &sequence, &states)
-                .explain_methods(&goals, how, &methods)
+            with_methods(&streaming(&model, &sequence, &states), &goals, &rules, &methods)
                 .unwrap_err(),
-            run.explain_methods(&goals, how, &methods).unwrap_err(),
+            run.explain_methods(&goals, &rules, &methods).unwrap_err(),
         ] {
             assert!(error.to_string().contains(&message), "{error}");
         }
     }
     let folding = Folding { heads: Heads::Mean, layers: Layers::Range(2..2) };
-    let engine = streaming(&model, &sequence, &states).folding(folding);
-    let error = engine.explain(&goals, how.0, how.1).unwrap_err();
+    let engine = streaming(&model, &sequence, &states);
+    let error = engine.explain(&goals, &Rules { folding, ..rules }).unwrap_err();
     assert!(matches!(error, Error::LayerChoice { layers, .. } if layers == n), "{error}");
 }
 
@@ -509,17 +513,17 @@ fn methods_are_those_of_pytorch() {
         let model = model(&fixture);
         let sequence = answered(&fixture, &model);
         let states = States::of(&model, &sequence, Keep::Everything).unwrap();
-        let (run, how) =
-            (Retained::run(&model, &sequence).unwrap(), (Objective::Logit, Update::Additive));
+        let run = Retained::run(&model, &sequence).unwrap();
+        let rules = Rules::new(Objective::Logit, Update::Additive);
         let n_layers = model.text().layers().len();
         let rows =
             |found: Vec<(_, Vec<MethodRow>)>| found.into_iter().map(|(_, rows)| rows).collect();
         check_reference(&fixture, &sequence, n_layers, &|goals, methods| {
             let engine = streaming(&model, &sequence, &states);
-            rows(engine.explain_methods(goals, how, methods).unwrap())
+            rows(with_methods(&engine, goals, &rules, methods).unwrap())
         });
         check_reference(&fixture, &sequence, n_layers, &|goals, methods| {
-            rows(run.explain_methods(goals, how, methods).unwrap())
+            rows(run.explain_methods(goals, &rules, methods).unwrap())
         });
     }
 }
@@ -537,8 +541,9 @@ fn folded_relevancy_is_that_of_pytorch() {
             ("relevancy_global", Heads::Mean, Layers::Global),
             ("relevancy_range", Heads::Mean, Layers::Range(1..3)),
         ] {
-            let engine = streaming(&model, &sequence, &states).folding(Folding { heads, layers });
-            let found = engine.explain(&goals, Objective::Logit, Update::Additive).unwrap();
+            let engine = streaming(&model, &sequence, &states);
+            let rules = Rules { folding: Folding { heads, layers }, ..Rules::default() };
+            let found = engine.explain(&goals, &rules).unwrap();
             let expected = fixture.array::<Ix2>(name);
             for ((goal, found), expected) in goals.iter().zip(&found).zip(expected.outer_iter()) {
                 let what = format!("{}: {name}", fixture.name());

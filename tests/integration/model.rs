@@ -1,7 +1,7 @@
 //! The model against transformers.
 
 use crate::support::{answered, matrix, model, prepare};
-use gemma3_tch::{Cached, Fast, GenerationOptions, StopReason};
+use gemma3_tch::{Cached, Error, Fast, GenerationOptions, StopReason};
 use integration_tests::{Fixture, Tolerance, assert_close};
 use ndarray::{Array4, ArrayView3, Axis, Ix2, Ix4};
 use std::ops::ControlFlow;
@@ -107,4 +107,13 @@ fn an_answer_ends_where_it_must() {
         })
         .unwrap();
     assert_eq!((broken.tokens.as_slice(), broken.stop), (&answer[..1], StopReason::Caller));
+}
+
+#[test]
+fn the_vision_tower_refuses_a_cache() {
+    let fixture = Fixture::open("two-images");
+    let model = model(&fixture);
+    let pixels = model.picture(&prepare(&fixture).images[0].pixels).unwrap();
+    let error = model.vision().forward(&pixels, &mut Cached::default()).unwrap_err();
+    assert!(matches!(error, Error::Tower { attention: "Cached" }), "{error}");
 }

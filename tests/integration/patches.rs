@@ -5,8 +5,8 @@
 
 use crate::support::{answered, matrix, model, prepare};
 use attention_capture::{
-    Attribution, Engine, Error, Goal, ImagePart, Keep, Objective, PatchMap, PatchOptions,
-    PatchStates, Patches, Retained, Spread, States, Streaming, SweepOptions,
+    Attribution, Engine, Error, Goal, ImagePart, ImageRecorder, Keep, Objective, PatchMap,
+    PatchOptions, PatchStates, Patches, Retained, Rules, Spread, States, Streaming, SweepOptions,
 };
 use attention_relevancy::{Target, Update};
 use gemma3_tch::{Attend, Fast, Gemma3, MaskRule, Qkv, Sequence, Site};
@@ -50,11 +50,12 @@ impl Case {
         let images: Vec<usize> = (0..self.pictures.len()).collect();
         let within = |memory_budget| {
             let options = SweepOptions { memory_budget, cancel: None };
-            Streaming::new(&self.model, self.sequence.ids(), &states, options).explain_images(
-                &self.goals,
-                (Objective::Logit, Update::Additive),
-                &images,
-            )
+            let engine = Streaming::new(&self.model, self.sequence.ids(), &states, options);
+            let mut recorder = ImageRecorder::new(&engine, &images)?;
+            let rules = Rules::new(Objective::Logit, Update::Additive);
+            let found = engine.observe(&self.goals, &rules, &mut [&mut recorder])?;
+            let parts = recorder.finish(found.iter());
+            Ok::<_, Error>((found, parts))
         };
         let Err(Error::Budget { smallest, .. }) = within(0) else { panic!("0 bytes are enough") };
         let (attributions, mut parts) = within(smallest).unwrap();
@@ -109,7 +110,7 @@ impl Graph {
             let (model, sequence) = (&case.model, &case.sequence);
             let pixels = case.pictures[image].copy().set_requires_grad(true);
             let mut kept = Kept(Vec::new());
-            let patches = model.vision().forward(&pixels, &mut kept);
+            let patches = model.vision().forward(&pixels, &mut kept).unwrap();
             let mut features: Vec<Tensor> =
                 sequence.features().iter().map(Tensor::shallow_clone).collect();
             let tokens = model.projector().forward(&patches);
@@ -146,7 +147,10 @@ impl Graph {
             false,
             Kind::Double,
         );
-        let row = run.explain_one(goal, Objective::Logit, Update::Additive).unwrap().relevancy;
+        let row = run
+            .explain_one(goal, &Rules::new(Objective::Logit, Update::Additive))
+            .unwrap()
+            .relevancy;
         let span = case.sequence.images()[image].clone();
         let g = case.model.config().vision.patches_per_side() as i64;
         Expected {
@@ -418,8 +422,7 @@ fn what_cannot_be_explained_is_an_error() {
     let states = States::of(&case.model, &case.sequence, Keep::Inputs).unwrap();
     let streaming =
         Streaming::new(&case.model, case.sequence.ids(), &states, SweepOptions::default());
-    let how = (Objective::Logit, Update::Additive);
-    let outcome = streaming.explain_images(&case.goals, how, &[1]);
+    let outcome = ImageRecorder::new(&streaming, &[1]);
     assert!(matches!(outcome, Err(Error::Image { index: 1, images: 1 })));
 
     parts[1].gradient = parts[1].gradient.narrow(0, 1, 63);

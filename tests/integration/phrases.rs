@@ -1,16 +1,17 @@
 //! One phrase against another: a sequence with two branches behind one prefix, against each branch alone.
 
 use crate::explainer::{answer, load, published};
-use crate::support::{answered, matrix, model};
+use crate::support::{answered, matrix, model, with_methods};
 use attention_capture::{
-    Attribution, Engine, Error, Goal, Keep, Objective, Retained, States, Streaming, SweepOptions,
-    branch_targets,
+    Attribution, Engine, Error, Goal, HeadWeights, Keep, Layers, Method, MethodRow, Objective,
+    Pool, Retained, Rules, States, Streaming, SweepOptions, branch_targets,
 };
-use attention_relevancy::{Target, Update};
-use gemma3_tch::{Fast, Fork, Gemma3, Sequence};
+use attention_relevancy::{Heads, Target, Update};
+use gemma3_tch::{Cached, Fast, Fork, Gemma3, GenerationOptions, Sequence};
 use integration_tests::{Fixture, Tolerance, assert_close, difference};
 use medgemma_explainer::{Ask, DtypeSpec, ExplainOptions};
 use ndarray::{Array1, s};
+use std::ops::ControlFlow;
 use tch::Tensor;
 
 /// The same numbers, in another order of operations.
@@ -135,13 +136,14 @@ fn streaming_equals_retained_on_two_branches() {
             (Objective::LogProbability, Update::Stochastic),
             (Objective::Logit, Update::Additive),
         ];
-        let expected = ways.map(|(objective, update)| run.explain(&goals, objective, update));
+        let expected =
+            ways.map(|(objective, update)| run.explain(&goals, &Rules::new(objective, update)));
         for (keep, memory_budget) in [(Keep::Everything, 1 << 29), (Keep::Inputs, few)] {
             let states = States::of(&model, &phrases.packed, keep).unwrap();
             let options = SweepOptions { memory_budget, cancel: None };
             let streaming = Streaming::new(&model, phrases.packed.ids(), &states, options);
             for ((objective, update), expected) in ways.iter().zip(&expected) {
-                let found = streaming.explain(&goals, *objective, *update).unwrap();
+                let found = streaming.explain(&goals, &Rules::new(*objective, *update)).unwrap();
                 let what = format!("{}, {keep:?}, {objective}, {update}", fixture.name());
                 compare(&what, &goals, &found, expected.as_ref().unwrap());
             }
@@ -153,7 +155,7 @@ fn smallest_budget(model: &Gemma3, sequence: &Sequence, goals: &[Goal]) -> u64 {
     let states = States::of(model, sequence, Keep::Inputs).unwrap();
     let options = SweepOptions { memory_budget: 0, cancel: None };
     let streaming = Streaming::new(model, sequence.ids(), &states, options);
-    match streaming.explain(goals, Objective::Logit, Update::Additive) {
+    match streaming.explain(goals, &Rules::new(Objective::Logit, Update::Additive)) {
         Err(Error::Budget { smallest, .. }) => smallest,
         other => panic!("a budget of 0 bytes gave {other:?}"),
     }
@@ -185,7 +187,8 @@ fn maps_of_one_phrase_are_plain_and_the_joint_map_is_joint() {
             let states = States::of(&model, sequence, Keep::Everything).unwrap();
             let options = SweepOptions::default();
             let streaming = Streaming::new(&model, sequence.ids(), &states, options);
-            let found = streaming.explain(goals, Objective::LogProbability, Update::Additive);
+            let found =
+                streaming.explain(goals, &Rules::new(Objective::LogProbability, Update::Additive));
             let rows = found.unwrap().into_iter().map(|attribution| attribution.relevancy);
             rows.collect::<Vec<_>>()
         };
@@ -227,6 +230,120 @@ fn maps_of_one_phrase_are_plain_and_the_joint_map_is_joint() {
     }
 }
 
+/// One of every kind of method, and of every way that one reads a row of attention.
+fn every_method() -> Vec<Method> {
+    let (heads, layers, over) = (Heads::Mean, Layers::All, Pool::Mean);
+    vec![
+        Method::Rollout { heads: Heads::Max, layers: layers.clone() },
+        Method::RawAttention { heads: heads.into(), layers: layers.clone() },
+        Method::RawAttention { heads: HeadWeights::Gradient, layers: layers.clone() },
+        Method::TokenAttention { heads, layers: layers.clone(), over },
+        Method::TokenAttention { heads: Heads::Max, layers: layers.clone(), over: Pool::Max },
+        Method::ObjectAttention { heads, layers: layers.clone(), over: Pool::Max },
+        Method::GradientAttention { heads, layers },
+        Method::GradCamAttention { layer: 1 },
+        Method::GradCamHidden { layer: 0 },
+        Method::GradCamHidden { layer: 2 },
+        Method::InputGradient,
+        Method::Tam,
+    ]
+}
+
+/// A phrase and its last token, each explained for itself.
+fn phrase_and_token(targets: &[Target]) -> [Goal; 2] {
+    let last = *targets.last().expect("a phrase has tokens");
+    [Goal::sum(targets.to_vec()).expect("a phrase has tokens"), Goal::token(last)]
+}
+
+/// Where a branch stands in the packed sequence, and the other one.
+struct Branch {
+    prefix: usize,
+    own: std::ops::Range<usize>,
+    other: std::ops::Range<usize>,
+}
+
+impl Branch {
+    /// What is wrong with a row of the packed sequence, when `expected` is that of the phrase alone.
+    fn mistake(&self, found: &MethodRow, expected: &MethodRow) -> Option<String> {
+        let (found, expected) = match (found, expected) {
+            (Ok(found), Ok(expected)) => (found, expected),
+            (Err(found), Err(expected)) if found == expected => return None,
+            _ => return Some(format!("{found:?} packed, {expected:?} alone")),
+        };
+        if found.slice(s![self.other.clone()]).iter().any(|&x| x != 0.0) {
+            return Some("something lies on the other branch".to_owned());
+        }
+        let of_branch = (0..self.prefix).chain(self.own.clone());
+        let packed: Array1<f32> = of_branch.map(|at| found[at]).collect();
+        // As in `methods.rs`: some means of gradients nearly cancel.
+        let distance = difference(&packed, &expected.mapv(f64::from));
+        (1e-4 < distance).then(|| format!("differs by {distance:.2e}"))
+    }
+}
+
+#[test]
+fn every_method_gives_of_a_branch_what_it_gives_of_the_phrase_alone() {
+    let methods = every_method();
+    let rules = Rules::new(Objective::LogProbability, Update::Additive);
+    let mut mistakes = Vec::new();
+    for fixture in Fixture::all() {
+        let model = model(&fixture);
+        let phrases = Phrases::new(&fixture, &model);
+        let targets = branch_targets(&phrases.packed).unwrap();
+        let goals: Vec<Goal> =
+            targets.iter().flat_map(|targets| phrase_and_token(targets)).collect();
+        let run = Retained::run(&model, &phrases.packed).unwrap();
+        let retained = run.explain_methods(&goals, &rules, &methods).unwrap();
+        let [everything, inputs] = [Keep::Everything, Keep::Inputs].map(|keep| {
+            let states = States::of(&model, &phrases.packed, keep).unwrap();
+            let options = SweepOptions::default();
+            let engine = Streaming::new(&model, phrases.packed.ids(), &states, options);
+            with_methods(&engine, &goals, &rules, &methods).unwrap()
+        });
+        let [first, second] = phrases.branches();
+        let sides = [(first.clone(), second.clone()), (second, first)];
+        for (index, ((own, other), targets)) in
+            sides.into_iter().zip(phrases.targets_alone()).enumerate()
+        {
+            let branch = Branch { prefix: phrases.prefix, own, other };
+            let alone = Retained::run(&model, &phrases.alone[index]).unwrap();
+            let goals = phrase_and_token(&targets);
+            let expected = alone.explain_methods(&goals, &rules, &methods).unwrap();
+            for (engine, found) in [
+                ("retained", &retained),
+                ("everything kept", &everything),
+                ("inputs kept", &inputs),
+            ] {
+                for ((_, found), (_, expected)) in found[2 * index..].iter().zip(&expected) {
+                    for ((method, found), expected) in methods.iter().zip(found).zip(expected) {
+                        mistakes.extend(branch.mistake(found, expected).map(|mistake| {
+                            format!(
+                                "{}, branch {index}, {engine}, {method}: {mistake}",
+                                fixture.name()
+                            )
+                        }));
+                    }
+                }
+            }
+        }
+    }
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+}
+
+/// What is generated behind a fork goes on with the second branch.
+#[test]
+fn an_answer_behind_a_fork_is_that_to_the_second_branch_alone() {
+    let fixture = Fixture::open("two-images");
+    let model = model(&fixture);
+    let phrases = Phrases::new(&fixture, &model);
+    let options = GenerationOptions { max_new_tokens: 4, sampling: None, stop_ids: Vec::new() };
+    let [packed, alone] = [&phrases.packed, &phrases.alone[1]].map(|prompt| {
+        let go_on = &mut |_| ControlFlow::Continue(());
+        model.generate(prompt, &options, &mut Cached::default(), go_on).unwrap().tokens
+    });
+    assert_eq!(packed, alone);
+}
+
 /// The contrast of one token with another is that of the two logits: the packed way and the foil agree.
 #[test]
 fn one_token_against_another_is_the_contrast_with_a_foil() {
@@ -240,13 +357,14 @@ fn one_token_against_another_is_the_contrast_with_a_foil() {
     let goal = Goal::contrast(phrase, against).unwrap();
     let found = Retained::run(&model, &packed)
         .unwrap()
-        .explain_one(&goal, Objective::LogProbability, Update::Additive)
+        .explain_one(&goal, &Rules::new(Objective::LogProbability, Update::Additive))
         .unwrap()
         .relevancy;
     let goal = Goal::token(Target::new(prefix, token).unwrap());
     let objective = Objective::Contrast(attention_capture::Foil::Token(foil));
     let run = Retained::run(&model, &sequence).unwrap();
-    let expected = run.explain_one(&goal, objective, Update::Additive).unwrap().relevancy;
+    let expected =
+        run.explain_one(&goal, &Rules::new(objective, Update::Additive)).unwrap().relevancy;
     let cut = |row: &Array1<f32>| row.slice(s![..prefix - 1]).to_owned();
     assert_same("foil", &cut(&found), &cut(&expected));
     assert!((found[prefix - 1] - expected[prefix - 1]).abs() < 1e-5);

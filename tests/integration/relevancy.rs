@@ -1,7 +1,7 @@
 //! The retained engine against autograd in PyTorch, and the mistakes that must not pass for right.
 
 use crate::support::{answered, matrix, model};
-use attention_capture::{Engine, Goal, Objective, Retained};
+use attention_capture::{Engine, Goal, Objective, Retained, Rules};
 use attention_relevancy::{Target, Update};
 use gemma3_tch::{Gemma3, Sequence};
 use integration_tests::{Fixture, Tolerance, assert_close, assert_row_close, row_difference};
@@ -48,7 +48,7 @@ impl Case {
     }
 
     fn relevancy(&self, goal: &Goal, objective: Objective, update: Update) -> Array1<f32> {
-        self.run().explain_one(goal, objective, update).unwrap().relevancy
+        self.run().explain_one(goal, &Rules::new(objective, update)).unwrap().relevancy
     }
 }
 
@@ -85,8 +85,9 @@ fn relevancy_and_baselines_agree() {
         case.compare("relevancy_log_probability", |goal| {
             case.relevancy(goal, Objective::LogProbability, Update::Additive)
         });
-        let plain =
-            |goal: &Goal| case.run().explain_one(goal, Objective::Logit, Update::Additive).unwrap();
+        let plain = |goal: &Goal| {
+            case.run().explain_one(goal, &Rules::new(Objective::Logit, Update::Additive)).unwrap()
+        };
         case.compare("raw_attention", |goal| plain(goal).raw_attention);
         case.compare("rollout", |goal| plain(goal).rollout);
     }
@@ -186,7 +187,10 @@ fn a_mistake_would_be_caught() {
 fn a_target_that_does_not_stand_there_is_an_error() {
     let case = Case::new(Fixture::open("two-images"));
     let wrong = Goal::token(Target::new(110, 7).unwrap());
-    let error = case.run().explain_one(&wrong, Objective::Logit, Update::Additive).unwrap_err();
+    let error = case
+        .run()
+        .explain_one(&wrong, &Rules::new(Objective::Logit, Update::Additive))
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "target token 7 at position 110 does not stand in the sequence of 115 tokens"

@@ -3,7 +3,7 @@
 use crate::explainer::{answer, load, published, question};
 use crate::support::model;
 use attention_capture::{
-    Engine as _, Foil, Goal, Keep, Objective, Retained, States, Streaming, SweepOptions,
+    Engine as _, Foil, Goal, Keep, Objective, Retained, Rules, States, Streaming, SweepOptions,
     forced_scores,
 };
 use attention_relevancy::{Target, Update};
@@ -200,7 +200,7 @@ impl Attend for Masked {
     fn attend(&mut self, _: Site, qkv: &Qkv, rule: &MaskRule) -> Tensor {
         let of_heads = |x: &Tensor| x.repeat_interleave_self_int(qkv.group(), 0, None);
         let scores = qkv.q.matmul(&of_heads(&qkv.k).transpose(-2, -1)) * qkv.scale;
-        let mask = &self.masks[usize::from(rule.window.is_none())];
+        let mask = &self.masks[usize::from(rule.window().is_none())];
         (scores + mask).softmax(-1, Kind::Float).matmul(&of_heads(&qkv.v))
     }
 }
@@ -392,8 +392,11 @@ fn goals_may_name_their_foils() {
     let rows = |goal: &Goal, foil| {
         let objective = Objective::Contrast(foil);
         [
-            streaming.explain_one(goal, objective, Update::Additive).unwrap().relevancy,
-            retained.explain_one(goal, objective, Update::Additive).unwrap().relevancy,
+            streaming
+                .explain_one(goal, &Rules::new(objective, Update::Additive))
+                .unwrap()
+                .relevancy,
+            retained.explain_one(goal, &Rules::new(objective, Update::Additive)).unwrap().relevancy,
         ]
     };
     let named = rows(&goal().with_foils(vec![foil]), Foil::RunnerUp);
@@ -405,7 +408,10 @@ fn goals_may_name_their_foils() {
     }
     let none = goal().with_foils(vec![u32::MAX]);
     let explain = |engine: &dyn attention_capture::Engine| {
-        engine.explain_one(&none, Objective::default(), Update::Additive).unwrap_err().to_string()
+        engine
+            .explain_one(&none, &Rules::new(Objective::default(), Update::Additive))
+            .unwrap_err()
+            .to_string()
     };
     for error in [explain(&streaming), explain(&retained)] {
         assert!(error.contains("is not one of the"), "{error}");

@@ -1,5 +1,6 @@
 //! What the tests share beside reading fixtures: running a fixture's checkpoint.
 
+use attention_capture::{Attribution, Goal, Method, MethodRecorder, MethodRow, Rules, Streaming};
 use gemma3_processor::{
     Message, Picture, PictureOptions, Prepared, Processor, ProcessorOptions, Resize,
 };
@@ -49,4 +50,16 @@ pub(crate) fn matrix(tensor: &Tensor) -> Array2<f32> {
     let shape = <[i64; 2]>::try_from(tensor.size()).unwrap().map(|n| n as usize);
     let values = Vec::try_from(tensor.detach().reshape([-1])).unwrap();
     Array2::from_shape_vec(shape, values).unwrap()
+}
+
+/// What goals owe and the rows of methods, from one sweep.
+pub(crate) fn with_methods(
+    engine: &Streaming<'_>,
+    goals: &[Goal],
+    rules: &Rules,
+    methods: &[Method],
+) -> Result<Vec<(Attribution, Vec<MethodRow>)>, attention_capture::Error> {
+    let mut recorder = MethodRecorder::new(engine, goals, methods)?;
+    let found = engine.observe(goals, rules, &mut [&mut recorder])?;
+    Ok(found.into_iter().zip(recorder.finish()?).collect())
 }

@@ -5,8 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 use attention_capture::{
-    Error, Folding, Goal, HeadWeights, ImagePart, Keep, Layers, Method, Objective, PatchOptions,
-    Patches, Pool, States, Streaming, SweepOptions,
+    Error, Folding, Goal, HeadWeights, ImagePart, Keep, Layers, Method, MethodRecorder, Objective,
+    PatchOptions, Patches, Pool, Rules, States, Streaming, SweepOptions,
 };
 use attention_relevancy::{Heads, Target, Update};
 use benchmarks::memory::{Place, Watch};
@@ -85,11 +85,13 @@ fn tokens(heads: Heads, methods: &[Method]) {
     assert_eq!(states.bytes(), Keep::Inputs.bytes(&config.text, TOKENS, 4));
     let options = SweepOptions { memory_budget: BUDGET - states.bytes(), cancel: None };
     let goal = Goal::token(Target::new(TOKENS - 1, sequence.ids()[TOKENS - 1]).unwrap());
-    let streaming = Streaming::new(&model, sequence.ids(), &states, options)
-        .folding(Folding { heads, layers: Layers::All });
-    let how = (Objective::Logit, Update::Additive);
-    let found = streaming.explain_methods(std::slice::from_ref(&goal), how, methods).unwrap();
-    let (found, rows) = found.into_iter().next().unwrap();
+    let streaming = Streaming::new(&model, sequence.ids(), &states, options);
+    let folding = Folding { heads, layers: Layers::All };
+    let rules = Rules { folding, ..Rules::new(Objective::Logit, Update::Additive) };
+    let goals = std::slice::from_ref(&goal);
+    let mut recorder = MethodRecorder::new(&streaming, goals, methods).unwrap();
+    let found = streaming.observe(goals, &rules, &mut [&mut recorder]).unwrap().remove(0);
+    let rows = recorder.finish().unwrap().remove(0);
     let peak = watch.peak() - before;
 
     assert!(peak < BUDGET, "{} MB were used", peak >> 20);

@@ -1,6 +1,7 @@
 //! Fitting a sweep, and what is kept for it, into a memory budget.
 
-use crate::{Error, Keep, cuda};
+use crate::sweep::{self, PassCost, Setting};
+use crate::{Error, Keep};
 use gemma3_tch::{Placement, TextConfig, VisionConfig};
 use tch::Kind;
 
@@ -19,6 +20,14 @@ pub fn with_budget<T>(
     }
 }
 
+/// What is to be swept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SweepSize {
+    /// Tokens or patches.
+    pub(crate) tokens: usize,
+    pub(crate) goals: usize,
+}
+
 /// How many goals share a sweep, and how many query rows a block of attention has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
@@ -26,44 +35,31 @@ pub(crate) struct Cut {
     pub(crate) rows: usize,
 }
 
-/// Rows beyond this make a block no faster: on a CPU they only push it out of the cache.
-const MOST_ROWS_CPU: u64 = 64;
-const MOST_ROWS_CUDA: u64 = 512;
-const MOST_ROWS_KERNEL: u64 = 1024;
 /// Goals beyond this make a sweep no faster: their products are large already.
 const MOST_GOALS: u64 = 16;
 /// Rows of a block below which products get slow: goals give way to them.
 const GOOD_ROWS: u64 = 64;
 
 const FLOAT_BYTES: u64 = 4;
-const NARROW_BYTES: u64 = 2;
-/// What cuBLAS takes for itself by default on a GPU of the newer kind (NVIDIA's documentation of `cublasSetWorkspace`: 32 MiB).
-const WORKSPACE: u64 = 32 << 20;
 
 impl Cut {
     /// The largest that fits; [`Error::Budget`] where one goal and one row do not.
     pub(crate) fn new(
         config: &TextConfig,
         placement: Placement,
-        (tokens, goals): (usize, usize),
+        size: SweepSize,
         budget: u64,
     ) -> Result<Self, Error> {
-        let cost = Cost::new(config, width(placement), tokens);
-        let most_rows = if placement.on_cpu() { MOST_ROWS_CPU } else { MOST_ROWS_CUDA };
-        Self::fitting(&cost, most_rows, (tokens, goals), budget)
+        Self::fitting(&Cost::text(config, placement, size.tokens), size, budget)
     }
 
     /// The least budget with which [`Cut::new`] succeeds.
     pub(crate) fn least(config: &TextConfig, placement: Placement, tokens: usize) -> u64 {
-        Cost::new(config, width(placement), tokens).bytes(1, 1)
+        Cost::text(config, placement, tokens).bytes(1, 1)
     }
 
-    fn fitting(
-        cost: &Cost,
-        most_rows: u64,
-        (tokens, goals): (usize, usize),
-        budget: u64,
-    ) -> Result<Self, Error> {
+    fn fitting(cost: &Cost, size: SweepSize, budget: u64) -> Result<Self, Error> {
+        let SweepSize { tokens, goals } = size;
         let smallest = cost.bytes(1, 1);
         if budget < smallest {
             return Err(Error::Budget { budget, smallest });
@@ -74,7 +70,7 @@ impl Cut {
             .find(|&goals| cost.bytes(goals, GOOD_ROWS.min(tokens as u64)) <= budget)
             .unwrap_or(1);
         let rest = budget - cost.bytes(goals, 0);
-        let rows = (rest / cost.of_row(goals)).clamp(1, most_rows);
+        let rows = (rest / cost.of_row(goals)).clamp(1, cost.pass.most_rows);
         Ok(Self { goals: goals as usize, rows: alike(tokens.max(1), rows as usize) })
     }
 }
@@ -95,23 +91,18 @@ pub(crate) struct PatchCut {
 
 impl PatchCut {
     /// The largest that fits; [`Error::Budget`] where one goal and one row do not. More is kept where that takes no goal and no row
-    /// from the sweep. What is `kept` already is not counted again. `with_kernel` tells whether a kernel does what lies between the products.
+    /// from the sweep. What is `kept` already is not counted again. `setting` is that of the passes.
     pub(crate) fn new(
         config: &VisionConfig,
-        (placement, with_kernel): (Placement, bool),
-        (goals, kept): (usize, Option<Keep>),
+        setting: &Setting,
+        goals: usize,
+        kept: Option<Keep>,
         budget: u64,
     ) -> Result<Self, Error> {
-        let width = width(placement);
-        let most_rows = match (placement.on_cpu(), with_kernel) {
-            (true, _) => MOST_ROWS_CPU,
-            (_, true) => MOST_ROWS_KERNEL,
-            (_, false) => MOST_ROWS_CUDA,
-        };
         let cut = |keep, anew| {
-            let cost = Self::cost(config, (width, with_kernel), anew);
-            let Cut { goals, rows } =
-                Cut::fitting(&cost, most_rows, (config.patches(), goals), budget)?;
+            let cost = Cost::vision(config, setting, anew);
+            let size = SweepSize { tokens: config.patches(), goals };
+            let Cut { goals, rows } = Cut::fitting(&cost, size, budget)?;
             Ok::<_, Error>(Self { goals, rows, keep })
         };
         if let Some(keep) = kept {
@@ -125,26 +116,9 @@ impl PatchCut {
     }
 
     /// The least budget with which [`PatchCut::new`] succeeds.
-    pub(crate) fn least(
-        config: &VisionConfig,
-        (placement, with_kernel): (Placement, bool),
-        is_kept: bool,
-    ) -> u64 {
+    pub(crate) fn least(config: &VisionConfig, setting: &Setting, is_kept: bool) -> u64 {
         let anew = (!is_kept).then_some(Keep::Inputs);
-        Self::cost(config, (width(placement), with_kernel), anew).bytes(1, 1)
-    }
-
-    /// What a run of the vision tower that is made `anew` takes is in it.
-    fn cost(config: &VisionConfig, (width, with_kernel): (u64, bool), anew: Option<Keep>) -> Cost {
-        let mut cost = Cost::vision(config, width);
-        if with_kernel {
-            cost = cost.with_kernel(config);
-        }
-        if let Some(keep) = anew {
-            cost.shared += keep.patch_bytes(config, width);
-            cost.shared += if with_kernel { run_on_gpu(config, width) } else { 0 };
-        }
-        cost
+        Cost::vision(config, setting, anew).bytes(1, 1)
     }
 }
 
@@ -162,22 +136,20 @@ fn width(placement: Placement) -> u64 {
     placement.kind.unwrap_or(Kind::Float).elt_size_in_bytes() as u64
 }
 
-/// Bytes that a sweep over one layer holds at a time. Counted from the operations in `sweep.rs` and in the
-/// pull-backs of `gemma3-tch`; a test compares it with what is really used.
+/// Bytes that a sweep over one layer holds at a time: those of the pass, which stand beside its code, and those of the pull-backs around
+/// it, counted from the operations in `gemma3-tch`. Tests compare both with what is really used (`tests/memory`).
 struct Cost {
     /// Whatever the number of goals: a layer rebuilt, with the activations of the MLP in the dtype of the weights; hidden states, q, k
     /// and v in float32.
     shared: u64,
     /// For each goal: gradients around the MLP, of queries, keys, values and hidden states, and the rows.
     per_goal: u64,
-    /// For each query row of a block, all heads, all keys: attention, scores and mask.
-    row: u64,
-    /// The same for each goal: A⊙∇A, its positive part, the gradient of the scores and a product in the making.
-    row_per_goal: u64,
+    pass: PassCost,
 }
 
 impl Cost {
-    fn new(config: &TextConfig, width: u64, tokens: usize) -> Self {
+    /// Over a layer of the language model and so many tokens.
+    fn text(config: &TextConfig, placement: Placement, tokens: usize) -> Self {
         let [d, f, h, k, w, s] = [
             config.hidden_size,
             config.intermediate_size,
@@ -187,50 +159,37 @@ impl Cost {
             tokens,
         ]
         .map(|n| n as u64);
+        let width = width(placement);
         Self {
             shared: s * (4 * width * f + FLOAT_BYTES * (8 * d + 3 * (h + 2 * k) * w)),
             per_goal: s * (3 * width * f + FLOAT_BYTES * (6 * d + 3 * (h + 2 * k) * w)),
-            row: 3 * FLOAT_BYTES * h * s,
-            row_per_goal: 5 * FLOAT_BYTES * h * s,
+            pass: sweep::cost(&Setting::text(config, placement, tokens)),
         }
     }
 
-    /// Over the patches of a picture, what is kept for it left out.
-    fn vision(config: &VisionConfig, width: u64) -> Self {
-        let [d, f, h, p] = [
-            config.hidden_size,
-            config.intermediate_size,
-            config.num_attention_heads,
-            config.patches(),
-        ]
-        .map(|n| n as u64);
+    /// Over a layer of the vision tower, with the cost of running the tower `anew` and keeping that much of the run.
+    fn vision(config: &VisionConfig, setting: &Setting, anew: Option<Keep>) -> Self {
+        let [d, f, p] =
+            [config.hidden_size, config.intermediate_size, config.patches()].map(|n| n as u64);
+        let (width, pass) = (width(setting.placement), sweep::cost(setting));
+        let run = anew.map_or(0, |keep| {
+            let left = if pass.is_tight { run_on_gpu(config, width) } else { 0 };
+            keep.patch_bytes(config, width) + left
+        });
         Self {
-            shared: p * (width * (f + 4 * d) + FLOAT_BYTES * 4 * d),
+            shared: p * (width * (f + 4 * d) + FLOAT_BYTES * 4 * d) + run,
             per_goal: p * (width * f + FLOAT_BYTES * 10 * d),
-            row: 3 * FLOAT_BYTES * h * p,
-            row_per_goal: 5 * FLOAT_BYTES * h * p,
-        }
-    }
-
-    /// On a GPU where a kernel does what lies between the products (`cuda.rs`). Beside the same layer there are copies: queries, values
-    /// and, four times, keys; for each goal its gradient, and a sum in the making of those of keys and of values.
-    fn with_kernel(self, config: &VisionConfig) -> Self {
-        let [d, h, p] =
-            [config.hidden_size, config.num_attention_heads, config.patches()].map(|n| n as u64);
-        Self {
-            shared: self.shared + p * 6 * NARROW_BYTES * d + WORKSPACE,
-            per_goal: self.per_goal + p * d * (NARROW_BYTES + 2 * FLOAT_BYTES),
-            row: cuda::BYTES * h * p,
-            row_per_goal: cuda::BYTES * h * p,
+            pass,
         }
     }
 
     fn of_row(&self, goals: u64) -> u64 {
-        self.row + goals * self.row_per_goal
+        self.pass.row + goals * self.pass.row_per_goal
     }
 
     fn bytes(&self, goals: u64, rows: u64) -> u64 {
-        self.shared + goals * self.per_goal + rows * self.of_row(goals)
+        let shared = self.shared + self.pass.shared;
+        shared + goals * (self.per_goal + self.pass.per_goal) + rows * self.of_row(goals)
     }
 }
 
@@ -312,7 +271,8 @@ mod tests {
     }
 
     fn cut(goals: usize, budget: u64) -> Result<Cut, Error> {
-        Cut::new(&config(), Placement::AS_STORED, (300, goals), budget)
+        let size = SweepSize { tokens: 300, goals };
+        Cut::new(&config(), Placement::AS_STORED, size, budget)
     }
 
     #[test]
@@ -331,7 +291,9 @@ mod tests {
             let cut = cut(4, budget).unwrap();
             assert!(former.goals <= cut.goals, "{megabytes} MB: {cut:?} after {former:?}");
             assert!(
-                Cost::new(&config(), 4, 300).bytes(cut.goals as u64, cut.rows as u64) <= budget
+                Cost::text(&config(), Placement::AS_STORED, 300)
+                    .bytes(cut.goals as u64, cut.rows as u64)
+                    <= budget
             );
             former = cut;
         }
@@ -348,7 +310,8 @@ mod tests {
     #[test]
     fn narrow_weights_leave_room_for_more_goals() {
         let narrow = Placement { kind: Some(Kind::BFloat16), ..Placement::AS_STORED };
-        let goals = |placement| Cut::new(&config(), placement, (300, 16), 8 << 20).unwrap().goals;
+        let size = SweepSize { tokens: 300, goals: 16 };
+        let goals = |placement| Cut::new(&config(), placement, size, 8 << 20).unwrap().goals;
         assert!(goals(Placement::AS_STORED) < goals(narrow));
     }
 

@@ -1,7 +1,7 @@
 //! What every engine offers.
 
-use crate::{Attribution, Error, Goal, Objective, Score};
-use attention_relevancy::{Target, Update};
+use crate::{Attribution, Error, Goal, Rules, Score};
+use attention_relevancy::Target;
 
 /// Explains tokens of one sequence that a model was run over.
 pub trait Engine {
@@ -9,21 +9,11 @@ pub trait Engine {
     fn scores(&self, targets: &[Target]) -> Result<Vec<Score>, Error>;
 
     /// Explains each goal.
-    fn explain(
-        &self,
-        goals: &[Goal],
-        objective: Objective,
-        update: Update,
-    ) -> Result<Vec<Attribution>, Error>;
+    fn explain(&self, goals: &[Goal], rules: &Rules) -> Result<Vec<Attribution>, Error>;
 
     /// Explains one goal.
-    fn explain_one(
-        &self,
-        goal: &Goal,
-        objective: Objective,
-        update: Update,
-    ) -> Result<Attribution, Error> {
-        let mut attributions = self.explain(std::slice::from_ref(goal), objective, update)?;
+    fn explain_one(&self, goal: &Goal, rules: &Rules) -> Result<Attribution, Error> {
+        let mut attributions = self.explain(std::slice::from_ref(goal), rules)?;
         Ok(attributions.pop().expect("one goal, one attribution"))
     }
 }

@@ -229,7 +229,7 @@ pub(crate) fn check_foils(
 ) -> Result<(), Error> {
     let of_objective = match objective {
         Objective::Contrast(Foil::Token(token)) => Some(token),
-        _ => None,
+        Objective::Contrast(Foil::RunnerUp) | Objective::Logit | Objective::LogProbability => None,
     };
     let mut foils = goals.iter().flat_map(Goal::foils).flatten().chain(of_objective);
     match foils.find(|&token| vocabulary <= token as usize) {

@@ -1,47 +1,12 @@
 //! What single heads did for a goal.
 
 use crate::readout::{AttentionRow, RowReader};
-use crate::{Attribution, Error, Goal, LayerSwept, Objective, Streaming, convert};
+use crate::{Error, Goal, LayerSwept, Observer, Streaming, convert};
 use attention_relevancy::ndarray::{Array2, ArrayView1, s};
-use attention_relevancy::{HeadMaps, HeadShares, Update};
+use attention_relevancy::{HeadMaps, HeadShares};
 use std::ops::Range;
 
-impl Streaming<'_> {
-    /// [`Engine::explain`](crate::Engine::explain), and for each goal what every head did; `maps` asks for the maps of the heads of
-    /// that layer, `2·H·S` numbers a goal.
-    ///
-    /// Fails with [`Error::Layer`] for a layer that the model does not have.
-    pub fn explain_by_head(
-        &self,
-        goals: &[Goal],
-        (objective, update): (Objective, Update),
-        maps: Option<usize>,
-    ) -> Result<Vec<(Attribution, HeadShares)>, Error> {
-        let mut heads = self.heads(goals, maps)?;
-        let mut see = |swept: &LayerSwept<'_>| heads.see(swept);
-        let attributions = self.explain_observed(goals, (objective, update), &mut see)?;
-        Ok(attributions.into_iter().zip(heads.finish()).collect())
-    }
-
-    /// Records what every head does in a sweep over these goals that is observed, as [`Streaming::explain_by_head`] has it.
-    ///
-    /// Fails with [`Error::Layer`] for a layer that the model does not have.
-    pub fn heads<'a>(
-        &'a self,
-        goals: &'a [Goal],
-        maps: Option<usize>,
-    ) -> Result<HeadRecorder<'a>, Error> {
-        let config = &self.model().config().text;
-        let (layers, heads) = (config.num_hidden_layers, config.num_attention_heads);
-        if let Some(layer) = maps.filter(|&layer| layers <= layer) {
-            return Err(Error::Layer { layer, layers });
-        }
-        let shares = vec![zeros([layers, heads], maps, self.tokens()); goals.len()];
-        Ok(HeadRecorder { shares, goals, images: self.states().images() })
-    }
-}
-
-/// Keeps what every head did in a sweep: [`Streaming::heads`].
+/// Keeps what every head did in a sweep.
 #[derive(Debug)]
 pub struct HeadRecorder<'a> {
     shares: Vec<HeadShares>,
@@ -49,20 +14,39 @@ pub struct HeadRecorder<'a> {
     images: &'a [Range<usize>],
 }
 
-impl HeadRecorder<'_> {
-    /// Takes in a layer.
-    pub fn see(&mut self, swept: &LayerSwept<'_>) {
-        let reader = Reader { rows: swept.rows(), images: self.images };
-        let carried = convert::matrix(swept.heads);
-        for (index, carried) in swept.goals.clone().zip(carried.outer_iter()) {
-            self.shares[index].carried.row_mut(swept.layer).assign(&carried);
-            see_heads(&mut self.shares[index], swept, (index, &self.goals[index]), &reader);
+impl<'a> HeadRecorder<'a> {
+    /// For a sweep of `engine` over these goals; `maps` asks for the maps of the heads of that layer, `2·H·S` numbers a goal.
+    ///
+    /// Fails with [`Error::Layer`] for a layer that the model does not have.
+    pub fn new(
+        engine: &Streaming<'a>,
+        goals: &'a [Goal],
+        maps: Option<usize>,
+    ) -> Result<Self, Error> {
+        let config = &engine.model().config().text;
+        let (layers, heads) = (config.num_hidden_layers, config.num_attention_heads);
+        if let Some(layer) = maps.filter(|&layer| layers <= layer) {
+            return Err(Error::Layer { layer, layers });
         }
+        let shares = vec![zeros([layers, heads], maps, engine.tokens()); goals.len()];
+        Ok(Self { shares, goals, images: engine.states().layout().images() })
     }
 
     /// One for each goal.
     pub fn finish(self) -> Vec<HeadShares> {
         self.shares
+    }
+}
+
+impl Observer for HeadRecorder<'_> {
+    fn see(&mut self, swept: &LayerSwept<'_>) {
+        let reader = Reader { rows: swept.rows(), images: self.images };
+        let carried = convert::matrix(swept.heads);
+        for (index, carried) in swept.goals.clone().zip(carried.outer_iter()) {
+            let shares = &mut self.shares[index];
+            shares.carried.row_mut(swept.layer).assign(&carried);
+            see_heads(shares, swept, index, &self.goals[index], &reader);
+        }
     }
 }
 
@@ -80,7 +64,8 @@ fn zeros([layers, heads]: [usize; 2], maps: Option<usize>, tokens: usize) -> Hea
 fn see_heads(
     shares: &mut HeadShares,
     swept: &LayerSwept<'_>,
-    (index, goal): (usize, &Goal),
+    index: usize,
+    goal: &Goal,
     reader: &Reader<'_>,
 ) {
     let weight = 1.0 / goal.targets().len() as f32;
@@ -89,7 +74,7 @@ fn see_heads(
         for (head, attention) in seen.attention.outer_iter().enumerate() {
             let at = [swept.layer, head];
             shares.entropy[at] += weight * entropy(attention);
-            shares.image[at] += weight * share(attention, &seen.keys, reader.images);
+            shares.image[at] += weight * share(attention, seen.keys.positions(), reader.images);
         }
         if let Some(maps) = shares.maps.as_mut().filter(|maps| maps.layer == swept.layer) {
             let gradient = reader.rows.gradient(&seen.keys, &swept.row_gradient(index, row));
@@ -99,10 +84,12 @@ fn see_heads(
 }
 
 fn add(maps: &mut HeadMaps, weight: f32, seen: &AttentionRow, gradient: &Array2<f32>) {
-    let keys = s![.., seen.keys.clone()];
-    maps.attention.slice_mut(keys).scaled_add(weight, &seen.attention);
     let positive = (&seen.attention * gradient).mapv_into(|x| x.max(0.0));
-    maps.gradient_attention.slice_mut(keys).scaled_add(weight, &positive);
+    for (positions, columns) in seen.keys.runs() {
+        let (at, columns) = (s![.., positions], s![.., columns]);
+        maps.attention.slice_mut(at).scaled_add(weight, &seen.attention.slice(columns));
+        maps.gradient_attention.slice_mut(at).scaled_add(weight, &positive.slice(columns));
+    }
 }
 
 /// What the rows of one layer are read with.
@@ -117,12 +104,16 @@ fn entropy(attention: ArrayView1<'_, f32>) -> f32 {
     (0.0 - terms.map(|a| a * a.ln()).sum::<f64>()) as f32
 }
 
-/// How much of the attention to `keys` is on the images.
-fn share(attention: ArrayView1<'_, f32>, keys: &Range<usize>, images: &[Range<usize>]) -> f32 {
+/// How much of the attention to the keys at these positions is on the images.
+fn share(
+    attention: ArrayView1<'_, f32>,
+    keys: impl Iterator<Item = usize>,
+    images: &[Range<usize>],
+) -> f32 {
     let on = |(key, &a): (usize, &f32)| {
         images.iter().any(|image| image.contains(&key)).then_some(f64::from(a))
     };
-    keys.clone().zip(attention).filter_map(on).sum::<f64>() as f32
+    keys.zip(attention).filter_map(on).sum::<f64>() as f32
 }
 
 #[cfg(test)]
@@ -143,7 +134,7 @@ mod tests {
     #[test]
     fn the_share_of_images_counts_positions_of_the_sequence() {
         let attention = array![0.125, 0.25, 0.5, 0.125];
-        assert_near(share(attention.view(), &(10..14), &[2..4, 11..12, 13..20]), 0.375);
-        assert_near(share(attention.view(), &(10..14), &[]), 0.0);
+        assert_near(share(attention.view(), 10..14, &[2..4, 11..12, 13..20]), 0.375);
+        assert_near(share(attention.view(), 10..14, &[]), 0.0);
     }
 }

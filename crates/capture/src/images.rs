@@ -1,7 +1,6 @@
 //! What goals leave at the tokens of pictures: where the sweep over patches begins.
 
-use crate::{Attribution, Error, Goal, LayerSwept, Objective, Streaming};
-use attention_relevancy::Update;
+use crate::{Attribution, Error, LayerSwept, Observer, Streaming};
 use attention_relevancy::ndarray::{Array1, s};
 use std::ops::Range;
 use tch::Tensor;
@@ -16,40 +15,7 @@ pub struct ImagePart {
     pub gradient: Tensor,
 }
 
-impl Streaming<'_> {
-    /// [`Engine::explain`](crate::Engine::explain), and what the goals leave at some pictures of the sequence: `parts[i][goal]` for
-    /// the picture `images[i]`, counted from 0. A part takes `4·t·D` bytes (2.6 MB in Gemma3 4B), so ask for the pictures that are wanted.
-    ///
-    /// Fails with [`Error::Image`] for a picture that the sequence does not have.
-    pub fn explain_images(
-        &self,
-        goals: &[Goal],
-        (objective, update): (Objective, Update),
-        images: &[usize],
-    ) -> Result<(Vec<Attribution>, Vec<Vec<ImagePart>>), Error> {
-        let mut recorder = self.images(images)?;
-        let mut see = |swept: &LayerSwept<'_>| recorder.see(swept);
-        let attributions = self.explain_observed(goals, (objective, update), &mut see)?;
-        let parts = recorder.finish(attributions.iter());
-        Ok((attributions, parts))
-    }
-
-    /// Records what goals leave at some pictures in a sweep that is observed, as [`Streaming::explain_images`] has it.
-    ///
-    /// Fails with [`Error::Image`] for a picture that the sequence does not have.
-    pub fn images(&self, images: &[usize]) -> Result<ImageRecorder, Error> {
-        let spans = images.iter().map(|&index| self.span(index)).collect::<Result<Vec<_>, _>>()?;
-        let gradients = spans.iter().map(|_| Vec::new()).collect();
-        Ok(ImageRecorder { spans, gradients })
-    }
-
-    fn span(&self, index: usize) -> Result<Range<usize>, Error> {
-        let images = self.states().images();
-        images.get(index).cloned().ok_or(Error::Image { index, images: images.len() })
-    }
-}
-
-/// Keeps what goals leave at some pictures in a sweep: [`Streaming::images`].
+/// Keeps what goals leave at some pictures in a sweep.
 #[derive(Debug)]
 pub struct ImageRecorder {
     spans: Vec<Range<usize>>,
@@ -57,9 +23,8 @@ pub struct ImageRecorder {
     gradients: Vec<Vec<Tensor>>,
 }
 
-impl ImageRecorder {
-    /// Takes in a layer.
-    pub fn see(&mut self, swept: &LayerSwept<'_>) {
+impl Observer for ImageRecorder {
+    fn see(&mut self, swept: &LayerSwept<'_>) {
         if swept.layer > 0 {
             return;
         }
@@ -68,6 +33,22 @@ impl ImageRecorder {
             let of = |goal| at_span(&swept.input_gradient.get(goal), &swept.keys, span);
             gradients.extend((0..swept.goals.len() as i64).map(of));
         }
+    }
+}
+
+impl ImageRecorder {
+    /// For a sweep of `engine` and these pictures of the sequence, counted from 0. What a goal leaves at one takes `4·t·D` bytes (2.6 MB
+    /// in Gemma3 4B), so ask for the pictures that are wanted.
+    ///
+    /// Fails with [`Error::Image`] for a picture that the sequence does not have.
+    pub fn new(engine: &Streaming<'_>, images: &[usize]) -> Result<Self, Error> {
+        let all = engine.states().layout().images();
+        let span = |&index: &usize| {
+            all.get(index).cloned().ok_or(Error::Image { index, images: all.len() })
+        };
+        let spans = images.iter().map(span).collect::<Result<Vec<_>, _>>()?;
+        let gradients = spans.iter().map(|_| Vec::new()).collect();
+        Ok(Self { spans, gradients })
     }
 
     /// `parts[i][goal]` for the picture `images[i]`, when the sweep over these goals gave these attributions.

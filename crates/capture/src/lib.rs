@@ -1,19 +1,20 @@
 //! The hook layer: turns a run of a Gemma3 model into relevancy layers.
 //!
-//! The model hands every attention to an observer ([`gemma3_tch::Attend`]); the engines here are such observers. What they capture
-//! becomes, layer by layer and last to first, the input of [`attention_relevancy::Propagation`].
+//! A run of the model is recorded or captured through its seam ([`gemma3_tch::Attend`]), and an [`Engine`] explains [`Goal`]s by
+//! [`Rules`].
 //!
 //! | engine | keeps | for |
 //! |---|---|---|
-//! | [`Retained`] | every attention `[H, S, S]` in float32, with the graph | the reference |
-//! | [`Streaming`] | layer inputs `[S, D]`, or all that the pull-back needs; attention never | everything else |
+//! | [`Retained`] | every attention `[H, S, S]` in float32, with the graph | the reference, by [`attention_relevancy::Propagation`] |
+//! | [`Streaming`] | layer inputs `[S, D]`, or all that the pull-back needs; attention never | everything else; rows are folded on the device |
 //!
-//! Both give relevancy, fused as [`Folding`] says, and every [`Method`] to compare it with; [`Streaming::explain_by_head`] tells what each
-//! head did. [`Patches`] goes on where the sweep ends at the tokens of a picture: through the vision tower to its patches and pixels.
+//! Both give relevancy and every [`Method`] to compare it with. An [`Observer`] looks at every layer of a sweep: depths, heads, pictures
+//! and methods are read off by one each. [`Patches`] goes on where the sweep ends at the tokens of a picture: through the vision tower
+//! to its patches and pixels.
 //!
 //! ```no_run
-//! use attention_capture::{Engine, Goal, Keep, Objective, States, Streaming, SweepOptions};
-//! use attention_relevancy::{Target, Update};
+//! use attention_capture::{Engine, Goal, Keep, Rules, States, Streaming, SweepOptions};
+//! use attention_relevancy::Target;
 //! # use gemma3_tch::{Gemma3, Sequence};
 //! # fn explain(model: &Gemma3, sequence: &Sequence) -> Result<(), attention_capture::Error> {
 //! // `sequence` is prompt and answer. A `Recorder` gives the states without this forward pass, while the answer is generated.
@@ -21,7 +22,7 @@
 //! let engine = Streaming::new(model, sequence.ids(), &states, SweepOptions::default());
 //! let last = sequence.ids().len() - 1;
 //! let goal = Goal::token(Target::new(last, sequence.ids()[last])?);
-//! let row = engine.explain_one(&goal, Objective::Logit, Update::Additive)?.relevancy; // [S], raw
+//! let row = engine.explain_one(&goal, &Rules::default())?.relevancy; // [S], raw: the published rule
 //! # let _ = row;
 //! # Ok(())
 //! # }
@@ -32,43 +33,61 @@
 //!
 //! Symbols: S tokens, H query heads, K key/value heads, d head width, D hidden width, L layers.
 
+// What is asked and answered.
+mod engine;
+mod error;
+mod folding;
+mod goal;
+mod rules;
+
+// What is recorded of a run.
+mod forced;
+mod states;
+mod witness;
+
+// The engines: the reference, and the sweep with who looks at it.
+mod depths;
+mod heads;
+mod images;
+mod methods;
+mod observer;
+mod retained;
+mod streaming;
+
+// From tokens to patches.
+mod patches;
+
+// What a sweep is made of.
 mod attention;
 mod branches;
 mod budget;
 mod convert;
-mod cuda;
-mod engine;
-mod error;
-mod folding;
-mod forced;
-mod fused;
-mod goal;
-mod heads;
-mod images;
 mod likelihood;
-mod methods;
-mod patches;
 mod readout;
-mod retained;
 mod start;
-mod states;
-mod streaming;
 mod sweep;
-mod witness;
 
-pub use attention_relevancy::{HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable};
-pub use branches::branch_targets;
-pub use budget::with_budget;
 pub use engine::Engine;
 pub use error::Error;
 pub use folding::{Folding, Layers};
-pub use forced::{forced_scores, forced_scores_without_images};
 pub use goal::{Attribution, Foil, Goal, Objective};
+pub use rules::Rules;
+
+pub use forced::{forced_scores, forced_scores_without_images};
+pub use states::{Keep, Recorder, States};
+pub use witness::{AttentionBlock, witness_attention};
+
+pub use branches::branch_targets;
+pub use retained::{ROW_SUM_TOLERANCE, Retained};
+pub use streaming::{Streaming, SweepOptions};
+
+pub use depths::DepthRecorder;
 pub use heads::HeadRecorder;
 pub use images::{ImagePart, ImageRecorder};
-pub use methods::{HeadWeights, Method, Pool};
+pub use methods::{HeadWeights, Method, MethodRecorder, Pool};
+pub use observer::{EachLayer, LayerSwept, Observer};
+
+pub use budget::with_budget;
 pub use patches::{PatchOptions, PatchStates, Patches, Spread, witness_patches};
-pub use retained::{ROW_SUM_TOLERANCE, Retained};
-pub use states::{Keep, Recorder, States};
-pub use streaming::{Depths, LayerSwept, Streaming, SweepOptions};
-pub use witness::{AttentionBlock, witness_attention};
+
+pub use attention_relevancy::{HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable};

@@ -11,11 +11,11 @@ mod witness;
 
 use crate::budget::PatchCut;
 use crate::streaming::finite;
-use crate::sweep::{Folds, Pass, Rows};
-use crate::{Error, ImagePart, SweepOptions, convert, cuda};
+use crate::sweep::{self, Folds, Pass, RowFold, Rows, Setting};
+use crate::{Error, ImagePart, SweepOptions, convert};
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use attention_relevancy::{Heads, PatchMap, Update, unpool};
-use gemma3_tch::{AttentionLayer, EncoderLayer, Gemma3, MaskRule, Placement, guard};
+use gemma3_tch::{AttentionLayer, EncoderLayer, Gemma3, MaskRule, guard};
 pub use states::PatchStates;
 use states::check_picture;
 use tch::{Kind, Tensor};
@@ -72,18 +72,16 @@ impl<'a> Patches<'a> {
 
     /// The least [`SweepOptions::memory_budget`] for such a sweep, over states that are kept or not; less is [`Error::Budget`].
     pub fn least_budget(model: &Gemma3, update: Update, is_kept: bool) -> u64 {
-        PatchCut::least(&model.config().vision, Self::place(model, update), is_kept)
+        PatchCut::least(&model.config().vision, &Self::setting(model, update), is_kept)
     }
 
     /// Why a GPU that should have a kernel for such a sweep does without it: the maps are the same, but take longer. `None` where there is
     /// nothing to tell.
     pub fn missing_kernel(model: &Gemma3, update: Update) -> Option<String> {
-        let patches = model.config().vision.patches();
-        let is_asked = update == Update::Additive;
-        is_asked.then(|| cuda::why_missing(model.placement(), patches)).flatten()
+        sweep::missing(&Self::setting(model, update))
     }
 
-    /// Explains each goal from what it left at the tokens of the picture ([`Streaming::explain_images`](crate::Streaming)): one sweep for as
+    /// Explains each goal from what it left at the tokens of the picture ([`ImageRecorder`](crate::ImageRecorder)): one sweep for as
     /// many goals as fit into memory.
     pub fn explain(&self, parts: &[ImagePart]) -> Result<Vec<PatchMap>, Error> {
         self.check(parts)?;
@@ -91,8 +89,8 @@ impl<'a> Patches<'a> {
         let config = &self.model.config().vision;
         let kept = self.states.map(PatchStates::keep);
         let budget = self.options.sweep.memory_budget;
-        let place = Self::place(self.model, self.options.update);
-        let cut = PatchCut::new(config, place, (parts.len(), kept), budget)?;
+        let setting = Self::setting(self.model, self.options.update);
+        let cut = PatchCut::new(config, &setting, parts.len(), kept, budget)?;
         let made;
         let states = if let Some(states) = self.states {
             states
@@ -108,10 +106,9 @@ impl<'a> Patches<'a> {
         Ok(maps)
     }
 
-    /// Where the model is, and whether there is a kernel for the sweep.
-    fn place(model: &Gemma3, update: Update) -> (Placement, bool) {
-        let (placement, patches) = (model.placement(), model.config().vision.patches());
-        (placement, update == Update::Additive && cuda::is_there(placement, patches))
+    /// What kind of passes the sweep has.
+    fn setting(model: &Gemma3, update: Update) -> Setting {
+        Setting::vision(&model.config().vision, model.placement(), fold(update))
     }
 
     fn check(&self, parts: &[ImagePart]) -> Result<(), Error> {
@@ -207,14 +204,15 @@ impl Sweep<'_> {
     fn step(&self, layer: &EncoderLayer, dy: &Tensor, rows: &Rows) -> (Tensor, Rows) {
         let x = &self.states.inputs[layer.site().layer];
         let merged = layer.pull_merge(&self.states.hidden(layer), dy);
-        let qkv = layer.project(x, 0);
+        let mask = MaskRule::all();
+        let qkv = layer.project(x, mask.place(0));
         let swept = Pass {
             qkv: &qkv,
-            mask: &MaskRule::all(),
+            mask: &mask,
             queries: 0..qkv.tokens(),
             dheads: &merged.heads,
             folds: Folds {
-                relevancy: Some((self.engine.options.update, Heads::Mean)),
+                relevancy: Some(fold(self.engine.options.update)),
                 rollouts: Vec::new(),
             },
             block: self.block,
@@ -229,6 +227,11 @@ impl Sweep<'_> {
         let dpixels = self.engine.model.vision().pull_embed(dy); // [T, 3, s, s]
         (dpixels * self.engine.picture).sum_dim_intlist(1, false, FLOAT)
     }
+}
+
+/// How every layer of the vision tower is folded: by the mean of its heads.
+fn fold(update: Update) -> RowFold {
+    RowFold::new(update, Heads::Mean)
 }
 
 /// Gradient × activation of each patch `[P]`: `x·∂z/∂x`. The terms nearly cancel in many patches, and shares magnify what rounding

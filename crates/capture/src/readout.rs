@@ -2,16 +2,56 @@
 
 use crate::attention::Float;
 use crate::{LayerSwept, convert};
-use attention_relevancy::ndarray::Array2;
+use attention_relevancy::ndarray::{Array2, Axis};
 use gemma3_tch::{MaskRule, Qkv};
 use std::ops::Range;
 use tch::Tensor;
 
+/// Positions of the keys that one query sees, n of them: all that it sees and no others, as runs in order. In a sequence that forks
+/// the first branch lies between the runs of a query of the second.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys(Vec<Range<usize>>);
+
+impl Keys {
+    /// Of the query at `row` in a sequence of so many tokens.
+    pub(crate) fn of(mask: &MaskRule, row: usize, tokens: usize) -> Self {
+        Self(mask.seen(row, tokens))
+    }
+
+    /// From the first key to the last, gaps included.
+    pub(crate) fn cover(&self) -> Range<usize> {
+        self.0.first().map_or(0, |run| run.start)..self.0.last().map_or(0, |run| run.end)
+    }
+
+    /// The positions of each run, and which of the n columns of a row are theirs.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        self.0.iter().scan(0, |column, run| {
+            let first = *column;
+            *column += run.len();
+            Some((run.clone(), first..*column))
+        })
+    }
+
+    /// All positions in order.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().cloned().flatten()
+    }
+
+    /// The columns `[H, n]` of the keys among those of [`Keys::cover`].
+    pub(crate) fn columns(&self, of_cover: Array2<f32>) -> Array2<f32> {
+        if self.0.len() == 1 {
+            return of_cover;
+        }
+        let first = self.cover().start;
+        let columns: Vec<usize> = self.positions().map(|position| position - first).collect();
+        of_cover.select(Axis(1), &columns)
+    }
+}
+
 /// What one query sees: its attention in every head.
 pub(crate) struct AttentionRow {
-    /// Positions of the keys that it sees: all of them, and no others.
-    pub(crate) keys: Range<usize>,
-    /// `[H, keys]`.
+    pub(crate) keys: Keys,
+    /// `[H, n]`.
     pub(crate) attention: Array2<f32>,
 }
 
@@ -31,19 +71,19 @@ impl<'a> RowReader<'a> {
 
     /// The attention of the query at `row`.
     pub(crate) fn attention(&self, row: usize) -> AttentionRow {
-        let query = row..row + 1;
-        // What a single query sees has no gaps: a window into the past, and the rest of its own image.
-        let keys = self.mask.keys(&query, self.end);
-        let attention = self.float.attention(&query, &keys, self.mask); // [H, 1, j]
-        AttentionRow { keys, attention: convert::matrix(&attention.squeeze_dim(1)) }
+        let keys = Keys::of(self.mask, row, self.end);
+        let attention = self.float.attention(&(row..row + 1), &keys.cover(), self.mask); // [H, 1, j]
+        let attention = keys.columns(convert::matrix(&attention.squeeze_dim(1)));
+        AttentionRow { keys, attention }
     }
 
-    /// `∂z/∂A[h,j] = dO[h,:]·V[h,j,:]` for a row with the gradient `dheads` `[H, d]` at its output, `[H, keys]`.
-    pub(crate) fn gradient(&self, keys: &Range<usize>, dheads: &Tensor) -> Array2<f32> {
-        let values = self.float.values(keys); // [K, j, d]
+    /// `∂z/∂A[h,j] = dO[h,:]·V[h,j,:]` for a row with the gradient `dheads` `[H, d]` at its output, `[H, n]`.
+    pub(crate) fn gradient(&self, keys: &Keys, dheads: &Tensor) -> Array2<f32> {
+        let values = self.float.values(&keys.cover()); // [K, j, d]
         let [heads, d] = <[i64; 2]>::try_from(dheads.size()).expect("[H, d]");
         let grouped = dheads.reshape([-1, self.float.group(), d]); // [K, G, d]
-        convert::matrix(&grouped.matmul(&values.transpose(1, 2)).reshape([heads, -1]))
+        let gradient = grouped.matmul(&values.transpose(1, 2)).reshape([heads, -1]); // [H, j]
+        keys.columns(convert::matrix(&gradient))
     }
 }
 

@@ -6,13 +6,12 @@
 use crate::attention::Float;
 use crate::goal::{check_foils, check_targets, index, logit_rows};
 use crate::likelihood::{column, log_probabilities};
-use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Score, convert, goal};
+use crate::{Attribution, Engine, Error, Goal, Objective, Rules, Score, convert, goal};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
 use attention_relevancy::{
     HeadFusion, Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
 };
-use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, Site, Trace, guard};
-use std::ops::Range;
+use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, SequenceLayout, Site, Trace, guard};
 use tch::{Kind, Tensor};
 
 /// How far the sum of an attention row may be from one: float32 rounding over the longest rows, with room to spare.
@@ -26,8 +25,7 @@ pub struct Retained<'a> {
     inputs: Vec<Tensor>,    // L × [S, D], what the layers were given, part of the graph
     hidden: Tensor,         // [S, D] after the last layer, part of the graph
     ids: Vec<u32>,
-    images: Vec<Range<usize>>,
-    folding: Folding,
+    layout: SequenceLayout,
 }
 
 impl<'a> Retained<'a> {
@@ -38,7 +36,7 @@ impl<'a> Retained<'a> {
         let hidden = tch::with_grad(|| {
             guard("capturing attention", || {
                 let embeddings = model.embed(sequence).detach().set_requires_grad(true);
-                model.text().forward(&embeddings, sequence.place(), sequence.images(), &mut capture)
+                model.text().forward(&embeddings, 0, sequence.layout(), &mut capture)
             })
         })?;
         let run = Self {
@@ -47,18 +45,10 @@ impl<'a> Retained<'a> {
             inputs: capture.inputs,
             hidden,
             ids: sequence.ids().to_vec(),
-            images: sequence.images().to_vec(),
-            folding: Folding::default(),
+            layout: sequence.layout().clone(),
         };
         run.check()?;
         Ok(run)
-    }
-
-    /// The same run with another way to fold heads and layers into the relevancy row.
-    #[must_use]
-    pub fn folding(mut self, folding: Folding) -> Self {
-        self.folding = folding;
-        self
     }
 
     /// The attention of each layer, `[H, S, S]` float32, first to last.
@@ -74,14 +64,9 @@ impl Engine for Retained<'_> {
     }
 
     /// The graph is kept: any number of goals may follow.
-    fn explain(
-        &self,
-        goals: &[Goal],
-        objective: Objective,
-        update: Update,
-    ) -> Result<Vec<Attribution>, Error> {
-        check_foils(objective, goals, self.model.config().text.vocab_size)?;
-        goals.iter().map(|goal| self.attribution(goal, objective, update)).collect()
+    fn explain(&self, goals: &[Goal], rules: &Rules) -> Result<Vec<Attribution>, Error> {
+        check_foils(rules.objective, goals, self.model.config().text.vocab_size)?;
+        goals.iter().map(|goal| self.attribution(goal, rules)).collect()
     }
 }
 
@@ -94,9 +79,9 @@ impl Retained<'_> {
         &self.ids
     }
 
-    /// The spans of image tokens.
-    pub(crate) fn images(&self) -> &[Range<usize>] {
-        &self.images
+    /// Where the images of the sequence stand and where it forks.
+    pub(crate) fn layout(&self) -> &SequenceLayout {
+        &self.layout
     }
 
     /// The input of each layer `[S, D]`, part of the graph.
@@ -111,20 +96,15 @@ impl Retained<'_> {
         Ok(guard("computing logits", logits)?)
     }
 
-    fn attribution(
-        &self,
-        goal: &Goal,
-        objective: Objective,
-        update: Update,
-    ) -> Result<Attribution, Error> {
+    fn attribution(&self, goal: &Goal, rules: &Rules) -> Result<Attribution, Error> {
         check_targets(goal.targets(), &self.ids, self.ids.len())?;
         let gradients = tch::with_grad(|| {
             guard("pulling the gradient back", || {
-                let z = self.objective(goal, objective);
+                let z = self.objective(goal, rules.objective);
                 Tensor::run_backward(&[z], &self.attention, true, false)
             })
         })?;
-        let fold = self.folding.fold(&self.model.config().text)?;
+        let fold = rules.folding.fold(&self.model.config().text)?;
         let start = goal.start(self.ids.len());
         let (mut relevancy, mut rollout) =
             (Propagation::from_row(start.clone()), Propagation::from_row(start.clone()));
@@ -142,7 +122,7 @@ impl Retained<'_> {
             let (a, g) = (attention.view(), gradient.view());
             if let Some(heads) = fold.at(layer) {
                 let fused = RetainedLayer::new(HeadFusion::PositiveGradient, a, Some(g))?;
-                relevancy.step(update, &mut fused.with_heads(heads)?)?;
+                relevancy.step(rules.update, &mut fused.with_heads(heads)?)?;
             }
             rollout.step(
                 Update::Stochastic,

@@ -4,8 +4,8 @@ use crate::Error;
 use crate::goal::logit_rows;
 use attention_relevancy::Target;
 use gemma3_tch::{
-    Attend, AttentionLayer, Cached, DecoderLayer, Fast, Fork, Gemma3, MaskRule, Qkv, Sequence,
-    Site, Tower, Trace, guard,
+    Attend, AttentionLayer, Cached, DecoderLayer, Fast, Gemma3, MaskRule, Qkv, Sequence,
+    SequenceLayout, Site, Tower, Trace, guard,
 };
 use std::ops::Range;
 use tch::Tensor;
@@ -53,6 +53,13 @@ impl<'m, A: Attend> Recorder<'m, A> {
 }
 
 impl<A: Attend> Attend for Recorder<'_, A> {
+    fn check(&self, tower: Tower) -> Result<(), gemma3_tch::Error> {
+        match tower {
+            Tower::Text => self.inner.check(tower),
+            Tower::Vision => Err(gemma3_tch::Error::Tower { attention: "Recorder" }),
+        }
+    }
+
     fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
         self.inner.attend(site, qkv, mask)
     }
@@ -79,8 +86,7 @@ pub struct States {
     layers: Vec<Kept>,
     /// Output of the last layer `[S, D]`.
     output: Tensor,
-    images: Vec<Range<usize>>,
-    fork: Option<Fork>,
+    layout: SequenceLayout,
     tokens: usize,
 }
 
@@ -116,8 +122,7 @@ impl States {
         if sequence.ids().len() < tokens || layers.iter().any(|kept| kept.tokens() != tokens) {
             return Err(Error::States { tokens, sequence: sequence.ids().len() });
         }
-        let (images, fork) = (sequence.images().to_vec(), sequence.fork());
-        Ok(Self { layers, output, images, fork, tokens })
+        Ok(Self { layers, output, layout: sequence.layout().clone(), tokens })
     }
 
     /// Tokens that the model saw.
@@ -135,14 +140,14 @@ impl States {
         of(&self.output) + self.layers.iter().map(layer).sum::<u64>()
     }
 
-    /// The spans of image tokens.
-    pub(crate) fn images(&self) -> &[Range<usize>] {
-        &self.images
+    /// Where the images of the sequence stand and where it forks.
+    pub(crate) fn layout(&self) -> &SequenceLayout {
+        &self.layout
     }
 
     /// Which keys a query of `layer` may see.
     pub(crate) fn mask(&self, layer: &DecoderLayer) -> MaskRule {
-        layer.mask(&self.images).forked(self.fork)
+        layer.mask(&self.layout)
     }
 
     /// The last layer's output at the rows that predict the targets, `[targets, D]`.
@@ -169,10 +174,11 @@ impl States {
 
     /// Queries, keys and values of `layer` for the tokens at some positions, from memory or made again.
     pub(crate) fn qkv(&self, layer: &DecoderLayer, at: &Range<usize>) -> Qkv {
+        let place = self.layout.place(at.start);
         match &self.layers[layer.site().layer] {
-            Kept::Trace(pieces) if pieces.len() == 1 => layer.heads(&pieces[0].rows(at), at.start),
-            Kept::Trace(pieces) => layer.heads(&Trace::concatenated(pieces).rows(at), at.start),
-            Kept::Input(_) => layer.project(&self.input(layer.site().layer, at), at.start),
+            Kept::Trace(pieces) if pieces.len() == 1 => layer.heads(&pieces[0].rows(at), place),
+            Kept::Trace(pieces) => layer.heads(&Trace::concatenated(pieces).rows(at), place),
+            Kept::Input(_) => layer.project(&self.input(layer.site().layer, at), place),
         }
     }
 

@@ -4,16 +4,17 @@
 //! of a backward pass. And the gradient of the attention needs no graph: `∂z/∂A[h,i,j] = dO[h,i,:]·V[h,j,:]`, where dO is the
 //! gradient at the heads' output. So A and ∇A are made for a block of rows, folded, and dropped.
 
-use crate::budget::Cut;
+use crate::budget::{Cut, SweepSize};
 use crate::folding::Fold;
 use crate::goal::{check_foils, check_targets};
 use crate::start::Start;
 use crate::states::States;
-use crate::sweep::{Folds, Pass, Rows};
-use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Score, convert, goal};
-use attention_relevancy::ndarray::{Array1, Array2};
-use attention_relevancy::{Heads, Target, Update};
-use gemma3_tch::{AttentionLayer, DecoderLayer, Gemma3, MaskRule, Qkv, guard};
+use crate::sweep::{Folds, Pass, RowFold, Rows};
+use crate::{
+    Attribution, Engine, Error, Folding, Goal, LayerSwept, Observer, Rules, Score, convert, goal,
+};
+use attention_relevancy::{Heads, Target};
+use gemma3_tch::{AttentionLayer, DecoderLayer, Gemma3, guard};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,45 +41,13 @@ impl SweepOptions {
     }
 }
 
-/// What a goal owes, and the rollouts that were asked for beside it.
-pub(crate) type WithRollouts = (Attribution, Vec<Array1<f32>>);
-
-/// The reverse sweep over a recorded run.
-#[derive(Debug)]
+/// The reverse sweep over a recorded run: a view of model and states, cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Streaming<'a> {
     model: &'a Gemma3,
     ids: &'a [u32],
     states: &'a States,
     options: SweepOptions,
-    folding: Folding,
-}
-
-/// What a sweep knows when it is through with a layer: T goals at once.
-#[derive(Debug)]
-pub struct LayerSwept<'a> {
-    /// The goals of this part of the sweep, as indices.
-    pub goals: Range<usize>,
-    /// The layer.
-    pub layer: usize,
-    /// Positions of the rows that the layer was taken through.
-    pub queries: Range<usize>,
-    /// Positions that those rows see.
-    pub keys: Range<usize>,
-    /// The layer's input at `keys`, `[keys, D]`; of layer 0: the input embeddings.
-    pub input: &'a Tensor,
-    /// Queries, keys and values of the tokens at `keys`.
-    pub qkv: &'a Qkv,
-    /// Which keys a query of the layer sees.
-    pub mask: &'a MaskRule,
-    /// The gradient at the output of attention, before `o_proj`, `[T, H, queries, d]`.
-    pub heads_gradient: &'a Tensor,
-    /// The gradient at the layer's input `[T, keys, D]`; of layer 0: at the input embeddings, images included.
-    pub input_gradient: &'a Tensor,
-    /// The relevancy rows after the layer `[T, S]`.
-    pub relevancy: &'a Tensor,
-    /// How much of the row passed through each head, `[T, H]`: `Σ_ij β_i·r_i·(A⊙∇A)⁺[h,i,j]`; zero where the row was not taken
-    /// through the layer ([`Folding`]).
-    pub heads: &'a Tensor,
 }
 
 impl<'a> Streaming<'a> {
@@ -89,7 +58,7 @@ impl<'a> Streaming<'a> {
         states: &'a States,
         options: SweepOptions,
     ) -> Self {
-        Self { model, ids, states, options, folding: Folding::default() }
+        Self { model, ids, states, options }
     }
 
     /// The least [`SweepOptions::memory_budget`] for these goals; less is [`Error::Budget`].
@@ -97,75 +66,40 @@ impl<'a> Streaming<'a> {
         Cut::least(&model.config().text, model.placement(), last_token(goals))
     }
 
-    /// The same engine with another way to fold heads and layers into the relevancy row. The baselines of an [`Attribution`] are
-    /// not touched by it.
-    #[must_use]
-    pub fn folding(mut self, folding: Folding) -> Self {
-        self.folding = folding;
-        self
-    }
-
-    /// [`Engine::explain`], with a look at every layer on the way: relevancy by depth, by head, gradients.
-    pub fn explain_observed(
+    /// [`Engine::explain`], while observers look at every layer on the way. All of them share one sweep.
+    pub fn observe(
         &self,
         goals: &[Goal],
-        (objective, update): (Objective, Update),
-        observe: &mut dyn FnMut(&LayerSwept<'_>),
+        rules: &Rules,
+        observers: &mut [&mut dyn Observer],
     ) -> Result<Vec<Attribution>, Error> {
-        let swept = self.sweep(goals, (objective, update), &[], observe)?;
-        Ok(swept.into_iter().map(|(attribution, _)| attribution).collect())
-    }
-
-    /// The same, and for each goal some rollouts.
-    pub(crate) fn sweep(
-        &self,
-        goals: &[Goal],
-        (objective, update): (Objective, Update),
-        rollouts: &[Fold],
-        observe: &mut dyn FnMut(&LayerSwept<'_>),
-    ) -> Result<Vec<WithRollouts>, Error> {
         let (config, placement) = (&self.model.config().text, self.model.placement());
-        check_foils(objective, goals, config.vocab_size)?;
+        check_foils(rules.objective, goals, config.vocab_size)?;
         goals
             .iter()
             .try_for_each(|goal| check_targets(goal.targets(), self.ids, self.states.tokens()))?;
-        let relevancy = self.folding.fold(config)?;
+        let relevancy = rules.folding.fold(config)?;
+        let asked = observers.iter().map(|observer| observer.rollouts()).collect::<Vec<_>>();
+        let fold = |folding: &Folding| folding.fold(config);
+        let rollouts = asked.iter().flatten().map(fold).collect::<Result<Vec<_>, _>>()?;
+        let of_observers: Vec<usize> = asked.iter().map(Vec::len).collect();
         let _no_grad = tch::no_grad_guard();
-        let size = (last_token(goals), goals.len());
+        let size = SweepSize { tokens: last_token(goals), goals: goals.len() };
         let cut = Cut::new(config, placement, size, self.options.memory_budget)?;
-        let how = How { objective, update, relevancy, rollouts, block: cut.rows };
+        let how = How { rules, relevancy, rollouts, of_observers, block: cut.rows };
         let mut found = Vec::new();
         for (index, goals) in goals.chunks(cut.goals).enumerate() {
             let sweep = Sweep { engine: self, goals, first: index * cut.goals, how: &how };
-            found.extend(guard("sweeping back", || sweep.run(observe))??);
+            found.extend(guard("sweeping back", || sweep.run(observers))??);
         }
         Ok(found)
     }
 
-    /// [`Engine::explain`], and for each goal its row by depth, `[L, S]`: row l is the relevancy at the input of layer l, what layers
-    /// l to L−1 brought together. Row 0 is the whole.
-    pub fn explain_by_depth(
-        &self,
-        goals: &[Goal],
-        (objective, update): (Objective, Update),
-    ) -> Result<Vec<(Attribution, Array2<f32>)>, Error> {
-        let mut depths = self.depths(goals);
-        let mut keep = |swept: &LayerSwept<'_>| depths.see(swept);
-        let attributions = self.explain_observed(goals, (objective, update), &mut keep)?;
-        Ok(attributions.into_iter().zip(depths.finish()).collect())
-    }
-
-    /// Records the rows by depth in a sweep over these goals that is observed.
-    pub fn depths(&self, goals: &[Goal]) -> Depths {
-        let n_layers = self.model.config().text.num_hidden_layers;
-        Depths { rows: vec![Array2::zeros((n_layers, self.ids.len())); goals.len()] }
-    }
-
-    pub(crate) fn states(&self) -> &States {
+    pub(crate) fn states(&self) -> &'a States {
         self.states
     }
 
-    pub(crate) fn ids(&self) -> &[u32] {
+    pub(crate) fn ids(&self) -> &'a [u32] {
         self.ids
     }
 
@@ -173,7 +107,7 @@ impl<'a> Streaming<'a> {
         &self.options
     }
 
-    pub(crate) fn model(&self) -> &Gemma3 {
+    pub(crate) fn model(&self) -> &'a Gemma3 {
         self.model
     }
 
@@ -188,27 +122,6 @@ fn last_token(goals: &[Goal]) -> usize {
     goals.iter().map(Goal::end).max().unwrap_or(1)
 }
 
-/// Keeps the rows of every layer of a sweep: [`Streaming::depths`].
-#[derive(Debug)]
-pub struct Depths {
-    rows: Vec<Array2<f32>>,
-}
-
-impl Depths {
-    /// Takes in a layer.
-    pub fn see(&mut self, swept: &LayerSwept<'_>) {
-        let rows = convert::matrix(swept.relevancy);
-        for (goal, row) in swept.goals.clone().zip(rows.outer_iter()) {
-            self.rows[goal].row_mut(swept.layer).assign(&row);
-        }
-    }
-
-    /// For each goal its rows `[L, S]`, as [`Streaming::explain_by_depth`] has them.
-    pub fn finish(self) -> Vec<Array2<f32>> {
-        self.rows
-    }
-}
-
 impl Engine for Streaming<'_> {
     fn scores(&self, targets: &[Target]) -> Result<Vec<Score>, Error> {
         check_targets(targets, self.ids, self.states.tokens())?;
@@ -216,13 +129,8 @@ impl Engine for Streaming<'_> {
         goal::scores(targets, logits)
     }
 
-    fn explain(
-        &self,
-        goals: &[Goal],
-        objective: Objective,
-        update: Update,
-    ) -> Result<Vec<Attribution>, Error> {
-        self.explain_observed(goals, (objective, update), &mut |_| {})
+    fn explain(&self, goals: &[Goal], rules: &Rules) -> Result<Vec<Attribution>, Error> {
+        self.observe(goals, rules, &mut [])
     }
 }
 
@@ -237,11 +145,13 @@ struct Sweep<'a> {
 
 /// What all parts of a sweep share.
 struct How<'a> {
-    objective: Objective,
-    update: Update,
+    rules: &'a Rules,
     relevancy: Fold,
-    /// Beside the one of an [`Attribution`], which takes the mean of the heads of all layers.
-    rollouts: &'a [Fold],
+    /// Beside the one of an [`Attribution`], which takes the mean of the heads of all layers: those of the first observer, of the
+    /// second, and so on.
+    rollouts: Vec<Fold>,
+    /// How many of them each observer asked for.
+    of_observers: Vec<usize>,
     /// Rows of a block.
     block: usize,
 }
@@ -249,9 +159,10 @@ struct How<'a> {
 impl How<'_> {
     fn folds(&self, layer: usize) -> Folds {
         let rollouts = self.rollouts.iter().map(|fold| fold.at(layer));
+        let rollouts = std::iter::once(Some(Heads::Mean)).chain(rollouts);
         Folds {
-            relevancy: self.relevancy.at(layer).map(|heads| (self.update, heads)),
-            rollouts: std::iter::once(Some(Heads::Mean)).chain(rollouts).collect(),
+            relevancy: self.relevancy.at(layer).map(|heads| RowFold::new(self.rules.update, heads)),
+            rollouts: rollouts.map(|heads| heads.map(Heads::rule)).collect(),
         }
     }
 }
@@ -264,14 +175,14 @@ struct State {
 }
 
 impl Sweep<'_> {
-    fn run(&self, observe: &mut dyn FnMut(&LayerSwept<'_>)) -> Result<Vec<WithRollouts>, Error> {
+    fn run(&self, observers: &mut [&mut dyn Observer]) -> Result<Vec<Attribution>, Error> {
         let mut state = self.start();
         let mut raw_attention = None;
         for layer in self.engine.model.text().layers().iter().rev() {
             if self.engine.options.cancelled() {
                 return Err(Error::Cancelled);
             }
-            let next = self.step(layer, &state, observe);
+            let next = self.step(layer, &state, observers);
             if !finite([&next.dy, &next.rows.relevancy]) {
                 return Err(Error::Gradient { layer: layer.site().layer });
             }
@@ -283,16 +194,11 @@ impl Sweep<'_> {
         }
         let raw_attention = convert::matrix(&raw_attention.expect("a model has layers"));
         let relevancy = convert::matrix(&state.rows.relevancy);
-        let rollouts: Vec<Array2<f32>> = state.rows.rollouts.iter().map(convert::matrix).collect();
-        let row = |of: &Array2<f32>, goal: usize| of.row(goal).to_owned();
+        let rollout = convert::matrix(&state.rows.rollouts[0]);
         let of_goal = |goal: usize| {
-            let mut rollouts = rollouts.iter().map(|rollout| row(rollout, goal));
-            let attribution = Attribution {
-                relevancy: row(&relevancy, goal),
-                raw_attention: row(&raw_attention, goal),
-                rollout: rollouts.next().expect("the first is always there"),
-            };
-            (attribution, rollouts.collect())
+            let [relevancy, raw_attention, rollout] =
+                [&relevancy, &raw_attention, &rollout].map(|rows| rows.row(goal).to_owned());
+            Attribution { relevancy, raw_attention, rollout }
         };
         Ok((0..self.goals.len()).map(of_goal).collect())
     }
@@ -304,7 +210,7 @@ impl Sweep<'_> {
             model: self.engine.model,
             states: self.engine.states,
             goals: self.goals,
-            objective: self.how.objective,
+            objective: self.how.rules.objective,
         }
         .gradients();
         let starts: Vec<f32> =
@@ -322,7 +228,7 @@ impl Sweep<'_> {
         &self,
         layer: &DecoderLayer,
         state: &State,
-        observe: &mut dyn FnMut(&LayerSwept<'_>),
+        observers: &mut [&mut dyn Observer],
     ) -> State {
         let (queries, mask) = (state.support.clone(), self.engine.states.mask(layer));
         let keys = mask.keys(&queries, queries.end);
@@ -344,7 +250,7 @@ impl Sweep<'_> {
         let dx = layer.pull_project(&trace, mask.place(keys.start), &swept.gradient); // [T, n, D]
         let skip = (queries.start - keys.start) as i64;
         let _ = dx.narrow(1, skip, queries.len() as i64).g_add_(&merged.x); // a view: the sum lands in `dx`
-        observe(&LayerSwept {
+        let seen = LayerSwept {
             goals: self.first..self.first + self.goals.len(),
             layer: layer.site().layer,
             queries,
@@ -356,7 +262,14 @@ impl Sweep<'_> {
             input_gradient: &dx,
             relevancy: &swept.rows.relevancy,
             heads: &swept.heads,
-        });
+            rollouts: &[],
+        };
+        let mut rollouts = &swept.rows.rollouts[1..];
+        for (observer, &asked) in observers.iter_mut().zip(&self.how.of_observers) {
+            let (own, rest) = rollouts.split_at(asked);
+            rollouts = rest;
+            observer.see(&LayerSwept { rollouts: own, ..seen.clone() });
+        }
         State { support: keys, dy: dx, rows: swept.rows }
     }
 }

@@ -1,251 +1,68 @@
-//! One layer of the reverse sweep: attention rebuilt block of query rows by block, folded into the rows and pulled back in the
-//! same pass. No S×S value exists.
+//! One layer of the reverse sweep: attention rebuilt, folded into the rows and pulled back in the same pass. No S×S value exists.
 //!
-//! Symbols: T goals, H query heads, K key heads, G = H/K, m query rows, n keys, b rows of a block, j keys of a block.
+//! What a pass is given and what it gives is a contract ([`pass`]). Who does it is a [`Backend`]: each says what it takes, what it holds
+//! in memory, and does it, and none knows of another.
+//!
+//! | backend | takes |
+//! |---|---|
+//! | [`cpu`] | layers of the vision tower on a CPU with vector registers |
+//! | [`cuda`] | layers of the vision tower in bfloat16 on an NVIDIA GPU |
+//! | [`products`] | everything, one product of libtorch after the other: the reference |
+//!
+//! A new backend is a file beside these and a line in [`BACKENDS`]. The row rule is that of `attention-relevancy`
+//! ([`RowRule`](attention_relevancy::RowRule)); tests hold every backend against it and against the reference (`examples.rs`).
+//!
+//! Symbols: T goals, H query heads, K key heads, d head width, m query rows, n keys.
 
+mod backend;
+mod cpu;
+mod cuda;
 #[cfg(test)]
-pub(crate) mod examples;
+mod examples;
+mod pass;
+mod products;
+mod weights;
 
-use crate::attention::Float;
-use crate::{cuda, fused};
-use attention_relevancy::{Heads, Update};
-use gemma3_tch::{MaskRule, Qkv, QkvGradient};
-use std::ops::Range;
-use tch::{Kind, Tensor};
+pub(crate) use backend::{PassCost, Setting};
+pub(crate) use pass::{Folds, Pass, RowFold, Rows, Swept};
 
-const FLOAT: Kind = Kind::Float;
+use backend::Backend;
 
-/// The rows of T goals on their way down, `[T, S]` each.
-pub(crate) struct Rows {
-    pub(crate) relevancy: Tensor,
-    pub(crate) rollouts: Vec<Tensor>,
+/// All of them, the first that takes a pass does it. The last takes every pass.
+static BACKENDS: [&dyn Backend; 3] = [&cpu::Cpu, &cuda::Cuda, &products::Products];
+
+/// Those that take passes of this kind, in order.
+fn accepting(setting: &Setting) -> impl Iterator<Item = &'static dyn Backend> {
+    BACKENDS.into_iter().filter(|backend| backend.accepts(setting))
 }
 
-/// What a layer does to the rows. `None` leaves a row as it is.
-pub(crate) struct Folds {
-    pub(crate) relevancy: Option<(Update, Heads)>,
-    /// One for each row of [`Rows::rollouts`].
-    pub(crate) rollouts: Vec<Option<Heads>>,
+/// What the passes of a sweep hold in memory.
+pub(crate) fn cost(setting: &Setting) -> PassCost {
+    let first = accepting(setting).next();
+    first.expect("the reference takes every pass").cost(setting)
 }
 
-/// What the pass over a layer gives.
-pub(crate) struct Swept {
-    pub(crate) rows: Rows,
-    pub(crate) gradient: QkvGradient,
-    /// How much each head carried into the row, `[T, H]`.
-    pub(crate) heads: Tensor,
-}
-
-/// The pass over one layer. `queries` are the positions that the rows and the gradient `dheads` `[T, H, m, d]` stand on; the keys of
-/// `qkv` are all that they see. Blocks have `block` rows.
-pub(crate) struct Pass<'a> {
-    pub(crate) qkv: &'a Qkv,
-    pub(crate) mask: &'a MaskRule,
-    pub(crate) queries: Range<usize>,
-    pub(crate) dheads: &'a Tensor,
-    pub(crate) folds: Folds,
-    pub(crate) block: usize,
+/// Why a backend that is made for passes of this kind cannot do them on this machine. `None` where there is nothing to tell.
+pub(crate) fn missing(setting: &Setting) -> Option<String> {
+    BACKENDS.into_iter().find_map(|backend| backend.missing(setting))
 }
 
 impl Pass<'_> {
+    /// The pass by the first backend that takes it.
     pub(crate) fn run(&self, rows: &Rows) -> Swept {
-        self.run_fast(rows).unwrap_or_else(|| self.run_by_products(rows))
+        self.run_fast(rows).unwrap_or_else(|| self.run_by_reference(rows))
     }
 
-    /// [`Pass::run`] by what is made for this kind of layer on this device; `None` where there is nothing.
+    /// [`Pass::run`] by another backend than the reference; `None` where there is no such backend for it.
     pub(crate) fn run_fast(&self, rows: &Rows) -> Option<Swept> {
-        fused::run(self, rows).or_else(|| cuda::run(self, rows))
+        let (_reference, fast) = BACKENDS.split_last()?;
+        let setting = self.setting(rows);
+        let mut accepting = fast.iter().filter(|backend| backend.accepts(&setting));
+        accepting.find_map(|backend| backend.run(self, rows))
     }
 
-    /// [`Pass::run`] by one product of libtorch after the other: the reference.
-    pub(crate) fn run_by_products(&self, rows: &Rows) -> Swept {
-        let float = Float::with_queries(self.qkv, &self.queries);
-        let mut sums = Sums::new(self, rows, &float);
-        for start in self.queries.clone().step_by(self.block) {
-            let block = start..(start + self.block).min(self.queries.end);
-            let keys = self.mask.keys(&block, self.qkv.start + self.qkv.tokens());
-            sums.add(self, rows, &float, &Block { rows: block, keys });
-        }
-        let skip = self.queries.start - self.qkv.start;
-        let gradient = QkvGradient { q: sums.dq, k: sums.dk, v: sums.dv, skip };
-        Swept {
-            rows: Rows { relevancy: sums.relevancy, rollouts: sums.rollouts },
-            gradient,
-            heads: sums.heads,
-        }
-    }
-}
-
-/// Positions of some query rows and of all keys that they see.
-struct Block {
-    rows: Range<usize>,
-    keys: Range<usize>,
-}
-
-/// What blocks add up to.
-struct Sums {
-    relevancy: Tensor,     // [T, S]
-    rollouts: Vec<Tensor>, // [T, S] each
-    heads: Tensor,         // [T, H]
-    dq: Tensor,            // [T, H, m, d]
-    dk: Tensor,            // [T, K, n, d]
-    dv: Tensor,            // [T, K, n, d]
-}
-
-impl Sums {
-    fn new(pass: &Pass<'_>, rows: &Rows, float: &Float) -> Self {
-        let [t, h, m, _] = <[i64; 4]>::try_from(pass.dheads.size()).expect("[T, H, m, d]");
-        let options = (FLOAT, pass.dheads.device());
-        let [k, n, d] = <[i64; 3]>::try_from(float.k.size()).expect("keys are [K, n, d]");
-        // Blocks add to zero what they make of a row; a row that is left alone is there already.
-        let begin = |row: &Tensor, folded: bool| {
-            if folded { row.zeros_like() } else { row.shallow_clone() }
-        };
-        let rollouts = rows.rollouts.iter().zip(&pass.folds.rollouts);
-        Self {
-            relevancy: begin(&rows.relevancy, pass.folds.relevancy.is_some()),
-            rollouts: rollouts.map(|(row, fold)| begin(row, fold.is_some())).collect(),
-            heads: Tensor::zeros([t, h], options),
-            dq: Tensor::zeros([t, h, m, d], options),
-            dk: Tensor::zeros([t, k, n, d], options),
-            dv: Tensor::zeros([t, k, n, d], options),
-        }
-    }
-
-    fn add(&mut self, pass: &Pass<'_>, rows: &Rows, float: &Float, block: &Block) {
-        let Block { rows: queries, keys } = block;
-        let attention = float.attention(queries, keys, pass.mask); // [H, b, j]
-        let within = (queries.start - pass.queries.start) as i64;
-        let dheads = pass.dheads.narrow(2, within, queries.len() as i64); // [T, H, b, d]
-
-        // ∂z/∂A[h,i,j] = dO[h,i,:]·V[h,j,:], and A ⊙ ∇A of it.
-        let grouped = Grouped::new(&dheads, float, &attention);
-        let mut weighted = grouped.attention_gradient(&float.values(keys)); // [T, H, b, j]
-        let _ = weighted.g_mul_(&attention);
-        if let Some((update, heads)) = pass.folds.relevancy {
-            self.fold((update, heads), rows, block, &weighted);
-        }
-        for ((row, sum), heads) in
-            rows.rollouts.iter().zip(&self.rollouts).zip(&pass.folds.rollouts)
-        {
-            if let Some(heads) = heads {
-                roll(*heads, (row, sum), block, &attention);
-            }
-        }
-
-        // softmax: dS = A⊙∇A − A·Σ_j(A⊙∇A)
-        let total = weighted.sum_dim_intlist(-1, true, FLOAT);
-        let dscores = weighted.addcmul_(&attention, &total.neg());
-        let dq = grouped.query_gradient(&dscores, &float.keys(keys)) * float.scale;
-        self.dq.narrow(2, within, queries.len() as i64).copy_(&dq);
-        let at = (keys.start - pass.qkv.start) as i64;
-        let slice = |sum: &Tensor| sum.narrow(2, at, keys.len() as i64);
-        let _ = slice(&self.dk).g_add_(&grouped.key_gradient(&dscores, &float.queries(queries)));
-        let _ = slice(&self.dv).g_add_(&grouped.value_gradient(&attention));
-    }
-
-    /// `r ← r·T` for the block's rows: `T_i = α_i·e_i + β_i·Ā_i`, with `Ā = fuse_h[(A⊙∇A)⁺]`.
-    fn fold(
-        &mut self,
-        (update, heads): (Update, Heads),
-        rows: &Rows,
-        block: &Block,
-        weighted: &Tensor,
-    ) {
-        let positive = weighted.relu(); // [T, H, b, j]
-        let row = part(&rows.relevancy, &block.rows); // [T, b]
-        let fused = fuse(heads, &positive, 1); // [T, b, j]
-        let (alpha, beta) = match update {
-            Update::Stochastic => stochastic(&match &fused {
-                Some(fused) => fused.sum_dim_intlist(-1, false, FLOAT),
-                None => positive.sum_dim_intlist(-1, false, FLOAT).mean_dim(1, false, FLOAT),
-            }),
-            _ => (Tensor::ones_like(&row), Tensor::ones_like(&row)),
-        };
-        let [t, h, b, _] = <[i64; 4]>::try_from(positive.size()).expect("[T, H, b, j]");
-        let weight = (&row * beta).view([t, 1, 1, b]);
-        let by_head = weight.expand([t, h, 1, b], false).matmul(&positive).squeeze_dim(2); // [T, H, j]
-        let added = match fused {
-            Some(fused) => weight.squeeze_dim(1).matmul(&fused).squeeze_dim(1), // [T, j]
-            None => by_head.mean_dim(1, false, FLOAT),
-        };
-        let _ = part(&self.relevancy, &block.rows).g_add_(&(alpha * &row));
-        let _ = part(&self.relevancy, &block.keys).g_add_(&added);
-        let _ = self.heads.g_add_(&by_head.sum_dim_intlist(-1, false, FLOAT));
-    }
-}
-
-/// The same for attention rollout: `T = (I + fuse_h[A])/2` where the rows of what is fused sum to one, and `D⁻¹(I + N(fuse_h[A]))` in any
-/// case: rows of the maximum sum to more.
-fn roll(heads: Heads, (row, sum): (&Tensor, &Tensor), block: &Block, attention: &Tensor) {
-    let half = part(row, &block.rows) * 0.5; // [T, b]
-    let _ = part(sum, &block.rows).g_add_(&half);
-    let added = match fuse(heads, attention, 0) {
-        Some(fused) => (half / fused.sum_dim_intlist(-1, false, FLOAT)).matmul(&fused), // [T, j]
-        None => half.matmul(attention).mean_dim(0, false, FLOAT), // of [H, T, j]
-    };
-    let _ = part(sum, &block.keys).g_add_(&added);
-}
-
-/// The heads, which are dimension `dim`, as one; `None` for their mean, which is cheaper to take of the products.
-fn fuse(heads: Heads, values: &Tensor, dim: i64) -> Option<Tensor> {
-    match heads {
-        Heads::One(head) => Some(values.select(dim, head as i64)),
-        Heads::Max => Some(values.amax(dim, false)),
-        _ => None,
-    }
-}
-
-/// The two weights of [`Update::Stochastic`] from the sums of rows `[T, b]`: ½ and ½ over the sum; a row without anything stays.
-pub(crate) fn stochastic(sum: &Tensor) -> (Tensor, Tensor) {
-    let empty = sum.eq(0.0);
-    let alpha = empty.to_kind(FLOAT) * 0.5 + 0.5;
-    let beta = (sum.reciprocal() * 0.5).masked_fill(&empty, 0.0);
-    (alpha, beta)
-}
-
-/// The entries of rows `[T, S]` at some positions: a view.
-fn part(rows: &Tensor, positions: &Range<usize>) -> Tensor {
-    rows.narrow(1, positions.start as i64, positions.len() as i64)
-}
-
-/// The products of a block with query heads in their groups: `[T·K, G·b, ·]`.
-struct Grouped {
-    dheads: Tensor,  // [T, K, G·b, d]
-    shape: [i64; 5], // T, K, G, b, j
-}
-
-impl Grouped {
-    fn new(dheads: &Tensor, float: &Float, attention: &Tensor) -> Self {
-        let [t, h, b, d] = <[i64; 4]>::try_from(dheads.size()).expect("[T, H, b, d]");
-        let (group, j) = (float.group(), attention.size()[2]);
-        Self {
-            dheads: dheads.reshape([t, h / group, group * b, d]),
-            shape: [t, h / group, group, b, j],
-        }
-    }
-
-    /// `dO·Vᵀ` `[T, H, b, j]`.
-    fn attention_gradient(&self, values: &Tensor) -> Tensor {
-        let [t, k, g, b, j] = self.shape;
-        self.dheads.matmul(&values.transpose(1, 2)).view([t, k * g, b, j])
-    }
-
-    /// `dS·K` `[T, H, b, d]`.
-    fn query_gradient(&self, dscores: &Tensor, keys: &Tensor) -> Tensor {
-        let [t, k, g, b, j] = self.shape;
-        dscores.view([t, k, g * b, j]).matmul(keys).view([t, k * g, b, -1])
-    }
-
-    /// `dSᵀ·Q` `[T, K, j, d]`, summed over the heads of a group.
-    fn key_gradient(&self, dscores: &Tensor, queries: &Tensor) -> Tensor {
-        let [t, k, g, b, j] = self.shape;
-        dscores.view([t, k, g * b, j]).transpose(2, 3).matmul(&queries.reshape([k, g * b, -1]))
-    }
-
-    /// `Aᵀ·dO` `[T, K, j, d]`, summed over the heads of a group.
-    fn value_gradient(&self, attention: &Tensor) -> Tensor {
-        let [_, k, g, b, j] = self.shape;
-        attention.view([k, g * b, j]).transpose(1, 2).matmul(&self.dheads)
+    /// [`Pass::run`] by one product of libtorch after the other.
+    pub(crate) fn run_by_reference(&self, rows: &Rows) -> Swept {
+        products::run(self, rows)
     }
 }

@@ -1,8 +1,8 @@
 //! Methods that relevancy is compared with.
 
 use attention_capture::{
-    Attribution, Engine, Error, Goal, LayerSwept, Method, MethodRow, Retained, Streaming,
-    Unavailable,
+    Attribution, Engine, Error, Goal, Method, MethodRecorder, MethodRow, Observer, Retained, Rules,
+    Streaming, Unavailable,
 };
 use attention_relevancy::Update;
 use attention_relevancy::ndarray::Array1;
@@ -65,20 +65,26 @@ impl fmt::Display for Compared {
 /// What an engine says of one goal: relevancy, and the rows of the methods that were asked for.
 pub(crate) type WithRows = (Attribution, Vec<MethodRow>);
 
-/// From one sweep, which `observe` looks at, and from one more for each update that was asked for.
+/// The rules of the relevancy itself.
+pub(crate) fn rules(options: &ExplainOptions) -> Rules {
+    let ExplainOptions { objective, update, ref folding, .. } = *options;
+    Rules { objective, update, folding: folding.clone() }
+}
+
+/// From one sweep, which observers look at, and from one more for each update that was asked for.
 pub(crate) fn streaming(
     engine: &Streaming<'_>,
     goals: &[Goal],
     options: &ExplainOptions,
-    observe: &mut dyn FnMut(&LayerSwept<'_>),
+    observers: &mut [&mut dyn Observer],
 ) -> Result<Vec<WithRows>, Error> {
-    let how = (options.objective, options.update);
     let others = others(options);
-    if others.is_empty() {
-        let found = engine.explain_observed(goals, how, observe)?.into_iter();
-        return all(found.map(|found| (found, Vec::new())).collect(), (engine, goals), options);
-    }
-    let found = engine.explain_methods_observed(goals, how, &others, observe)?;
+    let mut recorder = MethodRecorder::new(engine, goals, &others)?;
+    let given = observers.iter_mut().map(|observer| &mut **observer as &mut dyn Observer);
+    let mut observers: Vec<&mut dyn Observer> = given.collect();
+    observers.push(&mut recorder);
+    let found = engine.observe(goals, &rules(options), &mut observers)?;
+    let found = found.into_iter().zip(recorder.finish()?).collect();
     all(found, (engine, goals), options)
 }
 
@@ -88,8 +94,7 @@ pub(crate) fn retained(
     goals: &[Goal],
     options: &ExplainOptions,
 ) -> Result<Vec<WithRows>, Error> {
-    let how = (options.objective, options.update);
-    let found = engine.explain_methods(goals, how, &others(options))?;
+    let found = engine.explain_methods(goals, &rules(options), &others(options))?;
     all(found, (engine, goals), options)
 }
 
@@ -124,7 +129,8 @@ fn all(
     for compared in &options.methods {
         match compared {
             Compared::Relevancy(update) => {
-                let found = engine.explain(goals, options.objective, *update)?;
+                let rules = Rules { update: *update, ..rules(options) };
+                let found = engine.explain(goals, &rules)?;
                 for ((_, rows), found) in all.iter_mut().zip(found) {
                     rows.push(Ok(found.relevancy));
                 }

@@ -7,8 +7,8 @@ use crate::{
     Resolution, SpanRule, TargetExplanation, compared, occurrence,
 };
 use attention_capture::{
-    Depths, Engine as _, Foil, HeadRecorder, LayerSwept, Patches, Retained, States, Streaming,
-    SweepOptions, with_budget,
+    DepthRecorder, EachLayer, Engine as _, Foil, HeadRecorder, ImageRecorder, LayerSwept, Observer,
+    Patches, Retained, States, Streaming, SweepOptions, with_budget,
 };
 use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::time::Instant;
@@ -194,7 +194,7 @@ impl Explainer {
             needed,
             available_memory(),
         )?;
-        let engine = Retained::run(&self.model, sequence)?.folding(options.folding.clone());
+        let engine = Retained::run(&self.model, sequence)?;
         let parts = compared::retained(&engine, &goals(plans), options)?;
         let parts = parts.into_iter().map(Part::new).collect();
         Ok(sort(plans, engine.scores(&every_target(plans))?, parts))
@@ -237,27 +237,22 @@ impl Explainer {
             let memory_budget = memory_budget - self.part_bytes() * (goals.len() * pictures) as u64;
             let options_of_sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
             let ids = sequence.ids();
-            let engine = Streaming::new(&self.model, ids, states, options_of_sweep)
-                .folding(options.folding.clone());
-            let mut pictures = engine.images(&(0..pictures).collect::<Vec<_>>())?;
-            let mut depths = options.by_layer.then(|| engine.depths(&goals));
+            let engine = Streaming::new(&self.model, ids, states, options_of_sweep);
+            let mut progress =
+                EachLayer(|swept: &LayerSwept<'_>| self.tell_progress(swept, goals.len()));
+            let mut pictures = ImageRecorder::new(&engine, &(0..pictures).collect::<Vec<_>>())?;
+            let mut depths = options.by_layer.then(|| DepthRecorder::new(&engine, &goals));
             let maps = options.by_head.map(|layer| self.head_layer(layer));
-            let mut heads = maps.map(|layer| engine.heads(&goals, Some(layer))).transpose()?;
-            let mut observe = |swept: &LayerSwept<'_>| {
-                self.tell_progress(swept, goals.len());
-                if let Some(depths) = &mut depths {
-                    depths.see(swept);
-                }
-                if let Some(heads) = &mut heads {
-                    heads.see(swept);
-                }
-                pictures.see(swept);
-            };
-            let parts = compared::streaming(&engine, &goals, options, &mut observe)?;
+            let heads = maps.map(|layer| HeadRecorder::new(&engine, &goals, Some(layer)));
+            let mut heads = heads.transpose()?;
+            let mut observers: Vec<&mut dyn Observer> = vec![&mut progress, &mut pictures];
+            observers.extend(depths.as_mut().map(|depths| depths as &mut dyn Observer));
+            observers.extend(heads.as_mut().map(|heads| heads as &mut dyn Observer));
+            let parts = compared::streaming(&engine, &goals, options, &mut observers)?;
             let left = pictures.finish(parts.iter().map(|(attribution, _)| attribution));
             let mut parts: Vec<Part> = parts.into_iter().map(Part::new).collect();
-            for (part, layers) in parts.iter_mut().zip(depths.into_iter().flat_map(Depths::finish))
-            {
+            let depths = depths.into_iter().flat_map(DepthRecorder::finish);
+            for (part, layers) in parts.iter_mut().zip(depths) {
                 part.layers = Some(layers);
             }
             for (part, heads) in

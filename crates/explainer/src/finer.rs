@@ -1,11 +1,13 @@
 //! Maps of pictures that are finer than their tokens.
 
 use attention_capture::{
-    Error, ImagePart, PatchMap, PatchOptions, PatchStates, Patches, Streaming, SweepOptions,
+    Error, ImagePart, ImageRecorder, PatchMap, PatchOptions, PatchStates, Patches, Streaming,
+    SweepOptions,
 };
 use gemma3_processor::{Picture, Pixels, PreparedImage};
 use std::ops::Range;
 
+use crate::compared::rules;
 use crate::plan::{Plan, mean};
 use crate::{Answer, ExplainOptions, Explainer, Resolution};
 
@@ -93,8 +95,9 @@ impl Explainer {
             }
             let at_once = self.images_at_once(goals.len(), rest.len(), budget / 2).max(1);
             for numbers in rest.chunks(at_once) {
-                let how = (options.objective, options.update);
-                let (_, left) = engine.explain_images(&goals, how, numbers)?;
+                let mut pictures = ImageRecorder::new(engine, numbers)?;
+                let found = engine.observe(&goals, &rules(options), &mut [&mut pictures])?;
+                let left = pictures.finish(found.iter());
                 let held = self.part_bytes() * (goals.len() * numbers.len()) as u64;
                 for (&number, left) in numbers.iter().zip(left) {
                     add(number, &left, budget.saturating_sub(held))?;

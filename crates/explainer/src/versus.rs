@@ -3,8 +3,8 @@
 use crate::plan::{layout, text};
 use crate::{Answer, Ask, Engine, Error, ExplainOptions, Explainer};
 use attention_capture::{
-    Attribution, Goal, Objective, Retained, Score, States, Streaming, SweepOptions, branch_targets,
-    with_budget,
+    Attribution, Goal, Objective, Retained, Rules, Score, States, Streaming, SweepOptions,
+    branch_targets, with_budget,
 };
 use attention_relevancy::ndarray::{Array1, Array2, s};
 use attention_relevancy::{Explanation, Target};
@@ -186,7 +186,8 @@ impl Found {
             Goal::contrast(phrase.clone(), against.clone()),
         ];
         let goals = goals.map(|goal| goal.expect("neither phrase is empty"));
-        let found = engine.explain(&goals, Objective::LogProbability, options.update)?;
+        let found =
+            engine.explain(&goals, &Rules::new(Objective::LogProbability, options.update))?;
         let rows = <[Attribution; 3]>::try_from(found).expect("one for each goal");
         Ok(Self {
             scores: [engine.scores(phrase)?, engine.scores(against)?],

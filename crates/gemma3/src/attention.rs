@@ -1,6 +1,6 @@
 //! The seam at which a model is cut: what a layer hands to attention, which keys a query may see, who computes it.
 
-use crate::{MaskRule, Place, Trace};
+use crate::{Error, MaskRule, Place, Trace};
 use tch::Tensor;
 
 /// Which of the two transformers a layer belongs to.
@@ -59,6 +59,14 @@ pub trait Attend {
     /// `softmax(q·kᵀ·scale + mask)·v`, `[H, n, d]`, in the dtype of `v`.
     fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor;
 
+    /// Whether it can compute the attention of that transformer; whoever runs one asks before the first layer.
+    ///
+    /// Fails with [`Error::Tower`] where it cannot.
+    fn check(&self, tower: Tower) -> Result<(), Error> {
+        let _ = tower;
+        Ok(())
+    }
+
     /// Sees what a layer of the language model computed, when it is done with it. Keeping it is what costs memory: the default
     /// lets it go.
     fn layer_done(&mut self, site: Site, trace: Trace) {
@@ -75,7 +83,7 @@ pub trait AttentionLayer {
     fn site(&self) -> Site;
 
     /// Norm, the three projections and what turns them into queries, keys and values of the `n` tokens at `place`.
-    fn project(&self, x: &Tensor, place: impl Into<Place>) -> Qkv;
+    fn project(&self, x: &Tensor, place: Place) -> Qkv;
 
     /// Output projection, residual connections, norms and MLP: the layer's output `[n, D]`.
     fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor;

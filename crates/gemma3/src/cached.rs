@@ -1,6 +1,6 @@
 //! The fast attention: libtorch's fused kernel over blocks of queries, with the keys and values of earlier calls kept.
 
-use crate::{Attend, MaskRule, Qkv, Site};
+use crate::{Attend, Error, MaskRule, Qkv, Site, Tower};
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
@@ -22,7 +22,8 @@ impl Attend for Fast {
     }
 }
 
-/// Plain attention that remembers keys and values by layer, so that a sequence can be continued token by token.
+/// Plain attention that remembers keys and values by layer, so that a sequence can be continued token by token. It serves the language
+/// model alone: the vision tower continues nothing, and its keys would be taken for those of tokens.
 ///
 /// A layer with a window of `w` keys keeps no more than it can still see.
 #[derive(Debug, Default)]
@@ -31,13 +32,21 @@ pub struct Cached {
 }
 
 impl Attend for Cached {
+    fn check(&self, tower: Tower) -> Result<(), Error> {
+        match tower {
+            Tower::Text => Ok(()),
+            Tower::Vision => Err(Error::Tower { attention: "Cached" }),
+        }
+    }
+
     fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
+        assert_eq!(site.tower, Tower::Text, "a cache continues tokens (`Attend::check`)");
         if self.layers.len() <= site.layer {
             self.layers.resize_with(site.layer + 1, Cache::default);
         }
         let cache = &mut self.layers[site.layer];
         // Keys fall out of a window in the order of their positions, which in a fork is not that of the cache.
-        cache.append(qkv, mask.window.filter(|_| mask.fork.is_none()));
+        cache.append(qkv, mask.window().filter(|_| mask.layout().fork().is_none()));
         attend_in_blocks(qkv, &cache.kept(), mask)
     }
 }
@@ -154,7 +163,7 @@ fn fused(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<Tensor>, scale: f64) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Tower;
+    use crate::SequenceLayout;
     use tch::Device;
 
     const SITE: Site = Site { tower: Tower::Text, layer: 0 };
@@ -162,6 +171,10 @@ mod tests {
     fn random(n: i64, start: usize) -> Qkv {
         let make = |heads| Tensor::randn([heads, n, 8], (Kind::Float, Device::Cpu));
         Qkv { q: make(4), k: make(2), v: make(2), scale: 0.3, start }
+    }
+
+    fn causal(window: Option<usize>, images: &[Range<usize>]) -> MaskRule {
+        MaskRule::causal(window, &SequenceLayout::unforked(images.to_vec()))
     }
 
     fn piece(qkv: &Qkv, rows: Range<usize>) -> Qkv {
@@ -196,8 +209,7 @@ mod tests {
         tch::manual_seed(1);
         let qkv = random(1100, 0);
         for window in [None, Some(40), Some(700)] {
-            let bidirectional = vec![10..60, 500..530];
-            let mask = MaskRule { causal: true, window, bidirectional, ..MaskRule::all() };
+            let mask = causal(window, &[10..60, 500..530]);
             assert!(distance(&Fast.attend(SITE, &qkv, &mask), &plain(&qkv, &mask)) < 2e-6);
         }
         assert!(
@@ -212,8 +224,7 @@ mod tests {
         let (prefill, total) = (90, 700);
         let qkv = random(total as i64, 0);
         for window in [None, Some(1), Some(16), Some(300)] {
-            let mask =
-                MaskRule { causal: true, window, bidirectional: vec![5..37], ..MaskRule::all() };
+            let mask = causal(window, &[5..37]);
             let mut cached = Cached::default();
             let mut outputs = vec![cached.attend(SITE, &piece(&qkv, 0..prefill), &mask)];
             outputs.extend(
@@ -227,10 +238,17 @@ mod tests {
     }
 
     #[test]
+    fn a_cache_is_refused_for_the_vision_tower() {
+        let error = Cached::default().check(Tower::Vision).unwrap_err();
+        assert!(error.to_string().contains("vision tower"), "{error}");
+        assert!(Cached::default().check(Tower::Text).is_ok());
+        assert!(Fast.check(Tower::Vision).is_ok());
+    }
+
+    #[test]
     fn a_window_bounds_what_is_kept() {
         let qkv = random(2000, 0);
-        let mask =
-            MaskRule { causal: true, window: Some(16), bidirectional: vec![], ..MaskRule::all() };
+        let mask = causal(Some(16), &[]);
         let mut cached = Cached::default();
         for row in 0..2000 {
             let _ = cached.attend(SITE, &piece(&qkv, row..row + 1), &mask);

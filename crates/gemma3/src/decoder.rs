@@ -5,8 +5,8 @@
 use crate::attention::{join_gradient, join_heads, split_gradient, split_heads};
 use crate::layers::{Linear, RmsNorm, Rotary, tiles};
 use crate::{
-    Attend, AttentionLayer, Error, LayerType, MaskRule, Place, Qkv, Site, TextConfig, Tower,
-    WeightPath,
+    Attend, AttentionLayer, Error, LayerType, MaskRule, Place, Qkv, SequenceLayout, Site,
+    TextConfig, Tower, WeightPath,
 };
 use std::ops::Range;
 use tch::{Kind, Tensor};
@@ -44,10 +44,9 @@ impl DecoderLayer {
         })
     }
 
-    /// Which keys a query of this layer may see when `images` are the spans of image tokens, in a sequence that does not fork.
-    pub fn mask(&self, images: &[Range<usize>]) -> MaskRule {
-        let bidirectional = images.to_vec();
-        MaskRule { causal: true, window: self.window, bidirectional, ..MaskRule::all() }
+    /// Which keys a query of this layer may see in a sequence with that layout.
+    pub fn mask(&self, layout: &SequenceLayout) -> MaskRule {
+        MaskRule::causal(self.window, layout)
     }
 }
 
@@ -56,9 +55,9 @@ impl AttentionLayer for DecoderLayer {
         self.site
     }
 
-    fn project(&self, x: &Tensor, place: impl Into<Place>) -> Qkv {
+    fn project(&self, x: &Tensor, place: Place) -> Qkv {
         let projected = self.self_attn.project(&self.input_layernorm.forward(x));
-        self.self_attn.heads(&projected, place.into())
+        self.self_attn.heads(&projected, place)
     }
 
     fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor {
@@ -160,9 +159,9 @@ pub struct QkvGradient {
 /// gradients at once (leading dimensions). Products with weights are made in the dtype of the weights.
 impl DecoderLayer {
     /// Queries, keys and values of the n tokens at `place` from their trace.
-    pub fn heads(&self, trace: &Trace, place: impl Into<Place>) -> Qkv {
+    pub fn heads(&self, trace: &Trace, place: Place) -> Qkv {
         let projected = [&trace.q, &trace.k, &trace.v].map(Tensor::shallow_clone);
-        self.self_attn.heads(&projected, place.into())
+        self.self_attn.heads(&projected, place)
     }
 
     /// The layer's output `[n, D]` from its trace.
@@ -184,13 +183,7 @@ impl DecoderLayer {
     }
 
     /// Pull-back of [`AttentionLayer::project`] for the n tokens at `place`: the gradient at `x`, `[…, n, D]`.
-    pub fn pull_project(
-        &self,
-        trace: &Trace,
-        place: impl Into<Place>,
-        gradient: &QkvGradient,
-    ) -> Tensor {
-        let place = place.into();
+    pub fn pull_project(&self, trace: &Trace, place: Place, gradient: &QkvGradient) -> Tensor {
         let (skip, m) = (gradient.skip as i64, gradient.q.size()[gradient.q.dim() - 2]);
         let dn = self.self_attn.pull_keys(trace, place, gradient); // [.., n, D]
         let q = trace.q.narrow(0, skip, m);
@@ -260,7 +253,7 @@ impl SelfAttention {
         let k = self.k_norm.forward(&split_heads(k, self.n_key_heads)); // [K, n, d]
         let v = split_heads(v, self.n_key_heads); // [K, n, d]
         let [q, k] = self.rotary.forward([&q, &k], place);
-        Qkv { q, k, v, scale: self.scale, start: place.start }
+        Qkv { q, k, v, scale: self.scale, start: place.start() }
     }
 
     /// From the gradient at rotated queries `[…, H, m, d]` to that at the normalised input `[…, m, D]`; `q` is `[m, H·d]`.
@@ -407,9 +400,10 @@ mod tests {
             v: random(&[2, 2, n, 16]),
             skip: skip as usize,
         };
-        let found = layer.pull_project(&trace, start, &gradient);
+        let place = MaskRule::all().place(start);
+        let found = layer.pull_project(&trace, place, &gradient);
         for target in 0..2 {
-            let qkv = layer.project(&x, start);
+            let qkv = layer.project(&x, place);
             let q = qkv.q.narrow(1, skip, n - skip) * gradient.q.get(target);
             let (k, v) = (qkv.k * gradient.k.get(target), qkv.v * gradient.v.get(target));
             let z = q.sum(Kind::Float) + k.sum(Kind::Float) + v.sum(Kind::Float);

@@ -46,8 +46,8 @@ impl AttentionLayer for EncoderLayer {
         self.site
     }
 
-    fn project(&self, x: &Tensor, place: impl Into<Place>) -> Qkv {
-        self.self_attn.project(&self.layer_norm1.forward(x), place.into().start)
+    fn project(&self, x: &Tensor, place: Place) -> Qkv {
+        self.self_attn.project(&self.layer_norm1.forward(x), place.start())
     }
 
     fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor {
@@ -152,7 +152,7 @@ impl VisionAttention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Config, Placement, Weights};
+    use crate::{Config, MaskRule, Placement, Weights};
     use std::path::Path;
     use tch::Device;
 
@@ -200,7 +200,7 @@ mod tests {
         let gradient = QkvGradient { q: heads(), k: heads(), v: heads(), skip: 0 };
         let found = layer.pull_project(&x.detach(), &gradient);
         for target in 0..2 {
-            let qkv = layer.project(&x, 0);
+            let qkv = layer.project(&x, MaskRule::all().place(0));
             let pairs = [(qkv.q, &gradient.q), (qkv.k, &gradient.k), (qkv.v, &gradient.v)];
             let terms = pairs.map(|(x, dy)| (x * dy.get(target)).sum(Kind::Float));
             let z: Tensor = terms.into_iter().sum();

@@ -260,6 +260,14 @@ pub enum Error {
         /// Size of the vocabulary.
         vocab_size: usize,
     },
+    /// An attention that continues a sequence of tokens was to serve the vision tower.
+    #[error(
+        "`{attention}` is for the language model and cannot compute the attention of the vision tower"
+    )]
+    Tower {
+        /// The attention's name.
+        attention: &'static str,
+    },
     /// Image spans and image features do not fit the sequence.
     #[error("image spans {spans:?} do not fit {features} images in a sequence of {tokens} tokens")]
     ImageSpans {

@@ -27,23 +27,26 @@ impl Fork {
     }
 }
 
-/// Where some consecutive tokens stand: the index of the first, in a sequence that may fork. An index alone is a place in one that
-/// does not.
+/// Where some consecutive tokens stand: the index of the first, in a sequence that may fork. Only a sequence's layout
+/// ([`SequenceLayout::place`](crate::SequenceLayout::place)) or a rule made from one ([`MaskRule::place`](crate::MaskRule::place)) gives
+/// places: an index alone does not say which position it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Index of the first of the tokens.
-    pub start: usize,
-    /// Where the sequence forks; `None`: positions are indices.
-    pub fork: Option<Fork>,
-}
-
-impl From<usize> for Place {
-    fn from(start: usize) -> Self {
-        Self { start, fork: None }
-    }
+    start: usize,
+    fork: Option<Fork>,
 }
 
 impl Place {
+    /// The token at index `start`; without a fork positions are indices.
+    pub(crate) fn new(start: usize, fork: Option<Fork>) -> Self {
+        Self { start, fork }
+    }
+
+    /// Index of the first of the tokens.
+    pub fn start(self) -> usize {
+        self.start
+    }
+
     /// The place `tokens` tokens further on.
     pub(crate) fn after(self, tokens: usize) -> Self {
         Self { start: self.start + tokens, ..self }
@@ -77,7 +80,7 @@ mod tests {
         assert_eq!(positions, [0, 1, 2, 3, 4, 5, 6, 4, 5, 6]);
         for start in 0..10 {
             for n in 1..=10 - start {
-                let place = Place { start, fork: Some(fork) };
+                let place = Place::new(start, Some(fork));
                 let found = place.positions(n, (Kind::Int64, Device::Cpu));
                 let expected: Vec<i64> =
                     positions[start..start + n].iter().map(|&position| position as i64).collect();

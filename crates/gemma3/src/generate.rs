@@ -1,10 +1,12 @@
 //! Answering: the prompt in one go, then token by token on the cache.
 
 use crate::sampling::{draw, greedy};
-use crate::{Attend, AttentionLayer, Error, Fast, Gemma3, Sampling, Sequence, guard};
+use crate::{
+    Attend, AttentionLayer, Error, Fast, Gemma3, Sampling, Sequence, SequenceLayout, guard,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 use tch::{Kind, Tensor};
 
@@ -64,7 +66,7 @@ impl Gemma3 {
         let locate =
             |error, tokens: &[u32]| self.locate_overflow(error, &prompt.followed_by(tokens));
         let mut next = decoder
-            .step(|| self.embed(prompt), prompt.images())
+            .step(|| self.embed(prompt), prompt.layout())
             .map_err(|error| locate(error, &[]))?;
         let prefill = started.elapsed();
         started = Instant::now();
@@ -82,7 +84,7 @@ impl Gemma3 {
                 break StopReason::Caller;
             }
             if tokens.len() < options.max_new_tokens {
-                let step = decoder.step(|| self.text().embed(&[next]), &[]);
+                let step = decoder.step(|| self.text().embed(&[next]), prompt.layout());
                 next = step.map_err(|error| locate(error, &tokens))?;
             }
         };
@@ -92,11 +94,11 @@ impl Gemma3 {
     /// Adds to [`Error::NonFinite`] the first layer whose output is not finite.
     fn locate_overflow(&self, error: Error, sequence: &Sequence) -> Error {
         let Error::NonFinite { position, .. } = error else { return error };
-        let (embeddings, images) = (self.embed(sequence), sequence.images());
+        let (embeddings, layout) = (self.embed(sequence), sequence.layout());
         let run = guard("looking for the overflow", || {
             let mut x = embeddings;
             self.text().layers().iter().position(|layer| {
-                x = layer.forward(&x, 0, &layer.mask(images), &mut Fast);
+                x = layer.forward(&x, 0, &layer.mask(layout), &mut Fast);
                 !x.sum(Kind::Double).double_value(&[]).is_finite()
             })
         });
@@ -119,15 +121,16 @@ impl<'m> Decoder<'m> {
         Self { model, attend, position: 0, sampling }
     }
 
-    /// Takes the embeddings `[n, D]` of the next `n` tokens and returns the token that follows them.
+    /// Takes the embeddings `[n, D]` of the next `n` tokens of a sequence that begins with that layout, and returns the token that
+    /// follows them.
     fn step(
         &mut self,
         embeddings: impl FnOnce() -> Tensor,
-        images: &[Range<usize>],
+        layout: &SequenceLayout,
     ) -> Result<u32, Error> {
         let text = self.model.text();
         let (n, logits) = guard("generating", || {
-            let hidden = text.forward(&embeddings(), self.position, images, self.attend);
+            let hidden = text.forward(&embeddings(), self.position, layout, self.attend);
             let n = hidden.size()[0];
             let logits = text.logits(&hidden.narrow(0, n - 1, 1)).to_kind(Kind::Float).view([-1]);
             (n, Vec::<f32>::try_from(logits).expect("logits are float32 [V]"))

@@ -200,7 +200,7 @@ mod tests {
         let rope = crate::Rope { theta: 10_000.0, factor: 1.0 };
         let rotary = Rotary::new(4, rope, Device::Cpu);
         let x = Tensor::from_slice(&[1f32, 0., 0., 0.]).view([1, 1, 4]);
-        let [y] = rotary.forward([&x], 2.into());
+        let [y] = rotary.forward([&x], Place::new(2, None));
         // Pair (0, 2) turns by 2 rad: (1, 0) → (cos 2, sin 2).
         let found: Vec<f32> = Vec::try_from(y.view([-1])).unwrap();
         let expected = [2f32.cos(), 0., 2f32.sin(), 0.];
@@ -213,7 +213,7 @@ mod tests {
             let rotary = Rotary::new(8, crate::Rope { theta: 1e6, factor }, Device::Cpu);
             let [y] = rotary.forward(
                 [&Tensor::ones([1, 1, 8], (Kind::Float, Device::Cpu))],
-                Place::from(start),
+                Place::new(start, None),
             );
             y
         };
@@ -252,10 +252,10 @@ mod tests {
 
         let rotary = Rotary::new(6, crate::Rope { theta: 100.0, factor: 2.0 }, Device::Cpu);
         let (x, dy) = (random(&[3, 4, 6]), random(&[3, 4, 6]));
-        let [found] = rotary.pull_back([&dy], 9.into(), Kind::Float);
+        let [found] = rotary.pull_back([&dy], Place::new(9, None), Kind::Float);
         assert_same(
             &found,
-            &autograd(&x, &dy, |x| rotary.forward([x], 9.into())[0].shallow_clone()),
+            &autograd(&x, &dy, |x| rotary.forward([x], Place::new(9, None))[0].shallow_clone()),
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Which keys a query may see, as a rule and never as an S×S tensor.
 
-use crate::{Fork, Place};
+use crate::{Fork, Place, SequenceLayout};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
@@ -11,51 +11,57 @@ use tch::{Device, Kind, Tensor};
 ///
 /// Source: transformers 5 (`masking_utils.py`, `Gemma3Model`): a query sees a key when it is not more than `window − 1` tokens
 /// back and either not in the future or in the same image as the query.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaskRule {
-    /// Whether a query sees only itself and what comes before it.
-    pub causal: bool,
-    /// How many keys back a query sees, itself included; `None`: all.
-    pub window: Option<usize>,
-    /// Spans, in order and disjoint, inside which every query sees every key: the images.
-    pub bidirectional: Vec<Range<usize>>,
-    /// Where the sequence goes on in two ways, behind all spans: the second branch does not see the first.
-    pub fork: Option<Fork>,
-    /// Spans whose keys no query behind them sees (attention knock-out, Geva et al. 2023, over all heads): what hides a picture from
-    /// the text after it and changes no position.
-    pub hidden: Vec<Range<usize>>,
+    causal: bool,
+    window: Option<usize>,
+    /// Inside an image every query sees every key; the second branch of a fork does not see the first.
+    layout: SequenceLayout,
+    hidden: Vec<Range<usize>>,
 }
 
 impl MaskRule {
     /// Everything is visible, as in the vision tower.
     pub fn all() -> Self {
-        Self::default()
+        let layout = SequenceLayout::unforked(Vec::new());
+        Self { causal: false, window: None, layout, hidden: Vec::new() }
     }
 
-    /// The same rule for a sequence that forks.
-    #[must_use]
-    pub fn forked(self, fork: Option<Fork>) -> Self {
-        Self { fork, ..self }
+    /// A query sees itself and what comes before it, at most `window` keys back with itself among them (`None`: all), the whole of its
+    /// own image, and nothing of another branch.
+    pub fn causal(window: Option<usize>, layout: &SequenceLayout) -> Self {
+        Self { causal: true, window, layout: layout.clone(), hidden: Vec::new() }
     }
 
-    /// The same rule with these spans hidden from all that stands behind them.
+    /// The same rule with the keys of these spans hidden from every query behind them (attention knock-out, Geva et al. 2023, over all
+    /// heads): what hides a picture from the text after it and changes no position.
     #[must_use]
     pub fn hiding(self, hidden: Vec<Range<usize>>) -> Self {
         Self { hidden, ..self }
     }
 
+    /// How many keys back a query sees, itself included; `None`: all.
+    pub fn window(&self) -> Option<usize> {
+        self.window
+    }
+
+    /// Images and fork of the sequence that the rule is for.
+    pub fn layout(&self) -> &SequenceLayout {
+        &self.layout
+    }
+
     /// The place of the token at `index`.
     pub fn place(&self, index: usize) -> Place {
-        Place { start: index, fork: self.fork }
+        self.layout.place(index)
     }
 
     /// Whether `query` may see `key`: the definition that everything else here must agree with.
     pub fn visible(&self, query: usize, key: usize) -> bool {
-        let position = |index| self.fork.map_or(index, |fork| fork.position(index));
+        let position = |index| self.layout.position(index);
         let in_window = self.window.is_none_or(|window| position(query) < position(key) + window);
         let in_past = !self.causal || key <= query;
         let together = self.span_of(query).is_some_and(|span| self.span_of(key) == Some(span));
-        let apart = self.fork.is_some_and(|fork| fork.apart(query, key));
+        let apart = self.layout.apart(query, key);
         let hidden = self.hidden.iter().any(|span| span.end <= query && span.contains(&key));
         in_window && (in_past || together) && !apart && !hidden
     }
@@ -66,11 +72,31 @@ impl MaskRule {
         let start = self.window.map_or(0, |window| self.first_key(queries, window));
         let end = if self.causal {
             let last = queries.end - 1;
-            self.span_of(last).map_or(queries.end, |span| self.bidirectional[span].end)
+            self.span_of(last).map_or(queries.end, |span| self.images()[span].end)
         } else {
             tokens
         };
         start..end.min(tokens)
+    }
+
+    /// Every key of `0..tokens` that `query` sees and no other, as runs in order. There is more than one where the other branch or a
+    /// hidden span lies between.
+    pub fn seen(&self, query: usize, tokens: usize) -> Vec<Range<usize>> {
+        let other = self.layout.fork().filter(|fork| fork.second <= query);
+        let other = other.map(|fork| fork.at..fork.second);
+        let hidden = self.hidden.iter().filter(|span| span.end <= query).cloned();
+        let mut gaps: Vec<Range<usize>> = hidden.chain(other).collect();
+        gaps.sort_unstable_by_key(|gap| gap.start);
+        let cover = self.keys(&(query..query + 1), tokens);
+        let mut start = cover.start;
+        let mut runs = Vec::new();
+        for gap in gaps {
+            runs.push(start..gap.start.min(cover.end));
+            start = start.max(gap.end);
+        }
+        runs.push(start..cover.end);
+        runs.retain(|run| run.start < run.end);
+        runs
     }
 
     /// The block of the mask for some queries and keys: true where visible, bool `[queries, keys]`; `None` when all is.
@@ -94,11 +120,11 @@ impl MaskRule {
             k.ge(0).expand([queries.len() as i64, -1], false)
         };
         for span in
-            self.bidirectional.iter().filter(|span| overlap(span, queries) && overlap(span, keys))
+            self.images().iter().filter(|span| overlap(span, queries) && overlap(span, keys))
         {
             block = block.logical_or(&within(&q, span).logical_and(&within(&k, span)));
         }
-        if let Some(Fork { at, second }) = self.fork {
+        if let Some(Fork { at, second }) = self.layout.fork() {
             let apart = q.ge(second as i64).logical_and(&within(&k, &(at..second)));
             block = block.logical_and(&apart.logical_not());
         }
@@ -119,7 +145,7 @@ impl MaskRule {
     /// The first key in the window of any of the queries. Positions rise within a branch, so it is that of the first query or of the
     /// second branch's first.
     fn first_key(&self, queries: &Range<usize>, window: usize) -> usize {
-        let Some(fork) = self.fork.filter(|fork| fork.second < queries.end) else {
+        let Some(fork) = self.layout.fork().filter(|fork| fork.second < queries.end) else {
             return (queries.start + 1).saturating_sub(window);
         };
         let query = fork.second.max(queries.start);
@@ -130,7 +156,7 @@ impl MaskRule {
     }
 
     fn sees_all(&self, queries: &Range<usize>, keys: &Range<usize>) -> bool {
-        if self.fork.is_some_and(|fork| fork.second < queries.end) {
+        if self.layout.fork().is_some_and(|fork| fork.second < queries.end) {
             return false; // a query of the second branch: indices say nothing of what it sees
         }
         if self.hidden.iter().any(|span| hides(span, queries, keys)) {
@@ -138,14 +164,18 @@ impl MaskRule {
         }
         let within_window = self.window.is_none_or(|window| queries.end - 1 < keys.start + window);
         let past_only = !self.causal || keys.end <= queries.start + 1;
-        let one_span = self.span_of(queries.start).map(|span| &self.bidirectional[span]);
+        let one_span = self.span_of(queries.start).map(|span| &self.images()[span]);
         let together = one_span.is_some_and(|span| queries.end <= span.end && keys.end <= span.end);
         within_window && (past_only || together)
     }
 
+    fn images(&self) -> &[Range<usize>] {
+        self.layout.images()
+    }
+
     fn span_of(&self, position: usize) -> Option<usize> {
-        let index = self.bidirectional.partition_point(|span| span.end <= position);
-        self.bidirectional.get(index).filter(|span| span.start <= position).map(|_| index)
+        let index = self.images().partition_point(|span| span.end <= position);
+        self.images().get(index).filter(|span| span.start <= position).map(|_| index)
     }
 }
 
@@ -166,27 +196,34 @@ fn within(positions: &Tensor, span: &Range<usize>) -> Tensor {
 mod tests {
     use super::*;
 
+    fn layout(images: &[Range<usize>], fork: Option<(usize, usize)>) -> SequenceLayout {
+        let plain = SequenceLayout::unforked(images.to_vec());
+        match fork {
+            Some((at, second)) => plain.forked(Fork { at, second }),
+            None => plain,
+        }
+    }
+
     fn rules() -> Vec<MaskRule> {
-        let images = vec![3..7, 9..12];
-        let fork = |at, second| Some(Fork { at, second });
+        let images = [3..7, 9..12];
         let mut rules = vec![MaskRule::all()];
         for window in [None, Some(1), Some(2), Some(5), Some(100)] {
-            let plain = MaskRule { causal: true, window, ..MaskRule::all() };
-            rules.push(plain.clone().forked(fork(4, 9)));
-            rules.push(plain.clone().forked(fork(4, 5)));
-            rules.push(plain.clone());
-            let images = MaskRule { bidirectional: images.clone(), ..plain };
-            rules.push(images.clone().forked(fork(12, 13)));
-            rules.push(images.clone().hiding(vec![3..7, 9..12]));
-            rules.push(images.clone().forked(fork(12, 13)).hiding(vec![3..7]));
-            rules.push(images);
+            let rule =
+                |images: &[Range<usize>], fork| MaskRule::causal(window, &layout(images, fork));
+            rules.push(rule(&[], None));
+            rules.push(rule(&[], Some((4, 9))));
+            rules.push(rule(&[], Some((4, 5))));
+            rules.push(rule(&images, None));
+            rules.push(rule(&images, Some((12, 13))));
+            rules.push(rule(&images, None).hiding(images.to_vec()));
+            rules.push(rule(&images, Some((12, 13))).hiding(vec![3..7]));
         }
         rules
     }
 
     #[test]
     fn a_window_of_w_sees_w_keys() {
-        let rule = MaskRule { causal: true, window: Some(1024), ..MaskRule::all() };
+        let rule = MaskRule::causal(Some(1024), &layout(&[], None));
         assert_eq!(rule.keys(&(2000..2001), 4000), 977..2001);
         assert!(rule.visible(2000, 977));
         assert!(!rule.visible(2000, 976));
@@ -194,7 +231,7 @@ mod tests {
 
     #[test]
     fn an_image_sees_itself_and_the_past_but_no_other_image_ahead() {
-        let rule = MaskRule { causal: true, bidirectional: vec![3..7, 9..12], ..MaskRule::all() };
+        let rule = MaskRule::causal(None, &layout(&[3..7, 9..12], None));
         assert!(rule.visible(3, 6));
         assert!(!rule.visible(3, 7));
         assert!(!rule.visible(3, 9));
@@ -204,8 +241,7 @@ mod tests {
 
     #[test]
     fn a_hidden_image_sees_itself_and_nothing_behind_it_sees_it() {
-        let rule = MaskRule { causal: true, bidirectional: vec![3..7, 9..12], ..MaskRule::all() }
-            .hiding(vec![3..7]);
+        let rule = MaskRule::causal(None, &layout(&[3..7, 9..12], None)).hiding(vec![3..7]);
         let seen = |query| (0..14).filter(|&key| rule.visible(query, key)).collect::<Vec<_>>();
         assert_eq!(seen(3), [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(seen(7), [0, 1, 2, 7]);
@@ -215,13 +251,24 @@ mod tests {
 
     #[test]
     fn branches_see_the_prefix_and_themselves_and_windows_count_positions() {
-        let fork = Some(Fork { at: 4, second: 9 });
-        let rule = MaskRule { causal: true, window: Some(3), ..MaskRule::all() }.forked(fork);
+        let rule = MaskRule::causal(Some(3), &layout(&[], Some((4, 9))));
         let seen = |query| (0..14).filter(|&key| rule.visible(query, key)).collect::<Vec<_>>();
         assert_eq!(seen(5), [3, 4, 5]);
         assert_eq!(seen(9), [2, 3, 9]);
         assert_eq!(seen(10), [3, 9, 10]);
         assert_eq!(seen(12), [10, 11, 12]);
+    }
+
+    #[test]
+    fn what_a_query_sees_is_what_the_definition_says() {
+        for rule in rules() {
+            for (query, tokens) in (0..14).flat_map(|query| [(query, query + 1), (query, 14)]) {
+                let found: Vec<usize> = rule.seen(query, tokens).into_iter().flatten().collect();
+                let expected: Vec<usize> =
+                    (0..tokens).filter(|&key| rule.visible(query, key)).collect();
+                assert_eq!(found, expected, "{rule:?} {query} {tokens}");
+            }
+        }
     }
 
     #[test]

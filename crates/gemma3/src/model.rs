@@ -2,7 +2,7 @@
 
 use crate::weights::InMemory;
 use crate::{
-    Attend, Checkpoint, Config, Error, Fast, Fork, Place, Placement, Projector, TextModel,
+    Attend, Checkpoint, Config, Error, Fast, Fork, Placement, Projector, SequenceLayout, TextModel,
     VisionModel, WeightPath, Weights, guard,
 };
 use gemma3_processor::{Pixels, Prepared};
@@ -27,9 +27,8 @@ pub struct Gemma3 {
 #[derive(Debug)]
 pub struct Sequence {
     ids: Vec<u32>,
-    images: Vec<Range<usize>>,
+    layout: SequenceLayout,
     features: Vec<Tensor>,
-    fork: Option<Fork>,
 }
 
 impl Gemma3 {
@@ -121,9 +120,9 @@ impl Gemma3 {
         let picture = self.picture(pixels)?;
         let _no_grad = tch::no_grad_guard();
         guard("running the vision tower", || {
-            let tokens = self.projector.forward(&self.vision.forward(&picture, &mut Fast));
-            tokens.to_kind(self.kind())
-        })
+            let features = self.vision.forward(&picture, &mut Fast)?;
+            Ok(self.projector.forward(&features).to_kind(self.kind()))
+        })?
     }
 
     /// Runs the vision tower on every picture of a prepared prompt.
@@ -160,7 +159,7 @@ impl Gemma3 {
                 features: features.len(),
             });
         }
-        Ok(Sequence { ids, images, features, fork: None })
+        Ok(Sequence { ids, layout: SequenceLayout::unforked(images), features })
     }
 
     /// Input embeddings `[S, D]`: token embeddings, with the features in place of the image tokens.
@@ -169,7 +168,7 @@ impl Gemma3 {
         let between =
             |from: usize, to: usize| words.narrow(0, from as i64, to as i64 - from as i64);
         let (mut pieces, mut done) = (Vec::new(), 0);
-        for (span, features) in sequence.images.iter().zip(&sequence.features) {
+        for (span, features) in sequence.images().iter().zip(&sequence.features) {
             pieces.extend([between(done, span.start), features.to_kind(words.kind())]);
             done = span.end;
         }
@@ -179,7 +178,7 @@ impl Gemma3 {
 
     /// The last layer's output `[S, D]` for a whole sequence, before the final norm.
     pub fn forward(&self, sequence: &Sequence, attend: &mut dyn Attend) -> Tensor {
-        self.text.forward(&self.embed(sequence), sequence.place(), &sequence.images, attend)
+        self.text.forward(&self.embed(sequence), 0, &sequence.layout, attend)
     }
 }
 
@@ -191,7 +190,7 @@ impl Sequence {
 
     /// The spans of image tokens, in order.
     pub fn images(&self) -> &[Range<usize>] {
-        &self.images
+        self.layout.images()
     }
 
     /// The features that fill the spans, `[t, D]` each.
@@ -201,25 +200,23 @@ impl Sequence {
 
     /// Where it goes on in two ways; `None`: nowhere.
     pub fn fork(&self) -> Option<Fork> {
-        self.fork
+        self.layout.fork()
     }
 
-    /// The place of its first token.
-    pub fn place(&self) -> Place {
-        Place { start: 0, fork: self.fork }
+    /// Where its images stand and where it forks.
+    pub fn layout(&self) -> &SequenceLayout {
+        &self.layout
     }
 
     /// The same tokens with every image token an image of its own: it sees what stands before it and nothing behind. So images are
     /// seen by programs that give the model no token types; the model was not trained like that.
     #[must_use]
     pub fn with_causal_images(&self) -> Self {
-        let images = self.images.iter().flat_map(|span| span.clone().map(|at| at..at + 1));
         let features = self.features.iter().flat_map(|features| features.split(1, 0));
         Self {
             ids: self.ids.clone(),
-            images: images.collect(),
+            layout: self.layout.with_split_images(),
             features: features.collect(),
-            fork: self.fork,
         }
     }
 
@@ -238,9 +235,8 @@ impl Sequence {
     pub fn followed_by(&self, ids: &[u32]) -> Self {
         Self {
             ids: [self.ids.as_slice(), ids].concat(),
-            images: self.images.clone(),
+            layout: self.layout.clone(),
             features: self.features.iter().map(Tensor::shallow_clone).collect(),
-            fork: self.fork,
         }
     }
 
@@ -250,12 +246,12 @@ impl Sequence {
     /// # Errors
     /// [`Error::Prefix`] where the sequence is shorter, forks already, or has a picture behind the prefix or across its end.
     pub fn forked(&self, prefix: usize, [first, second]: [&[u32]; 2]) -> Result<Self, Error> {
-        let images_end = self.images.last().map_or(0, |span| span.end);
-        if self.ids.len() < prefix || prefix < images_end || self.fork.is_some() {
+        let images_end = self.images().last().map_or(0, |span| span.end);
+        if self.ids.len() < prefix || prefix < images_end || self.fork().is_some() {
             return Err(Error::Prefix { prefix, tokens: self.ids.len(), images_end });
         }
         let fork = Fork { at: prefix, second: prefix + first.len() };
         let ids = [&self.ids[..prefix], first, second].concat();
-        Ok(Self { ids, fork: Some(fork), ..self.followed_by(&[]) })
+        Ok(Self { ids, layout: self.layout.clone().forked(fork), ..self.followed_by(&[]) })
     }
 }

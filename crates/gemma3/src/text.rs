@@ -5,8 +5,7 @@
 use crate::decoder::DecoderLayer;
 use crate::layers::RmsNorm;
 use crate::row_product::row_product;
-use crate::{Attend, AttentionLayer, Error, Place, TextConfig, WeightPath};
-use std::ops::Range;
+use crate::{Attend, AttentionLayer, Error, SequenceLayout, TextConfig, WeightPath};
 use tch::{Kind, Tensor};
 
 /// Token embeddings, decoder layers, final norm and the (usually tied) head.
@@ -56,18 +55,16 @@ impl TextModel {
         &self.layers
     }
 
-    /// Runs every layer on the embeddings `[n, D]` of the n tokens at `place`; `images` are the spans of image tokens in the
-    /// whole sequence. Returns the last layer's output `[n, D]`, before the final norm.
+    /// Runs every layer on the embeddings `[n, D]` of the n tokens from index `start` on, in a sequence with that layout. Returns the last layer's output `[n, D]`, before the final norm.
     pub fn forward(
         &self,
         embeddings: &Tensor,
-        place: impl Into<Place>,
-        images: &[Range<usize>],
+        start: usize,
+        layout: &SequenceLayout,
         attend: &mut dyn Attend,
     ) -> Tensor {
-        let place = place.into();
         self.layers.iter().fold(embeddings.shallow_clone(), |x, layer| {
-            layer.forward(&x, place.start, &layer.mask(images).forked(place.fork), attend)
+            layer.forward(&x, start, &layer.mask(layout), attend)
         })
     }
 

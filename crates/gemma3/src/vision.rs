@@ -3,7 +3,9 @@
 //! Symbols: P patches of one picture (side g), D hidden width, p pixels of a patch's side, s pixels of the picture's side.
 
 use crate::layers::LayerNorm;
-use crate::{Attend, AttentionLayer, EncoderLayer, Error, MaskRule, VisionConfig, WeightPath};
+use crate::{
+    Attend, AttentionLayer, EncoderLayer, Error, MaskRule, Tower, VisionConfig, WeightPath,
+};
 use tch::{Kind, Tensor};
 
 /// Patch embedding, encoder layers, last norm. No class token, no pooling head.
@@ -36,12 +38,15 @@ impl VisionModel {
     }
 
     /// Patch features `[P, D]` of one picture `[3, s, s]`, patches row by row.
-    pub fn forward(&self, pixels: &Tensor, attend: &mut dyn Attend) -> Tensor {
+    ///
+    /// Fails with [`Error::Tower`] for an attention that is not made for the vision tower.
+    pub fn forward(&self, pixels: &Tensor, attend: &mut dyn Attend) -> Result<Tensor, Error> {
+        attend.check(Tower::Vision)?;
         let mask = MaskRule::all();
         let embedded = self.embed(pixels);
         let last =
             self.layers.iter().fold(embedded, |x, layer| layer.forward(&x, 0, &mask, attend));
-        self.features(&last)
+        Ok(self.features(&last))
     }
 
     /// The first layer's input `[P, D]`: what one picture `[3, s, s]` is embedded as, positions included.

@@ -27,7 +27,7 @@ fn logits(model: &Gemma3) -> Tensor {
     let side = model.config().vision.image_size as i64;
     let ramp = Tensor::arange(3 * side * side, (Kind::Float, Device::Cpu)).view([3, side, side]);
     let pixels = (ramp * 0.01).sin();
-    let features = model.projector().forward(&model.vision().forward(&pixels, &mut Fast));
+    let features = model.projector().forward(&model.vision().forward(&pixels, &mut Fast).unwrap());
     let n_image = model.config().mm_tokens_per_image;
     let image = model.config().image_token_id;
     let ids: Vec<u32> = [2, 3].into_iter().chain(vec![image; n_image]).chain([4, 9, 5]).collect();

@@ -5,7 +5,7 @@ use std::{error::Error, ops::Range};
 use ndarray::{Array1, ArrayView1, ArrayView2, ArrayViewMut1, s};
 use rayon::prelude::*;
 
-use crate::{Update, WORTH_THREADS};
+use crate::{Update, WORTH_THREADS, update::RowWeights};
 
 /// The fused attention Ā ∈ ℝ^{S×S} of one layer, seen row block by row block.
 ///
@@ -122,11 +122,12 @@ fn pull_back(
     block: ArrayView2<'_, f32>,
     sums: &mut [f64],
 ) {
+    let rule = update.rule();
     let mut scaled = Vec::with_capacity(block.nrows());
     for ((i, &weight), fused) in weights.indexed_iter().zip(block.rows()) {
-        let (unit, fused) = update.coefficients(fused);
-        sums[start + i] += f64::from(weight) * unit;
-        scaled.push(f64::from(weight) * fused);
+        let RowWeights { identity, attention } = rule.of_row(fused);
+        sums[start + i] += f64::from(weight) * identity;
+        scaled.push(f64::from(weight) * attention);
     }
     add_rows(&scaled, block, sums);
 }

@@ -23,7 +23,30 @@ pub enum Heads {
     One(usize),
 }
 
+/// What a fusion of heads is, entry by entry.
+///
+/// Closed, unlike [`Heads`]: an engine that matches it has said what it does with every fusion there is, and does not compile when there
+/// is one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadRule {
+    /// The mean over all heads. It is linear: it may be taken after any other linear step.
+    Mean,
+    /// The largest over all heads.
+    Max,
+    /// This head alone, counted from 0.
+    One(usize),
+}
+
 impl Heads {
+    /// What the fusion is, for engines that fuse heads themselves; [`Heads::fuse`] defines it.
+    pub fn rule(self) -> HeadRule {
+        match self {
+            Self::Mean => HeadRule::Mean,
+            Self::Max => HeadRule::Max,
+            Self::One(head) => HeadRule::One(head),
+        }
+    }
+
     /// Fuses rows `[H, n]` into one `[n]`. What is not a number is not hidden.
     ///
     /// Fails with [`Error::HeadRows`] without heads, or with [`Error::Head`] where there is no such head.
@@ -57,7 +80,7 @@ impl Heads {
     pub fn check(self, heads: usize) -> Result<(), Error> {
         match self {
             Self::One(head) if heads <= head => Err(Error::Head { head, heads }),
-            _ => Ok(()),
+            Self::One(_) | Self::Mean | Self::Max => Ok(()),
         }
     }
 
@@ -65,13 +88,16 @@ impl Heads {
     pub(crate) fn of(self, heads: usize) -> Range<usize> {
         match self {
             Self::One(head) => head..head + 1,
-            _ => 0..heads,
+            Self::Mean | Self::Max => 0..heads,
         }
     }
 
     /// What an entry is before any head was taken in.
     pub(crate) fn start(self) -> f32 {
-        if self == Self::Max { f32::NEG_INFINITY } else { 0.0 }
+        match self {
+            Self::Max => f32::NEG_INFINITY,
+            Self::Mean | Self::One(_) => 0.0,
+        }
     }
 
     /// An entry with one more head taken in.
@@ -80,14 +106,15 @@ impl Heads {
             Self::Max if x <= fused => fused,
             Self::Max if fused.is_nan() => fused,
             Self::Max => x,
-            _ => fused + x,
+            Self::Mean | Self::One(_) => fused + x,
         }
     }
 
     /// Entries into which all of `heads` heads were taken.
     pub(crate) fn finish(self, mut row: ArrayViewMut1<'_, f32>, heads: usize) {
-        if self == Self::Mean {
-            row /= heads as f32;
+        match self {
+            Self::Mean => row /= heads as f32,
+            Self::Max | Self::One(_) => {}
         }
     }
 }

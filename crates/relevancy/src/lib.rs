@@ -14,6 +14,8 @@
 //! - [`FusedAttention`] is the seam: something that shows rows of Ā, block by block. [`RetainedLayer`] makes them from attention
 //!   and gradient in memory, [`FusedMatrix`] holds a ready Ā; an engine that never stores either implements the trait itself.
 //! - [`HeadFusion`] says what is fused of the heads, [`Update`] how a layer acts on the row, [`Propagation`] carries the row.
+//! - An engine that folds rows on a device of its own takes [`Update::rule`] and [`Heads::rule`]: closed descriptions, so that it does
+//!   not compile while there is one that it has no answer to. What it folds is to be held against [`Propagation`].
 //! - [`Target`] says which token is explained, [`TokenLayout`] which tokens are text and which are cells of an image,
 //!   [`Explanation`] is the raw row read with both, and [`Scale`] brings values to a common range without touching the raw ones.
 //! - [`Heads`] says how heads become one; [`gradient_attention_row`], [`gradient_weighted_row`], [`grad_cam_attention_row`],
@@ -94,7 +96,7 @@ pub use crate::{
         grad_cam_attention_row, grad_cam_hidden, gradient_attention_row, gradient_weighted_row,
         input_gradient,
     },
-    heads::Heads,
+    heads::{HeadRule, Heads},
     layout::{ImageGrid, Segment, SegmentKind, TokenLayout},
     matrix::{FusedMatrix, relevancy_matrix},
     outcome::{HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable},
@@ -104,7 +106,7 @@ pub use crate::{
     soundness::check_attention,
     target::Target,
     unpool::unpool,
-    update::Update,
+    update::{RowRule, RowWeights, Update},
 };
 
 mod update;

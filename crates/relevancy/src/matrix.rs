@@ -6,7 +6,7 @@ use ndarray::{
     Array2, ArrayView2, ArrayViewMut2, Axis, linalg::general_mat_mul, parallel::prelude::*, s,
 };
 
-use crate::{Error, FusedAttention, StepError, Update};
+use crate::{Error, FusedAttention, StepError, Update, update::RowWeights};
 
 /// A fused attention Ā `[S, S]` that exists already.
 #[derive(Debug, Clone, Copy)]
@@ -83,9 +83,9 @@ fn transition(
 ) {
     let (mut scaled, mut kept) = (fused.to_owned(), own.to_owned());
     for (mut fused, mut own) in scaled.rows_mut().into_iter().zip(kept.rows_mut()) {
-        let (unit, weight) = update.coefficients(fused.view());
-        own.mapv_inplace(|own| (f64::from(own) * unit) as f32);
-        fused.mapv_inplace(|fused| (f64::from(fused) * weight) as f32);
+        let RowWeights { identity, attention } = update.rule().of_row(fused.view());
+        own.mapv_inplace(|own| (f64::from(own) * identity) as f32);
+        fused.mapv_inplace(|fused| (f64::from(fused) * attention) as f32);
     }
     out.assign(&kept);
     out.axis_chunks_iter_mut(Axis(0), ROWS)

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 
 use anyhow::{Context, Result, bail};
 use attention_capture::{
-    Engine, Foil, Folding, Goal, Keep, Layers, Method as Rowwise, Objective, PatchMap,
-    PatchOptions, Patches, Pool, Spread, States, Streaming, SweepOptions, branch_targets,
+    EachLayer, Engine, Foil, Folding, Goal, ImageRecorder, Keep, LayerSwept, Layers,
+    Method as Rowwise, MethodRecorder, Objective, PatchMap, PatchOptions, Patches, Pool, Rules,
+    Spread, States, Streaming, SweepOptions, branch_targets,
 };
 use attention_relevancy::ndarray::Array2;
 use attention_relevancy::{Heads, Target, Update};
@@ -118,7 +119,7 @@ impl<'a> Maps<'a> {
         self.by_objective(words, goals, |words, objective| {
             let goals =
                 words.iter().map(|word| goal(ids, position(word))).collect::<Result<Vec<_>>>()?;
-            let found = engine.explain(&goals, objective, update)?;
+            let found = engine.explain(&goals, &Rules::new(objective, update))?;
             Ok(found.iter().map(|found| self.image_part(found.relevancy.as_slice())).collect())
         })
     }
@@ -134,17 +135,14 @@ impl<'a> Maps<'a> {
                 .map(|word| goal(ids, word.positions.start))
                 .collect::<Result<Vec<_>>>()?;
             let mut maps = Vec::new();
-            self.engine().explain_observed(
-                &goals,
-                (objective, Update::Additive),
-                &mut |swept| {
-                    if swept.layer == last {
-                        let part =
-                            swept.relevancy.narrow(1, image.start as i64, image.len() as i64);
-                        maps.extend(rows(&part));
-                    }
-                },
-            )?;
+            let mut observer = EachLayer(|swept: &LayerSwept<'_>| {
+                if swept.layer == last {
+                    let part = swept.relevancy.narrow(1, image.start as i64, image.len() as i64);
+                    maps.extend(rows(&part));
+                }
+            });
+            let rules = Rules::new(objective, Update::Additive);
+            self.engine().observe(&goals, &rules, &mut [&mut observer])?;
             Ok(maps)
         })
     }
@@ -159,7 +157,7 @@ impl<'a> Maps<'a> {
                 .iter()
                 .map(|word| goal(sequence.ids(), word.positions.start + shift))
                 .collect::<Result<Vec<_>>>()?;
-            let found = engine.explain(&goals, objective, Update::Additive)?;
+            let found = engine.explain(&goals, &Rules::new(objective, Update::Additive))?;
             let image = |row: &[f32]| self.image_part(row.get(*shift..));
             Ok(found.iter().map(|found| image(&found.relevancy.to_vec())).collect())
         })
@@ -208,8 +206,11 @@ impl<'a> Maps<'a> {
         for word in words {
             let objective = self.objective(word, goals)?;
             let goal = goal(ids, word.positions.start)?;
-            let how = (objective, Update::Additive);
-            let (_, parts) = self.engine().explain_images(&[goal], how, &[0])?;
+            let engine = self.engine();
+            let mut recorder = ImageRecorder::new(&engine, &[0])?;
+            let rules = Rules::new(objective, Update::Additive);
+            let found = engine.observe(&[goal], &rules, &mut [&mut recorder])?;
+            let parts = recorder.finish(found.iter());
             let options = PatchOptions { spread, pixels: true, ..PatchOptions::default() };
             let patches = Patches::new(&self.reader.model, &self.reading.picture, options);
             maps.extend(patches.explain(&parts[0])?);
@@ -224,17 +225,20 @@ impl<'a> Maps<'a> {
         let ids = self.reading.sequence.ids();
         let goals = self.reading.words.iter().map(|word| goal(ids, word.positions.start));
         let goals = goals.collect::<Result<Vec<_>>>()?;
-        let found = self.engine().explain(&goals, Objective::Logit, Update::Additive)?;
+        let found =
+            self.engine().explain(&goals, &Rules::new(Objective::Logit, Update::Additive))?;
         Ok(found.iter().map(|found| self.image_part(Some(&row(found)))).collect())
     }
 
     fn folded(&self, words: &[&Spoken], folding: Folding, goals: Goals) -> Result<PerWord> {
         let ids = self.reading.sequence.ids();
-        let engine = self.engine().folding(folding);
+        let engine = self.engine();
         self.by_objective(words, goals, |words, objective| {
             let goals = words.iter().map(|word| goal(ids, word.positions.start));
             let goals = goals.collect::<Result<Vec<_>>>()?;
-            let found = engine.explain(&goals, objective, Update::Additive)?;
+            let folding = folding.clone();
+            let rules = Rules { folding, ..Rules::new(objective, Update::Additive) };
+            let found = engine.explain(&goals, &rules)?;
             Ok(found.iter().map(|found| self.image_part(found.relevancy.as_slice())).collect())
         })
     }
@@ -253,9 +257,11 @@ impl<'a> Maps<'a> {
         };
         self.by_objective(words, setting.goals, |words, objective| {
             let goals = words.iter().map(of_word).collect::<Result<Vec<_>>>()?;
-            let how = (objective, Update::Additive);
+            let mut recorder = MethodRecorder::new(&engine, &goals, &methods)?;
+            let rules = Rules::new(objective, Update::Additive);
+            engine.observe(&goals, &rules, &mut [&mut recorder])?;
             let mut maps = Vec::new();
-            for (_, mut rows) in engine.explain_methods(&goals, how, &methods)? {
+            for mut rows in recorder.finish()? {
                 let row = rows.remove(0)?;
                 let row =
                     if methods[0] == Rowwise::InputGradient { row.mapv(f32::abs) } else { row };
@@ -311,7 +317,8 @@ impl<'a> Maps<'a> {
         let engine = Streaming::new(model, sequence.ids(), &states, SweepOptions::default());
         let [phrase, against] = branch_targets(&sequence)?;
         let goal = Goal::contrast(phrase, against).context("both phrases have tokens")?;
-        let found = engine.explain(&[goal], Objective::LogProbability, Update::Additive)?;
+        let found =
+            engine.explain(&[goal], &Rules::new(Objective::LogProbability, Update::Additive))?;
         Ok(self.image_part(found[0].relevancy.as_slice()))
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use anyhow::{Context, Result};
-use attention_capture::{Engine, Goal, Keep, PatchStates, States, Streaming, SweepOptions};
+use attention_capture::{Engine, Goal, Keep, PatchStates, Rules, States, Streaming, SweepOptions};
 use attention_relevancy::{Target, Update};
 use tch::Kind;
 
@@ -37,7 +37,8 @@ impl Spans {
             let targets = targets(maps, span(word))?;
             let objective = maps.objective(word, goals)?;
             let explain = |goals: &[Goal]| -> Result<PerWord> {
-                let found = maps.engine().explain(goals, objective, Update::Additive)?;
+                let found =
+                    maps.engine().explain(goals, &Rules::new(objective, Update::Additive))?;
                 Ok(found.iter().map(|found| maps.image_part(found.relevancy.as_slice())).collect())
             };
             let weights = match rule {

@@ -49,12 +49,9 @@ fn mean_patch(folder: &Path, seed: u64) -> Result<Tensor> {
         let scene = scene(seed, Purpose::Sight, index, Variant::Sound);
         let pixels = reader.pixels(&picture(&scene.render(SIZE))?)?;
         Ok(guard("running the vision tower", || {
-            reader.model.vision().forward(&pixels, &mut Fast).mean_dim(
-                [0_i64].as_slice(),
-                false,
-                Kind::Float,
-            )
-        })?)
+            let features = reader.model.vision().forward(&pixels, &mut Fast)?;
+            Ok::<_, gemma3_tch::Error>(features.mean_dim([0_i64].as_slice(), false, Kind::Float))
+        })??)
     };
     let means = (0..PICTURES).map(of_picture).collect::<Result<Vec<_>>>()?;
     Ok(Tensor::stack(&means, 0).mean_dim([0_i64].as_slice(), false, Kind::Float))

@@ -68,11 +68,13 @@ fn network(path: &str, text: &str) -> Breach {
 
 /// One file reads a tensor's numbers into an array; one more has its address, for a kernel on a GPU, where nobody else can read it.
 fn tensor_to_array(path: &str, text: &str) -> Breach {
-    const HOMES: [&str; 2] = ["crates/capture/src/convert.rs", "crates/capture/src/cuda/kernel.rs"];
+    const HOMES: [&str; 2] =
+        ["crates/capture/src/convert.rs", "crates/capture/src/sweep/cuda/kernel.rs"];
     const ABOVE_MODEL: [&str; 3] = ["crates/capture/", "crates/explainer/", "crates/cli/"];
-    const SIGNS: [&str; 6] = [
+    const SIGNS: [&str; 7] = [
         "copy_data(",
         "data_ptr(",
+        " Vec::try_from",
         "Vec::<f32>::try_from",
         "Vec::<f64>::try_from",
         "ArrayD::<f32>::try_from",
@@ -90,8 +92,8 @@ fn tensor_to_array(path: &str, text: &str) -> Breach {
 fn unsafe_code(path: &str, text: &str) -> Breach {
     const HOMES: [&str; 3] = [
         "crates/gemma3/src/row_product.rs",
-        "crates/capture/src/fused/pairs.rs",
-        "crates/capture/src/cuda/kernel.rs",
+        "crates/capture/src/sweep/cpu/pairs.rs",
+        "crates/capture/src/sweep/cuda/kernel.rs",
     ];
     const SIGNS: [&str; 2] = ["expect(unsafe_code", "allow(unsafe_code"];
     if !is_product(path) || HOMES.contains(&path) {
@@ -100,7 +102,7 @@ fn unsafe_code(path: &str, text: &str) -> Breach {
     let line = code_position(text, &SIGNS)?;
     Some((
         line,
-        "only row_product.rs of gemma3, fused/pairs.rs and cuda/kernel.rs of capture hold unsafe code",
+        "only row_product.rs of gemma3, cpu/pairs.rs and cuda/kernel.rs of capture hold unsafe code",
     ))
 }
 
@@ -220,6 +222,7 @@ mod tests {
         let text = "//! A.\nfn a() { t.f_copy_data(&mut v, n) }\n";
         let breach = "crates/capture/src/a.rs:2: only crates/capture/src/convert.rs turns a tensor into an array";
         check(FILE, text, &[breach]);
+        check(FILE, "//! A.\nlet v: Vec<f32> = Vec::try_from(x);\n", &[breach]);
         check("crates/capture/src/convert.rs", text, &[]);
         check("crates/gemma3/src/a.rs", text, &[]);
     }
@@ -227,11 +230,11 @@ mod tests {
     #[test]
     fn unsafe_code_has_its_homes() {
         let text = "//! A.\n#[expect(unsafe_code, reason = \"fast\")]\n";
-        let breach = "crates/capture/src/a.rs:2: only row_product.rs of gemma3, fused/pairs.rs and cuda/kernel.rs of capture hold unsafe code";
+        let breach = "crates/capture/src/a.rs:2: only row_product.rs of gemma3, cpu/pairs.rs and cuda/kernel.rs of capture hold unsafe code";
         check(FILE, text, &[breach]);
         check("crates/gemma3/src/row_product.rs", text, &[]);
-        check("crates/capture/src/fused/pairs.rs", text, &[]);
-        check("crates/capture/src/cuda/kernel.rs", text, &[]);
+        check("crates/capture/src/sweep/cpu/pairs.rs", text, &[]);
+        check("crates/capture/src/sweep/cuda/kernel.rs", text, &[]);
     }
 
     #[test]

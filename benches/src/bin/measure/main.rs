@@ -8,8 +8,8 @@ mod picture;
 
 use anyhow::{Context, ensure};
 use attention_capture::{
-    Engine, Goal, Keep, Layers, Method, Objective, Pool, Recorder, Retained, States, Streaming,
-    SweepOptions,
+    Engine, Goal, HeadRecorder, Keep, Layers, Method, MethodRecorder, Objective, Pool, Recorder,
+    Retained, Rules, States, Streaming, SweepOptions,
 };
 use attention_relevancy::{Heads, Target, Update};
 use benchmarks::memory::{Place, Watch};
@@ -298,7 +298,7 @@ fn compared(
     ];
     let options = SweepOptions { memory_budget: args.memory_budget, cancel: None };
     let engine = Streaming::new(model, sequence.ids(), states, options);
-    let how = (Objective::Logit, Update::Additive);
+    let rules = Rules::new(Objective::Logit, Update::Additive);
     let seconds = |work: &dyn Fn() -> anyhow::Result<()>| -> anyhow::Result<f64> {
         let started = Instant::now();
         work()?;
@@ -306,7 +306,9 @@ fn compared(
     };
     let with = |methods: &[Method]| {
         seconds(&|| {
-            black_box(engine.explain_methods(goals, how, methods)?);
+            let mut recorder = MethodRecorder::new(&engine, goals, methods)?;
+            black_box(engine.observe(goals, &rules, &mut [&mut recorder])?);
+            black_box(recorder.finish()?);
             Ok(())
         })
     };
@@ -320,7 +322,9 @@ fn compared(
     figures.push((
         "by_head_s",
         seconds(&|| {
-            black_box(engine.explain_by_head(goals, how, Some(last))?);
+            let mut recorder = HeadRecorder::new(&engine, goals, Some(last))?;
+            black_box(engine.observe(goals, &rules, &mut [&mut recorder])?);
+            black_box(recorder.finish());
             Ok(())
         })?,
     ));
@@ -328,7 +332,7 @@ fn compared(
 }
 
 fn explained(engine: &dyn Engine, goals: &[Goal]) -> anyhow::Result<Figures> {
-    black_box(engine.explain(goals, Objective::Logit, Update::Additive)?);
+    black_box(engine.explain(goals, &Rules::new(Objective::Logit, Update::Additive))?);
     Ok(Vec::new())
 }
 
@@ -401,7 +405,7 @@ fn bytes_per_token(model: &Gemma3) -> u64 {
 /// Pairs of a query and a key that it may see, all layers; heads are not counted.
 fn visible_pairs(model: &Gemma3, sequence: &Sequence, tokens: usize) -> u64 {
     let of_layer = |layer: &gemma3_tch::DecoderLayer| -> u64 {
-        let mask = layer.mask(sequence.images());
+        let mask = layer.mask(sequence.layout());
         // What a single query sees of a causal rule is one stretch, so the smallest range is exact.
         (0..tokens).map(|query| mask.keys(&(query..query + 1), tokens).len() as u64).sum()
     };

@@ -40,7 +40,7 @@ pub(crate) fn of_picture(args: &Args) -> anyhow::Result<Map<String, Value>> {
     let mut work: Work<'_> = match args.job {
         Job::Picture => Box::new(|| {
             let _no_grad = tch::no_grad_guard();
-            let patches = model.vision().forward(&picture, &mut Fast);
+            let patches = model.vision().forward(&picture, &mut Fast)?;
             black_box(model.projector().forward(&patches).double_value(&[0, 0]));
             Ok(Vec::new())
         }),

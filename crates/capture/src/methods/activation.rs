@@ -11,7 +11,7 @@ pub(crate) struct Parts {
     tokens: usize,
     /// Images that end before the token.
     pub(crate) images: Vec<Range<usize>>,
-    /// Tokens of text before the predicting row.
+    /// Tokens of text before the predicting row, those of another branch left out.
     text: Vec<usize>,
     /// Those of them with another id, with the id.
     context: Vec<(usize, u32)>,
@@ -19,12 +19,16 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn new(facts: &Facts<'_>, target: Target) -> Result<Self, Unavailable> {
-        let before = facts.images.iter().filter(|image| image.end <= target.position());
+        let before = facts.layout.images().iter().filter(|image| image.end <= target.position());
         let images: Vec<Range<usize>> = before.cloned().collect();
         if images.is_empty() {
             return Err(Unavailable::NoImage);
         }
-        let is_text = |at: &usize| !facts.images.iter().any(|image| image.contains(at));
+        let is_text = |at: &usize| {
+            let layout = facts.layout;
+            !layout.images().iter().any(|image| image.contains(at))
+                && !layout.apart(target.position(), *at)
+        };
         let text: Vec<usize> = (0..target.logit_row()).filter(is_text).collect();
         let with_id = text.iter().map(|&at| (at, facts.ids[at]));
         let context = with_id.filter(|&(_, id)| id != target.token()).collect();

@@ -2,11 +2,11 @@
 
 use super::{HeadWeights, Method, MethodRow, Pool, Unavailable};
 use crate::folding::Fold;
-use crate::readout::AttentionRow;
-use crate::{Error, Goal};
+use crate::readout::{AttentionRow, Keys};
+use crate::{Error, Folding, Goal};
 use attention_relevancy::ndarray::{Array1, Array2, s};
 use attention_relevancy::{grad_cam_attention_row, gradient_attention_row, gradient_weighted_row};
-use gemma3_tch::TextConfig;
+use gemma3_tch::{SequenceLayout, TextConfig};
 use std::ops::Range;
 
 /// What is known of the run that is explained.
@@ -14,7 +14,7 @@ use std::ops::Range;
 pub(crate) struct Facts<'a> {
     pub(crate) config: &'a TextConfig,
     pub(crate) ids: &'a [u32],
-    pub(crate) images: &'a [Range<usize>],
+    pub(crate) layout: &'a SequenceLayout,
     /// Tokens that the model read: all, or all but the last of an answer.
     pub(crate) read: usize,
 }
@@ -62,11 +62,19 @@ impl<'a> Collector<'a> {
         self.goals.iter().enumerate()
     }
 
+    pub(crate) fn goal(&self, index: usize) -> &'a Goal {
+        &self.goals[index]
+    }
+
     /// The rollouts that the methods ask for, in order.
-    pub(crate) fn rollouts(&self) -> Vec<Fold> {
-        let rollouts =
-            self.methods.iter().filter(|planned| matches!(planned.method, Method::Rollout { .. }));
-        rollouts.filter_map(|planned| planned.fold.clone()).collect()
+    pub(crate) fn rollouts(&self) -> Vec<Folding> {
+        let rollout = |planned: &Planned<'_>| match planned.method {
+            Method::Rollout { heads, layers } => {
+                Some(Folding { heads: *heads, layers: layers.clone() })
+            }
+            _ => None,
+        };
+        self.methods.iter().filter_map(rollout).collect()
     }
 
     /// Whether a method reads the predicting rows of `layer`.
@@ -74,13 +82,20 @@ impl<'a> Collector<'a> {
         self.methods.iter().any(|planned| match planned.method {
             Method::RawAttention { .. } | Method::GradientAttention { .. } => planned.folds(layer),
             Method::GradCamAttention { layer: chosen } => *chosen == layer,
-            _ => false,
+            Method::Rollout { .. }
+            | Method::TokenAttention { .. }
+            | Method::ObjectAttention { .. }
+            | Method::GradCamHidden { .. }
+            | Method::InputGradient
+            | Method::Tam => false,
         })
     }
 
     /// Whether a method reads the rows of the explained tokens themselves in `layer`.
     pub(crate) fn wants_tokens(&self, layer: usize) -> bool {
-        self.methods.iter().any(|planned| planned.method.reads_token() && planned.folds(layer))
+        self.methods
+            .iter()
+            .any(|planned| planned.method.reads_token().is_some() && planned.folds(layer))
     }
 
     /// Whether a method asks for the hidden states before `layer` and their gradient.
@@ -102,7 +117,7 @@ impl<'a> Collector<'a> {
     ) {
         let targets = self.goals[goal].targets().len();
         for (planned, slot) in self.methods.iter().zip(&mut self.slots[goal]) {
-            if let Some(row) = planned.of_row(layer, seen, gradient, self.facts.images) {
+            if let Some(row) = planned.of_row(layer, seen, gradient, self.facts.layout.images()) {
                 let weight = 1.0 / (targets * planned.layers()) as f32;
                 slot.sight(self.facts.ids.len());
                 slot.add(weight, &seen.keys, &row);
@@ -123,25 +138,15 @@ impl<'a> Collector<'a> {
             let Some(heads) = planned.fold.as_ref().and_then(|fold| fold.at(layer)) else {
                 continue;
             };
-            let row = || heads.fuse(seen.attention.view()).expect("heads were checked");
+            let Some((pooled, over)) = planned.method.reads_token() else { continue };
+            let row = heads.fuse(seen.attention.view()).expect("heads were checked");
             let (t, l) = (targets as f32, planned.layers() as f32);
-            match planned.method {
-                Method::TokenAttention { over: Pool::Max, .. } => {
-                    slot.larger_of_token(token, &seen.keys, &row());
-                }
-                Method::ObjectAttention { over: Pool::Max, .. } => {
-                    slot.larger(&seen.keys, &row());
-                }
-                Method::TokenAttention { over: Pool::Sum, .. } => {
-                    slot.add(1.0 / t, &seen.keys, &row());
-                }
-                Method::ObjectAttention { over: Pool::Sum, .. } => {
-                    slot.add(1.0, &seen.keys, &row());
-                }
-                Method::TokenAttention { .. } | Method::ObjectAttention { .. } => {
-                    slot.add(1.0 / (t * l), &seen.keys, &row());
-                }
-                _ => {}
+            match (over, pooled) {
+                (Pool::Max, Tokens::OneByOne) => slot.larger_of_token(token, &seen.keys, &row),
+                (Pool::Max, Tokens::Together) => slot.larger(&seen.keys, &row),
+                (Pool::Sum, Tokens::OneByOne) => slot.add(1.0 / t, &seen.keys, &row),
+                (Pool::Sum, Tokens::Together) => slot.add(1.0, &seen.keys, &row),
+                (Pool::Mean, _) => slot.add(1.0 / (t * l), &seen.keys, &row),
             }
         }
     }
@@ -173,15 +178,64 @@ impl<'a> Collector<'a> {
 impl Facts<'_> {
     /// Image tokens before the explained ones: the parts of images that predicting rows of the goal may see.
     pub(crate) fn images_before(&self, goal: &Goal) -> Vec<Range<usize>> {
-        let clipped = self.images.iter().map(|image| image.start..image.end.min(goal.end()));
+        let clipped =
+            self.layout.images().iter().map(|image| image.start..image.end.min(goal.end()));
         clipped.filter(|image| !image.is_empty()).collect()
     }
 }
 
+/// How the rows of several tokens are pooled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tokens {
+    /// Each over its layers, and their mean is taken.
+    OneByOne,
+    /// With those of the layers.
+    Together,
+}
+
 impl Method {
-    /// Whether it reads the rows of the explained tokens themselves.
-    fn reads_token(&self) -> bool {
-        matches!(self, Self::TokenAttention { .. } | Self::ObjectAttention { .. })
+    /// How it pools the rows of the explained tokens themselves, where it reads them.
+    fn reads_token(&self) -> Option<(Tokens, Pool)> {
+        match self {
+            Self::TokenAttention { over, .. } => Some((Tokens::OneByOne, *over)),
+            Self::ObjectAttention { over, .. } => Some((Tokens::Together, *over)),
+            Self::Rollout { .. }
+            | Self::RawAttention { .. }
+            | Self::GradientAttention { .. }
+            | Self::GradCamAttention { .. }
+            | Self::GradCamHidden { .. }
+            | Self::InputGradient
+            | Self::Tam => None,
+        }
+    }
+
+    /// Why nothing is known of a goal before any layer was seen; `unread` is the first of its tokens that the model did not read.
+    fn unavailable(
+        &self,
+        unread: Option<usize>,
+        facts: &Facts<'_>,
+        goal: &Goal,
+    ) -> Option<Unavailable> {
+        let no_image = || facts.images_before(goal).is_empty();
+        let layers = facts.config.num_hidden_layers;
+        match *self {
+            Self::TokenAttention { .. } | Self::ObjectAttention { .. } => {
+                unread.map(|position| Unavailable::NotRead { position })
+            }
+            Self::GradCamAttention { .. } | Self::GradCamHidden { .. } if no_image() => {
+                Some(Unavailable::NoImage)
+            }
+            // Until a row that sees the image comes along.
+            Self::GradCamAttention { layer } => Some(Unavailable::OutOfSight { layer }),
+            Self::GradCamHidden { layer } => {
+                (layer == layers).then_some(Unavailable::LastOutput { layers })
+            }
+            Self::Rollout { .. }
+            | Self::RawAttention { .. }
+            | Self::GradientAttention { .. }
+            | Self::InputGradient
+            | Self::Tam => None,
+        }
     }
 }
 
@@ -205,61 +259,52 @@ impl Planned<'_> {
     ) -> Option<Array1<f32>> {
         let (attention, gradient) = (seen.attention.view(), gradient.view());
         let heads = self.fold.as_ref().and_then(|fold| fold.at(layer));
-        let row = match (self.method, heads) {
-            (Method::RawAttention { heads: HeadWeights::Fused(heads), .. }, Some(_)) => {
-                heads.fuse(attention)
+        let row = match self.method {
+            Method::RawAttention { heads: HeadWeights::Fused(_), .. } => heads?.fuse(attention),
+            Method::RawAttention { heads: HeadWeights::Gradient, .. } => {
+                heads?;
+                gradient_weighted_row(attention, gradient)
             }
-            (Method::RawAttention { .. }, Some(_)) => gradient_weighted_row(attention, gradient),
-            (Method::GradientAttention { .. }, Some(heads)) => {
-                gradient_attention_row(attention, gradient, heads)
-            }
-            (Method::GradCamAttention { layer: chosen }, _) if *chosen == layer => {
+            Method::GradientAttention { .. } => gradient_attention_row(attention, gradient, heads?),
+            Method::GradCamAttention { layer: chosen } => {
                 let image = within(images, &seen.keys);
-                if image.is_empty() {
+                if *chosen != layer || image.is_empty() {
                     return None;
                 }
                 grad_cam_attention_row(attention, gradient, &image)
             }
-            _ => return None,
+            Method::Rollout { .. }
+            | Method::TokenAttention { .. }
+            | Method::ObjectAttention { .. }
+            | Method::GradCamHidden { .. }
+            | Method::InputGradient
+            | Method::Tam => return None,
         };
         Some(row.expect("attention and gradient are of one row, and heads were checked"))
     }
 }
 
-/// The parts of images that lie in `keys`, counted from the first key.
-fn within(images: &[Range<usize>], keys: &Range<usize>) -> Vec<Range<usize>> {
-    let clip = |image: &Range<usize>| {
-        let (start, end) = (image.start.max(keys.start), image.end.min(keys.end));
-        (start < end).then(|| start - keys.start..end - keys.start)
+/// The columns of a row that stand for images.
+fn within(images: &[Range<usize>], keys: &Keys) -> Vec<Range<usize>> {
+    let clip = |image: &Range<usize>, positions: &Range<usize>, columns: &Range<usize>| {
+        let (start, end) = (image.start.max(positions.start), image.end.min(positions.end));
+        let column = |position| columns.start + (position - positions.start);
+        (start < end).then(|| column(start)..column(end))
     };
-    images.iter().filter_map(clip).collect()
+    let of_run = |(positions, columns): (Range<usize>, Range<usize>)| {
+        images.iter().filter_map(move |image| clip(image, &positions, &columns))
+    };
+    keys.runs().flat_map(of_run).collect()
 }
 
 impl Slot {
     fn new(facts: &Facts<'_>, goal: &Goal, method: &Method) -> Self {
         let zeros = || Array1::zeros(facts.ids.len());
-        let no_image = || facts.images_before(goal).is_empty();
-        let layers = facts.config.num_hidden_layers;
         let unread = goal.targets().iter().map(|target| target.position());
         let unread = unread.filter(|&position| facts.read <= position).min();
-        let row = match (method, unread) {
-            (Method::TokenAttention { .. } | Method::ObjectAttention { .. }, Some(position)) => {
-                Err(Unavailable::NotRead { position })
-            }
-            (Method::GradCamAttention { .. } | Method::GradCamHidden { .. }, _) if no_image() => {
-                Err(Unavailable::NoImage)
-            }
-            // Until a row that sees the image comes along.
-            (&Method::GradCamAttention { layer }, _) => Err(Unavailable::OutOfSight { layer }),
-            (&Method::GradCamHidden { layer }, _) if layer == layers => {
-                Err(Unavailable::LastOutput { layers })
-            }
-            _ => Ok(zeros()),
-        };
-        let tokens = match method {
-            Method::TokenAttention { over: Pool::Max, .. } if row.is_ok() => goal.targets().len(),
-            _ => 0,
-        };
+        let row = method.unavailable(unread, facts, goal).map_or_else(|| Ok(zeros()), Err);
+        let by_token = method.reads_token() == Some((Tokens::OneByOne, Pool::Max)) && row.is_ok();
+        let tokens = if by_token { goal.targets().len() } else { 0 };
         Self { row, by_token: vec![zeros(); tokens] }
     }
 
@@ -270,19 +315,21 @@ impl Slot {
         }
     }
 
-    fn add(&mut self, weight: f32, keys: &Range<usize>, values: &Array1<f32>) {
+    fn add(&mut self, weight: f32, keys: &Keys, values: &Array1<f32>) {
         if let Ok(row) = &mut self.row {
-            row.slice_mut(s![keys.clone()]).scaled_add(weight, values);
+            for (positions, columns) in keys.runs() {
+                row.slice_mut(s![positions]).scaled_add(weight, &values.slice(s![columns]));
+            }
         }
     }
 
-    fn larger(&mut self, keys: &Range<usize>, values: &Array1<f32>) {
+    fn larger(&mut self, keys: &Keys, values: &Array1<f32>) {
         if let Ok(row) = &mut self.row {
             raise(row, keys, values);
         }
     }
 
-    fn larger_of_token(&mut self, token: usize, keys: &Range<usize>, values: &Array1<f32>) {
+    fn larger_of_token(&mut self, token: usize, keys: &Keys, values: &Array1<f32>) {
         if let Some(row) = self.by_token.get_mut(token) {
             raise(row, keys, values);
         }
@@ -298,6 +345,9 @@ impl Slot {
 }
 
 /// The larger of each value of a row and the new one; attention is not negative, so zero is where nothing was seen.
-fn raise(row: &mut Array1<f32>, keys: &Range<usize>, values: &Array1<f32>) {
-    row.slice_mut(s![keys.clone()]).zip_mut_with(values, |x, &y| *x = x.max(y));
+fn raise(row: &mut Array1<f32>, keys: &Keys, values: &Array1<f32>) {
+    for (positions, columns) in keys.runs() {
+        row.slice_mut(s![positions])
+            .zip_mut_with(&values.slice(s![columns]), |x, &y| *x = x.max(y));
+    }
 }

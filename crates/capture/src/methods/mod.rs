@@ -14,6 +14,7 @@ use gemma3_tch::TextConfig;
 use std::fmt;
 
 pub(crate) use collect::Collector;
+pub use streaming::MethodRecorder;
 
 /// A way to make a row `[S]` for a goal: how much each token counts. Raw values, in units of the method's own.
 ///
@@ -181,7 +182,10 @@ impl Method {
             | Self::ObjectAttention { heads, layers, over } => {
                 (HeadWeights::Fused(*heads), layers, *over)
             }
-            _ => return Vec::new(),
+            Self::GradCamAttention { .. }
+            | Self::GradCamHidden { .. }
+            | Self::InputGradient
+            | Self::Tam => return Vec::new(),
         };
         let changed = [
             (heads != Heads::Mean.into()).then(|| format!("heads {heads}")),

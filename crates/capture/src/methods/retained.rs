@@ -3,8 +3,8 @@
 use super::activation::{self, Parts};
 use super::collect::Facts;
 use super::{Collector, Method, MethodRow};
-use crate::readout::AttentionRow;
-use crate::{Attribution, Engine, Error, Goal, Objective, Retained, convert};
+use crate::readout::{AttentionRow, Keys};
+use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Retained, Rules, convert};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, Axis, concatenate, s};
 use attention_relevancy::{
     HeadFusion, Propagation, RetainedLayer, Target, Update, grad_cam_hidden, input_gradient,
@@ -20,25 +20,25 @@ impl Retained<'_> {
     pub fn explain_methods(
         &self,
         goals: &[Goal],
-        (objective, update): (Objective, Update),
+        rules: &Rules,
         methods: &[Method],
     ) -> Result<Vec<(Attribution, Vec<MethodRow>)>, Error> {
         let facts = Facts {
             config: &self.model().config().text,
             ids: self.ids(),
-            images: self.images(),
+            layout: self.layout(),
             read: self.ids().len(),
         };
         let mut collector = Collector::new(facts, goals, methods)?;
-        let attributions = self.explain(goals, objective, update)?;
+        let attributions = self.explain(goals, rules)?;
         let logits = collector.wants(&Method::Tam).then(|| self.all_logits()).transpose()?;
         let mut rollouts = Vec::new();
         for (index, goal) in collector.goals() {
-            let [attention, hidden] = self.gradients(goal, objective)?;
+            let [attention, hidden] = self.gradients(goal, rules.objective)?;
             for (layer, gradient) in attention.iter().enumerate() {
-                self.see_attention((index, goal), layer, gradient, &mut collector);
+                self.see_attention(index, layer, gradient, &mut collector);
             }
-            self.see_hidden((index, goal), &hidden, &mut collector)?;
+            self.see_hidden(index, &hidden, &mut collector)?;
             if let Some(logits) = &logits {
                 let map = |target| activation(&facts, logits, target);
                 let row = activation::mean(goal.targets(), facts.ids.len(), map)?;
@@ -70,12 +70,13 @@ impl Retained<'_> {
     /// Predicting rows and the tokens' own rows of one layer.
     fn see_attention(
         &self,
-        (index, goal): (usize, &Goal),
+        index: usize,
         layer: usize,
         gradient: &Tensor,
         collector: &mut Collector<'_>,
     ) {
-        let mask = self.model().text().layers()[layer].mask(self.images());
+        let goal = collector.goal(index);
+        let mask = self.model().text().layers()[layer].mask(self.layout());
         let attention = convert::volume(&self.attention()[layer]);
         let gradient = convert::volume(gradient);
         for (token, target) in goal.targets().iter().enumerate() {
@@ -94,10 +95,11 @@ impl Retained<'_> {
     /// Hidden states with their gradient, layer by layer.
     fn see_hidden(
         &self,
-        (index, goal): (usize, &Goal),
+        index: usize,
         gradients: &[Tensor],
         collector: &mut Collector<'_>,
     ) -> Result<(), Error> {
+        let goal = collector.goal(index);
         let tokens = goal.targets().len() as f32;
         for (layer, (hidden, gradient)) in self.inputs().iter().zip(gradients).enumerate() {
             let (hidden, gradient) = (convert::matrix(hidden), convert::matrix(gradient) / tokens);
@@ -121,7 +123,8 @@ impl Retained<'_> {
 
     /// The rollouts that the methods ask for.
     fn rollouts(&self, goal: &Goal, collector: &Collector<'_>) -> Result<Vec<Array1<f32>>, Error> {
-        let rollout = |fold: crate::folding::Fold| -> Result<Array1<f32>, Error> {
+        let rollout = |folding: Folding| -> Result<Array1<f32>, Error> {
+            let fold = folding.fold(&self.model().config().text)?;
             let mut row = Propagation::from_row(goal.start(self.ids().len()));
             for (layer, attention) in self.attention().iter().enumerate().rev() {
                 if let Some(heads) = fold.at(layer) {
@@ -138,8 +141,9 @@ impl Retained<'_> {
 
 /// What the query at `row` sees of `[H, S, S]` values.
 fn visible(values: &Array3<f32>, mask: &MaskRule, row: usize) -> AttentionRow {
-    let keys = mask.keys(&(row..row + 1), values.dim().2);
-    AttentionRow { attention: values.slice(s![.., row, keys.clone()]).to_owned(), keys }
+    let keys = Keys::of(mask, row, values.dim().2);
+    let attention = keys.columns(values.slice(s![.., row, keys.cover()]).to_owned());
+    AttentionRow { keys, attention }
 }
 
 /// The rows at some positions, one below the other.

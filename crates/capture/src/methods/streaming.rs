@@ -5,55 +5,75 @@ use super::collect::Facts;
 use super::{Collector, Method, MethodRow};
 use crate::images::at_span;
 use crate::readout::RowReader;
-use crate::{Attribution, Error, Goal, LayerSwept, Objective, Streaming, convert};
+use crate::{Error, Folding, Goal, LayerSwept, Observer, Streaming, convert};
+use attention_relevancy::Target;
 use attention_relevancy::ndarray::{Array1, s};
-use attention_relevancy::{Target, Update};
 use gemma3_tch::{AttentionLayer, guard};
+use std::fmt;
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
-impl Streaming<'_> {
-    /// [`Engine::explain`](crate::Engine::explain), and for each goal the row of every method, in the order of `methods`: all from one
-    /// sweep.
+/// Keeps the rows of methods in a sweep.
+pub struct MethodRecorder<'a> {
+    engine: Streaming<'a>,
+    collector: Collector<'a>,
+    /// Those of the methods that are one, in order, for each goal.
+    rollouts: Vec<Vec<Array1<f32>>>,
+}
+
+impl<'a> MethodRecorder<'a> {
+    /// For a sweep of `engine` over these goals.
     ///
     /// Fails with [`Error::Layer`], [`Error::LayerChoice`] or [`Error::Relevancy`] for layers and heads that the model does not have.
-    pub fn explain_methods(
-        &self,
-        goals: &[Goal],
-        (objective, update): (Objective, Update),
-        methods: &[Method],
-    ) -> Result<Vec<(Attribution, Vec<MethodRow>)>, Error> {
-        self.explain_methods_observed(goals, (objective, update), methods, &mut |_| {})
-    }
-
-    /// The same with a look at every layer, as [`Streaming::explain_observed`] has it.
-    pub fn explain_methods_observed(
-        &self,
-        goals: &[Goal],
-        (objective, update): (Objective, Update),
-        methods: &[Method],
-        observe: &mut dyn FnMut(&LayerSwept<'_>),
-    ) -> Result<Vec<(Attribution, Vec<MethodRow>)>, Error> {
+    pub fn new(
+        engine: &Streaming<'a>,
+        goals: &'a [Goal],
+        methods: &'a [Method],
+    ) -> Result<Self, Error> {
         let facts = Facts {
-            config: &self.model().config().text,
-            ids: self.ids(),
-            images: self.states().images(),
-            read: self.states().tokens(),
+            config: &engine.model().config().text,
+            ids: engine.ids(),
+            layout: engine.states().layout(),
+            read: engine.states().tokens(),
         };
-        let mut collector = Collector::new(facts, goals, methods)?;
-        let rollouts = collector.rollouts();
-        let mut see = |swept: &LayerSwept<'_>| {
-            see_rows(swept, &mut collector);
-            self.see_hidden(swept, &mut collector);
-            observe(swept);
-        };
-        let swept = self.sweep(goals, (objective, update), &rollouts, &mut see)?;
-        self.read_tokens(&mut collector)?;
-        self.map_activations(&mut collector)?;
-        let (attributions, rollouts): (Vec<_>, Vec<_>) = swept.into_iter().unzip();
-        Ok(attributions.into_iter().zip(collector.finish(rollouts)).collect())
+        let collector = Collector::new(facts, goals, methods)?;
+        Ok(Self { engine: engine.clone(), collector, rollouts: vec![Vec::new(); goals.len()] })
     }
 
+    /// For each goal the row of every method, in the order of the methods. Some are read off the recorded states now.
+    pub fn finish(self) -> Result<Vec<Vec<MethodRow>>, Error> {
+        let Self { engine, mut collector, rollouts } = self;
+        engine.read_tokens(&mut collector)?;
+        engine.map_activations(&mut collector)?;
+        Ok(collector.finish(rollouts))
+    }
+}
+
+impl Observer for MethodRecorder<'_> {
+    fn rollouts(&self) -> Vec<Folding> {
+        self.collector.rollouts()
+    }
+
+    fn see(&mut self, swept: &LayerSwept<'_>) {
+        see_rows(swept, &mut self.collector);
+        self.engine.see_hidden(swept, &mut self.collector);
+        if swept.layer == 0 {
+            for rollout in swept.rollouts.iter().map(convert::matrix) {
+                for (goal, row) in swept.goals.clone().zip(rollout.outer_iter()) {
+                    self.rollouts[goal].push(row.to_owned());
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for MethodRecorder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MethodRecorder").finish_non_exhaustive()
+    }
+}
+
+impl Streaming<'_> {
     /// Hidden states and input embeddings with their gradient.
     fn see_hidden(&self, swept: &LayerSwept<'_>, collector: &mut Collector<'_>) {
         let layer = swept.layer;
@@ -116,7 +136,7 @@ impl Streaming<'_> {
                 return Err(Error::Cancelled);
             }
             guard("reading attention", || {
-                let (mask, rows) = (layer.mask(self.states().images()), first..last + 1);
+                let (mask, rows) = (self.states().mask(layer), first..last + 1);
                 let qkv = self.states().qkv(layer, &mask.keys(&rows, read));
                 let reader = RowReader::new(&qkv, &mask, &rows);
                 for (goal, targets) in collector.goals() {

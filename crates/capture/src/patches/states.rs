@@ -109,6 +109,7 @@ pub(super) fn check_picture(model: &Gemma3, picture: &Tensor) -> Result<(), Erro
 
 /// What stands between attention and MLP of a layer, `[P, D]`, from its input.
 pub(super) fn attended(layer: &EncoderLayer, x: &Tensor) -> Tensor {
-    let heads = Fast.attend(layer.site(), &layer.project(x, 0), &MaskRule::all());
+    let mask = MaskRule::all();
+    let heads = Fast.attend(layer.site(), &layer.project(x, mask.place(0)), &mask);
     layer.hidden(x, &heads)
 }

@@ -2,7 +2,7 @@
 
 use super::states::{attended, check_picture};
 use crate::Error;
-use crate::sweep::{Folds, Pass, Rows};
+use crate::sweep::{Folds, Pass, RowFold, Rows};
 use crate::witness::difference;
 use attention_relevancy::{Heads, Update};
 use gemma3_tch::{AttentionLayer, Gemma3, MaskRule, guard};
@@ -25,19 +25,23 @@ pub fn witness_patches(model: &Gemma3, picture: &Tensor) -> Result<Option<[f64; 
         let x = model.vision().embed(picture);
         let hidden = attended(layer, &x);
         let dy = layer.output(&hidden).to_kind(Kind::Float).unsqueeze(0);
-        let qkv = layer.project(&x, 0);
+        let mask = MaskRule::all();
+        let qkv = layer.project(&x, mask.place(0));
         let patches = qkv.tokens();
         let pass = Pass {
             qkv: &qkv,
-            mask: &MaskRule::all(),
+            mask: &mask,
             queries: 0..patches,
             dheads: &layer.pull_merge(&hidden, &dy).heads,
-            folds: Folds { relevancy: Some((Update::Additive, Heads::Mean)), rollouts: Vec::new() },
+            folds: Folds {
+                relevancy: Some(RowFold::new(Update::Additive, Heads::Mean)),
+                rollouts: Vec::new(),
+            },
             block: BLOCK,
         };
         let even = Tensor::ones([1, patches as i64], (Kind::Float, x.device())) / patches as f64;
         let rows = Rows { relevancy: even, rollouts: Vec::new() };
-        let (found, expected) = (pass.run_fast(&rows)?, pass.run_by_products(&rows));
+        let (found, expected) = (pass.run_fast(&rows)?, pass.run_by_reference(&rows));
         let pairs = [
             (found.rows.relevancy, expected.rows.relevancy),
             (found.gradient.q, expected.gradient.q),

@@ -1,7 +1,8 @@
-//! Layers of random numbers, for the tests that hold a fast pass against the products.
+//! Layers of random numbers, for the tests that hold backends against the reference and all of them against the row rule.
 
-use super::{Folds, Pass, Rows};
-use attention_relevancy::{Heads, Update};
+use super::{Folds, Pass, RowFold, Rows};
+use crate::convert;
+use attention_relevancy::{HeadFusion, Heads, Propagation, RetainedLayer, Update};
 use gemma3_tch::{MaskRule, Qkv};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
@@ -27,10 +28,12 @@ impl Example {
             scale: (d as f64).powf(-0.5),
             start: 0,
         };
+        let relevancy = random(&[t, n]).abs();
+        let _ = relevancy.narrow(1, 0, (n - m) as i64).fill_(0.0); // no pass is given a row beyond its queries
         Self {
             qkv,
             dheads: random_of_model(&[t, h, m, d]).to_kind(Kind::Float),
-            rows: Rows { relevancy: random(&[t, n]).abs(), rollouts: Vec::new() },
+            rows: Rows { relevancy, rollouts: Vec::new() },
             mask: MaskRule::all(),
             queries: n - m..n,
         }
@@ -56,8 +59,41 @@ impl Example {
             mask: &self.mask,
             queries: self.queries.clone(),
             dheads: &self.dheads,
-            folds: Folds { relevancy: Some((update, Heads::Mean)), rollouts: Vec::new() },
+            folds: Folds {
+                relevancy: Some(RowFold::new(update, Heads::Mean)),
+                rollouts: Vec::new(),
+            },
             block: 16,
+        }
+    }
+}
+
+/// Whether the row of a layer that was folded by the mean of its heads is what the definition of the row rule makes of attention and
+/// gradient: [`Propagation`] over every head's `[n, n]`.
+pub(crate) fn assert_folded(layer: &Example, update: Update, found: &super::Swept, what: &str) {
+    let Example { qkv, dheads, rows, queries, .. } = layer;
+    let (first, m) = (queries.start as i64, queries.len() as i64);
+    let [q, k, v] = [&qkv.q, &qkv.k, &qkv.v].map(|x| x.to_kind(Kind::Float));
+    let scores = q.matmul(&k.transpose(1, 2)) * qkv.scale;
+    let attention = convert::volume(&scores.softmax(-1, Kind::Float)); // [H, n, n]
+    for goal in 0..dheads.size()[0] {
+        let gradient = q.matmul(&k.transpose(1, 2)).zeros_like(); // no row but those of the queries counts
+        gradient.narrow(1, first, m).copy_(&dheads.get(goal).matmul(&v.transpose(1, 2)));
+        let gradient = convert::volume(&gradient);
+        let fusion = HeadFusion::PositiveGradient;
+        let mut fused =
+            RetainedLayer::new(fusion, attention.view(), Some(gradient.view())).unwrap();
+        let mut propagation = Propagation::from_row(convert::row(&rows.relevancy.get(goal)));
+        propagation.step(update, &mut fused).unwrap();
+        let expected = propagation.finish();
+        let greatest = expected.iter().fold(1e-2, |most: f32, x| most.max(x.abs()));
+        let found = convert::row(&found.rows.relevancy.get(goal));
+        for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let distance = (found - expected).abs() / greatest;
+            assert!(
+                distance < 5e-6,
+                "row of {what}, goal {goal}, at {at}: {found}, not {expected}"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Both engines on the same tokens: the surest and the least sure of the answer, for every objective.
 
 use attention_capture::{
-    Engine as _, Foil, Goal, Objective, Retained, Score, States, Streaming, with_budget,
+    Engine as _, Foil, Goal, Objective, Retained, Rules, Score, States, with_budget,
 };
 use attention_relevancy::ndarray::ArrayView1;
 use attention_relevancy::{Target, Update};
@@ -68,12 +68,11 @@ impl Explainer {
         let retained = Retained::run(&self.model, &answer.sequence)?;
         let budget = budget.saturating_sub(states.bytes());
         let check = |(name, objective)| {
-            let explain =
-                |engine: &Streaming<'_>| engine.explain(&goals, objective, Update::Additive);
+            let rules = Rules::new(objective, Update::Additive);
             let (found, _) = with_budget(budget, |budget| {
-                explain(&self.streaming_engine(answer, states, budget))
+                self.streaming_engine(answer, states, budget).explain(&goals, &rules)
             })?;
-            let expected = retained.explain(&goals, objective, Update::Additive)?;
+            let expected = retained.explain(&goals, &rules)?;
             let rows = tokens.iter().zip(found.iter().zip(&expected));
             let rows = rows.map(|(token, (found, expected))| Rows {
                 token,

@@ -1,11 +1,9 @@
-//! The pass over a layer of the vision tower on an NVIDIA GPU: what `sweep.rs` does with one product of libtorch after the other. Here the
-//! products are those of tensor cores, and one kernel does all that lies between them.
+//! The pass over a layer of the vision tower on an NVIDIA GPU: the products are those of tensor cores, and one kernel does all that lies
+//! between them.
 //!
 //! Tensor cores multiply bfloat16 numbers, whose products are float32 without rounding, and add them up in float32. Queries, keys, values and
 //! what comes back through weights in bfloat16 are such numbers. Attention and the gradient of the scores are not: the kernel writes
 //! each as the sum of three, which is exact, and each of their products becomes one that is three times as long.
-//!
-//! `sweep.rs` is the reference that the tests hold this against, and takes whatever it is not made for.
 //!
 //! Symbols: T goals, H heads, m query rows, b of them in a block, n keys, d head width.
 
@@ -13,29 +11,73 @@ mod kernel;
 #[cfg(test)]
 mod tests;
 
-use crate::sweep::{Pass, Rows, Swept};
-use attention_relevancy::{Heads, Update};
-use gemma3_tch::{MaskRule, Placement, QkvGradient};
+use super::backend::Backend;
+use super::{Pass, PassCost, RowFold, Rows, Setting, Swept};
+use attention_relevancy::{HeadRule, RowRule, RowWeights};
+use gemma3_tch::{Placement, QkvGradient};
 use kernel::Kernel;
 use std::sync::Arc;
 use tch::{Kind, Tensor};
 
-/// [`Pass::run`] where every query sees every key, each head has its own keys, only relevancy is folded, by the mean of the heads and with
-/// [`Update::Additive`], and the model is in bfloat16: `None` elsewhere, on other devices, and where there is no [`Kernel`].
-pub(crate) fn run(pass: &Pass<'_>, rows: &Rows) -> Option<Swept> {
-    let qkv = pass.qkv;
-    let is_made_for = pass.folds.relevancy == Some((Update::Additive, Heads::Mean))
-        && qkv.start == 0
-        && qkv.group() == 1
-        && *pass.mask == MaskRule::all()
-        && rows.rollouts.is_empty();
-    if !is_made_for {
-        return None;
+pub(super) struct Cuda;
+
+impl Backend for Cuda {
+    /// Dense passes in bfloat16 where there is a [`Kernel`], folded by the mean of the heads and with weights that do not depend on the
+    /// row.
+    fn accepts(&self, setting: &Setting) -> bool {
+        is_made_for(setting) && matches!(kernel(setting.placement, setting.keys), Some(Ok(_)))
     }
-    let placement = Placement { device: qkv.q.device(), kind: Some(qkv.q.kind()) };
-    let kernel = kernel(placement, qkv.tokens())?.ok()?;
-    let layer = Layer::new(pass, |between| kernel.fold(between))?;
-    Some(layer.run(pass, rows))
+
+    /// Copies of queries, values and, four times, keys; for each goal one of its gradient, and a sum in the making of those of keys and
+    /// of values. A row of a block by query, key and head: scores and attention, and for each goal the gradient of attention and that of
+    /// the scores; what leaves the kernel has three parts of two bytes.
+    fn cost(&self, setting: &Setting) -> PassCost {
+        const FLOAT: u64 = 4;
+        const NARROW: u64 = 2;
+        let row = (FLOAT + 3 * NARROW) * (setting.heads * setting.keys) as u64;
+        let numbers = (setting.keys * setting.heads * setting.width) as u64;
+        PassCost {
+            shared: 6 * NARROW * numbers + WORKSPACE,
+            per_goal: (NARROW + 2 * FLOAT) * numbers,
+            row,
+            row_per_goal: row,
+            most_rows: MOST_ROWS,
+            is_tight: true,
+        }
+    }
+
+    fn missing(&self, setting: &Setting) -> Option<String> {
+        if is_made_for(setting) { why_missing(setting.placement, setting.keys) } else { None }
+    }
+
+    fn run(&self, pass: &Pass<'_>, rows: &Rows) -> Option<Swept> {
+        let weights = fixed_weights(pass.folds.relevancy?)?;
+        let placement = Placement { device: pass.qkv.q.device(), kind: Some(pass.qkv.q.kind()) };
+        let kernel = kernel(placement, pass.qkv.tokens())?.ok()?;
+        let layer = Layer::new(pass, |between| kernel.fold(between))?;
+        Some(layer.run(pass, rows, weights))
+    }
+}
+
+/// Rows beyond this make a block no faster.
+const MOST_ROWS: u64 = 1024;
+/// What cuBLAS takes for itself by default on a GPU of the newer kind (NVIDIA's documentation of `cublasSetWorkspace`: 32 MiB).
+const WORKSPACE: u64 = 32 << 20;
+
+fn is_made_for(setting: &Setting) -> bool {
+    setting.is_dense() && setting.relevancy.and_then(fixed_weights).is_some()
+}
+
+/// The weights of every row where it folds rows so.
+fn fixed_weights(RowFold { rule, heads }: RowFold) -> Option<RowWeights> {
+    let by_mean = match heads {
+        HeadRule::Mean => true,
+        HeadRule::Max | HeadRule::One(_) => false,
+    };
+    match rule {
+        RowRule::Fixed(weights) => by_mean.then_some(weights),
+        RowRule::Normalized(_) => None, // it makes no sums of rows before it folds them
+    }
 }
 
 /// The kernel for the patches of a model there. `None` where it is not made for the model or the device, an error where there should be
@@ -47,18 +89,10 @@ fn kernel(placement: Placement, n_keys: usize) -> Option<Result<Arc<Kernel>, Str
     is_made_for.then(|| Kernel::of(placement.device, n_keys))
 }
 
-pub(crate) fn is_there(placement: Placement, n_keys: usize) -> bool {
-    matches!(kernel(placement, n_keys), Some(Ok(_)))
-}
-
 /// Why a GPU that should have a kernel has none.
-pub(crate) fn why_missing(placement: Placement, n_keys: usize) -> Option<String> {
+fn why_missing(placement: Placement, n_keys: usize) -> Option<String> {
     kernel(placement, n_keys)?.err()
 }
-
-/// Bytes of a row of a block by query, key and head: scores and attention, and for each goal the gradient of attention and that of the
-/// scores. What leaves the kernel has three parts of two bytes.
-pub(crate) const BYTES: u64 = 4 + 3 * 2;
 
 /// What the kernel takes of a block.
 struct Between {
@@ -99,14 +133,15 @@ impl<F: Fn(&Between) -> Folded> Layer<F> {
         Some(Self { q, k, thrice, v, dheads, fold })
     }
 
-    fn run(&self, pass: &Pass<'_>, rows: &Rows) -> Swept {
+    fn run(&self, pass: &Pass<'_>, rows: &Rows, of_row: RowWeights) -> Swept {
         let [h, t, m, d] = <[i64; 4]>::try_from(self.dheads.size()).expect("[H, T, m, d]");
         let n = self.k.size()[1];
         let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, self.k.device()));
         let (dq, mut folded) = (zeros(&[h, t, m, d]), zeros(&[h, t, n]));
         let (mut dk, mut dv) = (zeros(&[h * t, n, d]), zeros(&[h, n, t * d]));
         let at = |row: &Tensor| row.narrow(1, pass.queries.start as i64, m); // a view of those of the queries
-        let weights = at(&rows.relevancy); // [T, m]
+        let row = at(&rows.relevancy); // [T, m]
+        let weights = &row * of_row.attention;
         for start in (0..m).step_by(pass.block) {
             let b = (pass.block as i64).min(m - start);
             let q = self.q.narrow(1, start, b);
@@ -134,7 +169,7 @@ impl<F: Fn(&Between) -> Folded> Layer<F> {
         let scaled = |mut x: Tensor| x.g_mul_scalar_(pass.qkv.scale);
         let folded = goals_first(folded); // [T, H, n]
         let relevancy = folded.mean_dim(1, false, Kind::Float);
-        let _ = at(&relevancy).g_add_(&weights);
+        let _ = at(&relevancy).g_add_(&(row * of_row.identity));
         Swept {
             rows: Rows { relevancy, rollouts: Vec::new() },
             heads: folded.sum_dim_intlist(-1, false, Kind::Float),

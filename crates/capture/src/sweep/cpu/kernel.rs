@@ -15,86 +15,12 @@
     reason = "several arrays are walked together, without closures"
 )]
 
-use super::products::{Single, Terms, V, at_least, exp, into_lanes, out_of_lanes};
+use super::lanes::{Single, Terms, V, at_least, exp, into_lanes, out_of_lanes};
+use super::operands::{Head, Matrix, Operands, Pulled};
 use pulp::{Simd, bytemuck};
 
 /// Keys that are worked on together: their attention fits into the first cache. A multiple of every `J` and `T` below.
 const KEYS: usize = 48;
-
-/// A matrix whose rows of `width` numbers stand `stride` numbers apart, as those of one head among all heads do.
-#[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
-    pub(super) numbers: &'a [f32],
-    pub(super) stride: usize,
-    pub(super) width: usize,
-}
-
-impl<'a> Matrix<'a> {
-    fn n_rows(self) -> usize {
-        self.numbers.len().div_ceil(self.stride)
-    }
-
-    fn rows(self) -> impl Iterator<Item = &'a [f32]> {
-        self.numbers.chunks(self.stride).map(move |row| &row[..self.width])
-    }
-
-    fn part(self, start: usize, n_rows: usize) -> Self {
-        let rest = &self.numbers[start * self.stride..];
-        Self { numbers: &rest[..rest.len().min(n_rows * self.stride)], ..self }
-    }
-}
-
-/// One head.
-#[derive(Clone, Copy)]
-pub(super) struct Head<'a> {
-    /// Queries `[m, d]`.
-    pub(super) q: Matrix<'a>,
-    /// Keys `[n, d]`.
-    pub(super) k: Matrix<'a>,
-    /// Values `[n, d]`.
-    pub(super) v: Matrix<'a>,
-    /// What products of queries and keys are multiplied by: positive.
-    pub(super) scale: f32,
-}
-
-/// One goal at one head.
-#[derive(Clone, Copy)]
-pub(super) struct Goal<'a> {
-    /// The gradient at the head's output `[m, d]`.
-    pub(super) dheads: Matrix<'a>,
-    /// What each row of A⊙∇A counts, `[m]`.
-    pub(super) weights: &'a [f32],
-}
-
-/// What the pass gives for one goal.
-pub(super) struct Pulled {
-    /// Gradient at the queries `[m, d]`.
-    pub(super) dq: Vec<f32>,
-    /// Gradient at the keys `[n, d]`.
-    pub(super) dk: Vec<f32>,
-    /// Gradient at the values `[n, d]`.
-    pub(super) dv: Vec<f32>,
-    /// `Σ_i weight_i·(A⊙∇A)⁺[i, j]`, `[n]`.
-    pub(super) folded: Vec<f32>,
-}
-
-/// What is worked on.
-#[derive(Clone, Copy)]
-pub(super) struct Operands<'a> {
-    pub(super) head: Head<'a>,
-    pub(super) goals: &'a [Goal<'a>],
-}
-
-impl Operands<'_> {
-    /// Whether all that products over the width of the head take are numbers of bfloat16, the upper half of a float32.
-    pub(super) fn are_narrow(&self) -> bool {
-        let Head { q, k, v, .. } = self.head;
-        let gradients = self.goals.iter().map(|goal| goal.dheads);
-        let bits = |row: &[f32]| row.iter().fold(0, |bits, number| bits | number.to_bits());
-        let mut rows = [q, k, v].into_iter().chain(gradients).flat_map(Matrix::rows);
-        rows.all(|row| bits(row).trailing_zeros() >= u16::BITS)
-    }
-}
 
 /// What is done at a head; `terms` are those of products over its width.
 pub(super) trait AtHead {

@@ -1,39 +1,72 @@
-//! The pass over a layer of the vision tower on a CPU: what `sweep.rs` does with one product of libtorch after the other is done here
-//! for some queries of one head at a time, so that attention and its gradient stay small enough for a cache.
+//! The pass over a layer of the vision tower on a CPU: attention and its gradient are made for some queries of one head at a time and
+//! dropped before the next are taken, so that they never leave the cache of a core.
 //!
-//! `sweep.rs` is the reference that the test holds it against, and takes whatever this is not made for.
+//! `cpu/scalar.rs` says in plain loops what `cpu/kernel.rs` does with vector registers.
 //!
 //! Symbols: T goals, H heads, m query rows, n keys, d head width.
 
 mod kernel;
+mod lanes;
+mod operands;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
-mod products;
+#[cfg(test)]
+mod scalar;
+#[cfg(test)]
+mod tests;
 
-use crate::sweep::{Pass, Rows, Swept, stochastic};
-use attention_relevancy::{Heads, Update};
-use gemma3_tch::{MaskRule, QkvGradient};
-use kernel::{AtHead, Goal, Head, Matrix, Operands, Pull, Pulled, RowSums};
+use super::backend::Backend;
+use super::weights::row_weights;
+use super::{Pass, PassCost, RowFold, Rows, Setting, Swept};
+use crate::convert::numbers;
+use attention_relevancy::{HeadRule, RowRule};
+use gemma3_tch::QkvGradient;
+use kernel::{AtHead, Pull, RowSums};
+use lanes::Single;
+use operands::{Goal, Head, Matrix, Operands, Pulled};
 #[cfg(target_arch = "x86_64")]
 use pairs::Pairs;
-use products::Single;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-/// [`Pass::run`] where every query sees every key, each head has its own keys, and only relevancy is folded, by the mean of the heads:
-/// `None` elsewhere, on other devices, and where the processor has no vector registers.
-pub(crate) fn run(pass: &Pass<'_>, rows: &Rows) -> Option<Swept> {
-    let processor = Processor::here();
-    let Some((update, Heads::Mean)) = pass.folds.relevancy else { return None };
-    let made_for = pass.dheads.device() == Device::Cpu
-        && !matches!(processor.arch, Arch::Scalar)
-        && pass.qkv.start == 0
-        && pass.qkv.group() == 1
-        && *pass.mask == MaskRule::all()
-        && rows.rollouts.is_empty();
-    made_for.then(|| Layer::new(pass, processor).run(pass, rows, update))
+pub(super) struct Cpu;
+
+impl Backend for Cpu {
+    /// Dense passes on a processor with vector registers, folded by the mean of the heads.
+    fn accepts(&self, setting: &Setting) -> bool {
+        setting.is_dense()
+            && setting.relevancy.is_some_and(folds)
+            && setting.placement.on_cpu()
+            && !matches!(Processor::here().arch, Arch::Scalar)
+    }
+
+    /// It makes no blocks. What it holds in their place, copies of the layer's numbers, sums by head and some megabytes a thread, is
+    /// less than blocks of [`COUNTED_ROWS`] rows would be together with the pull-backs, which are done when the pass is; it is counted
+    /// as such blocks, so that a sweep is cut in the same way on every processor (`tests/memory` holds it to that).
+    fn cost(&self, setting: &Setting) -> PassCost {
+        PassCost::of_blocks(setting, COUNTED_ROWS)
+    }
+
+    fn run(&self, pass: &Pass<'_>, rows: &Rows) -> Option<Swept> {
+        let fold = pass.folds.relevancy?;
+        Some(Layer::new(pass, Processor::here()).run(pass, rows, fold.rule))
+    }
+}
+
+const COUNTED_ROWS: u64 = 64;
+
+/// Whether it folds rows so.
+fn folds(RowFold { rule, heads }: RowFold) -> bool {
+    let of_rows = match rule {
+        RowRule::Fixed(_) | RowRule::Normalized(_) => true,
+    };
+    let of_heads = match heads {
+        HeadRule::Mean => true,
+        HeadRule::Max | HeadRule::One(_) => false,
+    };
+    of_rows && of_heads
 }
 
 /// What the processor can do.
@@ -119,15 +152,12 @@ impl Layer {
         Self { processor, q, k, v, dheads, shape, scale: pass.qkv.scale as f32 }
     }
 
-    fn run(&self, pass: &Pass<'_>, rows: &Rows, update: Update) -> Swept {
+    fn run(&self, pass: &Pass<'_>, rows: &Rows, rule: RowRule) -> Swept {
         let Shape { t, h, m, n, .. } = self.shape;
         let skip = pass.queries.start;
         let at = |rows: &Tensor| rows.narrow(1, skip as i64, m as i64); // a view of those of the queries
         let row = at(&rows.relevancy); // [T, m]
-        let (alpha, beta) = match update {
-            Update::Stochastic => stochastic(&self.row_sums()),
-            _ => (row.ones_like(), row.ones_like()),
-        };
+        let [alpha, beta] = row_weights(rule, &row, || self.row_sums());
         let weights = numbers(&(&row * beta));
         let mut of_heads: Vec<Vec<Pulled>> = self.over_heads(|head| {
             let goals = self.goals(head, &weights);
@@ -211,123 +241,5 @@ impl Layer {
             (0..threads).into_par_iter().with_max_len(1).flat_map_iter(heads).collect();
         found.sort_by_key(|(head, _)| *head);
         found.into_iter().map(|(_, of_head)| of_head).collect()
-    }
-}
-
-/// The numbers of a tensor in main memory, row by row.
-fn numbers(tensor: &Tensor) -> Vec<f32> {
-    let float = tensor.to_kind(Kind::Float).contiguous();
-    Vec::try_from(float.view(-1)).expect("a float32 tensor in main memory")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sweep::Folds;
-    use crate::sweep::examples::{Example, assert_same, random};
-    use gemma3_tch::Qkv;
-
-    /// Every kind of registers that there is here, and none.
-    fn processors() -> Vec<Processor> {
-        let mut archs = vec![Arch::Scalar];
-        #[cfg(target_arch = "x86_64")]
-        archs.extend(pulp::x86::V3::try_new().map(Arch::V3));
-        archs.push(Arch::new());
-        let mut processors: Vec<_> = archs.into_iter().map(Processor::without_pairs).collect();
-        processors.push(Processor::here());
-        processors
-    }
-
-    /// With every kind of registers.
-    fn fused(layer: &Example, update: Update) -> Vec<Swept> {
-        let pass = layer.pass(update);
-        let fused = |processor| Layer::new(&pass, processor).run(&pass, &layer.rows, update);
-        processors().into_iter().map(fused).collect()
-    }
-
-    #[test]
-    fn the_fused_pass_gives_what_the_products_give() {
-        // Less than a vector of queries, keys and width; whole ones; one more than whole; the vision tower's width; queries that are
-        // only some of the tokens.
-        let shapes = [
-            [1, 1, 1, 1, 1],
-            [2, 3, 7, 7, 5],
-            [1, 2, 32, 48, 16],
-            [3, 2, 33, 49, 17],
-            [1, 2, 100, 300, 72],
-            [2, 1, 64, 64, 130],
-        ];
-        for shape in shapes {
-            let updates = [Update::Additive, Update::Stochastic];
-            let kinds = [Kind::Float, Kind::BFloat16];
-            for (update, kind) in
-                updates.into_iter().flat_map(|update| kinds.map(|kind| (update, kind)))
-            {
-                let layer = Example::new(shape, kind);
-                let expected = layer.pass(update).run_by_products(&layer.rows);
-                for (found, processor) in fused(&layer, update).iter().zip(processors()) {
-                    let what = format!("{shape:?}, {update:?}, {kind:?}, {processor:?}");
-                    assert_same(found, &expected, 5e-6, &what);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn only_numbers_of_bfloat16_are_taken_in_pairs() {
-        let numbers = |kind| numbers(&random(&[6, 4]).to_kind(kind));
-        let [wide, narrow] = [numbers(Kind::Float), numbers(Kind::BFloat16)];
-        let are_narrow = |operands: [&[f32]; 4]| {
-            let matrix = |numbers| Matrix { numbers, stride: 4, width: 4 };
-            let [q, k, v, dheads] = operands.map(matrix);
-            let goals = [matrix(&narrow), dheads].map(|dheads| Goal { dheads, weights: &[] });
-            Operands { head: Head { q, k, v, scale: 0.5 }, goals: &goals }.are_narrow()
-        };
-        assert!(are_narrow([&narrow; 4]));
-        for one in 0..4 {
-            let mut operands = [narrow.as_slice(); 4];
-            operands[one] = &wide;
-            assert!(!are_narrow(operands), "operand {one}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_a_number_is_not_hidden() {
-        let operands = [|qkv: &Qkv| qkv.q.shallow_clone(), |qkv: &Qkv| qkv.k.shallow_clone()];
-        let kinds = [Kind::Float, Kind::BFloat16];
-        for (pick, kind) in operands.into_iter().flat_map(|pick| kinds.map(|kind| (pick, kind))) {
-            let layer = Example::new([1, 2, 40, 40, 8], kind);
-            let _ = pick(&layer.qkv).get(0).get(20).fill_(f64::NAN);
-            for found in fused(&layer, Update::Additive) {
-                let sum = found.gradient.v.sum(Kind::Float).double_value(&[]);
-                assert!(sum.is_nan(), "{sum}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_it_is_not_made_for_is_left_to_the_products() {
-        let qkv = Qkv {
-            q: random(&[2, 8, 4]),
-            k: random(&[2, 8, 4]),
-            v: random(&[2, 8, 4]),
-            scale: 0.5,
-            start: 0,
-        };
-        let causal = MaskRule { causal: true, ..MaskRule::all() };
-        let mean = Some((Update::Additive, Heads::Mean));
-        let made_for = |mask: &MaskRule, relevancy, n_rollouts: usize| {
-            let folds = Folds { relevancy, rollouts: vec![Some(Heads::Mean); n_rollouts] };
-            let dheads = random(&[1, 2, 8, 4]);
-            let pass = Pass { qkv: &qkv, mask, queries: 0..8, dheads: &dheads, folds, block: 8 };
-            let row = || Tensor::ones([1, 8], (Kind::Float, Device::Cpu));
-            let rollouts = (0..n_rollouts).map(|_| row()).collect();
-            run(&pass, &Rows { relevancy: row(), rollouts }).is_some()
-        };
-        assert_eq!(made_for(&MaskRule::all(), mean, 0), !matches!(Arch::new(), Arch::Scalar));
-        assert!(!made_for(&causal, mean, 0));
-        assert!(!made_for(&MaskRule::all(), Some((Update::Additive, Heads::Max)), 0));
-        assert!(!made_for(&MaskRule::all(), None, 0));
-        assert!(!made_for(&MaskRule::all(), mean, 1));
     }
 }

@@ -3,7 +3,8 @@
 //! What needs a GPU is skipped with a notice where libtorch finds none; `REQUIRE_CUDA=1` makes that a failure.
 
 use super::*;
-use crate::sweep::examples::{Example, assert_same, random};
+use crate::sweep::examples::{Example, assert_folded, assert_same, random};
+use attention_relevancy::Update;
 use gemma3_tch::Gemma3;
 use std::io::Write;
 use std::path::Path;
@@ -57,17 +58,20 @@ const SHAPES: [[usize; 5]; 5] = [
 ];
 
 #[test]
-fn products_of_parts_give_what_the_products_give() {
+fn products_of_parts_give_what_the_reference_gives() {
     for shape in SHAPES {
         let layer = Example::new(shape, Kind::BFloat16);
         let pass = layer.pass(Update::Additive);
-        let found = Layer::new(&pass, fold).unwrap().run(&pass, &layer.rows);
-        assert_same(&found, &pass.run_by_products(&layer.rows), 5e-6, &format!("{shape:?}"));
+        let found =
+            Layer::new(&pass, fold).unwrap().run(&pass, &layer.rows, Update::Additive.weights(1.0));
+        let what = format!("{shape:?}");
+        assert_same(&found, &pass.run_by_reference(&layer.rows), 5e-6, &what);
+        assert_folded(&layer, Update::Additive, &found, &what);
     }
 }
 
 #[test]
-fn a_gradient_that_bfloat16_does_not_hold_is_left_to_the_products() {
+fn a_gradient_that_bfloat16_does_not_hold_is_left_to_the_reference() {
     let mut layer = Example::new([1, 2, 8, 8, 4], Kind::BFloat16);
     assert!(Layer::new(&layer.pass(Update::Additive), fold).is_some());
     layer.dheads = &layer.dheads * 1.001;
@@ -79,22 +83,23 @@ fn a_gradient_that_bfloat16_does_not_hold_is_left_to_the_products() {
 #[test]
 fn without_a_gpu_there_is_no_kernel_and_nothing_is_missing() {
     let layer = Example::new([1, 2, 8, 8, 4], Kind::BFloat16);
-    assert!(run(&layer.pass(Update::Additive), &layer.rows).is_none());
-    let here = Placement { device: Device::Cpu, kind: Some(Kind::BFloat16) };
-    assert!(!is_there(here, 4096));
-    assert_eq!(why_missing(here, 4096), None);
+    let pass = layer.pass(Update::Additive);
+    assert!(Cuda.run(&pass, &layer.rows).is_none());
+    let setting = pass.setting(&layer.rows);
+    assert!(!Cuda.accepts(&setting));
+    assert_eq!(Cuda.missing(&setting), None);
 }
 
 #[test]
-fn the_kernel_gives_what_the_products_give() {
+fn the_kernel_gives_what_the_reference_gives() {
     let Some(gpu) = gpu() else { return };
     for shape in SHAPES.into_iter().chain([[2, 4, 1000, 4096, 72]]) {
         let layer = Example::new(shape, Kind::BFloat16).to_device(gpu.device);
         let pass = layer.pass(Update::Additive);
-        let found = run(&pass, &layer.rows);
+        let found = Cuda.run(&pass, &layer.rows);
         let why = why_missing(gpu, shape[3]);
         let found = found.unwrap_or_else(|| panic!("no kernel for {shape:?}: {why:?}"));
-        assert_same(&found, &pass.run_by_products(&layer.rows), 5e-6, &format!("{shape:?}"));
+        assert_same(&found, &pass.run_by_reference(&layer.rows), 5e-6, &format!("{shape:?}"));
     }
 }
 
@@ -106,7 +111,8 @@ fn the_kernel_hides_nothing_that_is_not_a_number() {
         let spoilt = [&layer.qkv.q, &layer.qkv.k][operand].get(0).get(20);
         let _ = spoilt.shallow_clone().fill_(f64::NAN);
         let layer = layer.to_device(gpu.device);
-        let found = run(&layer.pass(Update::Additive), &layer.rows).expect("there is a kernel");
+        let found =
+            Cuda.run(&layer.pass(Update::Additive), &layer.rows).expect("there is a kernel");
         let Swept { gradient, rows, .. } = found;
         for sum in [gradient.q, gradient.k, gradient.v, rows.relevancy].map(|x| x.sum(Kind::Float))
         {

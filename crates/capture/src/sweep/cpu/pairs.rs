@@ -8,8 +8,9 @@
     reason = "what is not inlined is compiled without vector registers"
 )]
 
-use super::kernel::{AtHead, Operands};
-use super::products::Terms;
+use super::kernel::AtHead;
+use super::lanes::Terms;
+use super::operands::Operands;
 use pulp::x86::V4;
 use pulp::{NullaryFnOnce, Simd};
 use std::arch::x86_64::_mm512_dpbf16_ps;

@@ -1,0 +1,115 @@
+//! What does a pass, and what is asked of it.
+
+use super::pass::{Pass, RowFold, Rows, Swept};
+use gemma3_tch::{Placement, TextConfig, VisionConfig};
+
+/// A way to do the pass over a layer.
+///
+/// What it takes must not depend on anything but the [`Setting`], so that a sweep can be planned before it starts. It matches
+/// [`RowFold`] whole: a rule that is new does not compile until every backend has said what it does with it.
+pub(crate) trait Backend: Sync {
+    /// Whether it does passes of this kind.
+    fn accepts(&self, setting: &Setting) -> bool;
+
+    /// Bytes that such passes hold at a time.
+    fn cost(&self, setting: &Setting) -> PassCost;
+
+    /// Why it cannot do passes of this kind here although it is made for them; `None` where it can, or is not made for them.
+    fn missing(&self, setting: &Setting) -> Option<String> {
+        let _ = setting;
+        None
+    }
+
+    /// Does a pass of a kind that it takes. `None` where the numbers themselves are not such as it can take.
+    fn run(&self, pass: &Pass<'_>, rows: &Rows) -> Option<Swept>;
+}
+
+/// What the passes of a sweep have in common: known before there are numbers, and of each pass.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    /// Where queries, keys and values are, and their dtype.
+    pub(crate) placement: Placement,
+    /// Query heads H.
+    pub(crate) heads: usize,
+    /// Key heads K.
+    pub(crate) key_heads: usize,
+    /// Width d of a head.
+    pub(crate) width: usize,
+    /// Keys n, at most.
+    pub(crate) keys: usize,
+    /// Whether the keys are those of a whole sequence and every query sees all of them.
+    pub(crate) sees_all: bool,
+    /// How the relevancy row is folded; `None`: left as it is, or differently from layer to layer.
+    pub(crate) relevancy: Option<RowFold>,
+    /// Rollouts that are carried along.
+    pub(crate) rollouts: usize,
+}
+
+impl Setting {
+    /// Passes over layers of the language model, in a sequence of so many tokens.
+    pub(crate) fn text(config: &TextConfig, placement: Placement, tokens: usize) -> Self {
+        Self {
+            placement,
+            heads: config.num_attention_heads,
+            key_heads: config.num_key_value_heads,
+            width: config.head_dim,
+            keys: tokens,
+            sees_all: false,
+            relevancy: None,
+            rollouts: 1,
+        }
+    }
+
+    /// Passes over layers of the vision tower.
+    pub(crate) fn vision(config: &VisionConfig, placement: Placement, relevancy: RowFold) -> Self {
+        Self {
+            placement,
+            heads: config.num_attention_heads,
+            key_heads: config.num_attention_heads,
+            width: config.hidden_size / config.num_attention_heads,
+            keys: config.patches(),
+            sees_all: true,
+            relevancy: Some(relevancy),
+            rollouts: 0,
+        }
+    }
+
+    /// Whether passes are dense: every query sees every key, each head has keys of its own, and relevancy alone is folded.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.sees_all && self.heads == self.key_heads && self.rollouts == 0
+    }
+}
+
+/// Bytes that the passes of a sweep hold at a time, beside what the pull-backs of their layers do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PassCost {
+    /// Whatever the number of goals.
+    pub(crate) shared: u64,
+    /// For each goal.
+    pub(crate) per_goal: u64,
+    /// For each query row of a block, all heads and keys.
+    pub(crate) row: u64,
+    /// The same for each goal.
+    pub(crate) row_per_goal: u64,
+    /// Rows beyond this make a block no faster.
+    pub(crate) most_rows: u64,
+    /// Whether it is counted so closely that what a run of the vision tower leaves on a GPU does not fit into it.
+    pub(crate) is_tight: bool,
+}
+
+impl PassCost {
+    /// Of blocks of float32 attention, made by one operation after the other: attention, scores and mask; for each goal A⊙∇A, its
+    /// positive part, the gradient of the scores and a product in the making.
+    pub(crate) fn of_blocks(setting: &Setting, most_rows: u64) -> Self {
+        const FLOAT_BYTES: u64 = 4;
+        let numbers = (setting.heads * setting.keys) as u64;
+        Self {
+            shared: 0,
+            per_goal: 0,
+            row: 3 * FLOAT_BYTES * numbers,
+            row_per_goal: 5 * FLOAT_BYTES * numbers,
+            most_rows,
+            is_tight: false,
+        }
+    }
+}
