@@ -44,9 +44,9 @@ fn methods_stand_beside_the_relevancy() {
     let last = answer.tokens().len() - 1;
     let asks = [Ask::Position(last - 2), Ask::Position(last)];
     let options = ExplainOptions { methods: rows(), ..published() };
-    let found = explainer.explain_all(&answer, &asks, &options).unwrap();
+    let found = explainer.explain(&answer, &asks, &options).unwrap();
     let stochastic = ExplainOptions { update: Update::Stochastic, ..published() };
-    let stochastic = explainer.explain_all(&answer, &asks, &stochastic).unwrap();
+    let stochastic = explainer.explain(&answer, &asks, &stochastic).unwrap();
     for (target, stochastic) in found.targets.iter().zip(&stochastic.targets) {
         let rows: Vec<_> = target.methods().iter().map(|row| row.as_ref()).collect();
         assert_eq!(rows.len(), 6);
@@ -65,7 +65,7 @@ fn methods_stand_beside_the_relevancy() {
     assert_eq!(found.targets[1].method_image_share(3), None);
 
     let retained = ExplainOptions { engine: Engine::Retained, ..options };
-    let retained = explainer.explain_all(&answer, &asks[..1], &retained).unwrap();
+    let retained = explainer.explain(&answer, &asks[..1], &retained).unwrap();
     for (found, expected) in found.targets[0].methods().iter().zip(retained.targets[0].methods()) {
         let (found, expected) = (found.as_ref().unwrap(), expected.as_ref().unwrap());
         let distance = row_difference(found.view(), expected.mapv(f64::from).view(), last - 3);
@@ -90,7 +90,7 @@ fn a_span_has_the_mean_of_its_tokens_rows() {
         Ask::Position(start + 1),
         Ask::Tokens(end - 2..end),
     ];
-    let found = explainer.explain_all(&answer, &asks, &options).unwrap();
+    let found = explainer.explain(&answer, &asks, &options).unwrap();
     let row = |target: usize| found.targets[target].methods()[0].clone();
     let [both, one, other] = [0, 1, 2].map(|target| row(target).unwrap());
     assert!(((one + other) / 2.0 - both).iter().all(|difference| difference.abs() < 1e-7));
@@ -106,7 +106,7 @@ fn relevancy_is_made_of_the_chosen_heads_and_layers() {
     let ask = [Ask::Position(fixture.number("input_len") + 1)];
     let sum = |folding: Folding, engine| {
         let options = ExplainOptions { folding, engine, ..published() };
-        let found = explainer.explain_all(&answer, &ask, &options).unwrap();
+        let found = explainer.explain(&answer, &ask, &options).unwrap();
         found.targets[0].relevancy().without_self().sum()
     };
     let all = sum(Folding::default(), Engine::Auto);
@@ -117,7 +117,7 @@ fn relevancy_is_made_of_the_chosen_heads_and_layers() {
     assert!((streaming - retained).abs() <= 1e-5 * retained);
     let wrong = Folding { layers: Layers::Range(5..9), ..Folding::default() };
     let options = ExplainOptions { folding: wrong, ..published() };
-    let error = explainer.explain_all(&answer, &ask, &options).unwrap_err().to_string();
+    let error = explainer.explain(&answer, &ask, &options).unwrap_err().to_string();
     assert!(error.contains("7 layers"), "{error}");
 }
 
@@ -152,7 +152,7 @@ fn the_seed_profile_is_the_public_program() {
         .unwrap();
     let options = ExplainOptions::seed();
     assert_eq!(options.span, SpanRule::Sum);
-    let found = explainer.explain_all(&answer, &[Ask::Answer], &options).unwrap();
+    let found = explainer.explain(&answer, &[Ask::Answer], &options).unwrap();
     let (mut found, mut expected): (Array1<f32>, _) =
         (found.targets[0].relevancy().relevancy().to_owned(), expected.relevancy.mapv(f64::from));
     for row in positions.start - 1..positions.end - 1 {
@@ -162,7 +162,7 @@ fn the_seed_profile_is_the_public_program() {
     assert!(distance < 1e-5, "{distance:.1e}");
 
     // Far from what is right: the mistakes are in it.
-    let right = sound.explain_all(&prompt, &[Ask::Answer], &ExplainOptions::seed()).unwrap();
+    let right = sound.explain(&prompt, &[Ask::Answer], &ExplainOptions::seed()).unwrap();
     let right = right.targets[0].relevancy().relevancy().mapv(f64::from);
     let image = &prompt.prepared().images[0].span;
     let worst = image.clone().map(|at| (f64::from(found[at + 1]) - right[at]).abs());
@@ -170,7 +170,7 @@ fn the_seed_profile_is_the_public_program() {
     assert!(worst.fold(0.0, f64::max) > 1e-2 * largest);
 
     let finer = ExplainOptions { resolution: Resolution::Patches, ..options };
-    let error = explainer.explain_all(&answer, &[Ask::Last], &finer).unwrap_err();
+    let error = explainer.explain(&answer, &[Ask::Last], &finer).unwrap_err();
     assert!(matches!(error, Error::FinerSeed), "{error}");
 }
 
@@ -186,7 +186,7 @@ fn a_seed_keyword_is_sought_in_single_tokens() {
     let expected = answer.positions().find(|&at| text(at).contains(&inner)).unwrap();
     let found = |word: &str| {
         let ask = Ask::Keyword { word: word.to_owned(), occurrence: 0 };
-        explainer.explain_all(&answer, &[ask], &ExplainOptions::seed())
+        explainer.explain(&answer, &[ask], &ExplainOptions::seed())
     };
     assert_eq!(
         found(&inner.to_uppercase()).unwrap().targets[0].positions(),

@@ -3,7 +3,7 @@
 use crate::explainer::{answer, load, question};
 use integration_tests::{Checkpoint, Fixture};
 use medgemma_explainer::{
-    Check, DeviceSpec, Diagnosis, DtypeSpec, Explainer, LoadOptions, ModelSource, Outcome,
+    Check, Context, DeviceSpec, Diagnosis, DtypeSpec, Explainer, LoadOptions, ModelSource, Outcome,
 };
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -76,7 +76,7 @@ fn a_diagnosis_can_be_cancelled() {
     let cancel = Arc::new(AtomicBool::new(false));
     let options = LoadOptions {
         device: DeviceSpec::Cpu,
-        cancel: Some(Arc::clone(&cancel)),
+        context: Context { cancel: Some(Arc::clone(&cancel)), ..Context::default() },
         ..LoadOptions::default()
     };
     let explainer = Explainer::load(&ModelSource::Directory(fixture.model()), &options).unwrap();

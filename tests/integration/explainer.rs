@@ -1,6 +1,6 @@
 //! The facade: from pictures and a prompt to explanations.
 
-use crate::support::{answered, pictures, processor_options};
+use crate::support::{answered, keyword, one, pictures, processor_options};
 use attention_capture::{Engine as _, Goal, Keep, Rules, States, Streaming, SweepOptions};
 use attention_relevancy::Target;
 use gemma3_tch::{Gemma3, Placement};
@@ -110,7 +110,7 @@ fn one_answer_serves_every_explanation() {
         let (explainer, answer) = answered_float32(&fixture);
         let positions = fixture.numbers("targets");
         let asks: Vec<Ask> = positions.iter().copied().map(Ask::Position).collect();
-        let all = explainer.explain_all(&answer, &asks, &published()).unwrap();
+        let all = explainer.explain(&answer, &asks, &published()).unwrap();
         assert_eq!(all.targets.len(), positions.len());
 
         let rows = |name| fixture.array::<Ix2>(name);
@@ -153,7 +153,7 @@ fn update_and_objective_are_chosen() {
         ("relevancy_normalized", ExplainOptions { update, ..published() }),
         ("relevancy_log_probability", ExplainOptions { objective, ..published() }),
     ] {
-        let found = explainer.explain(&answer, Some(position), &options).unwrap();
+        let found = one(&explainer, &answer, Ask::Position(position), &options).unwrap();
         let expected = fixture.array::<Ix2>(name);
         let row = found.relevancy().relevancy();
         assert_row_close(name, row.view(), expected.index_axis(Axis(0), last), position - 1);
@@ -164,11 +164,11 @@ fn update_and_objective_are_chosen() {
 fn without_a_position_the_last_token_of_a_word_is_explained() {
     let fixture = Fixture::open("two-images");
     let (explainer, answer) = answered_float32(&fixture);
-    let default = explainer.explain(&answer, None, &published()).unwrap();
+    let default = one(&explainer, &answer, Ask::Last, &published()).unwrap();
     let writes = |p: &usize| answer.text_of(&(*p..p + 1)).contains(char::is_alphanumeric);
     let last = answer.positions().rev().find(writes).unwrap();
     assert_eq!(default.positions(), last..last + 1);
-    let named = explainer.explain(&answer, Some(last), &published()).unwrap();
+    let named = one(&explainer, &answer, Ask::Position(last), &published()).unwrap();
     assert_eq!(default.relevancy().relevancy(), named.relevancy().relevancy());
 }
 
@@ -179,8 +179,8 @@ fn the_whole_answer_is_a_mean_or_a_sum() {
         for (rule, name) in
             [(SpanRule::Mean, "span_relevancy_mean"), (SpanRule::Sum, "span_relevancy")]
         {
-            let options = published();
-            let found = explainer.explain_answer_span(&answer, rule, &options).unwrap();
+            let options = ExplainOptions { span: rule, ..published() };
+            let found = one(&explainer, &answer, Ask::Answer, &options).unwrap();
             assert_eq!((found.positions(), found.rule()), (answer.positions(), rule));
             assert_eq!(found.text(), fixture.text("generated_text").trim());
             assert_span_close(&format!("{}: {name}", fixture.name()), &found, fixture.array(name));
@@ -206,7 +206,7 @@ fn a_keyword_takes_all_its_tokens_whatever_its_case() {
         let fixture = Fixture::open(name);
         let (explainer, answer) = answered_float32(&fixture);
         let options = published();
-        let found = explainer.explain_keyword(&answer, word, occurrence, &options).unwrap();
+        let found = one(&explainer, &answer, keyword(word, occurrence), &options).unwrap();
         let start = fixture.number("input_len");
         let expected = start + tokens.start..start + tokens.end;
         assert_eq!(found.positions(), expected, "{name}: {word}");
@@ -215,7 +215,7 @@ fn a_keyword_takes_all_its_tokens_whatever_its_case() {
 
         // Over several tokens it is the mean of theirs.
         let asks: Vec<Ask> = expected.clone().map(Ask::Position).collect();
-        let parts = explainer.explain_all(&answer, &asks, &options).unwrap().targets;
+        let parts = explainer.explain(&answer, &asks, &options).unwrap().targets;
         let sum = parts
             .iter()
             .map(|part| part.relevancy().relevancy().mapv(f64::from))
@@ -236,7 +236,7 @@ fn a_question_without_pictures_is_explained_too() {
     let keep_on = &mut |_: &str| ControlFlow::Continue(());
     let answer = explainer.answer(question, &options(&fixture), keep_on).unwrap();
     assert!(answer.tokens().iter().all(|token| token.kind != TokenKind::Image));
-    let found = explainer.explain(&answer, None, &published()).unwrap();
+    let found = one(&explainer, &answer, Ask::Last, &published()).unwrap();
     assert!(found.image_relevancy(0).is_none());
     assert_eq!(found.relevancy().relevancy().len(), answer.tokens().len());
 }
@@ -326,24 +326,24 @@ fn a_thinking_trace_is_told_apart_from_the_answer() {
     assert_eq!(answer.positions(), start..fixture.number("seq_len"));
 
     let options = published();
-    let span = explainer.explain_answer_span(&answer, SpanRule::Mean, &options).unwrap();
+    let span = one(&explainer, &answer, Ask::Answer, &options).unwrap();
     assert_eq!(span.positions(), answer.positions());
-    let word = explainer.explain_keyword(&answer, "lung", 0, &options).unwrap();
+    let word = one(&explainer, &answer, keyword("lung", 0), &options).unwrap();
     assert_eq!(word.positions(), start..start + 1);
-    let error = explainer.explain_keyword(&answer, "ifi", 0, &options).unwrap_err().to_string();
+    let error = one(&explainer, &answer, keyword("ifi", 0), &options).unwrap_err();
     assert!(error.ends_with("in the text: lung sizas upper er sizsiz"), "{error}");
     // A token of the trace can be named by its position.
-    let inside = explainer.explain(&answer, Some(start - 2), &options).unwrap();
+    let inside = one(&explainer, &answer, Ask::Position(start - 2), &options).unwrap();
     assert_eq!(inside.text(), "ifi");
     // And sought there on request.
     let traced = ExplainOptions { trace: true, ..options.clone() };
     let word = Ask::Substring { text: "ifi".to_owned(), occurrence: 0 };
-    let found = explainer.explain_all(&answer, std::slice::from_ref(&word), &traced).unwrap();
+    let found = explainer.explain(&answer, std::slice::from_ref(&word), &traced).unwrap();
     assert_eq!(found.targets[0].positions(), start - 2..start - 1);
-    let without = explainer.explain_all(&answer, &[word], &options).unwrap();
+    let without = explainer.explain(&answer, &[word], &options).unwrap();
     assert_eq!((without.targets.len(), without.missing.len()), (0, 1));
 
-    let all = explainer.explain_all(&answer, &[Ask::Last], &options).unwrap();
+    let all = explainer.explain(&answer, &[Ask::Last], &options).unwrap();
     let record = explainer.record(&answer, &all, &Presentation::default()).unwrap().to_json();
     let record: Value = serde_json::from_str(&record).unwrap();
     assert_eq!(record["trace"], answer.trace());
@@ -353,10 +353,10 @@ fn a_thinking_trace_is_told_apart_from_the_answer() {
 
     let cut = ask(2);
     assert_eq!((cut.text(), cut.trace()), ("", "<unused94>ifi"));
-    let error = explainer.explain(&cut, None, &options).unwrap_err().to_string();
+    let error = one(&explainer, &cut, Ask::Last, &options).unwrap_err();
     assert!(error.starts_with("the model gave no answer"), "{error}");
     assert!(error.contains("allow more tokens"), "{error}");
-    assert!(explainer.explain(&cut, Some(start - 2), &options).is_ok());
+    assert!(one(&explainer, &cut, Ask::Position(start - 2), &options).is_ok());
 }
 
 /// Ranks from 0; the values are all different.
@@ -408,7 +408,7 @@ fn bfloat16_is_what_auto_takes_for_a_bfloat16_checkpoint() {
         let explainer = load(&fixture, dtype);
         let answer = answer(&fixture, &explainer);
         let options = published();
-        let all = explainer.explain_all(&answer, &[Ask::Last], &options).unwrap();
+        let all = explainer.explain(&answer, &[Ask::Last], &options).unwrap();
         let record = explainer.record(&answer, &all, &Presentation::default()).unwrap().to_json();
         let record: Value = serde_json::from_str(&record).unwrap();
         assert_eq!(record["settings"]["dtype"], "bfloat16");

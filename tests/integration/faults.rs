@@ -3,7 +3,7 @@
 use crate::damage::{NORM, WEIGHTS, try_load};
 use crate::explainer::published;
 use crate::explainer::{answer, load, options, question};
-use crate::support::{pictures, processor_options};
+use crate::support::{one, pictures, processor_options};
 use integration_tests::{Checkpoint, Fixture};
 use medgemma_explainer::{
     Answer, AnswerOptions, Ask, Compared, DtypeSpec, Error, ExplainOptions, Explainer, HeadLayer,
@@ -113,7 +113,7 @@ fn a_prompt_that_does_not_fit_is_an_error() {
     let explainer = try_load(dir).unwrap();
     let full = explainer
         .answer(question(&fixture), &AnswerOptions::default(), &mut |_| ControlFlow::Continue(()));
-    let error = explainer.explain(&full.unwrap(), None, &published()).unwrap_err().to_string();
+    let error = one(&explainer, &full.unwrap(), Ask::Last, &published()).unwrap_err();
     assert_says(
         "full",
         &error,
@@ -142,7 +142,7 @@ fn only_what_the_model_made_can_be_explained() {
         (keyword(" ", 0), vec!["the keyword is empty"]),
     ] {
         let asks = [Ask::Last, ask.clone()];
-        let error = explainer.explain_all(&answer, &asks, &published()).unwrap_err();
+        let error = explainer.explain(&answer, &asks, &published()).unwrap_err();
         assert!(!error.is_missing(), "{ask:?}");
         assert_says(&format!("{ask:?}"), &error.to_string(), &parts);
     }
@@ -174,15 +174,15 @@ fn what_the_answer_does_not_have_is_told_and_the_rest_is_explained() {
         (Ask::Characters(0..900), vec!["characters 0..900 are not in the answer"]),
     ] {
         let asks = [ask.clone(), Ask::Answer];
-        let all = explainer.explain_all(&answer, &asks, &published()).unwrap();
+        let all = explainer.explain(&answer, &asks, &published()).unwrap();
         assert_eq!(all.targets.len(), 1, "{ask:?}");
         assert_eq!(all.targets[0].positions(), answer.positions(), "{ask:?}");
         assert_eq!(all.missing.len(), 1, "{ask:?}");
         assert_eq!(all.missing[0].ask, ask);
         assert_says(&format!("{ask:?}"), &all.missing[0].reason, &parts);
     }
-    let word = |occurrence| explainer.explain_keyword(&answer, "yes", occurrence, &published());
-    assert!(word(0).is_ok() && word(1).is_err_and(|error| error.is_missing()));
+    let word = |occurrence| one(&explainer, &answer, keyword("yes", occurrence), &published());
+    assert!(word(0).is_ok() && word(1).is_err_and(|why| why.contains("has no occurrence 2")));
 }
 
 /// What does not depend on the answer is refused before there is one.
@@ -231,14 +231,14 @@ fn an_answer_without_tokens_cannot_be_explained() {
     let answer =
         explainer.answer(question(&fixture), &options, &mut |_| ControlFlow::Continue(())).unwrap();
     for ask in [Ask::Last, Ask::Position(0), Ask::Position(105), Ask::Answer] {
-        let error = explainer.explain_all(&answer, &[ask], &published()).unwrap_err();
+        let error = explainer.explain(&answer, &[ask], &published()).unwrap_err();
         assert_says(
             "no answer",
             &error.to_string(),
             &["the model gave no answer, so nothing can be explained: no token was asked for"],
         );
     }
-    let none = explainer.explain_all(&answer, &[], &published()).unwrap();
+    let none = explainer.explain(&answer, &[], &published()).unwrap();
     assert!(none.targets.is_empty());
 }
 
@@ -357,7 +357,7 @@ fn a_name_that_is_taken_by_a_folder_spoils_nothing() {
     let fixture = Fixture::open("two-images");
     let explainer = load(&fixture, DtypeSpec::Float32);
     let answer = answer(&fixture, &explainer);
-    let all = explainer.explain_all(&answer, &[Ask::Last], &published()).unwrap();
+    let all = explainer.explain(&answer, &[Ask::Last], &published()).unwrap();
     let root = tempfile::tempdir().unwrap();
     let write = || {
         let folder = OutputFolder::create(root.path(), &[])?;

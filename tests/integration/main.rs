@@ -13,5 +13,6 @@ mod patches; // from the tokens of a picture to its patches and pixels, against 
 mod phrases; // one phrase against another: two branches behind one prefix
 mod relevancy; // the retained engine against autograd in PyTorch, and the mistakes that must not pass
 mod reliance; // what pictures add to an answer
+mod service; // many askers, one model
 mod support; // what these share
 mod targets; // every way of asking

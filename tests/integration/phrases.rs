@@ -1,7 +1,7 @@
 //! One phrase against another: a sequence with two branches behind one prefix, against each branch alone.
 
 use crate::explainer::{answer, load, published};
-use crate::support::{answered, matrix, model, with_methods};
+use crate::support::{answered, keyword, matrix, model, one, with_methods};
 use attention_capture::{
     Attribution, Engine, Error, Goal, HeadWeights, Keep, Layers, Method, MethodRow, Objective,
     Pool, Retained, Rules, States, Streaming, SweepOptions, branch_targets,
@@ -406,7 +406,7 @@ fn the_facade_sets_a_phrase_of_the_answer_against_another() {
     };
     let streaming = medgemma_explainer::Engine::Streaming;
     let found = explain(1, " no pneumonia ", streaming).unwrap();
-    let target = explainer.explain_keyword(&answer, "changed", 1, &published()).unwrap();
+    let target = one(&explainer, &answer, keyword("changed", 1), &published()).unwrap();
     assert_eq!(found.positions(), target.positions());
     assert_eq!((found.phrase.text(), found.against.text()), (target.text(), "no pneumonia"));
     assert!((found.phrase.log_probability() - target.log_probability()).abs() < 1e-4);

@@ -45,7 +45,7 @@ impl Case {
     fn explained(&self, options: &ExplainOptions) -> Explanations {
         let word = Ask::Keyword { word: "pneumonia".to_owned(), occurrence: 0 };
         let asks = [Ask::Answer, word];
-        self.explainer.explain_all(&self.answer, &asks, options).unwrap()
+        self.explainer.explain(&self.answer, &asks, options).unwrap()
     }
 
     fn reliance(&self, blanks: &[Blank]) -> (Explanations, Reliance) {
@@ -86,7 +86,7 @@ fn the_gain_is_the_difference_to_the_same_answer_without_the_picture() {
         let (explained, reliance) = case.reliance(&[Blank::Mean, Blank::Blur]);
         let retained = ExplainOptions { engine: Engine::Retained, ..published() };
         let log_probabilities = |answer: &Answer| {
-            let found = case.explainer.explain_all(answer, &[Ask::Answer], &retained).unwrap();
+            let found = case.explainer.explain(answer, &[Ask::Answer], &retained).unwrap();
             found.targets[0].scores().iter().map(|s| s.log_probability).collect::<Vec<f32>>()
         };
         let with = log_probabilities(&case.answer);
@@ -273,7 +273,7 @@ fn a_generated_answer_is_compared_too() {
     let fixture = Fixture::open("two-images");
     let explainer = load(&fixture, DtypeSpec::Float32);
     let answer = answer(&fixture, &explainer);
-    let explained = explainer.explain_all(&answer, &[Ask::Answer], &published()).unwrap();
+    let explained = explainer.explain(&answer, &[Ask::Answer], &published()).unwrap();
     let gain = |pictures: Vec<Picture>| {
         let other = Blank::Another(Box::new(pictures.into_iter().next().unwrap()));
         explainer
@@ -306,7 +306,7 @@ fn a_span_by_reliance_weighs_its_tokens_by_their_gain() {
         assert!((found - part / sum).abs() < 1e-4, "{weights:?} {positive:?}");
     }
     let asks: Vec<Ask> = target.positions().map(Ask::Position).collect();
-    let tokens = case.explainer.explain_all(&case.answer, &asks, &published()).unwrap().targets;
+    let tokens = case.explainer.explain(&case.answer, &asks, &published()).unwrap().targets;
     let mut expected = Array1::<f64>::zeros(target.relevancy().relevancy().len());
     for (token, weight) in tokens.iter().zip(weights) {
         expected += &token.relevancy().relevancy().mapv(|r| f64::from(r) * f64::from(*weight));
@@ -317,7 +317,7 @@ fn a_span_by_reliance_weighs_its_tokens_by_their_gain() {
     let blank = case.given_to(case.pictures().iter().map(mean).collect());
     let rows = |span| {
         let options = ExplainOptions { span, ..published() };
-        case.explainer.explain_all(&blank, &[Ask::Answer], &options).unwrap()
+        case.explainer.explain(&blank, &[Ask::Answer], &options).unwrap()
     };
     let (even, mean) = (rows(SpanRule::Reliance), rows(SpanRule::Mean));
     if even.targets[0].token_weights().is_none() {
@@ -345,7 +345,7 @@ fn the_control_is_the_explanation_on_the_mean_picture() {
             let options = ExplainOptions { engine, span, ..published() };
             let explained = case.explained(&options);
             let control = case.explainer.blank_control(&case.answer, &explained).unwrap();
-            let expected = case.explainer.explain_all(&blank, &[Ask::Answer], &options).unwrap();
+            let expected = case.explainer.explain(&blank, &[Ask::Answer], &options).unwrap();
             let expected = &expected.targets[0];
             let found = &control.targets[0];
             let row = expected.relevancy().relevancy().mapv(f64::from);
@@ -367,11 +367,11 @@ fn foils_are_those_of_the_picture() {
     for position in case.answer.positions() {
         let ask = [Ask::Position(position)];
         let options = ExplainOptions::default();
-        let explained = case.explainer.explain_all(&case.answer, &ask, &options).unwrap();
+        let explained = case.explainer.explain(&case.answer, &ask, &options).unwrap();
         let foil = Foil::Token(explained.targets[0].scores()[0].runner_up);
         let control = case.explainer.blank_control(&case.answer, &explained).unwrap();
         let named = ExplainOptions { objective: Objective::Contrast(foil), ..options };
-        let expected = case.explainer.explain_all(&blank, &ask, &named).unwrap();
+        let expected = case.explainer.explain(&blank, &ask, &named).unwrap();
         let row = expected.targets[0].relevancy().relevancy().mapv(f64::from);
         assert_close("foil", &control.targets[0].relevancy.view(), &row, Tolerance::Rounding);
     }
@@ -444,7 +444,7 @@ fn without_pictures_there_is_nothing_to_compare() {
         vec![Message { role: Role::User, content: vec![Content::Text("lung".to_owned())] }];
     let question = Question { pictures: Vec::new(), messages };
     let answer = case.explainer.given(question, TEXT).unwrap();
-    let explained = case.explainer.explain_all(&answer, &[Ask::Answer], &published()).unwrap();
+    let explained = case.explainer.explain(&answer, &[Ask::Answer], &published()).unwrap();
     let error = case.explainer.reliance(&answer, &explained, &[Blank::Mean]).unwrap_err();
     assert!(matches!(error, Error::NoPictures), "{error}");
     let error = case.explainer.blank_control(&answer, &explained).unwrap_err();

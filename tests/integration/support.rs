@@ -6,6 +6,7 @@ use gemma3_processor::{
 };
 use gemma3_tch::{Gemma3, Placement, Sequence};
 use integration_tests::Fixture;
+use medgemma_explainer::{Answer, Ask, ExplainOptions, Explainer, TargetExplanation};
 use ndarray::Array2;
 use tch::{Kind, Tensor};
 
@@ -62,4 +63,21 @@ pub(crate) fn with_methods(
     let mut recorder = MethodRecorder::new(engine, goals, methods)?;
     let found = engine.observe(goals, rules, &mut [&mut recorder])?;
     Ok(found.into_iter().zip(recorder.finish()?).collect())
+}
+
+/// The explanation of one thing; an error's text, also where the answer does not have it.
+pub(crate) fn one(
+    explainer: &Explainer,
+    answer: &Answer,
+    ask: Ask,
+    options: &ExplainOptions,
+) -> Result<TargetExplanation, String> {
+    let mut found =
+        explainer.explain(answer, &[ask], options).map_err(|error| error.to_string())?;
+    found.missing.pop().map_or_else(|| Ok(found.targets.remove(0)), |missing| Err(missing.reason))
+}
+
+/// Occurrence `occurrence`, from 0, of a word.
+pub(crate) fn keyword(word: &str, occurrence: usize) -> Ask {
+    Ask::Keyword { word: word.to_owned(), occurrence }
 }

@@ -2,14 +2,15 @@
 
 use crate::explainer::published;
 use crate::explainer::{answer, load, options, question};
-use crate::support::{pictures, processor_options};
+use crate::support::{one, pictures, processor_options};
 use attention_capture::{Keep, PatchStates};
 use integration_tests::ndarray::{Array2, Axis, s};
 use integration_tests::{Fixture, Tolerance, assert_close};
 use medgemma_explainer::gemma3_processor::{Content, Message, Role};
 use medgemma_explainer::{
-    Answer, Ask, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Explainer, Foil, HeadLayer,
-    LayerType, LoadOptions, ModelSource, Objective, Question, Resolution, TargetExplanation, Words,
+    Answer, Ask, Context, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Explainer, Foil,
+    HeadLayer, LayerType, LoadOptions, ModelSource, Objective, Question, Resolution,
+    TargetExplanation, Words,
 };
 use std::ops::{ControlFlow, Range};
 
@@ -21,7 +22,7 @@ fn answered(name: &str) -> (Fixture, Explainer, Answer) {
 }
 
 fn spans(explainer: &Explainer, answer: &Answer, ask: Ask) -> Vec<Range<usize>> {
-    let found = explainer.explain_all(answer, &[ask], &published()).unwrap();
+    let found = explainer.explain(answer, &[ask], &published()).unwrap();
     found.targets.iter().map(TargetExplanation::positions).collect()
 }
 
@@ -43,7 +44,7 @@ fn parts_of_an_answer_are_the_tokens_that_write_them() {
     assert_eq!(spans(Ask::Sentence(0)).len(), 1);
     let error = |ask| {
         let options = published();
-        match explainer.explain_all(&answer, &[ask], &options) {
+        match explainer.explain(&answer, &[ask], &options) {
             Ok(all) => all.missing[0].reason.clone(),
             Err(error) => error.to_string(),
         }
@@ -77,7 +78,7 @@ fn a_given_answer_has_the_rows_of_the_same_generated_one() {
     let asks: Vec<Ask> = given.positions().map(Ask::Position).collect();
     let rows = |engine| {
         let options = ExplainOptions { engine, ..published() };
-        explainer.explain_all(&given, &asks, &options).unwrap().targets
+        explainer.explain(&given, &asks, &options).unwrap().targets
     };
     for (fast, reference) in rows(Engine::Streaming).iter().zip(&rows(Engine::Retained)) {
         let [fast, reference] = [fast, reference].map(|target| target.relevancy().relevancy());
@@ -90,14 +91,14 @@ fn words_and_layers_share_the_sweep_of_the_targets() {
     let (_, explainer, answer) = answered("short-window");
     let options = ExplainOptions { words: Words::All, by_layer: true, ..published() };
     let ask = Ask::Keyword { word: "changed".to_owned(), occurrence: 0 };
-    let found = explainer.explain_all(&answer, &[ask], &options).unwrap();
+    let found = explainer.explain(&answer, &[ask], &options).unwrap();
     assert_eq!(found.targets.len(), 1);
     let words = answer.words(Words::All);
     assert_eq!(found.words.len(), words.len() - 1, "the target is not explained twice");
     for word in &found.words {
         assert!(words.contains(&word.positions()));
         let asked =
-            explainer.explain_all(&answer, &[Ask::Tokens(word.positions())], &published()).unwrap();
+            explainer.explain(&answer, &[Ask::Tokens(word.positions())], &published()).unwrap();
         let [shared, alone] = [word, &asked.targets[0]].map(|t| t.relevancy().relevancy());
         assert_close("shared", &shared, &alone.mapv(f64::from), Tolerance::Rounding);
         // The first row of the layers is the result, and nothing is taken away on the way down.
@@ -109,7 +110,7 @@ fn words_and_layers_share_the_sweep_of_the_targets() {
         }
     }
     let retained = ExplainOptions { engine: Engine::Retained, ..options };
-    let error = explainer.explain_all(&answer, &[Ask::Last], &retained).unwrap_err().to_string();
+    let error = explainer.explain(&answer, &[Ask::Last], &retained).unwrap_err().to_string();
     assert!(error.contains("streaming engine"), "{error}");
 }
 
@@ -122,11 +123,7 @@ fn a_word_is_set_against_another_by_its_first_token() {
     };
     let explain = |objective| {
         let options = ExplainOptions { objective, ..published() };
-        explainer
-            .explain_all(&answer, std::slice::from_ref(&ask), &options)
-            .unwrap()
-            .targets
-            .remove(0)
+        explainer.explain(&answer, std::slice::from_ref(&ask), &options).unwrap().targets.remove(0)
     };
     let contrast = explain(Objective::Contrast(Foil::Token(token)));
     let logit = explain(Objective::Logit);
@@ -155,7 +152,7 @@ fn pictures_stand_where_the_messages_show_them() {
     };
     assert!(gap(&ends) < gap(&between), "a text stands between the pictures");
     for answer in [&ends, &between] {
-        let found = explainer.explain(answer, None, &published()).unwrap();
+        let found = one(&explainer, answer, Ask::Last, &published()).unwrap();
         let shares = found.relevancy().shares().unwrap();
         assert_eq!(shares.grids.len(), 2);
         assert!((shares.image() + shares.text - 1.0).abs() < 1e-5);
@@ -169,10 +166,10 @@ fn maps_go_on_to_patches_and_pixels() {
     let start = fixture.number("input_len");
     let asks = [Ask::Tokens(start..start + 2), Ask::Position(start + 3)];
     let tokens = ExplainOptions { words: Words::All, ..published() };
-    let plain = explainer.explain_all(&answer, &asks, &tokens).unwrap();
+    let plain = explainer.explain(&answer, &asks, &tokens).unwrap();
     assert!(plain.targets.iter().all(|target| target.finer(0).is_none()));
     let options = ExplainOptions { resolution: Resolution::Pixels, ..tokens };
-    let found = explainer.explain_all(&answer, &asks, &options).unwrap();
+    let found = explainer.explain(&answer, &asks, &options).unwrap();
     let vision = &explainer.model().config().vision;
     for (target, plain) in found.targets.iter().zip(&plain.targets) {
         assert_eq!(target.relevancy(), plain.relevancy());
@@ -205,7 +202,7 @@ fn maps_go_on_to_patches_and_pixels() {
         assert!(word.finer(1).unwrap().pixels.is_none() && word.heads().is_none());
     }
     let retained = ExplainOptions { engine: Engine::Retained, ..options };
-    let error = explainer.explain_all(&answer, &asks, &retained).unwrap_err().to_string();
+    let error = explainer.explain(&answer, &asks, &retained).unwrap_err().to_string();
     assert!(error.starts_with("patches and pixels need the streaming engine"), "{error}");
 }
 
@@ -216,7 +213,7 @@ fn what_is_kept_of_pictures_changes_no_map() {
     let asks = [Ask::Position(fixture.number("input_len"))];
     assert!(answer.patches().is_empty());
     let options = ExplainOptions { resolution: Resolution::Pixels, ..published() };
-    let expected = explainer.explain_all(&answer, &asks, &options).unwrap();
+    let expected = explainer.explain(&answer, &asks, &options).unwrap();
     let config = &explainer.model().config().vision;
     let bytes = |keep: Keep| 2 * keep.patch_bytes(config, 4);
     let budgets = [
@@ -229,7 +226,7 @@ fn what_is_kept_of_pictures_changes_no_map() {
             dtype: DtypeSpec::Float32,
             device: DeviceSpec::Cpu,
             processor: processor_options(&fixture),
-            memory_budget: Some(memory_budget),
+            context: Context { memory_budget: Some(memory_budget), ..Context::default() },
             keep_patches: true,
             ..LoadOptions::default()
         };
@@ -242,7 +239,7 @@ fn what_is_kept_of_pictures_changes_no_map() {
             if memory_budget != budgets[0].0 {
                 continue; // the sweep of this little model needs more
             }
-            let found = keeping.explain_all(&answer, &asks, &options).unwrap();
+            let found = keeping.explain(&answer, &asks, &options).unwrap();
             let [found, expected] = [&found, &expected].map(|found| &found.targets[0]);
             for image in 0..2 {
                 let [found, expected] =
@@ -266,7 +263,7 @@ fn patches_of_a_span_are_the_mean_of_its_tokens() {
     let start = fixture.number("input_len");
     let asks = [Ask::Tokens(start..start + 2), Ask::Position(start), Ask::Position(start + 1)];
     let options = ExplainOptions { resolution: Resolution::Patches, ..published() };
-    let found = explainer.explain_all(&answer, &asks, &options).unwrap();
+    let found = explainer.explain(&answer, &asks, &options).unwrap();
     let [both, one, other] =
         [0, 1, 2].map(|target| &found.targets[target].finer(0).unwrap().patches);
     let mean = (one + other) / 2.0;
@@ -280,7 +277,7 @@ fn heads_carry_what_their_layer_adds() {
     let start = fixture.number("input_len");
     let options =
         ExplainOptions { by_layer: true, by_head: Some(HeadLayer::LastFull), ..published() };
-    let found = explainer.explain_all(&answer, &[Ask::Position(start + 1)], &options).unwrap();
+    let found = explainer.explain(&answer, &[Ask::Position(start + 1)], &options).unwrap();
     let target = &found.targets[0];
     let (heads, layers) = (target.heads().unwrap(), target.layers().unwrap());
     let config = &explainer.model().config().text;
@@ -302,7 +299,7 @@ fn heads_carry_what_their_layer_adds() {
         assert!((row.sum() - 1.0).abs() < 1e-5);
     }
     let wrong = ExplainOptions { by_head: Some(HeadLayer::Number(99)), ..options };
-    let error = explainer.explain_all(&answer, &[Ask::Last], &wrong).unwrap_err().to_string();
+    let error = explainer.explain(&answer, &[Ask::Last], &wrong).unwrap_err().to_string();
     assert!(error.contains("layer 99") && error.contains("the model has 7"), "{error}");
 }
 
@@ -317,7 +314,7 @@ fn pictures_that_wait_for_a_sweep_of_their_own_have_the_same_maps() {
             dtype: DtypeSpec::Float32,
             device: DeviceSpec::Cpu,
             processor: processor_options(&fixture),
-            memory_budget: Some(memory_budget),
+            context: Context { memory_budget: Some(memory_budget), ..Context::default() },
             ..LoadOptions::default()
         };
         let source = ModelSource::Directory(fixture.model());
@@ -326,7 +323,7 @@ fn pictures_that_wait_for_a_sweep_of_their_own_have_the_same_maps() {
         let options = ExplainOptions { resolution: Resolution::Patches, ..published() };
         let config = explainer.model().config();
         let part = 4 * config.mm_tokens_per_image * config.text.hidden_size;
-        let found = explainer.explain_all(&answer, &asks, &options);
+        let found = explainer.explain(&answer, &asks, &options);
         (found, (part * asks.len()) as u64)
     };
     let (expected, of_image) = found(1 << 30);

@@ -4,7 +4,8 @@ use crate::args::{AnswerArgs, QuestionArgs};
 use crate::{interrupt, output, progress};
 use anyhow::bail;
 use medgemma_explainer::{
-    Answer, AnswerOptions, ExplainObserver, Explainer, LoadOptions, Question, Sampling, StopReason,
+    Answer, AnswerOptions, Context, ExplainObserver, Explainer, LoadOptions, Question, Sampling,
+    StopReason,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -33,9 +34,9 @@ pub(crate) fn load(args: &QuestionArgs, options: LoadOptions) -> anyhow::Result<
     if let Some(threads) = args.model.threads {
         medgemma_explainer::set_threads(threads)?;
     }
-    let (fetch_progress, cancel) = (progress::fetch_bars()?, Some(interrupt::flag()));
-    let explain_progress: Option<ExplainObserver> = Some(Arc::new(progress::advance));
-    let options = LoadOptions { fetch_progress, explain_progress, cancel, ..options };
+    let progress: Option<ExplainObserver> = Some(Arc::new(progress::advance));
+    let context = Context { cancel: Some(interrupt::flag()), progress, ..options.context };
+    let options = LoadOptions { fetch_progress: progress::fetch_bars()?, context, ..options };
     let load = || Explainer::load(&args.model.source(), &options);
     Ok(progress::step("loading the model", load)?)
 }

@@ -4,9 +4,9 @@ use crate::{answer, explain, interrupt, output, progress, shades};
 use anyhow::Context;
 use medgemma_explainer::image::{DynamicImage, RgbImage, imageops};
 use medgemma_explainer::{
-    Answer, AnswerOptions, Ask, Colormap, ExplainOptions, Explainer, Explanations, Exported,
-    LoadOptions, ModelSource, OutputFolder, OverlayOptions, Picture, Presentation, Question,
-    Shipped, TargetExplanation, Words, save_png,
+    Answer, AnswerOptions, Ask, Colormap, Context, ExplainOptions, Explainer, Explanations,
+    Exported, LoadOptions, ModelSource, OutputFolder, OverlayOptions, Picture, Presentation,
+    Question, Shipped, TargetExplanation, Words, save_png,
 };
 use phantom_radiograph::{Finding, FindingKind, Level, Phantom, Scene, Side, Zone};
 use std::path::PathBuf;
@@ -106,7 +106,8 @@ struct Model {
 
 impl Model {
     fn load(name: Shipped) -> anyhow::Result<Self> {
-        let options = LoadOptions { cancel: Some(interrupt::flag()), ..LoadOptions::default() };
+        let context = Context { cancel: Some(interrupt::flag()), ..Context::default() };
+        let options = LoadOptions { context, ..LoadOptions::default() };
         let load = || Explainer::load(&ModelSource::Shipped(name), &options);
         Ok(Self { name, explainer: progress::step("loading the model", load)? })
     }
@@ -128,7 +129,7 @@ impl Model {
         let ask = |word: &&str| Ask::Keyword { word: (*word).to_owned(), occurrence: 0 };
         let asks: Vec<Ask> = words.iter().map(ask).collect();
         let options = ExplainOptions { words: Words::Content, ..ExplainOptions::default() };
-        Ok(self.explainer.explain_all(answer, &asks, &options)?)
+        Ok(self.explainer.explain(answer, &asks, &options)?)
     }
 }
 

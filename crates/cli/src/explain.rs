@@ -107,7 +107,7 @@ fn explained(
     if asks.is_empty() && versus.is_empty() {
         asks = by_default(explainer, answer, &mut options);
     }
-    let mut explanations = explainer.explain_all(answer, &asks, &options)?;
+    let mut explanations = explainer.explain(answer, &asks, &options)?;
     if explanations.targets.is_empty() && explanations.words.is_empty() && versus.is_empty() {
         notes.push(
             "nothing that was requested is in the answer: its content words are explained instead"
@@ -115,7 +115,7 @@ fn explained(
         );
         missing.append(&mut explanations.missing);
         asks = by_default(explainer, answer, &mut options);
-        explanations = explainer.explain_all(answer, &asks, &options)?;
+        explanations = explainer.explain(answer, &asks, &options)?;
     }
     missing.append(&mut explanations.missing);
     notes.append(&mut explanations.notes);

@@ -3,8 +3,8 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, ValueEnum};
 use medgemma_explainer::{
-    Ask, Compared, Engine, ExplainOptions, Explainer, FigureKind, Foil, HeadLayer, LoadOptions,
-    Objective, Presentation, Profile, Resolution, Update, Words,
+    Ask, Compared, Context, Engine, ExplainOptions, Explainer, FigureKind, Foil, HeadLayer,
+    LoadOptions, Objective, Presentation, Profile, Resolution, Update, Words,
 };
 use std::path::PathBuf;
 
@@ -255,7 +255,7 @@ impl ExplainArgs {
         };
         LoadOptions {
             profile,
-            memory_budget: self.memory_budget,
+            context: Context { memory_budget: self.memory_budget, ..Context::default() },
             keep_patches: self.resolution != Resolution::Tokens,
             ..self.question.load_options()
         }

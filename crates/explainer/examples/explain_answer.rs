@@ -25,7 +25,7 @@ fn main() -> Result<(), Error> {
     let answer = explainer.answer(question, &options, &mut |_| ControlFlow::Continue(()))?;
 
     let asks: Vec<Ask> = answer.positions().map(Ask::Position).collect();
-    let explanations = explainer.explain_all(&answer, &asks, &ExplainOptions::default())?;
+    let explanations = explainer.explain(&answer, &asks, &ExplainOptions::default())?;
     for target in &explanations.targets {
         let share = target.relevancy().shares().map_or(0.0, |shares| shares.image());
         println!("{:>5.1} %  {}", 100.0 * share, target.text());

@@ -27,7 +27,7 @@ use std::time::Duration;
 /// assert_eq!(pair.prompt(), "Prior: Current: Compare them.");
 /// # Ok::<(), medgemma_explainer::gemma3_processor::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Question {
     /// The pictures, in the order in which the messages show them.
     pub pictures: Vec<Picture>,

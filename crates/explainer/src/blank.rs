@@ -9,7 +9,7 @@ use gemma3_processor::{Picture, Prepared};
 use gemma3_tch::Sequence;
 use image::{Rgb, RgbImage, imageops};
 
-use crate::{Answer, Error, Explainer, Profile};
+use crate::{Answer, Error, Profile, Request};
 
 /// What stands in the place of the pictures of a question, or how they are hidden. All pictures are taken away at once; prompt,
 /// tokens and positions stay what they were.
@@ -88,7 +88,7 @@ impl fmt::Display for Blank {
     }
 }
 
-impl Explainer {
+impl Request<'_> {
     /// How the model rates given tokens of an answer without its pictures, from one forward pass.
     ///
     /// # Errors

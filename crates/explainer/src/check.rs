@@ -3,18 +3,28 @@
 use attention_capture::{Goal, Patches, Streaming};
 use attention_relevancy::Target;
 
-use crate::explainer::check_question;
+use crate::answering::check_question;
 use crate::{
-    Ask, Compared, Engine, Error, ExplainOptions, Explainer, HeadLayer, Profile, Question,
+    Ask, Compared, Engine, Error, ExplainOptions, Explainer, HeadLayer, Profile, Question, Request,
     Resolution,
 };
 
 impl Explainer {
+    /// Checks a text that is to stand in an answer, such as the word that a target is set against.
+    ///
+    /// # Errors
+    /// What the tokenizer refuses: a text without a token, or one that spells a control token.
+    pub fn check_text(&self, text: &str) -> Result<(), Error> {
+        Ok(self.processor.answer_ids(text).map(drop)?)
+    }
+}
+
+impl Request<'_> {
     /// Checks whatever does not depend on the answer, so that a mistake is told before the model has run: layers and heads, positions
     /// that lie in the prompt, and a memory budget that does not suffice for one token behind the prompt.
     ///
     /// # Errors
-    /// Those that [`Explainer::explain_all`] would give after the answer, and [`Error::BudgetForPrompt`].
+    /// Those that [`Explainer::explain`] would give after the answer, and [`Error::BudgetForPrompt`].
     pub fn check(
         &self,
         question: &Question,
@@ -55,14 +65,6 @@ impl Explainer {
         self.check_budget(first, spans.len(), options)
     }
 
-    /// Checks a text that is to stand in an answer, such as the word that a target is set against.
-    ///
-    /// # Errors
-    /// What the tokenizer refuses: a text without a token, or one that spells a control token.
-    pub fn check_text(&self, text: &str) -> Result<(), Error> {
-        Ok(self.processor.answer_ids(text).map(drop)?)
-    }
-
     fn check_options(&self, options: &ExplainOptions) -> Result<(), Error> {
         let config = &self.model.config().text;
         options.folding.check(config)?;
@@ -97,7 +99,7 @@ impl Explainer {
         } else {
             Patches::least_budget(&self.model, options.update, true) + self.part_bytes()
         };
-        let (budget, least) = (self.memory_budget, tokens.max(finer));
+        let (budget, least) = (self.memory_budget(), tokens.max(finer));
         if budget < least { Err(Error::BudgetForPrompt { budget, least }) } else { Ok(()) }
     }
 }

@@ -7,9 +7,7 @@ use explanation_record::TargetControl;
 use crate::explain::Run;
 use crate::finer::Images;
 use crate::plan::Plan;
-use crate::{
-    Answer, Error, ExplainOptions, Explainer, Explanations, Resolution, TargetExplanation,
-};
+use crate::{Answer, Error, ExplainOptions, Explanations, Request, Resolution, TargetExplanation};
 
 /// The targets of an answer explained with [`crate::Blank::Mean`] in the place of the pictures: what a map has because of where cells stand
 /// in the sequence, and not because of what they show.
@@ -21,7 +19,7 @@ pub struct BlankControl {
     pub duration: Duration,
 }
 
-impl Explainer {
+impl Request<'_> {
     /// Explains the targets once more, same prompt, same answer, same options, with the mean picture in the place of the pictures. A
     /// token that was set against its runner-up is set against the same token here, whichever the model would choose now.
     ///

@@ -10,7 +10,7 @@ use serde_json::json;
 use std::fmt;
 
 use crate::finer::Images;
-use crate::{Answer, Error, Explainer};
+use crate::{Answer, Error, Request};
 use attention::{Masks, RowSums};
 use checks::Tolerances;
 
@@ -47,7 +47,7 @@ pub enum Outcome {
     Skipped,
 }
 
-impl Explainer {
+impl Request<'_> {
     /// Checks, on an answer and its pictures, what every explanation rests on: the weights, the tokens of the prompt, the attention of
     /// every layer, that an answer that is made and one that is given are the same to the model, that both engines agree for every
     /// objective, and that finer maps are swept as the plain reference does it.
@@ -181,7 +181,7 @@ impl Explainer {
         states: &'a States,
         memory_budget: u64,
     ) -> Streaming<'a> {
-        let options = SweepOptions { memory_budget, cancel: self.cancel.clone() };
+        let options = SweepOptions { memory_budget, cancel: self.context.cancel.clone() };
         Streaming::new(&self.model, answer.sequence.ids(), states, options)
     }
 

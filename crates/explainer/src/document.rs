@@ -17,12 +17,31 @@ use gemma3_tch::StopReason;
 
 use crate::{
     Answer, AnswerOptions, Blank, Error, Explainer, Explanations, Missing, ModelSource,
-    NATS_OF_A_CHANGE, Profile, Reliance,
+    NATS_OF_A_CHANGE, Profile, Reliance, Request,
 };
 
 /// What a reader must know of an explanation by the rules of [`Profile::Seed`].
 const SEED: &str = "this reproduces the public Python program, with what it does against its own method: a second <bos>, image tokens \
     that see only what is before them, keywords within one token; do not use it for anything but comparisons with it";
+
+impl Request<'_> {
+    /// Writes arrays, record, pictures and page of an explained answer to a folder ([`OutputFolder::write`]), and none of its pictures
+    /// is replaced.
+    ///
+    /// # Errors
+    /// As [`Explainer::explained`] and [`OutputFolder::write`]; [`attention_capture::Error::Cancelled`] while drawing.
+    pub fn write(
+        &self,
+        mut folder: OutputFolder,
+        answer: &Answer,
+        explanations: &Explanations,
+        presentation: &Presentation,
+    ) -> Result<Exported, Error> {
+        folder.protect(answer.question.pictures.iter().map(|picture| picture.name().into()));
+        let explained = self.explained(answer, explanations, presentation)?;
+        Ok(folder.write(&explained, presentation, &|| self.cancelled())?)
+    }
+}
 
 impl Explainer {
     /// An explained answer as one value, with the regions that `presentation` asks for and the boxes of the answer. It borrows
@@ -90,23 +109,6 @@ impl Explainer {
         presentation: &Presentation,
     ) -> Result<String, Error> {
         Ok(self.explained(answer, explanations, presentation)?.report()?)
-    }
-
-    /// Writes arrays, record, pictures and page of an explained answer to a folder ([`OutputFolder::write`]), and none of its pictures
-    /// is replaced.
-    ///
-    /// # Errors
-    /// As [`Explainer::explained`] and [`OutputFolder::write`]; [`attention_capture::Error::Cancelled`] while drawing.
-    pub fn write(
-        &self,
-        mut folder: OutputFolder,
-        answer: &Answer,
-        explanations: &Explanations,
-        presentation: &Presentation,
-    ) -> Result<Exported, Error> {
-        folder.protect(answer.question.pictures.iter().map(|picture| picture.name().into()));
-        let explained = self.explained(answer, explanations, presentation)?;
-        Ok(folder.write(&explained, presentation, &|| self.cancelled())?)
     }
 
     fn notes(&self, answer: &Answer, explanations: &Explanations) -> Vec<String> {

@@ -200,6 +200,18 @@ pub enum Error {
         /// The reason of the operating system.
         source: std::io::Error,
     },
+    /// The queue of a [`crate::Service`] is full.
+    #[error("the model is busy: {length} requests wait already; try again later")]
+    Busy {
+        /// How many may wait.
+        length: usize,
+    },
+    /// A [`crate::Service`] could not be started, or has ended.
+    #[error("the model's thread cannot be used: {reason}")]
+    Service {
+        /// Why.
+        reason: String,
+    },
     /// The prompt, a picture or the tokenizer.
     #[error(transparent)]
     Input(#[from] gemma3_processor::Error),

@@ -3,8 +3,8 @@
 use crate::finer::Images;
 use crate::plan::{Found, Part, Plan, every_target, goals, sort, text};
 use crate::{
-    Answer, Ask, Blank, Engine, Error, ExplainOptions, Explainer, Explanations, Profile,
-    Resolution, SpanRule, TargetExplanation, compared, occurrence,
+    Answer, Ask, Blank, Engine, Error, ExplainOptions, Explainer, Explanations, Profile, Request,
+    Resolution, SpanRule, compared, occurrence,
 };
 use attention_capture::{
     DepthRecorder, EachLayer, Engine as _, Foil, HeadRecorder, ImageRecorder, LayerSwept, Observer,
@@ -13,41 +13,10 @@ use attention_capture::{
 use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::time::Instant;
 
-impl Explainer {
-    /// Explains the token at `position`, or the last one of the answer.
-    pub fn explain(
-        &self,
-        answer: &Answer,
-        position: Option<usize>,
-        options: &ExplainOptions,
-    ) -> Result<TargetExplanation, Error> {
-        self.explain_one(answer, position.map_or(Ask::Last, Ask::Position), options)
-    }
-
-    /// Explains occurrence `occurrence` (from 0) of a word or phrase in the answer: the mean over its tokens.
-    pub fn explain_keyword(
-        &self,
-        answer: &Answer,
-        word: &str,
-        occurrence: usize,
-        options: &ExplainOptions,
-    ) -> Result<TargetExplanation, Error> {
-        self.explain_one(answer, Ask::Keyword { word: word.to_owned(), occurrence }, options)
-    }
-
-    /// Explains the whole answer.
-    pub fn explain_answer_span(
-        &self,
-        answer: &Answer,
-        rule: SpanRule,
-        options: &ExplainOptions,
-    ) -> Result<TargetExplanation, Error> {
-        self.explain_one(answer, Ask::Answer, &ExplainOptions { span: rule, ..options.clone() })
-    }
-
+impl Request<'_> {
     /// Explains any number of things about one answer; they share one forward pass. What the answer does not have, such as a keyword
     /// that does not occur in it, is told in [`Explanations::missing`], and the rest is explained.
-    pub fn explain_all(
+    pub fn explain(
         &self,
         answer: &Answer,
         asks: &[Ask],
@@ -97,34 +66,6 @@ impl Explainer {
             reliance: None,
             control: None,
         })
-    }
-
-    /// The token that would begin `word` in the place of the first token that `ask` is about: what its logit is set against. A word of
-    /// several tokens is known by its first one alone ([`NamedFoil::is_whole`]); a whole phrase is what
-    /// [`Explainer::explain_versus`] compares with.
-    ///
-    /// # Errors
-    /// What `ask` may fail with, and [`Error::SameFoil`] where both begin with the same token.
-    pub fn foil(
-        &self,
-        answer: &Answer,
-        ask: &Ask,
-        word: &str,
-        trace: bool,
-    ) -> Result<NamedFoil, Error> {
-        let position = self.positions(answer, ask, trace)?[0].start;
-        let target = &answer.tokens[position];
-        // The space that is the token's own is that of the word in its place too.
-        let space = |is_there: bool| if is_there { " " } else { "" };
-        let (before, after) = (target.text.starts_with(' '), target.text.ends_with(' '));
-        let spelled = format!("{}{}{}", space(before), word.trim(), space(after));
-        let ids = self.processor.answer_ids(&spelled)?;
-        if ids[0] == target.id {
-            let (word, token) = (word.to_owned(), target.text.clone());
-            return Err(Error::SameFoil { word, token });
-        }
-        let token = self.processor.tokenizer().label(ids[0]);
-        Ok(NamedFoil { foil: Foil::Token(ids[0]), token, is_whole: ids.len() == 1 })
     }
 
     /// What the engine of the options finds out for each plan.
@@ -235,7 +176,8 @@ impl Explainer {
             let pictures = if is_finer { images.shown.len() } else { 0 };
             let pictures = self.images_at_once(goals.len(), pictures, room);
             let memory_budget = memory_budget - self.part_bytes() * (goals.len() * pictures) as u64;
-            let options_of_sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
+            let options_of_sweep =
+                SweepOptions { memory_budget, cancel: self.context.cancel.clone() };
             let ids = sequence.ids();
             let engine = Streaming::new(&self.model, ids, states, options_of_sweep);
             let mut progress =
@@ -282,24 +224,44 @@ impl Explainer {
 
     /// Layers of all goals, done and in all.
     fn tell_progress(&self, swept: &LayerSwept<'_>, goals: usize) {
-        let Some(observer) = &self.explain_progress else { return };
+        let Some(observer) = &self.context.progress else { return };
         let layers = self.model.config().text.num_hidden_layers;
         let (before, now) =
             (swept.goals.start * layers, swept.goals.len() * (layers - swept.layer));
         observer((before + now) as u64, (goals * layers) as u64);
     }
+}
 
-    fn explain_one(
+impl Explainer {
+    /// The token that would begin `word` in the place of the first token that `ask` is about: what its logit is set against. A word of
+    /// several tokens is known by its first one alone ([`NamedFoil::is_whole`]); a whole phrase is what
+    /// [`Explainer::explain_versus`] compares with.
+    ///
+    /// # Errors
+    /// What `ask` may fail with, and [`Error::SameFoil`] where both begin with the same token.
+    pub fn foil(
         &self,
         answer: &Answer,
-        ask: Ask,
-        options: &ExplainOptions,
-    ) -> Result<TargetExplanation, Error> {
-        self.positions(answer, &ask, options.trace)?; // what the answer does not have is an error here
-        let explanations = self.explain_all(answer, &[ask], options)?;
-        Ok(explanations.targets.into_iter().next().expect("the answer has it"))
+        ask: &Ask,
+        word: &str,
+        trace: bool,
+    ) -> Result<NamedFoil, Error> {
+        let position = self.positions(answer, ask, trace)?[0].start;
+        let target = &answer.tokens[position];
+        // The space that is the token's own is that of the word in its place too.
+        let space = |is_there: bool| if is_there { " " } else { "" };
+        let (before, after) = (target.text.starts_with(' '), target.text.ends_with(' '));
+        let spelled = format!("{}{}{}", space(before), word.trim(), space(after));
+        let ids = self.processor.answer_ids(&spelled)?;
+        if ids[0] == target.id {
+            let (word, token) = (word.to_owned(), target.text.clone());
+            return Err(Error::SameFoil { word, token });
+        }
+        let token = self.processor.tokenizer().label(ids[0]);
+        Ok(NamedFoil { foil: Foil::Token(ids[0]), token, is_whole: ids.len() == 1 })
     }
 }
+
 /// A word that a target is set against, as the one token that counts.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

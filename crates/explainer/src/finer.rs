@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::compared::rules;
 use crate::plan::{Plan, mean};
-use crate::{Answer, ExplainOptions, Explainer, Resolution};
+use crate::{Answer, ExplainOptions, Request, Resolution};
 
 /// The images of an answer, for maps finer than their tokens.
 #[derive(Clone, Copy)]
@@ -34,7 +34,7 @@ impl<'a> Images<'a> {
 /// Goals that go through the vision tower together: pixels of one take 3.2 MB in Gemma3 4B.
 const GOALS: usize = 64;
 
-impl Explainer {
+impl Request<'_> {
     /// Of how many of the images what so many goals leave there fits into `room`, in bytes.
     pub(crate) fn images_at_once(&self, goals: usize, images: usize, room: u64) -> usize {
         images_at_once(self.part_bytes().saturating_mul(goals as u64), images, room)
@@ -125,7 +125,7 @@ impl Explainer {
         (options, memory_budget): (&ExplainOptions, u64),
     ) -> Result<Vec<Vec<PatchMap>>, Error> {
         let picture = self.model.picture(pixels)?;
-        let sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
+        let sweep = SweepOptions { memory_budget, cancel: self.context.cancel.clone() };
         let mut left = left;
         let mut maps = Vec::new();
         // Targets come first, and only their pixels are kept: so there are two runs at most.

@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod answering;
 mod ask;
 mod blank;
 mod check;
@@ -20,6 +21,8 @@ mod parts;
 mod plan;
 mod positions;
 mod reliance;
+mod request;
+mod service;
 mod shipped;
 mod source;
 mod versus;
@@ -35,6 +38,8 @@ pub use error::Error;
 pub use explain::NamedFoil;
 pub use explainer::{Explainer, LoadOptions, Profile};
 pub use reliance::Reliance;
+pub use request::{Context, Request};
+pub use service::{Pending, Service};
 pub use shipped::Shipped;
 pub use source::{ExplainObserver, FetchObserver, ModelSource};
 pub use versus::{PhraseExplanation, VersusExplanation};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use explanation_record::{Gain, TargetReliance};
 
-use crate::{Answer, Blank, Error, Explainer, Explanations, TargetExplanation};
+use crate::{Answer, Blank, Error, Explanations, Request, TargetExplanation};
 
 /// What the pictures do to the probability of explained tokens.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct Reliance {
 /// The log-probability of tokens by their position.
 type ByPosition = BTreeMap<usize, f32>;
 
-impl Explainer {
+impl Request<'_> {
     /// What the pictures add to the log-probability of every explained target and word: one forward pass for each blank, whatever the
     /// number of words. The answer is given whole (teacher forcing), so that only the pictures differ.
     ///

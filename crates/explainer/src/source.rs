@@ -98,7 +98,7 @@ fn fetch(
     let progress = progress.map(|observer| -> Arc<dyn Fn(&hub::FetchProgress) + Send + Sync> {
         Arc::new(move |step| observer(&step.file, step.done, step.total))
     });
-    let cancel = options.cancel.clone();
+    let cancel = options.context.cancel.clone();
     let options = hub::HubOptions { offline, progress, cancel, ..Default::default() };
     let snapshot = hub::fetch(id, revision, &options)?;
     Ok((snapshot.dir, Some(snapshot.revision)))

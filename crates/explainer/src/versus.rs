@@ -1,7 +1,7 @@
 //! A phrase of the answer against another in its place: which of them the model favours, and what speaks for each.
 
 use crate::plan::{layout, text};
-use crate::{Answer, Ask, Engine, Error, ExplainOptions, Explainer};
+use crate::{Answer, Ask, Engine, Error, ExplainOptions, Request};
 use attention_capture::{
     Attribution, Goal, Objective, Retained, Rules, Score, States, Streaming, SweepOptions,
     branch_targets, with_budget,
@@ -39,7 +39,7 @@ pub struct VersusExplanation {
     pub duration: Duration,
 }
 
-impl Explainer {
+impl Request<'_> {
     /// Sets what `ask` finds in the answer against the phrase `against` in its place; of several places the first. The other phrase is
     /// written as it would stand there: with the spaces of the tokens that it replaces.
     ///
@@ -148,7 +148,7 @@ impl Explainer {
     ) -> Result<Found, Error> {
         let states = States::of(&self.model, sequence, self.keep(sequence.ids().len(), budget)?)?;
         let sweep = |memory_budget| {
-            let sweep = SweepOptions { memory_budget, cancel: self.cancel.clone() };
+            let sweep = SweepOptions { memory_budget, cancel: self.context.cancel.clone() };
             let engine = Streaming::new(&self.model, sequence.ids(), &states, sweep);
             Found::new(&engine, targets, options)
         };

@@ -8,7 +8,7 @@ use attention_relevancy::{Target, Update};
 
 use super::checks::{self, Tolerances};
 use super::{Check, targets};
-use crate::{Answer, Error, Explainer};
+use crate::{Answer, Error, Request};
 
 /// The checks, and the objective that each is about.
 pub(super) const CHECKS: [(&str, Objective); 3] = [
@@ -37,7 +37,7 @@ pub(super) struct Rows<'a> {
     pub(super) retained: ArrayView1<'a, f32>,
 }
 
-impl Explainer {
+impl Request<'_> {
     pub(super) fn engines(
         &self,
         answer: &Answer,

@@ -1,0 +1,252 @@
+//! Answering a question, and how much is kept of the run that answers.
+
+use crate::answer::longest_run;
+use crate::{Answer, AnswerOptions, Error, Profile, Question, Request, Token, TokenKind};
+use attention_capture::{Keep, PatchStates, Recorder, States};
+use gemma3_processor::Prepared;
+use gemma3_tch::{
+    Bytes, Cached, Generated, GenerationOptions, Sequence, StopReason, available_memory,
+    check_memory,
+};
+use std::cell::OnceCell;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+impl Request<'_> {
+    /// Answers a question. `on_text` sees the text as it is made and may end the answer.
+    pub fn answer(
+        &self,
+        question: Question,
+        options: &AnswerOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Answer, Error> {
+        let prompted = self.prompted(&question)?;
+        let (n_prompt, prompt) = (prompted.prepared.ids.len(), &prompted.prompt);
+        let stop_ids =
+            if options.stop { self.generation.eos_token_ids.clone() } else { Vec::new() };
+        let generation = GenerationOptions {
+            max_new_tokens: options.max_new_tokens,
+            sampling: options.sampling,
+            stop_ids,
+        };
+        let mut stream = self.processor.tokenizer().stream();
+        let mut on_token = |token| match stream.push(token) {
+            _ if self.cancelled() => ControlFlow::Break(()),
+            Some(text) => on_text(&text),
+            None => ControlFlow::Continue(()),
+        };
+        // What is kept is of the run that made the answer, and a profile may explain another.
+        let (generated, states) = if options.record && self.profile == Profile::Sound {
+            let budget = self.budget(&prompted.patches);
+            let context = self.model.config().text.max_position_embeddings;
+            let planned = longest_run(n_prompt, options.max_new_tokens, context);
+            let keep = self.keep(planned, budget)?;
+            let mut recorder = Recorder::generating(&self.model, keep);
+            let generated =
+                self.model.generate(prompt, &generation, &mut recorder, &mut on_token)?;
+            (generated, Some(recorder))
+        } else {
+            (self.model.generate(prompt, &generation, &mut Cached::default(), &mut on_token)?, None)
+        };
+        if let Some(text) = stream.finish() {
+            let _ended = on_text(&text);
+        }
+
+        let sequence = prompt.followed_by(&generated.tokens);
+        let states = states.map(|recorder| States::recorded(recorder, &sequence)).transpose()?;
+        Ok(self.answered(question, Some(*options), prompted, (generated, sequence, states)))
+    }
+
+    /// Takes `text` for the answer, whatever the model would say: to explain what somebody wrote, or what the model did not say.
+    /// The states of the layers are made when it is explained.
+    ///
+    /// # Errors
+    /// As [`Explainer::answer`]; [`gemma3_processor::Error::EmptyAnswer`] and
+    /// [`gemma3_processor::Error::AnswerControlToken`] for a text that is none; [`Error::AnswerTooLong`].
+    pub fn given(&self, question: Question, text: &str) -> Result<Answer, Error> {
+        let tokens = self.processor.answer_ids(text)?;
+        let prompted = self.prompted(&question)?;
+        let (length, context) = (
+            prompted.prepared.ids.len() + tokens.len(),
+            self.model.config().text.max_position_embeddings,
+        );
+        if context < length {
+            return Err(Error::AnswerTooLong { tokens: length, context });
+        }
+        let sequence = prompted.prompt.followed_by(&tokens);
+        let [prefill, decode] = [Duration::ZERO; 2];
+        let generated = Generated { tokens, stop: StopReason::Given, prefill, decode };
+        Ok(self.answered(question, None, prompted, (generated, sequence, None)))
+    }
+
+    /// Bytes that are left beside what is kept of pictures.
+    pub(crate) fn budget(&self, patches: &[PatchStates]) -> u64 {
+        self.memory_budget().saturating_sub(patches.iter().map(PatchStates::bytes).sum())
+    }
+
+    /// How much of a run over `tokens` tokens is kept: everything, if half of `budget` holds it.
+    pub(crate) fn keep(&self, tokens: usize, budget: u64) -> Result<Keep, Error> {
+        let (keep, bytes) = self.keep_within((tokens, tokens), budget);
+        if self.model.placement().on_cpu() {
+            let purpose = format!("keeping the states of {tokens} tokens");
+            check_memory(&purpose, Bytes(bytes), available_memory())?;
+        }
+        Ok(keep)
+    }
+
+    /// What is kept of a run that was planned for so many tokens, and its bytes when it has so many.
+    fn keep_within(&self, (planned, tokens): (usize, usize), budget: u64) -> (Keep, u64) {
+        let text = &self.model.config().text;
+        let width = self.model.kind().elt_size_in_bytes() as u64;
+        let keep = Keep::fitting(text, planned, width, budget / 2);
+        (keep, keep.bytes(text, tokens, width))
+    }
+
+    /// The error for sweeps that need so many bytes, when pictures are kept and when they are not, beside what is kept of so many
+    /// images and of a run planned for some tokens. More is kept within a larger budget, so the smallest that works is the first that holds both.
+    pub(crate) fn too_small(
+        &self,
+        needed: impl Fn(bool) -> u64,
+        (images, planned, tokens): (usize, usize, usize),
+    ) -> attention_capture::Error {
+        let with_kept = |budget: u64| {
+            let pictures = self.keep_of_pictures_within(images, budget).map(|(_, bytes)| bytes);
+            let states =
+                |bytes: u64| self.keep_within((planned, tokens), budget.saturating_sub(bytes)).1;
+            let bytes = pictures.unwrap_or(0);
+            needed(pictures.is_some()) + bytes + states(bytes)
+        };
+        let mut smallest = with_kept(self.memory_budget());
+        while smallest < with_kept(smallest) {
+            smallest = with_kept(smallest);
+        }
+        attention_capture::Error::Budget { budget: self.memory_budget(), smallest }
+    }
+
+    /// What the model is given before the first token of an answer.
+    fn prompted(&self, question: &Question) -> Result<Prompted, Error> {
+        check_question(question)?;
+        let started = Instant::now();
+        let mut prepared = self.processor.prepare(&question.messages, &question.pictures)?;
+        if self.profile == Profile::Seed {
+            repeat_bos(&mut prepared);
+        }
+        let preprocess = started.elapsed();
+        let started = Instant::now();
+        let (prompt, patches) = self.encode(&prepared)?;
+        prepared.pixels = Vec::new();
+        Ok(Prompted { prepared, prompt, patches, preprocess, vision: started.elapsed() })
+    }
+
+    /// Prompt and pictures as the language model gets them, and what is kept of the pictures: of all of them or of none.
+    fn encode(&self, prepared: &Prepared) -> Result<(Sequence, Vec<PatchStates>), Error> {
+        let Some(keep) = self.keep_of_pictures(prepared.images.len())? else {
+            return Ok((self.model.encode(prepared)?, Vec::new()));
+        };
+        let (mut features, mut patches) = (Vec::new(), Vec::new());
+        for pixels in &prepared.pixels {
+            let states = PatchStates::of(&self.model, &self.model.picture(pixels)?, keep)?;
+            features.push(states.tokens(&self.model)?);
+            patches.push(states);
+        }
+        let spans = prepared.images.iter().map(|image| image.span.clone()).collect();
+        Ok((self.model.sequence(prepared.ids.clone(), spans, features)?, patches))
+    }
+
+    /// How much is kept of each picture; `None`: nothing.
+    fn keep_of_pictures(&self, n_images: usize) -> Result<Option<Keep>, Error> {
+        let keep = self.keep_of_pictures_within(n_images, self.memory_budget());
+        if let Some((_, bytes)) = keep.filter(|_| self.model.placement().on_cpu()) {
+            check_memory("keeping what the pictures became", Bytes(bytes), available_memory())?;
+        }
+        Ok(keep.map(|(keep, _)| keep))
+    }
+
+    fn keep_of_pictures_within(&self, n_images: usize, budget: u64) -> Option<(Keep, u64)> {
+        let width = self.model.kind().elt_size_in_bytes() as u64;
+        let bytes =
+            |keep: Keep| n_images as u64 * keep.patch_bytes(&self.model.config().vision, width);
+        let wanted = self.keep_patches && n_images != 0 && self.profile == Profile::Sound;
+        let all = [Keep::Everything, Keep::Inputs].map(|keep| (keep, bytes(keep)));
+        all.into_iter().filter(|_| wanted).find(|(_, bytes)| *bytes <= budget / 4)
+    }
+
+    /// An answer with every token named.
+    fn answered(
+        &self,
+        question: Question,
+        options: Option<AnswerOptions>,
+        Prompted { prepared, patches, preprocess, vision, .. }: Prompted,
+        (generated, sequence, states): (Generated, Sequence, Option<States>),
+    ) -> Answer {
+        let (sequence, states) = match self.profile {
+            Profile::Sound => (sequence, states),
+            Profile::Seed => (sequence.with_causal_images(), None),
+        };
+        let n_prompt = prepared.ids.len();
+        let split = self.processor.tokenizer().split_trace(&generated.tokens);
+        let proper = n_prompt + split.answer.start..n_prompt + split.answer.end;
+        let (tokens, text) = self.tokens(&prepared, &generated);
+        Answer {
+            question,
+            options,
+            prepared,
+            sequence,
+            states,
+            patches,
+            generated,
+            tokens,
+            text,
+            proper,
+            preprocess,
+            vision,
+            mean: OnceCell::new(),
+        }
+    }
+
+    /// Every token of prompt and answer, and the generated text.
+    fn tokens(&self, prepared: &Prepared, generated: &Generated) -> (Vec<Token>, String) {
+        let tokenizer = self.processor.tokenizer();
+        let spelled = tokenizer.spans(&generated.tokens);
+        let image =
+            |position: &usize| prepared.images.iter().any(|image| image.span.contains(position));
+        let prompt = prepared.ids.iter().enumerate().map(|(position, &id)| {
+            let kind = if image(&position) { TokenKind::Image } else { TokenKind::Prompt };
+            Token { position, id, text: tokenizer.label(id), kind, span: None }
+        });
+        let answer =
+            generated.tokens.iter().zip(spelled.spans).enumerate().map(|(index, (&id, span))| {
+                let (position, text) = (prepared.ids.len() + index, tokenizer.label(id));
+                Token { position, id, text, kind: TokenKind::Answer, span: Some(span) }
+            });
+        (prompt.chain(answer).collect(), spelled.text)
+    }
+}
+
+/// A question as the model gets it, and the time that took.
+struct Prompted {
+    prepared: Prepared,
+    prompt: Sequence,
+    patches: Vec<PatchStates>,
+    preprocess: Duration,
+    vision: Duration,
+}
+
+/// Puts a second `<bos>` before the first one.
+fn repeat_bos(prepared: &mut Prepared) {
+    prepared.ids.insert(0, prepared.ids[0]);
+    for image in &mut prepared.images {
+        image.span = image.span.start + 1..image.span.end + 1;
+    }
+}
+
+pub(crate) fn check_question(question: &Question) -> Result<(), Error> {
+    let blank = |text: &str| text.trim().is_empty();
+    if blank(&question.prompt()) {
+        return Err(Error::EmptyPrompt);
+    }
+    if question.system().is_some_and(blank) {
+        return Err(Error::EmptySystem);
+    }
+    Ok(())
+}

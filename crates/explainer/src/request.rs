@@ -1,0 +1,165 @@
+//! One call: what belongs to it and not to the model.
+
+use std::fmt;
+use std::ops::{ControlFlow, Deref, Range};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use explanation_record::{Exported, Gain, OutputFolder, Presentation};
+
+use crate::source::ExplainObserver;
+use crate::{
+    Answer, AnswerOptions, Ask, Blank, BlankControl, Diagnosis, Error, ExplainOptions, Explainer,
+    Explanations, Question, Reliance, VersusExplanation,
+};
+
+/// What ends a call, what it may take and who watches it. By default nothing does.
+#[derive(Clone, Default)]
+pub struct Context {
+    /// When it becomes true, generation ends after the next token, and a sweep or drawing with
+    /// [`attention_capture::Error::Cancelled`].
+    pub cancel: Option<Arc<AtomicBool>>,
+    /// Bytes that explaining may take beside the weights; `None`: as the model was loaded ([`LoadOptions::context`](crate::LoadOptions)).
+    pub memory_budget: Option<u64>,
+    /// Called after every layer of a sweep that explains, with the layers of all explained tokens done and in all; only by the
+    /// streaming engine. Methods of comparison with sweeps of their own begin again at zero.
+    pub progress: Option<ExplainObserver>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cancel, memory_budget, progress } = self;
+        let mut shown = f.debug_struct("Context");
+        shown.field("cancel", cancel).field("memory_budget", memory_budget);
+        shown.field("progress", &progress.is_some()).finish()
+    }
+}
+
+/// A call of an [`Explainer`] in a context of its own: [`Explainer::within`]. It has every method of the explainer.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    explainer: &'a Explainer,
+    pub(crate) context: &'a Context,
+}
+
+impl Deref for Request<'_> {
+    type Target = Explainer;
+
+    fn deref(&self) -> &Explainer {
+        self.explainer
+    }
+}
+
+impl Request<'_> {
+    /// Bytes that the call may take beside the weights.
+    pub(crate) fn memory_budget(&self) -> u64 {
+        self.context.memory_budget.unwrap_or(self.explainer.default_budget)
+    }
+
+    pub(crate) fn cancelled(&self) -> bool {
+        self.context.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+    }
+}
+
+/// The calls, in the context that the model was loaded with; [`Request`] documents what they share.
+impl Explainer {
+    /// The same explainer for calls in another context.
+    pub fn within<'a>(&'a self, context: &'a Context) -> Request<'a> {
+        Request { explainer: self, context }
+    }
+
+    fn request(&self) -> Request<'_> {
+        self.within(&self.context)
+    }
+
+    /// [`Request::answer`].
+    pub fn answer(
+        &self,
+        question: Question,
+        options: &AnswerOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Answer, Error> {
+        self.request().answer(question, options, on_text)
+    }
+
+    /// [`Request::given`].
+    pub fn given(&self, question: Question, text: &str) -> Result<Answer, Error> {
+        self.request().given(question, text)
+    }
+
+    /// [`Request::check`].
+    pub fn check(
+        &self,
+        question: &Question,
+        asks: &[Ask],
+        options: &ExplainOptions,
+    ) -> Result<(), Error> {
+        self.request().check(question, asks, options)
+    }
+
+    /// [`Request::explain`].
+    pub fn explain(
+        &self,
+        answer: &Answer,
+        asks: &[Ask],
+        options: &ExplainOptions,
+    ) -> Result<Explanations, Error> {
+        self.request().explain(answer, asks, options)
+    }
+
+    /// [`Request::explain_versus`].
+    pub fn explain_versus(
+        &self,
+        answer: &Answer,
+        ask: &Ask,
+        against: &str,
+        options: &ExplainOptions,
+    ) -> Result<VersusExplanation, Error> {
+        self.request().explain_versus(answer, ask, against, options)
+    }
+
+    /// [`Request::reliance`].
+    pub fn reliance(
+        &self,
+        answer: &Answer,
+        explanations: &Explanations,
+        blanks: &[Blank],
+    ) -> Result<Reliance, Error> {
+        self.request().reliance(answer, explanations, blanks)
+    }
+
+    /// [`Request::gains`].
+    pub fn gains(
+        &self,
+        answer: &Answer,
+        spans: &[Range<usize>],
+        blanks: &[Blank],
+    ) -> Result<Vec<Vec<Gain>>, Error> {
+        self.request().gains(answer, spans, blanks)
+    }
+
+    /// [`Request::blank_control`].
+    pub fn blank_control(
+        &self,
+        answer: &Answer,
+        explanations: &Explanations,
+    ) -> Result<BlankControl, Error> {
+        self.request().blank_control(answer, explanations)
+    }
+
+    /// [`Request::diagnose`].
+    pub fn diagnose(&self, answer: &Answer) -> Result<Diagnosis, Error> {
+        self.request().diagnose(answer)
+    }
+
+    /// [`Request::write`].
+    pub fn write(
+        &self,
+        folder: OutputFolder,
+        answer: &Answer,
+        explanations: &Explanations,
+        presentation: &Presentation,
+    ) -> Result<Exported, Error> {
+        self.request().write(folder, answer, explanations, presentation)
+    }
+}
