@@ -113,7 +113,7 @@ fn an_answer_ends_where_it_must() {
 fn the_vision_tower_refuses_a_cache() {
     let fixture = Fixture::open("two-images");
     let model = model(&fixture);
-    let pixels = model.picture(&prepare(&fixture).images[0].pixels).unwrap();
+    let pixels = model.picture(&prepare(&fixture).pixels[0]).unwrap();
     let error = model.vision().forward(&pixels, &mut Cached::default()).unwrap_err();
     assert!(matches!(error, Error::Tower { attention: "Cached" }), "{error}");
 }
