@@ -1,7 +1,7 @@
 //! `medgemma-explainer demo`: the whole path on a synthetic picture, with the models that come with the program.
 
 use crate::{answer, explain, interrupt, output, progress, shades};
-use anyhow::Context;
+use anyhow::Context as _;
 use medgemma_explainer::image::{DynamicImage, RgbImage, imageops};
 use medgemma_explainer::{
     Answer, AnswerOptions, Ask, Colormap, Context, ExplainOptions, Explainer, Explanations,

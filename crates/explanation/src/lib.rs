@@ -30,6 +30,9 @@ mod stored; // and read
 
 mod error;
 
+#[cfg(test)]
+mod tests;
+
 pub use control::TargetControl;
 pub use error::Error;
 pub use explained::{Explained, ExplainedImage, ExplainedPicture, ExplainedTarget};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The stable id of a method: the spelling of the command's `--method`. It does not change with the choices of the method, such as
 /// heads and layers; those are in the display name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum MethodId {

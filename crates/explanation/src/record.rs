@@ -2,24 +2,27 @@
 //!
 //! All types are plain data with public fields; new fields come with a default, so that records of before are still read.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
-use relevancy_visualization::{Colormap, Orientation};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::text::label;
-use crate::{MethodId, Resolution, SpanRule, TokenKind};
+use crate::TokenKind;
 
 pub(crate) use build::rounded;
 pub use reliance::{
     BlankRecord, ControlRecord, FlagRecord, GainRecord, RelianceRecord, RelianceSettings,
 };
+pub use settings::{
+    GenerationRecord, ModelRecord, SamplingRecord, Settings, TemplateTokens, Timings,
+};
+pub use target::{
+    ByHeadRecord, ByLayerRecord, LocalizationRecord, MethodRecord, RegionScoreRecord, TargetRecord,
+};
 pub use versus::{PhraseRecord, VersusRecord};
 
 mod build;
 mod reliance;
+mod settings;
+mod target;
 mod versus;
 
 /// The name of the record's schema.
@@ -29,11 +32,12 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// `explanation.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Record {
-    /// [`SCHEMA`].
+    /// The name of the schema, `medgemma-explainer/explanation`.
     pub schema: String,
-    /// [`SCHEMA_VERSION`].
+    /// The version of the schema; it grows when a field changes its meaning or goes.
     pub version: u32,
     /// The texts of the last turn of the question, joined by spaces.
     pub prompt: String,
@@ -92,6 +96,7 @@ pub struct Record {
 
 /// A token of prompt or answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct TokenRecord {
     /// Its position in the sequence, from 0.
@@ -108,6 +113,7 @@ pub struct TokenRecord {
 
 /// A picture of the question.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PictureRecord {
     /// Its name; with its path only where that was asked for.
@@ -133,6 +139,7 @@ pub struct PictureRecord {
 
 /// Something drawn in outline over a picture.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct OutlineRecord {
     /// What stands beside it; empty where nothing does.
@@ -143,6 +150,7 @@ pub struct OutlineRecord {
 
 /// What the model saw as one image: a picture or a crop of one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ImageRecord {
     /// Index in `pictures`.
@@ -160,64 +168,9 @@ pub struct ImageRecord {
     pub region: [f64; 4],
 }
 
-/// A target or word with what is said of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct TargetRecord {
-    /// The explained text.
-    pub text: String,
-    /// Which occurrence of the text in the answer, from 1; null where it stands there once.
-    #[serde(default)]
-    pub occurrence: Option<usize>,
-    /// First position and the one behind the last.
-    pub positions: [usize; 2],
-    /// Its tokens.
-    pub token_ids: Vec<u32>,
-    /// How the tokens make one explanation: mean of theirs, sum (that of the sum of their objectives), or reliance (their mean, by
-    /// what the pictures add to each).
-    pub rule: SpanRule,
-    /// Sum over the tokens.
-    pub logit: f32,
-    /// Sum over the tokens.
-    pub log_probability: f32,
-    /// The logit of each token.
-    pub token_logits: Vec<f32>,
-    /// The logarithm of the probability of each token, in nats.
-    pub token_log_probabilities: Vec<f32>,
-    /// For each token the most likely other one: what the objective `contrast` sets it against.
-    pub runner_up_ids: Vec<u32>,
-    /// Whether nothing speaks for it: its row of relevancy holds nothing but the self terms.
-    #[serde(default)]
-    pub is_empty: bool,
-    /// Share of all pictures in the relevancy without the self terms; null where there is no relevancy.
-    pub image_share: Option<f32>,
-    /// One for each of the methods in the settings.
-    pub methods: Vec<MethodRecord>,
-    /// By layer, row l being what layers l to the last brought together; null where that was not kept.
-    pub by_layer: Option<ByLayerRecord>,
-    /// By layer and head; null where that was not kept.
-    pub by_head: Option<ByHeadRecord>,
-    /// Its overlays, image by image.
-    pub overlays: Vec<String>,
-    /// Overlays of patches, then of pixels.
-    pub finer: Vec<String>,
-    /// How much of it lies in each region, image by image; empty where no regions were asked for.
-    pub regions: Vec<RegionScoreRecord>,
-    /// How it agrees with each of `boxes`, on the first image of the first picture; empty where there are none.
-    pub boxes: Vec<LocalizationRecord>,
-    /// How much each token counts in the mean, for the rule `reliance`; null where all count alike.
-    #[serde(default)]
-    pub token_weights: Option<Vec<f32>>,
-    /// What the pictures add to its probability; null where nobody asked.
-    #[serde(default)]
-    pub reliance: Option<RelianceRecord>,
-    /// The same on the mean picture; null for words and where nobody asked.
-    #[serde(default)]
-    pub control: Option<ControlRecord>,
-}
-
 /// Something that was asked and that the answer does not have.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub struct MissingRecord {
     /// What was asked.
     pub asked: String,
@@ -225,48 +178,9 @@ pub struct MissingRecord {
     pub reason: String,
 }
 
-/// What another method says of a target.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct MethodRecord {
-    /// Its stable id; null in a record of before ids were kept.
-    #[serde(default)]
-    pub id: Option<MethodId>,
-    /// Its display name, with the choices that are not the defaults.
-    pub name: String,
-    /// Share of all pictures in the absolute values of its row without the predicting rows; null where there are none.
-    pub image_share: Option<f32>,
-    /// Why the method has nothing to say here, its row being zero; null where it has.
-    pub unavailable: Option<String>,
-}
-
-/// `[L]` each.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ByLayerRecord {
-    /// Share of all pictures in the row without its self terms; null where nothing is left.
-    pub image_share: Vec<Option<f32>>,
-    /// Entropy of the relevancy of the image tokens over the logarithm of their number: 0 for one token, 1 for an even map; null
-    /// where there is none.
-    pub image_entropy: Vec<Option<f32>>,
-}
-
-/// `[L][H]` each.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ByHeadRecord {
-    /// How much of the relevancy row passed through the head.
-    pub carried: Vec<Vec<f32>>,
-    /// Entropy of its attention in the predicting row, in nats.
-    pub entropy: Vec<Vec<f32>>,
-    /// Share of the image tokens in its attention.
-    pub image_share: Vec<Vec<f32>>,
-    /// The layer whose heads have maps in the arrays.
-    pub map_layer: Option<usize>,
-}
-
 /// The parts of the pictures that relevancy was counted in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub struct RegionsRecord {
     /// As asked: a name, or the path of a file.
     pub spec: String,
@@ -276,29 +190,9 @@ pub struct RegionsRecord {
     pub names: Vec<String>,
 }
 
-/// How much of a target lies in a region of an image.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct RegionScoreRecord {
-    /// Index in `images`.
-    pub image: usize,
-    /// The name of the region.
-    pub name: String,
-    /// Mean value per cell.
-    pub mean: f64,
-    /// Sum of the values within the region.
-    pub sum: f64,
-    /// Of this image's relevancy; null where it has none.
-    pub share: Option<f64>,
-    /// The share over that of an even map.
-    pub density: Option<f64>,
-    /// The region's part of the area that the image shows, within 0 and 1; null in a record of before it was kept.
-    #[serde(default)]
-    pub area: Option<f64>,
-}
-
 /// A box that the model wrote in its answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub struct BoxRecord {
     /// What the model calls it; empty where it gave no name.
     pub label: String,
@@ -308,133 +202,9 @@ pub struct BoxRecord {
     pub pixels: [f64; 4],
 }
 
-/// How a target agrees with a box.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct LocalizationRecord {
-    /// Of this image's relevancy within the box; null where it has none.
-    pub share: Option<f64>,
-    /// Intersection over union of the box and the cells at or above the 0.9 quantile.
-    pub iou: f64,
-}
-
-/// How the answer was generated.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct GenerationRecord {
-    /// The most tokens that were allowed.
-    pub max_new_tokens: usize,
-    /// Whether stop tokens end the answer.
-    pub stop: bool,
-    /// Null: always the most likely token.
-    pub sampling: Option<SamplingRecord>,
-}
-
-/// How tokens were drawn.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SamplingRecord {
-    /// What logits were divided by.
-    pub temperature: f64,
-    /// Tokens that could be drawn; 0: all.
-    pub top_k: usize,
-    /// The probability that these had to reach together; 1: no limit.
-    pub top_p: f64,
-    /// The seed of the generator.
-    pub seed: u64,
-}
-
-/// With what an answer was explained, and how that is shown.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Settings {
-    /// The program whose rules were followed in place of our own; null for these.
-    pub reproduce: Option<String>,
-    /// The engine: retained or streaming.
-    pub engine: String,
-    /// How a layer acts on the row.
-    pub update: String,
-    /// The scalar that was differentiated.
-    pub objective: String,
-    /// How heads become one in a layer of the relevancy.
-    pub heads: String,
-    /// The layers that the relevancy is taken through: all, global or a range.
-    pub folded_layers: String,
-    /// The methods beside relevancy, raw attention of the last layer and rollout, in the order of the arrays.
-    pub methods: Vec<String>,
-    /// The stable id of each of them; empty in a record of before ids were kept.
-    #[serde(default)]
-    pub method_ids: Vec<MethodId>,
-    /// The type of the weights.
-    pub dtype: String,
-    /// Where the model ran.
-    pub device: String,
-    /// Threads of libtorch.
-    pub threads: usize,
-    /// Whose resizing the pictures got: torchvision or pillow.
-    pub resize: String,
-    /// Whether crops of the pictures were shown too.
-    pub pan_and_scan: bool,
-    /// Whether pictures were padded to squares.
-    pub pad_to_square: bool,
-    /// Whose side the left of a picture is: pa, ap, flipped or none.
-    #[serde(with = "as_text")]
-    pub orientation: Orientation,
-    /// How fine the maps of pictures are: tokens, patches or pixels.
-    pub resolution: Resolution,
-    /// Whether the relevancy by layer is in the arrays.
-    pub layers: bool,
-    /// The colour map of the pictures.
-    #[serde(with = "as_text")]
-    pub colormap: Colormap,
-    /// Quantiles of the cells that have contour lines.
-    #[serde(default)]
-    pub contours: Vec<f64>,
-    /// Whether tokens of the chat template count among those of the text: show or hide.
-    #[serde(default)]
-    pub template_tokens: TemplateTokens,
-}
-
-/// Whether tokens of the chat template count among those of the text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TemplateTokens {
-    /// As other text.
-    Show,
-    /// Their sum stands apart.
-    #[default]
-    Hide,
-}
-
-/// The checkpoint.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ModelRecord {
-    /// Its folder, its id on the hub or its name.
-    pub source: String,
-    /// The commit, for a model of the hub.
-    pub revision: Option<String>,
-    /// What its configuration says that it is.
-    pub architecture: String,
-    /// The SHA-256 of its `config.json`.
-    pub config_sha256: String,
-}
-
-/// Seconds.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Timings {
-    /// Loading the checkpoint, fetching not counted.
-    pub load: f64,
-    /// Preparing prompt and pictures.
-    pub preprocess: f64,
-    /// The vision tower.
-    pub vision: f64,
-    /// Reading the prompt.
-    pub prefill: f64,
-    /// Making the answer.
-    pub decode: f64,
-    /// Explaining, phrases included.
-    pub explain: f64,
-}
-
 /// The files beside a record, in its folder.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Files {
     /// The arrays; empty where none were written.
@@ -458,6 +228,7 @@ pub struct Files {
 
 /// A file as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct WrittenFile {
     /// In the folder of the record.
@@ -466,13 +237,6 @@ pub struct WrittenFile {
     pub bytes: u64,
     /// Its SHA-256 in hexadecimal.
     pub sha256: String,
-}
-
-impl TargetRecord {
-    /// Its text, and which occurrence it is where there are several.
-    pub fn label(&self) -> String {
-        label(&self.text, self.occurrence)
-    }
 }
 
 impl Record {
@@ -489,10 +253,18 @@ impl Record {
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a record has string keys only")
     }
+
+    /// The JSON Schema of the record, made from these types: `docs/schema/explanation-1.json` of the repository. A record is read if it
+    /// keeps it; fields with a default may be missing.
+    #[cfg(any(test, feature = "schema"))]
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
 }
 
 /// An answer that was not explained, as JSON has it: fields as in [`Record`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub struct AnswerRecord {
     /// The texts of the last turn of the question.
     pub prompt: String,
@@ -515,24 +287,6 @@ impl AnswerRecord {
     #[expect(clippy::missing_panics_doc, reason = "it cannot fail: all keys are strings")]
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a record has string keys only")
-    }
-}
-
-/// Values that are spelled as on the command line. What this program cannot read becomes the default: a page can be shown without.
-mod as_text {
-    use super::{Deserialize, Deserializer, Display, FromStr, Serializer};
-
-    pub(super) fn serialize<T: Display, S: Serializer>(
-        value: &T,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, T: FromStr + Default, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<T, D::Error> {
-        Ok(String::deserialize(deserializer)?.parse().unwrap_or_default())
     }
 }
 

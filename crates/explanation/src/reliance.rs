@@ -10,6 +10,7 @@ pub use verdict::{DependsOnPicture, NATS_OF_A_CHANGE};
 
 /// What stood in the place of the pictures of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum BlankKind {

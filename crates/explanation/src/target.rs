@@ -11,6 +11,7 @@ use crate::text::{label, number_text};
 
 /// How several tokens make one explanation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SpanRule {
     /// The mean of the explanations of the tokens: nothing cancels.
@@ -38,6 +39,7 @@ impl fmt::Display for SpanRule {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Resolution {
     /// The tokens of the picture: 16×16 in Gemma3 4B.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a token of the sequence is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TokenKind {
     /// Text or control token of the prompt.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use attention_relevancy::Target;
 use attention_relevancy::ndarray::Array1;
 
 use crate::text::log_probability_text;
@@ -43,6 +44,12 @@ impl Versus {
     /// How far the model favours the phrase: the logarithm of its probability less that of the other, in nats.
     pub fn log_ratio(&self) -> f32 {
         self.phrase.log_probability() - self.against.log_probability()
+    }
+
+    /// The row that chose the first token of either phrase; it holds the self term.
+    pub fn self_position(&self) -> Option<usize> {
+        let first = Target::new(self.positions.start, *self.phrase.token_ids.first()?);
+        first.ok().map(|target| target.logit_row())
     }
 
     /// Relevancy of the phrase less that of the other, signed, `[S]`.

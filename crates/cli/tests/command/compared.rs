@@ -17,6 +17,9 @@ fn methods_are_in_terminal_record_figure_and_page() {
     let record = record(&out);
     let names = record["settings"]["methods"].as_array().unwrap();
     assert_eq!(names.len(), 10);
+    let spelled: Vec<&str> = methods.split(',').take(10).collect();
+    assert_eq!(record["settings"]["method_ids"], json!(spelled), "as the command spells them");
+    assert_eq!(record["targets"][0]["methods"][9]["id"], "tam");
     assert_eq!((&names[0], &names[2]), (&json!("relevancy, stochastic"), &json!("raw attention")));
     // The last token of an answer is chosen and never read; the target is that one.
     let of_target = &record["targets"][0]["methods"];

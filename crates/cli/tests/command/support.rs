@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -137,10 +138,22 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The record in a folder.
+/// The record of a folder, which must keep the schema of the repository.
 pub(crate) fn record(folder: &Path) -> Value {
     let text = fs::read_to_string(folder.join("explanation.json")).expect("record");
-    serde_json::from_str(&text).expect("JSON")
+    let record = serde_json::from_str(&text).expect("JSON");
+    let errors: Vec<_> = schema().iter_errors(&record).map(|error| error.to_string()).collect();
+    assert_eq!(errors, [""; 0]);
+    record
+}
+
+fn schema() -> &'static jsonschema::Validator {
+    static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+        let text = include_str!("../../../../docs/schema/explanation-1.json");
+        let schema = serde_json::from_str(text).expect("JSON");
+        jsonschema::validator_for(&schema).expect("a schema")
+    });
+    &SCHEMA
 }
 
 /// The island of numbers in a page.

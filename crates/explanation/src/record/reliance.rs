@@ -6,6 +6,7 @@ use crate::{BlankKind, DependsOnPicture, Flagged, Gain, TargetControl, TargetRel
 
 /// With what the pictures were compared.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub struct RelianceSettings {
     /// In the order of `reliance.blanks` of every target.
     pub blanks: Vec<BlankRecord>,
@@ -17,6 +18,7 @@ pub struct RelianceSettings {
 
 /// What stood in the place of the pictures.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub struct BlankRecord {
     /// Of which kind it is.
     pub name: BlankKind,
@@ -28,6 +30,7 @@ pub struct BlankRecord {
 
 /// Of one target or word.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RelianceRecord {
     /// Against each blank, in the order of `reliance.blanks` of the record.
@@ -45,6 +48,7 @@ pub struct RelianceRecord {
 
 /// Log-probability with the pictures minus that with the blank, in nats.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct GainRecord {
     /// What stood in the place of the pictures.
@@ -59,6 +63,7 @@ pub struct GainRecord {
 
 /// A warning with the blanks that raise it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct FlagRecord {
     /// against or as-likely; in older records also independent, text-driven or no-evidence.
@@ -69,6 +74,7 @@ pub struct FlagRecord {
 
 /// Of one target: the same explanation on the mean picture.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ControlRecord {
     /// Relevancy of all image cells.

@@ -6,6 +6,7 @@ use crate::{Phrase, Versus};
 
 /// A phrase of the answer against another in its place.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct VersusRecord {
     /// Of the phrase: first position and the one behind the last.
@@ -24,6 +25,7 @@ pub struct VersusRecord {
 
 /// One of two phrases, explained for itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PhraseRecord {
     /// The phrase.

@@ -12,6 +12,7 @@ pub const NATS_OF_A_CHANGE: f32 = 0.1;
 
 /// Whether a word or phrase depends on the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum DependsOnPicture {
     /// With other pixels or other image embeddings its probability changes: one blank is enough to show that.

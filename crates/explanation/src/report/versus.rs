@@ -13,7 +13,7 @@ pub(super) fn targets<'a>(explained: &'a Explained<'_>, methods: &Methods<'_>) -
         let Versus { phrase, against, .. } = versus;
         let [one, other] = [&phrase.text, &against.text];
         let target = |text: String, objective: &str, row: &'a Array1<f32>| Target {
-            self_positions: versus.positions.start.checked_sub(1).into_iter().collect(),
+            self_positions: versus.self_position().into_iter().collect(),
             attributions: methods.relevancy_alone(
                 Attribution::new(row.view()),
                 "phrases have the relevancy of tokens only",

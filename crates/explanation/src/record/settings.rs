@@ -1,0 +1,151 @@
+//! With what an answer was generated and explained, and how that is shown. Whoever explains fills these in, so they are told of a new
+//! field by the compiler: none of them is `non_exhaustive`.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use relevancy_visualization::{Colormap, Orientation};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{MethodId, Resolution};
+
+/// How the answer was generated.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub struct GenerationRecord {
+    /// The most tokens that were allowed.
+    pub max_new_tokens: usize,
+    /// Whether stop tokens end the answer.
+    pub stop: bool,
+    /// Null: always the most likely token.
+    pub sampling: Option<SamplingRecord>,
+}
+
+/// How tokens were drawn.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub struct SamplingRecord {
+    /// What logits were divided by.
+    pub temperature: f64,
+    /// Tokens that could be drawn; 0: all.
+    pub top_k: usize,
+    /// The probability that these had to reach together; 1: no limit.
+    pub top_p: f64,
+    /// The seed of the generator.
+    pub seed: u64,
+}
+
+/// With what an answer was explained, and how that is shown.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub struct Settings {
+    /// The program whose rules were followed in place of our own; null for these.
+    pub reproduce: Option<String>,
+    /// The engine: retained or streaming.
+    pub engine: String,
+    /// How a layer acts on the row.
+    pub update: String,
+    /// The scalar that was differentiated.
+    pub objective: String,
+    /// How heads become one in a layer of the relevancy.
+    pub heads: String,
+    /// The layers that the relevancy is taken through: all, global or a range.
+    pub folded_layers: String,
+    /// The methods beside relevancy, raw attention of the last layer and rollout, in the order of the arrays.
+    pub methods: Vec<String>,
+    /// The stable id of each of them; empty in a record of before ids were kept.
+    #[serde(default)]
+    pub method_ids: Vec<MethodId>,
+    /// The type of the weights.
+    pub dtype: String,
+    /// Where the model ran.
+    pub device: String,
+    /// Threads of libtorch.
+    pub threads: usize,
+    /// Whose resizing the pictures got: torchvision or pillow.
+    pub resize: String,
+    /// Whether crops of the pictures were shown too.
+    pub pan_and_scan: bool,
+    /// Whether pictures were padded to squares.
+    pub pad_to_square: bool,
+    /// Whose side the left of a picture is: pa, ap, flipped or none.
+    #[serde(with = "as_text")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(with = "String"))]
+    pub orientation: Orientation,
+    /// How fine the maps of pictures are: tokens, patches or pixels.
+    pub resolution: Resolution,
+    /// Whether the relevancy by layer is in the arrays.
+    pub layers: bool,
+    /// The colour map of the pictures.
+    #[serde(with = "as_text")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(with = "String"))]
+    pub colormap: Colormap,
+    /// Quantiles of the cells that have contour lines.
+    #[serde(default)]
+    pub contours: Vec<f64>,
+    /// Whether tokens of the chat template count among those of the text: show or hide.
+    #[serde(default)]
+    pub template_tokens: TemplateTokens,
+}
+
+/// Whether tokens of the chat template count among those of the text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum TemplateTokens {
+    /// As other text.
+    Show,
+    /// Their sum stands apart.
+    #[default]
+    Hide,
+}
+
+/// The checkpoint.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub struct ModelRecord {
+    /// Its folder, its id on the hub or its name.
+    pub source: String,
+    /// The commit, for a model of the hub.
+    pub revision: Option<String>,
+    /// What its configuration says that it is.
+    pub architecture: String,
+    /// The SHA-256 of its `config.json`.
+    pub config_sha256: String,
+}
+
+/// Seconds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub struct Timings {
+    /// Loading the checkpoint, fetching not counted.
+    pub load: f64,
+    /// Preparing prompt and pictures.
+    pub preprocess: f64,
+    /// The vision tower.
+    pub vision: f64,
+    /// Reading the prompt.
+    pub prefill: f64,
+    /// Making the answer.
+    pub decode: f64,
+    /// Explaining, phrases included.
+    pub explain: f64,
+}
+
+/// Values that are spelled as on the command line. What this program cannot read becomes the default: a page can be shown without.
+mod as_text {
+    use super::{Deserialize, Deserializer, Display, FromStr, Serializer};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr + Default, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        Ok(String::deserialize(deserializer)?.parse().unwrap_or_default())
+    }
+}

@@ -1,0 +1,147 @@
+//! What a record says of a target or word.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ControlRecord, RelianceRecord};
+use crate::text::label;
+use crate::{MethodId, SpanRule};
+
+/// A target or word with what is said of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct TargetRecord {
+    /// The explained text.
+    pub text: String,
+    /// Which occurrence of the text in the answer, from 1; null where it stands there once.
+    #[serde(default)]
+    pub occurrence: Option<usize>,
+    /// First position and the one behind the last.
+    pub positions: [usize; 2],
+    /// Its tokens.
+    pub token_ids: Vec<u32>,
+    /// How the tokens make one explanation: mean of theirs, sum (that of the sum of their objectives), or reliance (their mean, by
+    /// what the pictures add to each).
+    pub rule: SpanRule,
+    /// Sum over the tokens.
+    pub logit: f32,
+    /// Sum over the tokens.
+    pub log_probability: f32,
+    /// The logit of each token.
+    pub token_logits: Vec<f32>,
+    /// The logarithm of the probability of each token, in nats.
+    pub token_log_probabilities: Vec<f32>,
+    /// For each token the most likely other one: what the objective `contrast` sets it against.
+    pub runner_up_ids: Vec<u32>,
+    /// Whether nothing speaks for it: its row of relevancy holds nothing but the self terms.
+    #[serde(default)]
+    pub is_empty: bool,
+    /// Share of all pictures in the relevancy without the self terms; null where there is no relevancy.
+    pub image_share: Option<f32>,
+    /// One for each of the methods in the settings.
+    pub methods: Vec<MethodRecord>,
+    /// By layer, row l being what layers l to the last brought together; null where that was not kept.
+    pub by_layer: Option<ByLayerRecord>,
+    /// By layer and head; null where that was not kept.
+    pub by_head: Option<ByHeadRecord>,
+    /// Its overlays, image by image.
+    pub overlays: Vec<String>,
+    /// Overlays of patches, then of pixels.
+    pub finer: Vec<String>,
+    /// How much of it lies in each region, image by image; empty where no regions were asked for.
+    pub regions: Vec<RegionScoreRecord>,
+    /// How it agrees with each of `boxes`, on the first image of the first picture; empty where there are none.
+    pub boxes: Vec<LocalizationRecord>,
+    /// How much each token counts in the mean, for the rule `reliance`; null where all count alike.
+    #[serde(default)]
+    pub token_weights: Option<Vec<f32>>,
+    /// What the pictures add to its probability; null where nobody asked.
+    #[serde(default)]
+    pub reliance: Option<RelianceRecord>,
+    /// The same on the mean picture; null for words and where nobody asked.
+    #[serde(default)]
+    pub control: Option<ControlRecord>,
+}
+
+/// What another method says of a target.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct MethodRecord {
+    /// Its stable id; null in a record of before ids were kept.
+    #[serde(default)]
+    pub id: Option<MethodId>,
+    /// Its display name, with the choices that are not the defaults.
+    pub name: String,
+    /// Share of all pictures in the absolute values of its row without the predicting rows; null where there are none.
+    pub image_share: Option<f32>,
+    /// Why the method has nothing to say here, its row being zero; null where it has.
+    pub unavailable: Option<String>,
+}
+
+/// `[L]` each.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct ByLayerRecord {
+    /// Share of all pictures in the row without its self terms; null where nothing is left.
+    pub image_share: Vec<Option<f32>>,
+    /// Entropy of the relevancy of the image tokens over the logarithm of their number: 0 for one token, 1 for an even map; null
+    /// where there is none.
+    pub image_entropy: Vec<Option<f32>>,
+}
+
+/// `[L][H]` each.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct ByHeadRecord {
+    /// How much of the relevancy row passed through the head.
+    pub carried: Vec<Vec<f32>>,
+    /// Entropy of its attention in the predicting row, in nats.
+    pub entropy: Vec<Vec<f32>>,
+    /// Share of the image tokens in its attention.
+    pub image_share: Vec<Vec<f32>>,
+    /// The layer whose heads have maps in the arrays.
+    pub map_layer: Option<usize>,
+}
+
+/// How much of a target lies in a region of an image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct RegionScoreRecord {
+    /// Index in `images`.
+    pub image: usize,
+    /// The name of the region.
+    pub name: String,
+    /// Mean value per cell.
+    pub mean: f64,
+    /// Sum of the values within the region.
+    pub sum: f64,
+    /// Of this image's relevancy; null where it has none.
+    pub share: Option<f64>,
+    /// The share over that of an even map.
+    pub density: Option<f64>,
+    /// The region's part of the area that the image shows, within 0 and 1; null in a record of before it was kept.
+    #[serde(default)]
+    pub area: Option<f64>,
+}
+
+/// How a target agrees with a box.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct LocalizationRecord {
+    /// Of this image's relevancy within the box; null where it has none.
+    pub share: Option<f64>,
+    /// Intersection over union of the box and the cells at or above the 0.9 quantile.
+    pub iou: f64,
+}
+
+impl TargetRecord {
+    /// Its text, and which occurrence it is where there are several.
+    pub fn label(&self) -> String {
+        label(&self.text, self.occurrence)
+    }
+}
