@@ -68,13 +68,7 @@ impl<'a> Collector<'a> {
 
     /// The rollouts that the methods ask for, in order.
     pub(crate) fn rollouts(&self) -> Vec<Folding> {
-        let rollout = |planned: &Planned<'_>| match planned.method {
-            Method::Rollout { heads, layers } => {
-                Some(Folding { heads: *heads, layers: layers.clone() })
-            }
-            _ => None,
-        };
-        self.methods.iter().filter_map(rollout).collect()
+        self.methods.iter().filter_map(|planned| planned.method.rollout()).collect()
     }
 
     /// Whether a method reads the predicting rows of `layer`.
@@ -165,9 +159,9 @@ impl<'a> Collector<'a> {
         let methods = &self.methods;
         let of_goal = |(slots, rollouts): (Vec<Slot>, Vec<Array1<f32>>)| {
             let mut rollouts = rollouts.into_iter();
-            let finish = |(slot, planned): (Slot, &Planned<'_>)| match planned.method {
-                Method::Rollout { .. } => Ok(rollouts.next().expect("one for each that was asked")),
-                _ => slot.finish(),
+            let finish = |(slot, planned): (Slot, &Planned<'_>)| match planned.method.rollout() {
+                Some(_) => Ok(rollouts.next().expect("one for each that was asked")),
+                None => slot.finish(),
             };
             slots.into_iter().zip(methods).map(finish).collect()
         };
@@ -194,6 +188,23 @@ enum Tokens {
 }
 
 impl Method {
+    /// How it folds attention, where it is a rollout.
+    fn rollout(&self) -> Option<Folding> {
+        match self {
+            Self::Rollout { heads, layers } => {
+                Some(Folding { heads: *heads, layers: layers.clone() })
+            }
+            Self::RawAttention { .. }
+            | Self::TokenAttention { .. }
+            | Self::ObjectAttention { .. }
+            | Self::GradientAttention { .. }
+            | Self::GradCamAttention { .. }
+            | Self::GradCamHidden { .. }
+            | Self::InputGradient
+            | Self::Tam => None,
+        }
+    }
+
     /// How it pools the rows of the explained tokens themselves, where it reads them.
     fn reads_token(&self) -> Option<(Tokens, Pool)> {
         match self {
