@@ -1,6 +1,7 @@
 //! Which tokens are text and which are cells of an image.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::Error;
 
@@ -34,10 +35,10 @@ pub struct Segment {
     pub kind: SegmentKind,
 }
 
-/// A partition of the S tokens of a sequence into text and image grids.
+/// A partition of the S tokens of a sequence into text and image grids. Every explanation of an answer has it, so clones share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TokenLayout {
-    segments: Vec<Segment>,
+    segments: Arc<[Segment]>,
 }
 
 impl TokenLayout {
@@ -54,7 +55,7 @@ impl TokenLayout {
         if end != tokens {
             return Err(Error::LayoutEnd { expected: tokens, found: end });
         }
-        Ok(Self { segments })
+        Ok(Self { segments: segments.into() })
     }
 
     /// A layout of `tokens` tokens with grids at the given ranges, in order; all else is text.
