@@ -1,6 +1,5 @@
 //! Build script of every package that links libtorch: its binaries find the library by rpath, so that no environment variable is
 //! needed to run them.
-#![expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
