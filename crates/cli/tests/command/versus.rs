@@ -260,6 +260,6 @@ fn one_picture_has_no_difference() {
     let chests = Chests::new();
     let mut args = chests.args(1, &["--keyword", "nodule", "--figures", "difference"]);
     args[2] = text(&chests.root.path().join("no-model"));
-    run(args).failed(&["--figures difference", "two pictures or more", "has 1"]);
+    run(args).failed(&["the figure `difference`", "two pictures or more", "has 1"]);
     assert!(!chests.out().exists());
 }
