@@ -49,7 +49,7 @@ impl Versus {
     /// The row that chose the first token of either phrase; it holds the self term.
     pub fn self_position(&self) -> Option<usize> {
         let first = Target::new(self.positions.start, *self.phrase.token_ids.first()?);
-        first.ok().map(|target| target.logit_row())
+        first.ok().map(Target::logit_row)
     }
 
     /// Relevancy of the phrase less that of the other, signed, `[S]`.
