@@ -61,7 +61,7 @@ impl Request<'_> {
     /// The states of the layers are made when it is explained.
     ///
     /// # Errors
-    /// As [`Explainer::answer`]; [`gemma3_processor::Error::EmptyAnswer`] and
+    /// As [`Request::answer`]; [`gemma3_processor::Error::EmptyAnswer`] and
     /// [`gemma3_processor::Error::AnswerControlToken`] for a text that is none; [`Error::AnswerTooLong`].
     pub fn given(&self, question: Question, text: &str) -> Result<Answer, Error> {
         let tokens = self.processor.answer_ids(text)?;

@@ -254,6 +254,7 @@ impl Error {
         Err(self)
     }
 
+    #[cfg(feature = "phantom")]
     pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Write { path, source }
