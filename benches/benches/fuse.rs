@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use attention_relevancy::{FusedAttention, HeadFusion, RetainedLayer};
+use attention_relevancy::{FusedAttention, RetainedLayer};
 use benchmarks::{Layer, TOKENS};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -16,14 +16,17 @@ fn fuse(criterion: &mut Criterion) {
     group.sample_size(10);
     for tokens in TOKENS {
         let layer = Layer::new(HEADS, tokens, 0);
-        for (fusion, arrays) in [(HeadFusion::PositiveGradient, 2), (HeadFusion::Attention, 1)] {
-            let mut retained =
-                RetainedLayer::new(fusion, layer.attention.view(), Some(layer.gradient.view()))
-                    .expect("attention and gradient have one shape");
+        let (attention, gradient) = (layer.attention.view(), layer.gradient.view());
+        let layers = [
+            ("GradientWeighted", RetainedLayer::gradient_weighted(attention, gradient), 2),
+            ("Attention", RetainedLayer::attention(attention), 1),
+        ];
+        for (name, retained, arrays) in layers {
+            let mut retained = retained.expect("attention and gradient have one shape");
             group.throughput(Throughput::Bytes(
                 (arrays * size_of::<f32>() * layer.attention.len()) as u64,
             ));
-            group.bench_function(BenchmarkId::new(format!("{fusion:?}"), tokens), |bencher| {
+            group.bench_function(BenchmarkId::new(name, tokens), |bencher| {
                 bencher
                     .iter(|| retained.visit_rows(0..tokens, &mut |_, block| _ = black_box(block)));
             });

@@ -1,6 +1,6 @@
 //! One explanation from attention and gradient in memory, in two forms that end with the same numbers for the explained token.
 
-use attention_relevancy::{HeadFusion, Propagation, RetainedLayer, Update, relevancy_matrix};
+use attention_relevancy::{Propagation, RetainedLayer, Update, relevancy_matrix};
 use ndarray::{Array1, Array2};
 
 use crate::Layer;
@@ -10,8 +10,7 @@ use crate::Layer;
 /// # Panics
 /// When a layer has another length than `tokens`.
 pub fn row<'a>(layers: impl DoubleEndedIterator<Item = &'a Layer>, tokens: usize) -> Array1<f32> {
-    let mut propagation =
-        Propagation::from_position(tokens, tokens - 1).expect("the last row exists");
+    let mut propagation = Propagation::unit(tokens, tokens - 1).expect("the last row exists");
     for layer in layers.rev() {
         propagation.step(Update::Additive, &mut retained(layer)).expect("layers of one length");
     }
@@ -27,12 +26,8 @@ pub fn matrix<'a>(layers: impl Iterator<Item = &'a Layer>, tokens: usize) -> Arr
 }
 
 fn retained(layer: &Layer) -> RetainedLayer<'_> {
-    RetainedLayer::new(
-        HeadFusion::PositiveGradient,
-        layer.attention.view(),
-        Some(layer.gradient.view()),
-    )
-    .expect("attention and gradient have one shape")
+    RetainedLayer::gradient_weighted(layer.attention.view(), layer.gradient.view())
+        .expect("attention and gradient have one shape")
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use attention_relevancy::Target;
 use integration_tests::ndarray::Array1;
 use integration_tests::{Fixture, row_difference};
 use medgemma_explainer::{
-    Answer, Ask, Compared, DtypeSpec, Engine, Error, ExplainOptions, Explainer, Folding, Heads,
-    Layers, LoadOptions, Method, ModelSource, Pool, Profile, Resolution, SpanRule, Unavailable,
-    Update,
+    Answer, Ask, Compared, DtypeSpec, Engine, Error, ExplainOptions, Explainer, Folding,
+    HeadFusion, Layers, LoadOptions, Method, ModelSource, Pool, Profile, Resolution, SpanRule,
+    Unavailable, Update,
 };
 use std::ops::ControlFlow;
 
@@ -24,7 +24,7 @@ fn answered(fixture: &Fixture, explainer: &Explainer) -> Answer {
 }
 
 fn rows() -> Vec<Compared> {
-    let (heads, layers, over) = (Heads::Mean, || Layers::All, Pool::Mean);
+    let (heads, layers, over) = (HeadFusion::Mean, || Layers::All, Pool::Mean);
     vec![
         Compared::Relevancy(Update::Stochastic),
         Compared::Other(Method::Rollout { heads, layers: layers() }),
@@ -82,7 +82,7 @@ fn a_span_has_the_mean_of_its_tokens_rows() {
     let start = fixture.number("input_len");
     let end = answer.tokens().len();
     let over = Pool::Mean;
-    let method = Method::TokenAttention { heads: Heads::Max, layers: Layers::Global, over };
+    let method = Method::TokenAttention { heads: HeadFusion::Max, layers: Layers::Global, over };
     let options = ExplainOptions { methods: vec![Compared::Other(method)], ..published() };
     let asks = [
         Ask::Tokens(start..start + 2),
@@ -111,7 +111,7 @@ fn relevancy_is_made_of_the_chosen_heads_and_layers() {
     };
     let all = sum(Folding::default(), Engine::Auto);
     let global = Folding { layers: Layers::Global, ..Folding::default() };
-    let largest = Folding { heads: Heads::Max, ..Folding::default() };
+    let largest = Folding { heads: HeadFusion::Max, ..Folding::default() };
     assert!(sum(global.clone(), Engine::Auto) < all && all < sum(largest, Engine::Auto));
     let (streaming, retained) = (sum(global.clone(), Engine::Auto), sum(global, Engine::Retained));
     assert!((streaming - retained).abs() <= 1e-5 * retained);

@@ -6,8 +6,8 @@ use crate::explainer::{answer, load, options, question};
 use crate::support::{one, pictures, processor_options};
 use integration_tests::{Checkpoint, Fixture};
 use medgemma_explainer::{
-    Answer, AnswerOptions, Ask, Compared, DtypeSpec, Error, ExplainOptions, Explainer, HeadLayer,
-    Heads, Layers, LoadOptions, Method, ModelSource, OutputFolder, Picture, PictureOptions,
+    Answer, AnswerOptions, Ask, Compared, DtypeSpec, Error, ExplainOptions, Explainer, HeadFusion,
+    HeadLayer, Layers, LoadOptions, Method, ModelSource, OutputFolder, Picture, PictureOptions,
     Presentation, Question, StopReason, Window,
 };
 use serde_json::Value;
@@ -212,7 +212,7 @@ fn mistakes_are_told_before_the_model_runs() {
             &[part],
         );
     }
-    assert_says("head", &with(&|options| options.folding.heads = Heads::One(99)), &["99"]);
+    assert_says("head", &with(&|options| options.folding.heads = HeadFusion::One(99)), &["99"]);
     let range = |options: &mut ExplainOptions| options.folding.layers = Layers::Range(3..99);
     assert_says("layers", &with(&range), &["3..99"]);
     let map = |options: &mut ExplainOptions| options.by_head = Some(HeadLayer::Number(99));

@@ -6,7 +6,7 @@ use attention_capture::{
     Method, MethodRow, Objective, Pool, Recorder, Retained, Rules, States, Streaming, SweepOptions,
     Unavailable,
 };
-use attention_relevancy::{Heads, Target, Update};
+use attention_relevancy::{HeadFusion, Target, Update};
 use gemma3_tch::{Gemma3, Sequence};
 use integration_tests::{Fixture, Tolerance, assert_row_close};
 use ndarray::{Array1, Array2, Axis, Ix1, Ix2, Ix3};
@@ -24,7 +24,7 @@ const CANCELLING: f64 = 1e-4;
 fn tolerance(method: &Method) -> f64 {
     match method {
         Method::GradCamHidden { .. } => CANCELLING,
-        Method::GradientAttention { heads: Heads::One(_), .. } => ONE_HEAD,
+        Method::GradientAttention { heads: HeadFusion::One(_), .. } => ONE_HEAD,
         _ => TOLERANCE,
     }
 }
@@ -93,7 +93,7 @@ fn heads_are_those_of_the_attention() {
             check_heads(&fixture, &run, (goal, shares), &sequence);
             let maps = shares.maps.as_ref().unwrap();
             let one = |head| Method::GradientAttention {
-                heads: Heads::One(head),
+                heads: HeadFusion::One(head),
                 layers: Layers::Range(last..last + 1),
             };
             let by_head: Vec<Method> = (0..maps.attention.nrows()).map(one).collect();
@@ -155,7 +155,7 @@ fn methods(n_layers: usize) -> Vec<Method> {
     for layers in [Layers::All, Layers::Global, Layers::Range(1..3)] {
         let gradient = HeadWeights::Gradient;
         methods.push(Method::RawAttention { heads: gradient, layers: layers.clone() });
-        for heads in [Heads::Mean, Heads::Max, Heads::One(1)] {
+        for heads in [HeadFusion::Mean, HeadFusion::Max, HeadFusion::One(1)] {
             let layers = || layers.clone();
             methods.push(Method::Rollout { heads, layers: layers() });
             methods.push(Method::RawAttention { heads: heads.into(), layers: layers() });
@@ -245,9 +245,9 @@ fn relevancy_is_folded_alike_by_both_engines() {
         let run = Retained::run(&model, &sequence).unwrap();
         let plain = run.explain(&goals, &Rules::new(Objective::Logit, Update::Additive)).unwrap();
         for (heads, layers) in [
-            (Heads::Mean, Layers::Global),
-            (Heads::Max, Layers::All),
-            (Heads::One(1), Layers::Range(1..3)),
+            (HeadFusion::Mean, Layers::Global),
+            (HeadFusion::Max, Layers::All),
+            (HeadFusion::One(1), Layers::Range(1..3)),
         ] {
             let folding = Folding { heads, layers };
             let streaming = streaming(&model, &sequence, &states);
@@ -267,7 +267,7 @@ fn relevancy_is_folded_alike_by_both_engines() {
                     };
                     let [found_row, expected_row] =
                         [found, expected].map(|one| without_self(&one.relevancy));
-                    let tolerance = if heads == Heads::One(1) { ONE_HEAD } else { TOLERANCE };
+                    let tolerance = if heads == HeadFusion::One(1) { ONE_HEAD } else { TOLERANCE };
                     assert_same_row(&what, tolerance, &found_row, &expected_row);
                     // The baselines are what they are.
                     assert_same_row(
@@ -290,7 +290,7 @@ fn baselines_and_methods_agree() {
     let sequence = answered(&fixture, &model);
     let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
     let n = model.text().layers().len();
-    let heads = Heads::Mean;
+    let heads = HeadFusion::Mean;
     let methods = [
         Method::Rollout { heads, layers: Layers::All },
         Method::RawAttention { heads: heads.into(), layers: Layers::Range(n - 1..n) },
@@ -333,8 +333,12 @@ fn what_is_not_there_is_told_and_not_zero() {
     let (layers, n) = (Layers::All, model.text().layers().len());
     let position = whole.ids().len() - 1;
     for method in [
-        Method::TokenAttention { heads: Heads::Mean, layers: layers.clone(), over: Pool::Mean },
-        Method::ObjectAttention { heads: Heads::Mean, layers, over: Pool::Max },
+        Method::TokenAttention {
+            heads: HeadFusion::Mean,
+            layers: layers.clone(),
+            over: Pool::Mean,
+        },
+        Method::ObjectAttention { heads: HeadFusion::Mean, layers, over: Pool::Max },
     ] {
         let reason = last(&streaming, &whole, &method).unwrap_err();
         assert_eq!(reason, Unavailable::NotRead { position });
@@ -371,11 +375,11 @@ fn choices_beyond_the_model_are_errors() {
         (Method::GradCamAttention { layer: n }, format!("the model has {n}")),
         (Method::GradCamHidden { layer: n + 1 }, format!("the model has {n}")),
         (
-            Method::Rollout { heads: Heads::Mean, layers: Layers::Range(0..n + 1) },
+            Method::Rollout { heads: HeadFusion::Mean, layers: Layers::Range(0..n + 1) },
             format!("{n} layers of the model"),
         ),
         (
-            Method::RawAttention { heads: Heads::One(9).into(), layers: Layers::All },
+            Method::RawAttention { heads: HeadFusion::One(9).into(), layers: Layers::All },
             "head 9".to_owned(),
         ),
     ] {
@@ -388,7 +392,7 @@ fn choices_beyond_the_model_are_errors() {
             assert!(error.to_string().contains(&message), "{error}");
         }
     }
-    let folding = Folding { heads: Heads::Mean, layers: Layers::Range(2..2) };
+    let folding = Folding { heads: HeadFusion::Mean, layers: Layers::Range(2..2) };
     let engine = streaming(&model, &sequence, &states);
     let error = engine.explain(&goals, &Rules { folding, ..rules }).unwrap_err();
     assert!(matches!(error, Error::LayerChoice { layers, .. } if layers == n), "{error}");
@@ -407,7 +411,7 @@ fn reference_goals(fixture: &Fixture, sequence: &Sequence) -> (Vec<Goal>, Goal) 
 
 /// Which method each array of `methods.npz` is of, for single tokens.
 fn reference_methods() -> Vec<(&'static str, Method)> {
-    let (mean, max, head) = (Heads::Mean, Heads::Max, Heads::One(1));
+    let (mean, max, head) = (HeadFusion::Mean, HeadFusion::Max, HeadFusion::One(1));
     let (all, global, range) = (|| Layers::All, || Layers::Global, || Layers::Range(1..3));
     vec![
         ("rollout_max", Method::Rollout { heads: max, layers: all() }),
@@ -434,7 +438,7 @@ fn reference_methods() -> Vec<(&'static str, Method)> {
 
 /// The same for several tokens together.
 fn object_methods() -> Vec<(&'static str, Method)> {
-    let (heads, layers) = (Heads::Mean, || Layers::All);
+    let (heads, layers) = (HeadFusion::Mean, || Layers::All);
     let object = |over| Method::ObjectAttention { heads, layers: layers(), over };
     vec![
         ("object_mean", object(Pool::Mean)),
@@ -536,10 +540,10 @@ fn folded_relevancy_is_that_of_pytorch() {
         let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
         let (goals, _) = reference_goals(&fixture, &sequence);
         for (name, heads, layers) in [
-            ("relevancy_max", Heads::Max, Layers::All),
-            ("relevancy_head", Heads::One(1), Layers::All),
-            ("relevancy_global", Heads::Mean, Layers::Global),
-            ("relevancy_range", Heads::Mean, Layers::Range(1..3)),
+            ("relevancy_max", HeadFusion::Max, Layers::All),
+            ("relevancy_head", HeadFusion::One(1), Layers::All),
+            ("relevancy_global", HeadFusion::Mean, Layers::Global),
+            ("relevancy_range", HeadFusion::Mean, Layers::Range(1..3)),
         ] {
             let engine = streaming(&model, &sequence, &states);
             let rules = Rules { folding: Folding { heads, layers }, ..Rules::default() };

@@ -6,7 +6,7 @@ use attention_capture::{
     Attribution, Engine, Error, Goal, HeadWeights, Keep, Layers, Method, MethodRow, Objective,
     Pool, Retained, Rules, States, Streaming, SweepOptions, branch_targets,
 };
-use attention_relevancy::{Heads, Target, Update};
+use attention_relevancy::{HeadFusion, Target, Update};
 use gemma3_tch::{Cached, Fast, Fork, Gemma3, GenerationOptions, Sequence};
 use integration_tests::{Fixture, Tolerance, assert_close, difference};
 use medgemma_explainer::{Ask, DtypeSpec, ExplainOptions};
@@ -232,13 +232,13 @@ fn maps_of_one_phrase_are_plain_and_the_joint_map_is_joint() {
 
 /// One of every kind of method, and of every way that one reads a row of attention.
 fn every_method() -> Vec<Method> {
-    let (heads, layers, over) = (Heads::Mean, Layers::All, Pool::Mean);
+    let (heads, layers, over) = (HeadFusion::Mean, Layers::All, Pool::Mean);
     vec![
-        Method::Rollout { heads: Heads::Max, layers: layers.clone() },
+        Method::Rollout { heads: HeadFusion::Max, layers: layers.clone() },
         Method::RawAttention { heads: heads.into(), layers: layers.clone() },
         Method::RawAttention { heads: HeadWeights::Gradient, layers: layers.clone() },
         Method::TokenAttention { heads, layers: layers.clone(), over },
-        Method::TokenAttention { heads: Heads::Max, layers: layers.clone(), over: Pool::Max },
+        Method::TokenAttention { heads: HeadFusion::Max, layers: layers.clone(), over: Pool::Max },
         Method::ObjectAttention { heads, layers: layers.clone(), over: Pool::Max },
         Method::GradientAttention { heads, layers },
         Method::GradCamAttention { layer: 1 },

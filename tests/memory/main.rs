@@ -8,7 +8,7 @@ use attention_capture::{
     Error, Folding, Goal, HeadWeights, ImagePart, Keep, Layers, Method, MethodRecorder, Objective,
     PatchOptions, Patches, Pool, Rules, States, Streaming, SweepOptions,
 };
-use attention_relevancy::{Heads, Target, Update};
+use attention_relevancy::{HeadFusion, Target, Update};
 use benchmarks::memory::{Place, Watch};
 use gemma3_tch::{Config, Gemma3, Placement};
 use integration_tests::Fixture;
@@ -23,12 +23,12 @@ const THRESHOLD: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
 
 #[test]
 fn twenty_thousand_tokens_fit_into_a_fixed_budget() {
-    alone("twenty_thousand_tokens_fit_into_a_fixed_budget", || tokens(Heads::Mean, &[]));
+    alone("twenty_thousand_tokens_fit_into_a_fixed_budget", || tokens(HeadFusion::Mean, &[]));
 }
 
 #[test]
 fn every_method_of_twenty_thousand_tokens_fits_into_a_fixed_budget() {
-    let (heads, layers, over) = (Heads::Max, || Layers::All, Pool::Max);
+    let (heads, layers, over) = (HeadFusion::Max, || Layers::All, Pool::Max);
     let methods = [
         Method::Rollout { heads, layers: layers() },
         Method::RawAttention { heads: HeadWeights::Gradient, layers: layers() },
@@ -62,7 +62,7 @@ fn alone(test: &str, measure: impl Fn()) {
     assert!(status.success(), "{status}");
 }
 
-fn tokens(heads: Heads, methods: &[Method]) {
+fn tokens(heads: HeadFusion, methods: &[Method]) {
     let fixture = Fixture::open("layout");
     let model = Gemma3::load(&fixture.model(), Placement::AS_STORED).unwrap();
     let config = model.config();

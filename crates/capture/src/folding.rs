@@ -1,7 +1,7 @@
 //! How heads and layers are folded into a row.
 
 use crate::Error;
-use attention_relevancy::Heads;
+use attention_relevancy::HeadFusion;
 use gemma3_tch::{LayerType, TextConfig};
 use std::fmt;
 use std::ops::Range;
@@ -25,7 +25,7 @@ pub enum Layers {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Folding {
     /// How heads become one: `Ā = fuse_h[(A⊙∇A)⁺]`.
-    pub heads: Heads,
+    pub heads: HeadFusion,
     /// The layers that the row is taken through.
     pub layers: Layers,
 }
@@ -65,12 +65,16 @@ impl fmt::Display for Layers {
 /// A fusion of heads in the chosen layers, checked against the model.
 #[derive(Clone, Debug)]
 pub(crate) struct Fold {
-    heads: Heads,
+    heads: HeadFusion,
     chosen: Vec<bool>,
 }
 
 impl Fold {
-    pub(crate) fn new(heads: Heads, layers: &Layers, config: &TextConfig) -> Result<Self, Error> {
+    pub(crate) fn new(
+        heads: HeadFusion,
+        layers: &Layers,
+        config: &TextConfig,
+    ) -> Result<Self, Error> {
         heads.check(config.num_attention_heads)?;
         Ok(Self { heads, chosen: layers.chosen(config)? })
     }
@@ -81,7 +85,7 @@ impl Fold {
     }
 
     /// How `layer` is folded; `None`: not at all.
-    pub(crate) fn at(&self, layer: usize) -> Option<Heads> {
+    pub(crate) fn at(&self, layer: usize) -> Option<HeadFusion> {
         self.chosen[layer].then_some(self.heads)
     }
 }

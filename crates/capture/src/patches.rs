@@ -14,7 +14,7 @@ use crate::streaming::finite;
 use crate::sweep::{self, Folds, Pass, RowFold, Rows, Setting};
 use crate::{Error, ImagePart, SweepOptions, convert};
 use attention_relevancy::ndarray::{Array2, ArrayView1};
-use attention_relevancy::{Heads, PatchMap, Update, unpool};
+use attention_relevancy::{HeadFusion, PatchMap, Update, unpool};
 use gemma3_tch::{AttentionLayer, EncoderLayer, Gemma3, MaskRule, guard};
 pub use states::PatchStates;
 use states::check_picture;
@@ -231,7 +231,7 @@ impl Sweep<'_> {
 
 /// How every layer of the vision tower is folded: by the mean of its heads.
 fn fold(update: Update) -> RowFold {
-    RowFold::new(update, Heads::Mean)
+    RowFold::new(update, HeadFusion::Mean)
 }
 
 /// Gradient × activation of each patch `[P]`: `x·∂z/∂x`. The terms nearly cancel in many patches, and shares magnify what rounding

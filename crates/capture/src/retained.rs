@@ -9,7 +9,7 @@ use crate::likelihood::{column, log_probabilities};
 use crate::{Attribution, Engine, Error, Goal, Objective, Rules, Score, convert, goal};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
 use attention_relevancy::{
-    HeadFusion, Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
+    Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
 };
 use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, SequenceLayout, Site, Trace, guard};
 use tch::{Kind, Tensor};
@@ -121,13 +121,10 @@ impl Retained<'_> {
             }
             let (a, g) = (attention.view(), gradient.view());
             if let Some(heads) = fold.at(layer) {
-                let fused = RetainedLayer::new(HeadFusion::PositiveGradient, a, Some(g))?;
+                let fused = RetainedLayer::gradient_weighted(a, g)?;
                 relevancy.step(rules.update, &mut fused.with_heads(heads)?)?;
             }
-            rollout.step(
-                Update::Stochastic,
-                &mut RetainedLayer::new(HeadFusion::Attention, a, None)?,
-            )?;
+            rollout.step(Update::Stochastic, &mut RetainedLayer::attention(a)?)?;
             if raw_attention.is_none() {
                 raw_attention = Some(mean_rows(a, goal)?);
             }

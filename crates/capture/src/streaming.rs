@@ -13,7 +13,7 @@ use crate::sweep::{Folds, Pass, RowFold, Rows};
 use crate::{
     Attribution, Engine, Error, Folding, Goal, LayerSwept, Observer, Rules, Score, convert, goal,
 };
-use attention_relevancy::{Heads, Target};
+use attention_relevancy::{HeadFusion, Target};
 use gemma3_tch::{AttentionLayer, DecoderLayer, Gemma3, guard};
 use std::ops::Range;
 use std::sync::Arc;
@@ -159,10 +159,10 @@ struct How<'a> {
 impl How<'_> {
     fn folds(&self, layer: usize) -> Folds {
         let rollouts = self.rollouts.iter().map(|fold| fold.at(layer));
-        let rollouts = std::iter::once(Some(Heads::Mean)).chain(rollouts);
+        let rollouts = std::iter::once(Some(HeadFusion::Mean)).chain(rollouts);
         Folds {
             relevancy: self.relevancy.at(layer).map(|heads| RowFold::new(self.rules.update, heads)),
-            rollouts: rollouts.map(|heads| heads.map(Heads::rule)).collect(),
+            rollouts: rollouts.map(|heads| heads.map(HeadFusion::rule)).collect(),
         }
     }
 }

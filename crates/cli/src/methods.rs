@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use clap::ValueEnum;
 use medgemma_explainer::{
-    Compared, Explainer, Explanations, Folding, HeadWeights, Heads, LayerType, Layers, Method,
+    Compared, Explainer, Explanations, Folding, HeadFusion, HeadWeights, LayerType, Layers, Method,
     Pool, Update,
 };
 
@@ -127,10 +127,10 @@ impl MethodArgs {
         }))
     }
 
-    fn fused(&self) -> Heads {
+    fn fused(&self) -> HeadFusion {
         match self.heads {
             HeadWeights::Fused(heads) => heads,
-            _ => Heads::Mean,
+            _ => HeadFusion::Mean,
         }
     }
 }
@@ -184,13 +184,13 @@ fn layers(text: &str) -> Result<Layers, String> {
 
 fn heads(text: &str) -> Result<HeadWeights, String> {
     Ok(match text {
-        "mean" => Heads::Mean.into(),
-        "max" => Heads::Max.into(),
+        "mean" => HeadFusion::Mean.into(),
+        "max" => HeadFusion::Max.into(),
         "gradient" => HeadWeights::Gradient,
         _ => {
             let head =
                 text.parse().map_err(|_| "give mean, max, gradient or a number".to_owned())?;
-            Heads::One(head).into()
+            HeadFusion::One(head).into()
         }
     })
 }
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(layers("global").unwrap(), Layers::Global);
         assert_eq!(layers("2..5").unwrap(), Layers::Range(2..5));
         assert!(["5..2", "3", "..", "a..b"].iter().all(|text| layers(text).is_err()));
-        assert_eq!(heads("3").unwrap(), HeadWeights::Fused(Heads::One(3)));
+        assert_eq!(heads("3").unwrap(), HeadWeights::Fused(HeadFusion::One(3)));
         assert_eq!(heads("gradient").unwrap(), HeadWeights::Gradient);
         assert!(heads("median").is_err());
     }

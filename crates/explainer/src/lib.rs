@@ -49,7 +49,7 @@ pub use attention_capture::{
     Foil, Folding, HeadWeights, Layers, Method, Objective, PatchStates, Pool,
 };
 pub use attention_relevancy::{
-    self, HeadMaps, HeadShares, Heads, MethodRow, PatchMap, Score, Unavailable, Update,
+    self, HeadFusion, HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable, Update,
 };
 pub use explanation_record::{
     self, BlankKind, BoxAgreement, DependsOnPicture, Explained, Exported, FigureFormat, FigureKind,

@@ -7,8 +7,8 @@
 
 use attention_relevancy::ndarray::{Array1, Array2, Array3, Axis, array};
 use attention_relevancy::{
-    Error, Explanation, HeadFusion, ImageGrid, Propagation, RetainedLayer, Scale, Target,
-    TokenLayout, Update, check_attention,
+    Error, Explanation, ImageGrid, Propagation, RetainedLayer, Scale, Target, TokenLayout, Update,
+    check_attention,
 };
 
 const TOKENS: [&str; 8] = ["look:", "cell", "cell", "cell", "cell", "what", "there?", "opacity"];
@@ -18,14 +18,10 @@ fn main() -> Result<(), Error> {
     let layers = [[0.3, 2.0], [1.0, 0.1]].map(attention);
     let gradients = gradients(&layers, target.logit_row());
 
-    let mut propagation = Propagation::from_position(TOKENS.len(), target.logit_row())?;
+    let mut propagation = Propagation::explaining(TOKENS.len(), &target)?;
     for (attention, gradient) in layers.iter().zip(&gradients).rev() {
         check_attention(attention.view(), 1e-5)?;
-        let mut layer = RetainedLayer::new(
-            HeadFusion::PositiveGradient,
-            attention.view(),
-            Some(gradient.view()),
-        )?;
+        let mut layer = RetainedLayer::gradient_weighted(attention.view(), gradient.view())?;
         propagation.step(Update::Additive, &mut layer)?;
     }
 

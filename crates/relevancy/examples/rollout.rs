@@ -3,7 +3,7 @@
 
 use attention_relevancy::ndarray::{Array3, array};
 use attention_relevancy::{
-    Error, HeadFusion, Propagation, RetainedLayer, Update, raw_attention_row, rollout_row,
+    Error, Propagation, RetainedLayer, Update, raw_attention_row, rollout_row,
 };
 
 fn main() -> Result<(), Error> {
@@ -25,9 +25,9 @@ fn main() -> Result<(), Error> {
     println!("rollout                    {:.3}", rollout_row(&[first.view(), last.view()], row)?);
 
     println!("\nThe same, layer by layer:");
-    let mut propagation = Propagation::from_position(4, row)?;
+    let mut propagation = Propagation::unit(4, row)?;
     for (name, attention) in [("last", &last), ("first", &first)] {
-        let mut layer = RetainedLayer::new(HeadFusion::Attention, attention.view(), None)?;
+        let mut layer = RetainedLayer::attention(attention.view())?;
         propagation.step(Update::Stochastic, &mut layer)?;
         println!("  at the input of the {name:5} layer  {:.3}", propagation.row());
     }

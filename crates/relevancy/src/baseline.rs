@@ -2,9 +2,7 @@
 
 use ndarray::{Array1, ArrayView3};
 
-use crate::{
-    Error, FusedAttention, HeadFusion, Propagation, RetainedLayer, Update, retained::check_shape,
-};
+use crate::{Error, FusedAttention, Propagation, RetainedLayer, Update, retained::check_shape};
 
 /// Raw attention: row `row` of the head mean of one layer's attention `[H, S, S]`, usually the last layer's. Returns `[S]`.
 ///
@@ -15,14 +13,14 @@ pub fn raw_attention_row(attention: ArrayView3<'_, f32>, row: usize) -> Result<A
     if tokens <= row {
         return Err(Error::Row { row, tokens });
     }
-    let mut layer = RetainedLayer::new(HeadFusion::Attention, attention, None)?;
+    let mut layer = RetainedLayer::attention(attention)?;
     layer.fused_row(row).map_err(|never| match never {})
 }
 
 /// Attention rollout: row `row` of `Ã_L…Ã_1`, where `Ã = (E_h[A] + I)/row sum` (Abnar and Zuidema, "Quantifying Attention Flow
 /// in Transformers", ACL 2020). `layers` holds the attention `[H, S, S]` of each layer, first to last. Returns `[S]`.
 ///
-/// This is [`Propagation`] with [`HeadFusion::Attention`] and [`Update::Stochastic`]: where rows of A sum to one, as softmax rows
+/// This is [`Propagation`] with [`RetainedLayer::attention`] and [`Update::Stochastic`]: where rows of A sum to one, as softmax rows
 /// do, `D⁻¹(I + N(A))` and `(A + I)/row sum` are both `(A + I)/2`. For a row that sums to 1 + ε they differ by a factor of
 /// 1 + ε/2 on the attention.
 ///
@@ -39,9 +37,9 @@ pub fn raw_attention_row(attention: ArrayView3<'_, f32>, row: usize) -> Result<A
 /// [`Error::Row`].
 pub fn rollout_row(layers: &[ArrayView3<'_, f32>], row: usize) -> Result<Array1<f32>, Error> {
     let first = layers.first().ok_or(Error::NoValues)?;
-    let mut propagation = Propagation::from_position(check_shape(*first)?, row)?;
+    let mut propagation = Propagation::unit(check_shape(*first)?, row)?;
     for &attention in layers.iter().rev() {
-        let mut layer = RetainedLayer::new(HeadFusion::Attention, attention, None)?;
+        let mut layer = RetainedLayer::attention(attention)?;
         propagation.step(Update::Stochastic, &mut layer)?;
     }
     Ok(propagation.finish())

@@ -2,8 +2,6 @@
 
 use std::convert::Infallible;
 
-use crate::HeadFusion;
-
 /// An input that cannot be used, with what was expected and what was found.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -29,12 +27,6 @@ pub enum Error {
         expected: [usize; 3],
         /// Shape of the gradient.
         found: [usize; 3],
-    },
-    /// The fusion multiplies by the gradient, and there is none.
-    #[error("head fusion {fusion:?} needs the gradient of the attention: pass it")]
-    MissingGradient {
-        /// The fusion asked for.
-        fusion: HeadFusion,
     },
     /// A head that the layer does not have.
     #[error("head {head} was asked for, counted from 0, but the layer has {heads}")]

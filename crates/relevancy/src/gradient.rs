@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ndarray::{Array1, ArrayView1, ArrayView2, Axis, Zip, s};
 
-use crate::{Error, Heads, retained::positive};
+use crate::{Error, HeadFusion, retained::positive};
 
 /// Gradient-weighted attention of one row, `fuse_h[(A ⊙ ∇A)⁺]`, `[n]`, from attention and gradient `[H, n]`.
 ///
@@ -17,7 +17,7 @@ use crate::{Error, Heads, retained::positive};
 pub fn gradient_attention_row(
     attention: ArrayView2<'_, f32>,
     gradient: ArrayView2<'_, f32>,
-    heads: Heads,
+    heads: HeadFusion,
 ) -> Result<Array1<f32>, Error> {
     check(attention, gradient)?;
     let products = Zip::from(attention).and(gradient).map_collect(|&a, &g| positive(a * g));
@@ -40,7 +40,7 @@ pub fn gradient_weighted_row(
     let weights: Vec<f64> = gradient.outer_iter().map(mean_positive).collect();
     let total: f64 = weights.iter().sum();
     if total == 0.0 {
-        return Heads::Mean.fuse(attention);
+        return HeadFusion::Mean.fuse(attention);
     }
     Ok(weighted(attention, weights.iter().map(|weight| weight / total)))
 }
@@ -165,9 +165,9 @@ mod tests {
     #[test]
     fn gradient_attention_by_hand() {
         let row = |heads| gradient_attention_row(attention().view(), gradient().view(), heads);
-        assert_eq!(row(Heads::Mean), Ok(array![0.5, 0.25, 0.125]));
-        assert_eq!(row(Heads::Max), Ok(array![1.0, 0.5, 0.25]));
-        assert_eq!(row(Heads::One(1)), Ok(array![0.0, 0.5, 0.0]));
+        assert_eq!(row(HeadFusion::Mean), Ok(array![0.5, 0.25, 0.125]));
+        assert_eq!(row(HeadFusion::Max), Ok(array![1.0, 0.5, 0.25]));
+        assert_eq!(row(HeadFusion::One(1)), Ok(array![0.0, 0.5, 0.0]));
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
         let (two, three) = (Array2::zeros((2, 2)), Array2::zeros((2, 3)));
         let error = Error::RowsShape { expected: [2, 2], found: [2, 3] };
         assert_eq!(
-            gradient_attention_row(two.view(), three.view(), Heads::Mean),
+            gradient_attention_row(two.view(), three.view(), HeadFusion::Mean),
             Err(error.clone())
         );
         assert_eq!(input_gradient(two.view(), three.view()), Err(error));

@@ -13,7 +13,7 @@ use crate::Error;
 /// is missing from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum Heads {
+pub enum HeadFusion {
     /// The mean over all heads.
     #[default]
     Mean,
@@ -25,7 +25,7 @@ pub enum Heads {
 
 /// What a fusion of heads is, entry by entry.
 ///
-/// Closed, unlike [`Heads`]: an engine that matches it has said what it does with every fusion there is, and does not compile when there
+/// Closed, unlike [`HeadFusion`]: an engine that matches it has said what it does with every fusion there is, and does not compile when there
 /// is one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadRule {
@@ -37,8 +37,8 @@ pub enum HeadRule {
     One(usize),
 }
 
-impl Heads {
-    /// What the fusion is, for engines that fuse heads themselves; [`Heads::fuse`] defines it.
+impl HeadFusion {
+    /// What the fusion is, for engines that fuse heads themselves; [`HeadFusion::fuse`] defines it.
     pub fn rule(self) -> HeadRule {
         match self {
             Self::Mean => HeadRule::Mean,
@@ -52,12 +52,12 @@ impl Heads {
     /// Fails with [`Error::HeadRows`] without heads, or with [`Error::Head`] where there is no such head.
     ///
     /// ```
-    /// use attention_relevancy::{Heads, ndarray::array};
+    /// use attention_relevancy::{HeadFusion, ndarray::array};
     ///
     /// let rows = array![[0.0, 0.5], [1.0, 0.25]];
-    /// assert_eq!(Heads::Mean.fuse(rows.view())?, array![0.5, 0.375]);
-    /// assert_eq!(Heads::Max.fuse(rows.view())?, array![1.0, 0.5]);
-    /// assert_eq!(Heads::One(1).fuse(rows.view())?, array![1.0, 0.25]);
+    /// assert_eq!(HeadFusion::Mean.fuse(rows.view())?, array![0.5, 0.375]);
+    /// assert_eq!(HeadFusion::Max.fuse(rows.view())?, array![1.0, 0.5]);
+    /// assert_eq!(HeadFusion::One(1).fuse(rows.view())?, array![1.0, 0.25]);
     /// # Ok::<(), attention_relevancy::Error>(())
     /// ```
     pub fn fuse(self, rows: ArrayView2<'_, f32>) -> Result<Array1<f32>, Error> {
@@ -120,7 +120,7 @@ impl Heads {
 }
 
 /// `mean`, `max`, `head 3`.
-impl fmt::Display for Heads {
+impl fmt::Display for HeadFusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mean => f.write_str("mean"),
@@ -138,11 +138,11 @@ mod tests {
 
     #[test]
     fn the_largest_may_be_negative_and_what_is_no_number_stays() {
-        assert_eq!(Heads::Max.fuse(array![[-2.0], [-1.0]].view()), Ok(array![-1.0]));
+        assert_eq!(HeadFusion::Max.fuse(array![[-2.0], [-1.0]].view()), Ok(array![-1.0]));
         for rows in
             [array![[f32::NAN, 1.0], [1.0, f32::NAN]], array![[1.0, f32::NAN], [f32::NAN, 1.0]]]
         {
-            let fused = Heads::Max.fuse(rows.view()).unwrap();
+            let fused = HeadFusion::Max.fuse(rows.view()).unwrap();
             assert!(fused.iter().all(|x| x.is_nan()), "{fused}");
         }
     }
@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn heads_that_are_not_there_are_told() {
         let rows = Array2::zeros((2, 3));
-        assert_eq!(Heads::One(2).fuse(rows.view()), Err(Error::Head { head: 2, heads: 2 }));
+        assert_eq!(HeadFusion::One(2).fuse(rows.view()), Err(Error::Head { head: 2, heads: 2 }));
         let none = Array2::zeros((0, 3));
-        assert_eq!(Heads::Mean.fuse(none.view()), Err(Error::HeadRows { found: [0, 3] }));
+        assert_eq!(HeadFusion::Mean.fuse(none.view()), Err(Error::HeadRows { found: [0, 3] }));
     }
 }

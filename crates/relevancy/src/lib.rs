@@ -13,12 +13,12 @@
 //! # Overview
 //! - [`FusedAttention`] is the seam: something that shows rows of Ā, block by block. [`RetainedLayer`] makes them from attention
 //!   and gradient in memory, [`FusedMatrix`] holds a ready Ā; an engine that never stores either implements the trait itself.
-//! - [`HeadFusion`] says what is fused of the heads, [`Update`] how a layer acts on the row, [`Propagation`] carries the row.
-//! - An engine that folds rows on a device of its own takes [`Update::rule`] and [`Heads::rule`]: closed descriptions, so that it does
+//! - [`Update`] says how a layer acts on the row, [`Propagation`] carries the row.
+//! - An engine that folds rows on a device of its own takes [`Update::rule`] and [`HeadFusion::rule`]: closed descriptions, so that it does
 //!   not compile while there is one that it has no answer to. What it folds is to be held against [`Propagation`].
 //! - [`Target`] says which token is explained, [`TokenLayout`] which tokens are text and which are cells of an image,
 //!   [`Explanation`] is the raw row read with both, and [`Scale`] brings values to a common range without touching the raw ones.
-//! - [`Heads`] says how heads become one; [`gradient_attention_row`], [`gradient_weighted_row`], [`grad_cam_attention_row`],
+//! - [`HeadFusion`] says how heads become one; [`gradient_attention_row`], [`gradient_weighted_row`], [`grad_cam_attention_row`],
 //!   [`grad_cam_hidden`], [`input_gradient`] and [`tam`] are other methods, to compare with.
 //! - [`Score`], [`MethodRow`], [`HeadShares`] and [`PatchMap`] are what an engine finds out beside the row, as plain arrays.
 //! - [`unpool()`] spreads the relevancy of tokens over the finer cells that were averaged into them.
@@ -40,7 +40,7 @@
 //! assert!((&matrix - &expected).iter().all(|error| error.abs() < 1e-6));
 //!
 //! // Its last row, from the last layer to the first.
-//! let mut propagation = Propagation::from_position(3, 2)?;
+//! let mut propagation = Propagation::unit(3, 2)?;
 //! for mut layer in layers().into_iter().rev() {
 //!     propagation.step(Update::Additive, &mut layer)?;
 //! }
@@ -54,7 +54,7 @@
 //! ```
 //! use attention_relevancy::ndarray::{Array3, array};
 //! use attention_relevancy::{
-//!     Explanation, HeadFusion, ImageGrid, Propagation, RetainedLayer, Target, TokenLayout, Update, check_attention,
+//!     Explanation, ImageGrid, Propagation, RetainedLayer, Target, TokenLayout, Update, check_attention,
 //! };
 //!
 //! // [H, S, S], one head: causal softmax rows, and the gradient of the logit.
@@ -73,8 +73,8 @@
 //! check_attention(attention.view(), 1e-5)?;
 //!
 //! let target = Target::new(4, 7)?;
-//! let mut propagation = Propagation::from_position(5, target.logit_row())?;
-//! let mut layer = RetainedLayer::new(HeadFusion::PositiveGradient, attention.view(), Some(gradient.view()))?;
+//! let mut propagation = Propagation::explaining(5, &target)?;
+//! let mut layer = RetainedLayer::gradient_weighted(attention.view(), gradient.view())?;
 //! propagation.step(Update::Additive, &mut layer)?; // a deeper model: once per layer, last to first
 //!
 //! let layout = TokenLayout::from_images(5, [(1..3, ImageGrid { image: 0, rows: 1, columns: 2 })])?;
@@ -96,12 +96,12 @@ pub use crate::{
         grad_cam_attention_row, grad_cam_hidden, gradient_attention_row, gradient_weighted_row,
         input_gradient,
     },
-    heads::{HeadRule, Heads},
+    heads::{HeadFusion, HeadRule},
     layout::{ImageGrid, Segment, SegmentKind, TokenLayout},
     matrix::{FusedMatrix, relevancy_matrix},
     outcome::{HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable},
     propagation::Propagation,
-    retained::{HeadFusion, RetainedLayer},
+    retained::RetainedLayer,
     scale::Scale,
     soundness::check_attention,
     target::Target,

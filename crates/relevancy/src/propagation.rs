@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, ArrayView1};
 
-use crate::{Error, FusedAttention, StepError, Update};
+use crate::{Error, FusedAttention, StepError, Target, Update};
 
 /// A row vector on its way from the last layer to the first: `r ← r·T_L`, `r ← r·T_{L−1}`, …, `r ← r·T_1`.
 ///
@@ -17,11 +17,19 @@ pub struct Propagation {
 }
 
 impl Propagation {
-    /// Starts with the unit row of `row` in a sequence of `tokens` tokens.
+    /// Starts with the row that chose the explained token, in a sequence of `tokens` tokens: row p−1 for the token at position p
+    /// ([`Target::logit_row`]).
     ///
-    /// For the token at position p that is row p−1: [`Target::logit_row`](crate::Target::logit_row).
     /// Fails with [`Error::Row`] where there is no such row.
-    pub fn from_position(tokens: usize, row: usize) -> Result<Self, Error> {
+    pub fn explaining(tokens: usize, target: &Target) -> Result<Self, Error> {
+        Self::unit(tokens, target.logit_row())
+    }
+
+    /// Starts with the unit row `e_row` in a sequence of `tokens` tokens. It takes a row, and no position: what explains a token is the
+    /// row before it, as [`explaining`](Self::explaining) has it.
+    ///
+    /// Fails with [`Error::Row`] where there is no such row.
+    pub fn unit(tokens: usize, row: usize) -> Result<Self, Error> {
         if tokens <= row {
             return Err(Error::Row { row, tokens });
         }
@@ -72,15 +80,15 @@ mod tests {
 
     #[test]
     fn starts_as_the_unit_row() {
-        assert_eq!(Propagation::from_position(3, 1).unwrap().finish(), array![0.0, 1.0, 0.0]);
-        assert_eq!(Propagation::from_position(3, 3), Err(Error::Row { row: 3, tokens: 3 }));
-        assert_eq!(Propagation::from_position(0, 0), Err(Error::Row { row: 0, tokens: 0 }));
+        assert_eq!(Propagation::unit(3, 1).unwrap().finish(), array![0.0, 1.0, 0.0]);
+        assert_eq!(Propagation::unit(3, 3), Err(Error::Row { row: 3, tokens: 3 }));
+        assert_eq!(Propagation::unit(0, 0), Err(Error::Row { row: 0, tokens: 0 }));
     }
 
     #[test]
     fn refuses_a_layer_of_another_length() {
         let fused = Array2::zeros((4, 4));
-        let mut propagation = Propagation::from_position(3, 1).unwrap();
+        let mut propagation = Propagation::unit(3, 1).unwrap();
         let error = propagation
             .step(Update::Additive, &mut FusedMatrix::new(fused.view()).unwrap())
             .unwrap_err();
@@ -91,7 +99,7 @@ mod tests {
     #[test]
     fn keeps_the_row_of_every_depth() {
         let fused = array![[0.0, 0.0], [0.5, 0.0]];
-        let mut propagation = Propagation::from_position(2, 1).unwrap();
+        let mut propagation = Propagation::unit(2, 1).unwrap();
         let rows = [0, 1].map(|_| {
             propagation
                 .step(Update::Additive, &mut FusedMatrix::new(fused.view()).unwrap())

@@ -6,19 +6,7 @@ use ndarray::{
     ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, Zip, parallel::prelude::*, s,
 };
 
-use crate::{Error, FusedAttention, Heads, WORTH_THREADS};
-
-/// What of the attention of H heads becomes the fused attention Ā. The heads are fused by their mean, or as
-/// [`RetainedLayer::with_heads`] says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum HeadFusion {
-    /// `Ā = E_h[(A ⊙ ∇A)⁺]`: the mean over heads of what speaks for the logit (Chefer et al. 2021, equation 5).
-    #[default]
-    PositiveGradient,
-    /// `Ā = E_h[A]`: the plain mean, for raw attention and rollout. Needs no gradient.
-    Attention,
-}
+use crate::{Error, FusedAttention, HeadFusion, WORTH_THREADS};
 
 /// One layer's attention and its gradient in memory, `[H, S, S]` each: head, query, key.
 ///
@@ -26,38 +14,42 @@ pub enum HeadFusion {
 #[derive(Debug, Clone)]
 pub struct RetainedLayer<'a> {
     attention: ArrayView3<'a, f32>,
-    /// Present exactly where the fusion multiplies by it.
+    /// Attention is multiplied by it where it is there.
     gradient: Option<ArrayView3<'a, f32>>,
-    heads: Heads,
+    heads: HeadFusion,
     block_rows: usize,
     block: Vec<f32>,
 }
 
 impl<'a> RetainedLayer<'a> {
-    /// A layer from its attention and, where `fusion` needs it, the gradient of the explained logit with respect to it.
+    /// `Ā = E_h[(A ⊙ ∇A)⁺]`: the mean over heads of what speaks for the logit (Chefer et al. 2021, equation 5), from a layer's attention
+    /// and the gradient of the explained logit with respect to it.
     ///
     /// Any strides will do; keys next to each other in memory are fastest. A number that is not finite is not hidden: it
     /// reaches the result. [`check_attention`](crate::check_attention) finds it earlier.
     ///
-    /// Fails with [`Error::AttentionShape`], [`Error::GradientShape`] or [`Error::MissingGradient`].
-    pub fn new(
-        fusion: HeadFusion,
+    /// Fails with [`Error::AttentionShape`] or [`Error::GradientShape`].
+    pub fn gradient_weighted(
         attention: ArrayView3<'a, f32>,
-        gradient: Option<ArrayView3<'a, f32>>,
+        gradient: ArrayView3<'a, f32>,
     ) -> Result<Self, Error> {
-        let tokens = check_shape(attention)?;
-        let (expected, found) = (attention.dim(), gradient.map(|gradient| gradient.dim()));
-        if let Some(found) = found.filter(|&found| found != expected) {
+        let mut layer = Self::attention(attention)?;
+        let (expected, found) = (attention.dim(), gradient.dim());
+        if found != expected {
             return Err(Error::GradientShape { expected: expected.into(), found: found.into() });
         }
-        let gradient = match fusion {
-            HeadFusion::PositiveGradient => {
-                Some(gradient.ok_or(Error::MissingGradient { fusion })?)
-            }
-            HeadFusion::Attention => None,
-        };
-        let (heads, block_rows) = (Heads::Mean, (BLOCK / tokens).max(1));
-        Ok(Self { attention, gradient, heads, block_rows, block: Vec::new() })
+        layer.gradient = Some(gradient);
+        Ok(layer)
+    }
+
+    /// `Ā = E_h[A]`: the plain mean over heads, for raw attention and rollout. As [`gradient_weighted`](Self::gradient_weighted)
+    /// otherwise.
+    ///
+    /// Fails with [`Error::AttentionShape`].
+    pub fn attention(attention: ArrayView3<'a, f32>) -> Result<Self, Error> {
+        let tokens = check_shape(attention)?;
+        let (heads, block_rows) = (HeadFusion::Mean, (BLOCK / tokens).max(1));
+        Ok(Self { attention, gradient: None, heads, block_rows, block: Vec::new() })
     }
 
     /// The same layer with another fusion of its heads than their mean.
@@ -65,15 +57,15 @@ impl<'a> RetainedLayer<'a> {
     /// Fails with [`Error::Head`] where there is no such head.
     ///
     /// ```
-    /// use attention_relevancy::{FusedAttention, HeadFusion, Heads, RetainedLayer, ndarray::array};
+    /// use attention_relevancy::{FusedAttention, HeadFusion, RetainedLayer, ndarray::array};
     ///
     /// let attention = array![[[1.0, 0.0], [0.25, 0.75]], [[1.0, 0.0], [0.5, 0.5]]];
-    /// let layer = RetainedLayer::new(HeadFusion::Attention, attention.view(), None)?;
-    /// let row = layer.with_heads(Heads::Max)?.fused_row(1).unwrap();
+    /// let layer = RetainedLayer::attention(attention.view())?;
+    /// let row = layer.with_heads(HeadFusion::Max)?.fused_row(1).unwrap();
     /// assert_eq!(row, array![0.5, 0.75]);
     /// # Ok::<(), attention_relevancy::Error>(())
     /// ```
-    pub fn with_heads(mut self, heads: Heads) -> Result<Self, Error> {
+    pub fn with_heads(mut self, heads: HeadFusion) -> Result<Self, Error> {
         heads.check(self.attention.dim().0)?;
         self.heads = heads;
         Ok(self)
@@ -177,28 +169,26 @@ mod tests {
     fn fuses_the_positive_part_over_heads() {
         let attention = array![[[1.0, 0.0], [0.25, 0.75]], [[1.0, 0.0], [0.5, 0.5]]];
         let gradient = array![[[2.0, 9.0], [4.0, -1.0]], [[-1.0, 9.0], [1.0, 2.0]]];
-        let fused = |fusion| {
-            let mut layer =
-                RetainedLayer::new(fusion, attention.view(), Some(gradient.view())).unwrap();
+        let fused = |layer: Result<RetainedLayer<'_>, Error>| {
+            let mut layer = layer.unwrap();
             [0, 1].map(|row| layer.fused_row(row).unwrap())
         };
-        assert_eq!(fused(HeadFusion::PositiveGradient), [array![1.0, 0.0], array![0.75, 0.5]]);
-        assert_eq!(fused(HeadFusion::Attention), [array![1.0, 0.0], array![0.375, 0.625]]);
+        let weighted = RetainedLayer::gradient_weighted(attention.view(), gradient.view());
+        assert_eq!(fused(weighted), [array![1.0, 0.0], array![0.75, 0.5]]);
+        let plain = RetainedLayer::attention(attention.view());
+        assert_eq!(fused(plain), [array![1.0, 0.0], array![0.375, 0.625]]);
     }
 
     #[test]
     fn heads_are_fused_as_asked() {
         let attention = array![[[1.0, 0.0], [0.25, 0.75]], [[1.0, 0.0], [0.5, 0.5]]];
         let gradient = array![[[2.0, 9.0], [4.0, -1.0]], [[-1.0, 9.0], [1.0, 2.0]]];
-        let new = || {
-            let fusion = HeadFusion::PositiveGradient;
-            RetainedLayer::new(fusion, attention.view(), Some(gradient.view())).unwrap()
-        };
+        let new = || RetainedLayer::gradient_weighted(attention.view(), gradient.view()).unwrap();
         let row = |heads| new().with_heads(heads).unwrap().fused_row(1).unwrap();
-        assert_eq!(row(Heads::Mean), array![0.75, 0.5]);
-        assert_eq!(row(Heads::Max), array![1.0, 1.0]);
-        assert_eq!(row(Heads::One(0)), array![1.0, 0.0]);
-        let error = new().with_heads(Heads::One(2)).unwrap_err();
+        assert_eq!(row(HeadFusion::Mean), array![0.75, 0.5]);
+        assert_eq!(row(HeadFusion::Max), array![1.0, 1.0]);
+        assert_eq!(row(HeadFusion::One(0)), array![1.0, 0.0]);
+        let error = new().with_heads(HeadFusion::One(2)).unwrap_err();
         assert_eq!(error, Error::Head { head: 2, heads: 2 });
     }
 
@@ -206,12 +196,8 @@ mod tests {
     fn what_is_not_a_number_is_seen() {
         let attention = Array3::ones((1, 2, 2));
         let gradient = array![[[f32::NAN, 1.0], [f32::NEG_INFINITY, -1.0]]];
-        let mut layer = RetainedLayer::new(
-            HeadFusion::PositiveGradient,
-            attention.view(),
-            Some(gradient.view()),
-        )
-        .unwrap();
+        let mut layer =
+            RetainedLayer::gradient_weighted(attention.view(), gradient.view()).unwrap();
         assert!(layer.fused_row(0).unwrap()[0].is_nan());
         assert_eq!(layer.fused_row(1).unwrap(), array![0.0, 0.0]);
     }
@@ -219,9 +205,7 @@ mod tests {
     #[test]
     fn blocks_cover_the_rows_in_order() {
         let attention = Array3::zeros((2, 7, 7));
-        let mut layer = RetainedLayer::new(HeadFusion::Attention, attention.view(), None)
-            .unwrap()
-            .with_block_rows(3);
+        let mut layer = RetainedLayer::attention(attention.view()).unwrap().with_block_rows(3);
         let mut seen = Vec::new();
         layer.visit_rows(1..6, &mut |start, block| seen.push((start, block.dim()))).unwrap();
         assert_eq!(seen, [(1, (3, 7)), (4, (2, 7))]);
@@ -229,19 +213,17 @@ mod tests {
 
     #[test]
     fn shapes_are_checked() {
-        let new = |attention: [usize; 3], gradient: Option<[usize; 3]>| {
-            let (attention, gradient) = (Array3::zeros(attention), gradient.map(Array3::zeros));
-            let gradient = gradient.as_ref().map(|gradient| gradient.view());
-            RetainedLayer::new(HeadFusion::PositiveGradient, attention.view(), gradient)
-                .map(|layer| layer.tokens())
+        let plain = |attention: [usize; 3]| {
+            let attention = Array3::zeros(attention);
+            RetainedLayer::attention(attention.view()).map(|layer| layer.tokens())
         };
-        assert_eq!(new([2, 3, 3], Some([2, 3, 3])), Ok(3));
-        assert_eq!(new([2, 3, 4], None), Err(Error::AttentionShape { found: [2, 3, 4] }));
-        assert_eq!(new([0, 3, 3], None), Err(Error::AttentionShape { found: [0, 3, 3] }));
-        assert_eq!(new([2, 0, 0], None), Err(Error::AttentionShape { found: [2, 0, 0] }));
-        let fusion = HeadFusion::PositiveGradient;
-        assert_eq!(new([2, 3, 3], None), Err(Error::MissingGradient { fusion }));
+        assert_eq!(plain([2, 3, 3]), Ok(3));
+        for found in [[2, 3, 4], [0, 3, 3], [2, 0, 0]] {
+            assert_eq!(plain(found), Err(Error::AttentionShape { found }));
+        }
         let (expected, found) = ([2, 3, 3], [1, 3, 3]);
-        assert_eq!(new(expected, Some(found)), Err(Error::GradientShape { expected, found }));
+        let [attention, gradient] = [expected, found].map(Array3::zeros);
+        let layer = RetainedLayer::gradient_weighted(attention.view(), gradient.view());
+        assert_eq!(layer.err(), Some(Error::GradientShape { expected, found }));
     }
 }

@@ -4,10 +4,8 @@
 mod common;
 
 use attention_relevancy::ndarray::{Array1, Array2, Array3};
-use attention_relevancy::{
-    FusedAttention, HeadFusion, Propagation, RetainedLayer, Update, relevancy_matrix,
-};
-use common::Layer;
+use attention_relevancy::{FusedAttention, Propagation, RetainedLayer, Update, relevancy_matrix};
+use common::{Fused, Layer};
 use proptest::prelude::*;
 
 /// One to four layers of up to three heads and twelve tokens.
@@ -20,8 +18,8 @@ fn update() -> impl Strategy<Value = Update> {
     prop_oneof![Just(Update::Additive), Just(Update::Stochastic)]
 }
 
-fn fusion() -> impl Strategy<Value = HeadFusion> {
-    prop_oneof![Just(HeadFusion::PositiveGradient), Just(HeadFusion::Attention)]
+fn fusion() -> impl Strategy<Value = Fused> {
+    prop_oneof![Just(Fused::GradientWeighted), Just(Fused::Attention)]
 }
 
 fn tokens(layers: &[Layer]) -> usize {
@@ -31,19 +29,19 @@ fn tokens(layers: &[Layer]) -> usize {
 /// Row `row` of R, the layers cut into blocks of `block` rows.
 fn propagate(
     layers: &[Layer],
-    fusion: HeadFusion,
+    fusion: Fused,
     update: Update,
     row: usize,
     block: usize,
 ) -> Array1<f32> {
-    let mut propagation = Propagation::from_position(tokens(layers), row).unwrap();
+    let mut propagation = Propagation::unit(tokens(layers), row).unwrap();
     for layer in layers.iter().rev() {
         propagation.step(update, &mut layer.retained(fusion).with_block_rows(block)).unwrap();
     }
     propagation.finish()
 }
 
-fn matrix(layers: &[Layer], fusion: HeadFusion, update: Update) -> Array2<f32> {
+fn matrix(layers: &[Layer], fusion: Fused, update: Update) -> Array2<f32> {
     relevancy_matrix(tokens(layers), layers.iter().map(|layer| layer.retained(fusion)), update)
         .unwrap()
 }
@@ -71,9 +69,9 @@ proptest! {
             layer.gradient.fill(0.0);
         }
         let identity = Array2::<f32>::eye(tokens(&layers));
-        prop_assert_eq!(&matrix(&layers, HeadFusion::PositiveGradient, update), &identity);
+        prop_assert_eq!(&matrix(&layers, Fused::GradientWeighted, update), &identity);
         for (row, unit) in identity.rows().into_iter().enumerate() {
-            prop_assert_eq!(propagate(&layers, HeadFusion::PositiveGradient, update, row, 4), unit);
+            prop_assert_eq!(propagate(&layers, Fused::GradientWeighted, update, row, 4), unit);
         }
     }
 
@@ -133,9 +131,9 @@ proptest! {
     fn propagation_is_linear(layers in layers(), update in update()) {
         let mut all = Propagation::from_row(Array1::ones(tokens(&layers)));
         for layer in layers.iter().rev() {
-            all.step(update, &mut layer.retained(HeadFusion::PositiveGradient)).unwrap();
+            all.step(update, &mut layer.retained(Fused::GradientWeighted)).unwrap();
         }
-        let one = |row| propagate(&layers, HeadFusion::PositiveGradient, update, row, 4);
+        let one = |row| propagate(&layers, Fused::GradientWeighted, update, row, 4);
         let sum = (0..tokens(&layers)).map(one).fold(Array1::zeros(tokens(&layers)), |sum, row| sum + row);
         assert_near(&all.finish(), &sum, 2e-6);
     }
@@ -153,7 +151,12 @@ proptest! {
             array.swap_axes(0, 2); // [H, S, S] again, heads innermost
         }
         let [attention, gradient] = turned;
-        let mut strided = RetainedLayer::new(fusion, attention.view(), Some(gradient.view())).unwrap();
+        let mut strided = match fusion {
+            Fused::GradientWeighted => {
+                RetainedLayer::gradient_weighted(attention.view(), gradient.view())
+            }
+            Fused::Attention => RetainedLayer::attention(attention.view()),
+        }.unwrap();
         let row = Array1::from_elem(tokens(&layers), 0.5);
         let [mut found, mut expected] = [row.clone(), row.clone()];
         strided.apply(update, row.view(), found.view_mut()).unwrap();

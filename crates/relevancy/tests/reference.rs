@@ -5,10 +5,8 @@
 mod common;
 
 use attention_relevancy::ndarray::{Array1, Array2, ArrayView1, Axis};
-use attention_relevancy::{
-    HeadFusion, Propagation, Update, raw_attention_row, relevancy_matrix, rollout_row,
-};
-use common::Layer;
+use attention_relevancy::{Propagation, Update, raw_attention_row, relevancy_matrix, rollout_row};
+use common::{Fused, Layer};
 
 const TOKENS: usize = 300;
 /// A row in the middle: rows after it must not count, and it is none of those without gradient.
@@ -65,9 +63,9 @@ fn error(found: ArrayView1<'_, f32>, expected: ArrayView1<'_, f64>, own: usize) 
 }
 
 fn propagate(layers: &[Layer], update: Update) -> Array1<f32> {
-    let mut propagation = Propagation::from_position(TOKENS, ROW).unwrap();
+    let mut propagation = Propagation::unit(TOKENS, ROW).unwrap();
     for layer in layers.iter().rev() {
-        propagation.step(update, &mut layer.retained(HeadFusion::PositiveGradient)).unwrap();
+        propagation.step(update, &mut layer.retained(Fused::GradientWeighted)).unwrap();
     }
     propagation.finish()
 }
@@ -80,7 +78,7 @@ fn relevancy_agrees_with_double_precision() {
         let row = error(propagate(&layers, update).view(), expected.row(ROW), ROW);
         assert!(row <= 2e-6, "{update:?}: the row is off by {row}");
 
-        let fused_layers = layers.iter().map(|layer| layer.retained(HeadFusion::PositiveGradient));
+        let fused_layers = layers.iter().map(|layer| layer.retained(Fused::GradientWeighted));
         let matrix = relevancy_matrix(TOKENS, fused_layers, update).unwrap();
         for (own, (found, expected)) in
             matrix.rows().into_iter().zip(expected.rows()).enumerate().skip(1)

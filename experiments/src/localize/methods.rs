@@ -9,7 +9,7 @@ use attention_capture::{
     Spread, States, Streaming, SweepOptions, branch_targets,
 };
 use attention_relevancy::ndarray::Array2;
-use attention_relevancy::{Heads, Target, Update};
+use attention_relevancy::{HeadFusion, Target, Update};
 use gemma3_tch::{LayerType, Sequence};
 use phantom_radiograph::{Level, Scene, Side};
 use tch::{Kind, Tensor};
@@ -90,7 +90,7 @@ impl<'a> Maps<'a> {
                 self.folded(&words, folding, setting.goals)
             }
             Method::LargestHead => {
-                let folding = Folding { heads: Heads::Max, ..Folding::default() };
+                let folding = Folding { heads: HeadFusion::Max, ..Folding::default() };
                 self.folded(&words, folding, setting.goals)
             }
             Method::MeanGradient
@@ -272,7 +272,7 @@ impl<'a> Maps<'a> {
     }
 
     fn method(&self, method: Method) -> Result<Rowwise> {
-        let (heads, all, over) = (Heads::Mean, Layers::All, Pool::Mean);
+        let (heads, all, over) = (HeadFusion::Mean, Layers::All, Pool::Mean);
         let layers = &self.reader.model.config().text.layers;
         Ok(match method {
             Method::MeanGradient => Rowwise::GradientAttention { heads, layers: all },

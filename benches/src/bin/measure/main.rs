@@ -11,7 +11,7 @@ use attention_capture::{
     Engine, Goal, HeadRecorder, Keep, Layers, Method, MethodRecorder, Objective, Pool, Recorder,
     Retained, Rules, States, Streaming, SweepOptions,
 };
-use attention_relevancy::{Heads, Target, Update};
+use attention_relevancy::{HeadFusion, Target, Update};
 use benchmarks::memory::{Place, Watch};
 use benchmarks::{Layer, forms};
 use clap::{Parser, ValueEnum};
@@ -283,7 +283,7 @@ fn compared(
     goals: &[Goal],
     args: &Args,
 ) -> anyhow::Result<Figures> {
-    let (heads, layers, over) = (Heads::Mean, || Layers::All, Pool::Mean);
+    let (heads, layers, over) = (HeadFusion::Mean, || Layers::All, Pool::Mean);
     let last = model.config().text.num_hidden_layers - 1;
     let methods = [
         ("rollout_s", Method::Rollout { heads, layers: layers() }),

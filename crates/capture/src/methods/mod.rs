@@ -9,7 +9,7 @@ mod streaming;
 
 use crate::folding::Fold;
 use crate::{Error, Layers};
-use attention_relevancy::{Heads, MethodRow, Unavailable};
+use attention_relevancy::{HeadFusion, MethodRow, Unavailable};
 use gemma3_tch::TextConfig;
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub enum Method {
     /// `(I + N(fuse_h[A]))/2`, N dividing rows by their sums, from the last of the chosen layers to the first.
     Rollout {
         /// How heads become one.
-        heads: Heads,
+        heads: HeadFusion,
         /// The layers that are multiplied; the others are left out.
         layers: Layers,
     },
@@ -41,7 +41,7 @@ pub enum Method {
     /// Attention of the explained token itself, row p: what it looked at when it was read, after it had been chosen.
     TokenAttention {
         /// How heads become one.
-        heads: Heads,
+        heads: HeadFusion,
         /// The layers.
         layers: Layers,
         /// How the chosen layers become one.
@@ -50,7 +50,7 @@ pub enum Method {
     /// The same for all tokens of the goal together, the name of an object: pooled over layers and tokens alike.
     ObjectAttention {
         /// How heads become one.
-        heads: Heads,
+        heads: HeadFusion,
         /// The layers.
         layers: Layers,
         /// How layers and tokens become one.
@@ -60,7 +60,7 @@ pub enum Method {
     /// chosen layers. What speaks against the goal is dropped; there is no signed form of it.
     GradientAttention {
         /// How heads become one.
-        heads: Heads,
+        heads: HeadFusion,
         /// The layers.
         layers: Layers,
     },
@@ -92,7 +92,7 @@ pub enum Method {
 #[non_exhaustive]
 pub enum HeadWeights {
     /// By no gradient.
-    Fused(Heads),
+    Fused(HeadFusion),
     /// By their gradient: [`gradient_weighted_row`](attention_relevancy::gradient_weighted_row) over the keys that the row sees.
     Gradient,
 }
@@ -110,8 +110,8 @@ pub enum Pool {
     Sum,
 }
 
-impl From<Heads> for HeadWeights {
-    fn from(heads: Heads) -> Self {
+impl From<HeadFusion> for HeadWeights {
+    fn from(heads: HeadFusion) -> Self {
         Self::Fused(heads)
     }
 }
@@ -137,7 +137,7 @@ impl Method {
                 Fold::new(*heads, layers, config).map(Some)
             }
             Self::RawAttention { heads: HeadWeights::Gradient, layers } => {
-                Fold::new(Heads::Mean, layers, config).map(Some)
+                Fold::new(HeadFusion::Mean, layers, config).map(Some)
             }
             Self::GradCamAttention { layer } => within(*layer, n),
             Self::GradCamHidden { layer } => within(*layer, n + 1),
@@ -188,7 +188,7 @@ impl Method {
             | Self::Tam => return Vec::new(),
         };
         let changed = [
-            (heads != Heads::Mean.into()).then(|| format!("heads {heads}")),
+            (heads != HeadFusion::Mean.into()).then(|| format!("heads {heads}")),
             (*layers != Layers::All).then(|| format!("layers {layers}")),
             (over != Pool::Mean).then(|| format!("{over} over layers")),
         ];

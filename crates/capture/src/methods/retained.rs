@@ -7,7 +7,7 @@ use crate::readout::{AttentionRow, Keys};
 use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Retained, Rules, convert};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, Axis, concatenate, s};
 use attention_relevancy::{
-    HeadFusion, Propagation, RetainedLayer, Target, Update, grad_cam_hidden, input_gradient,
+    Propagation, RetainedLayer, Target, Update, grad_cam_hidden, input_gradient,
 };
 use gemma3_tch::{MaskRule, guard};
 use std::ops::Range;
@@ -129,7 +129,7 @@ impl Retained<'_> {
             for (layer, attention) in self.attention().iter().enumerate().rev() {
                 if let Some(heads) = fold.at(layer) {
                     let attention = convert::volume(attention);
-                    let layer = RetainedLayer::new(HeadFusion::Attention, attention.view(), None)?;
+                    let layer = RetainedLayer::attention(attention.view())?;
                     row.step(Update::Stochastic, &mut layer.with_heads(heads)?)?;
                 }
             }

@@ -4,7 +4,7 @@ use super::states::{attended, check_picture};
 use crate::Error;
 use crate::sweep::{Folds, Pass, RowFold, Rows};
 use crate::witness::difference;
-use attention_relevancy::{Heads, Update};
+use attention_relevancy::{HeadFusion, Update};
 use gemma3_tch::{AttentionLayer, Gemma3, MaskRule, guard};
 use tch::{Kind, Tensor};
 
@@ -34,7 +34,7 @@ pub fn witness_patches(model: &Gemma3, picture: &Tensor) -> Result<Option<[f64; 
             queries: 0..patches,
             dheads: &layer.pull_merge(&hidden, &dy).heads,
             folds: Folds {
-                relevancy: Some(RowFold::new(Update::Additive, Heads::Mean)),
+                relevancy: Some(RowFold::new(Update::Additive, HeadFusion::Mean)),
                 rollouts: Vec::new(),
             },
             block: BLOCK,

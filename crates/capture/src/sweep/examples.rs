@@ -2,7 +2,7 @@
 
 use super::{Folds, Pass, RowFold, Rows};
 use crate::convert;
-use attention_relevancy::{HeadFusion, Heads, Propagation, RetainedLayer, Update};
+use attention_relevancy::{HeadFusion, Propagation, RetainedLayer, Update};
 use gemma3_tch::{MaskRule, Qkv};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
@@ -60,7 +60,7 @@ impl Example {
             queries: self.queries.clone(),
             dheads: &self.dheads,
             folds: Folds {
-                relevancy: Some(RowFold::new(update, Heads::Mean)),
+                relevancy: Some(RowFold::new(update, HeadFusion::Mean)),
                 rollouts: Vec::new(),
             },
             block: 16,
@@ -80,9 +80,8 @@ pub(crate) fn assert_folded(layer: &Example, update: Update, found: &super::Swep
         let gradient = q.matmul(&k.transpose(1, 2)).zeros_like(); // no row but those of the queries counts
         gradient.narrow(1, first, m).copy_(&dheads.get(goal).matmul(&v.transpose(1, 2)));
         let gradient = convert::volume(&gradient);
-        let fusion = HeadFusion::PositiveGradient;
         let mut fused =
-            RetainedLayer::new(fusion, attention.view(), Some(gradient.view())).unwrap();
+            RetainedLayer::gradient_weighted(attention.view(), gradient.view()).unwrap();
         let mut propagation = Propagation::from_row(convert::row(&rows.relevancy.get(goal)));
         propagation.step(update, &mut fused).unwrap();
         let expected = propagation.finish();

@@ -1,7 +1,7 @@
 //! The contract of a pass over one layer: what it is given and what it gives.
 
 use super::Setting;
-use attention_relevancy::{HeadRule, Heads, RowRule, Update};
+use attention_relevancy::{HeadFusion, HeadRule, RowRule, Update};
 use gemma3_tch::{MaskRule, Placement, Qkv, QkvGradient};
 use std::ops::Range;
 use tch::Tensor;
@@ -24,7 +24,7 @@ pub(crate) struct RowFold {
 }
 
 impl RowFold {
-    pub(crate) fn new(update: Update, heads: Heads) -> Self {
+    pub(crate) fn new(update: Update, heads: HeadFusion) -> Self {
         Self { rule: update.rule(), heads: heads.rule() }
     }
 }

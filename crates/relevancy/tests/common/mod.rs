@@ -1,7 +1,7 @@
 //! Random layers.
 
+use attention_relevancy::RetainedLayer;
 use attention_relevancy::ndarray::Array3;
-use attention_relevancy::{HeadFusion, RetainedLayer};
 
 /// The numbers of `SplitMix64` (Steele, Lea and Flood 2014) in 0…1.
 pub(crate) struct Random(u64);
@@ -22,6 +22,14 @@ impl Random {
 pub(crate) struct Layer {
     pub(crate) attention: Array3<f32>,
     pub(crate) gradient: Array3<f32>,
+}
+
+/// What of a layer is fused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fused {
+    GradientWeighted,
+    #[allow(dead_code, reason = "not every test binary has both")]
+    Attention,
 }
 
 impl Layer {
@@ -50,7 +58,14 @@ impl Layer {
     }
 
     /// The layer as the crate takes it.
-    pub(crate) fn retained(&self, fusion: HeadFusion) -> RetainedLayer<'_> {
-        RetainedLayer::new(fusion, self.attention.view(), Some(self.gradient.view())).unwrap()
+    pub(crate) fn retained(&self, fused: Fused) -> RetainedLayer<'_> {
+        let attention = self.attention.view();
+        match fused {
+            Fused::GradientWeighted => {
+                RetainedLayer::gradient_weighted(attention, self.gradient.view())
+            }
+            Fused::Attention => RetainedLayer::attention(attention),
+        }
+        .unwrap()
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::sweep::Folds;
 use crate::sweep::examples::{Example, assert_folded, assert_same, random};
-use attention_relevancy::{Heads, Update};
+use attention_relevancy::{HeadFusion, Update};
 use gemma3_tch::{MaskRule, Qkv, SequenceLayout};
 use tch::Device;
 
@@ -147,7 +147,7 @@ fn what_it_is_not_made_for_is_left_to_the_reference() {
     };
     let causal = MaskRule::causal(None, &SequenceLayout::unforked(Vec::new()));
     let fold = |heads| Some(RowFold::new(Update::Additive, heads));
-    let mean = fold(Heads::Mean);
+    let mean = fold(HeadFusion::Mean);
     let made_for = |mask: &MaskRule, relevancy, n_rollouts: usize| {
         let folds = Folds { relevancy, rollouts: vec![Some(HeadRule::Mean); n_rollouts] };
         let dheads = random(&[1, 2, 8, 4]);
@@ -158,7 +158,7 @@ fn what_it_is_not_made_for_is_left_to_the_reference() {
     };
     assert_eq!(made_for(&MaskRule::all(), mean, 0), !matches!(Arch::new(), Arch::Scalar));
     assert!(!made_for(&causal, mean, 0));
-    assert!(!made_for(&MaskRule::all(), fold(Heads::Max), 0));
+    assert!(!made_for(&MaskRule::all(), fold(HeadFusion::Max), 0));
     assert!(!made_for(&MaskRule::all(), None, 0));
     assert!(!made_for(&MaskRule::all(), mean, 1));
 }
