@@ -93,8 +93,8 @@ pub struct States {
 #[derive(Debug)]
 enum Kept {
     Input(Tensor),
-    /// In the pieces that they were computed in, prompt and single tokens, never empty: joined for good they would be in memory
-    /// twice at that moment, and leave holes.
+    /// In the pieces that they were computed in, prompt and single tokens, never empty: concatenating them would briefly double
+    /// the memory and fragment the heap.
     Trace(Vec<Trace>),
 }
 

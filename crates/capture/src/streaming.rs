@@ -274,7 +274,7 @@ impl Sweep<'_> {
     }
 }
 
-/// Whether all numbers of all tensors are. A sum with NaN or infinity in it is not finite; a GPU is waited for once.
+/// Whether every element is finite: a sum with NaN or infinity in it is not. One device synchronisation.
 pub(crate) fn finite<const N: usize>(tensors: [&Tensor; N]) -> bool {
     let sum: Tensor = tensors.map(|tensor| tensor.sum(Kind::Double)).into_iter().sum();
     sum.double_value(&[]).is_finite()

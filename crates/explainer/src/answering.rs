@@ -102,8 +102,8 @@ impl Request<'_> {
         (keep, keep.bytes(text, tokens, width))
     }
 
-    /// The error for sweeps that need so many bytes, when pictures are kept and when they are not, beside what is kept of so many
-    /// images and of a run planned for some tokens. More is kept within a larger budget, so the smallest that works is the first that holds both.
+    /// Builds [`attention_capture::Error::Budget`] with the smallest budget that works. What is recorded grows with the budget, so this
+    /// iterates to the first budget that holds both the recorded states and the `needed` bytes of a sweep (with and without kept pictures).
     pub(crate) fn too_small(
         &self,
         needed: impl Fn(bool) -> u64,

@@ -33,7 +33,7 @@ pub enum Error {
         /// What it is, with its article.
         kind: String,
     },
-    /// There is no place for files that can be made again.
+    /// No cache directory is known.
     #[error("no cache folder is known for this user; set HOME or XDG_CACHE_HOME")]
     NoCache,
     /// A folder stands where a file of a checkpoint of the library's own belongs.

@@ -1,7 +1,7 @@
 //! Explaining an answer.
 
 use crate::finer::Images;
-use crate::plan::{Found, Part, Plan, every_target, goals, sort, text};
+use crate::plan::{Found, Part, Plan, distribute, every_target, goals, text};
 use crate::{
     Answer, Ask, Blank, Engine, Error, ExplainOptions, Explainer, Explanations, Profile, Request,
     Resolution, SpanRule, compared, occurrence,
@@ -138,7 +138,7 @@ impl Request<'_> {
         let engine = Retained::run(&self.model, sequence)?;
         let parts = compared::retained(&engine, &goals(plans), options)?;
         let parts = parts.into_iter().map(Part::new).collect();
-        Ok(sort(plans, engine.scores(&every_target(plans))?, parts))
+        Ok(distribute(plans, engine.scores(&every_target(plans))?, parts))
     }
 
     /// Starts from the states that were kept while the answer was generated, or makes them.
@@ -202,7 +202,7 @@ impl Request<'_> {
             {
                 part.heads = Some(heads);
             }
-            let mut found = sort(plans, engine.scores(&every_target(plans))?, parts);
+            let mut found = distribute(plans, engine.scores(&every_target(plans))?, parts);
             let finer = self.finer(images, (&engine, &left), plans, (options, memory_budget))?;
             for (found, finer) in found.iter_mut().zip(finer) {
                 found.finer = finer;

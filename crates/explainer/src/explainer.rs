@@ -11,10 +11,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// By whose rules questions are put to the model and answers explained.
+/// Which program's conventions apply when questions are put to the model and answers are explained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Those of the model and the method.
+    /// This program's own: those of the model and the published method.
     #[default]
     Sound,
     /// Those of the public Python program `medgemma-explainer`, so that its figures can be compared: a second `<bos>` in front of the
@@ -32,7 +32,7 @@ pub struct LoadOptions {
     pub dtype: DtypeSpec,
     /// How pictures are prepared.
     pub processor: ProcessorOptions,
-    /// By whose rules the model is asked and answers are explained.
+    /// Which program's conventions apply: ours, or those of the public Python program.
     pub profile: Profile,
     /// Called while a checkpoint is fetched from the hub.
     pub fetch_progress: Option<FetchObserver>,

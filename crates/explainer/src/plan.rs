@@ -126,8 +126,8 @@ pub(crate) fn every_target(plans: &[Plan]) -> Vec<Target> {
     plans.iter().flat_map(|plan| plan.targets.clone()).collect()
 }
 
-/// To each plan what is its own.
-pub(crate) fn sort(plans: &[Plan], scores: Vec<Score>, parts: Vec<Part>) -> Vec<Found> {
+/// Splits the engine's output back among the plans, in order.
+pub(crate) fn distribute(plans: &[Plan], scores: Vec<Score>, parts: Vec<Part>) -> Vec<Found> {
     let (mut scores, mut parts) = (scores.into_iter(), parts.into_iter());
     let found = |plan: &Plan| Found {
         scores: scores.by_ref().take(plan.targets.len()).collect(),

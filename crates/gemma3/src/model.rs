@@ -50,7 +50,7 @@ impl Gemma3 {
 
     /// A model on tensors that are there already, by canonical name ([`Config::tensors`] lists them), all of one dtype and on one
     /// device. They are shared, not copied, and the model is part of their graph: gradients of what it computes reach them.
-    /// A model is cheap to make so; one that is trained is made anew after each change of its tensors.
+    /// Building a model this way is cheap; training rebuilds it after every update.
     pub fn from_tensors(config: Config, tensors: &BTreeMap<String, Tensor>) -> Result<Self, Error> {
         let source = InMemory(tensors);
         guard("taking the weights", || {

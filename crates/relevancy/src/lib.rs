@@ -22,7 +22,7 @@
 //!   [`grad_cam_hidden`], [`input_gradient`] and [`tam`] are other methods, to compare with.
 //! - [`Score`], [`MethodRow`], [`HeadShares`] and [`PatchMap`] are what an engine finds out beside the row, as plain arrays.
 //! - [`unpool()`] spreads the relevancy of tokens over the finer cells that were averaged into them.
-//! - [`raw_attention_row`] and [`rollout_row`] are the baselines; [`check_attention`] tells captured attention that is none.
+//! - [`raw_attention_row`] and [`rollout_row`] are the baselines; [`check_attention`] rejects arrays that cannot be attention.
 //!
 //! # Example
 //! Three tokens and two layers, the fused attentions given:

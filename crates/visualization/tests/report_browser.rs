@@ -473,7 +473,7 @@ fn what_a_word_has_not_is_greyed_and_explained() {
     assert!(has_class(&mut browser, &word(HEART), "absent"));
     assert!(!has_class(&mut browser, &word(EFFUSION), "absent"));
     assert!(is_hidden(&mut browser, ".bar"), "no scale without a map");
-    assert!(text(&mut browser, ".stage-note").contains("not kept layer by layer"));
+    assert!(text(&mut browser, ".stage-note").contains("not recorded layer by layer"));
     let details = text(&mut browser, "#details");
     assert!(details.contains('–') && !details.contains("0.00"), "{details}");
     set(&mut browser, "method", "1");

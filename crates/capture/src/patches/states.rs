@@ -27,7 +27,7 @@ impl PatchStates {
         Self::record(model, picture, keep, || Ok(()))
     }
 
-    /// The same with a look at `go_on` before every layer.
+    /// As [`PatchStates::of`], but calls `go_on` before each layer and stops if it fails.
     pub(super) fn record(
         model: &Gemma3,
         picture: &Tensor,

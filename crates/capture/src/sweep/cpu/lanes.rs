@@ -1,7 +1,7 @@
 //! The products that a pass over one head consists of, and the exponential, in vector registers.
 //!
-//! Whatever calls of these functions leave to a function of its own, a closure among them, is compiled without the registers: so loops
-//! stand where arrays have `map` and `from_fn`.
+//! Anything that is not inlined here, closures included, loses the SIMD target features; hence plain loops instead of `map` and
+//! `from_fn`.
 //!
 //! Attention stands transposed, keys in rows and queries in lanes: sums over keys then need no shuffling. `V` vectors of lanes are one
 //! stretch of queries; `J`, `R` are how many rows and columns of a result are summed up in registers at a time.
