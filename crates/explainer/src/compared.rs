@@ -4,8 +4,8 @@ use attention_capture::{
     Attribution, Engine, Error, Goal, Method, MethodRecorder, MethodRow, Observer, Retained, Rules,
     Streaming, Unavailable,
 };
-use attention_relevancy::Update;
 use attention_relevancy::ndarray::Array1;
+use attention_relevancy::{RowRule, Update};
 use explanation_record::MethodId;
 use std::fmt;
 
@@ -30,14 +30,15 @@ impl Compared {
     /// Its stable id, as record and command spell it. [`Compared`]'s text has its choices too.
     pub fn id(&self) -> MethodId {
         match self {
-            Self::Relevancy(Update::Stochastic) => MethodId::RelevancyStochastic,
-            Self::Relevancy(_) => MethodId::RelevancyAdditive,
+            Self::Relevancy(update) => match update.rule() {
+                RowRule::Fixed(_) => MethodId::RelevancyAdditive,
+                RowRule::Normalized(_) => MethodId::RelevancyStochastic,
+            },
             Self::Other(method) => id(method),
         }
     }
 }
 
-/// [`Method`] may grow; what has no id of its own yet must get one here.
 fn id(method: &Method) -> MethodId {
     match method {
         Method::Rollout { .. } => MethodId::Rollout,
@@ -49,7 +50,6 @@ fn id(method: &Method) -> MethodId {
         Method::GradCamHidden { .. } => MethodId::GradCamHidden,
         Method::InputGradient => MethodId::InputGradient,
         Method::Tam => MethodId::Tam,
-        other => unreachable!("no id for {other}"),
     }
 }
 
@@ -143,4 +143,15 @@ fn all(
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_update_has_its_own_id() {
+        let ids = [Update::Additive, Update::Stochastic].map(|it| Compared::Relevancy(it).id());
+        assert_eq!(ids, [MethodId::RelevancyAdditive, MethodId::RelevancyStochastic]);
+    }
 }

@@ -20,8 +20,9 @@ pub use streaming::MethodRecorder;
 ///
 /// A goal of several tokens has the mean of its tokens' rows; its gradient is that of the goal's scalar as a whole. Rows are zero past
 /// what the method reads. Definitions, sources and limits stand with the arrays in [`attention_relevancy`].
+///
+/// Closed: whatever names or makes methods does not compile until it has said what it does with a new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Method {
     /// Attention rollout at the predicting row, `fuse_h[A]` in place of the mean over heads (Abnar and Zuidema 2020): rows of
     /// `(I + N(fuse_h[A]))/2`, N dividing rows by their sums, from the last of the chosen layers to the first.
