@@ -1,6 +1,6 @@
 //! Explaining an answer.
 
-use crate::finer::Images;
+use crate::finer::{Images, demand};
 use crate::plan::{Found, Part, Plan, distribute, every_target, goals, text};
 use crate::{
     Answer, Ask, Blank, Engine, Error, ExplainOptions, Explainer, Explanations, Profile, Request,
@@ -160,7 +160,7 @@ impl Request<'_> {
             &made
         };
         let held = Held { images: sequence.images().len(), pictures: images.kept, planned, states };
-        let room = self.ledger().room(held, self.demand(plans, images, options))?;
+        let room = self.ledger().room(held, demand(plans, images, options))?;
         let sweep = |room: Room<'_>| {
             // What they leave at pictures waits for the end of the sweep.
             let is_finer = options.resolution != Resolution::Tokens;

@@ -34,21 +34,16 @@ impl<'a> Images<'a> {
 /// Goals that go through the vision tower together: pixels of one take 3.2 MB in Gemma3 4B.
 const GOALS: usize = 64;
 
-impl Request<'_> {
-    /// What the explanations of these plans need at the least.
-    pub(crate) fn demand(
-        &self,
-        plans: &[Plan],
-        images: Images<'_>,
-        options: &ExplainOptions,
-    ) -> Demand {
-        let goals = |part: Range<usize>| plans[part].iter().map(|plan| plan.goals.len()).sum();
-        let goals = parts(plans, GOALS).into_iter().map(goals).max().unwrap_or(0);
-        let finer = options.resolution != Resolution::Tokens && !images.shown.is_empty();
-        let finer = finer.then_some(FinerDemand { update: options.update, goals });
-        Demand { finer, ..Demand::of(&all_goals(plans)) }
-    }
+/// What the explanations of these plans need at the least.
+pub(crate) fn demand(plans: &[Plan], images: Images<'_>, options: &ExplainOptions) -> Demand {
+    let goals = |part: Range<usize>| plans[part].iter().map(|plan| plan.goals.len()).sum();
+    let goals = parts(plans, GOALS).into_iter().map(goals).max().unwrap_or(0);
+    let finer = options.resolution != Resolution::Tokens && !images.shown.is_empty();
+    let finer = finer.then_some(FinerDemand { update: options.update, goals });
+    Demand { finer, ..Demand::of(&all_goals(plans)) }
+}
 
+impl Request<'_> {
     /// For each plan and every image the maps of its goals; no maps at the resolution of tokens. `left` is what all goals left at the first
     /// images; for the others there are further sweeps. `room` is what is left beside that.
     pub(crate) fn finer(
