@@ -43,8 +43,9 @@ impl std::ops::AddAssign for Tally {
 pub fn image_tokens(model: &Gemma3, pixels: &Pixels) -> Tensor {
     let shape = [pixels.channels, pixels.height, pixels.width].map(|side| side as i64);
     let pixels = Tensor::from_slice(&pixels.values).view(shape);
-    let features = model.vision().forward(&pixels, &mut Fast);
-    model.projector().forward(&features.expect("plain attention serves every tower"))
+    let vision = model.vision().expect("what is trained here sees pictures");
+    let features = vision.tower.forward(&pixels, &mut Fast);
+    vision.projector.forward(&features.expect("plain attention serves every tower"))
 }
 
 /// Binary cross-entropy of what each cell shows, summed; `head` is weight `[l, D]` and bias `[l]`.

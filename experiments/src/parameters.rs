@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gemma3_tch::Config;
+use gemma3_tch::{Config, VisionConfig};
 use tch::{Device, Kind, Tensor};
 
 use crate::scenes::mix;
@@ -15,7 +15,7 @@ pub type Parameters = BTreeMap<String, Tensor>;
 /// A matrix has deviation `1/√inputs`, so that what comes out is as large as what goes in; a gain is one and a bias zero. The
 /// positions of patches begin as waves along both axes: neighbours are alike from the start.
 pub fn initial(config: &Config, seed: u64) -> Parameters {
-    let side = config.vision.patches_per_side();
+    let side = config.vision.as_ref().map_or(0, VisionConfig::patches_per_side);
     let tensor = |(name, shape): (String, Vec<usize>)| {
         let tensor = match name.rsplit_once('.').map_or("", |(path, _)| path) {
             path if path.ends_with("position_embedding") => waves(side, shape[1]),

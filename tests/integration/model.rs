@@ -114,6 +114,6 @@ fn the_vision_tower_refuses_a_cache() {
     let fixture = Fixture::open("two-images");
     let model = model(&fixture);
     let pixels = model.picture(&prepare(&fixture).pixels[0]).unwrap();
-    let error = model.vision().forward(&pixels, &mut Cached::default()).unwrap_err();
+    let error = model.vision().unwrap().tower.forward(&pixels, &mut Cached::default()).unwrap_err();
     assert!(matches!(error, Error::Tower { attention: "Cached" }), "{error}");
 }

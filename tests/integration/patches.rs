@@ -110,10 +110,10 @@ impl Graph {
             let (model, sequence) = (&case.model, &case.sequence);
             let pixels = case.pictures[image].copy().set_requires_grad(true);
             let mut kept = Kept(Vec::new());
-            let patches = model.vision().forward(&pixels, &mut kept).unwrap();
+            let patches = model.vision().unwrap().tower.forward(&pixels, &mut kept).unwrap();
             let mut features: Vec<Tensor> =
                 sequence.features().iter().map(Tensor::shallow_clone).collect();
-            let tokens = model.projector().forward(&patches);
+            let tokens = model.vision().unwrap().projector.forward(&patches);
             features[image] = tokens.shallow_clone();
             let images = sequence.images().to_vec();
             let whole = model.sequence(sequence.ids().to_vec(), images, features).unwrap();
@@ -152,7 +152,7 @@ impl Graph {
             .unwrap()
             .relevancy;
         let span = case.sequence.images()[image].clone();
-        let g = case.model.config().vision.patches_per_side() as i64;
+        let g = case.model.vision().unwrap().config.patches_per_side() as i64;
         Expected {
             fused: fused.collect(),
             scores: wide(&scores.view([g, g])),
@@ -215,7 +215,7 @@ fn budgets(case: &Case, parts: &[ImagePart]) -> [u64; 3] {
     let Err(Error::Budget { smallest, .. }) = case.explain(0, parts, options) else {
         panic!("0 bytes are enough")
     };
-    let vision = &case.model.config().vision;
+    let vision = &case.model.vision().unwrap().config;
     let row = 4 * 8 * (vision.num_attention_heads * vision.patches()) as u64;
     [SweepOptions::default().memory_budget, smallest + 7 * row, smallest]
 }
@@ -380,7 +380,7 @@ fn what_was_kept_of_a_picture_gives_the_same_maps() {
             for keep in [Keep::Inputs, Keep::Everything] {
                 let states = PatchStates::of(&case.model, picture, keep).unwrap();
                 let width = case.model.kind().elt_size_in_bytes() as u64;
-                let bytes = keep.patch_bytes(&case.model.config().vision, width);
+                let bytes = keep.patch_bytes(&case.model.vision().unwrap().config, width);
                 assert_eq!(states.bytes(), bytes, "{}, {keep:?}", case.name);
                 let tokens = case.model.encode_image(&pixels).unwrap();
                 assert_eq!(states.tokens(&case.model).unwrap(), tokens, "{}", case.name);
@@ -430,7 +430,7 @@ fn what_cannot_be_explained_is_an_error() {
     assert!(matches!(outcome, Err(Error::ImagePart { index: 1, .. })));
     parts.remove(1);
 
-    let last = case.model.vision().layers().len() - 1;
+    let last = case.model.vision().unwrap().tower.layers().len() - 1;
     parts[0].gradient *= f64::NAN;
     let outcome = case.explain(0, &parts, usual());
     assert!(matches!(outcome, Err(Error::VisionGradient { layer }) if layer == last));

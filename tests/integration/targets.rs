@@ -170,7 +170,7 @@ fn maps_go_on_to_patches_and_pixels() {
     assert!(plain.targets.iter().all(|target| target.finer(0).is_none()));
     let options = ExplainOptions { resolution: Resolution::Pixels, ..tokens };
     let found = explainer.explain(&answer, &asks, &options).unwrap();
-    let vision = &explainer.model().config().vision;
+    let vision = explainer.model().config().vision.as_ref().unwrap();
     for (target, plain) in found.targets.iter().zip(&plain.targets) {
         assert_eq!(target.relevancy(), plain.relevancy());
         for image in 0..2 {
@@ -214,7 +214,7 @@ fn what_is_kept_of_pictures_changes_no_map() {
     assert!(answer.patches().is_empty());
     let options = ExplainOptions { resolution: Resolution::Pixels, ..published() };
     let expected = explainer.explain(&answer, &asks, &options).unwrap();
-    let config = &explainer.model().config().vision;
+    let config = explainer.model().config().vision.as_ref().unwrap();
     let bytes = |keep: Keep| 2 * keep.patch_bytes(config, 4);
     let budgets = [
         (8 * bytes(Keep::Everything), Some(bytes(Keep::Everything))),

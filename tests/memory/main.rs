@@ -109,7 +109,7 @@ fn tokens(heads: HeadFusion, methods: &[Method]) {
 /// float32. The budget is little more than the smallest that is taken.
 fn patches() {
     let model = narrow_tower();
-    let (config, side) = (model.config(), model.config().vision.image_size as i64);
+    let (config, side) = (model.config(), model.vision().unwrap().config.image_size as i64);
     let random = |shape: [i64; 2]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
     let picture = random([3 * side, side]).view([3, side, side]);
     let (tokens, width) = (config.mm_tokens_per_image, config.text.hidden_size as i64);

@@ -99,19 +99,22 @@ impl<'a> Ledger<'a> {
     ///
     /// Fails with [`Error::Budget`] where it is too little for the demand.
     pub fn room(&self, held: Held<'a>, demand: Demand) -> Result<Room<'a>, Error> {
-        let least = demand.bytes(self.model, !held.pictures.is_empty());
+        let least = demand.bytes(self.model, !held.pictures.is_empty())?;
         let bytes = self.beside(held.pictures).saturating_sub(held.states.bytes());
         if bytes < least {
-            return Err(self.too_small(held, |is_kept| demand.bytes(self.model, is_kept)));
+            let (alone, kept) = (demand.bytes(self.model, false)?, demand.bytes(self.model, true)?);
+            return Err(self.too_small(held, |is_kept| if is_kept { kept } else { alone }));
         }
         Ok(Room { ledger: *self, held, bytes, least })
     }
 
-    /// Whether the budget holds the demand of a token behind a prompt, before anything has run; the bytes that it would take where it
-    /// does not. What the answer adds is not known yet: a budget that passes may be too small for a long one.
-    pub fn check_prompt(&self, demand: Demand) -> Result<(), u64> {
-        let least = demand.bytes(self.model, true);
-        if self.budget < least { Err(least) } else { Ok(()) }
+    /// Whether the budget holds the demand of a token behind a prompt, before anything has run. What the answer adds is not known yet: a budget that passes may be too small for a long one.
+    ///
+    /// # Errors
+    /// [`Error::Budget`] with that number; [`gemma3_tch::Error::NoVision`] for finer maps of a model that sees no pictures.
+    pub fn check_prompt(&self, demand: Demand) -> Result<(), Error> {
+        let (budget, smallest) = (self.budget, demand.bytes(self.model, true)?);
+        if budget < smallest { Err(Error::Budget { budget, smallest }) } else { Ok(()) }
     }
 
     /// [`Error::Budget`] with the least budget that does. What is kept grows with the budget, so this iterates to the first that holds
@@ -133,7 +136,7 @@ impl<'a> Ledger<'a> {
 
     /// What is kept of each picture, with the bytes of all.
     fn pictures_within(&self, images: usize, budget: u64) -> Option<(Keep, u64)> {
-        let (vision, width) = (&self.model.config().vision, self.width());
+        let (vision, width) = (self.model.config().vision.as_ref()?, self.width());
         let all = [Keep::Everything, Keep::Inputs]
             .map(|keep| (keep, images as u64 * keep.patch_bytes(vision, width)));
         let wanted = self.keeps_pictures && images != 0;
@@ -167,13 +170,11 @@ impl Demand {
     }
 
     /// The least bytes, when pictures are kept or not.
-    fn bytes(&self, model: &Gemma3, is_kept: bool) -> u64 {
+    fn bytes(&self, model: &Gemma3, is_kept: bool) -> Result<u64, Error> {
         let tokens = if self.tokens == 0 { 0 } else { Streaming::least_budget(model, self.tokens) };
-        let finer = self.finer.map_or(0, |FinerDemand { update, goals }| {
-            let parts = ImagePart::bytes(model.config()) * goals as u64;
-            Patches::least_budget(model, update, is_kept) + parts
-        });
-        tokens.max(finer)
+        let Some(FinerDemand { update, goals }) = self.finer else { return Ok(tokens) };
+        let parts = ImagePart::bytes(model.config()) * goals as u64;
+        Ok(tokens.max(Patches::least_budget(model, update, is_kept)? + parts))
     }
 }
 

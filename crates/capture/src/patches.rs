@@ -15,7 +15,7 @@ use crate::sweep::{self, Folds, Pass, RowFold, Rows, Setting};
 use crate::{Error, ImagePart, SweepOptions, convert};
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use attention_relevancy::{HeadFusion, PatchMap, Update, unpool};
-use gemma3_tch::{AttentionLayer, EncoderLayer, Gemma3, MaskRule, guard};
+use gemma3_tch::{AttentionLayer, EncoderLayer, Gemma3, MaskRule, Vision, guard};
 pub use states::PatchStates;
 use states::check_picture;
 use tch::{Kind, Tensor};
@@ -71,14 +71,17 @@ impl<'a> Patches<'a> {
     }
 
     /// The least [`SweepOptions::memory_budget`] for such a sweep, over states that are kept or not; less is [`Error::Budget`].
-    pub fn least_budget(model: &Gemma3, update: Update, is_kept: bool) -> u64 {
-        PatchCut::least(&model.config().vision, &Self::setting(model, update), is_kept)
+    ///
+    /// Fails for a model that sees no pictures.
+    pub fn least_budget(model: &Gemma3, update: Update, is_kept: bool) -> Result<u64, Error> {
+        let vision = model.vision()?;
+        Ok(PatchCut::least(&vision.config, &setting(model, vision, update), is_kept))
     }
 
     /// Why a GPU that should have a kernel for such a sweep does without it: the maps are the same, but take longer. `None` where there is
     /// nothing to tell.
     pub fn missing_kernel(model: &Gemma3, update: Update) -> Option<String> {
-        sweep::missing(&Self::setting(model, update))
+        sweep::missing(&setting(model, model.vision().ok()?, update))
     }
 
     /// Explains each goal from what it left at the tokens of the picture ([`ImageRecorder`](crate::ImageRecorder)): one sweep for as
@@ -86,11 +89,11 @@ impl<'a> Patches<'a> {
     pub fn explain(&self, parts: &[ImagePart]) -> Result<Vec<PatchMap>, Error> {
         self.check(parts)?;
         let _no_grad = tch::no_grad_guard();
-        let config = &self.model.config().vision;
+        let vision = self.model.vision()?;
         let kept = self.states.map(PatchStates::keep);
         let budget = self.options.sweep.memory_budget;
-        let setting = Self::setting(self.model, self.options.update);
-        let cut = PatchCut::new(config, &setting, parts.len(), kept, budget)?;
+        let setting = setting(self.model, vision, self.options.update);
+        let cut = PatchCut::new(&vision.config, &setting, parts.len(), kept, budget)?;
         let made;
         let states = if let Some(states) = self.states {
             states
@@ -100,15 +103,10 @@ impl<'a> Patches<'a> {
         };
         let mut maps = Vec::new();
         for parts in parts.chunks(cut.goals) {
-            let sweep = Sweep { engine: self, states, parts, block: cut.rows };
+            let sweep = Sweep { engine: self, vision, states, parts, block: cut.rows };
             maps.extend(guard("sweeping back through the vision tower", || sweep.run())??);
         }
         Ok(maps)
-    }
-
-    /// What kind of passes the sweep has.
-    fn setting(model: &Gemma3, update: Update) -> Setting {
-        Setting::vision(&model.config().vision, model.placement(), fold(update))
     }
 
     fn check(&self, parts: &[ImagePart]) -> Result<(), Error> {
@@ -132,9 +130,15 @@ impl<'a> Patches<'a> {
     }
 }
 
+/// What kind of passes the sweep has.
+fn setting(model: &Gemma3, vision: &Vision, update: Update) -> Setting {
+    Setting::vision(&vision.config, model.placement(), fold(update))
+}
+
 /// One sweep for some goals.
 struct Sweep<'a> {
     engine: &'a Patches<'a>,
+    vision: &'a Vision,
     states: &'a PatchStates,
     parts: &'a [ImagePart],
     block: usize,
@@ -142,7 +146,7 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     fn run(&self) -> Result<Vec<PatchMap>, Error> {
-        let vision = self.engine.model.vision();
+        let vision = &self.vision.tower;
         let dfeatures = self.start(); // [T, P, D]
         let mut dy = vision.pull_features(&self.states.last, &dfeatures);
         if !finite([&dy]) {
@@ -170,16 +174,16 @@ impl Sweep<'_> {
 
     /// The gradient of each goal at the patch features, `[T, P, D]`.
     fn start(&self) -> Tensor {
-        let (model, device) = (self.engine.model, self.engine.model.placement().device);
+        let device = self.engine.model.placement().device;
         let gradients: Vec<Tensor> =
             self.parts.iter().map(|part| part.gradient.to_device(device).to_kind(FLOAT)).collect();
-        let features = model.vision().features(&self.states.last);
-        model.projector().pull_back(&features, &Tensor::stack(&gradients, 0))
+        let features = self.vision.tower.features(&self.states.last);
+        self.vision.projector.pull_back(&features, &Tensor::stack(&gradients, 0))
     }
 
     /// The relevancy of each goal's tokens, spread over the patches, `[g, g]`.
     fn unpool(&self, dfeatures: &Tensor) -> Result<Vec<Array2<f32>>, Error> {
-        let features = self.engine.model.vision().features(&self.states.last);
+        let features = self.vision.tower.features(&self.states.last);
         let spread = |(goal, part): (usize, &ImagePart)| {
             let scores = match self.engine.options.spread {
                 Spread::Even => features.select(1, 0).zeros_like(),
@@ -224,7 +228,7 @@ impl Sweep<'_> {
 
     /// Gradient × input at the pixels, channels summed, `[T, s, s]`; `dy` is the gradient at the first layer's input.
     fn pixels(&self, dy: &Tensor) -> Tensor {
-        let dpixels = self.engine.model.vision().pull_embed(dy); // [T, 3, s, s]
+        let dpixels = self.vision.tower.pull_embed(dy); // [T, 3, s, s]
         (dpixels * self.engine.picture).sum_dim_intlist(1, false, FLOAT)
     }
 }

@@ -94,6 +94,11 @@ impl Request<'_> {
         let finer = options.resolution != Resolution::Tokens && images != 0;
         let finer = finer.then_some(FinerDemand { update: options.update, goals: 1 });
         let checked = self.ledger().check_prompt(Demand { tokens: prompt, finer });
-        checked.map_err(|least| Error::BudgetForPrompt { budget: self.memory_budget(), least })
+        checked.map_err(|error| match error {
+            attention_capture::Error::Budget { budget, smallest } => {
+                Error::BudgetForPrompt { budget, least: smallest }
+            }
+            error => error.into(),
+        })
     }
 }

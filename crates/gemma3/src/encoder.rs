@@ -172,7 +172,7 @@ mod tests {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
         let (config, weights) = (Config::from_dir(&dir).unwrap(), Weights::open(&dir).unwrap());
         let path = weights.root(Placement::AS_STORED).at("vision_tower").at("encoder");
-        let config = config.vision;
+        let config = config.vision.unwrap();
         let sizes = [config.hidden_size, config.num_attention_heads].map(|n| n as i64);
         (EncoderLayer::load(&path.at("layers").at(1), &config, 1).unwrap(), sizes)
     }

@@ -10,6 +10,10 @@ use crate::shown::{line, quoted};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A picture was given to a language model alone.
+    #[error("the model sees no pictures: it is a language model alone; ask it without one")]
+    NoVision,
+
     // ---- the directory and its files ----
     /// The model directory does not exist.
     #[error("model directory {} does not exist", path.display())]

@@ -136,7 +136,10 @@ impl Inspection {
 
     pub(crate) fn of(config: Config, generation: GenerationConfig, weights: &Weights) -> Self {
         let mut found = Self {
-            architecture: crate::config::ARCHITECTURE,
+            architecture: match config.vision {
+                Some(_) => crate::config::ARCHITECTURE,
+                None => crate::config::TEXT_ARCHITECTURE,
+            },
             config,
             generation,
             parameters: Parameters::default(),

@@ -4,14 +4,14 @@
 //! also have a pull-back: `pull_back(…, dy)` takes the gradient at the output, float32, to the gradient at the input, float32.
 //! Weights are frozen and get none. Forward and backward stand in pairs; the test at the end holds each against autograd.
 
-use crate::row_product::row_product;
+use crate::weight::Weight;
 use crate::{Error, Place, WeightPath};
 use tch::{Device, Kind, Tensor};
 
 /// `y = x·Wᵀ + b`, `W: [outputs, inputs]`.
 #[derive(Debug)]
 pub(crate) struct Linear {
-    weight: Tensor,
+    weight: Weight,
     bias: Option<Tensor>,
 }
 
@@ -20,7 +20,7 @@ impl Linear {
         path: &WeightPath<'_>,
         [inputs, outputs]: [usize; 2],
     ) -> Result<Self, Error> {
-        Ok(Self { weight: path.tensor("weight", &[outputs, inputs])?, bias: None })
+        Ok(Self { weight: path.weight("weight", [outputs, inputs])?, bias: None })
     }
 
     pub(crate) fn load_with_bias(
@@ -32,8 +32,7 @@ impl Linear {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let one_row = if self.bias.is_none() { row_product(x, &self.weight) } else { None };
-        one_row.unwrap_or_else(|| x.linear(&self.weight, self.bias.as_ref()))
+        self.weight.product(x, self.bias.as_ref())
     }
 
     /// `dx = dy·W`. The product is made in the dtype of the weights, as the forward product is.
@@ -43,7 +42,7 @@ impl Linear {
 
     /// [`Linear::pull_back`] left in the dtype of the weights.
     pub(crate) fn pull_back_narrow(&self, dy: &Tensor) -> Tensor {
-        dy.to_kind(self.weight.kind()).matmul(&self.weight)
+        self.weight.product_back(dy)
     }
 }
 
@@ -57,8 +56,7 @@ pub(crate) struct RmsNorm {
 
 impl RmsNorm {
     pub(crate) fn load(path: &WeightPath<'_>, width: usize, eps: f64) -> Result<Self, Error> {
-        let weight = path.tensor("weight", &[width])?;
-        Ok(Self { gain: weight.to_kind(Kind::Float) + 1.0, eps })
+        Ok(Self { gain: path.gain("weight", width)?, eps })
     }
 
     pub(crate) fn device(&self) -> Device {
@@ -239,7 +237,7 @@ mod tests {
     #[test]
     fn each_pull_back_is_that_of_autograd() {
         tch::manual_seed(3);
-        let linear = Linear { weight: random(&[7, 5]), bias: None };
+        let linear = Linear { weight: Weight::Dense(random(&[7, 5])), bias: None };
         let (x, dy) = (random(&[4, 5]), random(&[4, 7]));
         assert_same(&linear.pull_back(&dy), &autograd(&x, &dy, |x| linear.forward(x)));
 

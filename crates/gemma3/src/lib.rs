@@ -51,6 +51,7 @@ mod sampling;
 mod shown;
 mod text;
 mod vision;
+mod weight;
 mod weights;
 
 pub use attention::{Attend, AttentionLayer, PullCost, Qkv, Site, Tower};
@@ -68,7 +69,7 @@ pub use inspect::{Inspection, Misshapen, Parameters};
 pub use layout::SequenceLayout;
 pub use mask::MaskRule;
 pub use memory::{Bytes, available_memory, check_memory, free_device_memory};
-pub use model::{Gemma3, Sequence};
+pub use model::{Gemma3, Sequence, Vision};
 pub use projector::Projector;
 pub use sampling::Sampling;
 pub use text::TextModel;

@@ -3,7 +3,7 @@
 use crate::weights::InMemory;
 use crate::{
     Attend, Checkpoint, Config, Error, Fast, Fork, Placement, Projector, SequenceLayout, TextModel,
-    VisionModel, WeightPath, Weights, guard,
+    VisionConfig, VisionModel, WeightPath, Weights, guard,
 };
 use gemma3_processor::{Pixels, Prepared};
 use std::collections::BTreeMap;
@@ -11,16 +11,37 @@ use std::ops::Range;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
-/// A Gemma3 vision-language model. Immutable: it holds weights, no cache and no mode.
+/// A Gemma3 model, with a vision tower or alone. Immutable: it holds weights, no cache and no mode.
 ///
 /// Weights that stay in the dtype of the file are views of it: they cost no memory of their own and are never written to.
 #[derive(Debug)]
 pub struct Gemma3 {
     config: Config,
     text: TextModel,
-    vision: VisionModel,
-    projector: Projector,
+    vision: Option<Vision>,
     placement: Placement,
+}
+
+/// What lets a model see pictures.
+#[derive(Debug)]
+pub struct Vision {
+    /// Its sizes.
+    pub config: VisionConfig,
+    /// From a picture to patches.
+    pub tower: VisionModel,
+    /// From patches to image tokens.
+    pub projector: Projector,
+}
+
+impl Vision {
+    fn load(root: &WeightPath<'_>, config: &Config) -> Result<Option<Self>, Error> {
+        let Some(vision) = &config.vision else { return Ok(None) };
+        Ok(Some(Self {
+            config: vision.clone(),
+            tower: VisionModel::load(root, vision)?,
+            projector: Projector::load(root, vision, config)?,
+        }))
+    }
 }
 
 /// Token ids with the features that stand at their image tokens.
@@ -63,8 +84,7 @@ impl Gemma3 {
     fn build(config: Config, root: &WeightPath<'_>, device: Device) -> Result<Self, Error> {
         let text = TextModel::load(root, &config.text)?;
         Ok(Self {
-            vision: VisionModel::load(root, &config.vision)?,
-            projector: Projector::load(root, &config)?,
+            vision: Vision::load(root, &config)?,
             placement: Placement { kind: Some(text.kind()), device },
             text,
             config,
@@ -81,14 +101,12 @@ impl Gemma3 {
         &self.text
     }
 
-    /// The vision tower.
-    pub fn vision(&self) -> &VisionModel {
-        &self.vision
-    }
-
-    /// The map from patches to image tokens.
-    pub fn projector(&self) -> &Projector {
-        &self.projector
+    /// What lets it see pictures.
+    ///
+    /// # Errors
+    /// [`Error::NoVision`] for a language model alone.
+    pub fn vision(&self) -> Result<&Vision, Error> {
+        self.vision.as_ref().ok_or(Error::NoVision)
     }
 
     /// Where the weights are, and the dtype that the language model computes in.
@@ -103,7 +121,8 @@ impl Gemma3 {
 
     /// One picture as the vision tower takes it, `[3, s, s]` float32 on the device of the model.
     pub fn picture(&self, pixels: &Pixels) -> Result<Tensor, Error> {
-        let (side, channels) = (self.config.vision.image_size, self.config.vision.num_channels);
+        let config = &self.vision()?.config;
+        let (side, channels) = (config.image_size, config.num_channels);
         let found = [pixels.channels, pixels.height, pixels.width];
         if found != [channels, side, side] {
             return Err(Error::Pixels { expected: [channels, side, side], found });
@@ -120,8 +139,9 @@ impl Gemma3 {
         let picture = self.picture(pixels)?;
         let _no_grad = tch::no_grad_guard();
         guard("running the vision tower", || {
-            let features = self.vision.forward(&picture, &mut Fast)?;
-            Ok(self.projector.forward(&features).to_kind(self.kind()))
+            let vision = self.vision()?;
+            let features = vision.tower.forward(&picture, &mut Fast)?;
+            Ok(vision.projector.forward(&features).to_kind(self.kind()))
         })?
     }
 

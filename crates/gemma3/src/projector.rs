@@ -3,25 +3,30 @@
 //! Symbols: P patches of one picture (side g), D hidden width of the vision tower, t image tokens, k = (P/t)^½ patches of a token's side.
 
 use crate::layers::RmsNorm;
-use crate::{Config, Error, WeightPath};
+use crate::weight::Weight;
+use crate::{Config, Error, VisionConfig, WeightPath};
 use tch::{Kind, Tensor};
 
 /// Patches to image tokens: average pooling of square neighbourhoods, norm, projection.
 #[derive(Debug)]
 pub struct Projector {
-    mm_input_projection_weight: Tensor, // [D, hidden], used as x·W
+    mm_input_projection_weight: Weight, // [D, hidden], used as x·W
     mm_soft_emb_norm: RmsNorm,
     patches_per_side: i64,
     pool: i64,
 }
 
 impl Projector {
-    pub(crate) fn load(root: &WeightPath<'_>, config: &Config) -> Result<Self, Error> {
+    pub(crate) fn load(
+        root: &WeightPath<'_>,
+        vision: &VisionConfig,
+        config: &Config,
+    ) -> Result<Self, Error> {
         let path = root.at("multi_modal_projector");
-        let (vision, side) = (&config.vision, config.vision.patches_per_side());
+        let side = vision.patches_per_side();
         let shape = [vision.hidden_size, config.text.hidden_size];
         Ok(Self {
-            mm_input_projection_weight: path.tensor("mm_input_projection_weight", &shape)?,
+            mm_input_projection_weight: path.weight("mm_input_projection_weight", shape)?,
             mm_soft_emb_norm: RmsNorm::load(
                 &path.at("mm_soft_emb_norm"),
                 vision.hidden_size,
@@ -35,7 +40,7 @@ impl Projector {
     /// Image tokens `[t, hidden]`, row by row, from patch features `[P, D]`. They are not scaled like token embeddings.
     pub fn forward(&self, patches: &Tensor) -> Tensor {
         let tokens = self.mm_soft_emb_norm.forward(&self.pool(patches));
-        tokens.matmul(&self.mm_input_projection_weight)
+        self.mm_input_projection_weight.product_back(&tokens)
     }
 
     /// The mean of the k×k patches that each token stands for: `[t, D]` from `[P, D]`.
@@ -51,7 +56,7 @@ impl Projector {
     /// float32. Patches of one token have the same gradient: a k²-th of that at their mean.
     pub fn pull_back(&self, patches: &Tensor, dtokens: &Tensor) -> Tensor {
         let weight = &self.mm_input_projection_weight;
-        let dn = dtokens.to_kind(weight.kind()).matmul(&weight.tr()).to_kind(Kind::Float);
+        let dn = weight.product(&dtokens.to_kind(weight.kind()), None).to_kind(Kind::Float);
         let dpooled = self.mm_soft_emb_norm.pull_back(&self.pool(patches), &dn); // [T, t, D]
         let (k, cells) = (self.pool, self.patches_per_side / self.pool);
         let [n_goals, width] = [dtokens.size()[0], patches.size()[1]];
@@ -81,11 +86,12 @@ mod tests {
         tch::manual_seed(7);
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
         let model = Gemma3::load(&dir, Placement::AS_STORED).unwrap();
-        let (config, vision) = (model.config(), model.vision());
+        let (config, sight) = (model.config(), model.vision().unwrap());
+        let vision = &sight.tower;
         let [side, n_patches, width, n_tokens, hidden] = [
-            config.vision.image_size,
-            config.vision.patches(),
-            config.vision.hidden_size,
+            sight.config.image_size,
+            sight.config.patches(),
+            sight.config.hidden_size,
             config.mm_tokens_per_image,
             config.text.hidden_size,
         ]
@@ -96,7 +102,7 @@ mod tests {
         let found = [
             vision.pull_embed(&dpatches),
             vision.pull_features(&last.detach(), &dpatches),
-            model.projector().pull_back(&last.detach(), &dtokens),
+            sight.projector.pull_back(&last.detach(), &dtokens),
         ];
         for goal in 0..2 {
             let gradient = |y: Tensor, dy: &Tensor, x: &Tensor| {
@@ -106,7 +112,7 @@ mod tests {
             let [at_pixels, at_last, at_patches] = found.each_ref().map(|found| found.get(goal));
             assert_same("pixels", &at_pixels, &gradient(vision.embed(&pixels), &dpatches, &pixels));
             assert_same("last", &at_last, &gradient(vision.features(&last), &dpatches, &last));
-            let tokens = model.projector().forward(&last);
+            let tokens = sight.projector.forward(&last);
             assert_same("patches", &at_patches, &gradient(tokens, &dtokens, &last));
         }
     }

@@ -4,30 +4,30 @@
 
 use crate::decoder::DecoderLayer;
 use crate::layers::RmsNorm;
-use crate::row_product::row_product;
+use crate::weight::Weight;
 use crate::{Attend, AttentionLayer, Error, SequenceLayout, TextConfig, WeightPath};
 use tch::{Kind, Tensor};
 
 /// Token embeddings, decoder layers, final norm and the (usually tied) head.
 #[derive(Debug)]
 pub struct TextModel {
-    embed_tokens: Tensor, // [V, D]
+    embed_tokens: Weight, // [V, D]
     /// `√D` as the embedding's dtype holds it: 50.5 and not 50.596… for bfloat16 and D = 2560.
     embedding_scale: f64,
     layers: Vec<DecoderLayer>,
     norm: RmsNorm,
-    lm_head: Option<Tensor>, // [V, D]
+    lm_head: Option<Weight>, // [V, D]
 }
 
 impl TextModel {
     pub(crate) fn load(root: &WeightPath<'_>, config: &TextConfig) -> Result<Self, Error> {
         let table = [config.vocab_size, config.hidden_size];
         let path = root.at("language_model");
-        let embed_tokens = path.at("embed_tokens").tensor("weight", &table)?;
+        let embed_tokens = path.at("embed_tokens").weight("weight", table)?;
         let scale = Tensor::from((config.hidden_size as f64).sqrt()).to_kind(embed_tokens.kind());
         let head = root.at("lm_head");
         let lm_head = (!config.tie_word_embeddings && head.contains("weight"))
-            .then(|| head.tensor("weight", &table));
+            .then(|| head.weight("weight", table));
         let layer = |index| DecoderLayer::load(&path.at("layers").at(index), config, index);
         Ok(Self {
             embedding_scale: scale.double_value(&[]),
@@ -40,9 +40,7 @@ impl TextModel {
 
     /// Scaled embeddings of `ids`, `[n, D]`.
     pub fn embed(&self, ids: &[u32]) -> Tensor {
-        let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-        let ids = Tensor::from_slice(&ids).to_device(self.embed_tokens.device());
-        Tensor::embedding(&self.embed_tokens, &ids, -1, false, false) * self.embedding_scale
+        self.embed_tokens.rows(ids) * self.embedding_scale
     }
 
     /// The dtype of the weights and of the hidden states.
@@ -70,18 +68,17 @@ impl TextModel {
 
     /// Logits `[m, V]` of `m` rows of the last layer's output. Ask for the rows that are needed: V is large.
     pub fn logits(&self, rows: &Tensor) -> Tensor {
-        let (head, rows) = (self.head(), self.norm.forward(rows));
-        row_product(&rows, head).unwrap_or_else(|| rows.linear(head, None::<&Tensor>))
+        self.head().product(&self.norm.forward(rows), None)
     }
 
     /// The logits of some tokens at `m` rows of the last layer's output, `[m, tokens]`.
     pub fn logits_of(&self, rows: &Tensor, tokens: &[u32]) -> Tensor {
-        self.norm.forward(rows).linear(&self.head_rows(tokens), None::<&Tensor>)
+        self.norm.forward(rows).linear(&self.head().rows(tokens), None::<&Tensor>)
     }
 
     /// The gradients of single logits at what the head takes, float32 `[tokens, D]`: the rows of its weights.
     pub fn head_gradients(&self, tokens: &[u32]) -> Tensor {
-        self.head_rows(tokens).to_kind(Kind::Float)
+        self.head().rows(tokens).to_kind(Kind::Float)
     }
 
     /// Pull-back of the head: from the gradient at the logits `[m, V]`, float32, to that at what the head takes, float32 `[m, D]`.
@@ -89,17 +86,7 @@ impl TextModel {
     /// The product is made in float32 whatever the dtype of the weights. The gradient of a log-probability sums to zero over the
     /// vocabulary and the rows of a head have much in common: rounded to bfloat16, what they have in common would be left over.
     pub fn pull_head(&self, dlogits: &Tensor) -> Tensor {
-        /// Weights that are widened at a time.
-        const WIDENED: i64 = 1 << 22;
-        let head = self.head();
-        let (vocabulary, width) = (head.size()[0], head.size()[1]);
-        let rows = (WIDENED / width).max(1);
-        let mut sum = Tensor::zeros([dlogits.size()[0], width], (Kind::Float, head.device()));
-        for start in (0..vocabulary).step_by(rows as usize) {
-            let part = |x: &Tensor, dim| x.narrow(dim, start, rows.min(vocabulary - start));
-            sum = sum.addmm_(&part(dlogits, 1), &part(head, 0).to_kind(Kind::Float));
-        }
-        sum
+        self.head().product_back_wide(dlogits)
     }
 
     /// Pull-back of the final norm: from the gradient at what the head takes to that at rows of the last layer's output, float32
@@ -109,15 +96,8 @@ impl TextModel {
     }
 
     /// The head's weights `[V, D]`: its own, or those of the embedding.
-    fn head(&self) -> &Tensor {
+    fn head(&self) -> &Weight {
         self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
-    }
-
-    /// The rows of the head that belong to `tokens`, `[tokens, D]`.
-    fn head_rows(&self, tokens: &[u32]) -> Tensor {
-        let head = self.head();
-        let tokens: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
-        head.index_select(0, &Tensor::from_slice(&tokens).to_device(head.device()))
     }
 }
 
@@ -141,7 +121,8 @@ mod tests {
             Tensor::rand([2, config.text.vocab_size as i64 - 1], (Kind::Double, Device::Cpu));
         let own = -others.sum_dim_intlist(1, true, Kind::Double);
         let dlogits = Tensor::cat(&[own, others], 1);
-        let expected = dlogits.matmul(&text.head().to_kind(Kind::Double));
+        let all: Vec<u32> = (0..config.text.vocab_size as u32).collect();
+        let expected = dlogits.matmul(&text.head().rows(&all).to_kind(Kind::Double));
         let found = text.pull_head(&dlogits.to_kind(Kind::Float)).to_kind(Kind::Double);
         let off = ((found - &expected).abs().max() / expected.abs().max()).double_value(&[]);
         assert!(off < 1e-6, "{off}");

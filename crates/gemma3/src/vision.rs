@@ -3,6 +3,7 @@
 //! Symbols: P patches of one picture (side g), D hidden width, p pixels of a patch's side, s pixels of the picture's side.
 
 use crate::layers::LayerNorm;
+use crate::weight::Weight;
 use crate::{
     Attend, AttentionLayer, EncoderLayer, Error, MaskRule, Tower, VisionConfig, WeightPath,
 };
@@ -74,7 +75,7 @@ impl VisionModel {
 /// The patch convolution written as the product that it is (stride = kernel), plus learned positions.
 #[derive(Debug)]
 struct PatchEmbedding {
-    weight: Tensor,   // [D, 3·p·p]
+    weight: Weight,   // [D, 3·p·p]
     bias: Tensor,     // [D]
     position: Tensor, // [P, D]
     patch: i64,
@@ -87,7 +88,7 @@ impl PatchEmbedding {
         let weight = convolution.tensor("weight", &[width, config.num_channels, patch, patch])?;
         let n_patches = config.patches_per_side() * config.patches_per_side();
         Ok(Self {
-            weight: weight.view([width as i64, -1]),
+            weight: Weight::Dense(weight.view([width as i64, -1])),
             bias: convolution.tensor("bias", &[width])?,
             position: path.at("position_embedding").tensor("weight", &[n_patches, width])?,
             patch: patch as i64,
@@ -100,7 +101,7 @@ impl PatchEmbedding {
         let (p, g) = (self.patch, side / self.patch);
         let patches = pixels.to_kind(self.weight.kind()).view([channels, g, p, g, p]);
         let patches = patches.permute([1, 3, 0, 2, 4]).reshape([g * g, channels * p * p]);
-        patches.linear(&self.weight, Some(&self.bias)) + &self.position
+        self.weight.product(&patches, Some(&self.bias)) + &self.position
     }
 
     /// `dpatches = dy·W`, and every number goes back to its pixel: patches do not overlap.
@@ -111,7 +112,7 @@ impl PatchEmbedding {
         let mut shape = dy.size();
         shape.truncate(shape.len() - 2);
         shape.extend([channels, g * p, g * p]);
-        let dpatches = dy.to_kind(self.weight.kind()).reshape([-1, width]).matmul(&self.weight);
+        let dpatches = self.weight.product_back(&dy.reshape([-1, width]));
         let dpatches = dpatches.to_kind(Kind::Float).view([-1, g, g, channels, p, p]);
         dpatches.permute([0, 3, 1, 4, 2, 5]).reshape(shape.as_slice())
     }

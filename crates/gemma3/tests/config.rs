@@ -50,12 +50,10 @@ fn the_published_configuration_gets_its_defaults() {
     assert!(text.tie_word_embeddings);
     let full: Vec<usize> = (0..34).filter(|&layer| text.layers[layer] == LayerType::Full).collect();
     assert_eq!(full, [5, 11, 17, 23, 29]);
-    assert_eq!((config.vision.num_channels, config.vision.layer_norm_eps), (3, 1e-6));
-    assert_eq!(
-        (config.vision.patches_per_side(), config.vision.patches(), config.vision.head_dim()),
-        (64, 4096, 72)
-    );
-    assert_eq!((config.tokens_per_side(), config.pool()), (16, 4));
+    let vision = config.vision.as_ref().unwrap();
+    assert_eq!((vision.num_channels, vision.layer_norm_eps), (3, 1e-6));
+    assert_eq!((vision.patches_per_side(), vision.patches(), vision.head_dim()), (64, 4096, 72));
+    assert_eq!((config.tokens_per_side(), config.pool()), (16, Some(4)));
     assert_eq!(
         (config.boi_token_id, config.eoi_token_id, config.image_token_id),
         (255_999, 256_000, 262_144)

@@ -24,10 +24,11 @@ fn leaves(config: &Config) -> BTreeMap<String, Tensor> {
 
 /// Logits of a sequence with one picture, of every row.
 fn logits(model: &Gemma3) -> Tensor {
-    let side = model.config().vision.image_size as i64;
+    let vision = model.vision().unwrap();
+    let side = vision.config.image_size as i64;
     let ramp = Tensor::arange(3 * side * side, (Kind::Float, Device::Cpu)).view([3, side, side]);
     let pixels = (ramp * 0.01).sin();
-    let features = model.projector().forward(&model.vision().forward(&pixels, &mut Fast).unwrap());
+    let features = vision.projector.forward(&vision.tower.forward(&pixels, &mut Fast).unwrap());
     let n_image = model.config().mm_tokens_per_image;
     let image = model.config().image_token_id;
     let ids: Vec<u32> = [2, 3].into_iter().chain(vec![image; n_image]).chain([4, 9, 5]).collect();

@@ -49,7 +49,7 @@ fn mean_patch(folder: &Path, seed: u64) -> Result<Tensor> {
         let scene = scene(seed, Purpose::Sight, index, Variant::Sound);
         let pixels = reader.pixels(&picture(&scene.render(SIZE))?)?;
         Ok(guard("running the vision tower", || {
-            let features = reader.model.vision().forward(&pixels, &mut Fast)?;
+            let features = reader.model.vision()?.tower.forward(&pixels, &mut Fast)?;
             Ok::<_, gemma3_tch::Error>(features.mean_dim([0_i64].as_slice(), false, Kind::Float))
         })??)
     };

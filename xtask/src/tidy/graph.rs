@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What a member of the workspace may depend on among the other members.
-const TABLE: [(&str, &[&str]); 13] = [
+const TABLE: [(&str, &[&str]); 14] = [
     ("attention-relevancy", &[]),
     ("gemma3-processor", &[]),
     ("quantised-weights", &[]),

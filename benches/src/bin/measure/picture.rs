@@ -16,13 +16,13 @@ pub(crate) fn of_picture(args: &Args) -> anyhow::Result<Map<String, Value>> {
     let model = Gemma3::load(folder, placement)?;
     let place = place(placement.device);
     let baseline = place.used();
-    let config = model.config();
+    let (config, vision) = (model.config(), model.vision()?);
     let [side, tokens, width] =
-        [config.vision.image_size, config.mm_tokens_per_image, config.text.hidden_size]
+        [vision.config.image_size, config.mm_tokens_per_image, config.text.hidden_size]
             .map(|n| n as i64);
     tch::manual_seed(1);
     let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, placement.device));
-    let picture = random(&[config.vision.num_channels as i64, side, side]).clamp(-1.0, 1.0);
+    let picture = random(&[vision.config.num_channels as i64, side, side]).clamp(-1.0, 1.0);
     let part = |_| ImagePart {
         relevancy: Array1::from_elem(tokens as usize, 1.0 / tokens as f32),
         gradient: random(&[tokens, width]) * 1e-3,
@@ -40,8 +40,8 @@ pub(crate) fn of_picture(args: &Args) -> anyhow::Result<Map<String, Value>> {
     let mut work: Work<'_> = match args.job {
         Job::Picture => Box::new(|| {
             let _no_grad = tch::no_grad_guard();
-            let patches = model.vision().forward(&picture, &mut Fast)?;
-            black_box(model.projector().forward(&patches).double_value(&[0, 0]));
+            let patches = vision.tower.forward(&picture, &mut Fast)?;
+            black_box(vision.projector.forward(&patches).double_value(&[0, 0]));
             Ok(Vec::new())
         }),
         Job::PictureKeeping => Box::new(|| {
@@ -57,7 +57,7 @@ pub(crate) fn of_picture(args: &Args) -> anyhow::Result<Map<String, Value>> {
     };
     let mut line = repeat(args, (place, baseline), &mut work)?;
     line.extend(object(json!({
-        "patches": config.vision.patches(),
+        "patches": vision.config.patches(),
         "targets": args.targets,
         "states_bytes": kept.as_ref().map(|_| states_bytes),
     })));

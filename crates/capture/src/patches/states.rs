@@ -37,7 +37,7 @@ impl PatchStates {
         check_picture(model, picture)?;
         let _no_grad = tch::no_grad_guard();
         let run = || {
-            let vision = model.vision();
+            let vision = &model.vision()?.tower;
             let (mut inputs, mut kept) = (Vec::new(), Vec::new());
             let mut x = vision.embed(picture);
             for layer in vision.layers() {
@@ -57,9 +57,10 @@ impl PatchStates {
     /// The picture's tokens `[t, hidden]`, as [`Gemma3::encode_image`] gives them.
     pub fn tokens(&self, model: &Gemma3) -> Result<Tensor, Error> {
         let _no_grad = tch::no_grad_guard();
+        let vision = model.vision()?;
         Ok(guard("projecting the patches of a picture", || {
-            let features = model.vision().features(&self.last);
-            model.projector().forward(&features).to_kind(model.kind())
+            let features = vision.tower.features(&self.last);
+            vision.projector.forward(&features).to_kind(model.kind())
         })?)
     }
 
@@ -77,7 +78,7 @@ impl PatchStates {
 
     /// Whether they are of this model.
     pub(super) fn check(&self, model: &Gemma3) -> Result<(), Error> {
-        let config = &model.config().vision;
+        let config = &model.vision()?.config;
         let expected = config.num_hidden_layers;
         let expected_shape = [config.patches(), config.hidden_size];
         let (found, shape) = (self.inputs.len(), self.last.size());
@@ -97,7 +98,7 @@ impl PatchStates {
 }
 
 pub(super) fn check_picture(model: &Gemma3, picture: &Tensor) -> Result<(), Error> {
-    let config = &model.config().vision;
+    let config = &model.vision()?.config;
     let expected = [config.num_channels, config.image_size, config.image_size];
     let found = picture.size();
     if found == expected.map(|n| n as i64) {

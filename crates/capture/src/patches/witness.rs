@@ -20,9 +20,10 @@ const BLOCK: usize = 64;
 pub fn witness_patches(model: &Gemma3, picture: &Tensor) -> Result<Option<[f64; 4]>, Error> {
     check_picture(model, picture)?;
     let _no_grad = tch::no_grad_guard();
+    let tower = &model.vision()?.tower;
     let twice = || {
-        let layer = model.vision().layers().first()?;
-        let x = model.vision().embed(picture);
+        let layer = tower.layers().first()?;
+        let x = tower.embed(picture);
         let hidden = attended(layer, &x);
         let dy = layer.output(&hidden).to_kind(Kind::Float).unsqueeze(0);
         let mask = MaskRule::all();

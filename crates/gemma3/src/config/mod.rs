@@ -1,4 +1,4 @@
-//! `config.json` of any Gemma3 vision-language checkpoint, read in both spellings and validated.
+//! `config.json` of any Gemma3 checkpoint, with or without vision, read in both spellings and validated.
 //!
 //! transformers up to 4 writes `rope_scaling`, `rope_theta`, `rope_local_base_freq`, `sliding_window_pattern`, `torch_dtype` and
 //! `*_token_index`; transformers 5 writes `rope_parameters`, `layer_types`, `dtype` and `*_token_id`. Both are accepted, and
@@ -24,16 +24,17 @@ pub use generation::GenerationConfig;
 pub use text::{LayerType, Rope, TextConfig};
 pub use vision::VisionConfig;
 
-/// The name of the one architecture that is supported.
+/// The architectures that are supported, by their names in transformers: with vision, and the language model alone.
 pub(crate) const ARCHITECTURE: &str = "Gemma3ForConditionalGeneration";
+pub(crate) const TEXT_ARCHITECTURE: &str = "Gemma3ForCausalLM";
 
-/// A validated Gemma3 vision-language configuration.
+/// A validated Gemma3 configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The language model.
     pub text: TextConfig,
-    /// The image encoder.
-    pub vision: VisionConfig,
+    /// The image encoder; `None`: a language model alone.
+    pub vision: Option<VisionConfig>,
     /// Id of the placeholder that image features replace (`<image_soft_token>`).
     pub image_token_id: u32,
     /// Id of the token before an image (`<start_of_image>`).
@@ -67,9 +68,9 @@ impl Config {
         self.mm_tokens_per_image.isqrt()
     }
 
-    /// Patches along one side of the square that the projector averages into one image token.
-    pub fn pool(&self) -> usize {
-        self.vision.patches_per_side() / self.tokens_per_side()
+    /// Patches along one side of the square that the projector averages into one image token; `None` without an image encoder.
+    pub fn pool(&self) -> Option<usize> {
+        self.vision.as_ref().map(|vision| vision.patches_per_side() / self.tokens_per_side())
     }
 
     /// Every tensor that a model of this configuration has, by canonical name, with its shape.
@@ -81,13 +82,17 @@ impl Config {
 
     fn from_value(value: &Value) -> Result<Self, Error> {
         let root = Fields::root(value)?;
-        check_architecture(root)?;
-        let text = section(root, "text_config", "text_config.", "gemma3_text")?;
-        let vision = section(root, "vision_config", "vision_config.", "siglip_vision_model")?;
+        // A language model alone has its fields at the top level.
+        let (text, vision) = if check_architecture(root)? {
+            let vision = section(root, "vision_config", "vision_config.", "siglip_vision_model")?;
+            (section(root, "text_config", "text_config.", "gemma3_text")?, Some(vision))
+        } else {
+            (root, None)
+        };
         let eos = root.token_ids("eos_token_id")?.or(text.token_ids("eos_token_id")?);
         let config = Self {
             text: TextConfig::read(text, root.flag("tie_word_embeddings")?)?,
-            vision: VisionConfig::read(vision)?,
+            vision: vision.map(VisionConfig::read).transpose()?,
             image_token_id: root
                 .token_id("image_token_id", "image_token_index")?
                 .unwrap_or(262_144),
@@ -109,8 +114,8 @@ impl Config {
                 format!("is {tokens}, which is not a square number"),
             ));
         }
-        let patches = self.vision.patches_per_side();
-        if !patches.is_multiple_of(side) {
+        let patches = self.vision.as_ref().map(VisionConfig::patches_per_side);
+        if let Some(patches) = patches.filter(|patches| !patches.is_multiple_of(side)) {
             let reason = format!(
                 "asks for a grid of {side}, which does not divide the {patches} patches per side"
             );
@@ -125,13 +130,17 @@ impl Config {
     }
 }
 
-/// Refuses what is not a Gemma3 with vision.
-fn check_architecture(root: Fields<'_>) -> Result<(), Error> {
+/// Whether it is a Gemma3 with vision and not one without; refuses everything else.
+fn check_architecture(root: Fields<'_>) -> Result<bool, Error> {
     let model_type = root.text("model_type")?.unwrap_or_default();
     let architectures = root.list("architectures")?;
-    let named = |list: &[Value]| list.iter().any(|name| name == ARCHITECTURE);
-    if model_type == "gemma3" && architectures.is_none_or(named) {
-        return Ok(());
+    for (kind, architecture, sees) in
+        [("gemma3", ARCHITECTURE, true), ("gemma3_text", TEXT_ARCHITECTURE, false)]
+    {
+        let named = |list: &[Value]| list.iter().any(|name| name == architecture);
+        if model_type == kind && architectures.is_none_or(named) {
+            return Ok(sees);
+        }
     }
     let first = architectures.and_then(|list| list.first()).and_then(Value::as_str);
     Err(Error::Architecture { found: first.unwrap_or(model_type).to_owned() })

@@ -5,8 +5,9 @@ use crate::{Config, TextConfig, VisionConfig};
 /// Calls `visit(name, shape)` for each tensor of the model. The head is left out where it is the embedding.
 pub(crate) fn visit(config: &Config, visit: &mut dyn FnMut(String, Vec<usize>)) {
     text(&config.text, visit);
-    vision(&config.vision, visit);
-    let (from, to) = (config.vision.hidden_size, config.text.hidden_size);
+    let Some(tower) = &config.vision else { return };
+    vision(tower, visit);
+    let (from, to) = (tower.hidden_size, config.text.hidden_size);
     visit("multi_modal_projector.mm_input_projection_weight".to_owned(), vec![from, to]);
     visit("multi_modal_projector.mm_soft_emb_norm.weight".to_owned(), vec![from]);
 }

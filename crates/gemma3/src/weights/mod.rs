@@ -17,6 +17,7 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::weight::Weight;
 use crate::{Error, files};
 
 #[cfg(feature = "hub")]
@@ -160,6 +161,16 @@ pub(crate) trait Source {
 
     /// Whether there is such a tensor.
     fn contains(&self, name: &str) -> bool;
+
+    /// The matrix `[outputs, inputs]`, which stays as it is where it is quantised.
+    fn weight(&self, name: &str, shape: [usize; 2], placement: Placement) -> Result<Weight, Error> {
+        Ok(Weight::Dense(self.load(name, &shape, placement)?))
+    }
+
+    /// What a norm multiplies with, `1 + w` `[width]` in float32.
+    fn gain(&self, name: &str, width: usize, placement: Placement) -> Result<Tensor, Error> {
+        Ok(self.load(name, &[width], placement)?.to_kind(Kind::Float) + 1.0)
+    }
 }
 
 impl Source for Weights {
@@ -214,6 +225,16 @@ impl<'a> WeightPath<'a> {
     /// The tensor `name` below this place, which must have exactly this shape.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
         self.source.load(&self.full(name), shape, self.placement)
+    }
+
+    /// The matrix `name` below this place, `[outputs, inputs]`.
+    pub(crate) fn weight(&self, name: &str, shape: [usize; 2]) -> Result<Weight, Error> {
+        self.source.weight(&self.full(name), shape, self.placement)
+    }
+
+    /// What a norm below this place multiplies with, `1 + w` `[width]` in float32.
+    pub(crate) fn gain(&self, name: &str, width: usize) -> Result<Tensor, Error> {
+        self.source.gain(&self.full(name), width, self.placement)
     }
 
     /// Whether there is a tensor `name` below this place.

@@ -128,11 +128,11 @@ fn a_layer_on_a_gpu_pulls_back_what_one_on_a_cpu_does() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
     let models = [Placement::AS_STORED, Placement { kind: None, ..gpu }]
         .map(|placement| Gemma3::load(&folder, placement).unwrap());
-    let config = &models[0].config().vision;
+    let config = &models[0].vision().unwrap().config;
     let [hidden, dy] = [1, 2].map(|n| random(&[n, config.patches(), config.hidden_size]));
     let [expected, found] = models.each_ref().map(|model| {
         let at = |x: &Tensor| x.to_device(model.placement().device);
-        let layer = &model.vision().layers()[1];
+        let layer = &model.vision().unwrap().tower.layers()[1];
         let pulled = layer.pull_merge(&at(&hidden.get(0)), &at(&dy));
         [pulled.x, pulled.heads].map(|x| x.to_device(Device::Cpu))
     });
