@@ -10,6 +10,7 @@ mod fetch;
 mod pip;
 mod platform;
 mod project;
+pub(crate) mod real;
 mod user;
 mod wanted;
 mod wheel;

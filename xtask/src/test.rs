@@ -72,8 +72,11 @@ impl Action {
                 process::run(workspace.cargo(args).env("RUSTDOCFLAGS", "-D warnings"))?;
             }
             Self::Tests(args) => {
-                let here =
-                    Found { chromium: setup::chromium::find()?, gpu: setup::has_gpu(workspace) };
+                let here = Found {
+                    chromium: setup::chromium::find()?,
+                    gpu: setup::has_gpu(workspace),
+                    weights: setup::real::find(),
+                };
                 return tests(workspace.cargo(args), here);
             }
         }
@@ -120,7 +123,12 @@ fn deny(workspace: &Workspace) -> Result<Option<String>> {
 struct Found {
     chromium: Option<PathBuf>,
     gpu: bool,
+    /// The real weights.
+    weights: Option<PathBuf>,
 }
+
+/// Where tests find the folder of the real model; they skip themselves where it is not set.
+const REAL_WEIGHTS: &str = "REAL_WEIGHTS";
 
 /// What is found is required: no test that needs it may skip itself.
 fn tests(mut command: Command, found: Found) -> Result<Option<String>> {
@@ -136,6 +144,10 @@ fn tests(mut command: Command, found: Found) -> Result<Option<String>> {
             "the kernel on a GPU: no NVIDIA GPU, or not libtorch for it (cargo xtask setup --cuda)"
                 .to_owned(),
         );
+    }
+    match found.weights {
+        Some(folder) => _ = command.env(REAL_WEIGHTS, folder),
+        None => left_out.push(format!("a real model: {}", setup::real::advice())),
     }
     process::run(&mut command)?;
     Ok((!left_out.is_empty()).then(|| left_out.join("; ")))
@@ -167,18 +179,23 @@ mod tests {
         let shell = |script: &str| {
             let mut command = Command::new("sh");
             command.args(["-c", script]);
-            for name in ["CHROMIUM", "REQUIRE_CHROMIUM", "REQUIRE_CUDA"] {
+            for name in ["CHROMIUM", "REQUIRE_CHROMIUM", "REQUIRE_CUDA", REAL_WEIGHTS] {
                 command.env_remove(name);
             }
             command
         };
-        let all = Found { chromium: Some("/opt/browser".into()), gpu: true };
-        let required = "test \"$CHROMIUM $REQUIRE_CHROMIUM $REQUIRE_CUDA\" = '/opt/browser 1 1'";
+        let all = Found {
+            chromium: Some("/opt/browser".into()),
+            gpu: true,
+            weights: Some("/real".into()),
+        };
+        let required = "test \"$CHROMIUM $REQUIRE_CHROMIUM $REQUIRE_CUDA $REAL_WEIGHTS\" = '/opt/browser 1 1 /real'";
         assert_eq!(tests(shell(required), all).unwrap(), None);
-        let nothing = "test -z \"$REQUIRE_CHROMIUM$REQUIRE_CUDA\"";
+        let nothing = "test -z \"$REQUIRE_CHROMIUM$REQUIRE_CUDA$REAL_WEIGHTS\"";
         let left_out = tests(shell(nothing), Found::default()).unwrap().unwrap();
         assert!(left_out.contains("cargo xtask setup --chromium"), "{left_out}");
         assert!(left_out.contains("cargo xtask setup --cuda"), "{left_out}");
+        assert!(left_out.contains("cargo xtask setup --real-weights"), "{left_out}");
         assert!(tests(shell("false"), Found::default()).is_err());
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::weights::GgufShard;
 use crate::{
     Config, DeviceSpec, DtypeSpec, Error, Gemma3, GenerationConfig, Inspection, Placement, Weights,
 };
@@ -26,6 +27,19 @@ impl Checkpoint {
         let config = Config::from_dir(dir)?;
         let generation = GenerationConfig::from_dir(dir, &config)?;
         Ok(Self { config, generation, weights: Weights::open(dir)? })
+    }
+
+    /// Opens a GGUF file of a language model and, in a second one, the vision tower that belongs to it.
+    ///
+    /// # Errors
+    /// What is missing or damaged, with the file's name and the field or tensor.
+    pub fn open_gguf(model: &Path, mmproj: Option<&Path>) -> Result<Self, Error> {
+        let model = GgufShard::open(model)?;
+        let mmproj = mmproj.map(GgufShard::open).transpose()?;
+        let config = Config::from_gguf(model.header(), mmproj.as_ref().map(GgufShard::header))?;
+        let generation = GenerationConfig::greedy(&config);
+        let files = [model].into_iter().chain(mmproj).collect();
+        Ok(Self { config, generation, weights: Weights::of_gguf(files)? })
     }
 
     /// How its makers sample from it.

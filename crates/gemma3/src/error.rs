@@ -10,6 +10,25 @@ use crate::shown::{line, quoted};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A GGUF file that cannot be used.
+    #[error(transparent)]
+    Gguf(#[from] quantised_weights::Error),
+    /// A folder has more GGUF files than one model.
+    #[error("{} holds several {what} as GGUF files; name one of them{}", path.display(), listed(files))]
+    SeveralGguf {
+        /// The folder.
+        path: PathBuf,
+        /// Of what there are several.
+        what: &'static str,
+        /// Their names.
+        files: Vec<String>,
+    },
+    /// A vision tower as GGUF file for a checkpoint that is none.
+    #[error("a vision tower in a GGUF file goes with a language model in a GGUF file, and {} holds none", path.display())]
+    MmprojWithoutGguf {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A picture was given to a language model alone.
     #[error("the model sees no pictures: it is a language model alone; ask it without one")]
     NoVision,
@@ -71,7 +90,7 @@ pub enum Error {
     // ---- config.json ----
     /// The checkpoint is of another architecture.
     #[error(
-        "config.json describes {}; only Gemma3ForConditionalGeneration (model_type \"gemma3\", text with vision) is supported",
+        "config.json describes {}; only Gemma3ForConditionalGeneration (model_type \"gemma3\", text with vision) and Gemma3ForCausalLM (model_type \"gemma3_text\", text alone) are supported",
         quoted(found)
     )]
     Architecture {
@@ -391,6 +410,11 @@ pub enum Error {
         /// The error of libtorch, with its C++ trace.
         source: TchError,
     },
+}
+
+/// Names of files behind a message.
+fn listed(files: &[String]) -> String {
+    if files.is_empty() { String::new() } else { format!(": {}", quoted(&files.join(", "))) }
 }
 
 impl Error {

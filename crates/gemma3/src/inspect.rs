@@ -30,7 +30,13 @@ pub struct Inspection {
     pub misshapen: Vec<Misshapen>,
     /// Canonical names that nothing here uses.
     pub unused: Vec<String>,
-    /// Bytes of the largest tensor.
+    /// Bytes of what is quantised, which is never converted.
+    quantised: u64,
+    /// Parameters that are not quantised.
+    plain: u64,
+    /// Bytes of all tensors as they are stored.
+    stored_bytes: u64,
+    /// Bytes of the largest tensor that is not quantised.
     largest: u64,
     /// The type of every tensor, if they agree.
     only_kind: Option<Kind>,
@@ -100,11 +106,11 @@ impl Inspection {
         })
     }
 
-    /// Bytes of all weights in a type, or as stored: what a device must hold.
+    /// Bytes of all weights in a type, or as stored: what a device must hold. What is quantised stays so.
     pub fn weight_bytes(&self, kind: Option<Kind>) -> Bytes {
         let total: u64 = match kind {
-            Some(kind) => self.parameters.total() * width(kind),
-            None => self.stored.iter().map(|(name, count)| count * stored_width(name)).sum(),
+            Some(kind) => self.plain * width(kind) + self.quantised,
+            None => self.stored_bytes,
         };
         Bytes(total)
     }
@@ -149,10 +155,13 @@ impl Inspection {
             missing: Vec::new(),
             misshapen: Vec::new(),
             unused: Vec::new(),
+            quantised: 0,
+            plain: 0,
+            stored_bytes: 0,
             largest: 0,
-            only_kind: weights
-                .main_kind()
-                .filter(|&main| weights.stored().all(|tensor| tensor.kind == Some(main))),
+            only_kind: weights.main_kind().filter(|&main| {
+                weights.stored().all(|tensor| tensor.is_quantised || tensor.kind == Some(main))
+            }),
         };
         weights.stored().for_each(|tensor| found.count(&tensor));
         found.compare(weights);
@@ -162,7 +171,13 @@ impl Inspection {
     fn count(&mut self, tensor: &Stored<'_>) {
         let parameters: u64 = tensor.shape.iter().map(|&n| n as u64).product();
         self.tensors += 1;
-        self.largest = self.largest.max(tensor.bytes);
+        self.stored_bytes += tensor.bytes;
+        if tensor.is_quantised {
+            self.quantised += tensor.bytes;
+        } else {
+            self.plain += parameters;
+            self.largest = self.largest.max(tensor.bytes);
+        }
         *self.parameters.part(tensor.name) += parameters;
         *self.stored.entry(tensor.dtype.clone()).or_default() += parameters;
     }
@@ -186,11 +201,4 @@ impl Inspection {
 /// Bytes of one number.
 fn width(kind: Kind) -> u64 {
     kind.elt_size_in_bytes() as u64
-}
-
-/// Bytes of one number by the type's name in safetensors, rounded up.
-fn stored_width(name: &str) -> u64 {
-    let digits: String =
-        name.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
-    digits.parse::<u64>().map_or(1, |bits| bits.div_ceil(8))
 }

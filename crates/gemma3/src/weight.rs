@@ -123,6 +123,24 @@ impl Weight {
         }
     }
 
+    /// [`range`] of all of it.
+    pub(crate) fn range(&self) -> [f64; 2] {
+        let blocks = match self {
+            Self::Dense(weight) => return range(weight),
+            Self::Blocks(blocks) => blocks,
+        };
+        let both = |[low, high]: [f64; 2], [other_low, other_high]: [f64; 2]| {
+            // Not `min`, which passes over a NaN.
+            let (low, high) = (
+                if low <= other_low { low } else { other_low },
+                if high >= other_high { high } else { other_high },
+            );
+            if low.is_nan() || high.is_nan() { [f64::NAN; 2] } else { [low, high] }
+        };
+        let tiles = blocks.tiles(Kind::Float).map(|(_, tile)| range(&tile));
+        tiles.reduce(both).unwrap_or([0.0; 2])
+    }
+
     /// The rows with these numbers, `[ids, inputs]`, in the type that products are made in.
     pub(crate) fn rows(&self, ids: &[u32]) -> Tensor {
         match self {
@@ -165,6 +183,15 @@ impl Blocks {
         let tile = Tensor::from_slice(&numbers).view([rows, self.inputs]);
         tile.to_device_(self.device, kind, false, false)
     }
+}
+
+/// The smallest and the largest number; a NaN among them is both. An empty tensor has 0 and 0.
+pub(crate) fn range(tensor: &Tensor) -> [f64; 2] {
+    if tensor.numel() == 0 {
+        return [0.0; 2];
+    }
+    let (low, high) = tensor.aminmax(None, false);
+    [low, high].map(|value| value.to_kind(Kind::Double).double_value(&[]))
 }
 
 fn sum(parts: impl Iterator<Item = Tensor>) -> Tensor {

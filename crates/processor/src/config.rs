@@ -10,13 +10,21 @@ use crate::files::Document;
 use crate::pixels::Scaling;
 
 /// Larger inputs than this are a broken or hostile file: 4096² pixels are 201 MB of `f32`.
-const MAX_IMAGE_SIZE: usize = 4096;
+pub(crate) const MAX_IMAGE_SIZE: usize = 4096;
 /// Tokens of an image, Gemma 3's have 256: the text that stands for an image is made of their names, before any is counted.
 const MAX_TOKENS_PER_IMAGE: usize = 4096;
 
 /// The facts of a model that shape its inputs.
 #[derive(Debug, Clone)]
 pub(crate) struct ModelFacts {
+    pub(crate) max_positions: usize,
+    /// `None`: it sees no pictures.
+    pub(crate) images: Option<ImageFacts>,
+}
+
+/// How a model sees pictures.
+#[derive(Debug, Clone)]
+pub(crate) struct ImageFacts {
     pub(crate) boi: u32,
     pub(crate) eoi: u32,
     pub(crate) image: u32,
@@ -25,13 +33,27 @@ pub(crate) struct ModelFacts {
     pub(crate) grid: usize,
     /// Side of the square input of the vision tower, in pixels.
     pub(crate) image_size: u32,
-    pub(crate) max_positions: usize,
 }
 
 impl ModelFacts {
     pub(crate) fn read(dir: &Path) -> Result<Self, Error> {
         let file: Document<ConfigFile> = Document::read(dir.join("config.json"))?;
-        check_model(&file)?;
+        let config = &file.value;
+        let sees = check_model(&file)?;
+        let text = config.text_config.as_ref();
+        // A language model alone has its fields at the top level.
+        let positions = text
+            .and_then(|text| text.max_position_embeddings)
+            .or(config.max_position_embeddings.filter(|_| !sees));
+        // Defaults: configuration_gemma3.py of transformers 5.23.
+        let max_positions = positions.unwrap_or(131_072);
+        let images = sees.then(|| ImageFacts::read(&file)).transpose()?;
+        Ok(Self { max_positions, images })
+    }
+}
+
+impl ImageFacts {
+    fn read(file: &Document<ConfigFile>) -> Result<Self, Error> {
         let config = &file.value;
         let vision = config.vision_config.as_ref().ok_or_else(|| file.missing("vision_config"))?;
         let image_size =
@@ -42,13 +64,13 @@ impl ModelFacts {
             return Err(file.wrong("vision_config.image_size", &image_size, "1 to 4096 pixels"));
         }
         let tokens_per_image = config.mm_tokens_per_image.unwrap_or(256);
-        let grid = grid_side(&file, image_size, patch_size, tokens_per_image)?;
-        // Defaults: configuration_gemma3.py of transformers 5.23.
+        let grid = grid_side(image_size, patch_size, tokens_per_image)
+            .map_err(|(field, found, expected)| file.wrong(field, &found, &expected))?;
         Ok(Self {
-            boi: token_id(&file, "boi", [config.boi_token_index, config.boi_token_id], 255_999)?,
-            eoi: token_id(&file, "eoi", [config.eoi_token_index, config.eoi_token_id], 256_000)?,
+            boi: token_id(file, "boi", [config.boi_token_index, config.boi_token_id], 255_999)?,
+            eoi: token_id(file, "eoi", [config.eoi_token_index, config.eoi_token_id], 256_000)?,
             image: token_id(
-                &file,
+                file,
                 "image",
                 [config.image_token_index, config.image_token_id],
                 262_144,
@@ -56,17 +78,12 @@ impl ModelFacts {
             tokens_per_image,
             grid,
             image_size: image_size as u32,
-            max_positions: config
-                .text_config
-                .as_ref()
-                .and_then(|text| text.max_position_embeddings)
-                .unwrap_or(131_072),
         })
     }
 }
 
 /// How `preprocessor_config.json` wants pixels to become numbers; checked against the model.
-pub(crate) fn read_scaling(dir: &Path, facts: &ModelFacts) -> Result<Scaling, Error> {
+pub(crate) fn read_scaling(dir: &Path, facts: &ImageFacts) -> Result<Scaling, Error> {
     let processor: Option<Document<ProcessorFile>> =
         Document::read_if_present(dir.join("processor_config.json"))?;
     if let Some(file) = &processor
@@ -102,6 +119,7 @@ struct ConfigFile {
     image_token_index: Option<u32>,
     image_token_id: Option<u32>,
     mm_tokens_per_image: Option<usize>,
+    max_position_embeddings: Option<usize>,
     text_config: Option<TextFile>,
     vision_config: Option<VisionFile>,
 }
@@ -136,16 +154,17 @@ struct ImageFile {
     size: Option<Map<String, Value>>,
 }
 
-fn check_model(file: &Document<ConfigFile>) -> Result<(), Error> {
-    if let Some(found) = &file.value.model_type
-        && found != "gemma3"
-    {
-        return Err(file.wrong("model_type", &found, "gemma3"));
+/// Whether it is a model that sees pictures; refuses what is no Gemma 3.
+fn check_model(file: &Document<ConfigFile>) -> Result<bool, Error> {
+    match file.value.model_type.as_deref() {
+        None | Some("gemma3") => {}
+        Some("gemma3_text") => return Ok(false),
+        Some(found) => return Err(file.wrong("model_type", &found, "gemma3 or gemma3_text")),
     }
     let channels = file.value.vision_config.as_ref().and_then(|vision| vision.num_channels);
     match channels {
         Some(found) if found != 3 => Err(file.wrong("vision_config.num_channels", &found, "3")),
-        _ => Ok(()),
+        _ => Ok(true),
     }
 }
 
@@ -165,26 +184,25 @@ fn token_id(
     }
 }
 
-/// Side of the grid of image tokens: the pooled patches must tile the picture exactly.
-fn grid_side(
-    file: &Document<ConfigFile>,
+/// Side of the grid of image tokens: the pooled patches must tile the picture exactly. What is wrong: field, value, what is expected.
+pub(crate) fn grid_side(
     image_size: usize,
     patch_size: usize,
     tokens: usize,
-) -> Result<usize, Error> {
+) -> Result<usize, (&'static str, usize, String)> {
     let field = "mm_tokens_per_image";
     let grid = tokens.isqrt();
     if grid == 0 || tokens > MAX_TOKENS_PER_IMAGE || grid * grid != tokens {
-        return Err(file.wrong(field, &tokens, "a square number of at most 4096"));
+        return Err((field, tokens, "a square number of at most 4096".to_owned()));
     }
     if patch_size == 0 || !image_size.is_multiple_of(patch_size) {
         let expected = format!("a divisor of image_size {image_size}");
-        return Err(file.wrong("vision_config.patch_size", &patch_size, &expected));
+        return Err(("vision_config.patch_size", patch_size, expected));
     }
     let patches = image_size / patch_size;
     if !patches.is_multiple_of(grid) {
         let expected = format!("the square of a divisor of {patches} patches per side");
-        return Err(file.wrong(field, &tokens, &expected));
+        return Err((field, tokens, expected));
     }
     Ok(grid)
 }

@@ -99,6 +99,17 @@ pub enum Error {
         /// The checkpoint directory.
         path: PathBuf,
     },
+    /// A GGUF file that cannot be used.
+    #[error(transparent)]
+    Gguf(#[from] quantised_weights::Error),
+    /// Without a chat template a model continues one text, and more was given.
+    #[error(
+        "the model has no chat template, so it continues a text: give one message of the user's, without a system prompt"
+    )]
+    OneMessage,
+    /// Pictures for a language model alone.
+    #[error("the model sees no pictures: it is a language model alone; ask it without one")]
+    NoVision,
     /// The chat template is not one of the known ones, and there is no process to render it in.
     #[error(
         "chat template {}: it is not one of the known ones, and a template can take all memory or end the program; \

@@ -76,4 +76,5 @@ pub mod worker;
 mod config;
 mod error;
 mod files;
+mod gguf;
 mod quote;

@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::path::Path;
 
+use quantised_weights::Gguf;
 use serde_json::{Map, Value};
 
-use crate::Error;
-use crate::config::{ModelFacts, read_scaling, token_text};
+use crate::config::{ImageFacts, ModelFacts, read_scaling, token_text};
 use crate::files::Document;
 use crate::geometry::Geometry;
 use crate::message::Message;
@@ -17,6 +17,7 @@ use crate::resize::{Resize, resize};
 use crate::template::ChatTemplate;
 use crate::tokenizer::TextTokenizer;
 use crate::views::{CropRule, View, views};
+use crate::{Error, gguf};
 
 /// What can be chosen about the inputs; the default is what transformers 5 does.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -41,11 +42,12 @@ pub struct ProcessorOptions {
 #[derive(Debug)]
 pub struct Processor {
     options: ProcessorOptions,
-    facts: ModelFacts,
-    scaling: Scaling,
+    max_positions: usize,
+    /// `None`: the model sees no pictures.
+    sight: Option<Sight>,
     tokenizer: TextTokenizer,
-    template: ChatTemplate,
-    words: ImageWords,
+    /// `None`: the model continues what it is given.
+    template: Option<ChatTemplate>,
     begin: (String, u32),
     control: Vec<String>,
 }
@@ -91,16 +93,47 @@ impl Processor {
             return Err(Error::NotADirectory { path: dir.into() });
         }
         options.crops.check()?;
-        let facts = ModelFacts::read(dir)?;
-        let scaling = read_scaling(dir, &facts)?;
+        let ModelFacts { max_positions, images } = ModelFacts::read(dir)?;
         let tokenizer = TextTokenizer::from_file(&dir.join("tokenizer.json"))?;
         let config: Document<Map<String, Value>> =
             Document::read(dir.join("tokenizer_config.json"))?;
-        let template = ChatTemplate::read(dir, &config, options.trust_template)?;
-        let words = ImageWords::new(&facts, image_tokens(&facts, &tokenizer, dir, &config)?);
+        let template = match ChatTemplate::read(dir, &config, options.trust_template) {
+            // A base model continues what it is given.
+            Err(Error::NoTemplate { .. }) if images.is_none() => None,
+            template => Some(template?),
+        };
+        let sight = |facts: ImageFacts| {
+            let tokens = image_tokens(&facts, &tokenizer, dir, &config)?;
+            let scaling = read_scaling(dir, &facts)?;
+            Ok::<_, Error>(Sight { words: ImageWords::new(&facts, tokens), facts, scaling })
+        };
+        let sight = images.map(sight).transpose()?;
         let begin = begin_token(&tokenizer, &config)?;
-        let control = prompt::control_tokens(&tokenizer, &template);
-        Ok(Self { options, facts, scaling, tokenizer, template, words, begin, control })
+        let control = prompt::control_tokens(&tokenizer, template.as_ref());
+        Ok(Self { options, max_positions, sight, tokenizer, template, begin, control })
+    }
+
+    /// Reads the metadata of a GGUF file of a language model and, in a second one, of the vision tower that belongs to it.
+    ///
+    /// # Errors
+    /// [`Error::Gguf`] for fields, [`Error::Tokenizer`] for the vocabulary, those of the chat template, and [`Error::CropRule`] for the
+    /// options.
+    pub fn from_gguf(
+        model: &Gguf,
+        mmproj: Option<&Gguf>,
+        options: ProcessorOptions,
+    ) -> Result<Self, Error> {
+        options.crops.check()?;
+        let max_positions = model.size("gemma3.context_length", 1 << 28)?;
+        let tokenizer = TextTokenizer::from_gguf(model, mmproj.is_some())?;
+        let begin = gguf::begin_token(model, &tokenizer)?;
+        let template = gguf::template(model, &tokenizer, options.trust_template)?;
+        let sight = mmproj.map(|file| gguf::sight(model, file, &tokenizer)).transpose()?;
+        if sight.is_some() && template.is_none() {
+            return Err(Error::NoTemplate { path: model.path().to_owned() });
+        }
+        let control = prompt::control_tokens(&tokenizer, template.as_ref());
+        Ok(Self { options, max_positions, sight, tokenizer, template, begin, control })
     }
 
     /// The tokens of an answer that is given and not generated, to stand behind [`Prepared::ids`]. It is a text like any other: one
@@ -136,8 +169,9 @@ impl Processor {
         let all_views = shown.into_iter().enumerate().flat_map(of_picture);
         let (mut images, mut pixels) = (Vec::new(), Vec::new());
         for ((n, view), span) in all_views.zip(spans) {
-            let geometry = self.geometry(&pictures[n], &view);
-            pixels.push(self.pixels_of(&pictures[n], &view)?);
+            let sight = self.sight()?;
+            let geometry = sight.geometry(&pictures[n], &view);
+            pixels.push(sight.pixels(&pictures[n], &view, self.options.resize)?);
             images.push(PreparedImage { picture: n, span, grid: geometry.grid, geometry });
         }
         Ok(Prepared { prompt, ids, images, pixels })
@@ -148,8 +182,8 @@ impl Processor {
     /// # Errors
     /// [`Error::PictureLimit`] when padding makes the picture too large.
     pub fn pixels(&self, picture: &Picture) -> Result<Vec<Pixels>, Error> {
-        let views = self.views(picture)?;
-        views.iter().map(|view| self.pixels_of(picture, view)).collect()
+        let (views, sight) = (self.views(picture)?, self.sight()?);
+        views.iter().map(|view| sight.pixels(picture, view, self.options.resize)).collect()
     }
 
     /// The token ids of [`Processor::prepare`] and the positions of each image in them, without the pixels: enough to check what is
@@ -176,9 +210,9 @@ impl Processor {
         &self.options
     }
 
-    /// Id of the tokens that stand for an image.
-    pub fn image_token(&self) -> u32 {
-        self.facts.image
+    /// Id of the tokens that stand for an image; `None` for a model that sees none.
+    pub fn image_token(&self) -> Option<u32> {
+        self.sight.as_ref().map(|sight| sight.facts.image)
     }
 
     /// Id of the token that a prompt begins with, `<bos>`.
@@ -188,14 +222,19 @@ impl Processor {
 
     /// How many tokens prompt and answer may have together.
     pub fn max_positions(&self) -> usize {
-        self.facts.max_positions
+        self.max_positions
     }
 
     fn prompt(&self, messages: &[Message], pictures: &[Picture]) -> Result<Prompt, Error> {
         prompt::check_messages(messages, pictures.len())?;
-        let text = prompt::render(&self.template, messages, &self.control)?;
-        let (placeholder, template) = (&self.words.placeholder, self.template.path());
-        prompt::check_placeholders(&text, placeholder, pictures.len(), template)?;
+        if !pictures.is_empty() {
+            self.sight()?;
+        }
+        let text = prompt::render(self.template.as_ref(), messages, &self.control, &self.begin.0)?;
+        if let (Some(sight), Some(template)) = (&self.sight, &self.template) {
+            let placeholder = &sight.words.placeholder;
+            prompt::check_placeholders(&text, placeholder, pictures.len(), template.path())?;
+        }
         let shown =
             pictures.iter().map(|picture| self.views(picture)).collect::<Result<Vec<_>, _>>()?;
         let (ids, spans) = self.tokens(&text, &shown)?;
@@ -215,12 +254,18 @@ impl Processor {
         shown: &[Vec<View>],
     ) -> Result<(Vec<u32>, Vec<Range<usize>>), Error> {
         let n_images: usize = shown.iter().map(Vec::len).sum();
-        self.check_length(n_images.saturating_mul(self.facts.tokens_per_image))?;
+        let begin = (self.begin.0.as_str(), self.begin.1);
+        let Some(Sight { facts, words, .. }) = &self.sight else {
+            let ids = prompt::encode(&self.tokenizer, prompt, begin)?;
+            self.check_length(ids.len())?;
+            return Ok((ids, Vec::new()));
+        };
+        self.check_length(n_images.saturating_mul(facts.tokens_per_image))?;
         let n_crops: Vec<usize> = shown.iter().map(|views| views.len() - 1).collect();
-        let text = self.words.expand(prompt, &n_crops);
-        let ids = prompt::encode(&self.tokenizer, &text, (&self.begin.0, self.begin.1))?;
+        let text = words.expand(prompt, &n_crops);
+        let ids = prompt::encode(&self.tokenizer, &text, begin)?;
         self.check_length(ids.len())?;
-        let spans = prompt::image_spans(&ids, &self.facts)?;
+        let spans = prompt::image_spans(&ids, facts)?;
         if spans.len() != n_images {
             return Err(Error::ImageCount { expected: n_images, found: spans.len() });
         }
@@ -228,12 +273,27 @@ impl Processor {
     }
 
     fn check_length(&self, tokens: usize) -> Result<(), Error> {
-        let limit = self.facts.max_positions;
+        let limit = self.max_positions;
         if tokens > limit { Err(Error::TooManyTokens { tokens, limit }) } else { Ok(()) }
     }
 
-    fn pixels_of(&self, picture: &Picture, view: &View) -> Result<Pixels, Error> {
-        let (side, how) = (self.facts.image_size, self.options.resize);
+    /// How pictures are seen.
+    fn sight(&self) -> Result<&Sight, Error> {
+        self.sight.as_ref().ok_or(Error::NoVision)
+    }
+}
+
+/// How a model sees pictures: its facts, how pixels become numbers, and the words that stand for an image.
+#[derive(Debug)]
+pub(crate) struct Sight {
+    pub(crate) facts: ImageFacts,
+    pub(crate) scaling: Scaling,
+    pub(crate) words: ImageWords,
+}
+
+impl Sight {
+    fn pixels(&self, picture: &Picture, view: &View, how: Resize) -> Result<Pixels, Error> {
+        let side = self.facts.image_size;
         Ok(self.scaling.apply(&resize(&view.cut(picture.rgb()), [side, side], how)?, how))
     }
 
@@ -259,7 +319,7 @@ struct Prompt {
 /// The tokens that begin, fill and end an image: known to the tokenizer under the ids of `config.json`, and named the
 /// same where the tokenizer's configuration names them.
 fn image_tokens(
-    facts: &ModelFacts,
+    facts: &ImageFacts,
     tokenizer: &TextTokenizer,
     dir: &Path,
     config: &Document<Map<String, Value>>,

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::Error;
-use crate::config::ModelFacts;
-use crate::message::Message;
+use crate::config::ImageFacts;
+use crate::message::{Message, Role};
 use crate::template::ChatTemplate;
 use crate::tokenizer::TextTokenizer;
 
@@ -20,7 +20,7 @@ pub(crate) struct ImageWords {
 
 impl ImageWords {
     /// `\n\n<start_of_image><image_soft_token>…<end_of_image>\n\n` (`processing_gemma3.py`, transformers 5.23).
-    pub(crate) fn new(facts: &ModelFacts, [begin, soft, end]: [String; 3]) -> Self {
+    pub(crate) fn new(facts: &ImageFacts, [begin, soft, end]: [String; 3]) -> Self {
         let soft = soft.repeat(facts.tokens_per_image);
         Self { sequence: format!("\n\n{begin}{soft}{end}\n\n"), placeholder: begin }
     }
@@ -70,8 +70,12 @@ pub(crate) fn check_messages(messages: &[Message], pictures: usize) -> Result<()
 ///
 /// transformers 5.23 draws the line in the same place (`_get_control_tokens`); it lets such text act as control
 /// tokens unless asked otherwise, this crate refuses it.
-pub(crate) fn control_tokens(tokenizer: &TextTokenizer, template: &ChatTemplate) -> Vec<String> {
-    let structural = |token: &str| !token.trim().is_empty() && template.source().contains(token);
+pub(crate) fn control_tokens(
+    tokenizer: &TextTokenizer,
+    template: Option<&ChatTemplate>,
+) -> Vec<String> {
+    let source = template.map_or("", ChatTemplate::source);
+    let structural = |token: &str| !token.trim().is_empty() && source.contains(token);
     let added = tokenizer.added_tokens();
     let mut tokens: Vec<String> = added
         .filter(|(token, special)| *special || structural(token))
@@ -81,11 +85,13 @@ pub(crate) fn control_tokens(tokenizer: &TextTokenizer, template: &ChatTemplate)
     tokens
 }
 
-/// Renders `messages` and makes sure that no text of theirs wrote a control token.
+/// Renders `messages` and makes sure that no text of theirs wrote a control token. Without a template the texts of a single message of
+/// the user are what the model continues, behind the token `begin`.
 pub(crate) fn render(
-    template: &ChatTemplate,
+    template: Option<&ChatTemplate>,
     messages: &[Message],
     control: &[String],
+    begin: &str,
 ) -> Result<String, Error> {
     for (message, text) in
         messages.iter().enumerate().flat_map(|(n, m)| m.texts().map(move |t| (n, t)))
@@ -94,12 +100,26 @@ pub(crate) fn render(
             return Err(Error::ControlToken { message, token: token.clone() });
         }
     }
+    let Some(template) = template else { return plain(messages, control, begin) };
     // Two texts side by side can still join to a token; then there are more than with harmless texts.
     let [prompt, harmless] = template.render(messages, "x")?;
     let count = |text: &str, token: &str| text.matches(token).count();
     match control.iter().find(|token| count(&prompt, token) > count(&harmless, token)) {
         Some(token) => Err(Error::JoinedControlToken { token: token.clone() }),
         None => Ok(prompt),
+    }
+}
+
+/// The texts as they are, behind `begin`.
+fn plain(messages: &[Message], control: &[String], begin: &str) -> Result<String, Error> {
+    let [message] = messages else { return Err(Error::OneMessage) };
+    if message.role != Role::User {
+        return Err(Error::OneMessage);
+    }
+    let text: String = message.texts().collect();
+    match control.iter().find(|token| text.contains(token.as_str())) {
+        Some(token) => Err(Error::JoinedControlToken { token: token.clone() }),
+        None => Ok(format!("{begin}{text}")),
     }
 }
 
@@ -140,7 +160,7 @@ pub(crate) fn encode(
 /// Positions of the image tokens, one span per image, found by id.
 ///
 /// Each span must be as long as the model's images and stand between a begin and an end token.
-pub(crate) fn image_spans(ids: &[u32], facts: &ModelFacts) -> Result<Vec<Range<usize>>, Error> {
+pub(crate) fn image_spans(ids: &[u32], facts: &ImageFacts) -> Result<Vec<Range<usize>>, Error> {
     let mut spans = Vec::new();
     let mut start = 0;
     for run in ids.chunk_by(|&a, &b| (a == facts.image) == (b == facts.image)) {
@@ -163,16 +183,8 @@ pub(crate) fn image_spans(ids: &[u32], facts: &ModelFacts) -> Result<Vec<Range<u
 mod tests {
     use super::*;
 
-    fn facts() -> ModelFacts {
-        ModelFacts {
-            boi: 10,
-            eoi: 11,
-            image: 12,
-            tokens_per_image: 4,
-            grid: 2,
-            image_size: 28,
-            max_positions: 100,
-        }
+    fn facts() -> ImageFacts {
+        ImageFacts { boi: 10, eoi: 11, image: 12, tokens_per_image: 4, grid: 2, image_size: 28 }
     }
 
     #[test]

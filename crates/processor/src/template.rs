@@ -40,6 +40,16 @@ impl ChatTemplate {
         trusted: bool,
     ) -> Result<Self, Error> {
         let (path, source) = find(dir, tokenizer)?;
+        Self::new(path, source, special_tokens(&tokenizer.value), trusted)
+    }
+
+    /// A template out of `path`, with the special tokens that it may name.
+    pub(crate) fn new(
+        path: PathBuf,
+        source: String,
+        tokens: Map<String, Json>,
+        trusted: bool,
+    ) -> Result<Self, Error> {
         if source.len() > SOURCE_LIMIT {
             let found = format!("{} bytes long", source.len());
             return Err(Error::field(&path, "chat_template", &found, "at most 262144"));
@@ -49,7 +59,7 @@ impl ChatTemplate {
             return Err(Error::UnknownTemplate { path });
         }
         let source = functions::without_generation_tags(&source);
-        let template = Self { path, source, apart, tokens: special_tokens(&tokenizer.value) };
+        let template = Self { path, source, apart, tokens };
         // Compiled again for every prompt, which takes microseconds; here only to find mistakes early.
         template.run(Vec::new(), 0)?;
         Ok(template)

@@ -1,11 +1,13 @@
 //! The checkpoint's tokenizer: text to ids and back.
 
 mod file;
+mod gguf;
 mod lists;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use quantised_weights::Gguf;
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::Replace;
 use tokenizers::{AddedToken, Tokenizer};
@@ -41,6 +43,14 @@ impl TextTokenizer {
         let bytes = files::read(path, files::TOKENIZER.bytes)?;
         let file = TokenizerFile::parse(path, &bytes)?;
         Self::build(path, file)
+    }
+
+    /// The tokenizer of a GGUF file. `sees`: the model has a vision tower beside it, so there must be a token for the places of pictures.
+    ///
+    /// # Errors
+    /// [`Error::Gguf`], [`Error::Field`] and [`Error::Tokenizer`] for its vocabulary.
+    pub fn from_gguf(model: &Gguf, sees: bool) -> Result<Self, Error> {
+        Self::build(model.path(), gguf::read(model, sees)?)
     }
 
     /// The tokenizer of a file that was checked. The pre-tokenizer, which splits at spaces, is left out: the

@@ -8,7 +8,7 @@ use serde_json::Value;
 /// What a member of the workspace may depend on among the other members.
 const TABLE: [(&str, &[&str]); 14] = [
     ("attention-relevancy", &[]),
-    ("gemma3-processor", &[]),
+    ("gemma3-processor", &["quantised-weights"]),
     ("quantised-weights", &[]),
     ("gemma3-tch", &["gemma3-processor", "quantised-weights"]),
     ("attention-capture", &["gemma3-tch", "attention-relevancy"]),

@@ -30,6 +30,17 @@ impl GenerationConfig {
         Self::from_value(&value, config).map_err(in_this_file)
     }
 
+    /// Greedy choice with the stop ids of `config`.
+    pub(crate) fn greedy(config: &Config) -> Self {
+        Self {
+            eos_token_ids: config.eos_token_ids.clone(),
+            do_sample: false,
+            top_k: Some(DEFAULT_TOP_K),
+            top_p: 1.0,
+            temperature: 1.0,
+        }
+    }
+
     fn from_value(value: &Value, config: &Config) -> Result<Self, Error> {
         let fields = Fields::root(value)?;
         let eos = fields.token_ids("eos_token_id")?.filter(|ids| !ids.is_empty());

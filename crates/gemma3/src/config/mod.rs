@@ -7,6 +7,7 @@
 
 mod fields;
 mod generation;
+mod gguf;
 mod text;
 mod vision;
 
@@ -21,6 +22,7 @@ use crate::{Error, files};
 use fields::Fields;
 
 pub use generation::GenerationConfig;
+pub(crate) use gguf::ARCHITECTURE as GGUF_ARCHITECTURE;
 pub use text::{LayerType, Rope, TextConfig};
 pub use vision::VisionConfig;
 

@@ -83,21 +83,22 @@ impl TextConfig {
             rope_sliding,
             tie_word_embeddings: tied.or(fields.flag("tie_word_embeddings")?).unwrap_or(true),
         };
-        config.check_heads(fields)?;
+        config.check().map_err(|(field, reason)| fields.wrong(field, reason))?;
         Ok(config)
     }
 
-    fn check_heads(&self, fields: Fields<'_>) -> Result<(), Error> {
+    /// What does not go together: the field, and why.
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         let (heads, key_heads) = (self.num_attention_heads, self.num_key_value_heads);
         if !heads.is_multiple_of(key_heads) {
             let reason =
                 format!("is {key_heads}, which does not divide num_attention_heads = {heads}");
-            return Err(fields.wrong("num_key_value_heads", reason));
+            return Err(("num_key_value_heads", reason));
         }
         if !self.head_dim.is_multiple_of(2) {
             let reason =
                 format!("is {}; rotary embedding turns pairs, so it must be even", self.head_dim);
-            return Err(fields.wrong("head_dim", reason));
+            return Err(("head_dim", reason));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! reading headers. libtorch itself owns the maps and frees each with the last tensor on it, so nothing has to be kept alive.
 //! A file must not be truncated while a model uses it; a new download never does that, it writes a new file.
 
+mod gguf;
 mod index;
 mod layout;
 mod memory;
@@ -20,6 +21,7 @@ use tch::{Device, Kind, Tensor};
 use crate::weight::Weight;
 use crate::{Error, files};
 
+pub(crate) use gguf::GgufShard;
 #[cfg(feature = "hub")]
 pub(crate) use index::{INDEX, SINGLE, parse as parse_index};
 pub(crate) use layout::visit as visit_layout;
@@ -44,9 +46,9 @@ impl Placement {
     pub const AS_STORED: Self = Self { device: Device::Cpu, kind: None };
 }
 
-/// All weights of a checkpoint directory, with every header checked.
+/// All weights of a checkpoint, with every header checked.
 pub struct Weights {
-    shards: Vec<Shard>,
+    holders: Vec<Holder>,
     /// Canonical name → where it is.
     entries: BTreeMap<String, Entry>,
 }
@@ -56,30 +58,70 @@ pub(crate) struct Stored<'a> {
     /// Canonical name.
     pub(crate) name: &'a str,
     pub(crate) shape: &'a [usize],
-    /// The type's name in safetensors.
+    /// The type's name in safetensors, or that of its blocks in ggml.
     pub(crate) dtype: String,
-    /// The type, if weights may have it.
+    /// The type, if weights may have it; `None` for what is quantised, too.
     pub(crate) kind: Option<Kind>,
+    pub(crate) is_quantised: bool,
     pub(crate) bytes: u64,
 }
 
 struct Entry {
-    shard: usize,
+    holder: usize,
     stored: String,
+}
+
+/// A file of weights.
+enum Holder {
+    Safetensors(Shard),
+    Gguf(GgufShard),
+}
+
+impl Holder {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Safetensors(shard) => shard.length(),
+            Self::Gguf(file) => file.header().length(),
+        }
+    }
+
+    /// The shape of a tensor that it has.
+    fn shape(&self, stored: &str) -> &[usize] {
+        match self {
+            Self::Safetensors(shard) => &shard.known(stored).shape,
+            Self::Gguf(file) => &file.info(stored).shape,
+        }
+    }
 }
 
 impl Weights {
     /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names, and checks all headers.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         files::check_directory(dir)?;
-        let mut weights = Self { shards: Vec::new(), entries: BTreeMap::new() };
+        let mut weights = Self { holders: Vec::new(), entries: BTreeMap::new() };
         for (file, promised) in index::find(dir)? {
             let path = dir.join(&file);
             let shard = Shard::open(&path).map_err(|error| match error {
                 Error::MissingFile { path } => Error::MissingShard { path },
                 other => other,
             })?;
-            weights.add(shard, &file, &promised)?;
+            if let Some(name) = promised.iter().find(|name| shard.info(name).is_none()) {
+                return Err(Error::NotInShard { name: name.clone(), shard: file });
+            }
+            let names =
+                shard.tensors().into_keys().map(|stored| (names::canonical(&stored), stored));
+            let names = names.collect();
+            weights.add(Holder::Safetensors(shard), names)?;
+        }
+        Ok(weights)
+    }
+
+    /// Takes in GGUF files: a language model, and the vision tower in a second one.
+    pub(crate) fn of_gguf(files: Vec<GgufShard>) -> Result<Self, Error> {
+        let mut weights = Self { holders: Vec::new(), entries: BTreeMap::new() };
+        for file in files {
+            let names = file.names().map(|(stored, name)| (name, stored.to_owned())).collect();
+            weights.add(Holder::Gguf(file), names)?;
         }
         Ok(weights)
     }
@@ -96,7 +138,7 @@ impl Weights {
 
     /// Bytes of all weight files.
     pub fn bytes(&self) -> u64 {
-        self.shards.iter().map(Shard::length).sum()
+        self.holders.iter().map(Holder::length).sum()
     }
 
     /// The type that most parameters are stored in, of those that weights may have.
@@ -114,32 +156,36 @@ impl Weights {
 
     /// What the headers say of every tensor, sorted by canonical name.
     pub(crate) fn stored(&self) -> impl Iterator<Item = Stored<'_>> {
-        self.entries.iter().map(|(name, entry)| {
-            let info = self.info(entry);
-            let bytes = (info.data_offsets.1 - info.data_offsets.0) as u64;
-            Stored {
-                name,
-                shape: &info.shape,
-                dtype: info.dtype.to_string(),
-                kind: kind_of(info.dtype),
-                bytes,
+        self.entries.iter().map(|(name, entry)| match &self.holders[entry.holder] {
+            Holder::Safetensors(shard) => {
+                let info = shard.known(&entry.stored);
+                Stored {
+                    name,
+                    shape: &info.shape,
+                    dtype: info.dtype.to_string(),
+                    kind: kind_of(info.dtype),
+                    is_quantised: false,
+                    bytes: (info.data_offsets.1 - info.data_offsets.0) as u64,
+                }
+            }
+            Holder::Gguf(file) => {
+                let info = file.info(&entry.stored);
+                let kind = gguf::stored_kind(info.blocks);
+                Stored {
+                    name,
+                    shape: &info.shape,
+                    dtype: info.blocks.name().to_owned(),
+                    kind,
+                    is_quantised: kind.is_none(),
+                    bytes: info.bytes,
+                }
             }
         })
     }
 
-    fn info(&self, entry: &Entry) -> &safetensors::tensor::TensorInfo {
-        self.shards[entry.shard]
-            .info(&entry.stored)
-            .expect("entries are made from the shards' own names")
-    }
-
-    /// Takes in the tensors of one shard.
-    fn add(&mut self, shard: Shard, file: &str, promised: &[String]) -> Result<(), Error> {
-        if let Some(name) = promised.iter().find(|name| shard.info(name).is_none()) {
-            return Err(Error::NotInShard { name: name.clone(), shard: file.to_owned() });
-        }
-        for stored in shard.tensors().into_keys() {
-            let name = names::canonical(&stored);
+    /// Takes in the tensors of a file, by canonical and by stored name.
+    fn add(&mut self, holder: Holder, names: Vec<(String, String)>) -> Result<(), Error> {
+        for (name, stored) in names {
             if let Some(first) = self.entries.get(&name) {
                 return Err(Error::DuplicateTensor {
                     name,
@@ -147,10 +193,24 @@ impl Weights {
                     second: stored,
                 });
             }
-            self.entries.insert(name, Entry { shard: self.shards.len(), stored });
+            self.entries.insert(name, Entry { holder: self.holders.len(), stored });
         }
-        self.shards.push(shard);
+        self.holders.push(holder);
         Ok(())
+    }
+
+    /// The file that has a tensor of exactly this shape, and its name there.
+    fn find(&self, name: &str, shape: &[usize]) -> Result<(&Holder, &str), Error> {
+        let Some(Entry { holder, stored }) = self.entries.get(name) else {
+            return Err(missing(name, self.names()));
+        };
+        let holder = &self.holders[*holder];
+        let found = holder.shape(stored);
+        if found != shape {
+            let (expected, found) = (shape.to_owned(), found.to_owned());
+            return Err(Error::Shape { name: stored.clone(), expected, found });
+        }
+        Ok((holder, stored))
     }
 }
 
@@ -175,20 +235,37 @@ pub(crate) trait Source {
 
 impl Source for Weights {
     fn load(&self, name: &str, shape: &[usize], placement: Placement) -> Result<Tensor, Error> {
-        let Some(entry) = self.entries.get(name) else {
-            return Err(missing(name, self.names()));
+        let (holder, stored) = self.find(name, shape)?;
+        let shard = match holder {
+            Holder::Safetensors(shard) => shard,
+            Holder::Gguf(file) => return file.tensor(stored, placement),
         };
-        let (shard, info) = (&self.shards[entry.shard], self.info(entry));
-        if info.shape != shape {
-            let (expected, found) = (shape.to_owned(), info.shape.clone());
-            return Err(Error::Shape { name: entry.stored.clone(), expected, found });
+        let info = shard.known(stored);
+        let Some(own) = kind_of(info.dtype) else {
+            return Err(Error::Dtype { name: stored.to_owned(), found: info.dtype.to_string() });
+        };
+        match placement.kind.unwrap_or(own) {
+            kind if kind == own && placement.device == Device::Cpu => shard.mapped(info, own),
+            kind => shard.converted(info, own, placement.device, kind),
         }
-        let Some(stored) = kind_of(info.dtype) else {
-            return Err(Error::Dtype { name: entry.stored.clone(), found: info.dtype.to_string() });
-        };
-        match placement.kind.unwrap_or(stored) {
-            kind if kind == stored && placement.device == Device::Cpu => shard.mapped(info, stored),
-            kind => shard.converted(info, stored, placement.device, kind),
+    }
+
+    fn weight(&self, name: &str, shape: [usize; 2], placement: Placement) -> Result<Weight, Error> {
+        match self.find(name, &shape)? {
+            (Holder::Safetensors(_), _) => Ok(Weight::Dense(self.load(name, &shape, placement)?)),
+            (Holder::Gguf(file), stored) => file.weight(stored, placement),
+        }
+    }
+
+    fn gain(&self, name: &str, width: usize, placement: Placement) -> Result<Tensor, Error> {
+        match self.find(name, &[width])? {
+            (Holder::Safetensors(_), _) => {
+                Ok(self.load(name, &[width], placement)?.to_kind(Kind::Float) + 1.0)
+            }
+            // There it is 1 + w already, and float32 whatever products are made in.
+            (Holder::Gguf(file), stored) => {
+                file.tensor(stored, Placement { kind: Some(Kind::Float), ..placement })
+            }
         }
     }
 

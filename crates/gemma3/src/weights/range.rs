@@ -1,8 +1,7 @@
 //! Between what numbers the weights of a file lie.
 
-use tch::Kind;
-
 use super::{Placement, Source, Weights, missing};
+use crate::weight::range;
 use crate::{Error, guard};
 
 impl Weights {
@@ -13,14 +12,12 @@ impl Weights {
     /// A tensor that is not there or has a type that weights cannot have.
     pub fn range(&self, name: &str) -> Result<[f64; 2], Error> {
         let entry = self.entries.get(name).ok_or_else(|| missing(name, self.names()))?;
-        let tensor = self.load(name, &self.info(entry).shape, Placement::AS_STORED)?;
-        if tensor.numel() == 0 {
-            return Ok([0.0; 2]);
+        let shape = self.holders[entry.holder].shape(&entry.stored);
+        if let &[outputs, inputs] = shape {
+            let weight = self.weight(name, [outputs, inputs], Placement::AS_STORED)?;
+            return guard("looking at a weight", || weight.range());
         }
-        guard("looking at a weight", || {
-            // A NaN among the numbers is both the smallest and the largest.
-            let (low, high) = tensor.aminmax(None, false);
-            [low, high].map(|value| value.to_kind(Kind::Double).double_value(&[]))
-        })
+        let tensor = self.load(name, shape, Placement::AS_STORED)?;
+        guard("looking at a weight", || range(&tensor))
     }
 }

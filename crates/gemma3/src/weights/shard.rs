@@ -64,6 +64,11 @@ impl Shard {
         self.metadata.info(stored)
     }
 
+    /// The same of a tensor that it has.
+    pub(crate) fn known(&self, stored: &str) -> &TensorInfo {
+        self.info(stored).expect("entries are made from the files' own names")
+    }
+
     /// The tensor on the memory map: no copy, unless its bytes are not aligned for its type.
     pub(crate) fn mapped(&self, info: &TensorInfo, kind: Kind) -> Result<Tensor, Error> {
         if self.map.get().is_none() {

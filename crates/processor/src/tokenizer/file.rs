@@ -22,7 +22,7 @@ use super::lists::{AtMost, Merge, Vocabulary};
 /// Gemma 3 has 262 144.
 pub(super) const MAX_TOKENS: usize = 1 << 20;
 /// Gemma 3 has 514 906.
-const MAX_MERGES: usize = 2 << 20;
+pub(super) const MAX_MERGES: usize = 2 << 20;
 /// Gemma 3 has 6 415.
 const MAX_ADDED: usize = 16_384;
 /// Bytes of all added tokens together, which become an automaton; Gemma 3 has 71 000.
@@ -59,6 +59,15 @@ pub(super) struct AddedToken {
     rstrip: bool,
     pub(super) normalized: bool,
     pub(super) special: bool,
+}
+
+impl AddedToken {
+    /// A token as it stands in a text.
+    pub(super) fn literal(id: u32, content: &str, special: bool) -> Self {
+        let [single_word, lstrip, rstrip, normalized] = [false; 4];
+        let content = content.to_owned();
+        Self { id, content, single_word, lstrip, rstrip, normalized, special }
+    }
 }
 
 /// Ids that the post-processor puts around a sequence.
@@ -327,7 +336,7 @@ fn check_merges(
 }
 
 /// A character that the vocabulary lacks is written as its bytes, so there must be a token for each byte.
-fn check_bytes(path: &Path, vocabulary: &Vocab) -> Result<(), Error> {
+pub(super) fn check_bytes(path: &Path, vocabulary: &Vocab) -> Result<(), Error> {
     let absent = (0..=u8::MAX)
         .map(|byte| format!("<0x{byte:02X}>"))
         .find(|token| !vocabulary.contains_key(token));

@@ -5,7 +5,6 @@
     reason = "helpers of tests report by panicking; the lint spares only the tests"
 )]
 
-/// A copy of the fixture checkpoint that a test may change.
 mod checkpoint;
 /// Broken checkpoints and prompts.
 mod errors;
@@ -15,6 +14,8 @@ mod formula;
 mod geometry;
 /// Files of every format, broken and hostile ones.
 mod pictures;
+/// A copy of the fixture checkpoint that a test may change.
+mod real;
 /// Token ids and pixels equal to transformers'.
 mod reference;
 /// Resizing equal to torchvision's and Pillow's.
