@@ -1,9 +1,10 @@
 //! What can be known to be wrong before the model runs.
 
-use attention_capture::{Goal, Patches, Streaming};
+use attention_capture::{Goal, Patches, Streaming, check_method};
 use attention_relevancy::Target;
 
 use crate::answering::check_question;
+use crate::compared::rules;
 use crate::{
     Ask, Compared, Engine, Error, ExplainOptions, Explainer, HeadLayer, Profile, Question, Request,
     Resolution,
@@ -67,10 +68,10 @@ impl Request<'_> {
 
     fn check_options(&self, options: &ExplainOptions) -> Result<(), Error> {
         let config = &self.model.config().text;
-        options.folding.check(config)?;
+        rules(options).check(config)?;
         for method in &options.methods {
             if let Compared::Other(method) = method {
-                method.check(config)?;
+                check_method(method, config)?;
             }
         }
         if let Some(HeadLayer::Number(layer)) = options.by_head {

@@ -45,11 +45,10 @@ pub use source::{ExplainObserver, FetchObserver, ModelSource};
 pub use versus::{PhraseExplanation, VersusExplanation};
 pub use words::Words;
 
-pub use attention_capture::{
-    Foil, Folding, HeadWeights, Layers, Method, Objective, PatchStates, Pool,
-};
+pub use attention_capture::PatchStates;
 pub use attention_relevancy::{
-    self, HeadFusion, HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable, Update,
+    self, Foil, Folding, HeadFusion, HeadMaps, HeadShares, HeadWeights, Layers, Method, MethodRow,
+    Objective, PatchMap, Pool, Score, Unavailable, Update,
 };
 pub use explanation_record::{
     self, BlankKind, BoxAgreement, DependsOnPicture, Explained, Exported, FigureFormat, FigureKind,
