@@ -1,6 +1,7 @@
 //! The facade's methods of comparison, heads and layers, and what the public Python program does.
 
 use crate::explainer::{answer, options, published, question};
+use crate::support::model;
 use attention_capture::{Engine as _, Goal, Objective, Retained, Rules};
 use attention_relevancy::Target;
 use integration_tests::ndarray::Array1;
@@ -133,7 +134,7 @@ fn the_seed_profile_is_the_public_program() {
     let (ids, plain) = (ids_of(&answer), ids_of(&prompt));
     assert_eq!((ids[0], &ids[1..]), (plain[0], plain.as_slice()));
 
-    let model = explainer.model();
+    let model = &model(&fixture);
     let spans: Vec<_> = answer
         .prepared()
         .images

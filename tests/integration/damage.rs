@@ -194,15 +194,15 @@ fn links_in_a_circle_are_an_error() {
 fn a_model_that_memory_cannot_hold_is_refused_before_it_is_loaded() {
     let huge = Checkpoint::huge();
     let source = ModelSource::Directory(huge.path().to_owned());
-    let (inspection, placement) = source.inspect(&LoadOptions::default()).unwrap();
+    let inspection = source.inspect(&LoadOptions::default()).unwrap();
     assert!(
-        inspection.missing.is_empty() && inspection.misshapen.is_empty(),
+        inspection.missing().is_empty() && inspection.misshapen().len() == 0,
         "it must be consistent"
     );
-    let needed = inspection.load_bytes(placement);
+    let needed = inspection.load_bytes();
     let needed = format!("the model needs about {needed} of memory and ");
     assert_says("memory", &load_error(huge.path()), &[&needed, "is available"]);
-    assert!(4_000_000_000_000 < inspection.bytes_on_disk.0);
+    assert!(4_000_000_000_000 < inspection.bytes_on_disk().0);
 }
 
 #[test]

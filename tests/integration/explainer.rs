@@ -273,7 +273,7 @@ fn the_same_seed_draws_the_same_answer() {
     let fixture = Fixture::open("two-images");
     let explainer = load(&fixture, DtypeSpec::Float32);
     let draw = |seed| {
-        let sampling = Some(Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed });
+        let sampling = Some(Sampling::new(seed));
         let options = AnswerOptions { sampling, ..options(&fixture) };
         let keep_on = &mut |_: &str| ControlFlow::Continue(());
         explainer.answer(question(&fixture), &options, keep_on).unwrap().generated().tokens.clone()
@@ -421,12 +421,12 @@ fn a_checkpoint_is_inspected_without_loading_it() {
     let fixture = Fixture::open("old-names");
     let source = ModelSource::parse(fixture.model().to_str().unwrap(), None, false);
     assert_eq!(source, ModelSource::Directory(fixture.model()));
-    let (inspection, placement) = source.inspect(&LoadOptions::default()).unwrap();
-    assert_eq!(placement.dtype_name(), "float32");
-    assert!(inspection.missing.is_empty() && inspection.misshapen.is_empty());
-    assert!(inspection.unused.is_empty());
+    let inspection = source.inspect(&LoadOptions::default()).unwrap();
+    assert_eq!(inspection.dtype(), "float32");
+    assert!(inspection.missing().is_empty() && inspection.misshapen().len() == 0);
+    assert!(inspection.unused().is_empty());
     let length = |path: &Path| std::fs::metadata(path).unwrap().len();
     let files =
         (1..=3).map(|n| fixture.model().join(format!("model-0000{n}-of-00003.safetensors")));
-    assert_eq!(inspection.bytes_on_disk.0, files.map(|file| length(&file)).sum::<u64>());
+    assert_eq!(inspection.bytes_on_disk().0, files.map(|file| length(&file)).sum::<u64>());
 }

@@ -418,7 +418,7 @@ fn the_facade_sets_a_phrase_of_the_answer_against_another() {
     let reference = explain(1, "no pneumonia", medgemma_explainer::Engine::Retained).unwrap();
     let rows = |of: &medgemma_explainer::VersusExplanation| {
         let all = [of.phrase.relevancy(), of.against.relevancy(), of.contrast()];
-        all.map(medgemma_explainer::attention_relevancy::Explanation::without_self)
+        all.map(attention_relevancy::Explanation::without_self)
     };
     for (found, expected) in rows(&found).iter().zip(rows(&reference)) {
         assert_close("engines", found, &expected.mapv(f64::from), Tolerance::Rounding);

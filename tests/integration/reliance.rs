@@ -7,14 +7,13 @@ use attention_capture::{
     forced_scores,
 };
 use attention_relevancy::{Target, Update};
-use gemma3_tch::{Attend, MaskRule, Qkv, Sequence, Site};
+use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, Site};
 use integration_tests::ndarray::{Array1, s};
 use integration_tests::{Fixture, Tolerance, assert_close};
-use medgemma_explainer::gemma3_processor::{Content, Message, Prepared, Role};
-use medgemma_explainer::image::RgbImage;
 use medgemma_explainer::{
-    Answer, Ask, Blank, DependsOnPicture, DtypeSpec, Engine, Error, ExplainOptions, Explainer,
-    Explanations, Picture, Question, Reliance, SpanRule, TargetExplanation, Words,
+    Answer, Ask, Blank, Content, DependsOnPicture, DtypeSpec, Engine, Error, ExplainOptions,
+    Explainer, Explanations, Message, Picture, Prepared, Question, Reliance, RgbImage, Role,
+    SpanRule, TargetExplanation, Words,
 };
 use tch::{Kind, Tensor};
 
@@ -33,6 +32,10 @@ impl Case {
         let explainer = load(&fixture, DtypeSpec::Float32);
         let answer = explainer.given(question(&fixture), TEXT).unwrap();
         Self { fixture, explainer, answer }
+    }
+
+    fn model(&self) -> Gemma3 {
+        model(&self.fixture)
     }
 
     /// The prompt with the pixels of its pictures.
@@ -142,7 +145,7 @@ fn a_picture_adds_nothing_to_itself() {
 fn the_mean_embedding_is_that_of_every_picture() {
     let case = Case::open("two-images");
     let (_, reliance) = case.reliance(&[Blank::MeanEmbedding]);
-    let (model, prepared) = (case.explainer.model(), case.prepared());
+    let (model, prepared) = (&case.model(), case.prepared());
     let encoded = model.encode(&prepared).unwrap();
     let even = |features: &Tensor| {
         let [tokens, width] = <[i64; 2]>::try_from(features.size()).unwrap();
@@ -211,7 +214,7 @@ fn knocked_out_pictures_are_masked_keys() {
     for name in ["short-window", "two-images"] {
         let case = Case::open(name);
         let (_, reliance) = case.reliance(&[Blank::Knockout]);
-        let (model, prepared) = (case.explainer.model(), case.prepared());
+        let (model, prepared) = (&case.model(), case.prepared());
         let sequence =
             model.encode(&prepared).unwrap().followed_by(&case.answer.generated().tokens);
         let targets = targets(&sequence, prepared.ids.len());

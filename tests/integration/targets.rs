@@ -2,14 +2,13 @@
 
 use crate::explainer::published;
 use crate::explainer::{answer, load, options, question};
-use crate::support::{one, pictures, processor_options};
-use attention_capture::{Keep, PatchStates};
+use crate::support::{model, one, pictures, processor_options};
+use attention_capture::Keep;
 use integration_tests::ndarray::{Array2, Axis, s};
 use integration_tests::{Fixture, Tolerance, assert_close};
-use medgemma_explainer::gemma3_processor::{Content, Message, Role};
 use medgemma_explainer::{
-    Answer, Ask, Context, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Explainer, Foil,
-    HeadLayer, LayerType, LoadOptions, ModelSource, Objective, Question, Resolution,
+    Answer, Ask, Content, Context, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Explainer, Foil,
+    HeadLayer, LoadOptions, Message, ModelSource, Objective, Question, Resolution, Role,
     TargetExplanation, Words,
 };
 use std::ops::{ControlFlow, Range};
@@ -104,7 +103,7 @@ fn words_and_layers_share_the_sweep_of_the_targets() {
         // The first row of the layers is the result, and nothing is taken away on the way down.
         let layers = word.layers().unwrap();
         assert_eq!(layers.row(0), shared);
-        assert_eq!(layers.len_of(Axis(0)), explainer.model().config().text.num_hidden_layers);
+        assert_eq!(layers.len_of(Axis(0)), explainer.inspection().language_model().layers);
         for (below, above) in layers.outer_iter().zip(layers.outer_iter().skip(1)) {
             assert!(below.iter().zip(&above).all(|(below, above)| above <= below));
         }
@@ -170,7 +169,7 @@ fn maps_go_on_to_patches_and_pixels() {
     assert!(plain.targets.iter().all(|target| target.finer(0).is_none()));
     let options = ExplainOptions { resolution: Resolution::Pixels, ..tokens };
     let found = explainer.explain(&answer, &asks, &options).unwrap();
-    let vision = &explainer.model().config().vision;
+    let vision = &model(&fixture).config().vision.clone();
     for (target, plain) in found.targets.iter().zip(&plain.targets) {
         assert_eq!(target.relevancy(), plain.relevancy());
         for image in 0..2 {
@@ -211,10 +210,10 @@ fn maps_go_on_to_patches_and_pixels() {
 fn what_is_kept_of_pictures_changes_no_map() {
     let (fixture, explainer, answer) = answered("two-images");
     let asks = [Ask::Position(fixture.number("input_len"))];
-    assert!(answer.patches().is_empty());
+    assert!(answer.patch_bytes() == 0);
     let options = ExplainOptions { resolution: Resolution::Pixels, ..published() };
     let expected = explainer.explain(&answer, &asks, &options).unwrap();
-    let config = &explainer.model().config().vision;
+    let config = &model(&fixture).config().vision.clone();
     let bytes = |keep: Keep| 2 * keep.patch_bytes(config, 4);
     let budgets = [
         (8 * bytes(Keep::Everything), Some(bytes(Keep::Everything))),
@@ -234,7 +233,7 @@ fn what_is_kept_of_pictures_changes_no_map() {
         let keeping = Explainer::load(&source, &options_of_load).unwrap();
         let given = keeping.given(question(&fixture), answer.text()).unwrap();
         for answer in [crate::explainer::answer(&fixture, &keeping), given] {
-            let bytes: u64 = answer.patches().iter().map(PatchStates::bytes).sum();
+            let bytes = answer.patch_bytes();
             assert_eq!((bytes != 0).then_some(bytes), kept, "{memory_budget} bytes");
             if memory_budget != budgets[0].0 {
                 continue; // the sweep of this little model needs more
@@ -280,11 +279,10 @@ fn heads_carry_what_their_layer_adds() {
     let found = explainer.explain(&answer, &[Ask::Position(start + 1)], &options).unwrap();
     let target = &found.targets[0];
     let (heads, layers) = (target.heads().unwrap(), target.layers().unwrap());
-    let config = &explainer.model().config().text;
-    assert_eq!(heads.carried.dim(), (config.num_hidden_layers, config.num_attention_heads));
-    for layer in 0..config.num_hidden_layers {
-        let above =
-            if layer + 1 < config.num_hidden_layers { layers.row(layer + 1).sum() } else { 1.0 };
+    let model = explainer.inspection().language_model();
+    assert_eq!(heads.carried.dim(), (model.layers, model.query_heads));
+    for layer in 0..model.layers {
+        let above = if layer + 1 < model.layers { layers.row(layer + 1).sum() } else { 1.0 };
         let added = layers.row(layer).sum() - above;
         let carried = heads.carried.row(layer).mean().unwrap();
         assert!(
@@ -293,8 +291,7 @@ fn heads_carry_what_their_layer_adds() {
         );
     }
     let maps = heads.maps.as_ref().unwrap();
-    assert_eq!(config.layers[maps.layer], LayerType::Full);
-    assert!(config.layers[maps.layer + 1..].iter().all(|&kind| kind != LayerType::Full));
+    assert_eq!(Some(&maps.layer), model.global_layers.last());
     for row in maps.attention.outer_iter() {
         assert!((row.sum() - 1.0).abs() < 1e-5);
     }
@@ -321,8 +318,8 @@ fn pictures_that_wait_for_a_sweep_of_their_own_have_the_same_maps() {
         let explainer = Explainer::load(&source, &options).unwrap();
         let answer = explainer.given(question(&fixture), "No changed pneumonia.").unwrap();
         let options = ExplainOptions { resolution: Resolution::Patches, ..published() };
-        let config = explainer.model().config();
-        let part = 4 * config.mm_tokens_per_image * config.text.hidden_size;
+        let inspection = explainer.inspection();
+        let part = 4 * inspection.vision_tower().tokens * inspection.language_model().width;
         let found = explainer.explain(&answer, &asks, &options);
         (found, (part * asks.len()) as u64)
     };

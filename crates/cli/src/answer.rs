@@ -91,11 +91,5 @@ pub(crate) fn stream(
 
 /// What the checkpoint's makers advise, where drawing was asked for.
 fn sampling(args: &QuestionArgs, explainer: &Explainer) -> Option<Sampling> {
-    let advice = explainer.generation_config();
-    args.sample.then(|| Sampling {
-        temperature: advice.temperature,
-        top_k: advice.top_k.unwrap_or(0),
-        top_p: advice.top_p,
-        seed: args.seed,
-    })
+    args.sample.then(|| explainer.advised_sampling(args.seed))
 }

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::ArgMatches;
-use medgemma_explainer::gemma3_processor::{Content, Message, Role};
-use medgemma_explainer::{Picture, PictureOptions, Question};
+use medgemma_explainer::{Content, Message, Picture, PictureOptions, Question, Role};
 
 use crate::args::not_blank;
 use crate::messages::{self, Reach};

@@ -2,7 +2,7 @@
 
 use crate::{answer, explain, interrupt, output, progress, shades};
 use anyhow::Context as _;
-use medgemma_explainer::image::{DynamicImage, RgbImage, imageops};
+use image::{DynamicImage, RgbImage, imageops};
 use medgemma_explainer::{
     Answer, AnswerOptions, Ask, Colormap, Context, ExplainOptions, Explainer, Explanations,
     Exported, LoadOptions, ModelSource, OutputFolder, OverlayOptions, Picture, Presentation,

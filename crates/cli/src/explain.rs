@@ -142,8 +142,8 @@ fn by_default(explainer: &Explainer, answer: &Answer, options: &mut ExplainOptio
 
 /// Whether an explanation takes seconds.
 fn is_slow(explainer: &Explainer) -> bool {
-    explainer.model().placement().on_cpu()
-        && SLOW_ON_CPU < explainer.inspection().parameters.total()
+    let inspection = explainer.inspection();
+    inspection.on_cpu() && SLOW_ON_CPU < inspection.parameters().total
 }
 
 /// The files that the work is about, which must stay as they are.

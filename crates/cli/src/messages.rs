@@ -3,8 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
-use medgemma_explainer::gemma3_processor::{Content, Message, Role, read_file};
-use medgemma_explainer::{PictureOptions, Question};
+use medgemma_explainer::{Content, Message, PictureOptions, Question, Role, read_file};
 use serde_json::{Map, Value};
 
 use crate::asked::open;

@@ -4,17 +4,18 @@ use attention_capture::{PatchStates, States};
 use explanation_record::image::RgbImage;
 use explanation_record::{Shown, Token, template_tokens};
 use gemma3_processor::{Message, Picture, Prepared, Role};
-use gemma3_tch::{Generated, Sampling, Sequence};
+use gemma3_tch::Sequence;
 use relevancy_visualization::Placement;
 use std::cell::OnceCell;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::{Generated, Sampling};
+
 /// Pictures and messages for the model.
 ///
 /// ```
-/// use medgemma_explainer::gemma3_processor::{Content, Message, Role};
-/// use medgemma_explainer::{Picture, Question, image::RgbImage};
+/// use medgemma_explainer::{Content, Message, Picture, Question, RgbImage, Role};
 ///
 /// let picture = || Picture::from_rgb(RgbImage::new(64, 64));
 /// let question = Question::new(vec![picture()?], "Is there an effusion?").with_system("Be brief.");
@@ -25,7 +26,7 @@ use std::time::Duration;
 /// let content = vec![text("Prior:"), Content::Image, text("Current:"), Content::Image, text("Compare them.")];
 /// let pair = Question { pictures: vec![picture()?, picture()?], messages: vec![Message { role: Role::User, content }] };
 /// assert_eq!(pair.prompt(), "Prior: Current: Compare them.");
-/// # Ok::<(), medgemma_explainer::gemma3_processor::Error>(())
+/// # Ok::<(), medgemma_explainer::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -127,9 +128,9 @@ impl Answer {
         &self.prepared
     }
 
-    /// What is kept of its images, crops included: of all of them or of none ([`crate::LoadOptions::keep_patches`]).
-    pub fn patches(&self) -> &[PatchStates] {
-        &self.patches
+    /// Bytes that are kept of its images, crops included: of all of them or of none ([`crate::LoadOptions::keep_patches`]).
+    pub fn patch_bytes(&self) -> u64 {
+        self.patches.iter().map(PatchStates::bytes).sum()
     }
 
     /// Tokens that its run was planned for in a model of this context, prompt and answer.

@@ -1,13 +1,13 @@
 //! Answering a question, and how much is kept of the run that answers.
 
 use crate::answer::longest_run;
-use crate::{Answer, AnswerOptions, Error, Profile, Question, Request, Token, TokenKind};
+use crate::{
+    Answer, AnswerOptions, Error, Generated, Profile, Question, Request, Sampling, StopReason,
+    Token, TokenKind,
+};
 use attention_capture::{Keep, PatchStates, Recorder, States};
 use gemma3_processor::Prepared;
-use gemma3_tch::{
-    Bytes, Cached, Generated, GenerationOptions, Sequence, StopReason, available_memory,
-    check_memory,
-};
+use gemma3_tch::{Bytes, Cached, GenerationOptions, Sequence, available_memory, check_memory};
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ impl Request<'_> {
             if options.stop { self.generation.eos_token_ids.clone() } else { Vec::new() };
         let generation = GenerationOptions {
             max_new_tokens: options.max_new_tokens,
-            sampling: options.sampling,
+            sampling: options.sampling.map(Sampling::of_model),
             stop_ids,
         };
         let mut stream = self.processor.tokenizer().stream();
@@ -54,7 +54,12 @@ impl Request<'_> {
 
         let sequence = prompt.followed_by(&generated.tokens);
         let states = states.map(|recorder| States::recorded(recorder, &sequence)).transpose()?;
-        Ok(self.answered(question, Some(*options), prompted, (generated, sequence, states)))
+        Ok(self.answered(
+            question,
+            Some(*options),
+            prompted,
+            (Generated::new(generated), sequence, states),
+        ))
     }
 
     /// Takes `text` for the answer, whatever the model would say: to explain what somebody wrote, or what the model did not say.

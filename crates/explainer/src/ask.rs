@@ -1,7 +1,6 @@
 //! What can be asked of an answer, and what is found.
 
-use attention_capture::{Foil, Folding, Objective};
-use attention_relevancy::Update;
+use attention_relevancy::{Foil, Folding, Objective, Update};
 use explanation_record::{Resolution, SpanRule, TargetExplanation};
 use std::fmt;
 use std::ops::Range;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use attention_capture::{Score, forced_scores, forced_scores_without_images};
-use attention_relevancy::Target;
+use attention_capture::{forced_scores, forced_scores_without_images};
+use attention_relevancy::{Score, Target};
 use explanation_record::BlankKind;
 use gemma3_processor::{Picture, Prepared};
 use gemma3_tch::Sequence;

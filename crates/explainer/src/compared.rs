@@ -1,11 +1,10 @@
 //! Methods that relevancy is compared with.
 
 use attention_capture::{
-    Attribution, Engine, Error, Goal, Method, MethodRecorder, MethodRow, Observer, Retained, Rules,
-    Streaming, Unavailable,
+    Attribution, Engine, Error, Goal, MethodRecorder, Observer, Retained, Rules, Streaming,
 };
 use attention_relevancy::ndarray::Array1;
-use attention_relevancy::{RowRule, Update};
+use attention_relevancy::{Method, MethodRow, RowRule, Unavailable, Update};
 use explanation_record::MethodId;
 use std::fmt;
 

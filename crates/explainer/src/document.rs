@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use attention_capture::{Foil, Objective};
+use attention_relevancy::{Foil, Objective};
 use explanation_record::record::{
     AnswerRecord, BlankRecord, GenerationRecord, MissingRecord, ModelRecord, RelianceSettings,
     SamplingRecord, Settings, TemplateTokens, Timings, TokenRecord, sha256,
@@ -13,11 +13,10 @@ use explanation_record::{
     Presentation, Record, TargetExplanation, TargetReliance, Token, peak_memory,
 };
 use gemma3_processor::{Picture, PreparedImage, Resize};
-use gemma3_tch::StopReason;
 
 use crate::{
     Answer, AnswerOptions, Blank, Error, Explainer, Explanations, Missing, ModelSource,
-    NATS_OF_A_CHANGE, Profile, Reliance, Request,
+    NATS_OF_A_CHANGE, Profile, Reliance, Request, StopReason,
 };
 
 /// What a reader must know of an explanation by the rules of [`Profile::Seed`].
@@ -137,8 +136,8 @@ impl Explainer {
             folded_layers: options.folding.layers.to_string(),
             methods: options.methods.iter().map(ToString::to_string).collect(),
             method_ids: options.methods.iter().map(crate::Compared::id).collect(),
-            dtype: self.model.placement().dtype_name(),
-            device: self.model.placement().device_name(),
+            dtype: self.inspection.dtype(),
+            device: self.inspection.device(),
             threads: gemma3_tch::threads(),
             resize: match processor.resize {
                 Resize::TorchVision => "torchvision".to_owned(),
@@ -182,7 +181,7 @@ impl Explainer {
         Ok(ModelRecord {
             source,
             revision: self.revision().map(str::to_owned),
-            architecture: self.inspection.architecture.to_owned(),
+            architecture: self.inspection.architecture().to_owned(),
             config_sha256: sha256(&bytes),
         })
     }

@@ -7,9 +7,10 @@ use crate::{
     Resolution, SpanRule, compared, occurrence,
 };
 use attention_capture::{
-    DepthRecorder, EachLayer, Engine as _, Foil, HeadRecorder, ImageRecorder, LayerSwept, Observer,
+    DepthRecorder, EachLayer, Engine as _, HeadRecorder, ImageRecorder, LayerSwept, Observer,
     Patches, Retained, States, Streaming, SweepOptions, with_budget,
 };
+use attention_relevancy::Foil;
 use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::time::Instant;
 
@@ -129,7 +130,7 @@ impl Request<'_> {
             return Err(Error::FinerRetained);
         }
         let tokens = sequence.ids().len();
-        let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
+        let needed = self.inspection.retained_bytes(tokens).of_model();
         check_memory(
             &format!("keeping the attention of {tokens} tokens"),
             needed,

@@ -1,11 +1,11 @@
 //! A loaded checkpoint.
 
 use crate::source::FetchObserver;
-use crate::{Context, Error, ModelSource};
+use crate::{Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling};
 use gemma3_processor::{Processor, ProcessorOptions};
 use gemma3_tch::{
-    Checkpoint, DeviceSpec, DtypeSpec, Gemma3, GenerationConfig, Inspection, Placement,
-    available_memory, check_memory, free_device_memory,
+    Checkpoint, Gemma3, GenerationConfig, Placement, available_memory, check_memory,
+    free_device_memory,
 };
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -80,9 +80,8 @@ pub struct Explainer {
 
 impl fmt::Debug for Explainer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let placement = self.model.placement();
         let mut shown = f.debug_struct("Explainer");
-        shown.field("source", &self.source).field("placement", &placement);
+        shown.field("source", &self.source).field("inspection", &self.inspection);
         shown.field("profile", &self.profile).field("context", &self.context);
         shown.finish_non_exhaustive()
     }
@@ -94,10 +93,11 @@ impl Explainer {
         let (dir, revision) = source.resolve(options)?;
         let started = Instant::now();
         let checkpoint = Checkpoint::open(&dir)?;
-        let inspection = checkpoint.inspection();
-        let placement = checkpoint.placement(options.device, options.dtype)?;
+        let placement =
+            checkpoint.placement(options.device.of_model(), options.dtype.of_model())?;
+        let inspection = Inspection::new(checkpoint.inspection(), placement);
         if placement.on_cpu() {
-            check_memory("the model", inspection.load_bytes(placement), available_memory())?;
+            check_memory("the model", inspection.load_bytes().of_model(), available_memory())?;
         }
         let processor = Processor::from_dir(&dir, options.processor.clone())?;
         let generation = checkpoint.generation().clone();
@@ -121,24 +121,19 @@ impl Explainer {
         })
     }
 
-    /// The model.
-    pub fn model(&self) -> &Gemma3 {
-        &self.model
-    }
-
     /// What prepares its inputs.
     pub fn processor(&self) -> &Processor {
         &self.processor
     }
 
-    /// What the checkpoint is made of.
+    /// What the checkpoint is made of, and where it is loaded.
     pub fn inspection(&self) -> &Inspection {
         &self.inspection
     }
 
-    /// The makers' advice for sampling.
-    pub fn generation_config(&self) -> &GenerationConfig {
-        &self.generation
+    /// The makers' advice for sampling, with this seed of random numbers.
+    pub fn advised_sampling(&self, seed: u64) -> Sampling {
+        Sampling::advised(&self.generation, seed)
     }
 
     /// Where the checkpoint was asked for.

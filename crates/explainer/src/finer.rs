@@ -1,9 +1,9 @@
 //! Maps of pictures that are finer than their tokens.
 
 use attention_capture::{
-    Error, ImagePart, ImageRecorder, PatchMap, PatchOptions, PatchStates, Patches, Streaming,
-    SweepOptions,
+    Error, ImagePart, ImageRecorder, PatchOptions, PatchStates, Patches, Streaming, SweepOptions,
 };
+use attention_relevancy::PatchMap;
 use gemma3_processor::{Picture, Pixels, PreparedImage};
 use std::ops::Range;
 

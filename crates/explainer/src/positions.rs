@@ -1,11 +1,10 @@
 //! Where in an answer stands what is asked for.
 
 use gemma3_processor::{find_every, find_keyword};
-use gemma3_tch::StopReason;
 use std::ops::Range;
 
 use crate::parts::{characters, fields, sentence};
-use crate::{Answer, Ask, Error, Explainer, Profile, Token, TokenKind};
+use crate::{Answer, Ask, Error, Explainer, Profile, StopReason, Token, TokenKind};
 
 impl Explainer {
     /// The tokens that an ask is about, as positions in the sequence: a range for each target.

@@ -20,7 +20,7 @@ use crate::{Context, Error, Explainer, Request};
 /// let source = ModelSource::parse("phantom", None, false);
 /// let service = Service::start(move || Explainer::load(&source, &LoadOptions::default()), 16)?;
 /// let layers = service.ask(Context::default(), |request| {
-///     Ok(request.inspection().config.text.num_hidden_layers)
+///     Ok(request.inspection().language_model().layers)
 /// })?;
 /// println!("{}", layers.wait()?);
 /// # Ok::<(), medgemma_explainer::Error>(())

@@ -1,10 +1,10 @@
 //! Where a checkpoint comes from.
 
-use crate::{Error, LoadOptions, Shipped};
+use crate::{Error, Inspection, LoadOptions, Shipped};
 use gemma3_processor::{FOREIGN_PREFIX, ForeignFile};
+use gemma3_tch::Checkpoint;
 #[cfg(feature = "hub")]
 use gemma3_tch::hub;
-use gemma3_tch::{Checkpoint, Inspection, Placement};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -43,11 +43,12 @@ impl ModelSource {
     }
 
     /// What the checkpoint is, from its headers alone, and where and in which type `options` would load it.
-    pub fn inspect(&self, options: &LoadOptions) -> Result<(Inspection, Placement), Error> {
+    pub fn inspect(&self, options: &LoadOptions) -> Result<Inspection, Error> {
         let (dir, _) = self.resolve(options)?;
         let checkpoint = Checkpoint::open(&dir)?;
-        let placement = checkpoint.placement(options.device, options.dtype)?;
-        Ok((checkpoint.inspection(), placement))
+        let placement =
+            checkpoint.placement(options.device.of_model(), options.dtype.of_model())?;
+        Ok(Inspection::new(checkpoint.inspection(), placement))
     }
 
     /// The checkpoint directory, fetched where it must be, and the commit of the hub that it is.

@@ -3,11 +3,11 @@
 use crate::plan::{layout, text};
 use crate::{Answer, Ask, Engine, Error, ExplainOptions, Request};
 use attention_capture::{
-    Attribution, Goal, Objective, Retained, Rules, Score, States, Streaming, SweepOptions,
-    branch_targets, with_budget,
+    Attribution, Goal, Retained, Rules, States, Streaming, SweepOptions, branch_targets,
+    with_budget,
 };
 use attention_relevancy::ndarray::{Array1, Array2, s};
-use attention_relevancy::{Explanation, Target};
+use attention_relevancy::{Explanation, Objective, Score, Target};
 use explanation_record::{Phrase, Versus, log_probability_text};
 use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::ops::Range;
@@ -132,7 +132,7 @@ impl Request<'_> {
         options: &ExplainOptions,
     ) -> Result<Found, Error> {
         let tokens = sequence.ids().len();
-        let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
+        let needed = self.inspection.retained_bytes(tokens).of_model();
         let purpose = format!("keeping the attention of {tokens} tokens");
         check_memory(&purpose, needed, available_memory())?;
         Ok(Found::new(&Retained::run(&self.model, sequence)?, targets, options)?)

@@ -1,5 +1,7 @@
 //! Rules about the text of files.
 
+use super::facade;
+
 /// Every breach in one file; `path` is relative to the root, with slashes.
 pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
     let rules = [
@@ -12,6 +14,7 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
         unsafe_code,
         printing,
         manifest,
+        facade::breach,
     ];
     let found = rules.into_iter().filter_map(|rule| rule(path, text));
     found.map(|(line, what)| format!("{path}:{line}: {what}")).collect()

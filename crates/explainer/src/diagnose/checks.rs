@@ -1,7 +1,7 @@
 //! The checks themselves: functions of what they look at, so that each can be shown what it must refuse.
 
-use attention_capture::{Objective, Score};
 use attention_relevancy::ndarray::ArrayView1;
+use attention_relevancy::{Objective, Score};
 use gemma3_tch::{Bytes, check_memory};
 use std::ops::Range;
 
