@@ -92,7 +92,7 @@ pub use ndarray;
 pub use crate::{
     attention::FusedAttention,
     baseline::{raw_attention_row, rollout_row},
-    error::{Error, StepError},
+    error::{Error, ErrorKind, StepError},
     explanation::{Explanation, Shares},
     folding::{Folding, Layers},
     gradient::{
