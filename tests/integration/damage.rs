@@ -210,11 +210,7 @@ fn a_device_that_is_not_there_is_an_error() {
     let options = LoadOptions { device: DeviceSpec::Cuda(4096), ..LoadOptions::default() };
     let source = ModelSource::Directory(Fixture::open("two-images").model());
     let error = Explainer::load(&source, &options).err().unwrap().to_string();
-    assert_says(
-        "device",
-        &error,
-        &["device cuda:4096 was asked for, but ", "use --device cpu or auto"],
-    );
+    assert_says("device", &error, &["device cuda:4096 was asked for, but ", "use cpu or auto"]);
 }
 
 #[test]

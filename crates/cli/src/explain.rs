@@ -3,9 +3,9 @@
 use crate::explain_args::ExplainArgs;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
-    Answer, Ask, ExplainOptions, Explainer, Explanations, Exported, FigureKind, NOTHING_SPEAKS,
-    Objective, OutputFolder, Picture, Presentation, Question, Resolution, TargetExplanation, Token,
-    TokenKind, Words, region_table,
+    Answer, Ask, ErrorKind, ExplainOptions, Explainer, Explanations, Exported, FigureKind,
+    NOTHING_SPEAKS, Objective, OutputFolder, Picture, Presentation, Question, Resolution,
+    TargetExplanation, Token, TokenKind, Words, region_table,
 };
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -215,7 +215,7 @@ fn options(
                     options.objective = Objective::Contrast(found.foil);
                     break;
                 }
-                Err(error) if error.is_missing() => {} // the next target may be there
+                Err(error) if error.kind() == ErrorKind::NotInAnswer => {} // the next target may be there
                 Err(error) => return Err(error.into()),
             }
         }

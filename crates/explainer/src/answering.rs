@@ -1,6 +1,7 @@
 //! Answering a question, and how much is kept of the run that answers.
 
 use crate::answer::longest_run;
+use crate::error::Cause;
 use crate::{
     Answer, AnswerOptions, Error, Generated, Profile, Question, Request, Sampling, StopReason,
     Token, TokenKind,
@@ -66,8 +67,7 @@ impl Request<'_> {
     /// The states of the layers are made when it is explained.
     ///
     /// # Errors
-    /// As [`Request::answer`]; [`gemma3_processor::Error::EmptyAnswer`] and
-    /// [`gemma3_processor::Error::AnswerControlToken`] for a text that is none; [`Error::AnswerTooLong`].
+    /// As [`Request::answer`]; [`crate::ErrorKind::Question`] for a text that is none, or too long for the model.
     pub fn given(&self, question: Question, text: &str) -> Result<Answer, Error> {
         let tokens = self.processor.answer_ids(text)?;
         let prompted = self.prompted(&question)?;
@@ -76,7 +76,7 @@ impl Request<'_> {
             self.model.config().text.max_position_embeddings,
         );
         if context < length {
-            return Err(Error::AnswerTooLong { tokens: length, context });
+            return Err(Cause::AnswerTooLong { tokens: length, context }.into());
         }
         let sequence = prompted.prompt.followed_by(&tokens);
         let [prefill, decode] = [Duration::ZERO; 2];
@@ -248,10 +248,10 @@ fn repeat_bos(prepared: &mut Prepared) {
 pub(crate) fn check_question(question: &Question) -> Result<(), Error> {
     let blank = |text: &str| text.trim().is_empty();
     if blank(&question.prompt()) {
-        return Err(Error::EmptyPrompt);
+        return Err(Cause::EmptyPrompt.into());
     }
     if question.system().is_some_and(blank) {
-        return Err(Error::EmptySystem);
+        return Err(Cause::EmptySystem.into());
     }
     Ok(())
 }

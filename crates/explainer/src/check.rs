@@ -5,6 +5,7 @@ use attention_relevancy::Target;
 
 use crate::answering::check_question;
 use crate::compared::rules;
+use crate::error::Cause;
 use crate::{
     Ask, Compared, Engine, Error, ExplainOptions, Explainer, HeadLayer, Profile, Question, Request,
     Resolution,
@@ -25,7 +26,7 @@ impl Request<'_> {
     /// that lie in the prompt, and a memory budget that does not suffice for one token behind the prompt.
     ///
     /// # Errors
-    /// Those that [`Explainer::explain`] would give after the answer, and [`Error::BudgetForPrompt`].
+    /// Those that [`Explainer::explain`] would give after the answer, and [`crate::ErrorKind::Budget`].
     pub fn check(
         &self,
         question: &Question,
@@ -47,20 +48,20 @@ impl Request<'_> {
             let position = match ask {
                 Ask::Position(position) => *position,
                 Ask::Tokens(range) if range.is_empty() => {
-                    return Err(Error::NoTokens { range: range.clone() });
+                    return Err(Cause::NoTokens { range: range.clone() }.into());
                 }
                 Ask::Tokens(range) => range.start,
                 _ => continue,
             };
             if position == 0 {
-                return Err(Error::PositionZero { first });
+                return Err(Cause::PositionZero { first }.into());
             }
             if spans.iter().any(|span| span.contains(&position)) {
-                return Err(Error::PositionInImage { position, first });
+                return Err(Cause::PositionInImage { position, first }.into());
             }
             if let Some(&id) = ids.get(position) {
                 let token = self.processor.tokenizer().label(id);
-                return Err(Error::PositionInPrompt { position, token, first });
+                return Err(Cause::PositionInPrompt { position, token, first }.into());
             }
         }
         self.check_budget(first, spans.len(), options)
@@ -101,6 +102,6 @@ impl Request<'_> {
             Patches::least_budget(&self.model, options.update, true) + self.part_bytes()
         };
         let (budget, least) = (self.memory_budget(), tokens.max(finer));
-        if budget < least { Err(Error::BudgetForPrompt { budget, least }) } else { Ok(()) }
+        if budget < least { Err(Cause::BudgetForPrompt { budget, least }.into()) } else { Ok(()) }
     }
 }

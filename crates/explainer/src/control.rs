@@ -24,7 +24,7 @@ impl Request<'_> {
     /// token that was set against its runner-up is set against the same token here, whichever the model would choose now.
     ///
     /// # Errors
-    /// [`Error::NoPictures`] for a question without pictures, and what explaining may fail with.
+    /// [`crate::ErrorKind::Question`] for a question without pictures, and what explaining may fail with.
     pub fn blank_control(
         &self,
         answer: &Answer,

@@ -28,7 +28,7 @@ impl Request<'_> {
     /// is replaced.
     ///
     /// # Errors
-    /// As [`Explainer::explained`] and [`OutputFolder::write`]; [`attention_capture::Error::Cancelled`] while drawing.
+    /// As [`Explainer::explained`] and [`OutputFolder::write`]; [`crate::ErrorKind::Cancelled`] while drawing.
     pub fn write(
         &self,
         mut folder: OutputFolder,

@@ -1,5 +1,6 @@
 //! Explaining an answer.
 
+use crate::error::Cause;
 use crate::finer::Images;
 use crate::plan::{Found, Part, Plan, distribute, every_target, goals, text};
 use crate::{
@@ -25,7 +26,7 @@ impl Request<'_> {
     ) -> Result<Explanations, Error> {
         let started = Instant::now();
         if self.profile == Profile::Seed && options.resolution != Resolution::Tokens {
-            return Err(Error::FinerSeed);
+            return Err(Cause::FinerSeed.into());
         }
         let (mut spans, mut missing) = (Vec::new(), Vec::new());
         for ask in asks {
@@ -121,13 +122,13 @@ impl Request<'_> {
         options: &ExplainOptions,
     ) -> Result<Vec<Found>, Error> {
         if options.by_layer {
-            return Err(Error::LayersRetained);
+            return Err(Cause::LayersRetained.into());
         }
         if options.by_head.is_some() {
-            return Err(Error::HeadsRetained);
+            return Err(Cause::HeadsRetained.into());
         }
         if options.resolution != Resolution::Tokens {
-            return Err(Error::FinerRetained);
+            return Err(Cause::FinerRetained.into());
         }
         let tokens = sequence.ids().len();
         let needed = self.inspection.retained_bytes(tokens).of_model();
@@ -239,7 +240,7 @@ impl Explainer {
     /// [`Explainer::explain_versus`] compares with.
     ///
     /// # Errors
-    /// What `ask` may fail with, and [`Error::SameFoil`] where both begin with the same token.
+    /// What `ask` may fail with, and [`crate::ErrorKind::Target`] where both begin with the same token.
     pub fn foil(
         &self,
         answer: &Answer,
@@ -256,7 +257,7 @@ impl Explainer {
         let ids = self.processor.answer_ids(&spelled)?;
         if ids[0] == target.id {
             let (word, token) = (word.to_owned(), target.text.clone());
-            return Err(Error::SameFoil { word, token });
+            return Err(Cause::SameFoil { word, token }.into());
         }
         let token = self.processor.tokenizer().label(ids[0]);
         Ok(NamedFoil { foil: Foil::Token(ids[0]), token, is_whole: ids.len() == 1 })
@@ -267,7 +268,7 @@ impl Explainer {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct NamedFoil {
-    /// For [`attention_capture::Objective::Contrast`].
+    /// For [`Objective::Contrast`](crate::Objective::Contrast).
     pub foil: Foil,
     /// The token's text.
     pub token: String,

@@ -41,7 +41,7 @@ pub struct LoadOptions {
     /// bfloat16 that is 0.26 to 0.52 GB a picture.
     pub keep_patches: bool,
     /// What every call has unless it is made [`within`](Explainer::within) a context of its own. Its `cancel` also ends fetching, with
-    /// [`gemma3_tch::Error::HubCancelled`]; its `memory_budget` is by default a quarter of what is free when the model is loaded, on the
+    /// [`crate::ErrorKind::Cancelled`]; its `memory_budget` is by default a quarter of what is free when the model is loaded, on the
     /// device where it is.
     pub context: Context,
 }

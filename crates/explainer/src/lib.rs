@@ -38,7 +38,7 @@ pub use compared::Compared;
 pub use control::BlankControl;
 pub use device::{DeviceSpec, DtypeSpec, set_threads};
 pub use diagnose::{Check, Diagnosis, Outcome};
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use explain::NamedFoil;
 pub use explainer::{Explainer, LoadOptions, Profile};
 pub use generated::{Generated, Sampling, StopReason};

@@ -3,6 +3,7 @@
 use gemma3_processor::{find_every, find_keyword};
 use std::ops::Range;
 
+use crate::error::Cause;
 use crate::parts::{characters, fields, sentence};
 use crate::{Answer, Ask, Error, Explainer, Profile, StopReason, Token, TokenKind};
 
@@ -19,7 +20,7 @@ impl Explainer {
         }
         if let Ask::Tokens(range) = ask {
             if range.is_empty() {
-                return Err(Error::NoTokens { range: range.clone() });
+                return Err(Cause::NoTokens { range: range.clone() }.into());
             }
             check_position(answer, range.start)?;
             return check_position(answer, range.end - 1).map(|()| vec![range.clone()]);
@@ -27,7 +28,7 @@ impl Explainer {
         let first = answer.prepared.ids.len();
         let span = if trace { first..answer.tokens.len() } else { answer.positions() };
         if span.is_empty() {
-            return Err(Error::NoAnswer { reason: why_empty(answer) });
+            return Err(Cause::NoAnswer { reason: why_empty(answer) }.into());
         }
         let generated = &answer.generated.tokens[span.start - first..span.end - first];
         let spelled = || self.processor.tokenizer().spans(generated);
@@ -63,7 +64,7 @@ impl Explainer {
             answer.tokens[answer.positions()].iter().find(holds).filter(|_| occurrence == 0);
         found
             .map(|token| token.position..token.position + 1)
-            .ok_or_else(|| Error::SeedKeyword { word: word.to_owned() })
+            .ok_or_else(|| Cause::SeedKeyword { word: word.to_owned() }.into())
     }
 }
 
@@ -79,17 +80,17 @@ fn last_of_a_word(answer: &Answer, span: &Range<usize>) -> Option<usize> {
 fn check_position(answer: &Answer, position: usize) -> Result<(), Error> {
     let span = answer.prepared.ids.len()..answer.tokens.len();
     if span.is_empty() {
-        return Err(Error::NoAnswer { reason: why_empty(answer) });
+        return Err(Cause::NoAnswer { reason: why_empty(answer) }.into());
     }
     match answer.tokens.get(position) {
-        None => Err(Error::PositionPastEnd { position, answer: span }),
-        Some(_) if position == 0 => Err(Error::PositionZero { first: span.start }),
+        None => Err(Cause::PositionPastEnd { position, answer: span }.into()),
+        Some(_) if position == 0 => Err(Cause::PositionZero { first: span.start }.into()),
         Some(token) => match token.kind {
             TokenKind::Answer => Ok(()),
-            TokenKind::Image => Err(Error::PositionInImage { position, first: span.start }),
+            TokenKind::Image => Err(Cause::PositionInImage { position, first: span.start }.into()),
             TokenKind::Prompt => {
                 let (token, first) = (token.text.clone(), span.start);
-                Err(Error::PositionInPrompt { position, token, first })
+                Err(Cause::PositionInPrompt { position, token, first }.into())
             }
         },
     }

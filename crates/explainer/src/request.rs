@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct Context {
     /// When it becomes true, generation ends after the next token, and a sweep or drawing with
-    /// [`attention_capture::Error::Cancelled`].
+    /// [`crate::ErrorKind::Cancelled`].
     pub cancel: Option<Arc<AtomicBool>>,
     /// Bytes that explaining may take beside the weights; `None`: as the model was loaded ([`LoadOptions::context`](crate::LoadOptions)).
     pub memory_budget: Option<u64>,

@@ -1,5 +1,6 @@
 //! Where a checkpoint comes from.
 
+use crate::error::Cause;
 use crate::{Error, Inspection, LoadOptions, Shipped};
 use gemma3_processor::{FOREIGN_PREFIX, ForeignFile};
 use gemma3_tch::Checkpoint;
@@ -78,7 +79,7 @@ fn check_folder(path: &Path) -> Result<(), Error> {
         Some(kind) => kind.to_string(),
         None => "a file".to_owned(),
     };
-    Err(Error::NotACheckpoint { path: path.to_owned(), kind })
+    Err(Cause::NotACheckpoint { path: path.to_owned(), kind }.into())
 }
 
 /// Sees file name, bytes done and bytes in all while a checkpoint is fetched.
@@ -112,7 +113,7 @@ fn fetch(
     _: bool,
     _: &LoadOptions,
 ) -> Result<(PathBuf, Option<String>), Error> {
-    Err(Error::NoHub { id: id.to_owned() })
+    Err(Cause::NoHub { id: id.to_owned() }.into())
 }
 
 #[cfg(test)]

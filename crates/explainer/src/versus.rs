@@ -1,5 +1,6 @@
 //! A phrase of the answer against another in its place: which of them the model favours, and what speaks for each.
 
+use crate::error::Cause;
 use crate::plan::{layout, text};
 use crate::{Answer, Ask, Engine, Error, ExplainOptions, Request};
 use attention_capture::{
@@ -47,8 +48,8 @@ impl Request<'_> {
     /// probability of a whole phrase.
     ///
     /// # Errors
-    /// What `ask` may fail with; [`Error::EmptyAgainst`], [`Error::SamePhrase`]; [`Error::AnswerTooLong`] where the other phrase does not
-    /// fit; what is wrong with a text ([`gemma3_processor::Error::AnswerControlToken`]).
+    /// What `ask` may fail with; [`crate::ErrorKind::Target`] for no phrase and for the same; [`crate::ErrorKind::Question`] where the other phrase
+    /// does not fit, or cannot be written as plain text.
     pub fn explain_versus(
         &self,
         answer: &Answer,
@@ -100,7 +101,7 @@ impl Request<'_> {
     ) -> Result<Vec<u32>, Error> {
         let replaced = text(answer, positions);
         if against.trim().is_empty() {
-            return Err(Error::EmptyAgainst { phrase: replaced });
+            return Err(Cause::EmptyAgainst { phrase: replaced }.into());
         }
         // The spaces that are the tokens' own are those of the phrase in their place too.
         let tokens = &answer.tokens[positions.clone()];
@@ -110,12 +111,12 @@ impl Request<'_> {
         let spelled = format!("{}{}{}", space(before), against.trim(), space(after));
         let ids = self.processor.answer_ids(&spelled)?;
         if ids == answer.sequence.ids()[positions.clone()] {
-            return Err(Error::SamePhrase { phrase: replaced });
+            return Err(Cause::SamePhrase { phrase: replaced }.into());
         }
         let (length, context) =
             (positions.start + ids.len(), self.model.config().text.max_position_embeddings);
         if context < length {
-            return Err(Error::AnswerTooLong { tokens: length, context });
+            return Err(Cause::AnswerTooLong { tokens: length, context }.into());
         }
         Ok(ids)
     }
