@@ -111,12 +111,12 @@ fn relevancy_is_made_of_the_chosen_heads_and_layers() {
         found.targets[0].relevancy().without_self().sum()
     };
     let all = sum(Folding::default(), Engine::Auto);
-    let global = Folding { layers: Layers::Global, ..Folding::default() };
-    let largest = Folding { heads: HeadFusion::Max, ..Folding::default() };
+    let global = Folding::default().with_layers(Layers::Global);
+    let largest = Folding::default().with_heads(HeadFusion::Max);
     assert!(sum(global.clone(), Engine::Auto) < all && all < sum(largest, Engine::Auto));
     let (streaming, retained) = (sum(global.clone(), Engine::Auto), sum(global, Engine::Retained));
     assert!((streaming - retained).abs() <= 1e-5 * retained);
-    let wrong = Folding { layers: Layers::Range(5..9), ..Folding::default() };
+    let wrong = Folding::default().with_layers(Layers::Range(5..9));
     let options = ExplainOptions { folding: wrong, ..published() };
     let error = explainer.explain(&answer, &ask, &options).unwrap_err().to_string();
     assert!(error.contains("7 layers"), "{error}");

@@ -158,7 +158,7 @@ fn scores_of_rows(targets: &[Target], logits: &Tensor) -> Result<Vec<Score>, Err
         let log_probability = log_probabilities.double_value(&at[..1]) as f32;
         let finite = logit.is_finite() && log_probability.is_finite();
         if finite {
-            Ok(Score { logit, log_probability, runner_up: runners_up[index] })
+            Ok(Score::new(logit, log_probability, runners_up[index]))
         } else {
             Err(Error::Logit { row: target.logit_row() })
         }

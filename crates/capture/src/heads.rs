@@ -55,9 +55,9 @@ fn zeros([layers, heads]: [usize; 2], maps: Option<usize>, tokens: usize) -> Hea
     let maps = maps.map(|layer| {
         let [attention, gradient_attention] =
             std::array::from_fn(|_| Array2::zeros((heads, tokens)));
-        HeadMaps { layer, attention, gradient_attention }
+        HeadMaps::new(layer, attention, gradient_attention)
     });
-    HeadShares { carried, entropy, image, maps }
+    HeadShares::new(carried, entropy, image).with_maps(maps)
 }
 
 /// Takes in what one layer shows of the goal with that index.

@@ -82,7 +82,7 @@ enum PoolArg {
 impl MethodArgs {
     /// What the relevancy is made of.
     pub(crate) fn folding(&self) -> Folding {
-        Folding { heads: self.fused(), layers: self.layers.clone() }
+        Folding::default().with_heads(self.fused()).with_layers(self.layers.clone())
     }
 
     /// What it is compared with, in the order asked.

@@ -174,11 +174,11 @@ fn parts(plans: &[Plan], most: usize) -> Vec<Range<usize>> {
 /// The mean of maps of one image, at least one, with weights that sum to one.
 pub(crate) fn mean_map(weights: &[f64], maps: &[PatchMap]) -> PatchMap {
     let pixels: Option<Vec<_>> = maps.iter().map(|map| map.pixels.as_ref()).collect();
-    PatchMap {
-        unpooled: mean(weights, maps.iter().map(|map| &map.unpooled)),
-        patches: mean(weights, maps.iter().map(|map| &map.patches)),
-        pixels: pixels.map(|pixels| mean(weights, pixels.into_iter())),
-    }
+    PatchMap::new(
+        mean(weights, maps.iter().map(|map| &map.unpooled)),
+        mean(weights, maps.iter().map(|map| &map.patches)),
+    )
+    .with_pixels(pixels.map(|pixels| mean(weights, pixels.into_iter())))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub struct Explanation {
 
 /// How the relevancy without the self terms divides over the sequence. The parts sum to one.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Shares {
     /// Of each image grid, in the order of the layout.
     pub grids: Vec<f32>,

@@ -21,11 +21,26 @@ pub enum Layers {
 ///
 /// A layer that is not chosen leaves the row as it is; the gradient goes through every layer all the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Folding {
     /// How heads become one: `Ā = fuse_h[(A⊙∇A)⁺]`.
     pub heads: HeadFusion,
     /// The layers that the row is taken through.
     pub layers: Layers,
+}
+
+impl Folding {
+    /// The same with another fusion of heads.
+    #[must_use]
+    pub fn with_heads(self, heads: HeadFusion) -> Self {
+        Self { heads, ..self }
+    }
+
+    /// The same for other layers.
+    #[must_use]
+    pub fn with_layers(self, layers: Layers) -> Self {
+        Self { layers, ..self }
+    }
 }
 
 impl Layers {

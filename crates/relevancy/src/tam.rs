@@ -19,6 +19,7 @@ use crate::{Error, ErrorKind};
 
 /// A token activation map: values from 0 to 1 over image and text together, the image smoothed.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TokenActivationMap {
     /// The image tokens `[n]`, grid by grid.
     pub image: Array1<f32>,

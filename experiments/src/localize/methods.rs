@@ -86,11 +86,11 @@ impl<'a> Maps<'a> {
             Method::RawLast => self.attribution(|found| found.raw_attention.to_vec()),
             Method::Rollout => self.attribution(|found| found.rollout.to_vec()),
             Method::GlobalLayers => {
-                let folding = Folding { layers: Layers::Global, ..Folding::default() };
+                let folding = Folding::default().with_layers(Layers::Global);
                 self.folded(&words, folding, setting.goals)
             }
             Method::LargestHead => {
-                let folding = Folding { heads: HeadFusion::Max, ..Folding::default() };
+                let folding = Folding::default().with_heads(HeadFusion::Max);
                 self.folded(&words, folding, setting.goals)
             }
             Method::MeanGradient

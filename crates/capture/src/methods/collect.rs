@@ -193,7 +193,7 @@ impl Planned<'_> {
     fn rollout(&self) -> Option<Folding> {
         match self.method {
             Method::Rollout { heads, layers } => {
-                Some(Folding { heads: *heads, layers: layers.clone() })
+                Some(Folding::default().with_heads(*heads).with_layers(layers.clone()))
             }
             Method::RawAttention { .. }
             | Method::TokenAttention { .. }
