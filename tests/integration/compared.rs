@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 
 fn load(fixture: &Fixture, profile: Profile) -> Explainer {
     let source = ModelSource::Directory(fixture.model());
-    let options = LoadOptions { dtype: DtypeSpec::Float32, profile, ..LoadOptions::default() };
+    let options = LoadOptions::default().with_dtype(DtypeSpec::Float32).with_profile(profile);
     Explainer::load(&source, &options).unwrap()
 }
 
@@ -44,9 +44,9 @@ fn methods_stand_beside_the_relevancy() {
     let answer = answer(&fixture, &explainer);
     let last = answer.tokens().len() - 1;
     let asks = [Ask::Position(last - 2), Ask::Position(last)];
-    let options = ExplainOptions { methods: rows(), ..published() };
+    let options = published().with_methods(rows());
     let found = explainer.explain(&answer, &asks, &options).unwrap();
-    let stochastic = ExplainOptions { update: Update::Stochastic, ..published() };
+    let stochastic = published().with_update(Update::Stochastic);
     let stochastic = explainer.explain(&answer, &asks, &stochastic).unwrap();
     for (target, stochastic) in found.targets.iter().zip(&stochastic.targets) {
         let rows: Vec<_> = target.methods().iter().map(|row| row.as_ref()).collect();
@@ -65,7 +65,7 @@ fn methods_stand_beside_the_relevancy() {
     assert_eq!(found.targets[1].methods()[3], Err(Unavailable::NotRead { position: last }));
     assert_eq!(found.targets[1].method_image_share(3), None);
 
-    let retained = ExplainOptions { engine: Engine::Retained, ..options };
+    let retained = options.with_engine(Engine::Retained);
     let retained = explainer.explain(&answer, &asks[..1], &retained).unwrap();
     for (found, expected) in found.targets[0].methods().iter().zip(retained.targets[0].methods()) {
         let (found, expected) = (found.as_ref().unwrap(), expected.as_ref().unwrap());
@@ -84,7 +84,7 @@ fn a_span_has_the_mean_of_its_tokens_rows() {
     let end = answer.tokens().len();
     let over = Pool::Mean;
     let method = Method::TokenAttention { heads: HeadFusion::Max, layers: Layers::Global, over };
-    let options = ExplainOptions { methods: vec![Compared::Other(method)], ..published() };
+    let options = published().with_methods(vec![Compared::Other(method)]);
     let asks = [
         Ask::Tokens(start..start + 2),
         Ask::Position(start),
@@ -106,7 +106,7 @@ fn relevancy_is_made_of_the_chosen_heads_and_layers() {
     let answer = answer(&fixture, &explainer);
     let ask = [Ask::Position(fixture.number("input_len") + 1)];
     let sum = |folding: Folding, engine| {
-        let options = ExplainOptions { folding, engine, ..published() };
+        let options = published().with_folding(folding).with_engine(engine);
         let found = explainer.explain(&answer, &ask, &options).unwrap();
         found.targets[0].relevancy().without_self().sum()
     };
@@ -117,7 +117,7 @@ fn relevancy_is_made_of_the_chosen_heads_and_layers() {
     let (streaming, retained) = (sum(global.clone(), Engine::Auto), sum(global, Engine::Retained));
     assert!((streaming - retained).abs() <= 1e-5 * retained);
     let wrong = Folding::default().with_layers(Layers::Range(5..9));
-    let options = ExplainOptions { folding: wrong, ..published() };
+    let options = published().with_folding(wrong);
     let error = explainer.explain(&answer, &ask, &options).unwrap_err().to_string();
     assert!(error.contains("7 layers"), "{error}");
 }
@@ -170,7 +170,7 @@ fn the_seed_profile_is_the_public_program() {
     let largest = image.clone().map(|at| right[at]).fold(0.0, f64::max);
     assert!(worst.fold(0.0, f64::max) > 1e-2 * largest);
 
-    let finer = ExplainOptions { resolution: Resolution::Patches, ..options };
+    let finer = options.with_resolution(Resolution::Patches);
     let error = explainer.explain(&answer, &[Ask::Last], &finer).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Argument, "{error}");
 }

@@ -143,7 +143,7 @@ const DAMAGES: &[Damage] = &[
 pub(crate) fn try_load(dir: &Path) -> Result<Explainer, Error> {
     // This program cannot render templates apart.
     let processor = ProcessorOptions { trust_template: true, ..ProcessorOptions::default() };
-    let options = LoadOptions { device: DeviceSpec::Cpu, processor, ..LoadOptions::default() };
+    let options = LoadOptions::default().with_device(DeviceSpec::Cpu).with_processor(processor);
     Explainer::load(&ModelSource::Directory(dir.to_owned()), &options)
 }
 
@@ -207,7 +207,7 @@ fn a_model_that_memory_cannot_hold_is_refused_before_it_is_loaded() {
 
 #[test]
 fn a_device_that_is_not_there_is_an_error() {
-    let options = LoadOptions { device: DeviceSpec::Cuda(4096), ..LoadOptions::default() };
+    let options = LoadOptions::default().with_device(DeviceSpec::Cuda(4096));
     let source = ModelSource::Directory(Fixture::open("two-images").model());
     let error = Explainer::load(&source, &options).err().unwrap().to_string();
     assert_says("device", &error, &["device cuda:4096 was asked for, but ", "use cpu or auto"]);

@@ -29,7 +29,11 @@ pub(crate) fn assert_says(what: &str, message: &str, parts: &[&str]) {
 
 /// What answering `question` on `dir` gives.
 fn ask(dir: &Path, question: Question) -> Result<Answer, Error> {
-    let options = AnswerOptions { max_new_tokens: 2, sampling: None, stop: false, record: true };
+    let options = AnswerOptions::default()
+        .with_max_new_tokens(2)
+        .with_sampling(None)
+        .with_stop(false)
+        .with_record(true);
     try_load(dir)?.answer(question, &options, &mut |_| ControlFlow::Continue(()))
 }
 
@@ -227,7 +231,7 @@ fn mistakes_are_told_before_the_model_runs() {
 fn an_answer_without_tokens_cannot_be_explained() {
     let fixture = Fixture::open("two-images");
     let explainer = load(&fixture, DtypeSpec::Float32);
-    let options = AnswerOptions { max_new_tokens: 0, ..options(&fixture) };
+    let options = options(&fixture).with_max_new_tokens(0);
     let answer =
         explainer.answer(question(&fixture), &options, &mut |_| ControlFlow::Continue(())).unwrap();
     for ask in [Ask::Last, Ask::Position(0), Ask::Position(105), Ask::Answer] {
@@ -381,7 +385,7 @@ fn options_of_pictures_that_cannot_be_are_errors() {
     let mut processor = processor_options(&fixture);
     processor.pan_and_scan = true;
     processor.crops.max_crops = 0;
-    let options = LoadOptions { processor, ..LoadOptions::default() };
+    let options = LoadOptions::default().with_processor(processor);
     let loaded = Explainer::load(&ModelSource::Directory(fixture.model()), &options);
     assert_says("crops", &loaded.err().unwrap().to_string(), &["pan-and-scan: `max_crops` is 0; "]);
 }

@@ -52,7 +52,7 @@ impl Case {
     }
 
     fn reliance(&self, blanks: &[Blank]) -> (Explanations, Reliance) {
-        let options = ExplainOptions { words: Words::All, ..published() };
+        let options = published().with_words(Words::All);
         let explained = self.explained(&options);
         let reliance = self.explainer.reliance(&self.answer, &explained, blanks).unwrap();
         (explained, reliance)
@@ -60,7 +60,7 @@ impl Case {
 
     /// The same answer to the same question with other pictures.
     fn given_to(&self, pictures: Vec<Picture>) -> Answer {
-        let question = Question { pictures, ..question(&self.fixture) };
+        let question = question(&self.fixture).with_pictures(pictures);
         self.explainer.given(question, TEXT).unwrap()
     }
 
@@ -87,7 +87,7 @@ fn the_gain_is_the_difference_to_the_same_answer_without_the_picture() {
     for name in ["short-window", "two-images"] {
         let case = Case::open(name);
         let (explained, reliance) = case.reliance(&[Blank::Mean, Blank::Blur]);
-        let retained = ExplainOptions { engine: Engine::Retained, ..published() };
+        let retained = published().with_engine(Engine::Retained);
         let log_probabilities = |answer: &Answer| {
             let found = case.explainer.explain(answer, &[Ask::Answer], &retained).unwrap();
             found.targets[0].scores().iter().map(|s| s.log_probability).collect::<Vec<f32>>()
@@ -296,7 +296,7 @@ fn a_generated_answer_is_compared_too() {
 #[test]
 fn a_span_by_reliance_weighs_its_tokens_by_their_gain() {
     let case = Case::open("short-window");
-    let options = ExplainOptions { span: SpanRule::Reliance, ..published() };
+    let options = published().with_span(SpanRule::Reliance);
     let explained = case.explained(&options);
     let (_, reliance) = case.reliance(&[Blank::Mean]);
     let target = &explained.targets[0];
@@ -319,7 +319,7 @@ fn a_span_by_reliance_weighs_its_tokens_by_their_gain() {
     // With nothing to see at all no token gains, all count alike, and a note says so.
     let blank = case.given_to(case.pictures().iter().map(mean).collect());
     let rows = |span| {
-        let options = ExplainOptions { span, ..published() };
+        let options = published().with_span(span);
         case.explainer.explain(&blank, &[Ask::Answer], &options).unwrap()
     };
     let (even, mean) = (rows(SpanRule::Reliance), rows(SpanRule::Mean));
@@ -345,7 +345,7 @@ fn the_control_is_the_explanation_on_the_mean_picture() {
     let blank = case.given_to(case.pictures().iter().map(mean).collect());
     for engine in [Engine::Streaming, Engine::Retained] {
         for span in [SpanRule::Mean, SpanRule::Sum] {
-            let options = ExplainOptions { engine, span, ..published() };
+            let options = published().with_engine(engine).with_span(span);
             let explained = case.explained(&options);
             let control = case.explainer.blank_control(&case.answer, &explained).unwrap();
             let expected = case.explainer.explain(&blank, &[Ask::Answer], &options).unwrap();
@@ -373,7 +373,7 @@ fn foils_are_those_of_the_picture() {
         let explained = case.explainer.explain(&case.answer, &ask, &options).unwrap();
         let foil = Foil::Token(explained.targets[0].scores()[0].runner_up);
         let control = case.explainer.blank_control(&case.answer, &explained).unwrap();
-        let named = ExplainOptions { objective: Objective::Contrast(foil), ..options };
+        let named = options.with_objective(Objective::Contrast(foil));
         let expected = case.explainer.explain(&blank, &ask, &named).unwrap();
         let row = expected.targets[0].relevancy().relevancy().mapv(f64::from);
         assert_close("foil", &control.targets[0].relevancy.view(), &row, Tolerance::Rounding);
@@ -445,7 +445,7 @@ fn without_pictures_there_is_nothing_to_compare() {
     let case = Case::open("short-window");
     let messages =
         vec![Message { role: Role::User, content: vec![Content::Text("lung".to_owned())] }];
-    let question = Question { pictures: Vec::new(), messages };
+    let question = Question::from_messages(Vec::new(), messages);
     let answer = case.explainer.given(question, TEXT).unwrap();
     let explained = case.explainer.explain(&answer, &[Ask::Answer], &published()).unwrap();
     let error = case.explainer.reliance(&answer, &explained, &[Blank::Mean]).unwrap_err();

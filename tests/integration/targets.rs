@@ -7,9 +7,9 @@ use attention_capture::Keep;
 use integration_tests::ndarray::{Array2, Axis, s};
 use integration_tests::{Fixture, Tolerance, assert_close};
 use medgemma_explainer::{
-    Answer, Ask, Content, Context, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Explainer, Foil,
-    HeadLayer, LoadOptions, Message, ModelSource, Objective, Question, Resolution, Role,
-    TargetExplanation, Words,
+    Answer, Ask, Content, Context, DeviceSpec, DtypeSpec, Engine, Explainer, Foil, HeadLayer,
+    LoadOptions, Message, ModelSource, Objective, Question, Resolution, Role, TargetExplanation,
+    Words,
 };
 use std::ops::{ControlFlow, Range};
 
@@ -76,7 +76,7 @@ fn a_given_answer_has_the_rows_of_the_same_generated_one() {
     // Both engines, and every position: what was recorded is not needed.
     let asks: Vec<Ask> = given.positions().map(Ask::Position).collect();
     let rows = |engine| {
-        let options = ExplainOptions { engine, ..published() };
+        let options = published().with_engine(engine);
         explainer.explain(&given, &asks, &options).unwrap().targets
     };
     for (fast, reference) in rows(Engine::Streaming).iter().zip(&rows(Engine::Retained)) {
@@ -88,7 +88,7 @@ fn a_given_answer_has_the_rows_of_the_same_generated_one() {
 #[test]
 fn words_and_layers_share_the_sweep_of_the_targets() {
     let (_, explainer, answer) = answered("short-window");
-    let options = ExplainOptions { words: Words::All, by_layer: true, ..published() };
+    let options = published().with_words(Words::All).with_by_layer(true);
     let ask = Ask::Keyword { word: "changed".to_owned(), occurrence: 0 };
     let found = explainer.explain(&answer, &[ask], &options).unwrap();
     assert_eq!(found.targets.len(), 1);
@@ -108,7 +108,7 @@ fn words_and_layers_share_the_sweep_of_the_targets() {
             assert!(below.iter().zip(&above).all(|(below, above)| above <= below));
         }
     }
-    let retained = ExplainOptions { engine: Engine::Retained, ..options };
+    let retained = options.with_engine(Engine::Retained);
     let error = explainer.explain(&answer, &[Ask::Last], &retained).unwrap_err().to_string();
     assert!(error.contains("streaming engine"), "{error}");
 }
@@ -121,7 +121,7 @@ fn a_word_is_set_against_another_by_its_first_token() {
         panic!("a token")
     };
     let explain = |objective| {
-        let options = ExplainOptions { objective, ..published() };
+        let options = published().with_objective(objective);
         explainer.explain(&answer, std::slice::from_ref(&ask), &options).unwrap().targets.remove(0)
     };
     let contrast = explain(Objective::Contrast(Foil::Token(token)));
@@ -138,7 +138,7 @@ fn pictures_stand_where_the_messages_show_them() {
     let text = |text: &str| Content::Text(text.to_owned());
     let ask = |content: Vec<Content>| {
         let messages = vec![Message { role: Role::User, content }];
-        let question = Question { pictures: pictures(&fixture), messages };
+        let question = Question::from_messages(pictures(&fixture), messages);
         let keep_on = &mut |_: &str| ControlFlow::Continue(());
         explainer.answer(question, &options(&fixture), keep_on).unwrap()
     };
@@ -164,10 +164,10 @@ fn maps_go_on_to_patches_and_pixels() {
     let (fixture, explainer, answer) = answered("two-images");
     let start = fixture.number("input_len");
     let asks = [Ask::Tokens(start..start + 2), Ask::Position(start + 3)];
-    let tokens = ExplainOptions { words: Words::All, ..published() };
+    let tokens = published().with_words(Words::All);
     let plain = explainer.explain(&answer, &asks, &tokens).unwrap();
     assert!(plain.targets.iter().all(|target| target.finer(0).is_none()));
-    let options = ExplainOptions { resolution: Resolution::Pixels, ..tokens };
+    let options = tokens.with_resolution(Resolution::Pixels);
     let found = explainer.explain(&answer, &asks, &options).unwrap();
     let vision = &model(&fixture).config().vision.clone();
     for (target, plain) in found.targets.iter().zip(&plain.targets) {
@@ -200,7 +200,7 @@ fn maps_go_on_to_patches_and_pixels() {
     for word in &found.words {
         assert!(word.finer(1).unwrap().pixels.is_none() && word.heads().is_none());
     }
-    let retained = ExplainOptions { engine: Engine::Retained, ..options };
+    let retained = options.with_engine(Engine::Retained);
     let error = explainer.explain(&answer, &asks, &retained).unwrap_err().to_string();
     assert!(error.starts_with("patches and pixels need the streaming engine"), "{error}");
 }
@@ -211,7 +211,7 @@ fn what_is_kept_of_pictures_changes_no_map() {
     let (fixture, explainer, answer) = answered("two-images");
     let asks = [Ask::Position(fixture.number("input_len"))];
     assert!(answer.patch_bytes() == 0);
-    let options = ExplainOptions { resolution: Resolution::Pixels, ..published() };
+    let options = published().with_resolution(Resolution::Pixels);
     let expected = explainer.explain(&answer, &asks, &options).unwrap();
     let config = &model(&fixture).config().vision.clone();
     let bytes = |keep: Keep| 2 * keep.patch_bytes(config, 4);
@@ -221,14 +221,12 @@ fn what_is_kept_of_pictures_changes_no_map() {
         (4 * bytes(Keep::Inputs) - 1, None),
     ];
     for (memory_budget, kept) in budgets {
-        let options_of_load = LoadOptions {
-            dtype: DtypeSpec::Float32,
-            device: DeviceSpec::Cpu,
-            processor: processor_options(&fixture),
-            context: Context { memory_budget: Some(memory_budget), ..Context::default() },
-            keep_patches: true,
-            ..LoadOptions::default()
-        };
+        let options_of_load = LoadOptions::default()
+            .with_dtype(DtypeSpec::Float32)
+            .with_device(DeviceSpec::Cpu)
+            .with_processor(processor_options(&fixture))
+            .with_context(Context::default().with_memory_budget(Some(memory_budget)))
+            .with_keep_patches(true);
         let source = ModelSource::Directory(fixture.model());
         let keeping = Explainer::load(&source, &options_of_load).unwrap();
         let given = keeping.given(question(&fixture), answer.text()).unwrap();
@@ -261,7 +259,7 @@ fn patches_of_a_span_are_the_mean_of_its_tokens() {
     let (fixture, explainer, answer) = answered("old-names");
     let start = fixture.number("input_len");
     let asks = [Ask::Tokens(start..start + 2), Ask::Position(start), Ask::Position(start + 1)];
-    let options = ExplainOptions { resolution: Resolution::Patches, ..published() };
+    let options = published().with_resolution(Resolution::Patches);
     let found = explainer.explain(&answer, &asks, &options).unwrap();
     let [both, one, other] =
         [0, 1, 2].map(|target| &found.targets[target].finer(0).unwrap().patches);
@@ -274,8 +272,7 @@ fn patches_of_a_span_are_the_mean_of_its_tokens() {
 fn heads_carry_what_their_layer_adds() {
     let (fixture, explainer, answer) = answered("layout");
     let start = fixture.number("input_len");
-    let options =
-        ExplainOptions { by_layer: true, by_head: Some(HeadLayer::LastFull), ..published() };
+    let options = published().with_by_layer(true).with_by_head(Some(HeadLayer::LastFull));
     let found = explainer.explain(&answer, &[Ask::Position(start + 1)], &options).unwrap();
     let target = &found.targets[0];
     let (heads, layers) = (target.heads().unwrap(), target.layers().unwrap());
@@ -295,7 +292,7 @@ fn heads_carry_what_their_layer_adds() {
     for row in maps.attention.outer_iter() {
         assert!((row.sum() - 1.0).abs() < 1e-5);
     }
-    let wrong = ExplainOptions { by_head: Some(HeadLayer::Number(99)), ..options };
+    let wrong = options.with_by_head(Some(HeadLayer::Number(99)));
     let error = explainer.explain(&answer, &[Ask::Last], &wrong).unwrap_err().to_string();
     assert!(error.contains("layer 99") && error.contains("the model has 7"), "{error}");
 }
@@ -307,17 +304,15 @@ fn pictures_that_wait_for_a_sweep_of_their_own_have_the_same_maps() {
     let position = fixture.number("input_len");
     let asks: Vec<Ask> = (0..300).map(|n| Ask::Position(position + n % 3)).collect();
     let found = |memory_budget: u64| {
-        let options = LoadOptions {
-            dtype: DtypeSpec::Float32,
-            device: DeviceSpec::Cpu,
-            processor: processor_options(&fixture),
-            context: Context { memory_budget: Some(memory_budget), ..Context::default() },
-            ..LoadOptions::default()
-        };
+        let options = LoadOptions::default()
+            .with_dtype(DtypeSpec::Float32)
+            .with_device(DeviceSpec::Cpu)
+            .with_processor(processor_options(&fixture))
+            .with_context(Context::default().with_memory_budget(Some(memory_budget)));
         let source = ModelSource::Directory(fixture.model());
         let explainer = Explainer::load(&source, &options).unwrap();
         let answer = explainer.given(question(&fixture), "No changed pneumonia.").unwrap();
-        let options = ExplainOptions { resolution: Resolution::Patches, ..published() };
+        let options = published().with_resolution(Resolution::Patches);
         let inspection = explainer.inspection();
         let part = 4 * inspection.vision_tower().tokens * inspection.language_model().width;
         let found = explainer.explain(&answer, &asks, &options);

@@ -219,12 +219,10 @@ impl QuestionArgs {
             trust_template: self.trust_template,
             ..ProcessorOptions::default()
         };
-        LoadOptions {
-            device: self.model.device,
-            dtype: self.model.dtype,
-            processor,
-            ..LoadOptions::default()
-        }
+        LoadOptions::default()
+            .with_device(self.model.device)
+            .with_dtype(self.model.dtype)
+            .with_processor(processor)
     }
 
     pub(crate) fn picture_options(&self) -> PictureOptions {
@@ -233,12 +231,11 @@ impl QuestionArgs {
 
     /// `record`: whether the answer will be explained.
     pub(crate) fn answer_options(&self, sampling: Option<Sampling>, record: bool) -> AnswerOptions {
-        AnswerOptions {
-            max_new_tokens: self.max_new_tokens,
-            sampling,
-            stop: !self.ignore_stop,
-            record,
-        }
+        AnswerOptions::default()
+            .with_max_new_tokens(self.max_new_tokens)
+            .with_sampling(sampling)
+            .with_stop(!self.ignore_stop)
+            .with_record(record)
     }
 }
 

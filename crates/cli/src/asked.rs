@@ -59,7 +59,7 @@ impl Asked {
         }
         let pictures =
             self.image.iter().map(|path| open(path, options)).collect::<Result<_, _>>()?;
-        let question = Question { pictures, messages: vec![self.message()] };
+        let question = Question::from_messages(pictures, vec![self.message()]);
         Ok(match &self.system {
             Some(system) => question.with_system(system),
             None => question,

@@ -82,7 +82,7 @@ fn complete(args: &ExplainArgs, explanations: &Explanations) -> anyhow::Result<(
 
 /// Whatever does not depend on the answer is checked before the model runs.
 fn check(args: &ExplainArgs, explainer: &Explainer, question: &Question) -> anyhow::Result<()> {
-    let options = ExplainOptions { methods: args.methods(explainer), ..args.options() };
+    let options = args.options().with_methods(args.methods(explainer));
     explainer.check(question, &args.asks(), &options)?;
     let mut texts = args.versus.pairs().map(|(_, against)| against).chain(args.foil());
     Ok(texts.try_for_each(|text| explainer.check_text(text))?)
@@ -119,7 +119,8 @@ fn explained(
     }
     missing.append(&mut explanations.missing);
     notes.append(&mut explanations.notes);
-    Ok(Explanations { versus, missing, notes, ..explanations })
+    (explanations.versus, explanations.missing, explanations.notes) = (versus, missing, notes);
+    Ok(explanations)
 }
 
 /// What is explained where nobody says what, or where the answer has nothing of it: its content words, or all of it where it has

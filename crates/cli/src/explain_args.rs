@@ -253,12 +253,11 @@ impl ExplainArgs {
             None => Profile::Sound,
             Some(ReproduceArg::Seed) => Profile::Seed,
         };
-        LoadOptions {
-            profile,
-            context: Context { memory_budget: self.memory_budget, ..Context::default() },
-            keep_patches: self.resolution != Resolution::Tokens,
-            ..self.question.load_options()
-        }
+        self.question
+            .load_options()
+            .with_profile(profile)
+            .with_context(Context::default().with_memory_budget(self.memory_budget))
+            .with_keep_patches(self.resolution != Resolution::Tokens)
     }
 
     /// Whether the engine starts from what is kept while the answer is generated.
@@ -294,30 +293,27 @@ impl ExplainArgs {
         if self.reproduce.is_some() {
             let by_head = self.by_head();
             let by_layer = self.records_layers();
-            return ExplainOptions {
-                folding: self.compared.folding(),
-                engine: self.engine,
-                words,
-                by_layer,
-                by_head,
-                ..ExplainOptions::seed()
-            };
+            return ExplainOptions::seed()
+                .with_folding(self.compared.folding())
+                .with_engine(self.engine)
+                .with_words(words)
+                .with_by_layer(by_layer)
+                .with_by_head(by_head);
         }
         let TargetArgs { trace, .. } = self.targets;
         let span = self.targets.span();
-        ExplainOptions {
-            engine: self.engine,
-            update,
-            folding: self.compared.folding(),
-            methods: Vec::new(),
-            objective,
-            span,
-            trace,
-            words,
-            resolution: self.resolution,
-            by_layer: self.records_layers(),
-            by_head: self.by_head(),
-        }
+        ExplainOptions::default()
+            .with_engine(self.engine)
+            .with_update(update)
+            .with_folding(self.compared.folding())
+            .with_methods(Vec::new())
+            .with_objective(objective)
+            .with_span(span)
+            .with_trace(trace)
+            .with_words(words)
+            .with_resolution(self.resolution)
+            .with_by_layer(self.records_layers())
+            .with_by_head(self.by_head())
     }
 
     /// What must be said beside numbers of regions.

@@ -10,7 +10,10 @@ use std::fmt::Display;
 pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let (device, dtype, fetch_progress) =
         (args.model.device, args.model.dtype, progress::fetch_bars()?);
-    let options = LoadOptions { device, dtype, fetch_progress, ..LoadOptions::default() };
+    let options = LoadOptions::default()
+        .with_device(device)
+        .with_dtype(dtype)
+        .with_fetch_progress(fetch_progress);
     let inspection = args.model.source().inspect(&options)?;
     if args.json {
         output::json(&json(&inspection, args.tokens));

@@ -63,7 +63,7 @@ pub(crate) fn read(path: &Path, options: &PictureOptions, reach: Reach) -> Resul
         Some(last) if last.role != Role::User => {
             bail!(named(&"the last message is not the user's"))
         }
-        Some(_) => Ok(Question { pictures, messages }),
+        Some(_) => Ok(Question::from_messages(pictures, messages)),
     }
 }
 

@@ -10,6 +10,7 @@ use std::cell::OnceCell;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::setters::setters;
 use crate::{Generated, Sampling};
 
 /// Pictures and messages for the model.
@@ -24,11 +25,12 @@ use crate::{Generated, Sampling};
 /// // Pictures and texts in turn: what stands before which.
 /// let text = |text: &str| Content::Text(text.to_owned());
 /// let content = vec![text("Prior:"), Content::Image, text("Current:"), Content::Image, text("Compare them.")];
-/// let pair = Question { pictures: vec![picture()?, picture()?], messages: vec![Message { role: Role::User, content }] };
+/// let pair = Question::from_messages(vec![picture()?, picture()?], vec![Message { role: Role::User, content }]);
 /// assert_eq!(pair.prompt(), "Prior: Current: Compare them.");
 /// # Ok::<(), medgemma_explainer::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Question {
     /// The pictures, in the order in which the messages show them.
     pub pictures: Vec<Picture>,
@@ -36,10 +38,19 @@ pub struct Question {
     pub messages: Vec<Message>,
 }
 
+setters!(Question {
+    with_pictures = pictures: Vec<Picture>,
+});
+
 impl Question {
     /// One text about some pictures, which stand before it.
     pub fn new(pictures: Vec<Picture>, prompt: impl Into<String>) -> Self {
         let messages = vec![Message::user(pictures.len(), prompt)];
+        Self { pictures, messages }
+    }
+
+    /// A conversation that shows some pictures, in the order in which the messages do.
+    pub fn from_messages(pictures: Vec<Picture>, messages: Vec<Message>) -> Self {
         Self { pictures, messages }
     }
 
@@ -65,6 +76,7 @@ impl Question {
 
 /// How an answer is generated.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct AnswerOptions {
     /// The most tokens that are made.
     pub max_new_tokens: usize,
@@ -75,6 +87,13 @@ pub struct AnswerOptions {
     /// Whether what the layers compute is kept, so that an explanation needs no forward pass of its own.
     pub record: bool,
 }
+
+setters!(AnswerOptions {
+    with_max_new_tokens = max_new_tokens: usize,
+    with_sampling = sampling: Option<Sampling>,
+    with_stop = stop: bool,
+    with_record = record: bool,
+});
 
 impl Default for AnswerOptions {
     fn default() -> Self {

@@ -7,10 +7,12 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::setters::setters;
 use crate::{BlankControl, Compared, Reliance, VersusExplanation, Words};
 
 /// What is to be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ask {
     /// The last token of the answer that writes a letter or a digit, be it part of a word; the last token where none does.
     Last,
@@ -50,6 +52,7 @@ pub enum Ask {
 
 /// Which engine makes the explanations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Engine {
     /// The best that there is.
     #[default]
@@ -62,6 +65,7 @@ pub enum Engine {
 
 /// The layer whose heads are shown one by one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HeadLayer {
     /// The last layer that sees the whole sequence, where a picture far back can be looked at.
     #[default]
@@ -72,6 +76,7 @@ pub enum HeadLayer {
 
 /// How an answer is explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExplainOptions {
     /// The engine.
     pub engine: Engine,
@@ -97,6 +102,20 @@ pub struct ExplainOptions {
     /// Whether what every head did is kept for the targets, with the maps of the heads of one layer; only the streaming engine can.
     pub by_head: Option<HeadLayer>,
 }
+
+setters!(ExplainOptions {
+    with_engine = engine: Engine,
+    with_update = update: Update,
+    with_folding = folding: Folding,
+    with_objective = objective: Objective,
+    with_span = span: SpanRule,
+    with_trace = trace: bool,
+    with_words = words: Words,
+    with_methods = methods: Vec<Compared>,
+    with_resolution = resolution: Resolution,
+    with_by_layer = by_layer: bool,
+    with_by_head = by_head: Option<HeadLayer>,
+});
 
 impl Default for ExplainOptions {
     /// The additive update, and the contrast with the runner-up: of the objectives that need no word of the user's it points right
@@ -138,6 +157,7 @@ pub struct Missing {
 
 /// The explanations of an answer, in the order asked.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Explanations {
     /// In the order asked: one for each [`Ask`] that the answer has, more for one that means several.
     pub targets: Vec<TargetExplanation>,

@@ -13,6 +13,7 @@ use crate::plan::mean;
 
 /// A method beside the relevancy of an explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compared {
     /// Relevancy by this update, whatever that of the explanation is: with a sweep of its own.
     Relevancy(Update),

@@ -12,6 +12,7 @@ use crate::{Answer, Error, ExplainOptions, Explanations, Request, Resolution, Ta
 /// The targets of an answer explained with [`crate::Blank::Mean`] in the place of the pictures: what a map has because of where cells stand
 /// in the sequence, and not because of what they show.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct BlankControl {
     /// One for each of [`Explanations::targets`].
     pub targets: Vec<TargetControl>,

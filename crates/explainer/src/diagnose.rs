@@ -21,6 +21,7 @@ mod engines;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Diagnosis {
     /// In the order in which one relies on the other.
     pub checks: Vec<Check>,
@@ -42,6 +43,7 @@ pub struct Check {
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// As it must be.
     Ok,

@@ -12,7 +12,7 @@ use explanation_record::{
     Explained, ExplainedImage, ExplainedPicture, ExplainedTarget, Exported, OutputFolder,
     Presentation, Record, TargetExplanation, TargetReliance, Token, peak_memory,
 };
-use gemma3_processor::{Picture, PreparedImage, Resize};
+use gemma3_processor::{Picture, PreparedImage};
 
 use crate::{
     Answer, AnswerOptions, Blank, Error, Explainer, Explanations, Missing, ModelSource,
@@ -139,10 +139,7 @@ impl Explainer {
             dtype: self.inspection.dtype(),
             device: self.inspection.device(),
             threads: gemma3_tch::threads(),
-            resize: match processor.resize {
-                Resize::TorchVision => "torchvision".to_owned(),
-                Resize::Pillow => "pillow".to_owned(),
-            },
+            resize: processor.resize.to_string(),
             pan_and_scan: processor.pan_and_scan,
             pad_to_square: processor.pad_to_square,
             orientation: presentation.overlay.orientation,

@@ -1,5 +1,6 @@
 //! A loaded checkpoint.
 
+use crate::setters::setters;
 use crate::source::FetchObserver;
 use crate::{Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling};
 use gemma3_processor::{Processor, ProcessorOptions};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 /// Which program's conventions apply when questions are put to the model and answers are explained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Profile {
     /// This program's own: those of the model and the published method.
     #[default]
@@ -25,6 +27,7 @@ pub enum Profile {
 
 /// How a checkpoint is loaded.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct LoadOptions {
     /// Where to compute.
     pub device: DeviceSpec,
@@ -45,6 +48,16 @@ pub struct LoadOptions {
     /// device where it is.
     pub context: Context,
 }
+
+setters!(LoadOptions {
+    with_device = device: DeviceSpec,
+    with_dtype = dtype: DtypeSpec,
+    with_processor = processor: ProcessorOptions,
+    with_profile = profile: Profile,
+    with_fetch_progress = fetch_progress: Option<FetchObserver>,
+    with_keep_patches = keep_patches: bool,
+    with_context = context: Context,
+});
 
 impl fmt::Debug for LoadOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

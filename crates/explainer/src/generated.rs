@@ -1,5 +1,6 @@
 //! How an answer is drawn, and what was generated.
 
+use crate::setters::setters;
 use std::time::Duration;
 
 /// How a token is drawn. Applied in transformers' order: temperature, then `top_k`, then `top_p`.
@@ -15,6 +16,12 @@ pub struct Sampling {
     /// Of the random numbers: the same seed gives the same text.
     pub seed: u64,
 }
+
+setters!(Sampling {
+    with_temperature = temperature: f64,
+    with_top_k = top_k: usize,
+    with_top_p = top_p: f64,
+});
 
 /// What the model generated.
 #[derive(Clone, Debug)]

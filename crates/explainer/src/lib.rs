@@ -26,6 +26,7 @@ mod positions;
 mod reliance;
 mod request;
 mod service;
+mod setters;
 mod shipped;
 mod source;
 mod versus;

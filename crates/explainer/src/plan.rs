@@ -58,9 +58,8 @@ impl Plan {
         let targets = targets(answer, &positions)?;
         let goals = match rule {
             SpanRule::Sum => Goal::sum(targets.clone()).into_iter().collect(),
-            SpanRule::Mean | SpanRule::Reliance => {
-                targets.iter().map(|&target| Goal::token(target)).collect()
-            }
+            // A mean of tokens, whatever its weights.
+            _ => targets.iter().map(|&target| Goal::token(target)).collect(),
         };
         Ok(Self { positions, targets, rule, goals, asked })
     }

@@ -88,7 +88,7 @@ fn check_position(answer: &Answer, position: usize) -> Result<(), Error> {
         Some(token) => match token.kind {
             TokenKind::Answer => Ok(()),
             TokenKind::Image => Err(Cause::PositionInImage { position, first: span.start }.into()),
-            TokenKind::Prompt => {
+            _ => {
                 let (token, first) = (token.text.clone(), span.start);
                 Err(Cause::PositionInPrompt { position, token, first }.into())
             }

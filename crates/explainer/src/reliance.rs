@@ -13,6 +13,7 @@ use crate::{Answer, Blank, Error, Explanations, Request, TargetExplanation};
 
 /// What the pictures do to the probability of explained tokens.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Reliance {
     /// What stood in the place of the pictures.
     pub blanks: Vec<Blank>,

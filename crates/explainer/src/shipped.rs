@@ -13,6 +13,7 @@ use crate::error::Cause;
 /// A checkpoint that needs no download. It knows synthetic radiographs (`phantom-radiograph`) and nothing about patients; its card is
 /// `models/NAME/README.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Shipped {
     /// Describes phantoms, and looks where the findings are.
     Phantom,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 /// A checkpoint directory, a model on the Hugging Face hub, or a checkpoint that comes with the library.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ModelSource {
     /// A directory as a hub snapshot has it.
     Directory(PathBuf),

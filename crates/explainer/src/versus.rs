@@ -28,6 +28,7 @@ pub struct PhraseExplanation {
 /// Both stand behind the same beginning, as two branches of one sequence: its rows are over that beginning, then the tokens of the
 /// phrase, then those of the other, and neither phrase sees the other.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct VersusExplanation {
     /// The phrase of the answer.
     pub phrase: PhraseExplanation,

@@ -165,6 +165,7 @@ impl FromStr for FigureKind {
 
 /// What a figure is written as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FigureFormat {
     /// Pixels.
     #[default]

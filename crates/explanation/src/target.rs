@@ -13,6 +13,7 @@ use crate::text::{label, number_text};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum SpanRule {
     /// The mean of the explanations of the tokens: nothing cancels.
     #[default]
@@ -41,6 +42,7 @@ impl fmt::Display for SpanRule {
 )]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Resolution {
     /// The tokens of the picture: 16×16 in Gemma3 4B.
     #[default]
