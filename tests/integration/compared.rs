@@ -124,9 +124,9 @@ fn relevancy_is_made_of_the_chosen_heads_and_layers() {
 
 /// Two `<bos>`, image tokens that see only what is before them, and the sum of logits over a span: made by hand, and the same.
 #[test]
-fn the_seed_profile_is_the_public_program() {
+fn a_profile_reproduces_the_public_python_program() {
     let fixture = Fixture::open("old-names");
-    let explainer = load(&fixture, Profile::Seed);
+    let explainer = load(&fixture, Profile::PythonProgram);
     let answer = answered(&fixture, &explainer);
     let sound = load(&fixture, Profile::Sound);
     let prompt = sound.given(question(&fixture), answer.text()).unwrap();
@@ -151,7 +151,7 @@ fn the_seed_profile_is_the_public_program() {
     let expected = run
         .explain_one(&Goal::sum(targets).unwrap(), &Rules::new(Objective::Logit, Update::Additive))
         .unwrap();
-    let options = ExplainOptions::seed();
+    let options = ExplainOptions::python_program();
     assert_eq!(options.span, SpanRule::Sum);
     let found = explainer.explain(&answer, &[Ask::Answer], &options).unwrap();
     let (mut found, mut expected): (Array1<f32>, _) =
@@ -163,7 +163,7 @@ fn the_seed_profile_is_the_public_program() {
     assert!(distance < 1e-5, "{distance:.1e}");
 
     // Far from what is right: the mistakes are in it.
-    let right = sound.explain(&prompt, &[Ask::Answer], &ExplainOptions::seed()).unwrap();
+    let right = sound.explain(&prompt, &[Ask::Answer], &ExplainOptions::python_program()).unwrap();
     let right = right.targets[0].relevancy().relevancy().mapv(f64::from);
     let image = &prompt.prepared().images[0].span;
     let worst = image.clone().map(|at| (f64::from(found[at + 1]) - right[at]).abs());
@@ -177,9 +177,9 @@ fn the_seed_profile_is_the_public_program() {
 
 /// A keyword is the first token that holds it, be it a part of another word.
 #[test]
-fn a_seed_keyword_is_sought_in_single_tokens() {
+fn a_keyword_of_the_python_program_is_sought_in_single_tokens() {
     let fixture = Fixture::open("short-window");
-    let explainer = load(&fixture, Profile::Seed);
+    let explainer = load(&fixture, Profile::PythonProgram);
     let answer = answered(&fixture, &explainer);
     let text = |at: usize| answer.tokens()[at].text.to_lowercase();
     let first = answer.positions().find(|&at| text(at).trim().chars().count() > 3).unwrap();
@@ -187,7 +187,7 @@ fn a_seed_keyword_is_sought_in_single_tokens() {
     let expected = answer.positions().find(|&at| text(at).contains(&inner)).unwrap();
     let found = |word: &str| {
         let ask = Ask::Keyword { word: word.to_owned(), occurrence: 0 };
-        explainer.explain(&answer, &[ask], &ExplainOptions::seed())
+        explainer.explain(&answer, &[ask], &ExplainOptions::python_program())
     };
     assert_eq!(
         found(&inner.to_uppercase()).unwrap().targets[0].positions(),

@@ -251,7 +251,7 @@ impl ExplainArgs {
     pub(crate) fn load_options(&self) -> LoadOptions {
         let profile = match self.reproduce {
             None => Profile::Sound,
-            Some(ReproduceArg::Seed) => Profile::Seed,
+            Some(ReproduceArg::Seed) => Profile::PythonProgram,
         };
         self.question
             .load_options()
@@ -293,7 +293,7 @@ impl ExplainArgs {
         if self.reproduce.is_some() {
             let by_head = self.by_head();
             let by_layer = self.records_layers();
-            return ExplainOptions::seed()
+            return ExplainOptions::python_program()
                 .with_folding(self.compared.folding())
                 .with_engine(self.engine)
                 .with_words(words)

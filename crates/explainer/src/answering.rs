@@ -133,7 +133,7 @@ impl Request<'_> {
         check_question(question)?;
         let started = Instant::now();
         let mut prepared = self.processor.prepare(&question.messages, &question.pictures)?;
-        if self.profile == Profile::Seed {
+        if self.profile == Profile::PythonProgram {
             repeat_bos(&mut prepared);
         }
         let preprocess = started.elapsed();
@@ -186,7 +186,7 @@ impl Request<'_> {
     ) -> Answer {
         let (sequence, states) = match self.profile {
             Profile::Sound => (sequence, states),
-            Profile::Seed => (sequence.with_causal_images(), None),
+            Profile::PythonProgram => (sequence.with_causal_images(), None),
         };
         let n_prompt = prepared.ids.len();
         let split = self.processor.tokenizer().split_trace(&generated.tokens);

@@ -7,8 +7,9 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::error::Cause;
 use crate::setters::setters;
-use crate::{BlankControl, Compared, Reliance, VersusExplanation, Words};
+use crate::{BlankControl, Compared, Error, Reliance, VersusExplanation, Words};
 
 /// What is to be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,9 +139,9 @@ impl Default for ExplainOptions {
 }
 
 impl ExplainOptions {
-    /// What the public Python program does, for [`crate::Profile::Seed`]: the logit, the additive update, and spans by the gradient of
+    /// What the public Python program does, for [`crate::Profile::PythonProgram`]: the logit, the additive update, and spans by the gradient of
     /// the sum of their logits.
-    pub fn seed() -> Self {
+    pub fn python_program() -> Self {
         Self { objective: Objective::Logit, span: SpanRule::Sum, ..Self::default() }
     }
 }
@@ -209,14 +210,14 @@ impl fmt::Display for Ask {
 }
 
 impl FromStr for Engine {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Error> {
         match text {
             "auto" => Ok(Self::Auto),
             "retained" => Ok(Self::Retained),
             "streaming" => Ok(Self::Streaming),
-            _ => Err(format!("unknown engine {text:?}; use auto, streaming or retained")),
+            _ => Err(Cause::UnknownEngine { found: text.to_owned() }.into()),
         }
     }
 }

@@ -126,8 +126,8 @@ impl Request<'_> {
     }
 
     fn check_blank(&self, answer: &Answer) -> Result<(), Error> {
-        if self.profile == Profile::Seed {
-            return Err(Cause::BlankSeed.into());
+        if self.profile == Profile::PythonProgram {
+            return Err(Cause::BlankReproduced.into());
         }
         if answer.question.pictures.is_empty() {
             return Err(Cause::NoPictures.into());

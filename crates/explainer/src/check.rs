@@ -37,7 +37,7 @@ impl Request<'_> {
         self.check_options(options)?;
         let (mut ids, mut spans) =
             self.processor.prompt_ids(&question.messages, &question.pictures)?;
-        if self.profile == Profile::Seed {
+        if self.profile == Profile::PythonProgram {
             ids.insert(0, ids[0]);
             for span in &mut spans {
                 *span = span.start + 1..span.end + 1;

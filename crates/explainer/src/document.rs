@@ -19,8 +19,8 @@ use crate::{
     NATS_OF_A_CHANGE, Profile, Reliance, Request, StopReason,
 };
 
-/// What a reader must know of an explanation by the rules of [`Profile::Seed`].
-const SEED: &str = "this reproduces the public Python program, with what it does against its own method: a second <bos>, image tokens \
+/// What a reader must know of an explanation by the rules of [`Profile::PythonProgram`].
+const REPRODUCED: &str = "this reproduces the public Python program, with what it does against its own method: a second <bos>, image tokens \
     that see only what is before them, keywords within one token; do not use it for anything but comparisons with it";
 
 impl Request<'_> {
@@ -112,14 +112,14 @@ impl Explainer {
 
     fn notes(&self, answer: &Answer, explanations: &Explanations) -> Vec<String> {
         let missing = explanations.missing.iter().map(|missing| missing.reason.clone());
-        let seed = (self.profile == Profile::Seed).then(|| SEED.to_owned());
+        let reproduced = (self.profile == Profile::PythonProgram).then(|| REPRODUCED.to_owned());
         let versus = explanations.versus.iter().flat_map(|versus| versus.notes.clone());
         let explained = explanations.notes.iter().cloned();
         cut_off(answer)
             .into_iter()
             .chain(missing)
             .chain(explained)
-            .chain(seed)
+            .chain(reproduced)
             .chain(versus)
             .collect()
     }
@@ -128,7 +128,7 @@ impl Explainer {
         let (options, processor) = (&explanations.options, self.processor.options());
         let shows_template = presentation.shows_template;
         Settings {
-            reproduce: (self.profile == Profile::Seed).then(|| "seed".to_owned()),
+            reproduce: (self.profile == Profile::PythonProgram).then(|| "seed".to_owned()),
             engine: options.engine.to_string(),
             update: options.update.to_string(),
             objective: self.objective(explanations),

@@ -228,28 +228,34 @@ pub(crate) enum Cause {
         "the relevancy by layer needs the streaming engine; leave the engine at auto or streaming"
     )]
     LayersRetained,
-    /// No token holds a keyword by the rule of [`crate::Profile::Seed`].
+    /// No token holds a keyword by the rule of [`crate::Profile::PythonProgram`].
     #[error(
         "no single token of the answer holds {word:?}: the reproduced program looks for the first token that holds the whole word"
     )]
-    SeedKeyword {
+    ReproducedKeyword {
         /// The word.
         word: String,
     },
     /// Maps finer than tokens were asked of the reproduced program.
     #[error("the reproduced program has no patches or pixels; leave the resolution at tokens")]
-    FinerSeed,
+    FinerReproduced,
     /// Another picture was to stand in the place of one under the rules of the reproduced program.
     #[error(
         "the reproduced program has no blank pictures: reliance and control need this program's own rules"
     )]
-    BlankSeed,
+    BlankReproduced,
     /// What single heads did was asked of the retained engine.
     #[error("results by head need the streaming engine; leave the engine at auto or streaming")]
     HeadsRetained,
     /// Maps finer than tokens were asked of the retained engine.
     #[error("patches and pixels need the streaming engine; leave the engine at auto or streaming")]
     FinerRetained,
+    /// No engine has this name.
+    #[error("unknown engine {found:?}; use auto, streaming or retained")]
+    UnknownEngine {
+        /// As given.
+        found: String,
+    },
     /// A file of the cache could not be written.
     #[cfg(feature = "phantom")]
     #[error("cannot write {}: {source}", path.display())]

@@ -25,8 +25,8 @@ impl Request<'_> {
         options: &ExplainOptions,
     ) -> Result<Explanations, Error> {
         let started = Instant::now();
-        if self.profile == Profile::Seed && options.resolution != Resolution::Tokens {
-            return Err(Cause::FinerSeed.into());
+        if self.profile == Profile::PythonProgram && options.resolution != Resolution::Tokens {
+            return Err(Cause::FinerReproduced.into());
         }
         let (mut spans, mut missing) = (Vec::new(), Vec::new());
         for ask in asks {

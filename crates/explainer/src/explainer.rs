@@ -21,8 +21,8 @@ pub enum Profile {
     Sound,
     /// Those of the public Python program `medgemma-explainer`, so that its figures can be compared: a second `<bos>` in front of the
     /// prompt; image tokens that see only what is before them while an answer is explained, though not while it is made; a keyword
-    /// is the first token of the answer that holds it, be it in another word. [`crate::ExplainOptions::seed`] has the rest of it.
-    Seed,
+    /// is the first token of the answer that holds it, be it in another word. [`crate::ExplainOptions::python_program`] has the rest of it.
+    PythonProgram,
 }
 
 /// How a checkpoint is loaded.

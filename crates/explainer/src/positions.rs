@@ -39,8 +39,8 @@ impl Explainer {
                 return Ok(vec![last..last + 1]);
             }
             Ask::Answer => return Ok(vec![span]),
-            Ask::Keyword { word, occurrence } if self.profile == Profile::Seed => {
-                return Ok(vec![Self::seed_keyword(answer, word, *occurrence)?]);
+            Ask::Keyword { word, occurrence } if self.profile == Profile::PythonProgram => {
+                return Ok(vec![Self::reproduced_keyword(answer, word, *occurrence)?]);
             }
             Ask::Keyword { word, occurrence } => {
                 vec![find_keyword(&spelled(), word, *occurrence, true)?]
@@ -56,15 +56,19 @@ impl Explainer {
         Ok(found.into_iter().map(within).collect())
     }
 
-    /// The first token of the answer that holds a word, be it a part of another: [`Profile::Seed`].
-    fn seed_keyword(answer: &Answer, word: &str, occurrence: usize) -> Result<Range<usize>, Error> {
+    /// The first token of the answer that holds a word, be it a part of another: [`Profile::PythonProgram`].
+    fn reproduced_keyword(
+        answer: &Answer,
+        word: &str,
+        occurrence: usize,
+    ) -> Result<Range<usize>, Error> {
         let wanted = word.to_lowercase();
         let holds = |token: &&Token| token.text.to_lowercase().contains(&wanted);
         let found =
             answer.tokens[answer.positions()].iter().find(holds).filter(|_| occurrence == 0);
         found
             .map(|token| token.position..token.position + 1)
-            .ok_or_else(|| Cause::SeedKeyword { word: word.to_owned() }.into())
+            .ok_or_else(|| Cause::ReproducedKeyword { word: word.to_owned() }.into())
     }
 }
 

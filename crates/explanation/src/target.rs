@@ -7,6 +7,7 @@ use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{Explanation, HeadShares, MethodRow, PatchMap, Score};
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::text::{label, number_text};
 
 /// How several tokens make one explanation.
@@ -54,14 +55,14 @@ pub enum Resolution {
 }
 
 impl std::str::FromStr for Resolution {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Error> {
         match text {
             "tokens" => Ok(Self::Tokens),
             "patches" => Ok(Self::Patches),
             "pixels" => Ok(Self::Pixels),
-            _ => Err(format!("unknown resolution {text:?}; use tokens, patches or pixels")),
+            _ => Err(Error::UnknownResolution { found: text.to_owned() }),
         }
     }
 }

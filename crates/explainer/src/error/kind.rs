@@ -76,13 +76,14 @@ impl Cause {
             | Self::NoSentence { .. }
             | Self::NoCharacters { .. }
             | Self::NoField { .. }
-            | Self::SeedKeyword { .. } => ErrorKind::NotInAnswer,
+            | Self::ReproducedKeyword { .. } => ErrorKind::NotInAnswer,
             Self::BudgetForPrompt { .. } => ErrorKind::Budget,
             Self::LayersRetained
             | Self::HeadsRetained
             | Self::FinerRetained
-            | Self::FinerSeed
-            | Self::BlankSeed => ErrorKind::Argument,
+            | Self::FinerReproduced
+            | Self::UnknownEngine { .. }
+            | Self::BlankReproduced => ErrorKind::Argument,
             Self::Busy { .. } => ErrorKind::Busy,
             Self::Service { .. } => ErrorKind::Service,
             Self::Cancelled => ErrorKind::Cancelled,
@@ -196,6 +197,8 @@ fn of_document(error: &Document) -> ErrorKind {
         | Document::NoLayers
         | Document::NoHeads
         | Document::NoFiner
+        | Document::UnknownFigure { .. }
+        | Document::UnknownResolution { .. }
         | Document::Picture(_) => ErrorKind::Argument,
         Document::Write { .. }
         | Document::WriteArrays { .. }
