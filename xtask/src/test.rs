@@ -97,6 +97,10 @@ fn steps() -> Vec<Step> {
             "without the hub",
             Action::Cargo(&["check", "--package", "medgemma-explainer", "--no-default-features"]),
         ),
+        step(
+            "without rayon",
+            Action::Cargo(&["test", "--package", "attention-relevancy", "--no-default-features"]),
+        ),
         step("docs", Action::Docs(docs)),
         step("deny", Action::Deny),
         step("doc tests", Action::Cargo(&["test", "--workspace", "--doc"])),

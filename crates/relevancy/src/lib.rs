@@ -141,11 +141,9 @@ mod target;
 mod unpool;
 
 mod error;
+mod threads;
 
 /// Runs the example of the README as a doc test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// From how many numbers on a loop is worth spreading over threads: below, waking them costs more than it saves.
-const WORTH_THREADS: usize = 1 << 16;

@@ -2,11 +2,9 @@
 
 use std::{convert::Infallible, ops::Range};
 
-use ndarray::{
-    Array2, ArrayView2, ArrayViewMut2, Axis, linalg::general_mat_mul, parallel::prelude::*, s,
-};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, linalg::general_mat_mul, s};
 
-use crate::{Error, ErrorKind, FusedAttention, StepError, Update, update::RowWeights};
+use crate::{Error, ErrorKind, FusedAttention, StepError, Update, threads, update::RowWeights};
 
 /// A fused attention Ā `[S, S]` that exists already.
 #[derive(Debug, Clone, Copy)]
@@ -88,10 +86,12 @@ fn transition(
         fused.mapv_inplace(|fused| (f64::from(fused) * attention) as f32);
     }
     out.assign(&kept);
-    out.axis_chunks_iter_mut(Axis(0), ROWS)
-        .into_par_iter()
-        .zip(scaled.axis_chunks_iter(Axis(0), ROWS))
-        .for_each(|(mut out, scaled)| general_mat_mul(1.0, &scaled, &relevancy, 1.0, &mut out));
+    let numbers = scaled.len() * relevancy.nrows();
+    let chunks =
+        out.axis_chunks_iter_mut(Axis(0), ROWS).zip(scaled.axis_chunks_iter(Axis(0), ROWS));
+    threads::for_each(numbers, chunks, |_, (mut out, scaled)| {
+        general_mat_mul(1.0, &scaled, &relevancy, 1.0, &mut out);
+    });
 }
 
 #[cfg(test)]

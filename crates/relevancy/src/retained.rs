@@ -2,11 +2,9 @@
 
 use std::{convert::Infallible, ops::Range};
 
-use ndarray::{
-    ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, Zip, parallel::prelude::*, s,
-};
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Zip, s};
 
-use crate::{Error, ErrorKind, FusedAttention, HeadFusion, WORTH_THREADS};
+use crate::{Error, ErrorKind, FusedAttention, HeadFusion, threads};
 
 /// One layer's attention and its gradient in memory, `[H, S, S]` each: head, query, key.
 ///
@@ -117,12 +115,8 @@ impl RetainedLayer<'_> {
     /// Writes the rows of Ā from `start` on to `block` `[b, S]`. Rows are independent, so threads change nothing.
     fn fuse_rows(&self, start: usize, mut block: ArrayViewMut2<'_, f32>) {
         let heads = self.attention.dim().0;
-        let fuse = |(i, row): (usize, ArrayViewMut1<'_, f32>)| self.fuse_row(start + i, row);
-        if heads * block.len() < WORTH_THREADS {
-            block.outer_iter_mut().enumerate().for_each(fuse);
-        } else {
-            block.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(fuse);
-        }
+        let numbers = heads * block.len();
+        threads::for_each(numbers, block.outer_iter_mut(), |i, row| self.fuse_row(start + i, row));
     }
 
     /// Writes row `i` of Ā to `row` `[S]`.

@@ -1,9 +1,8 @@
 //! Whether what was captured is attention at all.
 
 use ndarray::{ArrayView1, ArrayView3, s};
-use rayon::prelude::*;
 
-use crate::{Error, ErrorKind, WORTH_THREADS, retained::check_shape, update::sum};
+use crate::{Error, ErrorKind, retained::check_shape, threads, update::sum};
 
 /// Checks that an `[H, S, S]` array can be the output of a softmax: no entry negative or not finite, every row summing to one to
 /// within `tolerance`. The first row that fails, by head and then by row, is named.
@@ -20,12 +19,7 @@ pub fn check_attention(attention: ArrayView3<'_, f32>, tolerance: f64) -> Result
             .map(|mistake| mistake.at(head, row))
     };
     let rows = 0..attention.dim().0 * tokens;
-    let mistake = if attention.len() < WORTH_THREADS {
-        rows.into_iter().find_map(check)
-    } else {
-        rows.into_par_iter().find_map_first(check)
-    };
-    mistake.map_or(Ok(()), Err)
+    threads::find_first(attention.len(), rows, check).map_or(Ok(()), Err)
 }
 
 /// What is wrong with a row, before it is known which row that is.
