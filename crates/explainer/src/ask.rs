@@ -2,6 +2,7 @@
 
 use attention_relevancy::{Foil, Folding, Objective, Update};
 use explanation_record::{Resolution, SpanRule, TargetExplanation};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -11,8 +12,10 @@ use crate::error::Cause;
 use crate::setters::setters;
 use crate::{BlankControl, Compared, Error, Reliance, VersusExplanation, Words};
 
-/// What is to be explained.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is to be explained. With serde it is its name in kebab case and what belongs to it: `{"keyword": {"word": "left",
+/// "occurrence": 0}}`, `"answer"`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Ask {
     /// The last token of the answer that writes a letter or a digit, be it part of a word; the last token where none does.

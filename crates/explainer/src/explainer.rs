@@ -3,11 +3,9 @@
 use crate::setters::setters;
 use crate::source::FetchObserver;
 use crate::{Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling};
+use attention_capture::Ledger;
 use gemma3_processor::{Processor, ProcessorOptions};
-use gemma3_tch::{
-    Checkpoint, Gemma3, GenerationConfig, Placement, available_memory, check_memory,
-    free_device_memory,
-};
+use gemma3_tch::{Checkpoint, Gemma3, GenerationConfig, available_memory, check_memory};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -116,7 +114,8 @@ impl Explainer {
         let generation = checkpoint.generation().clone();
         let model = checkpoint.load(placement)?;
         let context = options.context.clone();
-        let default_budget = context.memory_budget.unwrap_or_else(|| free_budget(placement));
+        let default_budget =
+            context.memory_budget.unwrap_or_else(|| Ledger::default_budget(placement));
         let (source, load) = (source.clone(), started.elapsed());
         Ok(Self {
             processor,
@@ -168,12 +167,4 @@ impl Explainer {
     pub fn load_time(&self) -> Duration {
         self.load
     }
-}
-
-/// A quarter of what is free.
-fn free_budget(placement: Placement) -> u64 {
-    const UNKNOWN: u64 = 4 << 30;
-    let available =
-        if placement.on_cpu() { available_memory() } else { free_device_memory(placement.device) };
-    available.map_or(UNKNOWN, |available| available.0 / 4)
 }

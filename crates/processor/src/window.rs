@@ -6,7 +6,6 @@ use crate::Error;
 
 /// Which grey values of a 16-bit picture become black and white.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
 pub enum Window {
     /// From the smallest value that occurs to the largest.
     MinMax,
