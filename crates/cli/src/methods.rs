@@ -147,7 +147,7 @@ impl MethodArgs {
     fn fused(&self) -> HeadFusion {
         match self.heads {
             HeadWeights::Fused(heads) => heads,
-            _ => HeadFusion::Mean,
+            HeadWeights::Gradient => HeadFusion::Mean,
         }
     }
 }
@@ -217,7 +217,7 @@ pub(crate) fn spell_heads(heads: HeadWeights) -> String {
     match heads {
         HeadWeights::Fused(HeadFusion::One(head)) => head.to_string(),
         HeadWeights::Gradient => "gradient".to_owned(),
-        heads => heads.to_string(),
+        HeadWeights::Fused(heads) => heads.to_string(),
     }
 }
 

@@ -219,12 +219,14 @@ impl Inspection {
     }
 
     /// Bytes of the key/value cache after so many tokens: global layers keep all of them, others their window.
+    #[expect(clippy::missing_panics_doc, reason = "a checkpoint makes no placement without a type")]
     pub fn cache_bytes(&self, tokens: usize) -> Bytes {
         Bytes(self.checkpoint.cache_bytes(self.placement.kind.expect(DEFINITE), tokens).0)
     }
 
     /// Bytes that the retained engine needs beside the weights to explain so many tokens: attention and its gradient in float32
     /// for every layer, L·H·S²·8, and the activations that autograd keeps, about L·S·(4F + 12D + 4Hd) values.
+    #[expect(clippy::missing_panics_doc, reason = "a checkpoint makes no placement without a type")]
     pub fn retained_bytes(&self, tokens: usize) -> Bytes {
         Bytes(self.checkpoint.retained_bytes(self.placement.kind.expect(DEFINITE), tokens).0)
     }

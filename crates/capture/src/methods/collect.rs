@@ -77,7 +77,7 @@ impl<'a> Collector<'a> {
 
     /// The rollouts that the methods ask for, in order.
     pub(crate) fn rollouts(&self) -> Vec<Folding> {
-        self.methods.iter().filter_map(|planned| planned.rollout()).collect()
+        self.methods.iter().filter_map(Planned::rollout).collect()
     }
 
     /// Whether a method reads the predicting rows of `layer`.
