@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use clap::ValueEnum;
 use medgemma_explainer::{
-    Compared, Explainer, Explanations, Folding, HeadFusion, HeadWeights, LayerType, Layers, Method,
-    Pool, Update,
+    Compared, Explainer, Explanations, Folding, HeadFusion, HeadWeights, Layers, Method, Pool,
+    Update,
 };
 
 use crate::explain::shorten;
@@ -87,12 +87,11 @@ impl MethodArgs {
 
     /// What it is compared with, in the order asked.
     pub(crate) fn methods(&self, explainer: &Explainer) -> Vec<Compared> {
-        let kinds = &explainer.model().config().text.layers;
-        let last = kinds.iter().rposition(|&kind| kind == LayerType::Full);
-        let last = last.unwrap_or(kinds.len().saturating_sub(1));
+        let text = &explainer.model().config().text;
+        let (last, middle) = (text.last_full_layer(), text.num_hidden_layers / 2);
         let mut methods: Vec<Compared> = Vec::new();
         for method in &self.method {
-            let method = self.compared(*method, (last, kinds.len() / 2));
+            let method = self.compared(*method, (last, middle));
             methods.extend(method.filter(|method| !methods.contains(method)));
         }
         methods

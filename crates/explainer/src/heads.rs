@@ -1,7 +1,6 @@
 //! What single heads did for the targets.
 
 use attention_capture::{HeadMaps, HeadShares};
-use gemma3_tch::LayerType;
 
 use crate::plan::mean;
 use crate::{Explainer, HeadLayer};
@@ -9,12 +8,9 @@ use crate::{Explainer, HeadLayer};
 impl Explainer {
     /// The layer whose heads have maps.
     pub(crate) fn head_layer(&self, layer: HeadLayer) -> usize {
-        let layers = &self.model.config().text.layers;
-        let full = || layers.iter().rposition(|&kind| kind == LayerType::Full);
         match layer {
             HeadLayer::Number(layer) => layer,
-            // Where all have a window the last of all.
-            HeadLayer::LastFull => full().unwrap_or(layers.len().saturating_sub(1)),
+            HeadLayer::LastFull => self.model.config().text.last_full_layer(),
         }
     }
 }
