@@ -13,7 +13,7 @@ use phantom_radiograph::Scene;
 use tch::Tensor;
 
 use crate::questions::{Answer, Question, Word};
-use crate::vocabulary::END_OF_TURN;
+use crate::vocabulary::IDS;
 
 /// No right answer is as long.
 const LONGEST: usize = 96;
@@ -136,7 +136,7 @@ impl Reader {
         })?;
         let chosen = Vec::<i64>::try_from(logits.argmax(-1, false))?;
         let right = ids[reading.answer..].iter().map(|&id| i64::from(id));
-        Ok(chosen.into_iter().eq(right.chain([END_OF_TURN as i64])))
+        Ok(chosen.into_iter().eq(right.chain([IDS.end_of_turn as i64])))
     }
 
     /// The id of a word after a space; the first of its pieces.

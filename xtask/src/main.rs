@@ -9,7 +9,6 @@ mod demo;
 mod disk;
 mod gallery;
 mod process;
-mod random;
 mod same;
 mod setup;
 mod studies;
