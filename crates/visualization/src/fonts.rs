@@ -16,7 +16,7 @@ use skrifa::{FontRef, MetadataProvider};
 use unicode_bidi::{BidiInfo, Level};
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::text::escape;
+use crate::escape::escape;
 
 /// The family name of the embedded font.
 pub(crate) const FAMILY: &str = "DejaVu Sans";
