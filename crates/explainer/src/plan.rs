@@ -63,7 +63,7 @@ impl Plan {
         Ok(Self { positions, targets, rule, goals, asked })
     }
 
-    /// The same plan with the foils of another run of these tokens in the place of the runners-up of its own.
+    /// The same plan contrasted with the foils of another run of these tokens, not with its own runners-up.
     pub(crate) fn with_foils(self, foils: &[u32]) -> Self {
         let mut foils = foils.iter().copied();
         let mut named = |goal: Goal| {

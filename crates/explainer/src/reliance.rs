@@ -13,7 +13,7 @@ use crate::{Answer, Blank, Error, Explanations, Request, TargetExplanation};
 /// What the pictures do to the probability of explained tokens.
 #[derive(Clone, Debug)]
 pub struct Reliance {
-    /// What stood in the place of the pictures.
+    /// What replaced the pictures.
     pub blanks: Vec<Blank>,
     /// One for each of [`Explanations::targets`].
     pub targets: Vec<TargetReliance>,
@@ -91,7 +91,7 @@ impl Request<'_> {
         Ok(spans.iter().map(of_span).collect())
     }
 
-    /// The log-probability of the tokens with each blank in the place of the pictures.
+    /// The log-probability of the tokens with each blank instead of the pictures.
     fn without(
         &self,
         answer: &Answer,

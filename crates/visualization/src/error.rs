@@ -61,7 +61,7 @@ pub enum Error {
         /// The value found.
         value: f32,
     },
-    /// A placement is no rectangle: not finite, or without width or height.
+    /// A placement is not a rectangle: not finite, or without width or height.
     #[error("map {map} has no rectangle: {placement:?} must be finite with x0 < x1 and y0 < y1")]
     BadPlacement {
         /// Index in the list of maps.

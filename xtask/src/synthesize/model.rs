@@ -153,7 +153,7 @@ impl Text {
             );
         }
         list.matrix(&format!("{layer}.self_attn.o_proj.weight"), [hidden, heads * head_width], 1);
-        // Scores have deviation (1 + w)² after these norms: about 2, so that attention picks and is no plain mean.
+        // Scores have deviation (1 + w)² after these norms: about 2, so that attention is not nearly uniform.
         for name in ["q_norm", "k_norm"] {
             list.rms_norm(&format!("{layer}.self_attn.{name}"), head_width, 0.8);
         }

@@ -29,7 +29,7 @@ pub enum Method {
     Rollout {
         /// How heads become one.
         heads: HeadFusion,
-        /// The layers that are multiplied; the others are left out.
+        /// The layers whose attention is multiplied.
         layers: Layers,
     },
     /// Attention of the predicting row, mean over the chosen layers.
@@ -84,7 +84,7 @@ pub enum Method {
     /// The token activation map ([`attention_relevancy::tam`]), from the last hidden states alone. Image tokens are those of images
     /// that end before the explained token, each a grid of its own, square where it can be. The context are all tokens of text before the
     /// predicting row, markers included, with another id than the explained one, each with the activation at its own position; the
-    /// predicting row is the token itself, and left out. Values are scaled to 0…1 by definition.
+    /// predicting row is the token itself and excluded. Values are scaled to 0…1 by definition.
     Tam,
 }
 
