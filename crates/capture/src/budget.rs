@@ -1,24 +1,9 @@
-//! Fitting a sweep, and what is kept for it, into a memory budget.
+//! What a sweep costs, and how it is cut so that it fits into a memory budget.
 
 use crate::sweep::{self, PassCost, Setting};
 use crate::{Error, Keep};
-use gemma3_tch::{Placement, TextConfig, VisionConfig};
+use gemma3_tch::{DecoderLayer, EncoderLayer, Placement, PullCost, TextConfig, VisionConfig};
 use tch::Kind;
-
-/// Does `work` within `budget` bytes and, when memory runs out inside libtorch, once more within a quarter of them. Beside the
-/// result stands the error that made the second try necessary; it is the outcome where a quarter is too little.
-pub fn with_budget<T>(
-    budget: u64,
-    work: impl Fn(u64) -> Result<T, Error>,
-) -> Result<(T, Option<Error>), Error> {
-    match work(budget) {
-        Err(error) if error.is_out_of_memory() => match work(budget / 4) {
-            Err(Error::Budget { .. }) => Err(error),
-            outcome => Ok((outcome?, Some(error))),
-        },
-        outcome => Ok((outcome?, None)),
-    }
-}
 
 /// What is to be swept.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +11,8 @@ pub(crate) struct SweepSize {
     /// Tokens or patches.
     pub(crate) tokens: usize,
     pub(crate) goals: usize,
+    /// Bytes that observers keep of it.
+    pub(crate) kept: u64,
 }
 
 /// How many goals share a sweep, and how many query rows a block of attention has.
@@ -39,8 +26,6 @@ pub(crate) struct Cut {
 const MOST_GOALS: u64 = 16;
 /// Rows of a block below which products get slow: goals give way to them.
 const GOOD_ROWS: u64 = 64;
-
-const FLOAT_BYTES: u64 = 4;
 
 impl Cut {
     /// The largest that fits; [`Error::Budget`] where one goal and one row do not.
@@ -59,11 +44,12 @@ impl Cut {
     }
 
     fn fitting(cost: &Cost, size: SweepSize, budget: u64) -> Result<Self, Error> {
-        let SweepSize { tokens, goals } = size;
-        let smallest = cost.bytes(1, 1);
+        let SweepSize { tokens, goals, kept } = size;
+        let smallest = cost.bytes(1, 1) + kept;
         if budget < smallest {
             return Err(Error::Budget { budget, smallest });
         }
+        let budget = budget - kept;
         let most = MOST_GOALS.min(goals.max(1) as u64);
         let goals = (1..=most)
             .rev()
@@ -101,7 +87,7 @@ impl PatchCut {
     ) -> Result<Self, Error> {
         let cut = |keep, anew| {
             let cost = Cost::vision(config, setting, anew);
-            let size = SweepSize { tokens: config.patches(), goals };
+            let size = SweepSize { tokens: config.patches(), goals, kept: 0 };
             let Cut { goals, rows } = Cut::fitting(&cost, size, budget)?;
             Ok::<_, Error>(Self { goals, rows, keep })
         };
@@ -137,12 +123,10 @@ fn width(placement: Placement) -> u64 {
 }
 
 /// Bytes that a sweep over one layer holds at a time: those of the pass, which stand beside its code, and those of the pull-backs around
-/// it, counted from the operations in `gemma3-tch`. Tests compare both with what is really used (`tests/memory`).
+/// it ([`DecoderLayer::pull_cost`], [`EncoderLayer::pull_cost`]). Tests compare the sum with what is really used (`tests/memory`).
 struct Cost {
-    /// Whatever the number of goals: a layer rebuilt, with the activations of the MLP in the dtype of the weights; hidden states, q, k
-    /// and v in float32.
+    /// Whatever the number of goals.
     shared: u64,
-    /// For each goal: gradients around the MLP, of queries, keys, values and hidden states, and the rows.
     per_goal: u64,
     pass: PassCost,
 }
@@ -150,37 +134,24 @@ struct Cost {
 impl Cost {
     /// Over a layer of the language model and so many tokens.
     fn text(config: &TextConfig, placement: Placement, tokens: usize) -> Self {
-        let [d, f, h, k, w, s] = [
-            config.hidden_size,
-            config.intermediate_size,
-            config.num_attention_heads,
-            config.num_key_value_heads,
-            config.head_dim,
-            tokens,
-        ]
-        .map(|n| n as u64);
-        let width = width(placement);
+        let PullCost { shared, per_gradient } = DecoderLayer::pull_cost(config, width(placement));
         Self {
-            shared: s * (4 * width * f + FLOAT_BYTES * (8 * d + 3 * (h + 2 * k) * w)),
-            per_goal: s * (3 * width * f + FLOAT_BYTES * (6 * d + 3 * (h + 2 * k) * w)),
+            shared: tokens as u64 * shared,
+            per_goal: tokens as u64 * per_gradient,
             pass: sweep::cost(&Setting::text(config, placement, tokens)),
         }
     }
 
     /// Over a layer of the vision tower, with the cost of running the tower `anew` and keeping that much of the run.
     fn vision(config: &VisionConfig, setting: &Setting, anew: Option<Keep>) -> Self {
-        let [d, f, p] =
-            [config.hidden_size, config.intermediate_size, config.patches()].map(|n| n as u64);
         let (width, pass) = (width(setting.placement), sweep::cost(setting));
+        let PullCost { shared, per_gradient } = EncoderLayer::pull_cost(config, width);
         let run = anew.map_or(0, |keep| {
             let left = if pass.is_tight { run_on_gpu(config, width) } else { 0 };
             keep.patch_bytes(config, width) + left
         });
-        Self {
-            shared: p * (width * (f + 4 * d) + FLOAT_BYTES * 4 * d) + run,
-            per_goal: p * (width * f + FLOAT_BYTES * 10 * d),
-            pass,
-        }
+        let patches = config.patches() as u64;
+        Self { shared: patches * shared + run, per_goal: patches * per_gradient, pass }
     }
 
     fn of_row(&self, goals: u64) -> u64 {
@@ -234,44 +205,16 @@ impl Keep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gemma3_tch::{Config, guard};
+    use gemma3_tch::Config;
     use std::path::Path;
-    use tch::{Device, Tensor};
 
     fn config() -> TextConfig {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
         Config::from_dir(&dir).unwrap().text
     }
 
-    #[test]
-    fn memory_that_ran_out_is_tried_again_once_with_less() {
-        // More than an address space holds: libtorch's own allocator refuses it.
-        let allocate = |elements: i64| {
-            let make = || drop(Tensor::zeros([elements], (Kind::Float, Device::Cpu)));
-            Ok::<_, Error>(guard("allocating", make)?)
-        };
-        let (budget, first) = with_budget(400, |budget| {
-            allocate(if budget == 400 { 1 << 60 } else { 1 })?;
-            Ok(budget)
-        })
-        .unwrap();
-        assert_eq!(budget, 100);
-        assert!(first.unwrap().to_string().contains("allocating"));
-        assert!(with_budget(400, |_| allocate(1 << 60)).unwrap_err().is_out_of_memory());
-        let too_little = |budget| match allocate(if budget == 400 { 1 << 60 } else { 1 }) {
-            Ok(()) => Err::<(), _>(Error::Budget { budget, smallest: 200 }),
-            error => error,
-        };
-        assert!(with_budget(400, too_little).unwrap_err().is_out_of_memory());
-        assert!(matches!(with_budget(400, Ok), Ok((400, None))));
-        assert!(matches!(
-            with_budget(4, |_| Err::<(), _>(Error::Cancelled)),
-            Err(Error::Cancelled)
-        ));
-    }
-
     fn cut(goals: usize, budget: u64) -> Result<Cut, Error> {
-        let size = SweepSize { tokens: 300, goals };
+        let size = SweepSize { tokens: 300, goals, kept: 0 };
         Cut::new(&config(), Placement::AS_STORED, size, budget)
     }
 
@@ -281,6 +224,17 @@ mod tests {
         let Error::Budget { smallest, .. } = error else { panic!("{error}") };
         assert_eq!(cut(4, smallest).unwrap(), Cut { goals: 1, rows: 1 });
         assert!(cut(4, smallest - 1).is_err());
+    }
+
+    #[test]
+    fn what_observers_keep_is_part_of_the_budget() {
+        let size = |kept| SweepSize { tokens: 300, goals: 4, kept };
+        let cut = |kept, budget| Cut::new(&config(), Placement::AS_STORED, size(kept), budget);
+        assert_eq!(cut(3 << 20, 11 << 20).unwrap(), cut(0, 8 << 20).unwrap());
+        assert_ne!(cut(3 << 20, 8 << 20).unwrap(), cut(0, 8 << 20).unwrap());
+        let least = Cut::least(&config(), Placement::AS_STORED, 300);
+        assert!(cut(1, least).is_err());
+        assert_eq!(cut(1, least + 1).unwrap(), Cut { goals: 1, rows: 1 });
     }
 
     #[test]
@@ -310,7 +264,7 @@ mod tests {
     #[test]
     fn narrow_weights_leave_room_for_more_goals() {
         let narrow = Placement { kind: Some(Kind::BFloat16), ..Placement::AS_STORED };
-        let size = SweepSize { tokens: 300, goals: 16 };
+        let size = SweepSize { tokens: 300, goals: 16, kept: 0 };
         let goals = |placement| Cut::new(&config(), placement, size, 8 << 20).unwrap().goals;
         assert!(goals(Placement::AS_STORED) < goals(narrow));
     }

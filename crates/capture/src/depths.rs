@@ -24,6 +24,10 @@ impl DepthRecorder {
 }
 
 impl Observer for DepthRecorder {
+    fn bytes(&self, _goals: usize) -> u64 {
+        self.rows.iter().map(|rows| size_of_val(rows.as_slice().unwrap_or(&[])) as u64).sum()
+    }
+
     fn see(&mut self, swept: &LayerSwept<'_>) {
         let rows = convert::matrix(swept.relevancy);
         for (goal, row) in swept.goals.clone().zip(rows.outer_iter()) {

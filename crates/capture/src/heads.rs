@@ -39,6 +39,10 @@ impl<'a> HeadRecorder<'a> {
 }
 
 impl Observer for HeadRecorder<'_> {
+    fn bytes(&self, _goals: usize) -> u64 {
+        self.shares.iter().map(bytes).sum()
+    }
+
     fn see(&mut self, swept: &LayerSwept<'_>) {
         let reader = Reader { rows: swept.rows(), images: self.images };
         let carried = convert::matrix(swept.heads);
@@ -48,6 +52,12 @@ impl Observer for HeadRecorder<'_> {
             see_heads(shares, swept, index, &self.goals[index], &reader);
         }
     }
+}
+
+fn bytes(HeadShares { carried, entropy, image, maps }: &HeadShares) -> u64 {
+    let maps = maps.iter().flat_map(|maps| [&maps.attention, &maps.gradient_attention]);
+    let numbers: usize = [carried, entropy, image].into_iter().chain(maps).map(Array2::len).sum();
+    (numbers * size_of::<f32>()) as u64
 }
 
 fn zeros([layers, heads]: [usize; 2], maps: Option<usize>, tokens: usize) -> HeadShares {

@@ -2,6 +2,7 @@
 
 use crate::{Attribution, Error, LayerSwept, Observer, Streaming};
 use attention_relevancy::ndarray::{Array1, s};
+use gemma3_tch::Config;
 use std::ops::Range;
 use tch::Tensor;
 
@@ -21,9 +22,22 @@ pub struct ImageRecorder {
     spans: Vec<Range<usize>>,
     /// For each picture those of the goals, `[t, D]`.
     gradients: Vec<Vec<Tensor>>,
+    /// Bytes of what one goal leaves at one picture.
+    part: u64,
+}
+
+impl ImagePart {
+    /// Bytes of one, of a model of that configuration: `4·t·(D + 1)`.
+    pub fn bytes(config: &Config) -> u64 {
+        4 * (config.mm_tokens_per_image * (config.text.hidden_size + 1)) as u64
+    }
 }
 
 impl Observer for ImageRecorder {
+    fn bytes(&self, goals: usize) -> u64 {
+        self.part * (goals * self.spans.len()) as u64
+    }
+
     fn see(&mut self, swept: &LayerSwept<'_>) {
         if swept.layer > 0 {
             return;
@@ -37,8 +51,8 @@ impl Observer for ImageRecorder {
 }
 
 impl ImageRecorder {
-    /// For a sweep of `engine` and these pictures of the sequence, counted from 0. What a goal leaves at one takes `4·t·D` bytes (2.6 MB
-    /// in Gemma3 4B), so ask for the pictures that are wanted.
+    /// For a sweep of `engine` and these pictures of the sequence, counted from 0. What a goal leaves at one takes
+    /// [`ImagePart::bytes`] (2.6 MB in Gemma3 4B), so ask for the pictures that are wanted.
     ///
     /// Fails with [`Error::Image`] for a picture that the sequence does not have.
     pub fn new(engine: &Streaming<'_>, images: &[usize]) -> Result<Self, Error> {
@@ -48,7 +62,7 @@ impl ImageRecorder {
         };
         let spans = images.iter().map(span).collect::<Result<Vec<_>, _>>()?;
         let gradients = spans.iter().map(|_| Vec::new()).collect();
-        Ok(Self { spans, gradients })
+        Ok(Self { spans, gradients, part: ImagePart::bytes(engine.model().config()) })
     }
 
     /// `parts[i][goal]` for the picture `images[i]`, when the sweep over these goals gave these attributions.

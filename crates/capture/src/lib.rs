@@ -62,6 +62,7 @@ mod attention;
 mod branches;
 mod budget;
 mod convert;
+mod ledger;
 mod likelihood;
 mod readout;
 mod start;
@@ -87,7 +88,7 @@ pub use images::{ImagePart, ImageRecorder};
 pub use methods::{HeadWeights, Method, MethodRecorder, Pool};
 pub use observer::{EachLayer, LayerSwept, Observer};
 
-pub use budget::with_budget;
+pub use ledger::{Demand, FinerDemand, Held, Ledger, Room};
 pub use patches::{PatchOptions, PatchStates, Patches, Spread, witness_patches};
 
 pub use attention_relevancy::{HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable};

@@ -21,6 +21,9 @@ pub trait Observer {
         Vec::new()
     }
 
+    /// Bytes that it keeps of a sweep over so many goals, at most. The sweep takes them off its budget.
+    fn bytes(&self, goals: usize) -> u64;
+
     /// Takes in a layer. Layers come from the last to the first, once for each part of the goals; parts come in the order of the goals.
     fn see(&mut self, swept: &LayerSwept<'_>);
 }
@@ -60,6 +63,11 @@ pub struct LayerSwept<'a> {
 pub struct EachLayer<F>(pub F);
 
 impl<F: FnMut(&LayerSwept<'_>)> Observer for EachLayer<F> {
+    /// None: what the function keeps is not known here.
+    fn bytes(&self, _goals: usize) -> u64 {
+        0
+    }
+
     fn see(&mut self, swept: &LayerSwept<'_>) {
         (self.0)(swept);
     }

@@ -11,7 +11,8 @@ use crate::start::Start;
 use crate::states::States;
 use crate::sweep::{Folds, Pass, RowFold, Rows};
 use crate::{
-    Attribution, Engine, Error, Folding, Goal, LayerSwept, Observer, Rules, Score, convert, goal,
+    Attribution, Demand, Engine, Error, Folding, Goal, LayerSwept, Observer, Rules, Score, convert,
+    goal,
 };
 use attention_relevancy::{HeadFusion, Target};
 use gemma3_tch::{AttentionLayer, DecoderLayer, Gemma3, guard};
@@ -23,7 +24,7 @@ use tch::{Kind, Tensor};
 /// How a sweep is done.
 #[derive(Clone, Debug)]
 pub struct SweepOptions {
-    /// Bytes that the sweep may take beside the model and the recorded states.
+    /// Bytes that the sweep may take beside the model and the recorded states, with what its observers keep.
     pub memory_budget: u64,
     /// Looked at between layers: when it is true the sweep ends with [`Error::Cancelled`].
     pub cancel: Option<Arc<AtomicBool>>,
@@ -61,9 +62,9 @@ impl<'a> Streaming<'a> {
         Self { model, ids, states, options }
     }
 
-    /// The least [`SweepOptions::memory_budget`] for these goals; less is [`Error::Budget`].
-    pub fn least_budget(model: &Gemma3, goals: &[Goal]) -> u64 {
-        Cut::least(&model.config().text, model.placement(), last_token(goals))
+    /// The least [`SweepOptions::memory_budget`] for goals that reach so many tokens, without observers; less is [`Error::Budget`].
+    pub fn least_budget(model: &Gemma3, tokens: usize) -> u64 {
+        Cut::least(&model.config().text, model.placement(), tokens)
     }
 
     /// [`Engine::explain`], while observers look at every layer on the way. All of them share one sweep.
@@ -84,7 +85,8 @@ impl<'a> Streaming<'a> {
         let rollouts = asked.iter().flatten().map(fold).collect::<Result<Vec<_>, _>>()?;
         let of_observers: Vec<usize> = asked.iter().map(Vec::len).collect();
         let _no_grad = tch::no_grad_guard();
-        let size = SweepSize { tokens: last_token(goals), goals: goals.len() };
+        let kept = observers.iter().map(|observer| observer.bytes(goals.len())).sum();
+        let size = SweepSize { tokens: Demand::of(goals).tokens, goals: goals.len(), kept };
         let cut = Cut::new(config, placement, size, self.options.memory_budget)?;
         let how = How { rules, relevancy, rollouts, of_observers, block: cut.rows };
         let mut found = Vec::new();
@@ -115,11 +117,6 @@ impl<'a> Streaming<'a> {
     pub(crate) fn tokens(&self) -> usize {
         self.ids.len()
     }
-}
-
-/// Tokens that goals reach.
-fn last_token(goals: &[Goal]) -> usize {
-    goals.iter().map(Goal::end).max().unwrap_or(1)
 }
 
 impl Engine for Streaming<'_> {

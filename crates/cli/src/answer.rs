@@ -1,21 +1,23 @@
 //! `medgemma-explainer answer`, and the part that `explain` shares with it.
 
-use crate::args::{AnswerArgs, QuestionArgs};
+use crate::args::{AnswerArgs, ModelArgs, QuestionArgs};
+use crate::asked::warn_of;
 use crate::{interrupt, output, progress};
 use anyhow::bail;
 use medgemma_explainer::{
-    Answer, AnswerOptions, Context, ExplainObserver, Explainer, LoadOptions, Question, Sampling,
-    StopReason,
+    Answer, AnswerOptions, Context, ExplainObserver, Explainer, LoadOptions, Question, StopReason,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Answers and prints the text as it is made.
 pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
-    let question = args.question.asked.question(&args.question.picture_options())?;
-    let explainer = load(&args.question, args.question.load_options())?;
-    let purpose = Ask { show: !args.json, record: false };
-    let answer = ask(&args.question, &explainer, question, purpose)?;
+    let QuestionArgs { model, asked, pictures, generation } = &args.question;
+    let question = asked.conversation().question(&pictures.options())?;
+    warn_of(&question.pictures);
+    let explainer = load(model, args.question.load_options())?;
+    let options = generation.options(&explainer, false);
+    let answer = stream(&explainer, question, &options, !args.json)?;
     if args.json {
         output::json(&answer.to_json());
         return Ok(());
@@ -30,35 +32,15 @@ pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
 }
 
 /// Loads the checkpoint; from here on Ctrl-C ends the work between two steps.
-pub(crate) fn load(args: &QuestionArgs, options: LoadOptions) -> anyhow::Result<Explainer> {
-    if let Some(threads) = args.model.threads {
+pub(crate) fn load(model: &ModelArgs, options: LoadOptions) -> anyhow::Result<Explainer> {
+    if let Some(threads) = model.threads {
         medgemma_explainer::set_threads(threads)?;
     }
     let progress: Option<ExplainObserver> = Some(Arc::new(progress::advance));
     let context = Context { cancel: Some(interrupt::flag()), progress, ..options.context };
     let options = LoadOptions { fetch_progress: progress::fetch_bars()?, context, ..options };
-    let load = || Explainer::load(&args.model.source(), &options);
+    let load = || Explainer::load(&model.source(), &options);
     Ok(progress::step("loading the model", load)?)
-}
-
-/// What an answer is for.
-#[derive(Clone, Copy)]
-pub(crate) struct Ask {
-    /// Its text is shown as it is made.
-    pub(crate) show: bool,
-    /// It will be explained.
-    pub(crate) record: bool,
-}
-
-/// Answers the question; with `show` the text goes to stdout as it is made.
-pub(crate) fn ask(
-    args: &QuestionArgs,
-    explainer: &Explainer,
-    question: Question,
-    Ask { show, record }: Ask,
-) -> anyhow::Result<Answer> {
-    let options = args.answer_options(sampling(args, explainer), record);
-    stream(explainer, question, &options, show)
 }
 
 /// The answer; with `show` its text goes to stdout as it is made. An answer that is only shown ends where nobody reads on.
@@ -87,15 +69,4 @@ pub(crate) fn stream(
         output::blank_line();
     }
     Ok(answer)
-}
-
-/// What the checkpoint's makers advise, where drawing was asked for.
-fn sampling(args: &QuestionArgs, explainer: &Explainer) -> Option<Sampling> {
-    let advice = explainer.generation_config();
-    args.sample.then(|| Sampling {
-        temperature: advice.temperature,
-        top_k: advice.top_k.unwrap_or(0),
-        top_p: advice.top_p,
-        seed: args.seed,
-    })
 }

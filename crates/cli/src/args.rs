@@ -4,9 +4,10 @@ use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser, TypedValueP
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use medgemma_explainer::{
-    AnswerOptions, DeviceSpec, DtypeSpec, LoadOptions, ModelSource, PictureOptions,
+    AnswerOptions, DeviceSpec, DtypeSpec, Explainer, LoadOptions, ModelSource, PictureOptions,
     ProcessorOptions, Resize, Sampling, Window,
 };
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 use crate::asked::Asked;
@@ -84,7 +85,9 @@ pub(crate) struct InspectArgs {
     pub(crate) json: bool,
 }
 
-#[derive(clap::Args, Debug)]
+/// A model, and where it computes.
+#[derive(clap::Args, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ModelArgs {
     /// Checkpoint directory, owner/name on the Hugging Face hub, or one of the small models that ship with the program and know
     /// only synthetic radiographs: phantom, phantom-shortcut
@@ -92,36 +95,45 @@ pub(crate) struct ModelArgs {
     model: String,
     /// Branch, tag or commit on the hub
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[serde(default)]
     revision: Option<String>,
     /// Use only files that are already in the hub's cache
     #[arg(long)]
+    #[serde(default)]
     offline: bool,
     /// Device to compute on: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
+    #[serde(default, with = "crate::spelled")]
     pub(crate) device: DeviceSpec,
     /// Data type of weights and activations: auto, float32 or bfloat16
     #[arg(long, default_value_t)]
+    #[serde(default, with = "crate::spelled")]
     pub(crate) dtype: DtypeSpec,
     /// Number of threads; one per core by default
     #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[serde(default)]
     pub(crate) threads: Option<usize>,
 }
 
-#[derive(clap::Args, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch of its own on the command line"
-)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct QuestionArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) asked: Asked,
+    #[command(flatten)]
+    pub(crate) pictures: PictureArgs,
+    #[command(flatten)]
+    pub(crate) generation: GenerationArgs,
+}
+
+/// How pictures and texts are prepared for the model.
+#[derive(clap::Args, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PictureArgs {
     /// Render the model's chat template without limits on time and memory; use it only for a template that you have read
     #[arg(long)]
     trust_template: bool,
-
-    #[command(flatten)]
-    pub(crate) asked: Asked,
-
     /// Which library's resampling to reproduce when resizing pictures
     #[arg(long, value_enum, default_value_t, help_heading = "Pictures")]
     resize: ResizeArg,
@@ -131,11 +143,17 @@ pub(crate) struct QuestionArgs {
     /// Pad pictures to a square with black, as MedGemma's localisation examples do
     #[arg(long, help_heading = "Pictures")]
     pad_to_square: bool,
-    /// Stored grey values of a 16-bit picture that become black and white: LOW,HIGH or min-max; by default they are chosen from
-    /// the picture, with a warning
+    /// Stored grey values of a 16-bit picture that become black and white: LOW,HIGH, percentiles such as 1%,99%, or min-max; by
+    /// default they are chosen from the picture, with a warning
     #[arg(long, value_name = "LOW,HIGH", value_parser = window, help_heading = "Pictures")]
+    #[serde(with = "crate::spelled")]
     window: Option<Window>,
+}
 
+/// How an answer is generated.
+#[derive(clap::Args, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct GenerationArgs {
     /// Maximum number of tokens in the answer
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = at_least_one(), help_heading = "Generation")]
     max_new_tokens: usize,
@@ -144,7 +162,7 @@ pub(crate) struct QuestionArgs {
     ignore_stop: bool,
     /// Sample tokens with the checkpoint's recommended settings instead of taking the most likely one
     #[arg(long, help_heading = "Generation")]
-    pub(crate) sample: bool,
+    sample: bool,
     /// Seed for --sample; the same seed gives the same answer
     #[arg(
         long,
@@ -153,10 +171,17 @@ pub(crate) struct QuestionArgs {
         requires = "sample",
         help_heading = "Generation"
     )]
-    pub(crate) seed: u64,
+    seed: u64,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+impl Default for GenerationArgs {
+    fn default() -> Self {
+        Self { max_new_tokens: 300, ignore_stop: false, sample: false, seed: 0 }
+    }
+}
+
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
 enum ResizeArg {
     /// As in transformers 5
     #[default]
@@ -193,9 +218,6 @@ impl Args {
             let message = "--revision is only for models of the hub, and --model does not name one";
             output::end(&Self::command().error(ErrorKind::ArgumentConflict, message));
         }
-        if let Command::Explain(explain) = &args.command {
-            explain.check();
-        }
         args
     }
 }
@@ -208,37 +230,60 @@ impl ModelArgs {
 
 impl QuestionArgs {
     pub(crate) fn load_options(&self) -> LoadOptions {
+        load_options(&self.model, &self.pictures)
+    }
+}
+
+/// How a checkpoint is loaded.
+pub(crate) fn load_options(model: &ModelArgs, pictures: &PictureArgs) -> LoadOptions {
+    LoadOptions {
+        device: model.device,
+        dtype: model.dtype,
+        processor: pictures.processor_options(),
+        ..LoadOptions::default()
+    }
+}
+
+impl PictureArgs {
+    fn processor_options(&self) -> ProcessorOptions {
         let resize = match self.resize {
             ResizeArg::Torchvision => Resize::TorchVision,
             ResizeArg::Pillow => Resize::Pillow,
         };
-        let processor = ProcessorOptions {
+        ProcessorOptions {
             resize,
             pan_and_scan: self.pan_and_scan,
             pad_to_square: self.pad_to_square,
             trust_template: self.trust_template,
             ..ProcessorOptions::default()
-        };
-        LoadOptions {
-            device: self.model.device,
-            dtype: self.model.dtype,
-            processor,
-            ..LoadOptions::default()
         }
     }
 
-    pub(crate) fn picture_options(&self) -> PictureOptions {
+    pub(crate) fn options(&self) -> PictureOptions {
         PictureOptions { window: self.window, ..PictureOptions::default() }
     }
+}
 
+impl GenerationArgs {
     /// `record`: whether the answer will be explained.
-    pub(crate) fn answer_options(&self, sampling: Option<Sampling>, record: bool) -> AnswerOptions {
+    pub(crate) fn options(&self, explainer: &Explainer, record: bool) -> AnswerOptions {
         AnswerOptions {
             max_new_tokens: self.max_new_tokens,
-            sampling,
+            sampling: self.sampling(explainer),
             stop: !self.ignore_stop,
             record,
         }
+    }
+
+    /// What the checkpoint's makers advise, where drawing was asked for.
+    fn sampling(&self, explainer: &Explainer) -> Option<Sampling> {
+        let advice = explainer.generation_config();
+        self.sample.then(|| Sampling {
+            temperature: advice.temperature,
+            top_k: advice.top_k.unwrap_or(0),
+            top_p: advice.top_p,
+            seed: self.seed,
+        })
     }
 }
 
@@ -254,18 +299,28 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
 }
 
-fn window(text: &str) -> Result<Window, String> {
+pub(crate) fn window(text: &str) -> Result<Window, String> {
     if text == "min-max" {
         return Ok(Window::MinMax);
     }
-    let bounds = text
-        .split_once(',')
-        .and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)));
-    match bounds {
-        Some((low, high)) => Ok(Window::Range { low, high }),
-        None => Err("give LOW,HIGH as two grey values from 0 to 65535, or min-max".to_owned()),
+    let Some((low, high)) = text.split_once(',').map(|(low, high)| (low.trim(), high.trim()))
+    else {
+        return Err(WINDOW.to_owned());
+    };
+    if let (Some(low), Some(high)) = (low.strip_suffix('%'), high.strip_suffix('%')) {
+        let part = |text: &str| text.parse().ok().filter(|part| (0.0..=100.0).contains(part));
+        return match (part(low), part(high)) {
+            (Some(low), Some(high)) => Ok(Window::Percentile(low, high)),
+            _ => Err(WINDOW.to_owned()),
+        };
+    }
+    match (low.parse(), high.parse()) {
+        (Ok(low), Ok(high)) => Ok(Window::Range { low, high }),
+        _ => Err(WINDOW.to_owned()),
     }
 }
+
+const WINDOW: &str = "give LOW,HIGH as two grey values from 0 to 65535 or two percentiles such as 1%,99%, or min-max";
 
 #[cfg(test)]
 mod tests {
@@ -279,6 +334,8 @@ mod tests {
     #[test]
     fn a_window_is_two_numbers() {
         assert_eq!(window("100, 900").unwrap(), Window::Range { low: 100, high: 900 });
+        assert_eq!(window("1%, 99.5%").unwrap(), Window::Percentile(1.0, 99.5));
+        assert!(window("1%,101%").is_err() && window("1%,99").is_err());
         assert!(window("100").is_err());
         assert!(window("-1,5").is_err());
     }

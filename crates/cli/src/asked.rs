@@ -6,16 +6,17 @@ use anyhow::Context;
 use clap::ArgMatches;
 use medgemma_explainer::gemma3_processor::{Content, Message, Role};
 use medgemma_explainer::{Picture, PictureOptions, Question};
+use serde::{Deserialize, Serialize};
 
 use crate::args::not_blank;
 use crate::messages::{self, Reach};
 use crate::output;
 
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Asked {
     /// Picture (PNG, JPEG, TIFF, WebP, BMP); may be repeated
     #[arg(long, value_name = "FILE", required_unless_present = "messages", num_args = 1.., help_heading = "Question")]
-    pub(crate) image: Vec<PathBuf>,
+    image: Vec<PathBuf>,
     /// The question; it comes after the pictures
     #[arg(long, value_name = "TEXT", value_parser = not_blank(), required_unless_present_any = ["text", "messages"], help_heading = "Question")]
     prompt: Option<String>,
@@ -47,34 +48,32 @@ impl Asked {
         self.before = places("text").into_iter().map(before).collect();
     }
 
-    /// The files that the command line names.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        self.image.iter().chain(&self.messages).map(PathBuf::as_path)
-    }
-
-    /// Reads the pictures; what a user should be told of them goes to stderr.
-    pub(crate) fn question(&self, options: &PictureOptions) -> anyhow::Result<Question> {
+    /// The conversation, in the order of the command line: pictures and texts, then the prompt.
+    pub(crate) fn conversation(&self) -> Conversation {
         if let Some(path) = &self.messages {
-            let reach = if self.allow_outside { Reach::Everywhere } else { Reach::Folder };
-            return messages::read(path, options, reach);
+            return Conversation::File { path: path.clone(), allow_outside: self.allow_outside };
         }
-        let pictures =
-            self.image.iter().map(|path| open(path, options)).collect::<Result<_, _>>()?;
-        let question = Question { pictures, messages: vec![self.message()] };
-        Ok(match &self.system {
-            Some(system) => question.with_system(system),
-            None => question,
-        })
+        let image = |path: &PathBuf| Part::Image(path.clone());
+        let mut content = Vec::new();
+        let mut shown = 0;
+        for (text, &before) in self.text.iter().zip(&self.before) {
+            content.extend(self.image[shown..before].iter().map(image));
+            content.push(Part::Text(text.clone()));
+            shown = before;
+        }
+        content.extend(self.image[shown..].iter().map(image));
+        content.extend(self.prompt.clone().map(Part::Text));
+        Conversation::Message { system: self.system.clone(), content }
     }
 
-    /// The same, with `picture` and `prompt` where the command line has none.
+    /// The conversation, with `picture` and `prompt` where the command line has none.
     pub(crate) fn question_or(
         &self,
         picture: impl FnOnce() -> anyhow::Result<Picture>,
         prompt: &str,
         options: &PictureOptions,
     ) -> anyhow::Result<Question> {
-        let mut question = self.question(options)?;
+        let mut question = self.conversation().question(options)?;
         if self.messages.is_some() {
             return Ok(question);
         }
@@ -88,27 +87,86 @@ impl Asked {
         }
         Ok(question)
     }
+}
 
-    /// Pictures and texts in the order of the command line, then the prompt.
-    fn message(&self) -> Message {
-        let mut content = Vec::new();
-        let mut shown = 0;
-        for (text, &before) in self.text.iter().zip(&self.before) {
-            content.extend((shown..before).map(|_| Content::Image));
-            content.push(Content::Text(text.clone()));
-            shown = before;
+/// What the model is asked.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Conversation {
+    /// One message of the user's.
+    Message {
+        /// A system prompt before it.
+        #[serde(default)]
+        system: Option<String>,
+        /// Pictures and texts in turn.
+        content: Vec<Part>,
+    },
+    /// A file of messages.
+    File {
+        path: PathBuf,
+        /// Whether it may name pictures outside its own folder.
+        #[serde(default)]
+        allow_outside: bool,
+    },
+}
+
+/// A part of a message.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Part {
+    /// The file of a picture.
+    Image(PathBuf),
+    Text(String),
+}
+
+impl Conversation {
+    /// Reads the pictures.
+    pub(crate) fn question(&self, options: &PictureOptions) -> anyhow::Result<Question> {
+        let (system, parts) = match self {
+            Self::File { path, allow_outside } => {
+                let reach = if *allow_outside { Reach::Everywhere } else { Reach::Folder };
+                return messages::read(path, options, reach);
+            }
+            Self::Message { system, content } => (system, content),
+        };
+        let (mut pictures, mut content) = (Vec::new(), Vec::new());
+        for part in parts {
+            content.push(match part {
+                Part::Image(path) => {
+                    pictures.push(Picture::open(path, options)?);
+                    Content::Image
+                }
+                Part::Text(text) => Content::Text(text.clone()),
+            });
         }
-        content.extend((shown..self.image.len()).map(|_| Content::Image));
-        content.extend(self.prompt.clone().map(Content::Text));
-        Message { role: Role::User, content }
+        let messages = vec![Message { role: Role::User, content }];
+        let question = Question { pictures, messages };
+        Ok(match system {
+            Some(system) => question.with_system(system),
+            None => question,
+        })
+    }
+
+    /// The files that it names.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::File { path, .. } => vec![path],
+            Self::Message { content, .. } => {
+                let files = content.iter().filter_map(|part| match part {
+                    Part::Image(path) => Some(path.as_path()),
+                    Part::Text(_) => None,
+                });
+                files.collect()
+            }
+        }
     }
 }
 
-/// Reads a picture; what a user should be told of it goes to stderr.
-pub(crate) fn open(path: &Path, options: &PictureOptions) -> anyhow::Result<Picture> {
-    let picture = Picture::open(path, options)?;
-    for warning in picture.warnings() {
-        output::warning(format_args!("{}: {warning}", path.display()));
+/// Says what users should know of their pictures.
+pub(crate) fn warn_of<'a>(pictures: impl IntoIterator<Item = &'a Picture>) {
+    for picture in pictures {
+        for warning in picture.warnings() {
+            output::warning(format_args!("{}: {warning}", picture.name()));
+        }
     }
-    Ok(picture)
 }

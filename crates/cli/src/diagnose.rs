@@ -4,6 +4,7 @@ use anyhow::bail;
 use medgemma_explainer::{Check, Diagnosis, Error, Outcome};
 
 use crate::args::QuestionArgs;
+use crate::asked::warn_of;
 use crate::{answer, demo, output, progress};
 
 pub(crate) const CHECKS: &str = concat!(
@@ -34,12 +35,13 @@ pub(crate) struct DiagnoseArgs {
 
 /// Answers the question and looks at how the model did it.
 pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
-    let (asked, options) = (&args.question.asked, args.question.picture_options());
-    let question = || asked.question_or(demo::picture, demo::PROMPT, &options);
+    let QuestionArgs { model, asked, pictures, generation } = &args.question;
+    let question = || asked.question_or(demo::picture, demo::PROMPT, &pictures.options());
     let first = question()?;
-    let explainer = answer::load(&args.question, args.question.load_options())?;
-    let purpose = answer::Ask { show: !args.json, record: true };
-    let (answer, broken) = match answer::ask(&args.question, &explainer, first, purpose) {
+    warn_of(&first.pictures);
+    let explainer = answer::load(model, args.question.load_options())?;
+    let options = generation.options(&explainer, true);
+    let (answer, broken) = match answer::stream(&explainer, first, &options, !args.json) {
         Ok(answer) => (answer, None),
         // A model that cannot answer is what this command is for.
         Err(error) if matches!(error.downcast_ref(), Some(Error::Model(_))) => {

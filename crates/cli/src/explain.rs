@@ -1,63 +1,114 @@
 //! `medgemma-explainer explain`.
 
+use crate::asked::warn_of;
 use crate::explain_args::ExplainArgs;
+use crate::job::{Answering, Job};
+use crate::versus::Pair;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
-    Answer, Ask, ExplainOptions, Explainer, Explanations, Exported, FigureKind, NOTHING_SPEAKS,
-    Objective, OutputFolder, Picture, Presentation, Question, Resolution, TargetExplanation, Token,
-    TokenKind, Words, region_table,
+    Answer, Ask, Blank, ExplainOptions, Explainer, Explanations, Exported, FigureKind,
+    NOTHING_SPEAKS, Objective, OutputFolder, Picture, Presentation, Question, Resolution,
+    TargetExplanation, Token, TokenKind, Words, region_table,
 };
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Answers, explains, writes the results and says where they are.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
-    let question = args.question.asked.question(&args.question.picture_options())?;
-    let presentation = args.presentation();
-    let pictures: Vec<_> = question.pictures.iter().map(Picture::rgb).collect();
-    presentation.check(&pictures)?;
-    let blanks = args.reliance.blanks(&args.question.picture_options())?;
-    let inputs = inputs(args, &question, &presentation);
-    let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
-    let folder = OutputFolder::create(&args.out, &inputs)?;
-    let explainer = answer::load(&args.question, args.load_options())?;
-    check(args, &explainer, &question)?;
-    let answer = answered(args, &explainer, question)?;
-    let explain = || explained(args, &explainer, &answer);
-    let mut explanations = progress::step("explaining", explain)?;
-    args.reliance.add(&explainer, &answer, &blanks, &mut explanations)?;
-    let write = || explainer.write(folder, &answer, &explanations, &presentation);
-    let written = progress::step("drawing", write)?;
-    for note in &written.notes {
-        output::warning(note);
-    }
-    let are_figures_missing = presentation.figures.iter().any(|kind| *kind != FigureKind::Words);
-    if explanations.targets.is_empty() && are_figures_missing {
-        output::note(
-            "figures other than words are drawn for targets; add one, for instance with --keyword",
-        );
-    }
+    let job = args.job();
+    let ready = Ready::new(&job)?;
+    let explainer = answer::load(&job.model, job.load_options())?;
+    let done = ready.run(&explainer, !args.json)?;
     if args.json {
-        output::json(&written.json);
+        output::json(&done.written.json);
         return Ok(());
     }
-    output::blank_line();
-    print_targets(&answer, &explanations, presentation.shows_template);
-    methods::print(&explanations);
-    versus::print(&explanations);
-    reliance::print(&explanations);
-    print_places(args, &explanations, &written);
-    if args.show {
-        for target in shown(&explanations) {
-            shades::show(&answer, target, &presentation)?;
-        }
+    done.print(args.show)?;
+    match done.explanations.missing.len() {
+        missing if job.output.strict && 0 < missing => Err(Incomplete { missing }.into()),
+        _ => Ok(()),
     }
-    output::blank_line();
-    let Exported { overlays, finer, figures, pictures, arrays, record, report, .. } = written;
-    let files: [Vec<PathBuf>; 6] =
-        [overlays, finer, figures, pictures, vec![arrays, record], report.into_iter().collect()];
-    files.iter().flatten().for_each(|file| output::line(file.display()));
-    complete(args, &explanations)
+}
+
+/// A job whose files have been read and whose folder has been taken: all that can be wrong without a model is known.
+struct Ready<'a> {
+    job: &'a Job,
+    question: Question,
+    presentation: Presentation,
+    blanks: Vec<Blank>,
+    folder: OutputFolder,
+}
+
+/// A job that was done.
+struct Done {
+    answer: Answer,
+    explanations: Explanations,
+    presentation: Presentation,
+    written: Exported,
+}
+
+impl<'a> Ready<'a> {
+    fn new(job: &'a Job) -> anyhow::Result<Self> {
+        let options = job.pictures.options();
+        let question = job.conversation.question(&options)?;
+        let presentation = job.presentation();
+        let pictures: Vec<_> = question.pictures.iter().map(Picture::rgb).collect();
+        presentation.check(&pictures)?;
+        let blanks = job.reliance.blanks(&options)?;
+        let others = blanks.iter().filter_map(|blank| match blank {
+            Blank::Another(picture) => Some(&**picture),
+            _ => None,
+        });
+        warn_of(question.pictures.iter().chain(others));
+        let inputs = inputs(job, &question, &presentation);
+        let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
+        let folder = OutputFolder::create(&job.output.out, &inputs)?;
+        Ok(Self { job, question, presentation, blanks, folder })
+    }
+
+    /// Answers, explains and writes. `shows`: the answer goes to stdout as it is made.
+    fn run(self, explainer: &Explainer, shows: bool) -> anyhow::Result<Done> {
+        let Self { job, question, presentation, blanks, folder } = self;
+        check(job, explainer, &question)?;
+        let answer = answered(job, explainer, question, shows)?;
+        let explain = || explained(job, explainer, &answer);
+        let mut explanations = progress::step("explaining", explain)?;
+        job.reliance.add(explainer, &answer, &blanks, &mut explanations)?;
+        let write = || explainer.write(folder, &answer, &explanations, &presentation);
+        let written = progress::step("drawing", write)?;
+        for note in &written.notes {
+            output::warning(note);
+        }
+        let are_figures_missing =
+            presentation.figures.iter().any(|kind| *kind != FigureKind::Words);
+        if explanations.targets.is_empty() && are_figures_missing {
+            output::note(
+                "figures other than words are drawn for targets; add one, for instance with --keyword",
+            );
+        }
+        Ok(Done { answer, explanations, presentation, written })
+    }
+}
+
+impl Done {
+    /// What was found and where it lies; with `shows_maps` the targets in the terminal, too.
+    fn print(&self, shows_maps: bool) -> anyhow::Result<()> {
+        let Self { answer, explanations, presentation, written } = self;
+        output::blank_line();
+        print_targets(answer, explanations, presentation.shows_template);
+        methods::print(explanations);
+        versus::print(explanations);
+        reliance::print(explanations);
+        print_places(self);
+        if shows_maps {
+            for target in shown(explanations) {
+                shades::show(answer, target, presentation)?;
+            }
+        }
+        output::blank_line();
+        written.files().for_each(|file| output::line(file.display()));
+        Ok(())
+    }
 }
 
 /// Some of what was asked for is not in the answer, and `--strict` was given.
@@ -73,37 +124,27 @@ impl Incomplete {
     pub(crate) const EXIT_CODE: u8 = 3;
 }
 
-fn complete(args: &ExplainArgs, explanations: &Explanations) -> anyhow::Result<()> {
-    match explanations.missing.len() {
-        missing if args.strict && 0 < missing => Err(Incomplete { missing }.into()),
-        _ => Ok(()),
-    }
-}
-
 /// Whatever does not depend on the answer is checked before the model runs.
-fn check(args: &ExplainArgs, explainer: &Explainer, question: &Question) -> anyhow::Result<()> {
-    let options = ExplainOptions { methods: args.methods(explainer), ..args.options() };
-    explainer.check(question, &args.asks(), &options)?;
-    let mut texts = args.versus.pairs().map(|(_, against)| against).chain(args.foil());
+fn check(job: &Job, explainer: &Explainer, question: &Question) -> anyhow::Result<()> {
+    let options = ExplainOptions { methods: job.how.methods(explainer), ..job.options() };
+    explainer.check(question, job.targets.asks(), &options)?;
+    let against = job.versus.iter().map(|pair| pair.against.as_str());
+    let mut texts = against.chain(job.how.foil());
     Ok(texts.try_for_each(|text| explainer.check_text(text))?)
 }
 
 /// Phrases and targets; what the answer does not have is told, and the rest is explained.
-fn explained(
-    args: &ExplainArgs,
-    explainer: &Explainer,
-    answer: &Answer,
-) -> anyhow::Result<Explanations> {
+fn explained(job: &Job, explainer: &Explainer, answer: &Answer) -> anyhow::Result<Explanations> {
     let mut notes = Vec::new();
-    let mut options = options(args, explainer, answer, &mut notes)?;
+    let mut options = options(job, explainer, answer, &mut notes)?;
     let (mut versus, mut missing) = (Vec::new(), Vec::new());
-    for (phrase, against) in args.versus.pairs() {
+    for Pair { phrase, against } in &job.versus {
         match explainer.explain_versus(answer, phrase, against, &options) {
             Ok(explained) => versus.push(explained),
             Err(error) => missing.push(error.into_missing(phrase)?),
         }
     }
-    let mut asks = args.asks();
+    let mut asks = job.targets.asks().to_vec();
     if asks.is_empty() && versus.is_empty() {
         asks = by_default(explainer, answer, &mut options);
     }
@@ -147,28 +188,28 @@ fn is_slow(explainer: &Explainer) -> bool {
 }
 
 /// The files that the work is about, which must stay as they are.
-fn inputs(args: &ExplainArgs, question: &Question, presentation: &Presentation) -> Vec<PathBuf> {
+fn inputs(job: &Job, question: &Question, presentation: &Presentation) -> Vec<PathBuf> {
     let shown = question.pictures.iter().map(|picture| PathBuf::from(picture.name()));
-    let named = args.question.asked.files().chain(args.reliance.file()).map(Path::to_owned);
+    let named = job.conversation.files().into_iter().chain(job.reliance.file()).map(Path::to_owned);
     shown.chain(named).chain(presentation.files()).collect()
 }
 
 /// The answer, shown as it is made unless JSON alone was asked for.
 fn answered(
-    args: &ExplainArgs,
+    job: &Job,
     explainer: &Explainer,
     question: Question,
+    shows: bool,
 ) -> anyhow::Result<Answer> {
-    let show = !args.json;
-    match &args.answer {
-        None => {
-            let purpose = answer::Ask { show, record: args.records() };
-            answer::ask(&args.question, explainer, question, purpose)
+    match &job.answer {
+        Answering::Generated(generation) => {
+            let options = generation.options(explainer, job.how.records());
+            answer::stream(explainer, question, &options, shows)
         }
-        Some(text) => {
+        Answering::Given(text) => {
             let answer =
                 progress::step("looking at the picture", || explainer.given(question, text))?;
-            if show {
+            if shows {
                 output::text(answer.text());
                 output::blank_line();
             }
@@ -182,16 +223,16 @@ const SLOW_ON_CPU: u64 = 1_000_000_000;
 
 /// How it is explained; a word to set the targets against becomes the token that would stand in the first one's place.
 fn options(
-    args: &ExplainArgs,
+    job: &Job,
     explainer: &Explainer,
     answer: &Answer,
     notes: &mut Vec<String>,
 ) -> anyhow::Result<ExplainOptions> {
-    let mut options = args.options();
-    options.methods = args.methods(explainer);
+    let mut options = job.options();
+    options.methods = job.how.methods(explainer);
     let is_slow = is_slow(explainer);
-    let are_targets_named = !args.asks().is_empty() || !args.versus.is_empty();
-    if args.words_by_default() && options.words != Words::None && is_slow && are_targets_named {
+    let are_targets_named = !job.targets.asks().is_empty() || !job.versus.is_empty();
+    if job.how.words_by_default() && options.words != Words::None && is_slow && are_targets_named {
         output::note(
             "report.html has only the targets; --words content also explains every content word, some seconds each",
         );
@@ -202,9 +243,9 @@ fn options(
             "patches and pixels take about a minute on two cores for each target and picture",
         );
     }
-    if let Some(word) = args.foil() {
-        for ask in args.asks() {
-            match explainer.foil(answer, &ask, word, options.trace) {
+    if let Some(word) = job.how.foil() {
+        for ask in job.targets.asks() {
+            match explainer.foil(answer, ask, word, options.trace) {
                 Ok(found) => {
                     if !found.is_whole {
                         notes.push(format!(
@@ -224,10 +265,10 @@ fn options(
 }
 
 /// What lies where: the tables of regions, and the model's own boxes.
-fn print_places(args: &ExplainArgs, explanations: &Explanations, written: &Exported) {
+fn print_places(Done { answer, explanations, presentation, written }: &Done) {
     let text = |target: usize| explanations.targets[target].label();
     for table in &written.regions {
-        let image = match args.question.asked.image.get(1) {
+        let image = match answer.question().pictures.get(1) {
             None => String::new(),
             Some(_) => format!(", image {}", table.image),
         };
@@ -240,7 +281,8 @@ fn print_places(args: &ExplainArgs, explanations: &Explanations, written: &Expor
             "(share: of the relevancy in the picture, without text; density: 1 for an even map)",
         );
     }
-    if let Some(note) = written.regions.first().and(args.region_note()) {
+    let regions = presentation.regions.as_ref().filter(|_| !written.regions.is_empty());
+    if let Some(note) = regions.and_then(|regions| regions.note(presentation.overlay.orientation)) {
         output::line(format_args!("({note})"));
     }
     for agreement in &written.boxes {

@@ -4,10 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use medgemma_explainer::gemma3_processor::{Content, Message, Role, read_file};
-use medgemma_explainer::{PictureOptions, Question};
+use medgemma_explainer::{Picture, PictureOptions, Question};
 use serde_json::{Map, Value};
-
-use crate::asked::open;
 
 /// Bytes of a file of messages: more text than any model's context holds.
 const LONGEST_MESSAGES: u64 = 1 << 20;
@@ -52,7 +50,7 @@ pub(crate) fn read(path: &Path, options: &PictureOptions, reach: Reach) -> Resul
                             picture.display()
                         )));
                     }
-                    pictures.push(open(&picture, options)?);
+                    pictures.push(Picture::open(&picture, options)?);
                     Content::Image
                 }
             });

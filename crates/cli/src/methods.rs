@@ -9,11 +9,13 @@ use medgemma_explainer::{
     Compared, Explainer, Explanations, Folding, HeadFusion, HeadWeights, Layers, Method, MethodId,
     Pool, Update,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::explain::shorten;
 use crate::output;
 
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct MethodArgs {
     /// Further methods to compare with the relevancy, in report.html, --figures comparison, explanation.json and explanation.npz
     #[arg(
@@ -28,10 +30,12 @@ pub(crate) struct MethodArgs {
     /// Layers that contribute to the relevancy and to every method: all, global (those with global attention) or A..B (A to B−1,
     /// counted from 0)
     #[arg(long, value_name = "LAYERS", default_value = "all", value_parser = layers, help_heading = "Method")]
+    #[serde(with = "crate::spelled")]
     layers: Layers,
     /// Head fusion: mean, max, the number of a single head, or gradient (raw-attention: heads weighted by their gradients; all
     /// else: mean)
     #[arg(long, value_name = "HEADS", default_value = "mean", value_parser = heads, help_heading = "Method")]
+    #[serde(with = "crate::spelled")]
     heads: HeadWeights,
     /// How token-attention and object-attention combine layers and tokens
     #[arg(long, value_enum, default_value_t, help_heading = "Method")]
@@ -43,10 +47,12 @@ pub(crate) struct MethodArgs {
 }
 
 /// A method to compare with; names are those of [`MethodId`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
 enum MethodArg {
     /// The relevancy itself.
     Relevancy,
+    #[serde(untagged)]
     Other(MethodId),
 }
 
@@ -94,7 +100,8 @@ impl ValueEnum for MethodArg {
     }
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
 enum PoolArg {
     /// Their mean
     #[default]
@@ -103,6 +110,18 @@ enum PoolArg {
     Max,
     /// Their sum
     Sum,
+}
+
+impl Default for MethodArgs {
+    fn default() -> Self {
+        Self {
+            method: Vec::new(),
+            layers: Layers::All,
+            heads: HeadFusion::Mean.into(),
+            pool: PoolArg::default(),
+            cam_layer: None,
+        }
+    }
 }
 
 impl MethodArgs {
@@ -195,7 +214,7 @@ fn percent(share: Option<f32>) -> String {
     )
 }
 
-fn layers(text: &str) -> Result<Layers, String> {
+pub(crate) fn layers(text: &str) -> Result<Layers, String> {
     match text {
         "all" => return Ok(Layers::All),
         "global" => return Ok(Layers::Global),
@@ -208,7 +227,7 @@ fn layers(text: &str) -> Result<Layers, String> {
     range.map(Layers::Range).ok_or_else(|| "give all, global, or A..B with A below B".to_owned())
 }
 
-fn heads(text: &str) -> Result<HeadWeights, String> {
+pub(crate) fn heads(text: &str) -> Result<HeadWeights, String> {
     Ok(match text {
         "mean" => HeadFusion::Mean.into(),
         "max" => HeadFusion::Max.into(),
@@ -219,6 +238,15 @@ fn heads(text: &str) -> Result<HeadWeights, String> {
             HeadFusion::One(head).into()
         }
     })
+}
+
+/// What [`heads`] reads.
+pub(crate) fn spell_heads(heads: HeadWeights) -> String {
+    match heads {
+        HeadWeights::Fused(HeadFusion::One(head)) => head.to_string(),
+        HeadWeights::Gradient => "gradient".to_owned(),
+        heads => heads.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -1,27 +1,35 @@
 //! The options of `explain` that say how results are shown.
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::job::Named;
 use medgemma_explainer::{
     Colormap, FigureFormat, FigureKind, Interpolation, Opacity, Orientation, OverlayOptions,
     Presentation, RegionSpec,
 };
 
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct PresentationArgs {
     /// Regions to sum the relevancy over: halves, quadrants, grid3x3, cxr (zones of a chest radiograph, with the patient's left
     /// and right), a JSON file of shapes, or a PNG mask
     #[arg(long, value_name = "REGIONS", help_heading = "Regions")]
+    #[serde(with = "crate::spelled")]
     regions: Option<RegionSpec>,
     /// Orientation of a chest radiograph: pa or ap (the left of the picture is the patient's right), flipped, or none. The
     /// letters R and L are drawn unless it is none; pa by default with --regions cxr, otherwise none
     #[arg(long, help_heading = "Regions")]
+    #[serde(with = "crate::spelled")]
     orientation: Option<Orientation>,
 
     /// Colour map: inferno, magma, viridis, cividis (readable with red-green colour blindness), jet or coolwarm
     #[arg(long, default_value_t, help_heading = "Overlays")]
+    #[serde(with = "crate::spelled")]
     colormap: Colormap,
     /// How cells become pixels: bilinear, bicubic, or cells (sharp cell edges, the resolution the model has)
     #[arg(long, value_name = "HOW", default_value = "bilinear", help_heading = "Overlays")]
+    #[serde(with = "crate::spelled")]
     interpolation: Interpolation,
     /// Opacity of the colours at the end of the scale, from 0 to 1
     #[arg(long, default_value_t = 0.75, value_parser = part, help_heading = "Overlays")]
@@ -41,6 +49,7 @@ pub(crate) struct PresentationArgs {
     /// (a sheet of all explained words), images (side by side on one scale), difference (the last picture's map minus the
     /// first's, for aligned pictures), layers, heads (of one layer), resolutions (tokens, patches and pixels)
     #[arg(long, value_name = "FIGURE", value_delimiter = ',', help_heading = "Figures")]
+    #[serde(with = "crate::spelled")]
     figures: Vec<FigureKind>,
     /// File format of overlays and figures
     #[arg(long, value_enum, default_value_t, help_heading = "Figures")]
@@ -52,7 +61,8 @@ pub(crate) struct PresentationArgs {
     template_tokens: TemplateArg,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
 enum TemplateArg {
     /// Only their sum, listed separately
     #[default]
@@ -61,13 +71,32 @@ enum TemplateArg {
     Show,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
 enum FormatArg {
     /// Pixels
     #[default]
     Png,
     /// Text stays text
     Svg,
+}
+
+impl Default for PresentationArgs {
+    fn default() -> Self {
+        Self {
+            regions: None,
+            orientation: None,
+            colormap: Colormap::default(),
+            interpolation: Interpolation::Bilinear,
+            alpha: 0.75,
+            constant_alpha: false,
+            common_scale: false,
+            contours: Vec::new(),
+            figures: Vec::new(),
+            figure_format: FormatArg::default(),
+            template_tokens: TemplateArg::default(),
+        }
+    }
 }
 
 impl PresentationArgs {
@@ -107,10 +136,10 @@ impl PresentationArgs {
     }
 
     /// What is more than a figure can show.
-    pub(crate) fn too_many(&self) -> Option<String> {
-        let count = self.contours.len();
+    pub(crate) fn too_many(&self, named: Named) -> Option<String> {
+        let (count, contours) = (self.contours.len(), named("contours"));
         (MOST_CONTOURS < count)
-            .then(|| format!("--contours has {count} values; at most {MOST_CONTOURS} are drawn"))
+            .then(|| format!("{contours} has {count} values; at most {MOST_CONTOURS} are drawn"))
     }
 
     pub(crate) fn wants(&self, figure: FigureKind) -> bool {

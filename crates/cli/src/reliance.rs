@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use medgemma_explainer::{
-    Answer, Blank, DependsOnPicture, Explainer, Explanations, PictureOptions, Reliance,
+    Answer, Blank, DependsOnPicture, Explainer, Explanations, Picture, PictureOptions, Reliance,
     TargetControl, TargetExplanation, TargetReliance,
 };
+use serde::{Deserialize, Serialize};
 
-use crate::asked::open;
 use crate::explain::{shorten, shown};
 use crate::{output, progress};
 
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct RelianceArgs {
     /// Test whether each explained word depends on the picture: what the picture adds to its log-probability compared with a
     /// blank in its place. Blanks, separated by commas: mean, blur, mean-embedding, knockout; without a value all four, which
@@ -36,7 +37,8 @@ pub(crate) struct RelianceArgs {
     blank_control: bool,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
 enum BlankArg {
     /// Every pixel has the mean colour of the picture
     Mean,
@@ -64,9 +66,13 @@ impl RelianceArgs {
             }
         }
         if let Some(path) = &self.reliance_picture {
-            blanks.push(Blank::Another(Box::new(open(path, options)?)));
+            blanks.push(Blank::Another(Box::new(Picture::open(path, options)?)));
         }
         Ok(blanks)
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        *self != Self::default()
     }
 
     /// The other picture's file.

@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use clap::{ArgMatches, Command, FromArgMatches, ValueEnum};
 use medgemma_explainer::{Ask, SpanRule};
+use serde::{Deserialize, Serialize};
 
 use crate::args::not_blank;
 
 /// What is explained, in the order of the command line.
-#[derive(Debug)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct TargetArgs {
     asks: Vec<Ask>,
     span: SpanArg,
@@ -49,7 +51,8 @@ struct Options {
     trace: bool,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
 enum SpanArg {
     /// Mean of the explanations of the tokens
     #[default]
@@ -72,8 +75,13 @@ impl TargetArgs {
         })
     }
 
-    pub(crate) fn asks(&self) -> Vec<Ask> {
-        self.asks.clone()
+    pub(crate) fn asks(&self) -> &[Ask] {
+        &self.asks
+    }
+
+    /// Whether a rule for spans was named that is not the default.
+    pub(crate) fn has_span_rule(&self) -> bool {
+        self.span != SpanArg::default()
     }
 
     pub(crate) fn span(&self) -> SpanRule {

@@ -1,12 +1,14 @@
 //! The options of `explain` that set a phrase against another.
 
 use medgemma_explainer::{Ask, Explanations, PhraseExplanation};
+use serde::{Deserialize, Serialize};
 
 use crate::args::not_blank;
+use crate::job::Named;
 use crate::output;
 use crate::targets::numbered;
 
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct VersusArgs {
     /// Compare a phrase of the answer with the one that --against puts in its place: which of them the model favours, and what
     /// speaks for each. PHRASE#2 is its second occurrence; may be repeated, each time with its own --against
@@ -20,37 +22,45 @@ pub(crate) struct VersusArgs {
 /// Pairs of one run: each is a sweep of its own.
 const MOST_PAIRS: usize = 20;
 
+/// A phrase of the answer, and the one in its place.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pair {
+    pub(crate) phrase: Ask,
+    pub(crate) against: String,
+}
+
 impl VersusArgs {
-    /// What is wrong with them together.
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// The pairs; what is wrong where a phrase has no other.
+    pub(crate) fn pairs(&self) -> Result<Vec<Pair>, String> {
         let (phrases, others) = (self.phrase.len(), self.against.len());
-        if MOST_PAIRS < phrases {
-            return Some(format!(
-                "--phrase is given {phrases} times; at most {MOST_PAIRS} pairs are explained"
-            ));
-        }
         if phrases != others {
-            return Some(format!(
+            return Err(format!(
                 "--phrase is given {phrases} times and --against {others} times; each --phrase needs its own --against"
             ));
         }
-        let same = self.pairs().find(|(phrase, against)| {
-            let Ask::Keyword { word, .. } = phrase else { return false };
-            word.trim().to_lowercase() == against.trim().to_lowercase()
-        });
-        same.map(|(_, against)| {
-            format!("--phrase and --against are both {against:?}; name different words")
-        })
+        let pairs = self.phrase.iter().cloned().zip(self.against.iter().cloned());
+        Ok(pairs.map(|(phrase, against)| Pair { phrase, against }).collect())
     }
+}
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.phrase.is_empty()
+/// What is wrong with pairs, when options bear such names.
+pub(crate) fn problem(pairs: &[Pair], named: Named) -> Option<String> {
+    let count = pairs.len();
+    if MOST_PAIRS < count {
+        let phrase = named("phrase");
+        return Some(format!(
+            "{phrase} is given {count} times; at most {MOST_PAIRS} pairs are explained"
+        ));
     }
-
-    /// Each phrase with the one in its place.
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&Ask, &str)> {
-        self.phrase.iter().zip(self.against.iter().map(String::as_str))
-    }
+    let same = pairs.iter().find(|Pair { phrase, against }| {
+        let Ask::Keyword { word, .. } = phrase else { return false };
+        word.trim().to_lowercase() == against.trim().to_lowercase()
+    });
+    same.map(|Pair { against, .. }| {
+        let [phrase, other] = ["phrase", "against"].map(named);
+        format!("{phrase} and {other} are both {against:?}; name different words")
+    })
 }
 
 fn phrase(text: &str) -> Result<Ask, String> {

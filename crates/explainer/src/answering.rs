@@ -2,12 +2,9 @@
 
 use crate::answer::longest_run;
 use crate::{Answer, AnswerOptions, Error, Profile, Question, Request, Token, TokenKind};
-use attention_capture::{Keep, PatchStates, Recorder, States};
+use attention_capture::{Ledger, PatchStates, Recorder, States};
 use gemma3_processor::Prepared;
-use gemma3_tch::{
-    Bytes, Cached, Generated, GenerationOptions, Sequence, StopReason, available_memory,
-    check_memory,
-};
+use gemma3_tch::{Cached, Generated, GenerationOptions, Sequence, StopReason};
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -37,10 +34,9 @@ impl Request<'_> {
         };
         // What is kept is of the run that made the answer, and a profile may explain another.
         let (generated, states) = if options.record && self.profile == Profile::Sound {
-            let budget = self.budget(&prompted.patches);
             let context = self.model.config().text.max_position_embeddings;
             let planned = longest_run(n_prompt, options.max_new_tokens, context);
-            let keep = self.keep(planned, budget)?;
+            let keep = self.ledger().keep_states(planned, &prompted.patches)?;
             let mut recorder = Recorder::generating(&self.model, keep);
             let generated =
                 self.model.generate(prompt, &generation, &mut recorder, &mut on_token)?;
@@ -79,48 +75,10 @@ impl Request<'_> {
         Ok(self.answered(question, None, prompted, (generated, sequence, None)))
     }
 
-    /// Bytes that are left beside what is kept of pictures.
-    pub(crate) fn budget(&self, patches: &[PatchStates]) -> u64 {
-        self.memory_budget().saturating_sub(patches.iter().map(PatchStates::bytes).sum())
-    }
-
-    /// How much of a run over `tokens` tokens is kept: everything, if half of `budget` holds it.
-    pub(crate) fn keep(&self, tokens: usize, budget: u64) -> Result<Keep, Error> {
-        let (keep, bytes) = self.keep_within((tokens, tokens), budget);
-        if self.model.placement().on_cpu() {
-            let purpose = format!("keeping the states of {tokens} tokens");
-            check_memory(&purpose, Bytes(bytes), available_memory())?;
-        }
-        Ok(keep)
-    }
-
-    /// What is kept of a run that was planned for so many tokens, and its bytes when it has so many.
-    fn keep_within(&self, (planned, tokens): (usize, usize), budget: u64) -> (Keep, u64) {
-        let text = &self.model.config().text;
-        let width = self.model.kind().elt_size_in_bytes() as u64;
-        let keep = Keep::fitting(text, planned, width, budget / 2);
-        (keep, keep.bytes(text, tokens, width))
-    }
-
-    /// Builds [`attention_capture::Error::Budget`] with the smallest budget that works. What is recorded grows with the budget, so this
-    /// iterates to the first budget that holds both the recorded states and the `needed` bytes of a sweep (with and without kept pictures).
-    pub(crate) fn too_small(
-        &self,
-        needed: impl Fn(bool) -> u64,
-        (images, planned, tokens): (usize, usize, usize),
-    ) -> attention_capture::Error {
-        let with_kept = |budget: u64| {
-            let pictures = self.keep_of_pictures_within(images, budget).map(|(_, bytes)| bytes);
-            let states =
-                |bytes: u64| self.keep_within((planned, tokens), budget.saturating_sub(bytes)).1;
-            let bytes = pictures.unwrap_or(0);
-            needed(pictures.is_some()) + bytes + states(bytes)
-        };
-        let mut smallest = with_kept(self.memory_budget());
-        while smallest < with_kept(smallest) {
-            smallest = with_kept(smallest);
-        }
-        attention_capture::Error::Budget { budget: self.memory_budget(), smallest }
+    /// Shares out the memory of the call.
+    pub(crate) fn ledger(&self) -> Ledger<'_> {
+        let keeps_pictures = self.keep_patches && self.profile == Profile::Sound;
+        Ledger::new(&self.model, self.memory_budget(), keeps_pictures)
     }
 
     /// What the model is given before the first token of an answer.
@@ -140,7 +98,7 @@ impl Request<'_> {
 
     /// Prompt and pictures as the language model gets them, and what is kept of the pictures: of all of them or of none.
     fn encode(&self, prepared: &Prepared) -> Result<(Sequence, Vec<PatchStates>), Error> {
-        let Some(keep) = self.keep_of_pictures(prepared.images.len())? else {
+        let Some(keep) = self.ledger().keep_pictures(prepared.images.len())? else {
             return Ok((self.model.encode(prepared)?, Vec::new()));
         };
         let (mut features, mut patches) = (Vec::new(), Vec::new());
@@ -151,24 +109,6 @@ impl Request<'_> {
         }
         let spans = prepared.images.iter().map(|image| image.span.clone()).collect();
         Ok((self.model.sequence(prepared.ids.clone(), spans, features)?, patches))
-    }
-
-    /// How much is kept of each picture; `None`: nothing.
-    fn keep_of_pictures(&self, n_images: usize) -> Result<Option<Keep>, Error> {
-        let keep = self.keep_of_pictures_within(n_images, self.memory_budget());
-        if let Some((_, bytes)) = keep.filter(|_| self.model.placement().on_cpu()) {
-            check_memory("keeping what the pictures became", Bytes(bytes), available_memory())?;
-        }
-        Ok(keep.map(|(keep, _)| keep))
-    }
-
-    fn keep_of_pictures_within(&self, n_images: usize, budget: u64) -> Option<(Keep, u64)> {
-        let width = self.model.kind().elt_size_in_bytes() as u64;
-        let bytes =
-            |keep: Keep| n_images as u64 * keep.patch_bytes(&self.model.config().vision, width);
-        let wanted = self.keep_patches && n_images != 0 && self.profile == Profile::Sound;
-        let all = [Keep::Everything, Keep::Inputs].map(|keep| (keep, bytes(keep)));
-        all.into_iter().filter(|_| wanted).find(|(_, bytes)| *bytes <= budget / 4)
     }
 
     /// An answer with every token named.

@@ -3,6 +3,7 @@
 use attention_capture::{Foil, Folding, Objective};
 use attention_relevancy::Update;
 use explanation_record::{Resolution, SpanRule, TargetExplanation};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -10,8 +11,10 @@ use std::time::Duration;
 
 use crate::{BlankControl, Compared, Reliance, VersusExplanation, Words};
 
-/// What is to be explained.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is to be explained. With serde it is its name in kebab case and what belongs to it: `{"keyword": {"word": "left",
+/// "occurrence": 0}}`, `"answer"`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Ask {
     /// The last token of the answer that writes a letter or a digit, be it part of a word; the last token where none does.
     Last,

@@ -1,7 +1,6 @@
 //! What can be known to be wrong before the model runs.
 
-use attention_capture::{Goal, Patches, Streaming};
-use attention_relevancy::Target;
+use attention_capture::{Demand, FinerDemand};
 
 use crate::answering::check_question;
 use crate::{
@@ -92,14 +91,9 @@ impl Request<'_> {
         if options.engine == Engine::Retained {
             return Ok(());
         }
-        let goal = Goal::token(Target::new(prompt, 0)?);
-        let tokens = Streaming::least_budget(&self.model, &[goal]);
-        let finer = if options.resolution == Resolution::Tokens || images == 0 {
-            0
-        } else {
-            Patches::least_budget(&self.model, options.update, true) + self.part_bytes()
-        };
-        let (budget, least) = (self.memory_budget(), tokens.max(finer));
-        if budget < least { Err(Error::BudgetForPrompt { budget, least }) } else { Ok(()) }
+        let finer = options.resolution != Resolution::Tokens && images != 0;
+        let finer = finer.then_some(FinerDemand { update: options.update, goals: 1 });
+        let checked = self.ledger().check_prompt(Demand { tokens: prompt, finer });
+        checked.map_err(|least| Error::BudgetForPrompt { budget: self.memory_budget(), least })
     }
 }

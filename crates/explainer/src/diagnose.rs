@@ -5,7 +5,7 @@ use attention_capture::{
     witness_attention, witness_patches,
 };
 use attention_relevancy::{Target, Update};
-use gemma3_tch::{Bytes, Weights, available_memory, free_device_memory};
+use gemma3_tch::Weights;
 use serde_json::json;
 use std::fmt;
 
@@ -154,7 +154,7 @@ impl Request<'_> {
             return Ok(Check::skipped("generation", reason));
         };
         let targets = targets(answer)?;
-        let engine = self.streaming_engine(answer, states, self.budget(&answer.patches));
+        let engine = self.streaming_engine(answer, states, SweepOptions::default());
         let generated = engine.scores(&targets)?;
         let fresh = forced_scores(&self.model, &answer.sequence, &targets)?;
         Ok(checks::same_scores(&generated, &fresh, tolerances.scores))
@@ -179,16 +179,9 @@ impl Request<'_> {
         &'a self,
         answer: &'a Answer,
         states: &'a States,
-        memory_budget: u64,
+        options: SweepOptions,
     ) -> Streaming<'a> {
-        let options = SweepOptions { memory_budget, cancel: self.context.cancel.clone() };
         Streaming::new(&self.model, answer.sequence.ids(), states, options)
-    }
-
-    /// Where the model is.
-    fn free_memory(&self) -> Option<Bytes> {
-        let placement = self.model.placement();
-        if placement.on_cpu() { available_memory() } else { free_device_memory(placement.device) }
     }
 }
 

@@ -1,14 +1,14 @@
 //! Explaining an answer.
 
-use crate::finer::Images;
+use crate::finer::{Images, demand};
 use crate::plan::{Found, Part, Plan, distribute, every_target, goals, in_place_of, text};
 use crate::{
     Answer, Ask, Blank, Engine, Error, ExplainOptions, Explainer, Explanations, Profile, Request,
     Resolution, SpanRule, compared, occurrence,
 };
 use attention_capture::{
-    DepthRecorder, EachLayer, Engine as _, Foil, HeadRecorder, ImageRecorder, LayerSwept, Observer,
-    Patches, Retained, States, Streaming, SweepOptions, with_budget,
+    DepthRecorder, EachLayer, Engine as _, Foil, HeadRecorder, Held, ImageRecorder, LayerSwept,
+    Observer, Patches, Retained, Room, States, Streaming,
 };
 use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::time::Instant;
@@ -128,17 +128,18 @@ impl Request<'_> {
         if options.resolution != Resolution::Tokens {
             return Err(Error::FinerRetained);
         }
-        let tokens = sequence.ids().len();
-        let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
-        check_memory(
-            &format!("keeping the attention of {tokens} tokens"),
-            needed,
-            available_memory(),
-        )?;
+        self.check_retained(sequence.ids().len())?;
         let engine = Retained::run(&self.model, sequence)?;
         let parts = compared::retained(&engine, &goals(plans), options)?;
         let parts = parts.into_iter().map(Part::new).collect();
         Ok(distribute(plans, engine.scores(&every_target(plans))?, parts))
+    }
+
+    /// Whether the machine has the memory for every attention of so many tokens.
+    pub(crate) fn check_retained(&self, tokens: usize) -> Result<(), Error> {
+        let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
+        let purpose = format!("keeping the attention of {tokens} tokens");
+        Ok(check_memory(&purpose, needed, available_memory())?)
     }
 
     /// Starts from the states that were kept while the answer was generated, or makes them.
@@ -149,39 +150,28 @@ impl Request<'_> {
         options: &ExplainOptions,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Found>, Error> {
-        let budget = self.budget(images.kept);
         let goals = goals(plans);
-        let tokens = Streaming::least_budget(&self.model, &goals);
-        let least = |is_kept| {
-            let finer = self.least_for_finer(plans, (images.shown.len(), is_kept), options);
-            tokens.max(finer)
-        };
-        let needed = least(!images.kept.is_empty());
         let made;
         let states = if let Some(states) = states {
             states
         } else {
-            made = States::of(&self.model, sequence, self.keep(sequence.ids().len(), budget)?)?;
+            let keep = self.ledger().keep_states(sequence.ids().len(), images.kept)?;
+            made = States::of(&self.model, sequence, keep)?;
             &made
         };
-        let for_sweep = budget.saturating_sub(states.bytes());
-        if for_sweep < needed {
-            let kept = (sequence.images().len(), planned, states.tokens());
-            return Err(self.too_small(least, kept).into());
-        }
-        let sweep = |memory_budget: u64| {
+        let held = Held { images: sequence.images().len(), pictures: images.kept, planned, states };
+        let room = self.ledger().room(held, demand(plans, images, options))?;
+        let sweep = |room: Room<'_>| {
             // What they leave at pictures waits for the end of the sweep.
-            let room = (memory_budget / 2).min(memory_budget.saturating_sub(needed));
             let is_finer = options.resolution != Resolution::Tokens;
             let pictures = if is_finer { images.shown.len() } else { 0 };
-            let pictures = self.images_at_once(goals.len(), pictures, room);
-            let memory_budget = memory_budget - self.part_bytes() * (goals.len() * pictures) as u64;
-            let options_of_sweep =
-                SweepOptions { memory_budget, cancel: self.context.cancel.clone() };
+            let pictures = room.images_waiting(goals.len(), pictures);
             let ids = sequence.ids();
+            let options_of_sweep = room.sweep(self.context.cancel.clone());
             let engine = Streaming::new(&self.model, ids, states, options_of_sweep);
             let mut progress =
                 EachLayer(|swept: &LayerSwept<'_>| self.tell_progress(swept, goals.len()));
+            let room = room.beside(goals.len() * pictures);
             let mut pictures = ImageRecorder::new(&engine, &(0..pictures).collect::<Vec<_>>())?;
             let mut depths = options.by_layer.then(|| DepthRecorder::new(&engine, &goals));
             let maps = options.by_head.map(|layer| self.head_layer(layer));
@@ -203,13 +193,13 @@ impl Request<'_> {
                 part.heads = Some(heads);
             }
             let mut found = distribute(plans, engine.scores(&every_target(plans))?, parts);
-            let finer = self.finer(images, (&engine, &left), plans, (options, memory_budget))?;
+            let finer = self.finer(images, (&engine, &left), plans, (options, room))?;
             for (found, finer) in found.iter_mut().zip(finer) {
                 found.finer = finer;
             }
             Ok(found)
         };
-        let (found, ran_out) = with_budget(for_sweep, sweep)?;
+        let (found, ran_out) = room.within(sweep)?;
         notes.extend(ran_out.map(|error| format!("{error}; repeated with smaller blocks")));
         if options.resolution != Resolution::Tokens {
             let why = Patches::missing_kernel(&self.model, options.update);

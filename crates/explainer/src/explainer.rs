@@ -2,10 +2,11 @@
 
 use crate::source::FetchObserver;
 use crate::{Context, Error, ModelSource};
+use attention_capture::Ledger;
 use gemma3_processor::{Processor, ProcessorOptions};
 use gemma3_tch::{
-    Checkpoint, DeviceSpec, DtypeSpec, Gemma3, GenerationConfig, Inspection, Placement,
-    available_memory, check_memory, free_device_memory,
+    Checkpoint, DeviceSpec, DtypeSpec, Gemma3, GenerationConfig, Inspection, available_memory,
+    check_memory,
 };
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -103,7 +104,8 @@ impl Explainer {
         let generation = checkpoint.generation().clone();
         let model = checkpoint.load(placement)?;
         let context = options.context.clone();
-        let default_budget = context.memory_budget.unwrap_or_else(|| free_budget(placement));
+        let default_budget =
+            context.memory_budget.unwrap_or_else(|| Ledger::default_budget(placement));
         let (source, load) = (source.clone(), started.elapsed());
         Ok(Self {
             processor,
@@ -160,12 +162,4 @@ impl Explainer {
     pub fn load_time(&self) -> Duration {
         self.load
     }
-}
-
-/// A quarter of what is free.
-fn free_budget(placement: Placement) -> u64 {
-    const UNKNOWN: u64 = 4 << 30;
-    let available =
-        if placement.on_cpu() { available_memory() } else { free_device_memory(placement.device) };
-    available.map_or(UNKNOWN, |available| available.0 / 4)
 }

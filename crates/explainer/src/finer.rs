@@ -1,14 +1,14 @@
 //! Maps of pictures that are finer than their tokens.
 
 use attention_capture::{
-    Error, ImagePart, ImageRecorder, PatchMap, PatchOptions, PatchStates, Patches, Streaming,
-    SweepOptions,
+    Demand, Error, FinerDemand, ImagePart, ImageRecorder, PatchMap, PatchOptions, PatchStates,
+    Patches, Room, Streaming,
 };
 use gemma3_processor::{Picture, Pixels, PreparedImage};
 use std::ops::Range;
 
 use crate::compared::rules;
-use crate::plan::{Plan, mean};
+use crate::plan::{Plan, goals as all_goals, mean};
 use crate::{Answer, ExplainOptions, Request, Resolution};
 
 /// The images of an answer, for maps finer than their tokens.
@@ -34,43 +34,24 @@ impl<'a> Images<'a> {
 /// Goals that go through the vision tower together: pixels of one take 3.2 MB in Gemma3 4B.
 const GOALS: usize = 64;
 
+/// What the explanations of these plans need at the least.
+pub(crate) fn demand(plans: &[Plan], images: Images<'_>, options: &ExplainOptions) -> Demand {
+    let goals = |part: Range<usize>| plans[part].iter().map(|plan| plan.goals.len()).sum();
+    let goals = parts(plans, GOALS).into_iter().map(goals).max().unwrap_or(0);
+    let finer = options.resolution != Resolution::Tokens && !images.shown.is_empty();
+    let finer = finer.then_some(FinerDemand { update: options.update, goals });
+    Demand { finer, ..Demand::of(&all_goals(plans)) }
+}
+
 impl Request<'_> {
-    /// Of how many of the images what so many goals leave there fits into `room`, in bytes.
-    pub(crate) fn images_at_once(&self, goals: usize, images: usize, room: u64) -> usize {
-        images_at_once(self.part_bytes().saturating_mul(goals as u64), images, room)
-    }
-
-    /// Bytes without which finer maps cannot be made; none at the resolution of tokens. What some goals leave at one image is held while
-    /// that is swept.
-    pub(crate) fn least_for_finer(
-        &self,
-        plans: &[Plan],
-        (images, is_kept): (usize, bool),
-        options: &ExplainOptions,
-    ) -> u64 {
-        if options.resolution == Resolution::Tokens || images == 0 {
-            return 0;
-        }
-        let goals = |part: Range<usize>| plans[part].iter().map(|plan| plan.goals.len()).sum();
-        let most: usize = parts(plans, GOALS).into_iter().map(goals).max().unwrap_or(0);
-        let sweep = Patches::least_budget(&self.model, options.update, is_kept);
-        sweep + self.part_bytes() * most as u64
-    }
-
-    /// Bytes that one goal leaves at one image.
-    pub(crate) fn part_bytes(&self) -> u64 {
-        let config = self.model.config();
-        4 * (config.mm_tokens_per_image * config.text.hidden_size) as u64
-    }
-
     /// For each plan and every image the maps of its goals; no maps at the resolution of tokens. `left` is what all goals left at the first
-    /// images; for the others there are further sweeps. `budget` is in bytes.
+    /// images; for the others there are further sweeps. `room` is what is left beside that.
     pub(crate) fn finer(
         &self,
         images: Images<'_>,
         (engine, left): (&Streaming<'_>, &[Vec<ImagePart>]),
         plans: &[Plan],
-        (options, budget): (&ExplainOptions, u64),
+        (options, room): (&ExplainOptions, Room<'_>),
     ) -> Result<Vec<Vec<Vec<PatchMap>>>, Error> {
         let mut maps: Vec<Vec<Vec<PatchMap>>> = plans.iter().map(|_| Vec::new()).collect();
         if options.resolution == Resolution::Tokens {
@@ -83,24 +64,23 @@ impl Request<'_> {
             let goals: Vec<_> = plans.iter().flat_map(|plan| plan.goals.clone()).collect();
             let of_part = first..first + goals.len();
             first = of_part.end;
-            let mut add = |number: usize, left: &[ImagePart], budget| {
+            let mut add = |number: usize, left: &[ImagePart], room| {
                 let pixels = self.pixels(images, number);
                 let image = (&pixels, images.kept.get(number));
-                let found = self.of_image(image, (plans, left), (options, budget))?;
+                let found = self.of_image(image, (plans, left), (options, room))?;
                 maps.iter_mut().zip(found).for_each(|(maps, map)| maps.push(map));
                 Ok::<_, Error>(())
             };
             for (number, left) in left.iter().enumerate() {
-                add(number, &left[of_part.clone()], budget)?;
+                add(number, &left[of_part.clone()], room)?;
             }
-            let at_once = self.images_at_once(goals.len(), rest.len(), budget / 2).max(1);
-            for numbers in rest.chunks(at_once) {
+            for numbers in rest.chunks(room.images_at_once(goals.len(), rest.len())) {
                 let mut pictures = ImageRecorder::new(engine, numbers)?;
                 let found = engine.observe(&goals, &rules(options), &mut [&mut pictures])?;
                 let left = pictures.finish(found.iter());
-                let held = self.part_bytes() * (goals.len() * numbers.len()) as u64;
+                let room = room.beside(goals.len() * numbers.len());
                 for (&number, left) in numbers.iter().zip(left) {
-                    add(number, &left, budget.saturating_sub(held))?;
+                    add(number, &left, room)?;
                 }
             }
         }
@@ -122,10 +102,9 @@ impl Request<'_> {
         &self,
         (pixels, kept): (&Pixels, Option<&PatchStates>),
         (plans, left): (&[Plan], &[ImagePart]),
-        (options, memory_budget): (&ExplainOptions, u64),
+        (options, room): (&ExplainOptions, Room<'_>),
     ) -> Result<Vec<Vec<PatchMap>>, Error> {
         let picture = self.model.picture(pixels)?;
-        let sweep = SweepOptions { memory_budget, cancel: self.context.cancel.clone() };
         let mut left = left;
         let mut maps = Vec::new();
         // Targets come first, and only their pixels are kept: so there are two runs at most.
@@ -136,7 +115,7 @@ impl Request<'_> {
             let patch_options = PatchOptions {
                 update: options.update,
                 pixels: options.resolution == Resolution::Pixels && plans[0].asked,
-                sweep: sweep.clone(),
+                sweep: room.sweep(self.context.cancel.clone()),
                 ..PatchOptions::default()
             };
             let mut engine = Patches::new(&self.model, &picture, patch_options);
@@ -148,11 +127,6 @@ impl Request<'_> {
         }
         Ok(maps)
     }
-}
-
-/// Of so many images as many as fit into the room, when one takes so many bytes.
-fn images_at_once(bytes: u64, images: usize, room: u64) -> usize {
-    (room / bytes.max(1)).min(images as u64) as usize
 }
 
 /// Runs of plans with no more than `most` goals, or with one plan.
@@ -178,17 +152,5 @@ pub(crate) fn mean_map(weights: &[f64], maps: &[PatchMap]) -> PatchMap {
         unpooled: mean(weights, maps.iter().map(|map| &map.unpooled)),
         patches: mean(weights, maps.iter().map(|map| &map.patches)),
         pixels: pixels.map(|pixels| mean(weights, pixels.into_iter())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn as_many_images_as_fit() {
-        let found = [0, 99, 100, 199, 200, 2000].map(|room| images_at_once(100, 3, room));
-        assert_eq!(found, [0, 0, 1, 1, 2, 3]);
-        assert_eq!(images_at_once(0, 3, 1000), 3); // no goal
     }
 }

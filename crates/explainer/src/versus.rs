@@ -3,13 +3,13 @@
 use crate::plan::{in_place_of, layout, text};
 use crate::{Answer, Ask, Engine, Error, ExplainOptions, Request};
 use attention_capture::{
-    Attribution, Goal, Objective, Retained, Rules, Score, States, Streaming, SweepOptions,
-    branch_targets, with_budget,
+    Attribution, Demand, Goal, Held, Objective, PatchStates, Retained, Room, Rules, Score, States,
+    Streaming, branch_targets,
 };
 use attention_relevancy::ndarray::{Array1, Array2, s};
 use attention_relevancy::{Explanation, Target};
 use explanation_record::{Phrase, Versus, log_probability_text};
-use gemma3_tch::{Sequence, available_memory, check_memory};
+use gemma3_tch::Sequence;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -66,8 +66,8 @@ impl Request<'_> {
         let found = match options.engine {
             Engine::Retained => self.versus_retained(&sequence, &targets, options)?,
             Engine::Auto | Engine::Streaming => {
-                let budget = self.budget(&answer.patches);
-                self.versus_streaming(&sequence, &targets, (options, budget), &mut notes)?
+                let how = (options, answer.patches.as_slice());
+                self.versus_streaming(&sequence, &targets, how, &mut notes)?
             }
         };
         let explanation = |targets: Vec<Target>, row| {
@@ -126,10 +126,7 @@ impl Request<'_> {
         targets: &[Vec<Target>; 2],
         options: &ExplainOptions,
     ) -> Result<Found, Error> {
-        let tokens = sequence.ids().len();
-        let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
-        let purpose = format!("keeping the attention of {tokens} tokens");
-        check_memory(&purpose, needed, available_memory())?;
+        self.check_retained(sequence.ids().len())?;
         Ok(Found::new(&Retained::run(&self.model, sequence)?, targets, options)?)
     }
 
@@ -138,23 +135,20 @@ impl Request<'_> {
         &self,
         sequence: &Sequence,
         targets: &[Vec<Target>; 2],
-        (options, budget): (&ExplainOptions, u64),
+        (options, pictures): (&ExplainOptions, &[PatchStates]),
         notes: &mut Vec<String>,
     ) -> Result<Found, Error> {
-        let states = States::of(&self.model, sequence, self.keep(sequence.ids().len(), budget)?)?;
-        let sweep = |memory_budget| {
-            let sweep = SweepOptions { memory_budget, cancel: self.context.cancel.clone() };
-            let engine = Streaming::new(&self.model, sequence.ids(), &states, sweep);
-            Found::new(&engine, targets, options)
-        };
         let tokens = sequence.ids().len();
-        let kept = (sequence.images().len(), tokens, tokens);
-        let raised = |error| match error {
-            attention_capture::Error::Budget { smallest, .. } => self.too_small(|_| smallest, kept),
-            error => error,
-        };
-        let outcome = with_budget(budget.saturating_sub(states.bytes()), sweep);
-        let (found, ran_out) = outcome.map_err(raised)?;
+        let keep = self.ledger().keep_states(tokens, pictures)?;
+        let states = States::of(&self.model, sequence, keep)?;
+        let images = sequence.images().len();
+        let held = Held { images, pictures, planned: tokens, states: &states };
+        let (found, ran_out) =
+            self.ledger().room(held, Demand::default())?.within(|room: Room<'_>| {
+                let sweep = room.sweep(self.context.cancel.clone());
+                let engine = Streaming::new(&self.model, sequence.ids(), &states, sweep);
+                Found::new(&engine, targets, options)
+            })?;
         notes.extend(ran_out.map(|error| format!("{error}; repeated with smaller blocks")));
         Ok(found)
     }

@@ -101,6 +101,15 @@ pub trait AttentionLayer {
     }
 }
 
+/// Bytes that rebuilding a layer and pulling gradients back through it hold at a time, for each token; attention itself is not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PullCost {
+    /// Whatever the number of gradients: what is rebuilt.
+    pub shared: u64,
+    /// For each gradient that is pulled back at once.
+    pub per_gradient: u64,
+}
+
 /// `[n, H·d]` → `[H, n, d]`.
 pub(crate) fn split_heads(x: &Tensor, n_heads: i64) -> Tensor {
     let [n, width] = <[i64; 2]>::try_from(x.size()).expect("projections are [n, H·d]");

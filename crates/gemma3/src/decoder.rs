@@ -5,11 +5,13 @@
 use crate::attention::{join_gradient, join_heads, split_gradient, split_heads};
 use crate::layers::{Linear, RmsNorm, Rotary, tiles};
 use crate::{
-    Attend, AttentionLayer, Error, LayerType, MaskRule, Place, Qkv, SequenceLayout, Site,
+    Attend, AttentionLayer, Error, LayerType, MaskRule, Place, PullCost, Qkv, SequenceLayout, Site,
     TextConfig, Tower, WeightPath,
 };
 use std::ops::Range;
 use tch::{Kind, Tensor};
+
+const FLOAT_BYTES: u64 = 4;
 
 /// One decoder layer: `h = x + post(attention(norm x))`, `y = h + post(mlp(norm h))`.
 #[derive(Debug)]
@@ -158,6 +160,23 @@ pub struct QkvGradient {
 /// Pull-backs: from the gradient at the output to that at the input, float32 whatever the dtype of the weights, for any number of
 /// gradients at once (leading dimensions). Products with weights are made in the dtype of the weights.
 impl DecoderLayer {
+    /// What the pull-backs hold when a number of the weights' dtype has `width` bytes: a layer rebuilt, with the activations of the MLP
+    /// in that dtype and hidden states, queries, keys and values in float32; the gradients at all of these.
+    pub fn pull_cost(config: &TextConfig, width: u64) -> PullCost {
+        let [d, f, h, k, w] = [
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.head_dim,
+        ]
+        .map(|n| n as u64);
+        PullCost {
+            shared: 4 * width * f + FLOAT_BYTES * (8 * d + 3 * (h + 2 * k) * w),
+            per_gradient: 3 * width * f + FLOAT_BYTES * (6 * d + 3 * (h + 2 * k) * w),
+        }
+    }
+
     /// Queries, keys and values of the n tokens at `place` from their trace.
     pub fn heads(&self, trace: &Trace, place: Place) -> Qkv {
         let projected = [&trace.q, &trace.k, &trace.v].map(Tensor::shallow_clone);

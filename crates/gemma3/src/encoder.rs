@@ -5,8 +5,8 @@
 use crate::attention::{join_gradient, join_heads, split_gradient, split_heads};
 use crate::layers::{LayerNorm, Linear, tiles};
 use crate::{
-    AttentionLayer, Error, MergeGradient, Place, Qkv, QkvGradient, Site, Tower, VisionConfig,
-    WeightPath,
+    AttentionLayer, Error, MergeGradient, Place, PullCost, Qkv, QkvGradient, Site, Tower,
+    VisionConfig, WeightPath,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -59,6 +59,17 @@ impl AttentionLayer for EncoderLayer {
 /// the dtype of the weights, for any number of gradients at once (leading dimensions). Products with weights are made in the dtype
 /// of the weights.
 impl EncoderLayer {
+    /// What the pull-backs hold when a number of the weights' dtype has `width` bytes: the activations of the MLP and hidden states, and
+    /// the gradients at them.
+    pub fn pull_cost(config: &VisionConfig, width: u64) -> PullCost {
+        const FLOAT_BYTES: u64 = 4;
+        let [d, f] = [config.hidden_size, config.intermediate_size].map(|n| n as u64);
+        PullCost {
+            shared: width * (f + 4 * d) + FLOAT_BYTES * 4 * d,
+            per_gradient: width * f + FLOAT_BYTES * 10 * d,
+        }
+    }
+
     /// What stands between attention and MLP, `[n, D]`: `h = x + out_proj(heads)`.
     pub fn hidden(&self, x: &Tensor, heads: &Tensor) -> Tensor {
         x + self.self_attn.out_proj.forward(&join_heads(heads))

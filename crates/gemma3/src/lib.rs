@@ -55,7 +55,7 @@ mod text;
 mod vision;
 mod weights;
 
-pub use attention::{Attend, AttentionLayer, Qkv, Site, Tower};
+pub use attention::{Attend, AttentionLayer, PullCost, Qkv, Site, Tower};
 pub use cached::{Cached, Fast};
 pub use checkpoint::Checkpoint;
 pub use config::{Config, GenerationConfig, LayerType, Rope, TextConfig, VisionConfig};

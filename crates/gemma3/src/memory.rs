@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nvml_wrapper::Nvml;
 use tch::Device;
 
-use crate::Error;
+use crate::{Error, Placement};
 
 /// A number of bytes; displays as `8.6 GB` (powers of ten).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -44,6 +44,13 @@ pub fn free_device_memory(device: Device) -> Option<Bytes> {
         DriverName::Uuid(uuid) => nvml.device_by_uuid(uuid),
     };
     Some(Bytes(device.ok()?.memory_info().ok()?.free))
+}
+
+impl Placement {
+    /// Bytes that are free where weights are placed ([`available_memory`], [`free_device_memory`]); `None` where that is not known.
+    pub fn free_memory(self) -> Option<Bytes> {
+        if self.on_cpu() { available_memory() } else { free_device_memory(self.device) }
+    }
 }
 
 /// How the driver calls a device.

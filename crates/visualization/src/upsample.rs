@@ -5,6 +5,7 @@
 //! centre in cells, `Cells` takes cell ⌊u⌋; `Bilinear` and `Bicubic` blend the two or four cells around u − ½, as
 //! `align_corners=False` does in `PyTorch`. Both axes are independent, so they are worked out once per column and once per row.
 
+use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -48,6 +49,13 @@ impl FromStr for Interpolation {
     /// Reads `cells`, `bilinear` or `bicubic`.
     fn from_str(name: &str) -> Result<Self, Error> {
         crate::error::by_name("interpolation", name, &Self::ALL, Self::name)
+    }
+}
+
+impl fmt::Display for Interpolation {
+    /// As [`FromStr`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

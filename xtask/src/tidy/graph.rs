@@ -6,10 +6,11 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What a member of the workspace may depend on among the other members.
-const TABLE: [(&str, &[&str]); 14] = [
+const TABLE: [(&str, &[&str]); 15] = [
     ("attention-relevancy", &[]),
     ("gemma3-processor", &[]),
-    ("gemma3-tch", &["gemma3-processor"]),
+    ("quantised-weights", &[]),
+    ("gemma3-tch", &["gemma3-processor", "quantised-weights"]),
     ("attention-capture", &["gemma3-tch", "attention-relevancy"]),
     ("relevancy-visualization", &["attention-relevancy"]),
     ("explanation-record", &["attention-relevancy", "relevancy-visualization"]),
@@ -63,7 +64,8 @@ const RESERVED: [(&str, &[&str]); 5] = [
 const WITHOUT_SERDE: [&str; 2] = ["attention-relevancy", "attention-capture"];
 
 /// Members that build on a machine without libtorch, with all their tests.
-const WITHOUT_TORCH: [&str; 7] = [
+const WITHOUT_TORCH: [&str; 8] = [
+    "quantised-weights",
     "attention-relevancy",
     "gemma3-processor",
     "relevancy-visualization",

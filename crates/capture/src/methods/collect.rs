@@ -66,6 +66,12 @@ impl<'a> Collector<'a> {
         &self.goals[index]
     }
 
+    /// Bytes that the rows take at the most: one for each method and goal and, where tokens are pooled one by one, for each token.
+    pub(crate) fn bytes(&self) -> u64 {
+        let rows: usize = self.goals.iter().map(|goal| 1 + goal.targets().len()).sum();
+        (rows * self.methods.len() * self.facts.ids.len() * size_of::<f32>()) as u64
+    }
+
     /// The rollouts that the methods ask for, in order.
     pub(crate) fn rollouts(&self) -> Vec<Folding> {
         self.methods.iter().filter_map(|planned| planned.method.rollout()).collect()

@@ -54,6 +54,10 @@ impl Observer for MethodRecorder<'_> {
         self.collector.rollouts()
     }
 
+    fn bytes(&self, _goals: usize) -> u64 {
+        self.collector.bytes()
+    }
+
     fn see(&mut self, swept: &LayerSwept<'_>) {
         see_rows(swept, &mut self.collector);
         self.engine.see_hidden(swept, &mut self.collector);

@@ -1,7 +1,7 @@
 //! Both engines on the same tokens: the surest and the least sure of the answer, for every objective.
 
 use attention_capture::{
-    Engine as _, Foil, Goal, Objective, Retained, Rules, Score, States, with_budget,
+    Demand, Engine as _, Foil, Goal, Held, Objective, Retained, Rules, Score, States,
 };
 use attention_relevancy::ndarray::ArrayView1;
 use attention_relevancy::{Target, Update};
@@ -46,18 +46,27 @@ impl Request<'_> {
         let skipped = |why: String| Ok(names().map(|name| Check::skipped(name, &*why)).into());
         let tokens = answer.tokens.len();
         let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
-        if let Err(why) = checks::room(tokens, needed, self.free_memory()) {
+        if let Err(why) = checks::room(tokens, needed, self.model.placement().free_memory()) {
             return skipped(why);
         }
-        let budget = self.budget(&answer.patches);
+        let ledger = self.ledger();
         let made;
         let states = if let Some(states) = &answer.states {
             states
         } else {
-            made = States::of(&self.model, &answer.sequence, self.keep(tokens, budget)?)?;
+            let keep = ledger.keep_states(tokens, &answer.patches)?;
+            made = States::of(&self.model, &answer.sequence, keep)?;
             &made
         };
-        let scores = self.streaming_engine(answer, states, budget).scores(&targets(answer)?)?;
+        let held = Held {
+            images: answer.sequence.images().len(),
+            pictures: &answer.patches,
+            planned: tokens,
+            states,
+        };
+        let room = ledger.room(held, Demand::default())?;
+        let scores =
+            self.streaming_engine(answer, states, room.sweep(None)).scores(&targets(answer)?)?;
         let Some(tokens) = ends(answer, &scores)? else {
             return skipped("the answer has no token".to_owned());
         };
@@ -66,11 +75,11 @@ impl Request<'_> {
             |token: &Token| Goal::token(token.target).with_foils(vec![token.score.runner_up]);
         let goals: Vec<Goal> = tokens.iter().map(goal).collect();
         let retained = Retained::run(&self.model, &answer.sequence)?;
-        let budget = budget.saturating_sub(states.bytes());
         let check = |(name, objective)| {
             let rules = Rules::new(objective, Update::Additive);
-            let (found, _) = with_budget(budget, |budget| {
-                self.streaming_engine(answer, states, budget).explain(&goals, &rules)
+            let (found, _) = room.within(|room| {
+                let sweep = room.sweep(self.context.cancel.clone());
+                self.streaming_engine(answer, states, sweep).explain(&goals, &rules)
             })?;
             let expected = retained.explain(&goals, &rules)?;
             let rows = tokens.iter().zip(found.iter().zip(&expected));

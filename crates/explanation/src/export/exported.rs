@@ -1,6 +1,6 @@
 //! What was written, for the caller.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use relevancy_visualization::{Localization, RegionScore};
 
@@ -31,6 +31,15 @@ pub struct Exported {
     pub boxes: Vec<BoxAgreement>,
     /// What a reader should be told, for people.
     pub notes: Vec<String>,
+}
+
+impl Exported {
+    /// All files, in the order in which one would open them.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let Self { overlays, finer, figures, pictures, arrays, record, report, .. } = self;
+        let drawn = overlays.iter().chain(finer).chain(figures).chain(pictures);
+        drawn.chain([arrays, record]).chain(report).map(PathBuf::as_path)
+    }
 }
 
 /// The relevancy of a target by region of an image.

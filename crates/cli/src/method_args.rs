@@ -1,0 +1,254 @@
+//! The options of `explain` that say how it is explained.
+
+use clap::ValueEnum;
+use medgemma_explainer::{
+    Compared, Engine, ExplainOptions, Explainer, Foil, HeadLayer, Objective, Profile, Resolution,
+    Update, Words,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::args::not_blank;
+use crate::job::{Kind, Named, Problem};
+use crate::methods::MethodArgs;
+use crate::size::size;
+
+/// What `--contrast` names beside words.
+const RUNNER_UP: &str = "runner-up";
+
+/// How it is explained.
+#[derive(clap::Args, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct HowArgs {
+    /// What computes the explanation: streaming (the choice of auto; never stores attention) or retained (keeps every attention
+    /// matrix)
+    #[arg(long, default_value_t, help_heading = "Method")]
+    #[serde(with = "crate::spelled")]
+    engine: Engine,
+    /// Memory that explaining may use in addition to the weights, such as 800MB or 2GiB; a quarter of the free memory by default
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Method")]
+    memory_budget: Option<u64>,
+    /// How a layer updates the relevancy R; Ā is the mean over heads of (attention × its gradient)⁺
+    #[arg(long, value_enum, default_value_t, help_heading = "Method")]
+    update: UpdateArg,
+    /// The quantity whose gradient is taken; contrast by default
+    #[arg(long, value_enum, help_heading = "Method")]
+    objective: Option<ObjectiveArg>,
+    /// Explain the token against WORD in its place ("left" against "right"), or against runner-up, the most likely other token:
+    /// the gradient is taken of the difference of their logits
+    #[arg(long, value_name = "WORD", value_parser = not_blank(), conflicts_with = "objective", help_heading = "Method")]
+    contrast: Option<String>,
+
+    #[command(flatten)]
+    compared: MethodArgs,
+    /// Reproduce another program exactly, so that its figures can be compared. seed: the public Python program medgemma-
+    /// explainer, with its second <bos>, causal attention between image tokens, keywords within a single token, and spans
+    /// explained by the sum of their logits; the figures of its notebook also need --layers global
+    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "span", "phrase", "resolution", "reliance", "reliance_picture", "blank_control"], help_heading = "Method")]
+    reproduce: Option<ReproduceArg>,
+
+    /// Words of the answer that report.html explains in addition to the targets; content by default, none where each would take
+    /// seconds (on a CPU with more than a billion parameters)
+    #[arg(long, value_enum, help_heading = "Method")]
+    words: Option<WordsArg>,
+    /// Resolution of the maps: tokens, patches (relevancy continues through the vision tower; 4 × 4 patches per token in
+    /// MedGemma) or pixels (patches, and gradient × input at the pixels). Token maps are always made
+    #[arg(long, default_value_t, help_heading = "Method")]
+    #[serde(with = "crate::spelled")]
+    resolution: Resolution,
+    /// Also record, in explanation.json and explanation.npz, layers: the relevancy by layer, also used by the slider of
+    /// report.html and by --figures layers; heads: for every head what it carried, its entropy and its share in the pictures, and
+    /// maps of the heads of one layer, also used by --figures heads
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',', help_heading = "Method")]
+    record: Vec<RecordArg>,
+    /// The layer whose heads get maps, counted from 0; by default the last layer with global attention
+    #[arg(long, value_name = "LAYER", help_heading = "Method")]
+    head_layer: Option<usize>,
+}
+
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum WordsArg {
+    /// Every word
+    All,
+    /// All but English function words
+    Content,
+    /// Only the targets
+    None,
+}
+
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum ReproduceArg {
+    /// The public Python program medgemma-explainer
+    Seed,
+}
+
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum RecordArg {
+    /// The relevancy by layer
+    Layers,
+    /// Results by head
+    Heads,
+}
+
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum UpdateArg {
+    /// R ← R + Ā·R
+    #[default]
+    Additive,
+    /// Rows of Ā, and of the sum with the identity, are divided by their sums
+    Stochastic,
+}
+
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum ObjectiveArg {
+    /// The logit of the token minus that of the most likely other one
+    #[default]
+    Contrast,
+    /// The logit of the token: the published rule
+    Logit,
+    /// The logarithm of its probability
+    LogProbability,
+}
+
+impl HowArgs {
+    /// What does not go together, when options bear such names.
+    pub(crate) fn problem(&self, named: Named) -> Option<Problem> {
+        let record = named("record");
+        if self.head_layer.is_some() && !self.records_heads() {
+            let head_layer = named("head_layer");
+            let message = format!("{head_layer} is for the maps of {record} heads");
+            return Some(Problem { kind: Kind::Missing, message });
+        }
+        let beyond = format!("{} beyond tokens", named("resolution"));
+        let asked =
+            [(!self.record.is_empty(), record), (self.resolution != Resolution::Tokens, beyond)];
+        let asked = asked.into_iter().find(|(is_asked, _)| *is_asked);
+        if let (Some((_, option)), Engine::Retained) = (asked, self.engine) {
+            let engine = named("engine");
+            let message = format!("{option} needs the streaming engine; leave out {engine}");
+            return Some(Problem { kind: Kind::Conflict, message });
+        }
+        let [contrast, objective, reproduce] = ["contrast", "objective", "reproduce"].map(named);
+        let conflict = |one: &str, other: &str| {
+            let message = format!("{one} cannot be used with {other}");
+            Some(Problem { kind: Kind::Conflict, message })
+        };
+        if self.contrast.is_some() && self.objective.is_some() {
+            return conflict(&contrast, &objective);
+        }
+        self.reproduce?;
+        let others = [
+            (self.objective.is_some(), objective),
+            (self.contrast.is_some(), contrast),
+            (self.update != UpdateArg::Additive, named("update")),
+            (self.resolution != Resolution::Tokens, named("resolution")),
+        ];
+        let other = others.into_iter().find(|(is_asked, _)| *is_asked);
+        other.and_then(|(_, other)| conflict(&reproduce, &other))
+    }
+
+    pub(crate) fn is_reproduction(&self) -> bool {
+        self.reproduce.is_some()
+    }
+
+    pub(crate) fn resolution(&self) -> Resolution {
+        self.resolution
+    }
+
+    pub(crate) fn memory_budget(&self) -> Option<u64> {
+        self.memory_budget
+    }
+
+    pub(crate) fn profile(&self) -> Profile {
+        match self.reproduce {
+            None => Profile::Sound,
+            Some(ReproduceArg::Seed) => Profile::Seed,
+        }
+    }
+
+    pub(crate) fn records_layers(&self) -> bool {
+        self.record.contains(&RecordArg::Layers)
+    }
+
+    pub(crate) fn records_heads(&self) -> bool {
+        self.record.contains(&RecordArg::Heads)
+    }
+
+    fn by_head(&self) -> Option<HeadLayer> {
+        self.records_heads().then(|| self.head_layer.map_or(HeadLayer::LastFull, HeadLayer::Number))
+    }
+
+    /// Whether words are explained because nobody said otherwise.
+    pub(crate) fn words_by_default(&self) -> bool {
+        self.words.is_none()
+    }
+
+    pub(crate) fn is_without_words(&self) -> bool {
+        self.words == Some(WordsArg::None)
+    }
+
+    /// The word that the targets are set against, unless it is the most likely other token.
+    pub(crate) fn foil(&self) -> Option<&str> {
+        self.contrast.as_deref().filter(|word| *word != RUNNER_UP)
+    }
+
+    /// Whether the engine starts from what is kept while the answer is generated.
+    pub(crate) fn records(&self) -> bool {
+        self.engine != Engine::Retained
+    }
+
+    /// What the relevancy is compared with.
+    pub(crate) fn methods(&self, explainer: &Explainer) -> Vec<Compared> {
+        self.compared.methods(explainer)
+    }
+
+    /// All of it but what depends on model, answer and targets.
+    pub(crate) fn options(&self, has_report: bool) -> ExplainOptions {
+        let words = match self.words {
+            Some(WordsArg::All) => Words::All,
+            Some(WordsArg::None) => Words::None,
+            // What stands for one word in the place of another says nothing of a third.
+            None if !has_report || self.foil().is_some() || self.reproduce.is_some() => Words::None,
+            Some(WordsArg::Content) | None => Words::Content,
+        };
+        let of_program = if self.reproduce.is_some() {
+            ExplainOptions::seed()
+        } else {
+            ExplainOptions {
+                update: self.update(),
+                objective: self.objective(),
+                resolution: self.resolution,
+                ..ExplainOptions::default()
+            }
+        };
+        ExplainOptions {
+            engine: self.engine,
+            folding: self.compared.folding(),
+            words,
+            by_layer: self.records_layers(),
+            by_head: self.by_head(),
+            ..of_program
+        }
+    }
+
+    fn update(&self) -> Update {
+        match self.update {
+            UpdateArg::Additive => Update::Additive,
+            UpdateArg::Stochastic => Update::Stochastic,
+        }
+    }
+
+    fn objective(&self) -> Objective {
+        match (&self.contrast, self.objective) {
+            (Some(_), _) | (None, None | Some(ObjectiveArg::Contrast)) => {
+                Objective::Contrast(Foil::RunnerUp)
+            }
+            (None, Some(ObjectiveArg::Logit)) => Objective::Logit,
+            (None, Some(ObjectiveArg::LogProbability)) => Objective::LogProbability,
+        }
+    }
+}
