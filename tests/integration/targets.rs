@@ -9,7 +9,7 @@ use integration_tests::{Fixture, Tolerance, assert_close};
 use medgemma_explainer::{
     Answer, Ask, Content, Context, DeviceSpec, DtypeSpec, Engine, Explainer, Foil, HeadLayer,
     LoadOptions, Message, ModelSource, Objective, Question, Resolution, Role, TargetExplanation,
-    Words,
+    Token, Words,
 };
 use std::ops::{ControlFlow, Range};
 
@@ -83,6 +83,26 @@ fn a_given_answer_has_the_rows_of_the_same_generated_one() {
         let [fast, reference] = [fast, reference].map(|target| target.relevancy().relevancy());
         assert_close("given", &fast, &reference.mapv(f64::from), Tolerance::Rounding);
     }
+}
+
+/// 🫁 is no token: the tokenizer spells it in four bytes.
+#[test]
+fn a_character_of_several_tokens_is_one_piece_of_text() {
+    let fixture = Fixture::open("short-window");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let answer = explainer.given(question(&fixture), "No 🫁 changed").unwrap();
+    let bytes = |token: &&Token| token.text.starts_with("<0x");
+    let spelled: Vec<&Token> = answer.tokens().iter().filter(bytes).collect();
+    assert_eq!(spelled.len(), 4, "{spelled:?}");
+    assert!(spelled.iter().all(|token| token.span == spelled[0].span), "all write one character");
+    let found = explainer.explain(&answer, &[Ask::Last], &published()).unwrap();
+    let target = &found.targets[0];
+    let text = target.text_relevancy(&answer, true).unwrap();
+    let piece = text.pieces().iter().find(|piece| piece.text == "🫁").unwrap();
+    let row = target.relevancy().relevancy();
+    let sum: f32 = spelled.iter().map(|token| row[token.position]).sum();
+    assert_eq!((piece.relevancy, piece.tokens.len()), (sum, 4));
+    assert_eq!(row.len(), answer.tokens().len(), "the row keeps every token");
 }
 
 #[test]

@@ -86,6 +86,7 @@ impl Action {
 fn steps() -> Vec<Step> {
     let step = |name, action| Step { name, action };
     let clippy = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let without_svg = &["test", "--package", "relevancy-visualization", "--no-default-features"];
     let docs = &["doc", "--workspace", "--no-deps", "--document-private-items"];
     let tests = &["test", "--workspace", "--lib", "--bins", "--tests", "--examples"];
     vec![
@@ -101,6 +102,7 @@ fn steps() -> Vec<Step> {
             "without rayon",
             Action::Cargo(&["test", "--package", "attention-relevancy", "--no-default-features"]),
         ),
+        step("figures without SVG", Action::Cargo(without_svg)),
         step("docs", Action::Docs(docs)),
         step("deny", Action::Deny),
         step("doc tests", Action::Cargo(&["test", "--workspace", "--doc"])),

@@ -20,7 +20,7 @@ pub enum Error {
         /// Length of the sequence.
         tokens: usize,
     },
-    /// The foil of a contrast is no token of the model.
+    /// The foil of a contrast is not a token id of the model.
     #[error("foil token {token} is not one of the {vocabulary} tokens of the model")]
     Foil {
         /// The token asked for.

@@ -48,7 +48,7 @@ impl Goal {
         (!targets.is_empty()).then_some(Self { targets, supported, foils: Vec::new() })
     }
 
-    /// The same goal with a foil for each of its targets in the place of their runners-up: the contrast stays that of one run when
+    /// The same goal with a named foil for each target instead of its runner-up: the contrast stays that of one run when
     /// another run is explained. Only [`Foil::RunnerUp`] asks for them; targets past the end of `foils` keep their own.
     #[must_use]
     pub fn with_foils(self, foils: Vec<u32>) -> Self {

@@ -122,7 +122,7 @@ pub struct Answer {
     pub(crate) proper: Range<usize>,
     pub(crate) preprocess: Duration,
     pub(crate) vision: Duration,
-    /// The same with the mean picture in the place of the pictures, once it was needed.
+    /// The same with the mean picture instead of the pictures; made when it is first needed.
     pub(crate) mean: OnceCell<Sequence>,
 }
 

@@ -12,7 +12,7 @@ use image::{Rgb, RgbImage, imageops};
 use crate::error::Cause;
 use crate::{Answer, Error, Profile, Request};
 
-/// What stands in the place of the pictures of a question, or how they are hidden. All pictures are taken away at once; prompt,
+/// What replaces the pictures of a question, or how they are hidden. All pictures are taken away at once; prompt,
 /// tokens and positions stay what they were.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -58,7 +58,7 @@ impl Blank {
         self.kind().phrase()
     }
 
-    /// The picture that stands in the place of `picture`, of its size; `None` for a blank that is no picture.
+    /// The picture that stands in the place of `picture`, of its size; `None` for a blank that does not change pixels.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Picture`], never for a picture that could be made.

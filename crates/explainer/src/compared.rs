@@ -98,7 +98,7 @@ pub(crate) fn retained(
     all(found, (engine, goals), options)
 }
 
-/// The mean of a method's rows over goals, with weights that sum to one; why there is none where one goal has none.
+/// The mean of a method's rows over goals, with weights that sum to one; the reason if it has no row for one of them.
 pub(crate) fn mean_row<'a>(
     weights: &[f64],
     rows: impl Iterator<Item = &'a MethodRow>,

@@ -35,7 +35,7 @@ pub struct Check {
     pub name: &'static str,
     /// How it ended.
     pub outcome: Outcome,
-    /// What was found, or why the check was left out; for people.
+    /// What was found, or why the check was skipped; for people.
     pub detail: String,
     /// The kind of the error that ended it, where one did.
     pub error: Option<ErrorKind>,

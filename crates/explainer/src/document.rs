@@ -213,7 +213,7 @@ impl Answer {
     }
 }
 
-/// The tokens with spans in the answer in the place of spans in all that was generated.
+/// The tokens with spans counted from the start of the answer, not of all generated text.
 fn tokens(answer: &Answer) -> Vec<Token> {
     let base = answer.text.len() - answer.text().len(); // the answer is the end of the generated text
     let within = |span: Range<usize>| span.start.max(base) - base..span.end.max(base) - base;

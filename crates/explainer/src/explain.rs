@@ -2,7 +2,7 @@
 
 use crate::error::Cause;
 use crate::finer::{Images, demand};
-use crate::plan::{Found, Part, Plan, distribute, every_target, goals, text};
+use crate::plan::{Found, Part, Plan, distribute, every_target, goals, in_place_of, text};
 use crate::{
     Answer, Ask, Blank, Engine, Error, ExplainOptions, Explainer, Explanations, Profile, Request,
     Resolution, SpanRule, compared, occurrence,
@@ -240,11 +240,7 @@ impl Explainer {
     ) -> Result<NamedFoil, Error> {
         let position = self.positions(answer, ask, trace)?[0].start;
         let target = &answer.tokens[position];
-        // The space that is the token's own is that of the word in its place too.
-        let space = |is_there: bool| if is_there { " " } else { "" };
-        let (before, after) = (target.text.starts_with(' '), target.text.ends_with(' '));
-        let spelled = format!("{}{}{}", space(before), word.trim(), space(after));
-        let ids = self.processor.answer_ids(&spelled)?;
+        let ids = self.processor.answer_ids(&in_place_of(std::slice::from_ref(target), word))?;
         if ids[0] == target.id {
             let (word, token) = (word.to_owned(), target.text.clone());
             return Err(Cause::SameFoil { word, token }.into());

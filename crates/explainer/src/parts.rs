@@ -26,7 +26,7 @@ pub(crate) fn characters(spelled: &Spelled, range: &Range<usize>) -> Result<Rang
     spelled.tokens_of(&(starts[range.start]..end)).ok_or_else(none)
 }
 
-/// The tokens of each value of a field, quotes of a string left out.
+/// The tokens of each value of a field, without the quotes of a string.
 pub(crate) fn fields(spelled: &Spelled, name: &str) -> Result<Vec<Range<usize>>, Error> {
     let values = field_values(&spelled.text, name);
     let found: Vec<_> = values.iter().filter_map(|bytes| spelled.tokens_of(bytes)).collect();

@@ -15,7 +15,7 @@ use crate::{Answer, Blank, Error, Explanations, Request, TargetExplanation};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Reliance {
-    /// What stood in the place of the pictures.
+    /// What replaced the pictures.
     pub blanks: Vec<Blank>,
     /// One for each of [`Explanations::targets`].
     pub targets: Vec<TargetReliance>,
@@ -93,7 +93,7 @@ impl Request<'_> {
         Ok(spans.iter().map(of_span).collect())
     }
 
-    /// The log-probability of the tokens with each blank in the place of the pictures.
+    /// The log-probability of the tokens with each blank instead of the pictures.
     fn without(
         &self,
         answer: &Answer,

@@ -68,7 +68,7 @@ impl ModelSource {
     }
 }
 
-/// A single file is no checkpoint; the message says what it is. What is not there is told by who reads it.
+/// Rejects a single file, which is not a checkpoint, saying what it is. A missing path is reported by whoever reads it.
 fn check_folder(path: &Path) -> Result<(), Error> {
     if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
         return Ok(());

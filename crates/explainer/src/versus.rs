@@ -1,7 +1,7 @@
 //! A phrase of the answer against another in its place: which of them the model favours, and what speaks for each.
 
 use crate::error::Cause;
-use crate::plan::{layout, text};
+use crate::plan::{in_place_of, layout, text};
 use crate::{Answer, Ask, Engine, Error, ExplainOptions, Request};
 use attention_capture::{
     Attribution, Demand, Goal, Held, PatchStates, Retained, Room, Rules, States, Streaming,
@@ -104,12 +104,7 @@ impl Request<'_> {
         if against.trim().is_empty() {
             return Err(Cause::EmptyAgainst { phrase: replaced }.into());
         }
-        // The spaces that are the tokens' own are those of the phrase in their place too.
-        let tokens = &answer.tokens[positions.clone()];
-        let space = |is_there: bool| if is_there { " " } else { "" };
-        let before = tokens.first().is_some_and(|token| token.text.starts_with(' '));
-        let after = tokens.last().is_some_and(|token| token.text.ends_with(' '));
-        let spelled = format!("{}{}{}", space(before), against.trim(), space(after));
+        let spelled = in_place_of(&answer.tokens[positions.clone()], against);
         let ids = self.processor.answer_ids(&spelled)?;
         if ids == answer.sequence.ids()[positions.clone()] {
             return Err(Cause::SamePhrase { phrase: replaced }.into());

@@ -80,7 +80,7 @@ pub enum Error {
         /// The same file among earlier results.
         result: PathBuf,
     },
-    /// A page was to be written to what is no regular file.
+    /// The page would overwrite something other than a regular file.
     #[error("{} is not a regular file; name a file for the page", path.display())]
     NotAFile {
         /// The folder, device, pipe or link to nothing.

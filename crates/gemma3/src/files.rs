@@ -52,7 +52,7 @@ pub(crate) fn open(path: &Path) -> Result<File, Error> {
     File::open(path).map_err(fail)
 }
 
-/// What is no file, for people.
+/// Names a file type other than a regular file, for messages.
 fn kind_of(found: FileType) -> &'static str {
     #[cfg(unix)]
     {

@@ -48,7 +48,7 @@ pub fn gradient_weighted_row(
 /// Grad-CAM on one row of attention, `relu(Σ_h C_h·A[h,:])`, `C_h = mean_{j ∈ image} relu(∂z/∂A[h,j])`, `[n]`, from attention and
 /// gradient `[H, n]`; `image` are keys of the image, ranges within `0..n`. Without one all is zero.
 ///
-/// Grad-CAM (Selvaraju et al., ICCV 2017) with heads in the place of channels, as it is used of the last attention layer of vision
+/// Grad-CAM (Selvaraju et al., ICCV 2017) with heads as channels, as it is used of the last attention layer of vision
 /// transformers (Chefer, Gur and Wolf, "Transformer Interpretability Beyond Attention Visualization", CVPR 2021). One layer is read;
 /// attention is not negative and neither is C, so the outer positive part never acts.
 ///
@@ -74,7 +74,7 @@ pub fn grad_cam_attention_row(
 
 /// Grad-CAM on hidden states of image tokens, `relu(w·h_t)`, `w = mean_t ∂z/∂h_t`, `[n]`, from states and their gradient `[n, D]`.
 ///
-/// Grad-CAM (Selvaraju et al., ICCV 2017) with the width of the hidden state in the place of channels. Deep in a language model the
+/// Grad-CAM (Selvaraju et al., ICCV 2017) with the entries of the hidden state as channels. Deep in a language model the
 /// state of an image token is no longer about its own cell alone. At the output of the last layer the gradient is zero on all
 /// tokens but the one that predicts, so there is no map.
 ///

@@ -47,7 +47,7 @@ impl HeadFusion {
         }
     }
 
-    /// Fuses rows `[H, n]` into one `[n]`. What is not a number is not hidden.
+    /// Fuses rows `[H, n]` into one `[n]`. NaN is passed on.
     ///
     /// Fails with [`ErrorKind::HeadRows`] without heads, or with [`ErrorKind::Head`] where there is no such head.
     ///

@@ -8,7 +8,7 @@
 //! other token is row p−1 of R, because the logits at p−1 are what chose that token.
 //!
 //! Only that row is wanted, and a row can be had without the matrix: `e·(I+Ā_L)…(I+Ā_1)`, last layer first, in O(L·S²) instead
-//! of O(L·S³). [`Propagation`] does so; [`relevancy_matrix`] is the matrix for those who want all of it.
+//! of O(L·S³). [`Propagation`] does that; [`relevancy_matrix`] computes all of R.
 //!
 //! # Overview
 //! - [`FusedAttention`] is the seam: something that shows rows of Ā, block by block. [`RetainedLayer`] makes them from attention

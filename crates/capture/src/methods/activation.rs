@@ -11,7 +11,7 @@ pub(crate) struct Parts {
     tokens: usize,
     /// Images that end before the token.
     pub(crate) images: Vec<Range<usize>>,
-    /// Tokens of text before the predicting row, those of another branch left out.
+    /// Tokens of text before the predicting row, without those of another branch.
     text: Vec<usize>,
     /// Those of them with another id, with the id.
     context: Vec<(usize, u32)>,

@@ -2,8 +2,7 @@
 
 use super::TextRelevancy;
 use crate::Colormap;
-use crate::scene::append;
-use crate::text::escape;
+use crate::escape::{append, escape};
 
 /// Opacity of the ground at the largest value; the text on it stays readable in black and in white.
 const STRENGTH: f32 = 0.6;
