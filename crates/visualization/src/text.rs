@@ -133,10 +133,7 @@ mod tests {
     #[test]
     fn markup_is_escaped() {
         let line = Line::new("<script>\"a\" & 'b'</script>");
-        assert_eq!(
-            line.escaped(),
-            "&lt;script&gt;&quot;a&quot; &amp; &apos;b&apos;&lt;/script&gt;"
-        );
+        assert_eq!(line.escaped(), "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;&lt;/script&gt;");
     }
 
     #[test]
