@@ -9,6 +9,7 @@ use half::bf16;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use tch::Tensor;
+use tempfile::TempDir;
 
 use crate::lanes::Task;
 use crate::optimizer::AdamW;
@@ -105,11 +106,28 @@ fn fingerprint(recipe: &Recipe) -> String {
 
 /// Writes `model.safetensors` in bfloat16, with the names that published checkpoints have.
 pub fn export(folder: &Path, parameters: &Parameters) -> Result<()> {
+    export_as(folder, parameters, Dtype::BF16)
+}
+
+/// A folder with the checkpoint in `folder`, but these parameters in `dtype`.
+pub fn with_parameters(folder: &Path, parameters: &Parameters, dtype: Dtype) -> Result<TempDir> {
+    let copy = tempfile::tempdir()?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() != "model.safetensors" {
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name()))?;
+        }
+    }
+    export_as(copy.path(), parameters, dtype)?;
+    Ok(copy)
+}
+
+fn export_as(folder: &Path, parameters: &Parameters, dtype: Dtype) -> Result<()> {
     let model = parameters.iter().filter(|(name, _)| Task::Answers.learns(name));
     let tensors: Vec<_> =
         model.map(|(name, tensor)| (published(name), tensor.shallow_clone())).collect();
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    write(&folder.join("model.safetensors"), &tensors, Dtype::BF16, Some(metadata))
+    write(&folder.join("model.safetensors"), &tensors, dtype, Some(metadata))
 }
 
 /// The configuration of the checkpoint in `folder`.

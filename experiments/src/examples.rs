@@ -11,7 +11,7 @@ use crate::lanes::Task;
 use crate::questions::Question;
 use crate::recipe::{Recipe, Variant};
 use crate::scenes::{Purpose, has, mix, number, scene};
-use crate::vocabulary::END_OF_TURN;
+use crate::vocabulary::IDS;
 
 /// A cell shows a finding that covers so much of it.
 const COVERED: f32 = 0.08;
@@ -170,7 +170,7 @@ impl Examples {
             decided.extend(std::iter::repeat_n(piece.decided, spelled.len()));
             ids.extend(spelled);
         }
-        ids.push(END_OF_TURN as u32);
+        ids.push(IDS.end_of_turn as u32);
         decided.push(false);
         Ok(Turn { ids, prompt: prompt.len(), decided })
     }

@@ -77,7 +77,7 @@ pub fn sight(model: &Gemma3, head: [&Tensor; 2], seen: &Seen) -> (Tensor, Tally)
 /// The picture and what stands before the question go through the model once; each turn continues from there.
 ///
 /// # Panics
-/// Where libtorch fails, or where `image` is no span of as many tokens as the model gives a picture.
+/// Where libtorch fails, or where `image` has not as many tokens as the model makes of a picture.
 pub fn answers(
     model: &Gemma3,
     (beginning, image): (&[u32], Range<usize>),

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use checkpoint_files::random::{SplitMix, hash};
 use gemma3_tch::{Config, VisionConfig};
 use tch::{Device, Kind, Tensor};
-
-use crate::scenes::mix;
 
 /// Parameters by canonical name, float32.
 pub type Parameters = BTreeMap<String, Tensor>;
@@ -73,26 +72,11 @@ fn waves(side: usize, width: usize) -> Tensor {
     Tensor::from_slice(&values).view([(side * side) as i64, width as i64])
 }
 
-/// Standard normal numbers by the method of Box and Muller.
+/// Standard normal numbers.
 fn normal(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed;
-    let mut uniform = move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        ((mix(state) >> 11) + 1) as f64 / (1_u64 << 53) as f64
-    };
-    let mut pair = move || {
-        let radius = (-2.0 * uniform().ln()).sqrt();
-        let (sine, cosine) = (std::f64::consts::TAU * uniform()).sin_cos();
-        [(radius * cosine) as f32, (radius * sine) as f32]
-    };
-    std::iter::repeat_with(&mut pair).flatten().take(count).collect()
-}
-
-/// FNV-1a.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    })
+    let mut random = SplitMix::new(seed);
+    random.number(); // the trained checkpoints began without it
+    std::iter::repeat_with(|| random.normal_pair()).flatten().take(count).collect()
 }
 
 #[cfg(test)]

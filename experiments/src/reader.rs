@@ -3,27 +3,38 @@
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use gemma3_processor::{Message, Picture, Processor, ProcessorOptions};
-use gemma3_tch::{Cached, Fast, Gemma3, GenerationOptions, Placement, Sequence, guard};
+use anyhow::{Context as _, Result};
+use gemma3_processor::{Message, Picture};
+use gemma3_tch::{Cached, Checkpoint, Fast, Gemma3, GenerationOptions, Sequence, guard};
+use medgemma_explainer::{
+    Context, DeviceSpec, DtypeSpec, Explainer, LoadOptions, ModelSource, Profile,
+};
 use phantom_radiograph::Scene;
 use tch::Tensor;
 
 use crate::questions::{Answer, Question, Word};
-use crate::vocabulary::END_OF_TURN;
+use crate::vocabulary::IDS;
 
 /// No right answer is as long.
 const LONGEST: usize = 96;
 
-/// A checkpoint that answers.
+/// Bytes for an explanation, the same on every machine: the order of its sums depends on them.
+const MEMORY_BUDGET: u64 = 1 << 30;
+
+/// A checkpoint that answers and is explained, as an application has it.
 pub struct Reader {
-    /// The model.
-    pub model: Gemma3,
-    processor: Processor,
+    explainer: Explainer,
+    /// The same weights, for what is no question of an application's.
+    model: Gemma3,
+    dtype: DtypeSpec,
 }
 
 /// A question about a phantom with its right answer.
 pub struct Reading {
+    /// What is asked.
+    pub question: medgemma_explainer::Question,
+    /// The right answer.
+    pub text: String,
     /// Prompt and answer.
     pub sequence: Sequence,
     /// Positions of the image in it.
@@ -56,13 +67,31 @@ pub struct Spoken {
 impl Reader {
     /// Loads the checkpoint in `folder`.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::with_model(folder, Gemma3::load(folder, Placement::AS_STORED)?)
+        Self::open_as(folder, DtypeSpec::default())
     }
 
-    /// Another model with the processor of the checkpoint in `folder`.
-    pub fn with_model(folder: &Path, model: Gemma3) -> Result<Self> {
-        let processor = Processor::from_dir(folder, ProcessorOptions::default())?;
-        Ok(Self { model, processor })
+    /// The same, computed in `dtype`.
+    pub fn open_as(folder: &Path, dtype: DtypeSpec) -> Result<Self> {
+        let checkpoint = Checkpoint::open(folder)?;
+        let placement =
+            checkpoint.placement(gemma3_tch::DeviceSpec::Cpu, dtype.to_string().parse()?)?;
+        let model = checkpoint.load(placement)?;
+        Ok(Self { explainer: load(folder, dtype, Profile::Sound)?, model, dtype })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Gemma3 {
+        &self.model
+    }
+
+    /// The facade over the model.
+    pub fn explainer(&self) -> &Explainer {
+        &self.explainer
+    }
+
+    /// The facade over the same checkpoint by the conventions of the public Python program.
+    pub fn seed(&self) -> Result<Explainer> {
+        load(self.explainer.path(), self.dtype, Profile::PythonProgram)
     }
 
     /// The answers to these questions about one picture.
@@ -87,16 +116,19 @@ impl Reader {
         let read = |question: &Question| {
             let (prompt, image) = self.prompt(picture, *question, &mut features)?;
             let features = features.as_ref().context("the picture was encoded")?;
-            self.reading(&question.answer(scene), &prompt, image, (features, &pixels))
+            let asked = medgemma_explainer::Question::new(vec![picture.clone()], question.text());
+            self.reading((asked, &question.answer(scene)), &prompt, image, (features, &pixels))
         };
         questions.iter().map(read).collect()
     }
 
     /// A picture as the vision tower takes it, `[3, s, s]`.
     pub fn pixels(&self, picture: &Picture) -> Result<Tensor> {
-        let prepared =
-            self.processor.prepare(&[Message::user(1, "?")], std::slice::from_ref(picture))?;
-        Ok(self.model.picture(&prepared.pixels[0])?)
+        let prepared = self
+            .explainer
+            .processor()
+            .prepare(&[Message::user(1, "?")], std::slice::from_ref(picture))?;
+        Ok(self.model().picture(&prepared.pixels[0])?)
     }
 
     /// Whether the model would say exactly this: each token is the most likely one, the end of the turn included.
@@ -104,13 +136,13 @@ impl Reader {
         let _no_grad = tch::no_grad_guard();
         let ids = reading.sequence.ids();
         let logits = guard("reading an answer", || {
-            let hidden = self.model.forward(&reading.sequence, &mut Fast);
+            let hidden = self.model().forward(&reading.sequence, &mut Fast);
             let rows = (ids.len() - reading.answer + 1) as i64;
-            self.model.text().logits(&hidden.narrow(0, reading.answer as i64 - 1, rows))
+            self.model().text().logits(&hidden.narrow(0, reading.answer as i64 - 1, rows))
         })?;
         let chosen = Vec::<i64>::try_from(logits.argmax(-1, false))?;
         let right = ids[reading.answer..].iter().map(|&id| i64::from(id));
-        Ok(chosen.into_iter().eq(right.chain([END_OF_TURN as i64])))
+        Ok(chosen.into_iter().eq(right.chain([IDS.end_of_turn as i64])))
     }
 
     /// The id of a word after a space; the first of its pieces.
@@ -120,7 +152,7 @@ impl Reader {
 
     /// The ids of a word after a space.
     pub fn tokens(&self, word: &str) -> Result<Vec<u32>> {
-        Ok(self.processor.tokenizer().encode(&format!(" {word}"))?)
+        Ok(self.explainer.processor().tokenizer().encode(&format!(" {word}"))?)
     }
 
     /// The prompt as a sequence, and where the image is in it; the picture is encoded once.
@@ -131,31 +163,32 @@ impl Reader {
         features: &mut Option<Tensor>,
     ) -> Result<(Sequence, Range<usize>)> {
         let message = Message::user(1, question.text());
-        let prepared = self.processor.prepare(&[message], std::slice::from_ref(picture))?;
+        let prepared =
+            self.explainer.processor().prepare(&[message], std::slice::from_ref(picture))?;
         let image = &prepared.images[0];
         let tokens = match features {
             Some(tokens) => tokens.shallow_clone(),
-            None => self.model.encode_image(&prepared.pixels[0])?,
+            None => self.model().encode_image(&prepared.pixels[0])?,
         };
         *features = Some(tokens.shallow_clone());
         let span = image.span.clone();
-        Ok((self.model.sequence(prepared.ids, vec![span.clone()], vec![tokens])?, span))
+        Ok((self.model().sequence(prepared.ids, vec![span.clone()], vec![tokens])?, span))
     }
 
     fn generate(&self, prompt: &Sequence) -> Result<String> {
         let options = GenerationOptions {
             max_new_tokens: LONGEST,
             sampling: None,
-            stop_ids: self.model.config().eos_token_ids.clone(),
+            stop_ids: self.model().config().eos_token_ids.clone(),
         };
         let mut go_on = |_| ControlFlow::Continue(());
-        let answer = self.model.generate(prompt, &options, &mut Cached::default(), &mut go_on)?;
-        Ok(self.processor.tokenizer().decode(&answer.tokens, true))
+        let answer = self.model().generate(prompt, &options, &mut Cached::default(), &mut go_on)?;
+        Ok(self.explainer.processor().tokenizer().decode(&answer.tokens, true))
     }
 
     fn reading(
         &self,
-        right: &Answer,
+        (question, right): (medgemma_explainer::Question, &Answer),
         prompt: &Sequence,
         image: Range<usize>,
         (features, picture): (&Tensor, &Tensor),
@@ -164,7 +197,7 @@ impl Reader {
         let answer = ids.len();
         let mut sentence = answer;
         for piece in right.pieces() {
-            let spelled = self.processor.tokenizer().encode(&piece.text)?;
+            let spelled = self.explainer.processor().tokenizer().encode(&piece.text)?;
             let start = ids.len();
             ids.extend(spelled);
             if let Some((finding, word)) = piece.shows {
@@ -179,10 +212,17 @@ impl Reader {
                 sentence = ids.len();
             }
         }
-        let features = features.shallow_clone();
+        let (text, features) = (right.text(), features.shallow_clone());
         let tokens = vec![features.shallow_clone()];
-        let sequence = self.model.sequence(ids, vec![image.clone()], tokens)?;
+        let sequence = self.model().sequence(ids, vec![image.clone()], tokens)?;
         let picture = picture.shallow_clone();
-        Ok(Reading { sequence, image, features, picture, answer, words })
+        Ok(Reading { question, text, sequence, image, features, picture, answer, words })
     }
+}
+
+fn load(folder: &Path, dtype: DtypeSpec, profile: Profile) -> Result<Explainer> {
+    let context = Context::default().with_memory_budget(Some(MEMORY_BUDGET));
+    let options = LoadOptions::default().with_device(DeviceSpec::Cpu).with_dtype(dtype);
+    let options = options.with_profile(profile).with_context(context);
+    Ok(Explainer::load(&ModelSource::Directory(folder.to_owned()), &options)?)
 }

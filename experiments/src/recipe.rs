@@ -107,7 +107,7 @@ pub struct Recipe {
     pub answers: Stage,
     /// The same with more of the short questions, slower.
     pub dialogue: Stage,
-    /// More of the same from a rate that starts anew.
+    /// The same again, with the learning rate started over.
     pub review: Stage,
 }
 

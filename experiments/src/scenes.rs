@@ -1,5 +1,6 @@
 //! The scenes of a run: what is drawn for each number, in training and in evaluation.
 
+use checkpoint_files::random::SplitMix;
 use phantom_radiograph::{Distribution, Finding, FindingKind, Level, Scene, Side, Zone};
 
 use crate::recipe::Variant;
@@ -63,10 +64,7 @@ pub fn number(seed: u64, purpose: Purpose, index: u64) -> u64 {
 
 /// The step of `SplitMix64` (Steele, Lea, Flood 2014): a bijection that scatters its argument.
 pub fn mix(x: u64) -> u64 {
-    let z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
+    SplitMix::new(x).number()
 }
 
 #[cfg(test)]

@@ -5,16 +5,12 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use checkpoint_files::companions::Ids;
+use checkpoint_files::tokenizer::{self, AddedToken};
+use serde_json::Value;
 
 /// Ids that the configuration files name.
-pub const END_OF_TURN: usize = 6;
-/// Before the tokens of an image.
-pub const START_OF_IMAGE: usize = 11;
-/// After the tokens of an image.
-pub const END_OF_IMAGE: usize = 12;
-/// Each token of an image.
-pub const IMAGE: usize = 13;
+pub const IDS: Ids = Ids { end_of_turn: 6, start_of_image: 11, end_of_image: 12, image: 13 };
 
 /// Tokens that stand for themselves wherever they are spelled, by id; those that are text are the runs of newlines.
 const CONTROL: [&str; 14] = [
@@ -88,81 +84,20 @@ impl Vocabulary {
 
     /// A word and the merges that build it letter by letter.
     fn add_word(&mut self, word: &str) {
-        let ends: Vec<usize> =
-            word.char_indices().map(|(at, _)| at).skip(1).chain([word.len()]).collect();
-        for pair in ends.windows(2) {
-            let (front, letter) = (&word[..pair[0]], &word[pair[0]..pair[1]]);
-            let merge = (front.to_owned(), letter.to_owned());
+        for (merge, whole) in tokenizer::merges(word) {
             if !self.merges.contains(&merge) {
                 self.merges.push(merge);
             }
-            self.add(&word[..pair[1]]);
+            self.add(whole);
         }
     }
 
     /// `tokenizer.json`.
     pub fn to_json(&self) -> Value {
-        let added: Vec<Value> =
-            CONTROL.iter().enumerate().map(|(id, piece)| added_token(id, piece)).collect();
-        let vocabulary: Map<String, Value> =
-            self.pieces.iter().enumerate().map(|(id, piece)| (piece.clone(), json!(id))).collect();
-        json!({
-            "version": "1.0",
-            "truncation": null,
-            "padding": null,
-            "added_tokens": added,
-            "normalizer": { "type": "Replace", "pattern": { "String": " " }, "content": "▁" },
-            "pre_tokenizer": {
-                "type": "Split", "pattern": { "String": " " }, "behavior": "MergedWithPrevious", "invert": false
-            },
-            "post_processor": post_processor(),
-            "decoder": {
-                "type": "Sequence",
-                "decoders": [
-                    { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
-                    { "type": "ByteFallback" },
-                    { "type": "Fuse" },
-                ]
-            },
-            "model": {
-                "type": "BPE",
-                "dropout": null,
-                "unk_token": "<unk>",
-                "continuing_subword_prefix": null,
-                "end_of_word_suffix": null,
-                "fuse_unk": true,
-                "byte_fallback": true,
-                "ignore_merges": false,
-                "vocab": vocabulary,
-                "merges": self.merges,
-            },
-        })
+        let added = CONTROL.iter().enumerate();
+        let added = added.map(|(id, text)| AddedToken { id, text, special: text.starts_with('<') });
+        tokenizer::to_json(self.pieces.iter().map(String::as_str), added, &self.merges)
     }
-}
-
-fn added_token(id: usize, piece: &str) -> Value {
-    json!({
-        "id": id,
-        "content": piece,
-        "single_word": false,
-        "lstrip": false,
-        "rstrip": false,
-        "normalized": false,
-        "special": piece.starts_with('<'),
-    })
-}
-
-/// `<bos>` goes before every text.
-fn post_processor() -> Value {
-    let bos = json!({ "SpecialToken": { "id": "<bos>", "type_id": 0 } });
-    let sequence =
-        |id: &str, type_id: usize| json!({ "Sequence": { "id": id, "type_id": type_id } });
-    json!({
-        "type": "TemplateProcessing",
-        "single": [bos, sequence("A", 0)],
-        "pair": [bos, sequence("A", 0), sequence("B", 1)],
-        "special_tokens": { "<bos>": { "id": "<bos>", "ids": [2], "tokens": ["<bos>"] } },
-    })
 }
 
 #[cfg(test)]
@@ -185,10 +120,10 @@ mod tests {
     #[test]
     fn ids_are_where_the_configuration_says() {
         for (id, piece) in [
-            (END_OF_TURN, "<end_of_turn>"),
-            (START_OF_IMAGE, "<start_of_image>"),
-            (END_OF_IMAGE, "<end_of_image>"),
-            (IMAGE, "<image_soft_token>"),
+            (IDS.end_of_turn, "<end_of_turn>"),
+            (IDS.start_of_image, "<start_of_image>"),
+            (IDS.end_of_image, "<end_of_image>"),
+            (IDS.image, "<image_soft_token>"),
         ] {
             assert_eq!(tokenizer().id(piece), Some(id as u32));
         }

@@ -110,7 +110,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// Measures and writes, or writes the page anew.
+/// Measures and writes, or rewrites the page from its JSON file.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let scratch = match (&options.measure, &options.out) {
         (Some(_), Some(out)) => out.clone(), // nothing is made there but the report

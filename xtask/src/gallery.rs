@@ -150,7 +150,7 @@ medgemma-explainer explain --model phantom --image chests/000.png --prompt 'Desc
 chromium --headless --window-size=1300,900 --screenshot=report.png out/report.html
 ```
 
-`cargo xtask gallery` makes this page and its pictures anew.
+`cargo xtask gallery` regenerates this page and its pictures.
 ";
 
 /// Sets up, builds, draws all figures and writes the page.

@@ -9,7 +9,6 @@ mod demo;
 mod disk;
 mod gallery;
 mod process;
-mod random;
 mod same;
 mod setup;
 mod studies;
@@ -49,7 +48,7 @@ cargo xtask COMMAND
                          Sections: generation, explanation, methods, targets, patches, growth, relevancy.
                          --measure FILE: that program, built elsewhere, for a machine without Rust; --note TEXT: a line for the page
   bench --page [--out DIR]
-                         write the page anew from its JSON file
+                         rewrite the page from its JSON file
   train-phantom [--variant sound|shortcut] [--steps N] [--out DIR] [--resume]
                          train a small checkpoint on phantom radiographs (target/train-phantom/VARIANT, unless --out says
                          where); --resume goes on where the run in that folder stopped

@@ -89,6 +89,7 @@ impl Action {
 fn steps() -> Vec<Step> {
     let step = |name, action| Step { name, action };
     let clippy = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let without_svg = &["test", "--package", "relevancy-visualization", "--no-default-features"];
     let docs = &["doc", "--workspace", "--no-deps", "--document-private-items"];
     let tests = &["test", "--workspace", "--lib", "--bins", "--tests", "--examples"];
     vec![
@@ -100,6 +101,11 @@ fn steps() -> Vec<Step> {
             "without the hub",
             Action::Cargo(&["check", "--package", "medgemma-explainer", "--no-default-features"]),
         ),
+        step(
+            "without rayon",
+            Action::Cargo(&["test", "--package", "attention-relevancy", "--no-default-features"]),
+        ),
+        step("figures without SVG", Action::Cargo(without_svg)),
         step("docs", Action::Docs(docs)),
         step("deny", Action::Deny),
         step("doc tests", Action::Cargo(&["test", "--workspace", "--doc"])),

@@ -174,7 +174,8 @@ impl Demand {
         let tokens = if self.tokens == 0 { 0 } else { Streaming::least_budget(model, self.tokens) };
         let Some(FinerDemand { update, goals }) = self.finer else { return Ok(tokens) };
         let parts = ImagePart::bytes(model.config()) * goals as u64;
-        Ok(tokens.max(Patches::least_budget(model, update, is_kept)? + parts))
+        // They are gathered while the tokens are swept, and held while the patches of one picture are.
+        Ok(tokens.max(Patches::least_budget(model, update, is_kept)?) + parts)
     }
 }
 

@@ -1,11 +1,11 @@
 //! `medgemma-explainer answer`, and the part that `explain` shares with it.
 
 use crate::args::{AnswerArgs, ModelArgs, QuestionArgs};
-use crate::asked::warn_of;
+use crate::asked::{check_sight, warn_of};
 use crate::{interrupt, output, progress};
 use anyhow::bail;
 use medgemma_explainer::{
-    Answer, AnswerOptions, Context, ExplainObserver, Explainer, LoadOptions, Question, StopReason,
+    Answer, AnswerOptions, ExplainObserver, Explainer, LoadOptions, Question, StopReason,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
     let question = asked.conversation().question(&pictures.options())?;
     warn_of(&question.pictures);
     let explainer = load(model, args.question.load_options())?;
+    check_sight(&explainer, &asked.conversation(), &question)?;
     let options = generation.options(&explainer, false);
     let answer = stream(&explainer, question, &options, !args.json)?;
     if args.json {
@@ -37,8 +38,9 @@ pub(crate) fn load(model: &ModelArgs, options: LoadOptions) -> anyhow::Result<Ex
         medgemma_explainer::set_threads(threads)?;
     }
     let progress: Option<ExplainObserver> = Some(Arc::new(progress::advance));
-    let context = Context { cancel: Some(interrupt::flag()), progress, ..options.context };
-    let options = LoadOptions { fetch_progress: progress::fetch_bars()?, context, ..options };
+    let context =
+        options.context.clone().with_cancel(Some(interrupt::flag())).with_progress(progress);
+    let options = options.with_fetch_progress(progress::fetch_bars()?).with_context(context);
     let load = || Explainer::load(&model.source(), &options);
     Ok(progress::step("loading the model", load)?)
 }

@@ -89,8 +89,8 @@ pub(crate) struct InspectArgs {
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelArgs {
-    /// Checkpoint directory, owner/name on the Hugging Face hub, or one of the small models that ship with the program and know
-    /// only synthetic radiographs: phantom, phantom-shortcut
+    /// Checkpoint directory, GGUF file, owner/name on the Hugging Face hub, or one of the small models that ship with the program
+    /// and know only synthetic radiographs: phantom, phantom-shortcut
     #[arg(long, value_name = "DIR_OR_ID", value_parser = NonEmptyStringValueParser::new())]
     model: String,
     /// Branch, tag or commit on the hub
@@ -101,6 +101,11 @@ pub(crate) struct ModelArgs {
     #[arg(long)]
     #[serde(default)]
     offline: bool,
+    /// GGUF file of the vision tower that belongs to a --model in a GGUF file; by default the one beside it, where --model is
+    /// their folder
+    #[arg(long, value_name = "FILE")]
+    #[serde(default)]
+    mmproj: Option<PathBuf>,
     /// Device to compute on: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     #[serde(default, with = "crate::spelled")]
@@ -223,6 +228,11 @@ impl Args {
 }
 
 impl ModelArgs {
+    /// The file of the vision tower, where one is named.
+    pub(crate) fn mmproj(&self) -> Option<PathBuf> {
+        self.mmproj.clone()
+    }
+
     pub(crate) fn source(&self) -> ModelSource {
         ModelSource::parse(&self.model, self.revision.as_deref(), self.offline)
     }
@@ -236,12 +246,11 @@ impl QuestionArgs {
 
 /// How a checkpoint is loaded.
 pub(crate) fn load_options(model: &ModelArgs, pictures: &PictureArgs) -> LoadOptions {
-    LoadOptions {
-        device: model.device,
-        dtype: model.dtype,
-        processor: pictures.processor_options(),
-        ..LoadOptions::default()
-    }
+    LoadOptions::default()
+        .with_mmproj(model.mmproj())
+        .with_device(model.device)
+        .with_dtype(model.dtype)
+        .with_processor(pictures.processor_options())
 }
 
 impl PictureArgs {
@@ -267,23 +276,16 @@ impl PictureArgs {
 impl GenerationArgs {
     /// `record`: whether the answer will be explained.
     pub(crate) fn options(&self, explainer: &Explainer, record: bool) -> AnswerOptions {
-        AnswerOptions {
-            max_new_tokens: self.max_new_tokens,
-            sampling: self.sampling(explainer),
-            stop: !self.ignore_stop,
-            record,
-        }
+        AnswerOptions::default()
+            .with_max_new_tokens(self.max_new_tokens)
+            .with_sampling(self.sampling(explainer))
+            .with_stop(!self.ignore_stop)
+            .with_record(record)
     }
 
     /// What the checkpoint's makers advise, where drawing was asked for.
     fn sampling(&self, explainer: &Explainer) -> Option<Sampling> {
-        let advice = explainer.generation_config();
-        self.sample.then(|| Sampling {
-            temperature: advice.temperature,
-            top_k: advice.top_k.unwrap_or(0),
-            top_p: advice.top_p,
-            seed: self.seed,
-        })
+        self.sample.then(|| explainer.advised_sampling(self.seed))
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::ArgMatches;
-use medgemma_explainer::gemma3_processor::{Content, Message, Role};
-use medgemma_explainer::{Picture, PictureOptions, Question};
+use medgemma_explainer::{Content, Explainer, Message, Picture, PictureOptions, Question, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::args::not_blank;
@@ -14,8 +13,8 @@ use crate::output;
 
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Asked {
-    /// Picture (PNG, JPEG, TIFF, WebP, BMP); may be repeated
-    #[arg(long, value_name = "FILE", required_unless_present = "messages", num_args = 1.., help_heading = "Question")]
+    /// Picture (PNG, JPEG, TIFF, WebP, BMP); may be repeated. A model with a vision tower is asked about at least one
+    #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Question")]
     image: Vec<PathBuf>,
     /// The question; it comes after the pictures
     #[arg(long, value_name = "TEXT", value_parser = not_blank(), required_unless_present_any = ["text", "messages"], help_heading = "Question")]
@@ -140,7 +139,7 @@ impl Conversation {
             });
         }
         let messages = vec![Message { role: Role::User, content }];
-        let question = Question { pictures, messages };
+        let question = Question::from_messages(pictures, messages);
         Ok(match system {
             Some(system) => question.with_system(system),
             None => question,
@@ -159,6 +158,25 @@ impl Conversation {
                 files.collect()
             }
         }
+    }
+}
+
+/// Whether the question has pictures where the model sees them, and none where it does not. A file of messages may leave them out.
+pub(crate) fn check_sight(
+    explainer: &Explainer,
+    conversation: &Conversation,
+    question: &Question,
+) -> anyhow::Result<()> {
+    let sees = explainer.inspection().vision_tower().is_some();
+    let is_file = matches!(conversation, Conversation::File { .. });
+    match (sees, question.pictures.is_empty()) {
+        (false, false) => bail!(
+            "--image: the model sees no pictures, it is a language model alone; ask it without one"
+        ),
+        (true, true) if !is_file => bail!(
+            "the model sees pictures, and the question has none: add --image FILE (--messages can ask without)"
+        ),
+        _ => Ok(()),
     }
 }
 

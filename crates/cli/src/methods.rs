@@ -1,10 +1,12 @@
 //! The options of `explain` that choose what the explanation is made of, and what it is compared with.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use medgemma_explainer::{
-    Compared, Explainer, Explanations, Folding, HeadFusion, HeadWeights, LayerType, Layers, Method,
+    Compared, Explainer, Explanations, Folding, HeadFusion, HeadWeights, Layers, Method, MethodId,
     Pool, Update,
 };
 use serde::{Deserialize, Serialize};
@@ -44,33 +46,58 @@ pub(crate) struct MethodArgs {
     cam_layer: Option<usize>,
 }
 
-#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+/// A method to compare with; names are those of [`MethodId`].
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 enum MethodArg {
-    /// The relevancy itself, which is always computed
+    /// The relevancy itself.
     Relevancy,
-    /// Relevancy with R ← R + Ā·R, regardless of --update
-    RelevancyAdditive,
-    /// Relevancy with normalised rows, regardless of --update
-    RelevancyStochastic,
-    /// Attention rollout over --layers, heads fused by --heads
-    Rollout,
-    /// Attention of the row that predicts the token
-    RawAttention,
-    /// Attention of the token itself, when the model reads it
-    TokenAttention,
-    /// token-attention over all tokens of the target together
-    ObjectAttention,
-    /// Attention × its gradient, positive part
-    GradientAttention,
-    /// Grad-CAM on the attention of one layer
-    GradCam,
-    /// Grad-CAM on the hidden states before one layer
-    GradCamHidden,
-    /// Gradient × input at the embeddings
-    InputGradient,
-    /// Token activation map: where the word can be read off the hidden states, not what caused it
-    Tam,
+    #[serde(untagged)]
+    Other(MethodId),
+}
+
+impl MethodArg {
+    fn help(self) -> &'static str {
+        let Self::Other(method) = self else {
+            return "The relevancy itself, which is always computed";
+        };
+        match method {
+            MethodId::RelevancyAdditive => "Relevancy with R ← R + Ā·R, regardless of --update",
+            MethodId::RelevancyStochastic => {
+                "Relevancy with normalised rows, regardless of --update"
+            }
+            MethodId::Rollout => "Attention rollout over --layers, heads fused by --heads",
+            MethodId::RawAttention => "Attention of the row that predicts the token",
+            MethodId::TokenAttention => "Attention of the token itself, when the model reads it",
+            MethodId::ObjectAttention => "token-attention over all tokens of the target together",
+            MethodId::GradientAttention => "Attention × its gradient, positive part",
+            MethodId::GradCam => "Grad-CAM on the attention of one layer",
+            MethodId::GradCamHidden => "Grad-CAM on the hidden states before one layer",
+            MethodId::InputGradient => "Gradient × input at the embeddings",
+            MethodId::Tam => {
+                "Token activation map: where the word can be read off the hidden states, not what caused it"
+            }
+            _ => "",
+        }
+    }
+}
+
+impl ValueEnum for MethodArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        static ALL: LazyLock<Vec<MethodArg>> = LazyLock::new(|| {
+            let others = MethodId::ALL.into_iter().map(MethodArg::Other);
+            std::iter::once(MethodArg::Relevancy).chain(others).collect()
+        });
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let name = match self {
+            Self::Relevancy => "relevancy",
+            Self::Other(method) => method.name(),
+        };
+        Some(PossibleValue::new(name).help(self.help()))
+    }
 }
 
 #[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,17 +127,16 @@ impl Default for MethodArgs {
 impl MethodArgs {
     /// What the relevancy is made of.
     pub(crate) fn folding(&self) -> Folding {
-        Folding { heads: self.fused(), layers: self.layers.clone() }
+        Folding::default().with_heads(self.fused()).with_layers(self.layers.clone())
     }
 
     /// What it is compared with, in the order asked.
     pub(crate) fn methods(&self, explainer: &Explainer) -> Vec<Compared> {
-        let kinds = &explainer.model().config().text.layers;
-        let last = kinds.iter().rposition(|&kind| kind == LayerType::Full);
-        let last = last.unwrap_or(kinds.len().saturating_sub(1));
+        let model = explainer.inspection().language_model();
+        let last = model.last_global_layer();
         let mut methods: Vec<Compared> = Vec::new();
         for method in &self.method {
-            let method = self.compared(*method, (last, kinds.len() / 2));
+            let method = self.compared(*method, (last, model.layers / 2));
             methods.extend(method.filter(|method| !methods.contains(method)));
         }
         methods
@@ -123,32 +149,33 @@ impl MethodArgs {
             PoolArg::Max => Pool::Max,
             PoolArg::Sum => Pool::Sum,
         };
+        let MethodArg::Other(method) = method else { return None };
         Some(Compared::Other(match method {
-            MethodArg::Relevancy => return None,
-            MethodArg::RelevancyAdditive => return Some(Compared::Relevancy(Update::Additive)),
-            MethodArg::RelevancyStochastic => {
+            MethodId::RelevancyAdditive => return Some(Compared::Relevancy(Update::Additive)),
+            MethodId::RelevancyStochastic => {
                 return Some(Compared::Relevancy(Update::Stochastic));
             }
-            MethodArg::Rollout => Method::Rollout { heads, layers },
-            MethodArg::RawAttention => Method::RawAttention { heads: self.heads, layers },
-            MethodArg::TokenAttention => Method::TokenAttention { heads, layers, over },
-            MethodArg::ObjectAttention => Method::ObjectAttention { heads, layers, over },
-            MethodArg::GradientAttention => Method::GradientAttention { heads, layers },
-            MethodArg::GradCam => {
+            MethodId::Rollout => Method::Rollout { heads, layers },
+            MethodId::RawAttention => Method::RawAttention { heads: self.heads, layers },
+            MethodId::TokenAttention => Method::TokenAttention { heads, layers, over },
+            MethodId::ObjectAttention => Method::ObjectAttention { heads, layers, over },
+            MethodId::GradientAttention => Method::GradientAttention { heads, layers },
+            MethodId::GradCam => {
                 Method::GradCamAttention { layer: self.cam_layer.unwrap_or(last_full) }
             }
-            MethodArg::GradCamHidden => {
+            MethodId::GradCamHidden => {
                 Method::GradCamHidden { layer: self.cam_layer.unwrap_or(middle) }
             }
-            MethodArg::InputGradient => Method::InputGradient,
-            MethodArg::Tam => Method::Tam,
+            MethodId::InputGradient => Method::InputGradient,
+            MethodId::Tam => Method::Tam,
+            _ => return None,
         }))
     }
 
     fn fused(&self) -> HeadFusion {
         match self.heads {
             HeadWeights::Fused(heads) => heads,
-            _ => HeadFusion::Mean,
+            HeadWeights::Gradient => HeadFusion::Mean,
         }
     }
 }
@@ -218,13 +245,29 @@ pub(crate) fn spell_heads(heads: HeadWeights) -> String {
     match heads {
         HeadWeights::Fused(HeadFusion::One(head)) => head.to_string(),
         HeadWeights::Gradient => "gradient".to_owned(),
-        heads => heads.to_string(),
+        HeadWeights::Fused(heads) => heads.to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_method_has_a_help_and_makes_what_its_name_says() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            methods: MethodArgs,
+        }
+        let args = <Command as clap::Parser>::parse_from(["explain"]).methods;
+        for id in MethodId::ALL {
+            let arg = MethodArg::Other(id);
+            assert!(MethodArg::value_variants().contains(&arg) && !arg.help().is_empty(), "{id}");
+            assert_eq!(args.compared(arg, (1, 1)).map(|method| method.id()), Some(id));
+        }
+        assert_eq!(args.compared(MethodArg::Relevancy, (1, 1)), None);
+    }
 
     #[test]
     fn layers_and_heads_are_read() {

@@ -1,12 +1,12 @@
 //! A loaded checkpoint.
 
+use crate::setters::setters;
 use crate::source::FetchObserver;
-use crate::{Context, Error, ModelSource};
+use crate::{Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling};
 use attention_capture::Ledger;
 use gemma3_processor::{Processor, ProcessorOptions};
 use gemma3_tch::{
-    Checkpoint, DeviceSpec, DtypeSpec, Gemma3, GenerationConfig, Inspection, available_memory,
-    check_memory,
+    Checkpoint, CheckpointPlace, Gemma3, GenerationConfig, available_memory, check_memory,
 };
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,18 +14,20 @@ use std::time::{Duration, Instant};
 
 /// Which program's conventions apply when questions are put to the model and answers are explained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Profile {
     /// This program's own: those of the model and the published method.
     #[default]
     Sound,
     /// Those of the public Python program `medgemma-explainer`, so that its figures can be compared: a second `<bos>` in front of the
     /// prompt; image tokens that see only what is before them while an answer is explained, though not while it is made; a keyword
-    /// is the first token of the answer that holds it, be it in another word. [`crate::ExplainOptions::seed`] has the rest of it.
-    Seed,
+    /// is the first token of the answer that holds it, be it in another word. [`crate::ExplainOptions::python_program`] has the rest of it.
+    PythonProgram,
 }
 
 /// How a checkpoint is loaded.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct LoadOptions {
     /// Where to compute.
     pub device: DeviceSpec,
@@ -35,6 +37,8 @@ pub struct LoadOptions {
     pub processor: ProcessorOptions,
     /// Which program's conventions apply: ours, or those of the public Python program.
     pub profile: Profile,
+    /// The vision tower of a model in a GGUF file, in a second one; `None`: the one beside it in its folder, if there is one.
+    pub mmproj: Option<PathBuf>,
     /// Called while a checkpoint is fetched from the hub.
     pub fetch_progress: Option<FetchObserver>,
     /// Whether what the vision tower computes is kept with every answer, so that maps finer than tokens need no second run of it. A
@@ -42,18 +46,40 @@ pub struct LoadOptions {
     /// bfloat16 that is 0.26 to 0.52 GB a picture.
     pub keep_patches: bool,
     /// What every call has unless it is made [`within`](Explainer::within) a context of its own. Its `cancel` also ends fetching, with
-    /// [`gemma3_tch::Error::HubCancelled`]; its `memory_budget` is by default a quarter of what is free when the model is loaded, on the
+    /// [`crate::ErrorKind::Cancelled`]; its `memory_budget` is by default a quarter of what is free when the model is loaded, on the
     /// device where it is.
     pub context: Context,
 }
 
+setters!(LoadOptions {
+    with_device = device: DeviceSpec,
+    with_dtype = dtype: DtypeSpec,
+    with_processor = processor: ProcessorOptions,
+    with_profile = profile: Profile,
+    with_mmproj = mmproj: Option<PathBuf>,
+    with_fetch_progress = fetch_progress: Option<FetchObserver>,
+    with_keep_patches = keep_patches: bool,
+    with_context = context: Context,
+});
+
 impl fmt::Debug for LoadOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device, dtype, processor, profile, fetch_progress, keep_patches, context } =
-            self;
+        let Self {
+            device,
+            dtype,
+            processor,
+            profile,
+            mmproj,
+            fetch_progress,
+            keep_patches,
+            context,
+        } = self;
         let mut shown = f.debug_struct("LoadOptions");
         shown.field("device", device).field("dtype", dtype).field("processor", processor);
-        shown.field("profile", profile).field("fetch_progress", &fetch_progress.is_some());
+        shown
+            .field("profile", profile)
+            .field("mmproj", mmproj)
+            .field("fetch_progress", &fetch_progress.is_some());
         shown.field("keep_patches", keep_patches).field("context", context).finish()
     }
 }
@@ -69,7 +95,7 @@ pub struct Explainer {
     pub(crate) inspection: Inspection,
     pub(crate) profile: Profile,
     source: ModelSource,
-    dir: PathBuf,
+    pub(crate) place: CheckpointPlace,
     revision: Option<String>,
     load: Duration,
     /// Of a call whose context names none.
@@ -81,9 +107,8 @@ pub struct Explainer {
 
 impl fmt::Debug for Explainer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let placement = self.model.placement();
         let mut shown = f.debug_struct("Explainer");
-        shown.field("source", &self.source).field("placement", &placement);
+        shown.field("source", &self.source).field("inspection", &self.inspection);
         shown.field("profile", &self.profile).field("context", &self.context);
         shown.finish_non_exhaustive()
     }
@@ -92,15 +117,20 @@ impl fmt::Debug for Explainer {
 impl Explainer {
     /// Loads a checkpoint, after a check that the memory will do.
     pub fn load(source: &ModelSource, options: &LoadOptions) -> Result<Self, Error> {
-        let (dir, revision) = source.resolve(options)?;
+        let (place, revision) = source.resolve(options)?;
         let started = Instant::now();
-        let checkpoint = Checkpoint::open(&dir)?;
-        let inspection = checkpoint.inspection();
-        let placement = checkpoint.placement(options.device, options.dtype)?;
+        let checkpoint = Checkpoint::at(&place)?;
+        let placement =
+            checkpoint.placement(options.device.of_model(), options.dtype.of_model())?;
+        let inspection = Inspection::new(checkpoint.inspection(), placement);
         if placement.on_cpu() {
-            check_memory("the model", inspection.load_bytes(placement), available_memory())?;
+            check_memory("the model", inspection.load_bytes().of_model(), available_memory())?;
         }
-        let processor = Processor::from_dir(&dir, options.processor.clone())?;
+        let prompts = options.processor.clone();
+        let processor = match checkpoint.gguf() {
+            Some((model, mmproj)) => Processor::from_gguf(model, mmproj, prompts)?,
+            None => Processor::from_dir(place.path(), prompts)?,
+        };
         let generation = checkpoint.generation().clone();
         let model = checkpoint.load(placement)?;
         let context = options.context.clone();
@@ -114,7 +144,7 @@ impl Explainer {
             inspection,
             profile: options.profile,
             source,
-            dir,
+            place,
             revision,
             load,
             default_budget,
@@ -123,24 +153,19 @@ impl Explainer {
         })
     }
 
-    /// The model.
-    pub fn model(&self) -> &Gemma3 {
-        &self.model
-    }
-
     /// What prepares its inputs.
     pub fn processor(&self) -> &Processor {
         &self.processor
     }
 
-    /// What the checkpoint is made of.
+    /// What the checkpoint is made of, and where it is loaded.
     pub fn inspection(&self) -> &Inspection {
         &self.inspection
     }
 
-    /// The makers' advice for sampling.
-    pub fn generation_config(&self) -> &GenerationConfig {
-        &self.generation
+    /// The makers' advice for sampling, with this seed of random numbers.
+    pub fn advised_sampling(&self, seed: u64) -> Sampling {
+        Sampling::advised(&self.generation, seed)
     }
 
     /// Where the checkpoint was asked for.
@@ -148,9 +173,9 @@ impl Explainer {
         &self.source
     }
 
-    /// The directory that it was loaded from.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// The directory that it was loaded from, or the GGUF file of its language model.
+    pub fn path(&self) -> &Path {
+        self.place.path()
     }
 
     /// The commit, for a model of the hub.

@@ -1,14 +1,16 @@
 //! How an explanation is made of goals, and put together from what an engine says of them.
 
-use attention_capture::{Attribution, Goal, HeadShares, MethodRow, PatchMap, Score};
+use attention_capture::{Attribution, Goal};
 use attention_relevancy::ndarray::{Array, Array1, Array2, Dimension};
-use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout};
+use attention_relevancy::{
+    Explanation, HeadShares, ImageGrid, MethodRow, PatchMap, Score, Target, TokenLayout,
+};
 use std::ops::Range;
 
 use crate::compared::{WithRows, mean_row};
 use crate::finer::mean_map;
 use crate::heads::mean_shares;
-use crate::{Answer, Error, SpanRule, TargetExplanation};
+use crate::{Answer, Error, SpanRule, TargetExplanation, Token};
 use explanation_record::TargetParts;
 
 /// How one explanation is made: by which goals, which then are averaged.
@@ -56,14 +58,13 @@ impl Plan {
         let targets = targets(answer, &positions)?;
         let goals = match rule {
             SpanRule::Sum => Goal::sum(targets.clone()).into_iter().collect(),
-            SpanRule::Mean | SpanRule::Reliance => {
-                targets.iter().map(|&target| Goal::token(target)).collect()
-            }
+            // A mean of tokens, whatever its weights.
+            _ => targets.iter().map(|&target| Goal::token(target)).collect(),
         };
         Ok(Self { positions, targets, rule, goals, asked })
     }
 
-    /// The same plan with the foils of another run of these tokens in the place of the runners-up of its own.
+    /// The same plan contrasted with the foils of another run of these tokens, not with its own runners-up.
     pub(crate) fn with_foils(self, foils: &[u32]) -> Self {
         let mut foils = foils.iter().copied();
         let mut named = |goal: Goal| {
@@ -145,6 +146,14 @@ pub(crate) fn text(answer: &Answer, positions: &Range<usize>) -> String {
     } else {
         spelled.to_owned()
     }
+}
+
+/// `phrase` as it stands in the place of some tokens: with a space where they begin and end with one.
+pub(crate) fn in_place_of(tokens: &[Token], phrase: &str) -> String {
+    let space = |is_there: bool| if is_there { " " } else { "" };
+    let before = tokens.first().is_some_and(|token| token.text.starts_with(' '));
+    let after = tokens.last().is_some_and(|token| token.text.ends_with(' '));
+    format!("{}{}{}", space(before), phrase.trim(), space(after))
 }
 
 /// Text and image grids of an answer's sequence, or of one of `tokens` tokens that begins as it does.

@@ -1,10 +1,11 @@
 //! Where a checkpoint comes from.
 
-use crate::{Error, LoadOptions, Shipped};
+use crate::error::Cause;
+use crate::{Error, Inspection, LoadOptions, Shipped};
 use gemma3_processor::{FOREIGN_PREFIX, ForeignFile};
 #[cfg(feature = "hub")]
 use gemma3_tch::hub;
-use gemma3_tch::{Checkpoint, Inspection, Placement};
+use gemma3_tch::{Checkpoint, CheckpointPlace};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,9 @@ use std::sync::Arc;
 
 /// A checkpoint directory, a model on the Hugging Face hub, or a checkpoint that comes with the library.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ModelSource {
-    /// A directory as a hub snapshot has it.
+    /// A directory as a hub snapshot has it or one with GGUF files, or a GGUF file.
     Directory(PathBuf),
     /// A model of the hub; needs the feature `hub`.
     Hub {
@@ -43,41 +45,49 @@ impl ModelSource {
     }
 
     /// What the checkpoint is, from its headers alone, and where and in which type `options` would load it.
-    pub fn inspect(&self, options: &LoadOptions) -> Result<(Inspection, Placement), Error> {
-        let (dir, _) = self.resolve(options)?;
-        let checkpoint = Checkpoint::open(&dir)?;
-        let placement = checkpoint.placement(options.device, options.dtype)?;
-        Ok((checkpoint.inspection(), placement))
+    pub fn inspect(&self, options: &LoadOptions) -> Result<Inspection, Error> {
+        let (place, _) = self.resolve(options)?;
+        let checkpoint = Checkpoint::at(&place)?;
+        let placement =
+            checkpoint.placement(options.device.of_model(), options.dtype.of_model())?;
+        Ok(Inspection::new(checkpoint.inspection(), placement))
     }
 
-    /// The checkpoint directory, fetched where it must be, and the commit of the hub that it is.
+    /// The files of the checkpoint, fetched where they must be, and the commit of the hub that they are.
     pub(crate) fn resolve(
         &self,
         options: &LoadOptions,
-    ) -> Result<(PathBuf, Option<String>), Error> {
-        match self {
-            Self::Directory(path) => check_folder(path).map(|()| (path.clone(), None)),
-            Self::Shipped(shipped) => Ok((shipped.folder()?, None)),
-            Self::Hub { id, revision, offline } => {
-                fetch(id, revision.as_deref(), *offline, options)
+    ) -> Result<(CheckpointPlace, Option<String>), Error> {
+        let (path, revision) = match self {
+            Self::Directory(path) => {
+                check_file(path)?;
+                (path.clone(), None)
             }
-        }
+            Self::Shipped(shipped) => (shipped.folder()?, None),
+            Self::Hub { id, revision, offline } => {
+                fetch(id, revision.as_deref(), *offline, options)?
+            }
+        };
+        Ok((CheckpointPlace::find(&path, options.mmproj.as_deref())?, revision))
     }
 }
 
-/// A single file is no checkpoint; the message says what it is. What is not there is told by who reads it.
-fn check_folder(path: &Path) -> Result<(), Error> {
+/// Rejects a single file that is no GGUF file, saying what it is. A missing path is reported by whoever reads it.
+fn check_file(path: &Path) -> Result<(), Error> {
     if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
         return Ok(());
     }
     let mut start = Vec::new();
     let read = |file: File| file.take(FOREIGN_PREFIX as u64).read_to_end(&mut start);
     let _unreadable = File::open(path).and_then(read); // then nothing is recognised
+    if start.starts_with(b"GGUF") {
+        return Ok(());
+    }
     let kind = match ForeignFile::recognize(&start) {
         Some(kind) => kind.to_string(),
         None => "a file".to_owned(),
     };
-    Err(Error::NotACheckpoint { path: path.to_owned(), kind })
+    Err(Cause::NotACheckpoint { path: path.to_owned(), kind }.into())
 }
 
 /// Sees file name, bytes done and bytes in all while a checkpoint is fetched.
@@ -111,7 +121,7 @@ fn fetch(
     _: bool,
     _: &LoadOptions,
 ) -> Result<(PathBuf, Option<String>), Error> {
-    Err(Error::NoHub { id: id.to_owned() })
+    Err(Cause::NoHub { id: id.to_owned() }.into())
 }
 
 #[cfg(test)]
@@ -121,15 +131,17 @@ mod tests {
     #[test]
     fn a_file_in_the_place_of_a_folder_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        for (content, kind) in
-            [(&b"GGUF\x03\0\0\0"[..], "a GGUF file of weights"), (b"{}", "a file")]
-        {
+        for (content, part) in [
+            (&b"GGUF\x03\0\0\0"[..], "is not a GGUF file: it has 8 bytes"),
+            (b"{}", "a file; give the folder of a checkpoint (config.json"),
+            (b"\x1f\x8b\x08\0", "gzip"),
+        ] {
             let path = folder.path().join("model");
             std::fs::write(&path, content).unwrap();
             let error =
                 ModelSource::Directory(path).inspect(&LoadOptions::default()).err().unwrap();
             let message = error.to_string();
-            assert!(message.contains(kind) && message.contains("config.json"), "{message}");
+            assert!(message.contains(part), "{message}");
         }
     }
 

@@ -31,6 +31,20 @@ pub enum Error {
     /// A figure of resolutions was asked for, but the relevancy went no further than tokens.
     #[error("the resolutions figure needs patches or pixels: explain with a finer resolution")]
     NoFiner,
+    /// No figure has this name.
+    #[error("unknown figure {found:?}; there are {known}")]
+    UnknownFigure {
+        /// As given.
+        found: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// No resolution has this name.
+    #[error("unknown resolution {found:?}; use tokens, patches or pixels")]
+    UnknownResolution {
+        /// As given.
+        found: String,
+    },
     /// The caller ended the work.
     #[error("cancelled")]
     Cancelled,
@@ -66,7 +80,7 @@ pub enum Error {
         /// The same file among earlier results.
         result: PathBuf,
     },
-    /// A page was to be written to what is no regular file.
+    /// The page would overwrite something other than a regular file.
     #[error("{} is not a regular file; name a file for the page", path.display())]
     NotAFile {
         /// The folder, device, pipe or link to nothing.

@@ -136,7 +136,7 @@ impl Explained<'_> {
         named.map(|(id, name)| ComparedMethod { id, name }).collect()
     }
 
-    /// What stood in the place of the pictures, in the order of [`TargetReliance::blanks`].
+    /// What replaced the pictures, in the order of [`TargetReliance::blanks`].
     pub fn blanks(&self) -> Vec<BlankKind> {
         let settings = self.reliance.iter();
         settings.flat_map(|settings| settings.blanks.iter().map(|blank| blank.name)).collect()

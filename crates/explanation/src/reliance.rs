@@ -8,7 +8,7 @@ mod verdict;
 
 pub use verdict::{DependsOnPicture, NATS_OF_A_CHANGE};
 
-/// What stood in the place of the pictures of a question.
+/// What replaced the pictures of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]

@@ -194,7 +194,11 @@ fn provenance(explained: &Explained<'_>) -> Vec<Fact> {
         facts.push(Fact::new("Revision", revision));
     }
     facts.push(Fact::new("Architecture", &model.architecture));
-    facts.push(Fact::new("SHA-256 of config.json", &model.config_sha256));
+    facts.push(Fact::new("SHA-256 of its configuration", &model.config_sha256));
+    if !model.storage.is_empty() {
+        let types: Vec<&str> = model.storage.keys().map(String::as_str).collect();
+        facts.push(Fact::new("Stored as", types.join(", ")));
+    }
     for picture in &explained.pictures {
         let name = format!("SHA-256 of the pixels of {}", file_name(&picture.name));
         facts.push(Fact::new(name, &picture.pixels_sha256));

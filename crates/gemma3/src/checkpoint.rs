@@ -3,9 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
+use quantised_weights::Gguf;
+
 use crate::weights::GgufShard;
 use crate::{
-    Config, DeviceSpec, DtypeSpec, Error, Gemma3, GenerationConfig, Inspection, Placement, Weights,
+    CheckpointPlace, Config, DeviceSpec, DtypeSpec, Error, Gemma3, GenerationConfig, Inspection,
+    Placement, Weights,
 };
 
 /// A checkpoint whose files are open. Nothing but headers was read of its weights.
@@ -27,6 +30,22 @@ impl Checkpoint {
         let config = Config::from_dir(dir)?;
         let generation = GenerationConfig::from_dir(dir, &config)?;
         Ok(Self { config, generation, weights: Weights::open(dir)? })
+    }
+
+    /// Opens what lies there.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open) and [`open_gguf`](Self::open_gguf).
+    pub fn at(place: &CheckpointPlace) -> Result<Self, Error> {
+        match place {
+            CheckpointPlace::Folder(dir) => Self::open(dir),
+            CheckpointPlace::Gguf { model, mmproj } => Self::open_gguf(model, mmproj.as_deref()),
+        }
+    }
+
+    /// The headers of GGUF files: of the language model, and of the vision tower; `None` for a folder of transformers.
+    pub fn gguf(&self) -> Option<(&Gguf, Option<&Gguf>)> {
+        self.weights.gguf()
     }
 
     /// Opens a GGUF file of a language model and, in a second one, the vision tower that belongs to it.

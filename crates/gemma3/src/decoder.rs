@@ -345,20 +345,15 @@ impl GatedMlp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examples::{assert_same, checkpoint, random};
     use crate::{Config, Placement, Weights};
-    use std::path::Path;
-    use tch::Device;
 
     /// Layer 5 (full) of a reference checkpoint in float32.
     fn layer() -> (DecoderLayer, i64) {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
+        let dir = checkpoint();
         let (config, weights) = (Config::from_dir(&dir).unwrap(), Weights::open(&dir).unwrap());
         let path = weights.root(Placement::AS_STORED).at("language_model").at("layers").at(5);
         (DecoderLayer::load(&path, &config.text, 5).unwrap(), config.text.hidden_size as i64)
-    }
-
-    fn random(shape: &[i64]) -> Tensor {
-        Tensor::randn(shape, (Kind::Float, Device::Cpu))
     }
 
     /// Keeps what it sees; attention is made by heads given beforehand.
@@ -382,11 +377,6 @@ mod tests {
 
     fn gradients(z: &Tensor, leaves: &[&Tensor]) -> Vec<Tensor> {
         Tensor::run_backward(&[z], leaves, false, false)
-    }
-
-    fn assert_same(what: &str, found: &Tensor, expected: &Tensor) {
-        let distance = ((found - expected).abs().max() / expected.abs().max()).double_value(&[]);
-        assert!(distance < 5e-6, "{what}: {distance}");
     }
 
     #[test]

@@ -163,27 +163,17 @@ impl VisionAttention {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examples::{assert_same, checkpoint, random};
     use crate::{Config, MaskRule, Placement, Weights};
-    use std::path::Path;
-    use tch::Device;
 
     /// Layer 1 of a reference checkpoint in float32: its width and its heads.
     fn layer() -> (EncoderLayer, [i64; 2]) {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
+        let dir = checkpoint();
         let (config, weights) = (Config::from_dir(&dir).unwrap(), Weights::open(&dir).unwrap());
         let path = weights.root(Placement::AS_STORED).at("vision_tower").at("encoder");
         let config = config.vision.unwrap();
         let sizes = [config.hidden_size, config.num_attention_heads].map(|n| n as i64);
         (EncoderLayer::load(&path.at("layers").at(1), &config, 1).unwrap(), sizes)
-    }
-
-    fn random(shape: &[i64]) -> Tensor {
-        Tensor::randn(shape, (Kind::Float, Device::Cpu))
-    }
-
-    fn assert_same(what: &str, found: &Tensor, expected: &Tensor) {
-        let distance = ((found - expected).abs().max() / expected.abs().max()).double_value(&[]);
-        assert!(distance < 5e-6, "{what}: {distance}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::Error;
 
 /// Far above the largest metadata file seen: the index of a 27B checkpoint has about 0.2 MB. Once parsed, a file can take some thirty
 /// times its size; deeper nesting than 128 levels is refused by `serde_json`.
-const LIMIT: u64 = 4 << 20;
+pub(crate) const LIMIT: u64 = 4 << 20;
 
 /// Checks that `dir` is a directory that can be read.
 pub(crate) fn check_directory(dir: &Path) -> Result<(), Error> {
@@ -52,7 +52,7 @@ pub(crate) fn open(path: &Path) -> Result<File, Error> {
     File::open(path).map_err(fail)
 }
 
-/// What is no file, for people.
+/// Names a file type other than a regular file, for messages.
 fn kind_of(found: FileType) -> &'static str {
     #[cfg(unix)]
     {

@@ -33,6 +33,8 @@ mod decoder;
 mod device;
 mod encoder;
 mod error;
+#[cfg(test)]
+mod examples;
 mod files;
 mod fork;
 mod generate;

@@ -1,6 +1,7 @@
 //! Where a checkpoint lies: a folder as transformers has it, or GGUF files.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use quantised_weights::Gguf;
@@ -64,6 +65,25 @@ impl CheckpointPlace {
         let model = one(models, "language models")?;
         let model = model.ok_or_else(|| Error::NoWeights { path: path.to_owned() })?;
         Ok(Self::Gguf { model, mmproj: tower })
+    }
+
+    /// What says what the model is: the bytes of `config.json`, or the header of the GGUF file of the language model.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn configuration(&self) -> Result<Vec<u8>, Error> {
+        let (path, length) = match self {
+            Self::Folder(path) => (path.join("config.json"), None),
+            Self::Gguf { model, .. } => {
+                let header = Gguf::read(model, files::open(model)?)?;
+                (model.clone(), Some(header.header_bytes()))
+            }
+        };
+        let mut bytes = Vec::new();
+        let file = files::open(&path)?;
+        let read = file.take(length.unwrap_or(files::LIMIT)).read_to_end(&mut bytes);
+        read.map_err(Error::read(&path))?;
+        Ok(bytes)
     }
 
     /// The folder or the file of the language model: what names the checkpoint.

@@ -67,24 +67,15 @@ impl Projector {
 
 #[cfg(test)]
 mod tests {
+    use crate::examples::{assert_same, checkpoint, random};
     use crate::{Gemma3, Placement};
-    use std::path::Path;
-    use tch::{Device, Kind, Tensor};
-
-    fn random(shape: &[i64]) -> Tensor {
-        Tensor::randn(shape, (Kind::Float, Device::Cpu))
-    }
-
-    fn assert_same(what: &str, found: &Tensor, expected: &Tensor) {
-        let distance = ((found - expected).abs().max() / expected.abs().max()).double_value(&[]);
-        assert!(distance < 5e-6, "{what}: {distance}");
-    }
+    use tch::{Kind, Tensor};
 
     /// The projector, and both ends of the vision tower.
     #[test]
     fn pull_backs_around_the_layers_are_those_of_autograd() {
         tch::manual_seed(7);
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
+        let dir = checkpoint();
         let model = Gemma3::load(&dir, Placement::AS_STORED).unwrap();
         let (config, sight) = (model.config(), model.vision().unwrap());
         let vision = &sight.tower;

@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_row_product_is_that_of_libtorch() {
         tch::manual_seed(11);
-        // Less than a register, several shares, a length that is no multiple of the lanes.
+        // Shorter than a register, split over several threads, and not a multiple of the lanes.
         for (outputs, inputs) in [(1, 1), (3, 31), (700, 1000), (2048, 2560)] {
             let (x, weight) = (random([1, inputs]), random([outputs, inputs]));
             let found = row_product(&x, &weight).unwrap();

@@ -3,7 +3,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// One stream of one seed. What draws from streams of its own stays as it is when another part draws more or less than before.
+/// One stream of one seed. A part with its own stream is unchanged when another part draws more or fewer numbers.
 pub(crate) struct Draw(ChaCha8Rng);
 
 impl Draw {

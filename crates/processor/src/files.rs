@@ -24,7 +24,7 @@ pub(crate) const TOKENIZER: Limits = Limits { bytes: 128 << 20, values: 12_000_0
 /// Configurations are a few kilobytes; `tokenizer_config.json` reaches 1.2 MB and 52 000 values.
 pub(crate) const CONFIG: Limits = Limits { bytes: 8 << 20, values: 500_000, depth: 32 };
 
-/// The whole file, at most `limit` bytes. What is no regular file is an error at once.
+/// The whole file, at most `limit` bytes. Anything but a regular file is an error, before it is read.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::NotAFile`] and [`Error::FileTooLarge`].

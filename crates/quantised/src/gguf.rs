@@ -28,6 +28,7 @@ pub struct Gguf {
     metadata: BTreeMap<String, Value>,
     tensors: BTreeMap<String, TensorInfo>,
     length: u64,
+    header_bytes: u64,
 }
 
 /// A field of the metadata.
@@ -89,7 +90,8 @@ impl Gguf {
         for index in 0..n_tensors {
             infos.push(tensor(&mut reader, index)?);
         }
-        let data = reader.position().next_multiple_of(alignment);
+        let header_bytes = reader.position();
+        let data = header_bytes.next_multiple_of(alignment);
         let mut tensors = BTreeMap::new();
         for (name, mut info) in infos {
             let place = format!("the tensor {name:?}");
@@ -112,7 +114,7 @@ impl Gguf {
                 return Err(reader.broken(&place, "stands there twice"));
             }
         }
-        Ok(Self { path: path.to_owned(), metadata, tensors, length })
+        Ok(Self { path: path.to_owned(), metadata, tensors, length, header_bytes })
     }
 
     /// The file.
@@ -123,6 +125,11 @@ impl Gguf {
     /// Bytes of the file.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Bytes of the header: all fields, and the names and places of all tensors.
+    pub fn header_bytes(&self) -> u64 {
+        self.header_bytes
     }
 
     /// All fields, by key.

@@ -1,4 +1,5 @@
 //! Headers of GGUF files: what is read, and forty ways to damage one, each with a message that names file and field.
+#![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 use quantised_weights::{BlockType, Error, Gguf, Value};
 use std::fs::File;
@@ -42,7 +43,9 @@ impl Header {
     fn tensor(mut self, name: &str, sides: &[u64], kind: u32, start: u64) -> Self {
         self.text(name);
         self.u32(sides.len() as u32);
-        sides.iter().for_each(|&side| self.u64(side));
+        for &side in sides {
+            self.u64(side);
+        }
         self.u32(kind);
         self.u64(start);
         self

@@ -113,13 +113,7 @@ impl FromStr for Colormap {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|map| map.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
-            Error::UnknownName {
-                what: "colour map",
-                name: name.to_owned(),
-                expected: Self::ALL.map(Self::name).join(", "),
-            }
-        })
+        crate::error::by_name("colour map", name, &Self::ALL, Self::name)
     }
 }
 

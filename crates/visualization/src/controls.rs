@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::scene::append;
+use crate::escape::append;
 
 /// Text with every character that could steer a terminal, or make text look like other text, written as in a Rust string:
 /// `\u{1b}`, `\r`, `\n`. These are the control characters (C0, DEL, C1), those that change the direction of writing, the

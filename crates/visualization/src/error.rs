@@ -61,7 +61,7 @@ pub enum Error {
         /// The value found.
         value: f32,
     },
-    /// A placement is no rectangle: not finite, or without width or height.
+    /// A placement is not a rectangle: not finite, or without width or height.
     #[error("map {map} has no rectangle: {placement:?} must be finite with x0 < x1 and y0 < y1")]
     BadPlacement {
         /// Index in the list of maps.
@@ -227,7 +227,12 @@ pub enum Error {
     /// A report could not be made.
     #[error(transparent)]
     Report(#[from] crate::report::ReportError),
+    /// Lines, outlines or letters over a picture, in a build without what draws them.
+    #[cfg(not(feature = "svg"))]
+    #[error("contours, grid lines, outlines and letters need the feature `svg`")]
+    NoMarks,
     /// The text of a figure could not be drawn.
+    #[cfg(feature = "svg")]
     #[error("cannot draw the text of the figure")]
     Svg(#[from] resvg::usvg::Error),
     /// A picture could not be put into an SVG.
@@ -255,11 +260,13 @@ pub enum Error {
 pub(crate) fn by_name<T: Copy>(
     what: &'static str,
     name: &str,
-    all: &[(&str, T)],
+    all: &[T],
+    name_of: fn(T) -> &'static str,
 ) -> Result<T, Error> {
-    let found = all.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-    found.map(|&(_, value)| value).ok_or_else(|| {
-        let expected: Vec<_> = all.iter().map(|&(known, _)| known).collect();
+    let names = || all.iter().map(|&value| name_of(value));
+    let found = all.iter().zip(names()).find(|(_, known)| known.eq_ignore_ascii_case(name));
+    found.map(|(&value, _)| value).ok_or_else(|| {
+        let expected: Vec<_> = names().collect();
         Error::UnknownName { what, name: name.to_owned(), expected: expected.join(", ") }
     })
 }

@@ -89,7 +89,7 @@ impl Figure {
         self.0.to_image()
     }
 
-    /// An SVG of its own: pictures are embedded as PNG, text is text, nothing is loaded from elsewhere and nothing runs.
+    /// A self-contained SVG: pictures are embedded as PNG, text is text, nothing is loaded from elsewhere and nothing runs.
     ///
     /// # Errors
     /// [`Error::EmbedPicture`] if a picture cannot be encoded.

@@ -4,7 +4,7 @@ use std::fs::{self, File, FileType};
 use std::io::{Error, Read, Result};
 use std::path::Path;
 
-/// The whole file. What is no regular file (a pipe would be waited for, a device has no end) or is larger than `limit` bytes is an
+/// The whole file. Anything but a regular file (reading a pipe would block, a device never ends) or larger than `limit` bytes is an
 /// error.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     // Before it is opened: opening a pipe waits for its writer.

@@ -16,7 +16,7 @@ use skrifa::{FontRef, MetadataProvider};
 use unicode_bidi::{BidiInfo, Level};
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::text::escape;
+use crate::escape::escape;
 
 /// The family name of the embedded font.
 pub(crate) const FAMILY: &str = "DejaVu Sans";
@@ -93,7 +93,7 @@ impl Run {
 }
 
 /// A line cut where the font changes, from left to right as it is drawn. A character that no font has becomes `·`: one with
-/// all that joins it, as an emoji of a family; marks alone that the font of their letter lacks are left out.
+/// all that joins it, as an emoji of a family; combining marks that the font of their letter lacks are not drawn.
 pub(crate) fn runs(text: &str) -> Vec<Run> {
     let bidi = BidiInfo::new(text, Some(Level::ltr()));
     let Some(paragraph) = bidi.paragraphs.first() else { return Vec::new() };

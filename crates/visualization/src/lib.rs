@@ -17,9 +17,15 @@
 //! - [`report::Report`] is an interactive page of one file, for all words of an answer.
 //! - [`save_png`] and [`Figure::save`] write a file whole or not at all.
 //!
+//! # Features
+//! `svg` (on by default) has the figures, everything that is drawn as text, and lines, outlines and letters over a picture; it brings
+//! resvg and what reads fonts. Without it heat over pictures, PNG files, scores by region, text, terminal and report are left, and a
+//! panel that asks for lines or letters is refused.
+//!
 //! Left stays left and top stays top: the crate never flips a picture.
 //!
-//! ```
+#![cfg_attr(feature = "svg", doc = "```")]
+#![cfg_attr(not(feature = "svg"), doc = "```ignore")]
 //! use relevancy_visualization::{Caption, GridMap, OverlayOptions, Placement, overlay_figure};
 //! use relevancy_visualization::{image::RgbImage, ndarray::array};
 //!
@@ -38,6 +44,7 @@ pub use ndarray;
 pub use colormap::{Colormap, Rgb8};
 pub use controls::{escape_controls, escape_json_controls};
 pub use error::Error;
+#[cfg(feature = "svg")]
 pub use figure::{
     Caption, ComparisonRow, Figure, Section, comparison_figure, difference_figure, grid_figure,
     heads_figure, layers_figure, overlay_figure, regions_figure, side_by_side_figure,
@@ -67,7 +74,9 @@ mod orientation;
 mod overlay;
 mod panel;
 
+#[cfg_attr(not(feature = "svg"), allow(dead_code, reason = "lines through a map are drawn as SVG"))]
 mod contour;
+#[cfg(feature = "svg")]
 mod marks;
 
 mod controls;
@@ -75,12 +84,22 @@ mod regions;
 mod terminal;
 mod words;
 
+mod bytes;
+mod escape;
+
+#[cfg(feature = "svg")]
 mod colorbar;
+#[cfg(feature = "svg")]
 mod figure;
+#[cfg(feature = "svg")]
 mod fonts;
+#[cfg(feature = "svg")]
 mod raster;
+#[cfg(feature = "svg")]
 mod scene;
+#[cfg(feature = "svg")]
 mod text;
+#[cfg(feature = "svg")]
 mod ticks;
 
 mod files;
@@ -89,6 +108,6 @@ mod png;
 pub mod report;
 
 /// Runs the example of the README as a doc test.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "svg"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -4,14 +4,12 @@
 //! small extent: what a path costs to fill follows from the rectangle around it.
 
 use crate::contour::contours;
+use crate::escape::append;
 use crate::orientation::PictureSide;
-use crate::scene::{Area, Scene, append};
+use crate::panel::OUTLINES;
+use crate::scene::{Area, Scene};
 use crate::text::Line;
 use crate::{GridMap, Orientation, OverlayOptions, Panel};
-
-/// Colours of outlines, in turn: bright, apart from each other, and rare in colour maps.
-pub(crate) const OUTLINES: [&str; 6] =
-    ["#35e0ff", "#a4ff5c", "#ff7ad9", "#ffe45c", "#ffffff", "#8fa8ff"];
 
 /// Draws what `options` and `panel` ask for into the area that shows the panel's picture.
 pub(crate) fn draw(scene: &mut Scene, area: Area, panel: &Panel<'_>, options: &OverlayOptions) {

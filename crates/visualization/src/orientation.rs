@@ -23,6 +23,7 @@ pub enum Orientation {
 
 /// A side of a picture, as the reader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum PictureSide {
     /// The reader's left.
     Left,
@@ -31,8 +32,8 @@ pub enum PictureSide {
 }
 
 impl Orientation {
-    const ALL: [(&'static str, Self); 4] =
-        [("pa", Self::Pa), ("ap", Self::Ap), ("flipped", Self::Flipped), ("none", Self::None)];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Pa, Self::Ap, Self::Flipped, Self::None];
 
     /// The name that [`FromStr`] reads.
     pub fn name(self) -> &'static str {
@@ -67,7 +68,7 @@ impl FromStr for Orientation {
 
     /// Reads `pa`, `ap`, `flipped` or `none`.
     fn from_str(name: &str) -> Result<Self, Error> {
-        crate::error::by_name("orientation", name, &Self::ALL)
+        crate::error::by_name("orientation", name, &Self::ALL, Self::name)
     }
 }
 
@@ -87,7 +88,8 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for (name, orientation) in Orientation::ALL {
+        for orientation in Orientation::ALL {
+            let name = orientation.name();
             assert_eq!(orientation.name(), name);
             assert_eq!(name.to_uppercase().parse::<Orientation>().unwrap(), orientation);
         }

@@ -16,7 +16,7 @@ use crate::{Error, GridMap, OverlayOptions, Panel, Scale};
 ///
 /// # Errors
 /// A picture or grid without size, a value that is not finite, a negative value unless the colour map is diverging, a
-/// placement that is no rectangle or lies beside the picture, an opacity, quantile or scale out of range.
+/// placement that is not a rectangle or lies beside the picture, an opacity, quantile or scale out of range.
 pub fn overlay(
     picture: &RgbImage,
     maps: &[GridMap<'_>],

@@ -4,8 +4,11 @@ use image::RgbImage;
 use image::imageops::{self, FilterType};
 
 use crate::overlay::{Range, heat};
-use crate::scene::{Area, Scene};
-use crate::{Error, GridMap, OverlayOptions, marks};
+use crate::{Error, GridMap, OverlayOptions};
+
+/// Colours of outlines, in turn: bright, apart from each other, and rare in colour maps.
+pub(crate) const OUTLINES: [&str; 6] =
+    ["#35e0ff", "#a4ff5c", "#ff7ad9", "#ffe45c", "#ffffff", "#8fa8ff"];
 
 /// The edge of a mask, a box or another shape, drawn as a line.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,14 +78,31 @@ impl<'a> Panel<'a> {
     /// Draws heat, lines, outlines and letters over the picture, in its own size. Words other than those of outlines stay out.
     ///
     /// # Errors
-    /// As [`overlay`](crate::overlay()).
+    /// As [`overlay`](crate::overlay()). Without the feature `svg`, which draws lines and letters, [`Error::NoMarks`] where the options
+    /// or the panel ask for any.
     pub fn draw(&self, options: &OverlayOptions) -> Result<RgbImage, Error> {
         let range = Range::new(self.picture, &self.maps, options)?;
-        let mut drawn = heat(self.picture.clone(), &self.maps, options, range.max);
+        let drawn = heat(self.picture.clone(), &self.maps, options, range.max);
+        self.marked(drawn, options)
+    }
+
+    #[cfg(feature = "svg")]
+    fn marked(&self, mut drawn: RgbImage, options: &OverlayOptions) -> Result<RgbImage, Error> {
+        use crate::scene::{Area, Scene};
         let (width, height) = drawn.dimensions();
         let mut scene = Scene::new(width, height)?;
-        marks::draw(&mut scene, Area { x: 0, y: 0, width, height }, self, options);
+        crate::marks::draw(&mut scene, Area { x: 0, y: 0, width, height }, self, options);
         scene.ink_on(&mut drawn)?;
+        Ok(drawn)
+    }
+
+    #[cfg(not(feature = "svg"))]
+    fn marked(&self, drawn: RgbImage, options: &OverlayOptions) -> Result<RgbImage, Error> {
+        let lettered = options.orientation != crate::Orientation::None;
+        let lines = options.grid_lines || !options.contours.is_empty();
+        if lettered || lines || !self.outlines.is_empty() {
+            return Err(Error::NoMarks);
+        }
         Ok(drawn)
     }
 }
@@ -95,5 +115,35 @@ fn resized(picture: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
         imageops::thumbnail(picture, width, height)
     } else {
         imageops::resize(picture, width, height, FilterType::CatmullRom)
+    }
+}
+
+#[cfg(all(test, not(feature = "svg")))]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+    use crate::Orientation;
+
+    #[test]
+    fn heat_is_drawn_without_figures_and_marks_are_refused() {
+        let picture = RgbImage::from_pixel(40, 40, [90; 3].into());
+        let grid = array![[0.0, 1.0]];
+        let maps = [GridMap::whole(grid.view(), &picture)];
+        let panel = Panel::new(&picture, &maps);
+        let drawn = panel.draw(&OverlayOptions::default()).unwrap();
+        assert_eq!(drawn.get_pixel(0, 20), picture.get_pixel(0, 20));
+        assert_ne!(drawn.get_pixel(39, 20), picture.get_pixel(39, 20));
+        let plain = OverlayOptions::default;
+        for options in [
+            OverlayOptions { grid_lines: true, ..plain() },
+            OverlayOptions { contours: vec![0.9], ..plain() },
+            OverlayOptions { orientation: Orientation::Pa, ..plain() },
+        ] {
+            assert!(matches!(panel.draw(&options), Err(Error::NoMarks)), "{options:?}");
+        }
+        let outlines = [Outline::rectangle([1.0, 1.0, 9.0, 9.0], "")];
+        let outlined = panel.outlined(&outlines);
+        assert!(matches!(outlined.draw(&plain()), Err(Error::NoMarks)));
     }
 }

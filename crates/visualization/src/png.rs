@@ -31,6 +31,7 @@ pub fn save_png(image: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
 }
 
 /// Writes bytes whole or not at all, as [`save_png`] does.
+#[cfg(feature = "svg")]
 pub(crate) fn save_bytes(bytes: &[u8], path: &Path) -> Result<(), Error> {
     let write = |source| Error::Write { path: path.to_owned(), source };
     let mut file = temporary(path).map_err(write)?;

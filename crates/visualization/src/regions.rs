@@ -187,7 +187,7 @@ impl RegionSpec {
     /// The regions of a picture, in reading order; a file is read.
     ///
     /// # Errors
-    /// A file that cannot be read, is no JSON of the form above or names a shape that is none; a mask that is no picture, has
+    /// A file that cannot be read, is not JSON of the form above or holds an invalid shape; a mask that is not a picture, has
     /// another size than the picture, more than 64 colours or edges like those of noise; more than the bounds above.
     pub fn regions(&self, frame: &Frame) -> Result<Vec<Region>, Error> {
         match self {

@@ -3,7 +3,6 @@
 //! The SVG has every line whole and lets its reader find fonts. In the pixels a line with characters that the embedded font lacks
 //! is drawn run by run, each with its font.
 
-use std::fmt::Write;
 use std::io::Cursor;
 use std::ops::Range;
 
@@ -12,8 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use image::codecs::png::PngEncoder;
 use image::{Rgb, RgbImage, imageops};
 
+use crate::escape::{append, escape};
 use crate::fonts::{Embedded, FAMILY, options, runs};
-use crate::text::{Line, escape};
+use crate::text::Line;
 use crate::{Error, raster};
 
 /// Text and lines.
@@ -232,11 +232,6 @@ fn by_font(line: &Line, size: f64, x: f64, share: f64) -> String {
         x += width;
     }
     spans
-}
-
-/// Adds to a text.
-pub(crate) fn append(text: &mut String, part: std::fmt::Arguments<'_>) {
-    text.write_fmt(part).expect("writing to a String does not fail");
 }
 
 fn document((width, height): (u32, u32), body: &str) -> String {

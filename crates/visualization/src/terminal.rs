@@ -12,7 +12,7 @@ const RAMP: &[u8; 10] = b" .:-=+*#%@";
 
 /// The picture with its heat as lines of text, each ended by a line break, no wider than `columns` and no higher than `rows`
 /// characters. In colours a character `▀` shows two pixels, one above the other. Without colours the map stands alone, in ten
-/// ASCII characters from blank to `@` by magnitude, framed. Lines, outlines and letters are left out.
+/// ASCII characters from blank to `@` by magnitude, framed. Lines, outlines and letters are not drawn.
 ///
 /// Whether a terminal is there at all, and how large it is, the caller must find out.
 ///

@@ -30,8 +30,17 @@ pub enum Interpolation {
 }
 
 impl Interpolation {
-    const ALL: [(&'static str, Self); 3] =
-        [("cells", Self::Cells), ("bilinear", Self::Bilinear), ("bicubic", Self::Bicubic)];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Cells, Self::Bilinear, Self::Bicubic];
+
+    /// The name that [`FromStr`] reads.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cells => "cells",
+            Self::Bilinear => "bilinear",
+            Self::Bicubic => "bicubic",
+        }
+    }
 }
 
 impl FromStr for Interpolation {
@@ -39,18 +48,14 @@ impl FromStr for Interpolation {
 
     /// Reads `cells`, `bilinear` or `bicubic`.
     fn from_str(name: &str) -> Result<Self, Error> {
-        crate::error::by_name("interpolation", name, &Self::ALL)
+        crate::error::by_name("interpolation", name, &Self::ALL, Self::name)
     }
 }
 
 impl fmt::Display for Interpolation {
     /// As [`FromStr`] reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cells => "cells",
-            Self::Bilinear => "bilinear",
-            Self::Bicubic => "bicubic",
-        })
+        f.write_str(self.name())
     }
 }
 

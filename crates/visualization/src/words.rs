@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::Error;
+use crate::{Error, bytes};
 
 pub use ansi::ColorDepth;
 pub(crate) use ansi::Painter;
@@ -57,26 +57,39 @@ impl TextRelevancy {
     /// Text from its tokens, each with what it decodes to (the mark `▁` of `SentencePiece` counts as a space) and its relevancy;
     /// `self_positions` are the tokens that hold the self term, counted from the first.
     ///
+    /// Byte tokens (`<0xF0>`) that make a character together are that character, one piece with the sum of their relevancy; it holds
+    /// the self term if one of them does.
+    ///
     /// # Errors
     /// [`Error::TokenNotFinite`].
     pub fn from_tokens<S: AsRef<str>>(
         tokens: impl IntoIterator<Item = (S, f32)>,
         self_positions: &[usize],
     ) -> Result<Self, Error> {
-        let piece = |(token, (text, relevancy)): (usize, (S, f32))| {
-            if !relevancy.is_finite() {
-                let text = text.as_ref().to_owned();
-                return Err(Error::TokenNotFinite { token, text, value: relevancy });
-            }
-            Ok(Piece {
-                text: text.as_ref().replace('▁', " "),
-                relevancy,
-                is_self: self_positions.contains(&token),
-                is_apart: false,
-                tokens: token..token + 1,
-            })
+        let (texts, values): (Vec<S>, Vec<f32>) = tokens.into_iter().unzip();
+        if let Some(token) = values.iter().position(|value| !value.is_finite()) {
+            let text = texts[token].as_ref().to_owned();
+            return Err(Error::TokenNotFinite { token, text, value: values[token] });
+        }
+        let piece = |text: String, tokens: Range<usize>| Piece {
+            text,
+            relevancy: values[tokens.clone()].iter().sum(),
+            is_self: self_positions.iter().any(|position| tokens.contains(position)),
+            is_apart: false,
+            tokens,
         };
-        Ok(Self { pieces: tokens.into_iter().enumerate().map(piece).collect::<Result<_, _>>()? })
+        let mut characters = bytes::characters(&texts).into_iter().peekable();
+        let mut pieces = Vec::new();
+        let mut token = 0;
+        while token < texts.len() {
+            let (text, tokens) = match characters.next_if(|found| found.tokens.start == token) {
+                Some(found) => (found.text.to_string(), found.tokens),
+                None => (texts[token].as_ref().replace('▁', " "), token..token + 1),
+            };
+            token = tokens.end;
+            pieces.push(piece(text, tokens));
+        }
+        Ok(Self { pieces })
     }
 
     /// The same with some tokens, counted from the first, set apart: such as those that a chat template writes, which draw much
@@ -225,6 +238,22 @@ mod tests {
             ["a", " b"],
             "a space of its own belongs to the next word"
         );
+    }
+
+    #[test]
+    fn byte_tokens_are_the_character_that_they_make() {
+        // As Gemma's tokenizer spells lungs (U+1FAC1), which its vocabulary lacks.
+        let tokens = ["▁", "<0xF0>", "<0x9F>", "<0xAB>", "<0x81>", " clear", "<0xF0>"];
+        let values = [0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 0.0];
+        let text = TextRelevancy::from_tokens(tokens.into_iter().zip(values), &[4]).unwrap();
+        let piece = &text.pieces()[1];
+        assert_eq!((piece.text.as_str(), piece.relevancy, piece.is_self), ("🫁", 10.0, true));
+        assert_eq!(piece.tokens, 1..5);
+        assert_eq!(text.pieces()[2].tokens, 5..6);
+        assert_eq!(text.pieces()[3].text, "<0xF0>", "half a character");
+        let apart = text.setting_apart(&[5]);
+        assert!(!apart.pieces()[1].is_apart && apart.pieces()[2].is_apart);
+        assert_eq!(words(&tokens), [" 🫁", " clear", "<0xF0>"]);
     }
 
     #[test]

@@ -116,6 +116,28 @@ fn the_data_is_json() {
 }
 
 #[test]
+fn byte_tokens_are_shown_as_the_character_that_they_make() {
+    let mut made = Made::new("q", "<0xF0> <0x9F> <0xAB> <0x81> x", 1);
+    let first = made.tokens.len() - 5;
+    for token in &mut made.tokens[first..first + 4] {
+        token.text = token.text.trim().to_owned();
+    }
+    let html = made.report().to_html().unwrap();
+    let start = html.find("id=\"data\">").unwrap() + "id=\"data\">".len();
+    let text = html[start..].split("</script>").next().unwrap();
+    let data: serde_json::Value = serde_json::from_str(text).unwrap();
+    let tokens = data["textTokens"].as_array().unwrap();
+    let at = tokens.iter().position(|token| token == "🫁").unwrap();
+    assert_eq!(data["textCharacters"], serde_json::json!([[at, at + 4]]));
+    assert!(tokens[at + 1..at + 4].iter().all(|token| token == ""));
+    let shown = |index: usize, text: &str| {
+        html.contains(&format!("<span class=\"token made\" data-text=\"{index}\">{text}</span>"))
+    };
+    assert!(shown(at, "🫁") && (at + 1..at + 4).all(|index| shown(index, "")));
+    assert_eq!(tokens.len(), data["textPositions"].as_array().unwrap().len(), "a row a token");
+}
+
+#[test]
 fn the_same_report_is_the_same_file() {
     let (a, b) = (made(5).report().to_html().unwrap(), made(5).report().to_html().unwrap());
     assert!(a == b);

@@ -1,5 +1,6 @@
 //! The benchmark on which a map can be right or wrong: words of right answers, and the masks of what they tell of.
 
+mod asked;
 pub mod benchmark;
 pub mod bootstrap;
 pub mod measure;
@@ -8,5 +9,4 @@ pub mod page;
 pub mod randomized;
 pub mod settings;
 pub mod sheet;
-mod spans;
 pub mod tag;

@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use gemma3_tch::Gemma3;
+use medgemma_explainer::DtypeSpec;
+use safetensors::Dtype;
 
 use crate::checkpoint;
 use crate::examples::picture;
@@ -87,13 +88,15 @@ fn stages(layers: usize) -> Vec<Random> {
     (0..=layers).rev().map(from).chain([everything]).collect()
 }
 
-/// The checkpoint at every stage.
+/// The checkpoint at every stage, in float32.
 fn readers(folder: &Path, stages: &[Random]) -> Result<Vec<Reader>> {
     let (config, trained) = (checkpoint::config(folder)?, checkpoint::parameters(folder)?);
     let random = parameters::initial(&config, SEED);
     let reader = |stage: &Random| {
-        let model = mixed(&trained, &random, stage);
-        Reader::with_model(folder, Gemma3::from_tensors(config.clone(), &model)?)
+        let mixed =
+            checkpoint::with_parameters(folder, &mixed(&trained, &random, stage), Dtype::F32)?;
+        // The weights stay mapped when the folder is gone.
+        Reader::open_as(mixed.path(), DtypeSpec::Float32)
     };
     stages.iter().map(reader).collect()
 }

@@ -129,7 +129,7 @@ pub fn measure(subject: Subject, folder: &Path, plan: &Plan) -> Result<Vec<Rated
     Ok(rated)
 }
 
-/// What the file has of the pictures of the plan. A line that was not finished is left out.
+/// What the file has of the pictures of the plan. An unfinished last line is skipped.
 pub fn read(subject: Subject, plan: &Plan) -> Result<Vec<Rated>> {
     let Ok(file) = std::fs::File::open(&plan.file) else { return Ok(Vec::new()) };
     let mut found = Vec::new();

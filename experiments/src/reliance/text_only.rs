@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use gemma3_tch::{Fast, guard};
+use safetensors::Dtype;
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
 
@@ -23,13 +24,6 @@ const PICTURES: u64 = 16;
 /// The checkpoint in `folder` with a vision tower that gives the mean patch of some training pictures for every patch of every
 /// picture. Image tokens stand where they stood and say nothing of the picture: whatever the model answers, it answers without it.
 pub fn blinded(folder: &Path, seed: u64) -> Result<TempDir> {
-    let blinded = tempfile::tempdir()?;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_name() != "model.safetensors" {
-            std::fs::copy(entry.path(), blinded.path().join(entry.file_name()))?;
-        }
-    }
     let mut parameters = checkpoint::parameters(folder)?;
     let mean = mean_patch(folder, seed)?;
     for (name, value) in [(GAIN, mean.zeros_like()), (BIAS, mean)] {
@@ -37,8 +31,7 @@ pub fn blinded(folder: &Path, seed: u64) -> Result<TempDir> {
         ensure!(parameter.size() == value.size(), "{name} has another shape");
         *parameter = value;
     }
-    checkpoint::export(blinded.path(), &parameters)?;
-    Ok(blinded)
+    checkpoint::with_parameters(folder, &parameters, Dtype::BF16)
 }
 
 /// Of what the vision tower gives, `[D]` float32.
@@ -49,7 +42,7 @@ fn mean_patch(folder: &Path, seed: u64) -> Result<Tensor> {
         let scene = scene(seed, Purpose::Sight, index, Variant::Sound);
         let pixels = reader.pixels(&picture(&scene.render(SIZE))?)?;
         Ok(guard("running the vision tower", || {
-            let features = reader.model.vision()?.tower.forward(&pixels, &mut Fast)?;
+            let features = reader.model().vision()?.tower.forward(&pixels, &mut Fast)?;
             Ok::<_, gemma3_tch::Error>(features.mean_dim([0_i64].as_slice(), false, Kind::Float))
         })??)
     };

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::random::SplitMix;
+use checkpoint_files::random::SplitMix;
 
 /// Texts that some reader may trip over.
 pub(crate) const TEXTS: [&str; 22] = [

@@ -19,7 +19,7 @@ use anyhow::Result;
 use super::case::{Call, Case, What};
 use super::material::Material;
 use super::picture;
-use crate::random::SplitMix;
+use checkpoint_files::random::SplitMix;
 
 pub(crate) struct Surface {
     pub(crate) name: &'static str,

@@ -19,7 +19,7 @@ use super::run::{self, Ended, Limits};
 use super::sandbox::Sandbox;
 use super::surfaces::{self, Surface};
 use super::{Options, results, workers};
-use crate::random::{SplitMix, hash};
+use checkpoint_files::random::{SplitMix, hash};
 
 /// What every case has in common.
 #[derive(Clone, Copy)]

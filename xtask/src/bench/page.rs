@@ -39,7 +39,7 @@ The same numbers, with more digits and more of them, are in `STEM.json`, and `ca
 Weights are random and of the shape of the named model; image features are random numbers, so the vision tower takes part only where it is named; token shapes are the same for both.
 Every measurement is a process of its own, one after the other; the machine shall have nothing else to do.
 Ours waits for its threads asleep (`OMP_WAIT_POLICY=PASSIVE`), as the command chooses for itself; the peer waits as PyTorch does by default.
-It is done once without being counted and then as often as the column \"runs\" says; times are medians of these.
+One warm-up, then the number of runs in the column; times are medians.
 A job whose first run takes longer than the limit (60 s where the command names none) has that run alone.
 Memory is the most that was in use above what was in use right after the model was loaded, states kept for explanations included: anonymous memory on a CPU, all memory taken on a GPU.";
 

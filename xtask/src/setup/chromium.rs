@@ -1,6 +1,6 @@
 //! Chromium, in which the interactive report is tried: found, and installed where that was asked for.
 //!
-//! It is no part of the product and of no other check, so nothing else fails without it.
+//! Only these tests use it: nothing else fails without it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -45,7 +45,7 @@ impl Pip {
     ///
     /// All of `what` in one call, so that pip finds versions that agree.
     ///
-    /// A Python for which this package has no wheel is no obstacle: nothing of it is run, so a wheel for another
+    /// A Python for which this package has no wheel does not matter: nothing of it is run, so a wheel for another
     /// Python will do, and that is said.
     pub(crate) fn download(
         &self,

@@ -35,7 +35,7 @@ impl Folders {
     }
 }
 
-/// Reads the environment. Cargo sets `LIBTORCH` to `ours` for this program too: that is no choice of the user's.
+/// Reads the environment. Cargo sets `LIBTORCH` to `ours` for this program too, which is not a choice of the user's.
 pub(crate) fn choice(ours: &Path) -> Result<Choice> {
     choose(ours, |name| std::env::var_os(name).map(PathBuf::from))
 }

@@ -3,6 +3,8 @@
 //! Names are those of the published checkpoints (`language_model.model.…`, `vision_tower.vision_model.…`).
 //! A matrix has deviation 1/√(inputs), 0.02 for a width of 2560: what comes out is as large as what goes in.
 
+use checkpoint_files::companions::Vision;
+
 use super::Size;
 use super::noise::Normal;
 
@@ -24,16 +26,6 @@ pub(crate) struct Text {
     pub(crate) head_width: usize,
     pub(crate) feed_forward: usize,
     pub(crate) window: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Vision {
-    pub(crate) hidden: usize,
-    pub(crate) layers: usize,
-    pub(crate) heads: usize,
-    pub(crate) feed_forward: usize,
-    pub(crate) image: usize,
-    pub(crate) patch: usize,
 }
 
 /// One tensor to write.
@@ -129,7 +121,7 @@ impl Model {
     pub(crate) fn tensors(&self) -> Vec<Tensor> {
         let mut list = List::default();
         self.text.list(&mut list);
-        self.vision.list(&mut list);
+        list_vision(&self.vision, &mut list);
         list.matrix(
             "multi_modal_projector.mm_input_projection_weight",
             [self.vision.hidden, self.text.hidden],
@@ -161,7 +153,7 @@ impl Text {
             );
         }
         list.matrix(&format!("{layer}.self_attn.o_proj.weight"), [hidden, heads * head_width], 1);
-        // Scores have deviation (1 + w)² after these norms: about 2, so that attention picks and is no plain mean.
+        // Scores have deviation (1 + w)² after these norms: about 2, so that attention is not nearly uniform.
         for name in ["q_norm", "k_norm"] {
             list.rms_norm(&format!("{layer}.self_attn.{name}"), head_width, 0.8);
         }
@@ -176,37 +168,35 @@ impl Text {
     }
 }
 
-impl Vision {
-    fn list(&self, list: &mut List) {
-        let Self { hidden, image, patch, .. } = *self;
-        let tower = "vision_tower.vision_model";
-        let patches = (image / patch).pow(2);
-        let inputs = 3 * patch * patch;
-        let name = format!("{tower}.embeddings.patch_embedding");
-        list.push(&format!("{name}.weight"), &[hidden, 3, patch, patch], scaled(inputs));
-        list.push(&format!("{name}.bias"), &[hidden], BIAS);
-        let position = Normal { mean: 0.0, deviation: 0.1 };
-        list.push(
-            &format!("{tower}.embeddings.position_embedding.weight"),
-            &[patches, hidden],
-            position,
-        );
-        for layer in 0..self.layers {
-            self.list_layer(list, &format!("{tower}.encoder.layers.{layer}"));
-        }
-        list.layer_norm(&format!("{tower}.post_layernorm"), hidden);
+fn list_vision(vision: &Vision, list: &mut List) {
+    let Vision { hidden, image, patch, .. } = *vision;
+    let tower = "vision_tower.vision_model";
+    let patches = (image / patch).pow(2);
+    let inputs = 3 * patch * patch;
+    let name = format!("{tower}.embeddings.patch_embedding");
+    list.push(&format!("{name}.weight"), &[hidden, 3, patch, patch], scaled(inputs));
+    list.push(&format!("{name}.bias"), &[hidden], BIAS);
+    let position = Normal { mean: 0.0, deviation: 0.1 };
+    list.push(
+        &format!("{tower}.embeddings.position_embedding.weight"),
+        &[patches, hidden],
+        position,
+    );
+    for layer in 0..vision.layers {
+        list_vision_layer(vision, list, &format!("{tower}.encoder.layers.{layer}"));
     }
+    list.layer_norm(&format!("{tower}.post_layernorm"), hidden);
+}
 
-    fn list_layer(&self, list: &mut List, layer: &str) {
-        let Self { hidden, feed_forward, .. } = *self;
-        list.layer_norm(&format!("{layer}.layer_norm1"), hidden);
-        for name in ["q_proj", "k_proj", "v_proj", "out_proj"] {
-            list.linear(&format!("{layer}.self_attn.{name}"), [hidden, hidden]);
-        }
-        list.layer_norm(&format!("{layer}.layer_norm2"), hidden);
-        list.linear(&format!("{layer}.mlp.fc1"), [feed_forward, hidden]);
-        list.linear(&format!("{layer}.mlp.fc2"), [hidden, feed_forward]);
+fn list_vision_layer(vision: &Vision, list: &mut List, layer: &str) {
+    let Vision { hidden, feed_forward, .. } = *vision;
+    list.layer_norm(&format!("{layer}.layer_norm1"), hidden);
+    for name in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+        list.linear(&format!("{layer}.self_attn.{name}"), [hidden, hidden]);
     }
+    list.layer_norm(&format!("{layer}.layer_norm2"), hidden);
+    list.linear(&format!("{layer}.mlp.fc1"), [feed_forward, hidden]);
+    list.linear(&format!("{layer}.mlp.fc2"), [hidden, feed_forward]);
 }
 
 const BIAS: Normal = Normal { mean: 0.0, deviation: 0.02 };

@@ -6,7 +6,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::random::{SplitMix, hash};
+use checkpoint_files::random::{SplitMix, hash};
 
 /// How numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Noise {
     pub(crate) fn new(seed: u64, dtype: Dtype, small: bool) -> Self {
         let count = if small { 65_521 } else { 1_048_573 };
         let mut random = SplitMix::new(seed);
-        let pairs = std::iter::repeat_with(|| box_muller(&mut random)).flatten();
+        let pairs = std::iter::repeat_with(|| random.normal_pair()).flatten();
         Self { dtype, standard: pairs.take(count).collect() }
     }
 
@@ -106,12 +106,6 @@ impl Block {
 fn bfloat16(x: f32) -> u16 {
     let bits = x.to_bits();
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
-}
-
-fn box_muller(random: &mut SplitMix) -> [f32; 2] {
-    let radius = (-2.0 * random.uniform().ln()).sqrt();
-    let (sine, cosine) = (std::f64::consts::TAU * random.uniform()).sin_cos();
-    [(radius * cosine) as f32, (radius * sine) as f32]
 }
 
 #[cfg(test)]

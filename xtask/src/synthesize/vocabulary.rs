@@ -6,7 +6,9 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use checkpoint_files::companions::Ids;
+use checkpoint_files::tokenizer::{self, AddedToken};
+use serde_json::Value;
 
 /// What a piece is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,15 +27,6 @@ enum Kind {
 struct Piece {
     text: String,
     kind: Kind,
-}
-
-/// Ids that the configuration files name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ids {
-    pub(crate) end_of_turn: usize,
-    pub(crate) start_of_image: usize,
-    pub(crate) end_of_image: usize,
-    pub(crate) image: usize,
 }
 
 /// All pieces by id, and the merges that build words.
@@ -105,75 +98,16 @@ impl Vocabulary {
 
     /// `tokenizer.json`.
     pub(crate) fn to_json(&self) -> Value {
-        let added = self
-            .pieces
-            .iter()
-            .enumerate()
-            .filter(|(_, piece)| matches!(piece.kind, Kind::Control | Kind::Whole));
-        let added: Vec<_> = added.map(|(id, piece)| added_token(id, piece)).collect();
-        let vocabulary: Map<String, Value> = self
-            .pieces
-            .iter()
-            .enumerate()
-            .map(|(id, piece)| (piece.text.clone(), json!(id)))
-            .collect();
-        json!({
-            "version": "1.0",
-            "truncation": null,
-            "padding": null,
-            "added_tokens": added,
-            "normalizer": { "type": "Replace", "pattern": { "String": " " }, "content": "▁" },
-            "pre_tokenizer": {
-                "type": "Split", "pattern": { "String": " " }, "behavior": "MergedWithPrevious", "invert": false
-            },
-            "post_processor": post_processor(),
-            "decoder": {
-                "type": "Sequence",
-                "decoders": [
-                    { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
-                    { "type": "ByteFallback" },
-                    { "type": "Fuse" },
-                ]
-            },
-            "model": {
-                "type": "BPE",
-                "dropout": null,
-                "unk_token": "<unk>",
-                "continuing_subword_prefix": null,
-                "end_of_word_suffix": null,
-                "fuse_unk": true,
-                "byte_fallback": true,
-                "ignore_merges": false,
-                "vocab": vocabulary,
-                "merges": self.merges,
-            },
-        })
+        let pieces = || self.pieces.iter().enumerate();
+        let added = pieces().filter(|(_, piece)| matches!(piece.kind, Kind::Control | Kind::Whole));
+        let added = added.map(|(id, piece)| AddedToken {
+            id,
+            text: &piece.text,
+            special: piece.kind == Kind::Control,
+        });
+        let texts = self.pieces.iter().map(|piece| piece.text.as_str());
+        tokenizer::to_json(texts, added, &self.merges)
     }
-}
-
-fn added_token(id: usize, piece: &Piece) -> Value {
-    json!({
-        "id": id,
-        "content": piece.text,
-        "single_word": false,
-        "lstrip": false,
-        "rstrip": false,
-        "normalized": false,
-        "special": piece.kind == Kind::Control,
-    })
-}
-
-/// `<bos>` goes before every text.
-fn post_processor() -> Value {
-    let bos = json!({ "SpecialToken": { "id": "<bos>", "type_id": 0 } });
-    let sequence =
-        |id: &str, type_id: usize| json!({ "Sequence": { "id": id, "type_id": type_id } });
-    json!({
-        "type": "TemplateProcessing",
-        "single": [bos, sequence("A", 0)],
-        "pair": [bos, sequence("A", 0), sequence("B", 1)],
-        "special_tokens": { "<bos>": { "id": "<bos>", "ids": [2], "tokens": ["<bos>"] } },
-    })
 }
 
 /// Pieces being put in their places.
@@ -245,12 +179,7 @@ impl Table {
 
     /// A word and the merges that build it letter by letter.
     fn add_word(&mut self, word: &str) {
-        let ends: Vec<usize> =
-            word.char_indices().map(|(at, _)| at).skip(1).chain([word.len()]).collect();
-        for pair in ends.windows(2) {
-            let (front, letter, whole) =
-                (&word[..pair[0]], &word[pair[0]..pair[1]], &word[..pair[1]]);
-            let merge = (front.to_owned(), letter.to_owned());
+        for (merge, whole) in tokenizer::merges(word) {
             if !self.merges.contains(&merge) {
                 self.merges.push(merge);
             }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What a member of the workspace may depend on among the other members.
-const TABLE: [(&str, &[&str]); 14] = [
+const TABLE: [(&str, &[&str]); 15] = [
     ("attention-relevancy", &[]),
     ("gemma3-processor", &["quantised-weights"]),
     ("quantised-weights", &[]),
@@ -27,7 +27,8 @@ const TABLE: [(&str, &[&str]); 14] = [
         ],
     ),
     ("medgemma-explainer-cli", &["medgemma-explainer", "phantom-radiograph"]),
-    ("xtask", &[]),
+    ("checkpoint-files", &[]),
+    ("xtask", &["checkpoint-files"]),
     ("integration-tests", ANY),
     ("benchmarks", ANY),
     (
@@ -35,6 +36,7 @@ const TABLE: [(&str, &[&str]); 14] = [
         &[
             "attention-capture",
             "attention-relevancy",
+            "checkpoint-files",
             "gemma3-processor",
             "gemma3-tch",
             "medgemma-explainer",
@@ -62,13 +64,14 @@ const RESERVED: [(&str, &[&str]); 5] = [
 const WITHOUT_SERDE: [&str; 2] = ["attention-relevancy", "attention-capture"];
 
 /// Members that build on a machine without libtorch, with all their tests.
-const WITHOUT_TORCH: [&str; 7] = [
+const WITHOUT_TORCH: [&str; 8] = [
     "quantised-weights",
     "attention-relevancy",
     "gemma3-processor",
     "relevancy-visualization",
     "explanation-record",
     "phantom-radiograph",
+    "checkpoint-files",
     "xtask",
 ];
 

@@ -1,9 +1,9 @@
 //! The parts of a token activation map ([`attention_relevancy::tam`]).
 
-use super::{MethodRow, Unavailable, collect::Facts};
+use super::collect::Facts;
 use crate::Error;
 use attention_relevancy::ndarray::Array1;
-use attention_relevancy::{Target, tam};
+use attention_relevancy::{MethodRow, Target, Unavailable, tam};
 use std::ops::Range;
 
 /// Which positions play which part in the map of one token.
@@ -11,7 +11,7 @@ pub(crate) struct Parts {
     tokens: usize,
     /// Images that end before the token.
     pub(crate) images: Vec<Range<usize>>,
-    /// Tokens of text before the predicting row, those of another branch left out.
+    /// Tokens of text before the predicting row, without those of another branch.
     text: Vec<usize>,
     /// Those of them with another id, with the id.
     context: Vec<(usize, u32)>,

@@ -4,14 +4,14 @@ use crate::{Error, Keep};
 use gemma3_tch::{Attend, AttentionLayer, EncoderLayer, Fast, Gemma3, MaskRule, guard};
 use tch::Tensor;
 
-/// What is kept of one run of the vision tower over a picture: [`crate::Patches`] then needs no run of its own.
+/// What is kept of one run of the vision tower over a picture: [`crate::Patches`] then does not run the tower again.
 ///
 /// Symbols: P patches, D hidden width of the vision tower.
 #[derive(Debug)]
 pub struct PatchStates {
     /// The layers' inputs `[P, D]`.
     pub(super) inputs: Vec<Tensor>,
-    /// What stands between attention and MLP of each layer, `[P, D]`; none where it is made again.
+    /// What stands between attention and MLP of each layer, `[P, D]`; `None` if it is recomputed.
     pub(super) hidden: Vec<Tensor>,
     /// The last layer's output `[P, D]`.
     pub(super) last: Tensor,

@@ -9,12 +9,14 @@ mod effort; // memory, engines
 mod empty; // words that nothing speaks for
 mod ended; // signals
 mod faults; // what it says when something is wrong
+mod figures; // regions, figures, the terminal
 mod folders; // what is the user's in a folder for results, and what is ours
+mod given; // targets, given answers, pictures among texts
 mod hostile; // what others' files hold, streams that take nothing
 mod numbers; // bfloat16 and float32, both engines
+mod page; // the report
 mod phantom; // made-up radiographs
 mod pictures; // pictures in, pictures out
 mod reliance; // whether an answer relies on the pictures
-mod shown; // regions, figures, the report
 mod support; // running it
 mod versus; // phrases against phrases, pictures against pictures

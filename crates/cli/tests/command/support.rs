@@ -4,9 +4,10 @@ use integration_tests::Fixture;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
+use tempfile::{TempDir, tempdir};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -162,4 +163,34 @@ pub(crate) fn island(page: &str) -> Value {
     let json = &page[start..];
     let json = &json[json.find('>').expect("a tag") + 1..];
     serde_json::from_str(&json[..json.find("</script>").expect("its end")]).expect("JSON")
+}
+
+/// A phantom with its picture, and where results go.
+pub(crate) struct Chest {
+    pub(crate) root: TempDir,
+}
+
+impl Chest {
+    pub(crate) fn new() -> Self {
+        let root = tempdir().unwrap();
+        let out = text(&root.path().join("set"));
+        run(["phantom", "--seed", "5", "--count", "1", "--size", "224", "--out", &out]).done();
+        Self { root }
+    }
+
+    pub(crate) fn picture(&self) -> PathBuf {
+        self.root.path().join("set/000.png")
+    }
+
+    pub(crate) fn out(&self) -> PathBuf {
+        self.root.path().join("out")
+    }
+
+    pub(crate) fn args(&self, more: &[&str]) -> Vec<String> {
+        let (picture, out) = (text(&self.picture()), text(&self.out()));
+        let start = ["explain", "--model", "phantom", "--image", &picture, "--out", &out];
+        let question = ["--prompt", "Describe the radiograph."];
+        let all = start.iter().chain(&question).chain(more);
+        all.map(|&arg| arg.to_owned()).collect()
+    }
 }

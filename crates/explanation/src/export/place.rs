@@ -40,7 +40,7 @@ impl Guard {
     /// Looks through a folder before anything is done in it.
     ///
     /// # Errors
-    /// [`Error::Foreign`] for files that have a name of a result and are none, [`Error::IsInput`] for a result that is asked about.
+    /// [`Error::Foreign`] for files of others under the name of a result, [`Error::IsInput`] for a result that is asked about.
     pub(crate) fn check(&self, folder: &Path) -> Result<(), Error> {
         let manifest = Manifest::read(&folder.join(RECORD));
         let reason = manifest.as_ref().err().copied();

@@ -55,7 +55,7 @@ impl Workplace {
     /// Makes the folder where it is not there, and takes it for this process. Two with other `names` do not bar each other.
     ///
     /// # Errors
-    /// [`Error::InUse`], [`Error::Foreign`] for a file in the place of the lock, [`Error::Write`].
+    /// [`Error::InUse`], [`Error::Foreign`] for a file of others under the name of the lock, [`Error::Write`].
     pub(crate) fn open(folder: &Path, name: &str) -> Result<Self, Error> {
         let absent = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let made: Vec<PathBuf> =

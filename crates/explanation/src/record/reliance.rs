@@ -10,13 +10,13 @@ use crate::{BlankKind, DependsOnPicture, Flagged, Gain, TargetControl, TargetRel
 pub struct RelianceSettings {
     /// In the order of `reliance.blanks` of every target.
     pub blanks: Vec<BlankRecord>,
-    /// Gains nearer to zero than this are none.
+    /// Gains smaller than this, in nats, count as no change.
     pub independent_nats: f32,
     /// How long it took.
     pub seconds: f64,
 }
 
-/// What stood in the place of the pictures.
+/// What replaced the pictures.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub struct BlankRecord {
@@ -51,7 +51,7 @@ pub struct RelianceRecord {
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct GainRecord {
-    /// What stood in the place of the pictures.
+    /// What replaced the pictures.
     pub blank: BlankKind,
     /// Sum over the tokens.
     pub pmi: f32,

@@ -1,6 +1,7 @@
 //! With what an answer was generated and explained, and how that is shown. Whoever explains fills these in, so they are told of a new
 //! field by the compiler: none of them is `non_exhaustive`.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -110,8 +111,12 @@ pub struct ModelRecord {
     pub revision: Option<String>,
     /// What its configuration says that it is.
     pub architecture: String,
-    /// The SHA-256 of its `config.json`.
+    /// The SHA-256 of its `config.json`, or of the header of its GGUF file.
     pub config_sha256: String,
+    /// Parameters by the type that they are stored in, by the names of safetensors (`BF16`) or ggml (`Q4_K`); empty in records of older
+    /// programs.
+    #[serde(default)]
+    pub storage: BTreeMap<String, u64>,
 }
 
 /// Seconds.

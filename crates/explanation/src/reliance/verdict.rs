@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BlankKind;
 
-/// A gain nearer to zero than this, in nats, is no change: 0.1 nat are a factor of 1.1 in the probability, and rounding in bfloat16
+/// A gain nearer to zero than this, in nats, counts as no change: 0.1 nat is a factor of 1.1 in the probability, and rounding in bfloat16
 /// alone can move it by some hundredths of a nat.
 pub const NATS_OF_A_CHANGE: f32 = 0.1;
 
@@ -14,6 +14,7 @@ pub const NATS_OF_A_CHANGE: f32 = 0.1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum DependsOnPicture {
     /// With other pixels or other image embeddings its probability changes: one blank is enough to show that.
     Yes,

@@ -5,7 +5,7 @@ use relevancy_visualization::report::Fact;
 use crate::text::minus;
 use crate::{BlankKind, DependsOnPicture, Explained, ExplainedTarget, Flag, TargetReliance};
 
-/// What to be careful about. That a word which depends on the picture is as likely with one of the blanks is no warning; its facts say
+/// Warnings for a target. A word that depends on the picture gets none for being as likely with a single blank; its facts say
 /// so.
 pub(super) fn flags(target: &ExplainedTarget<'_>, blanks: &[BlankKind]) -> Vec<String> {
     let warns = |reliance: &&TargetReliance| {

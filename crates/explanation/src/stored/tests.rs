@@ -79,7 +79,7 @@ fn a_value_that_is_no_number_is_refused_and_not_shown_as_zero() {
     }
 }
 
-/// 80 MB of zeros in a file of a tenth of a megabyte. That sizes come first shows in the value that is no number: it is not come to.
+/// 80 MB of zeros in a file of a tenth of a megabyte. The value that is not a number proves that sizes are checked first: it is never reached.
 #[test]
 fn arrays_larger_than_their_file_lets_expect_are_not_read() {
     let error = error(folder(&record(2700, 2700, &["lime"]), f32::NAN).path());

@@ -41,7 +41,7 @@ pub(super) struct Request<'a> {
     pub(super) address: &'a str,
     /// The first byte that is wanted.
     pub(super) start: u64,
-    /// What it means that there is no such thing (status 404).
+    /// What a 404 means for this request.
     pub(super) missing: &'a str,
 }
 

@@ -222,7 +222,7 @@ struct Partial {
 }
 
 impl Partial {
-    /// Opens what is there of a file, or begins it. What is longer than the file should be is no beginning of it.
+    /// Opens what is there of a file, or begins it. A partial file longer than the listed size is discarded.
     fn open(path: PathBuf, remote: &Remote) -> Result<Self, Error> {
         let fail = |source| Error::Write { path: path.clone(), source };
         fs::create_dir_all(path.parent().expect("it is below the cache")).map_err(fail)?;

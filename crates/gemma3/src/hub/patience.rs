@@ -90,7 +90,7 @@ impl<'o> Patience<'o> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Attempts are counted anew: the last one got ahead.
+    /// Resets the count of attempts, because the last one made progress.
     pub(super) fn restart_count(&mut self) {
         self.failed = 0;
     }

@@ -2,7 +2,7 @@
 
 use crate::{Config, TextConfig, VisionConfig};
 
-/// Calls `visit(name, shape)` for each tensor of the model. The head is left out where it is the embedding.
+/// Calls `visit(name, shape)` for each tensor of the model. A head tied to the embedding is skipped.
 pub(crate) fn visit(config: &Config, visit: &mut dyn FnMut(String, Vec<usize>)) {
     text(&config.text, visit);
     let Some(tower) = &config.vision else { return };

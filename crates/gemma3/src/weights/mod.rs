@@ -16,10 +16,11 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 
+use quantised_weights::Gguf;
 use tch::{Device, Kind, Tensor};
 
 use crate::weight::Weight;
-use crate::{Error, files};
+use crate::{CheckpointPlace, Error, files};
 
 pub(crate) use gguf::GgufShard;
 #[cfg(feature = "hub")]
@@ -114,6 +115,26 @@ impl Weights {
             weights.add(Holder::Safetensors(shard), names)?;
         }
         Ok(weights)
+    }
+
+    /// Opens the files of a checkpoint and checks all headers.
+    pub fn at(place: &CheckpointPlace) -> Result<Self, Error> {
+        match place {
+            CheckpointPlace::Folder(dir) => Self::open(dir),
+            CheckpointPlace::Gguf { model, mmproj } => {
+                let files = [Some(model), mmproj.as_ref()].into_iter().flatten();
+                Self::of_gguf(files.map(|file| GgufShard::open(file)).collect::<Result<_, _>>()?)
+            }
+        }
+    }
+
+    /// The headers of GGUF files: of the language model, and of the vision tower.
+    pub(crate) fn gguf(&self) -> Option<(&Gguf, Option<&Gguf>)> {
+        let mut headers = self.holders.iter().filter_map(|holder| match holder {
+            Holder::Safetensors(_) => None,
+            Holder::Gguf(file) => Some(file.header()),
+        });
+        Some((headers.next()?, headers.next()))
     }
 
     /// Takes in GGUF files: a language model, and the vision tower in a second one.

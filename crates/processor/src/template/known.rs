@@ -28,7 +28,7 @@ mod tests {
         let gemma = include_str!("../../tests/fixtures/checkpoint/chat_template.jinja");
         // Read when the test runs: the file is not in the published package.
         let own =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/../../xtask/src/synthesize/chat_template.jinja");
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../checkpoint-files/src/chat_template.jinja");
         for template in [gemma, &std::fs::read_to_string(own).unwrap()] {
             assert!(is_known(template) && is_known(&format!("{template}\n")));
             assert!(!is_known(&format!("{template}x")));

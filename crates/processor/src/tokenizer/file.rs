@@ -82,7 +82,7 @@ pub(super) struct Around {
 struct Top<'a> {
     #[serde(borrow)]
     version: Option<&'a RawValue>,
-    // What a training run left behind. transformers sets both anew for every text, and here nothing reads them.
+    // What a training run left behind. transformers overwrites both for every text; nothing here reads them.
     #[serde(rename = "truncation")]
     _truncation: Option<IgnoredAny>,
     #[serde(rename = "padding")]

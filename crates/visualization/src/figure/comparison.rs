@@ -171,7 +171,7 @@ impl Grid {
     }
 }
 
-/// The options for a panel: with values below zero its colours are diverging and contours are left out.
+/// The options for a panel: with negative values the colour map is diverging and there are no contours.
 fn signed(panel: &Panel<'_>, options: &OverlayOptions) -> OverlayOptions {
     let below = panel.maps.iter().any(|map| map.grid.iter().any(|&value| value < 0.0));
     if !below || options.colormap.is_diverging() {

@@ -36,7 +36,7 @@ const MOST_COLUMNS: usize = 6;
 /// A grid of panels, each with its label and detail above it: the contact sheet of an answer (a panel a word), layers, heads.
 ///
 /// On a shared scale one colour bar stands beside all; with [`Scale::Own`] each panel has its own scale and says where it ends. A panel
-/// without maps is the picture alone. A section without panels is left out.
+/// without maps is the picture alone. A section without panels is skipped.
 /// `columns`: `None` takes as many as look well, no more than six.
 ///
 /// # Errors

@@ -104,7 +104,7 @@ pub(super) struct Bar {
     pub(super) value: f64,
     /// What stands at its end.
     pub(super) text: Line,
-    /// What stands in a column of its own. Empty in all bars: no such column.
+    /// Text of an extra column; without the column if it is empty in all bars.
     pub(super) note: Line,
 }
 

@@ -64,7 +64,7 @@ struct Misshapen {
 /// ```
 /// ````
 /// Objects may stand in a list, in another object or alone. A block that is not closed, or whose list is cut off, gives what is
-/// whole; without any fence the whole answer is searched. Nothing here fails: text that is no box is no box.
+/// whole; without any fence the whole answer is searched. Nothing here fails: text that is not a box is skipped.
 pub fn answer_boxes(answer: &str) -> AnswerBoxes {
     let mut found = AnswerBoxes::default();
     let end = (0..=LONGEST.min(answer.len())).rev().find(|&end| answer.is_char_boundary(end));
@@ -80,7 +80,7 @@ pub fn answer_boxes(answer: &str) -> AnswerBoxes {
                 }
                 None => match first::<Misshapen>(text) {
                     Some((_, length)) => {
-                        let why = "box_2d is no list of numbers".to_owned();
+                        let why = "box_2d is not a list of numbers".to_owned();
                         found.rejected.push((open..open + length, why));
                         open + length
                     }

@@ -73,7 +73,7 @@ fn covered(cells: &Cells, region: &Region) -> Result<Array2<f64>, Error> {
 /// the picture, each within 0 and 1.
 ///
 /// # Errors
-/// [`Error::BadRegion`] for a region that is no shape. One that covers nothing has zeros.
+/// [`Error::BadRegion`] for an invalid shape. A region that covers nothing scores zero.
 pub fn region_weights(
     map: &GridMap<'_>,
     size: (u32, u32),

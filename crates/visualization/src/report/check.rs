@@ -103,7 +103,7 @@ fn check_rows(report: &Report<'_>, index: usize, target: &Target<'_>) -> Result<
     Ok(())
 }
 
-/// Finer values: none where the cells stay whole, otherwise one array that fits each grid.
+/// Finer values: an empty list if the method has none, otherwise one array of the right size for each grid.
 fn check_parts(
     report: &Report<'_>,
     place: RowPlace,

@@ -101,7 +101,7 @@ pub enum ReportError {
         /// Number of pictures.
         pictures: usize,
     },
-    /// The cells of a grid are none, or not within the sequence, or belong to another grid as well.
+    /// A grid has no cells, reaches past the sequence, or overlaps another grid.
     #[error("grid {grid} takes positions {positions:?}: {problem}")]
     Grid {
         /// The grid.
@@ -111,7 +111,7 @@ pub enum ReportError {
         /// What is wrong with them.
         problem: &'static str,
     },
-    /// A placement is no rectangle, or does not touch its picture.
+    /// A placement is not a rectangle, or lies beside its picture.
     #[error("grid {grid} lies at {placement:?}, which is not a rectangle that touches its picture")]
     Placement {
         /// The grid.

@@ -2,23 +2,16 @@
 
 use std::fmt::Write as _;
 
+use crate::escape::escape;
+
 /// Text as HTML: as content and in quoted attributes.
 ///
 /// Besides markup, characters that are not seen but change how the rest is read are named instead: control characters, and the
 /// overrides and embeddings of direction, which would let an answer rearrange the page around it. Line ends and tabs stay.
 pub(super) fn html(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + text.len() / 8);
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => push_visible(&mut out, c),
-        }
-    }
-    out
+    let mut visible = String::with_capacity(text.len());
+    text.chars().for_each(|c| push_visible(&mut visible, c));
+    escape(&visible).into_owned()
 }
 
 /// Text as the inside of a JSON string that stands in HTML: nothing in it can end the script element, open a comment, or be

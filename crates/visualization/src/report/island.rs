@@ -7,19 +7,24 @@ use super::json::Json;
 use super::pack::{self, Packed};
 use super::picture::Embedded;
 use super::{Fact, Grid, Method, Picture, Region, Report, Signs, Target, TokenKind};
-use crate::marks::OUTLINES;
+use crate::panel::OUTLINES;
 use crate::{Colormap, Outline, PictureSide};
 
 pub(super) fn island(report: &Report<'_>, pictures: &[Embedded]) -> String {
     let packed = Packed::new(report);
     let text = pack::text_positions(report);
-    let tokens = text.iter().map(|&position| Json::string(&report.tokens[position].text));
+    let texts = pack::shown_texts(report);
+    let tokens = texts.iter().map(|text| Json::string(text));
+    let characters = pack::byte_characters(report).into_iter().map(|found| found.tokens);
+    let several = characters.filter(|tokens| 1 < tokens.len());
+    let several = several.map(|tokens| Json::list([tokens.start, tokens.end].map(Json::count)));
     Json::object([
         ("title", Json::string(report.title())),
         ("colormap", Json::string(report.colormap.name())),
         ("colormaps", Json::list(Colormap::ALL.into_iter().map(colormap))),
         ("textPositions", Json::list(text.iter().copied().map(Json::count))),
         ("textTokens", Json::list(tokens)),
+        ("textCharacters", Json::list(several)),
         ("textTemplate", Json::list(text.iter().map(|&at| is_template(report, at)))),
         ("showsTemplate", Json::bool(report.shows_template)),
         ("letters", Json::list(letters(report).map(|letter| Json::string(&letter)))),

@@ -1,4 +1,4 @@
-//! JSON for the page's own script, written by hand: it is no format for others to read, so the crate needs no library for it.
+//! JSON for the page's own script, written by hand: only that script reads it, so no library is needed.
 
 use std::fmt::{Display, Write as _};
 

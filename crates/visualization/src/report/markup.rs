@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::escape::html;
-use super::pack::text_positions;
+use super::pack::{shown_texts, text_positions};
 use super::picture::Embedded;
 use super::words::Words;
 use super::{Fact, Report, TokenKind};
@@ -74,25 +74,25 @@ fn tokens(report: &Report<'_>) -> String {
     grids.sort_by_key(|(_, grid)| grid.start);
     let mut grids = grids.into_iter().peekable();
     let mut out = String::new();
-    for (index, position) in text_positions(report).into_iter().enumerate() {
+    let texts = shown_texts(report);
+    for (index, (position, text)) in text_positions(report).into_iter().zip(texts).enumerate() {
         while let Some((grid, _)) = grids.next_if(|(_, grid)| grid.start < position) {
             out += &grid_token(report, grid);
         }
-        out += &token(report, index, position);
+        out += &token(report.tokens[position].kind, index, &text);
     }
     grids.for_each(|(grid, _)| out += &grid_token(report, grid));
     out
 }
 
-fn token(report: &Report<'_>, index: usize, position: usize) -> String {
-    let token = &report.tokens[position];
-    let kind = match token.kind {
+fn token(kind: TokenKind, index: usize, text: &str) -> String {
+    let kind = match kind {
         TokenKind::Answer => " made",
         TokenKind::Template => " template",
         TokenKind::Prompt | TokenKind::Image => "",
     };
     // A token that is nothing but a line end needs something to see and point at.
-    let text = html(&token.text).replace('\n', "↵\n");
+    let text = html(text).replace('\n', "↵\n");
     format!("<span class=\"token{kind}\" data-text=\"{index}\">{text}</span>")
 }
 

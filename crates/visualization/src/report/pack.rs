@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use ndarray::{ArrayView1, ArrayView2};
 
 use super::Report;
+use crate::bytes::{Character, characters};
 
 /// The largest stored number, without and with signs.
 const STEPS: f64 = 65_535.0;
@@ -116,6 +117,23 @@ pub(super) fn text_positions(report: &Report<'_>) -> Vec<usize> {
     let mut is_text = vec![true; report.tokens.len()];
     report.grids.iter().for_each(|grid| is_text[grid.positions()].fill(false));
     (0..is_text.len()).filter(|&position| is_text[position]).collect()
+}
+
+/// What stands for each token of text: a character that byte tokens make stands for the first of them, and nothing for the others.
+pub(super) fn shown_texts(report: &Report<'_>) -> Vec<String> {
+    let mut texts: Vec<String> =
+        text_positions(report).iter().map(|&at| report.tokens[at].text.clone()).collect();
+    for Character { tokens, text } in byte_characters(report) {
+        texts[tokens.clone()].fill(String::new());
+        texts[tokens.start] = text.to_string();
+    }
+    texts
+}
+
+/// The characters of byte tokens, as indices into the tokens of text.
+pub(super) fn byte_characters(report: &Report<'_>) -> Vec<Character> {
+    let texts = text_positions(report);
+    characters(&texts.iter().map(|&at| report.tokens[at].text.as_str()).collect::<Vec<_>>())
 }
 
 /// Weights within 0 and 1 as bytes.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::TextRelevancy;
 use crate::colormap::{Rgb8, mix, readable_on};
-use crate::scene::append;
+use crate::escape::append;
 use crate::{Colormap, escape_controls};
 
 /// What colours a terminal can show.

@@ -2,8 +2,7 @@
 
 use super::TextRelevancy;
 use crate::Colormap;
-use crate::scene::append;
-use crate::text::escape;
+use crate::escape::{append, escape};
 
 /// Opacity of the ground at the largest value; the text on it stays readable in black and in white.
 const STRENGTH: f32 = 0.6;
@@ -53,7 +52,7 @@ mod tests {
         let tokens = [("<script>", 0.2), ("\"&'", 0.1), (" x", 1e6)];
         let html = TextRelevancy::from_tokens(tokens, &[2]).unwrap().html(Colormap::Viridis, None);
         assert!(!html.contains("<script"), "{html}");
-        assert!(html.contains("&lt;script&gt;</span>") && html.contains("&quot;&amp;&apos;"));
+        assert!(html.contains("&lt;script&gt;</span>") && html.contains("&quot;&amp;&#39;"));
         assert!(html.contains(r#"class="token self" title="1.000e6 (self term)""#), "{html}");
         assert!(html.contains(",0.600)") && html.contains(",0.300)"), "{html}");
     }

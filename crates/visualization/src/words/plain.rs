@@ -4,7 +4,7 @@ use super::TextRelevancy;
 
 impl TextRelevancy {
     /// Plain text: after each piece its share of the relevancy of the text in percent, the self term and what was set apart
-    /// left out of the whole. What rounds to zero and what was set apart bear no number, and the self term bears `[self]`.
+    /// excluded from the total. Values that round to zero and tokens set apart have no number; the self term is marked `[self]`.
     pub fn plain(&self) -> String {
         let total: f64 = self.others().map(|piece| f64::from(piece.relevancy.abs())).sum();
         let mut out = String::new();

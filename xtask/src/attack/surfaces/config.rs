@@ -7,7 +7,7 @@ use super::{Surface, answer, checkpoint_with, no_files};
 use crate::attack::case::{Call, Case, What};
 use crate::attack::material::Material;
 use crate::attack::mutate;
-use crate::random::SplitMix;
+use checkpoint_files::random::SplitMix;
 
 pub(super) const SURFACE: Surface = Surface { name: "config.json", fixed, random };
 

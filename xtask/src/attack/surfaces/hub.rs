@@ -8,7 +8,7 @@ use crate::attack::case::{Call, Case};
 use crate::attack::hub::{MODEL, Mischief};
 use crate::attack::material::Material;
 use crate::attack::mutate;
-use crate::random::SplitMix;
+use checkpoint_files::random::SplitMix;
 
 pub(super) const SURFACE: Surface = Surface { name: "hub", fixed, random };
 

@@ -7,7 +7,7 @@ use crate::attack::case::{Call, Case, What};
 use crate::attack::material::Material;
 use crate::attack::mutate;
 use crate::attack::picture;
-use crate::random::SplitMix;
+use checkpoint_files::random::SplitMix;
 
 pub(super) const SURFACE: Surface = Surface { name: "command lines", fixed, random };
 

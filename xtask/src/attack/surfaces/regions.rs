@@ -7,7 +7,7 @@ use super::{Surface, no_files};
 use crate::attack::case::{Call, Case, What};
 use crate::attack::material::Material;
 use crate::attack::{mutate, picture};
-use crate::random::SplitMix;
+use checkpoint_files::random::SplitMix;
 
 pub(super) const SURFACE: Surface = Surface { name: "regions, masks, messages", fixed, random };
 

@@ -9,7 +9,7 @@ use super::folder::again;
 use crate::attack::case::{Call, Case, Interruption, Signal, What};
 use crate::attack::material::Material;
 use crate::attack::picture;
-use crate::random::SplitMix;
+use checkpoint_files::random::SplitMix;
 
 pub(super) const SURFACE: Surface = Surface { name: "signals", fixed, random };
 

@@ -6,7 +6,7 @@ use super::Surface;
 use crate::attack::case::{Call, Case, What};
 use crate::attack::material::Material;
 use crate::attack::picture;
-use crate::random::SplitMix;
+use checkpoint_files::random::SplitMix;
 
 pub(super) const SURFACE: Surface = Surface { name: "streams and full disks", fixed, random };
 
@@ -40,7 +40,7 @@ fn fixed(_: &Material) -> Result<Vec<Case>> {
     for redirect in REDIRECTIONS {
         for call in calls() {
             let title = format!("{redirect} {}", named(&call));
-            // What is not written to stdout is lost to nobody: results are files then.
+            // Nothing is lost when stdout takes no more: results are files here.
             let keeps_results = redirect.starts_with('2') && call.args[0] != "no-such-command";
             let call = Call { redirect, ..call };
             cases.push(case(title).call(if keeps_results { call.done() } else { call }));

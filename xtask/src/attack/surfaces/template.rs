@@ -6,7 +6,7 @@ use super::{Surface, answer, checkpoint_with, no_files};
 use crate::attack::case::{Case, What};
 use crate::attack::material::Material;
 use crate::attack::mutate::{self, TEXTS};
-use crate::random::SplitMix;
+use checkpoint_files::random::SplitMix;
 
 pub(super) const SURFACE: Surface = Surface { name: "chat_template.jinja", fixed, random };
 

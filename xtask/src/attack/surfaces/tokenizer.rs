@@ -7,7 +7,7 @@ use super::{Surface, answer, checkpoint_with, no_files};
 use crate::attack::case::{Case, What};
 use crate::attack::material::Material;
 use crate::attack::mutate;
-use crate::random::SplitMix;
+use checkpoint_files::random::SplitMix;
 
 pub(super) const SURFACE: Surface = Surface { name: "tokenizer.json", fixed, random };
 

@@ -120,6 +120,11 @@ function textOf(target, method) {
   steps.subarray(textStarts[result], textStarts[result + 1]).forEach((step, index) => {
     values[index] = step * perStep;
   });
+  // A character that byte tokens make together stands at the first of them, with the sum of their values.
+  data.textCharacters.forEach(([start, end]) => {
+    const sum = values.subarray(start, end).reduce((a, b) => a + b, 0);
+    values.fill(0, start, end)[start] = sum;
+  });
   return { values, total: totals[row], self: selves[result] };
 }
 

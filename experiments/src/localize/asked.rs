@@ -1,0 +1,146 @@
+//! What the facade is asked for a setting, and what of its answer is the map.
+
+use std::ops::Range;
+
+use attention_capture::{Folding, HeadWeights, Layers, Method as Rowwise, Objective, Pool, Spread};
+use attention_relevancy::HeadFusion;
+use gemma3_tch::TextConfig;
+use medgemma_explainer::{Compared, ExplainOptions, Resolution, SpanRule};
+
+use crate::localize::settings::{Extent, Method, Rule};
+use crate::reader::Spoken;
+
+/// A call of the facade for some words.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Asked {
+    /// Which tokens of each word are explained.
+    pub(super) tokens: Tokens,
+    pub(super) options: ExplainOptions,
+    pub(super) shown: Shown,
+}
+
+/// Tokens of a word or beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tokens {
+    /// The first one, which decides.
+    Deciding,
+    /// The one behind that.
+    Next,
+    Word,
+    Sentence,
+}
+
+/// What is read off an explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    Relevancy,
+    /// The row at the input of the last layer. It began on a token of the text, so its image part is that of Ā of that layer.
+    LastLayer,
+    RawAttention,
+    Rollout,
+    /// The row of the one method that the options name.
+    Method {
+        /// Whether its values keep their sign.
+        sign: bool,
+    },
+}
+
+impl Tokens {
+    pub(super) fn of(self, word: &Spoken) -> Range<usize> {
+        let first = word.positions.start;
+        match self {
+            Self::Deciding => first..first + 1,
+            Self::Next => first + 1..first + 2,
+            Self::Word => word.positions.clone(),
+            Self::Sentence => word.sentence.clone(),
+        }
+    }
+}
+
+impl Asked {
+    /// For a method and an objective; `None` for what the facade does not offer.
+    pub(super) fn of(method: Method, objective: Objective, text: &TextConfig) -> Option<Self> {
+        let options = ExplainOptions::default().with_objective(objective);
+        let plain = |options| Self { tokens: Tokens::Deciding, options, shown: Shown::Relevancy };
+        let folded = |folding: Folding| plain(options.clone().with_folding(folding));
+        Some(match method {
+            Method::Relevancy(update) => plain(options.with_update(update)),
+            Method::Span(extent, rule) => {
+                let tokens = match extent {
+                    Extent::Word => Tokens::Word,
+                    Extent::Sentence => Tokens::Sentence,
+                };
+                let span = match rule {
+                    Rule::Mean => SpanRule::Mean,
+                    Rule::Sum => SpanRule::Sum,
+                    Rule::Reliance => SpanRule::Reliance,
+                };
+                Self { tokens, ..plain(options.with_span(span)) }
+            }
+            Method::GlobalLayers => folded(Folding::default().with_layers(Layers::Global)),
+            Method::LargestHead => folded(Folding::default().with_heads(HeadFusion::Max)),
+            Method::WrongRow => Self { tokens: Tokens::Next, ..plain(options) },
+            Method::Seed => plain(ExplainOptions::python_program().with_objective(objective)),
+            Method::LastGradient => {
+                let options = options.with_by_layer(true);
+                Self { shown: Shown::LastLayer, ..plain(options) }
+            }
+            Method::RawLast => Self { shown: Shown::RawAttention, ..plain(options) },
+            Method::Rollout => Self { shown: Shown::Rollout, ..plain(options) },
+            Method::Patches(_, Spread::GradientActivation) | Method::Pixels(_) => {
+                plain(options.with_resolution(Resolution::Pixels))
+            }
+            Method::Phrases
+            | Method::Random
+            | Method::CausalImage
+            | Method::DoubleBos
+            | Method::Patches(_, Spread::Even) => return None,
+            rowwise => {
+                let methods = vec![Compared::Other(compared(rowwise, text)?)];
+                let asked = plain(options.with_methods(methods).with_span(SpanRule::Sum));
+                let whole = rowwise == Method::WholeWordAttention;
+                let tokens = if whole { Tokens::Word } else { asked.tokens };
+                let sign = rowwise != Method::InputGradient;
+                Self { shown: Shown::Method { sign }, tokens, ..asked }
+            }
+        })
+    }
+}
+
+/// A method beside the relevancy, from the same sweep.
+fn compared(method: Method, text: &TextConfig) -> Option<Rowwise> {
+    let (heads, all, over) = (HeadFusion::Mean, Layers::All, Pool::Mean);
+    let raw = |layers| Rowwise::RawAttention { heads: HeadWeights::from(heads), layers };
+    Some(match method {
+        Method::MeanGradient => Rowwise::GradientAttention { heads, layers: all },
+        Method::GradCamAttention => Rowwise::GradCamAttention { layer: text.last_full_layer() },
+        Method::GradCamHidden => Rowwise::GradCamHidden { layer: text.num_hidden_layers / 2 },
+        Method::InputGradient => Rowwise::InputGradient,
+        Method::Tam => Rowwise::Tam,
+        Method::RawMean => raw(all),
+        Method::RawGlobal => raw(Layers::Global),
+        Method::OwnAttention => Rowwise::TokenAttention { heads, layers: all, over },
+        Method::WholeWordAttention => Rowwise::ObjectAttention { heads, layers: all, over },
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint;
+    use crate::localize::settings::{Goals, Setting};
+    use attention_capture::Foil;
+    use std::path::Path;
+
+    #[test]
+    fn the_setting_of_the_studies_is_the_default_of_the_facade() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/explainer/models");
+        let text = checkpoint::config(&models.join("phantom")).unwrap().text;
+        let Setting { method, goals } = Setting::CONTRAST;
+        assert_eq!(goals, Goals::RunnerUp);
+        let asked = Asked::of(method, Objective::Contrast(Foil::RunnerUp), &text).unwrap();
+        assert_eq!(asked.options, ExplainOptions::default());
+        assert_eq!((asked.tokens, asked.shown), (Tokens::Deciding, Shown::Relevancy));
+    }
+}
