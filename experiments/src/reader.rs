@@ -5,12 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use gemma3_processor::{Message, Picture};
-use gemma3_tch::{Cached, Fast, Gemma3, GenerationOptions, Sequence, guard};
+use gemma3_tch::{Cached, Fast, Gemma3, GenerationOptions, Placement, Sequence, guard};
 use medgemma_explainer::{
     Context, DeviceSpec, DtypeSpec, Explainer, LoadOptions, ModelSource, Profile,
 };
 use phantom_radiograph::Scene;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::questions::{Answer, Question, Word};
 use crate::vocabulary::IDS;
@@ -23,6 +23,8 @@ const MEMORY_BUDGET: u64 = 1 << 30;
 
 /// A checkpoint that answers and is explained, as an application has it.
 pub struct Reader {
+    /// The model of the explainer once more, for what an explainer does not offer; both map the same file.
+    model: Gemma3,
     explainer: Explainer,
     dtype: DtypeSpec,
 }
@@ -65,17 +67,23 @@ pub struct Spoken {
 impl Reader {
     /// Loads the checkpoint in `folder`.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::open_as(folder, DtypeSpec::default())
+        Self::placed(folder, Placement::AS_STORED, DtypeSpec::Auto)
     }
 
-    /// The same, computed in `dtype`.
-    pub fn open_as(folder: &Path, dtype: DtypeSpec) -> Result<Self> {
-        Ok(Self { explainer: load(folder, dtype, Profile::Sound)?, dtype })
+    /// The same, computed in float32.
+    pub fn open_in_float32(folder: &Path) -> Result<Self> {
+        let placement = Placement { kind: Some(Kind::Float), ..Placement::AS_STORED };
+        Self::placed(folder, placement, DtypeSpec::Float32)
+    }
+
+    fn placed(folder: &Path, placement: Placement, dtype: DtypeSpec) -> Result<Self> {
+        let explainer = load(folder, dtype, Profile::Sound)?;
+        Ok(Self { model: Gemma3::load(folder, placement)?, explainer, dtype })
     }
 
     /// The model.
     pub fn model(&self) -> &Gemma3 {
-        self.explainer.model()
+        &self.model
     }
 
     /// The facade over the model.
@@ -85,7 +93,7 @@ impl Reader {
 
     /// The facade over the same checkpoint by the conventions of the public Python program.
     pub fn seed(&self) -> Result<Explainer> {
-        load(self.explainer.dir(), self.dtype, Profile::Seed)
+        load(self.explainer.dir(), self.dtype, Profile::PythonProgram)
     }
 
     /// The answers to these questions about one picture.
@@ -215,8 +223,10 @@ impl Reader {
 }
 
 fn load(folder: &Path, dtype: DtypeSpec, profile: Profile) -> Result<Explainer> {
-    let context = Context { memory_budget: Some(MEMORY_BUDGET), ..Context::default() };
-    let device = DeviceSpec::Cpu;
-    let options = LoadOptions { device, dtype, profile, context, ..LoadOptions::default() };
+    let options = LoadOptions::default()
+        .with_device(DeviceSpec::Cpu)
+        .with_dtype(dtype)
+        .with_profile(profile)
+        .with_context(Context::default().with_memory_budget(Some(MEMORY_BUDGET)));
     Ok(Explainer::load(&ModelSource::Directory(folder.to_owned()), &options)?)
 }

@@ -1,12 +1,13 @@
 //! The facade's methods of comparison, heads and layers, and what the public Python program does.
 
 use crate::explainer::{answer, options, published, question};
+use crate::support::model;
 use attention_capture::{Engine as _, Goal, Objective, Retained, Rules};
 use attention_relevancy::Target;
 use integration_tests::ndarray::Array1;
 use integration_tests::{Fixture, row_difference};
 use medgemma_explainer::{
-    Answer, Ask, Compared, DtypeSpec, Engine, Error, ExplainOptions, Explainer, Folding,
+    Answer, Ask, Compared, DtypeSpec, Engine, ErrorKind, ExplainOptions, Explainer, Folding,
     HeadFusion, Layers, LoadOptions, Method, ModelSource, Pool, Profile, Resolution, SpanRule,
     Unavailable, Update,
 };
@@ -14,7 +15,7 @@ use std::ops::ControlFlow;
 
 fn load(fixture: &Fixture, profile: Profile) -> Explainer {
     let source = ModelSource::Directory(fixture.model());
-    let options = LoadOptions { dtype: DtypeSpec::Float32, profile, ..LoadOptions::default() };
+    let options = LoadOptions::default().with_dtype(DtypeSpec::Float32).with_profile(profile);
     Explainer::load(&source, &options).unwrap()
 }
 
@@ -43,9 +44,9 @@ fn methods_stand_beside_the_relevancy() {
     let answer = answer(&fixture, &explainer);
     let last = answer.tokens().len() - 1;
     let asks = [Ask::Position(last - 2), Ask::Position(last)];
-    let options = ExplainOptions { methods: rows(), ..published() };
+    let options = published().with_methods(rows());
     let found = explainer.explain(&answer, &asks, &options).unwrap();
-    let stochastic = ExplainOptions { update: Update::Stochastic, ..published() };
+    let stochastic = published().with_update(Update::Stochastic);
     let stochastic = explainer.explain(&answer, &asks, &stochastic).unwrap();
     for (target, stochastic) in found.targets.iter().zip(&stochastic.targets) {
         let rows: Vec<_> = target.methods().iter().map(|row| row.as_ref()).collect();
@@ -64,7 +65,7 @@ fn methods_stand_beside_the_relevancy() {
     assert_eq!(found.targets[1].methods()[3], Err(Unavailable::NotRead { position: last }));
     assert_eq!(found.targets[1].method_image_share(3), None);
 
-    let retained = ExplainOptions { engine: Engine::Retained, ..options };
+    let retained = options.with_engine(Engine::Retained);
     let retained = explainer.explain(&answer, &asks[..1], &retained).unwrap();
     for (found, expected) in found.targets[0].methods().iter().zip(retained.targets[0].methods()) {
         let (found, expected) = (found.as_ref().unwrap(), expected.as_ref().unwrap());
@@ -83,7 +84,7 @@ fn a_span_has_the_mean_of_its_tokens_rows() {
     let end = answer.tokens().len();
     let over = Pool::Mean;
     let method = Method::TokenAttention { heads: HeadFusion::Max, layers: Layers::Global, over };
-    let options = ExplainOptions { methods: vec![Compared::Other(method)], ..published() };
+    let options = published().with_methods(vec![Compared::Other(method)]);
     let asks = [
         Ask::Tokens(start..start + 2),
         Ask::Position(start),
@@ -105,27 +106,27 @@ fn relevancy_is_made_of_the_chosen_heads_and_layers() {
     let answer = answer(&fixture, &explainer);
     let ask = [Ask::Position(fixture.number("input_len") + 1)];
     let sum = |folding: Folding, engine| {
-        let options = ExplainOptions { folding, engine, ..published() };
+        let options = published().with_folding(folding).with_engine(engine);
         let found = explainer.explain(&answer, &ask, &options).unwrap();
         found.targets[0].relevancy().without_self().sum()
     };
     let all = sum(Folding::default(), Engine::Auto);
-    let global = Folding { layers: Layers::Global, ..Folding::default() };
-    let largest = Folding { heads: HeadFusion::Max, ..Folding::default() };
+    let global = Folding::default().with_layers(Layers::Global);
+    let largest = Folding::default().with_heads(HeadFusion::Max);
     assert!(sum(global.clone(), Engine::Auto) < all && all < sum(largest, Engine::Auto));
     let (streaming, retained) = (sum(global.clone(), Engine::Auto), sum(global, Engine::Retained));
     assert!((streaming - retained).abs() <= 1e-5 * retained);
-    let wrong = Folding { layers: Layers::Range(5..9), ..Folding::default() };
-    let options = ExplainOptions { folding: wrong, ..published() };
+    let wrong = Folding::default().with_layers(Layers::Range(5..9));
+    let options = published().with_folding(wrong);
     let error = explainer.explain(&answer, &ask, &options).unwrap_err().to_string();
     assert!(error.contains("7 layers"), "{error}");
 }
 
 /// Two `<bos>`, image tokens that see only what is before them, and the sum of logits over a span: made by hand, and the same.
 #[test]
-fn the_seed_profile_is_the_public_program() {
+fn a_profile_reproduces_the_public_python_program() {
     let fixture = Fixture::open("old-names");
-    let explainer = load(&fixture, Profile::Seed);
+    let explainer = load(&fixture, Profile::PythonProgram);
     let answer = answered(&fixture, &explainer);
     let sound = load(&fixture, Profile::Sound);
     let prompt = sound.given(question(&fixture), answer.text()).unwrap();
@@ -133,7 +134,7 @@ fn the_seed_profile_is_the_public_program() {
     let (ids, plain) = (ids_of(&answer), ids_of(&prompt));
     assert_eq!((ids[0], &ids[1..]), (plain[0], plain.as_slice()));
 
-    let model = explainer.model();
+    let model = &model(&fixture);
     let spans: Vec<_> = answer
         .prepared()
         .images
@@ -150,7 +151,7 @@ fn the_seed_profile_is_the_public_program() {
     let expected = run
         .explain_one(&Goal::sum(targets).unwrap(), &Rules::new(Objective::Logit, Update::Additive))
         .unwrap();
-    let options = ExplainOptions::seed();
+    let options = ExplainOptions::python_program();
     assert_eq!(options.span, SpanRule::Sum);
     let found = explainer.explain(&answer, &[Ask::Answer], &options).unwrap();
     let (mut found, mut expected): (Array1<f32>, _) =
@@ -162,23 +163,23 @@ fn the_seed_profile_is_the_public_program() {
     assert!(distance < 1e-5, "{distance:.1e}");
 
     // Far from what is right: the mistakes are in it.
-    let right = sound.explain(&prompt, &[Ask::Answer], &ExplainOptions::seed()).unwrap();
+    let right = sound.explain(&prompt, &[Ask::Answer], &ExplainOptions::python_program()).unwrap();
     let right = right.targets[0].relevancy().relevancy().mapv(f64::from);
     let image = &prompt.prepared().images[0].span;
     let worst = image.clone().map(|at| (f64::from(found[at + 1]) - right[at]).abs());
     let largest = image.clone().map(|at| right[at]).fold(0.0, f64::max);
     assert!(worst.fold(0.0, f64::max) > 1e-2 * largest);
 
-    let finer = ExplainOptions { resolution: Resolution::Patches, ..options };
+    let finer = options.with_resolution(Resolution::Patches);
     let error = explainer.explain(&answer, &[Ask::Last], &finer).unwrap_err();
-    assert!(matches!(error, Error::FinerSeed), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Argument, "{error}");
 }
 
 /// A keyword is the first token that holds it, be it a part of another word.
 #[test]
-fn a_seed_keyword_is_sought_in_single_tokens() {
+fn a_keyword_of_the_python_program_is_sought_in_single_tokens() {
     let fixture = Fixture::open("short-window");
-    let explainer = load(&fixture, Profile::Seed);
+    let explainer = load(&fixture, Profile::PythonProgram);
     let answer = answered(&fixture, &explainer);
     let text = |at: usize| answer.tokens()[at].text.to_lowercase();
     let first = answer.positions().find(|&at| text(at).trim().chars().count() > 3).unwrap();
@@ -186,7 +187,7 @@ fn a_seed_keyword_is_sought_in_single_tokens() {
     let expected = answer.positions().find(|&at| text(at).contains(&inner)).unwrap();
     let found = |word: &str| {
         let ask = Ask::Keyword { word: word.to_owned(), occurrence: 0 };
-        explainer.explain(&answer, &[ask], &ExplainOptions::seed())
+        explainer.explain(&answer, &[ask], &ExplainOptions::python_program())
     };
     assert_eq!(
         found(&inner.to_uppercase()).unwrap().targets[0].positions(),

@@ -143,7 +143,7 @@ const DAMAGES: &[Damage] = &[
 pub(crate) fn try_load(dir: &Path) -> Result<Explainer, Error> {
     // This program cannot render templates apart.
     let processor = ProcessorOptions { trust_template: true, ..ProcessorOptions::default() };
-    let options = LoadOptions { device: DeviceSpec::Cpu, processor, ..LoadOptions::default() };
+    let options = LoadOptions::default().with_device(DeviceSpec::Cpu).with_processor(processor);
     Explainer::load(&ModelSource::Directory(dir.to_owned()), &options)
 }
 
@@ -194,27 +194,23 @@ fn links_in_a_circle_are_an_error() {
 fn a_model_that_memory_cannot_hold_is_refused_before_it_is_loaded() {
     let huge = Checkpoint::huge();
     let source = ModelSource::Directory(huge.path().to_owned());
-    let (inspection, placement) = source.inspect(&LoadOptions::default()).unwrap();
+    let inspection = source.inspect(&LoadOptions::default()).unwrap();
     assert!(
-        inspection.missing.is_empty() && inspection.misshapen.is_empty(),
+        inspection.missing().is_empty() && inspection.misshapen().len() == 0,
         "it must be consistent"
     );
-    let needed = inspection.load_bytes(placement);
+    let needed = inspection.load_bytes();
     let needed = format!("the model needs about {needed} of memory and ");
     assert_says("memory", &load_error(huge.path()), &[&needed, "is available"]);
-    assert!(4_000_000_000_000 < inspection.bytes_on_disk.0);
+    assert!(4_000_000_000_000 < inspection.bytes_on_disk().0);
 }
 
 #[test]
 fn a_device_that_is_not_there_is_an_error() {
-    let options = LoadOptions { device: DeviceSpec::Cuda(4096), ..LoadOptions::default() };
+    let options = LoadOptions::default().with_device(DeviceSpec::Cuda(4096));
     let source = ModelSource::Directory(Fixture::open("two-images").model());
     let error = Explainer::load(&source, &options).err().unwrap().to_string();
-    assert_says(
-        "device",
-        &error,
-        &["device cuda:4096 was asked for, but ", "use --device cpu or auto"],
-    );
+    assert_says("device", &error, &["device cuda:4096 was asked for, but ", "use cpu or auto"]);
 }
 
 #[test]

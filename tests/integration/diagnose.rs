@@ -53,7 +53,7 @@ fn a_weight_that_is_not_finite_fails() {
     let checkpoint = Checkpoint::copy(&Fixture::open("short-window"));
     checkpoint.spoil_weight("model.safetensors", "layers.0.input_layernorm.weight");
     let fixture = Fixture::open("short-window");
-    let options = LoadOptions { device: DeviceSpec::Cpu, ..LoadOptions::default() };
+    let options = LoadOptions::default().with_device(DeviceSpec::Cpu);
     let source = ModelSource::Directory(checkpoint.path().to_owned());
     let explainer = Explainer::load(&source, &options).unwrap();
     let answer = explainer.given(question(&fixture), "No changed pneumonia.").unwrap();
@@ -74,11 +74,9 @@ fn a_weight_that_is_not_finite_fails() {
 fn a_diagnosis_can_be_cancelled() {
     let fixture = Fixture::open("short-window");
     let cancel = Arc::new(AtomicBool::new(false));
-    let options = LoadOptions {
-        device: DeviceSpec::Cpu,
-        context: Context { cancel: Some(Arc::clone(&cancel)), ..Context::default() },
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions::default()
+        .with_device(DeviceSpec::Cpu)
+        .with_context(Context::default().with_cancel(Some(Arc::clone(&cancel))));
     let explainer = Explainer::load(&ModelSource::Directory(fixture.model()), &options).unwrap();
     let answer = explainer.given(question(&fixture), "No.").unwrap();
     cancel.store(true, std::sync::atomic::Ordering::Relaxed);

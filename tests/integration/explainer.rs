@@ -19,7 +19,10 @@ use tch::Kind;
 /// A loaded reference checkpoint.
 pub(crate) fn load(fixture: &Fixture, dtype: DtypeSpec) -> Explainer {
     let processor = processor_options(fixture);
-    let options = LoadOptions { dtype, processor, device: DeviceSpec::Cpu, ..Default::default() };
+    let options = LoadOptions::default()
+        .with_dtype(dtype)
+        .with_processor(processor)
+        .with_device(DeviceSpec::Cpu);
     Explainer::load(&ModelSource::Directory(fixture.model()), &options).unwrap()
 }
 
@@ -33,13 +36,17 @@ pub(crate) fn question(fixture: &Fixture) -> Question {
 
 /// The rule that the reference follows: the gradient is that of the logit.
 pub(crate) fn published() -> ExplainOptions {
-    ExplainOptions { objective: Objective::Logit, ..ExplainOptions::default() }
+    ExplainOptions::default().with_objective(Objective::Logit)
 }
 
 /// The reference generated so many tokens and went on after stop tokens.
 pub(crate) fn options(fixture: &Fixture) -> AnswerOptions {
     let max_new_tokens = fixture.number("max_new_tokens");
-    AnswerOptions { max_new_tokens, sampling: None, stop: false, record: true }
+    AnswerOptions::default()
+        .with_max_new_tokens(max_new_tokens)
+        .with_sampling(None)
+        .with_stop(false)
+        .with_record(true)
 }
 
 pub(crate) fn answer(fixture: &Fixture, explainer: &Explainer) -> Answer {
@@ -150,8 +157,8 @@ fn update_and_objective_are_chosen() {
     let position = fixture.numbers("targets")[last];
     let (update, objective) = (Update::Stochastic, Objective::LogProbability);
     for (name, options) in [
-        ("relevancy_normalized", ExplainOptions { update, ..published() }),
-        ("relevancy_log_probability", ExplainOptions { objective, ..published() }),
+        ("relevancy_normalized", published().with_update(update)),
+        ("relevancy_log_probability", published().with_objective(objective)),
     ] {
         let found = one(&explainer, &answer, Ask::Position(position), &options).unwrap();
         let expected = fixture.array::<Ix2>(name);
@@ -179,7 +186,7 @@ fn the_whole_answer_is_a_mean_or_a_sum() {
         for (rule, name) in
             [(SpanRule::Mean, "span_relevancy_mean"), (SpanRule::Sum, "span_relevancy")]
         {
-            let options = ExplainOptions { span: rule, ..published() };
+            let options = published().with_span(rule);
             let found = one(&explainer, &answer, Ask::Answer, &options).unwrap();
             assert_eq!((found.positions(), found.rule()), (answer.positions(), rule));
             assert_eq!(found.text(), fixture.text("generated_text").trim());
@@ -273,8 +280,8 @@ fn the_same_seed_draws_the_same_answer() {
     let fixture = Fixture::open("two-images");
     let explainer = load(&fixture, DtypeSpec::Float32);
     let draw = |seed| {
-        let sampling = Some(Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed });
-        let options = AnswerOptions { sampling, ..options(&fixture) };
+        let sampling = Some(Sampling::new(seed));
+        let options = options(&fixture).with_sampling(sampling);
         let keep_on = &mut |_: &str| ControlFlow::Continue(());
         explainer.answer(question(&fixture), &options, keep_on).unwrap().generated().tokens.clone()
     };
@@ -310,11 +317,11 @@ fn a_thinking_trace_is_told_apart_from_the_answer() {
         rename(tokenizer, ids[0], "<unused94>");
         rename(tokenizer, ids[2], "<unused95>");
     });
-    let options = LoadOptions { dtype: DtypeSpec::Float32, ..Default::default() };
+    let options = LoadOptions::default().with_dtype(DtypeSpec::Float32);
     let source = ModelSource::Directory(checkpoint.path().to_owned());
     let explainer = Explainer::load(&source, &options).unwrap();
     let ask = |max_new_tokens| {
-        let options = AnswerOptions { max_new_tokens, ..self::options(&fixture) };
+        let options = self::options(&fixture).with_max_new_tokens(max_new_tokens);
         let keep_on = &mut |_: &str| ControlFlow::Continue(());
         explainer.answer(question(&fixture), &options, keep_on).unwrap()
     };
@@ -336,7 +343,7 @@ fn a_thinking_trace_is_told_apart_from_the_answer() {
     let inside = one(&explainer, &answer, Ask::Position(start - 2), &options).unwrap();
     assert_eq!(inside.text(), "ifi");
     // And sought there on request.
-    let traced = ExplainOptions { trace: true, ..options.clone() };
+    let traced = options.clone().with_trace(true);
     let word = Ask::Substring { text: "ifi".to_owned(), occurrence: 0 };
     let found = explainer.explain(&answer, std::slice::from_ref(&word), &traced).unwrap();
     assert_eq!(found.targets[0].positions(), start - 2..start - 1);
@@ -421,12 +428,12 @@ fn a_checkpoint_is_inspected_without_loading_it() {
     let fixture = Fixture::open("old-names");
     let source = ModelSource::parse(fixture.model().to_str().unwrap(), None, false);
     assert_eq!(source, ModelSource::Directory(fixture.model()));
-    let (inspection, placement) = source.inspect(&LoadOptions::default()).unwrap();
-    assert_eq!(placement.dtype_name(), "float32");
-    assert!(inspection.missing.is_empty() && inspection.misshapen.is_empty());
-    assert!(inspection.unused.is_empty());
+    let inspection = source.inspect(&LoadOptions::default()).unwrap();
+    assert_eq!(inspection.dtype(), "float32");
+    assert!(inspection.missing().is_empty() && inspection.misshapen().len() == 0);
+    assert!(inspection.unused().is_empty());
     let length = |path: &Path| std::fs::metadata(path).unwrap().len();
     let files =
         (1..=3).map(|n| fixture.model().join(format!("model-0000{n}-of-00003.safetensors")));
-    assert_eq!(inspection.bytes_on_disk.0, files.map(|file| length(&file)).sum::<u64>());
+    assert_eq!(inspection.bytes_on_disk().0, files.map(|file| length(&file)).sum::<u64>());
 }

@@ -249,7 +249,7 @@ fn relevancy_is_folded_alike_by_both_engines() {
             (HeadFusion::Max, Layers::All),
             (HeadFusion::One(1), Layers::Range(1..3)),
         ] {
-            let folding = Folding { heads, layers };
+            let folding = Folding::default().with_heads(heads).with_layers(layers);
             let streaming = streaming(&model, &sequence, &states);
             for update in [Update::Additive, Update::Stochastic] {
                 let folding = folding.clone();
@@ -392,7 +392,7 @@ fn choices_beyond_the_model_are_errors() {
             assert!(error.to_string().contains(&message), "{error}");
         }
     }
-    let folding = Folding { heads: HeadFusion::Mean, layers: Layers::Range(2..2) };
+    let folding = Folding::default().with_heads(HeadFusion::Mean).with_layers(Layers::Range(2..2));
     let engine = streaming(&model, &sequence, &states);
     let error = engine.explain(&goals, &Rules { folding, ..rules }).unwrap_err();
     assert!(matches!(error, Error::LayerChoice { layers, .. } if layers == n), "{error}");
@@ -546,7 +546,10 @@ fn folded_relevancy_is_that_of_pytorch() {
             ("relevancy_range", HeadFusion::Mean, Layers::Range(1..3)),
         ] {
             let engine = streaming(&model, &sequence, &states);
-            let rules = Rules { folding: Folding { heads, layers }, ..Rules::default() };
+            let rules = Rules {
+                folding: Folding::default().with_heads(heads).with_layers(layers),
+                ..Rules::default()
+            };
             let found = engine.explain(&goals, &rules).unwrap();
             let expected = fixture.array::<Ix2>(name);
             for ((goal, found), expected) in goals.iter().zip(&found).zip(expected.outer_iter()) {

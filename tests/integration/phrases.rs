@@ -9,7 +9,7 @@ use attention_capture::{
 use attention_relevancy::{HeadFusion, Target, Update};
 use gemma3_tch::{Cached, Fast, Fork, Gemma3, GenerationOptions, Sequence};
 use integration_tests::{Fixture, Tolerance, assert_close, difference};
-use medgemma_explainer::{Ask, DtypeSpec, ExplainOptions};
+use medgemma_explainer::{Ask, DtypeSpec};
 use ndarray::{Array1, s};
 use std::ops::ControlFlow;
 use tch::Tensor;
@@ -400,7 +400,7 @@ fn the_facade_sets_a_phrase_of_the_answer_against_another() {
     let explainer = load(&fixture, DtypeSpec::Float32);
     let answer = answer(&fixture, &explainer);
     let ask = |occurrence| Ask::Keyword { word: "changed".to_owned(), occurrence };
-    let engine = |engine| ExplainOptions { engine, ..published() };
+    let engine = |engine| published().with_engine(engine);
     let explain = |occurrence, against: &str, how| {
         explainer.explain_versus(&answer, &ask(occurrence), against, &engine(how))
     };
@@ -418,7 +418,7 @@ fn the_facade_sets_a_phrase_of_the_answer_against_another() {
     let reference = explain(1, "no pneumonia", medgemma_explainer::Engine::Retained).unwrap();
     let rows = |of: &medgemma_explainer::VersusExplanation| {
         let all = [of.phrase.relevancy(), of.against.relevancy(), of.contrast()];
-        all.map(medgemma_explainer::attention_relevancy::Explanation::without_self)
+        all.map(attention_relevancy::Explanation::without_self)
     };
     for (found, expected) in rows(&found).iter().zip(rows(&reference)) {
         assert_close("engines", found, &expected.mapv(f64::from), Tolerance::Rounding);

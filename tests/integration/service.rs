@@ -15,12 +15,10 @@ const ASKERS: usize = 10;
 
 fn service(fixture: &Fixture, length: usize) -> Result<Service, Error> {
     let source = ModelSource::Directory(fixture.model());
-    let options = LoadOptions {
-        device: DeviceSpec::Cpu,
-        dtype: DtypeSpec::Float32,
-        processor: processor_options(fixture),
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions::default()
+        .with_device(DeviceSpec::Cpu)
+        .with_dtype(DtypeSpec::Float32)
+        .with_processor(processor_options(fixture));
     Service::start(move || Explainer::load(&source, &options), length)
 }
 
@@ -30,7 +28,7 @@ fn asked(
     position: usize,
 ) -> impl FnOnce(&Request<'_>) -> Result<Vec<f32>, Error> + Send + 'static {
     move |request| {
-        let options = AnswerOptions { max_new_tokens: 4, stop: false, ..AnswerOptions::default() };
+        let options = AnswerOptions::default().with_max_new_tokens(4).with_stop(false);
         let answer = request.answer(question, &options, &mut |_| ControlFlow::Continue(()))?;
         let asks = [Ask::Position(answer.positions().start + position)];
         let found = request.explain(&answer, &asks, &ExplainOptions::default())?;
@@ -120,7 +118,7 @@ fn a_call_has_its_own_budget() {
     let service = service(&fixture, 1).unwrap();
     let question = Question::new(pictures(&fixture), "changed?");
     let ask = |memory_budget| {
-        let context = Context { memory_budget, ..Context::default() };
+        let context = Context::default().with_memory_budget(memory_budget);
         service.ask(context, asked(question.clone(), 1)).unwrap().wait()
     };
     let usual = ask(None).unwrap();

@@ -2,15 +2,14 @@
 
 use crate::explainer::published;
 use crate::explainer::{answer, load, options, question};
-use crate::support::{one, pictures, processor_options};
-use attention_capture::{Keep, PatchStates};
+use crate::support::{model, one, pictures, processor_options};
+use attention_capture::Keep;
 use integration_tests::ndarray::{Array2, Axis, s};
 use integration_tests::{Fixture, Tolerance, assert_close};
-use medgemma_explainer::gemma3_processor::{Content, Message, Role};
 use medgemma_explainer::{
-    Answer, Ask, Context, DeviceSpec, DtypeSpec, Engine, ExplainOptions, Explainer, Foil,
-    HeadLayer, LayerType, LoadOptions, ModelSource, Objective, Question, Resolution,
-    TargetExplanation, Token, Words,
+    Answer, Ask, Content, Context, DeviceSpec, DtypeSpec, Engine, Explainer, Foil, HeadLayer,
+    LoadOptions, Message, ModelSource, Objective, Question, Resolution, Role, TargetExplanation,
+    Token, Words,
 };
 use std::ops::{ControlFlow, Range};
 
@@ -77,7 +76,7 @@ fn a_given_answer_has_the_rows_of_the_same_generated_one() {
     // Both engines, and every position: what was recorded is not needed.
     let asks: Vec<Ask> = given.positions().map(Ask::Position).collect();
     let rows = |engine| {
-        let options = ExplainOptions { engine, ..published() };
+        let options = published().with_engine(engine);
         explainer.explain(&given, &asks, &options).unwrap().targets
     };
     for (fast, reference) in rows(Engine::Streaming).iter().zip(&rows(Engine::Retained)) {
@@ -109,7 +108,7 @@ fn a_character_of_several_tokens_is_one_piece_of_text() {
 #[test]
 fn words_and_layers_share_the_sweep_of_the_targets() {
     let (_, explainer, answer) = answered("short-window");
-    let options = ExplainOptions { words: Words::All, by_layer: true, ..published() };
+    let options = published().with_words(Words::All).with_by_layer(true);
     let ask = Ask::Keyword { word: "changed".to_owned(), occurrence: 0 };
     let found = explainer.explain(&answer, &[ask], &options).unwrap();
     assert_eq!(found.targets.len(), 1);
@@ -124,12 +123,12 @@ fn words_and_layers_share_the_sweep_of_the_targets() {
         // The first row of the layers is the result, and nothing is taken away on the way down.
         let layers = word.layers().unwrap();
         assert_eq!(layers.row(0), shared);
-        assert_eq!(layers.len_of(Axis(0)), explainer.model().config().text.num_hidden_layers);
+        assert_eq!(layers.len_of(Axis(0)), explainer.inspection().language_model().layers);
         for (below, above) in layers.outer_iter().zip(layers.outer_iter().skip(1)) {
             assert!(below.iter().zip(&above).all(|(below, above)| above <= below));
         }
     }
-    let retained = ExplainOptions { engine: Engine::Retained, ..options };
+    let retained = options.with_engine(Engine::Retained);
     let error = explainer.explain(&answer, &[Ask::Last], &retained).unwrap_err().to_string();
     assert!(error.contains("streaming engine"), "{error}");
 }
@@ -142,7 +141,7 @@ fn a_word_is_set_against_another_by_its_first_token() {
         panic!("a token")
     };
     let explain = |objective| {
-        let options = ExplainOptions { objective, ..published() };
+        let options = published().with_objective(objective);
         explainer.explain(&answer, std::slice::from_ref(&ask), &options).unwrap().targets.remove(0)
     };
     let contrast = explain(Objective::Contrast(Foil::Token(token)));
@@ -159,7 +158,7 @@ fn pictures_stand_where_the_messages_show_them() {
     let text = |text: &str| Content::Text(text.to_owned());
     let ask = |content: Vec<Content>| {
         let messages = vec![Message { role: Role::User, content }];
-        let question = Question { pictures: pictures(&fixture), messages };
+        let question = Question::from_messages(pictures(&fixture), messages);
         let keep_on = &mut |_: &str| ControlFlow::Continue(());
         explainer.answer(question, &options(&fixture), keep_on).unwrap()
     };
@@ -185,12 +184,12 @@ fn maps_go_on_to_patches_and_pixels() {
     let (fixture, explainer, answer) = answered("two-images");
     let start = fixture.number("input_len");
     let asks = [Ask::Tokens(start..start + 2), Ask::Position(start + 3)];
-    let tokens = ExplainOptions { words: Words::All, ..published() };
+    let tokens = published().with_words(Words::All);
     let plain = explainer.explain(&answer, &asks, &tokens).unwrap();
     assert!(plain.targets.iter().all(|target| target.finer(0).is_none()));
-    let options = ExplainOptions { resolution: Resolution::Pixels, ..tokens };
+    let options = tokens.with_resolution(Resolution::Pixels);
     let found = explainer.explain(&answer, &asks, &options).unwrap();
-    let vision = &explainer.model().config().vision;
+    let vision = &model(&fixture).config().vision.clone();
     for (target, plain) in found.targets.iter().zip(&plain.targets) {
         assert_eq!(target.relevancy(), plain.relevancy());
         for image in 0..2 {
@@ -221,7 +220,7 @@ fn maps_go_on_to_patches_and_pixels() {
     for word in &found.words {
         assert!(word.finer(1).unwrap().pixels.is_none() && word.heads().is_none());
     }
-    let retained = ExplainOptions { engine: Engine::Retained, ..options };
+    let retained = options.with_engine(Engine::Retained);
     let error = explainer.explain(&answer, &asks, &retained).unwrap_err().to_string();
     assert!(error.starts_with("patches and pixels need the streaming engine"), "{error}");
 }
@@ -231,10 +230,10 @@ fn maps_go_on_to_patches_and_pixels() {
 fn what_is_kept_of_pictures_changes_no_map() {
     let (fixture, explainer, answer) = answered("two-images");
     let asks = [Ask::Position(fixture.number("input_len"))];
-    assert!(answer.patches().is_empty());
-    let options = ExplainOptions { resolution: Resolution::Pixels, ..published() };
+    assert!(answer.patch_bytes() == 0);
+    let options = published().with_resolution(Resolution::Pixels);
     let expected = explainer.explain(&answer, &asks, &options).unwrap();
-    let config = &explainer.model().config().vision;
+    let config = &model(&fixture).config().vision.clone();
     let bytes = |keep: Keep| 2 * keep.patch_bytes(config, 4);
     let budgets = [
         (8 * bytes(Keep::Everything), Some(bytes(Keep::Everything))),
@@ -242,19 +241,17 @@ fn what_is_kept_of_pictures_changes_no_map() {
         (4 * bytes(Keep::Inputs) - 1, None),
     ];
     for (memory_budget, kept) in budgets {
-        let options_of_load = LoadOptions {
-            dtype: DtypeSpec::Float32,
-            device: DeviceSpec::Cpu,
-            processor: processor_options(&fixture),
-            context: Context { memory_budget: Some(memory_budget), ..Context::default() },
-            keep_patches: true,
-            ..LoadOptions::default()
-        };
+        let options_of_load = LoadOptions::default()
+            .with_dtype(DtypeSpec::Float32)
+            .with_device(DeviceSpec::Cpu)
+            .with_processor(processor_options(&fixture))
+            .with_context(Context::default().with_memory_budget(Some(memory_budget)))
+            .with_keep_patches(true);
         let source = ModelSource::Directory(fixture.model());
         let keeping = Explainer::load(&source, &options_of_load).unwrap();
         let given = keeping.given(question(&fixture), answer.text()).unwrap();
         for answer in [crate::explainer::answer(&fixture, &keeping), given] {
-            let bytes: u64 = answer.patches().iter().map(PatchStates::bytes).sum();
+            let bytes = answer.patch_bytes();
             assert_eq!((bytes != 0).then_some(bytes), kept, "{memory_budget} bytes");
             if memory_budget != budgets[0].0 {
                 continue; // the sweep of this little model needs more
@@ -282,7 +279,7 @@ fn patches_of_a_span_are_the_mean_of_its_tokens() {
     let (fixture, explainer, answer) = answered("old-names");
     let start = fixture.number("input_len");
     let asks = [Ask::Tokens(start..start + 2), Ask::Position(start), Ask::Position(start + 1)];
-    let options = ExplainOptions { resolution: Resolution::Patches, ..published() };
+    let options = published().with_resolution(Resolution::Patches);
     let found = explainer.explain(&answer, &asks, &options).unwrap();
     let [both, one, other] =
         [0, 1, 2].map(|target| &found.targets[target].finer(0).unwrap().patches);
@@ -295,16 +292,14 @@ fn patches_of_a_span_are_the_mean_of_its_tokens() {
 fn heads_carry_what_their_layer_adds() {
     let (fixture, explainer, answer) = answered("layout");
     let start = fixture.number("input_len");
-    let options =
-        ExplainOptions { by_layer: true, by_head: Some(HeadLayer::LastFull), ..published() };
+    let options = published().with_by_layer(true).with_by_head(Some(HeadLayer::LastFull));
     let found = explainer.explain(&answer, &[Ask::Position(start + 1)], &options).unwrap();
     let target = &found.targets[0];
     let (heads, layers) = (target.heads().unwrap(), target.layers().unwrap());
-    let config = &explainer.model().config().text;
-    assert_eq!(heads.carried.dim(), (config.num_hidden_layers, config.num_attention_heads));
-    for layer in 0..config.num_hidden_layers {
-        let above =
-            if layer + 1 < config.num_hidden_layers { layers.row(layer + 1).sum() } else { 1.0 };
+    let model = explainer.inspection().language_model();
+    assert_eq!(heads.carried.dim(), (model.layers, model.query_heads));
+    for layer in 0..model.layers {
+        let above = if layer + 1 < model.layers { layers.row(layer + 1).sum() } else { 1.0 };
         let added = layers.row(layer).sum() - above;
         let carried = heads.carried.row(layer).mean().unwrap();
         assert!(
@@ -313,12 +308,11 @@ fn heads_carry_what_their_layer_adds() {
         );
     }
     let maps = heads.maps.as_ref().unwrap();
-    assert_eq!(config.layers[maps.layer], LayerType::Full);
-    assert!(config.layers[maps.layer + 1..].iter().all(|&kind| kind != LayerType::Full));
+    assert_eq!(Some(&maps.layer), model.global_layers.last());
     for row in maps.attention.outer_iter() {
         assert!((row.sum() - 1.0).abs() < 1e-5);
     }
-    let wrong = ExplainOptions { by_head: Some(HeadLayer::Number(99)), ..options };
+    let wrong = options.with_by_head(Some(HeadLayer::Number(99)));
     let error = explainer.explain(&answer, &[Ask::Last], &wrong).unwrap_err().to_string();
     assert!(error.contains("layer 99") && error.contains("the model has 7"), "{error}");
 }
@@ -330,19 +324,17 @@ fn pictures_that_wait_for_a_sweep_of_their_own_have_the_same_maps() {
     let position = fixture.number("input_len");
     let asks: Vec<Ask> = (0..300).map(|n| Ask::Position(position + n % 3)).collect();
     let found = |memory_budget: u64| {
-        let options = LoadOptions {
-            dtype: DtypeSpec::Float32,
-            device: DeviceSpec::Cpu,
-            processor: processor_options(&fixture),
-            context: Context { memory_budget: Some(memory_budget), ..Context::default() },
-            ..LoadOptions::default()
-        };
+        let options = LoadOptions::default()
+            .with_dtype(DtypeSpec::Float32)
+            .with_device(DeviceSpec::Cpu)
+            .with_processor(processor_options(&fixture))
+            .with_context(Context::default().with_memory_budget(Some(memory_budget)));
         let source = ModelSource::Directory(fixture.model());
         let explainer = Explainer::load(&source, &options).unwrap();
         let answer = explainer.given(question(&fixture), "No changed pneumonia.").unwrap();
-        let options = ExplainOptions { resolution: Resolution::Patches, ..published() };
-        let config = explainer.model().config();
-        let part = 4 * config.mm_tokens_per_image * config.text.hidden_size;
+        let options = published().with_resolution(Resolution::Patches);
+        let inspection = explainer.inspection();
+        let part = 4 * inspection.vision_tower().tokens * inspection.language_model().width;
         let found = explainer.explain(&answer, &asks, &options);
         (found, (part * asks.len()) as u64)
     };

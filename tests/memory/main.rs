@@ -86,7 +86,7 @@ fn tokens(heads: HeadFusion, methods: &[Method]) {
     let options = SweepOptions { memory_budget: BUDGET - states.bytes(), cancel: None };
     let goal = Goal::token(Target::new(TOKENS - 1, sequence.ids()[TOKENS - 1]).unwrap());
     let streaming = Streaming::new(&model, sequence.ids(), &states, options);
-    let folding = Folding { heads, layers: Layers::All };
+    let folding = Folding::default().with_heads(heads).with_layers(Layers::All);
     let rules = Rules { folding, ..Rules::new(Objective::Logit, Update::Additive) };
     let goals = std::slice::from_ref(&goal);
     let mut recorder = MethodRecorder::new(&streaming, goals, methods).unwrap();

@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: the rules of `ARCHITECTURE.md` that the compiler does not know.
 
+mod facade;
 mod graph;
 mod packages;
 mod text;

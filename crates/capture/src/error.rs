@@ -96,13 +96,13 @@ pub enum Error {
         source: attention_relevancy::Error,
     },
     /// A gradient is NaN or infinite.
-    #[error("layer {layer}: the gradient is not finite; try --dtype float32")]
+    #[error("layer {layer}: the gradient is not finite; try float32")]
     Gradient {
         /// The layer.
         layer: usize,
     },
     /// The gradient is NaN or infinite in the vision tower.
-    #[error("layer {layer} of the vision tower: the gradient is not finite; try --dtype float32")]
+    #[error("layer {layer} of the vision tower: the gradient is not finite; try float32")]
     VisionGradient {
         /// The layer.
         layer: usize,
@@ -154,7 +154,7 @@ pub enum Error {
         gradient: Vec<i64>,
     },
     /// A logit is NaN or infinite.
-    #[error("the logit at position {row} is not finite; try --dtype float32")]
+    #[error("the logit at position {row} is not finite; try float32")]
     Logit {
         /// The position.
         row: usize,

@@ -1,66 +1,8 @@
-//! How heads and layers are folded into a row.
+//! How heads and layers are folded into a row, checked against the model.
 
 use crate::Error;
-use attention_relevancy::HeadFusion;
+use attention_relevancy::{Folding, HeadFusion, Layers};
 use gemma3_tch::{LayerType, TextConfig};
-use std::fmt;
-use std::ops::Range;
-
-/// Some of the L layers of the language model.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Layers {
-    /// All of them: the published rule.
-    #[default]
-    All,
-    /// Those with full attention, which see every token before. The others see a window.
-    Global,
-    /// These, counted from 0.
-    Range(Range<usize>),
-}
-
-/// How the relevancy row is made of attention and its gradient, beside the [`Update`](attention_relevancy::Update).
-///
-/// A layer that is not chosen leaves the row as it is; the gradient goes through every layer all the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Folding {
-    /// How heads become one: `Ā = fuse_h[(A⊙∇A)⁺]`.
-    pub heads: HeadFusion,
-    /// The layers that the row is taken through.
-    pub layers: Layers,
-}
-
-impl Layers {
-    /// Whether each layer is chosen, `[L]`.
-    ///
-    /// Fails with [`Error::LayerChoice`] where none is, or where the range does not lie within the layers.
-    pub fn chosen(&self, config: &TextConfig) -> Result<Vec<bool>, Error> {
-        let layers = config.num_hidden_layers;
-        let within = !matches!(self, Self::Range(range) if layers < range.end);
-        let chosen = |(layer, kind): (usize, &LayerType)| match self {
-            Self::All => true,
-            Self::Global => *kind == LayerType::Full,
-            Self::Range(range) => range.contains(&layer),
-        };
-        let chosen: Vec<bool> = config.layers.iter().enumerate().map(chosen).collect();
-        if within && chosen.contains(&true) {
-            Ok(chosen)
-        } else {
-            Err(Error::LayerChoice { chosen: self.clone(), layers })
-        }
-    }
-}
-
-/// `all`, `global`, `3..5`.
-impl fmt::Display for Layers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("all"),
-            Self::Global => f.write_str("global"),
-            Self::Range(range) => write!(f, "{}..{}", range.start, range.end),
-        }
-    }
-}
 
 /// A fusion of heads in the chosen layers, checked against the model.
 #[derive(Clone, Debug)]
@@ -76,7 +18,11 @@ impl Fold {
         config: &TextConfig,
     ) -> Result<Self, Error> {
         heads.check(config.num_attention_heads)?;
-        Ok(Self { heads, chosen: layers.chosen(config)? })
+        Ok(Self { heads, chosen: chosen(layers, config)? })
+    }
+
+    pub(crate) fn of(folding: &Folding, config: &TextConfig) -> Result<Self, Error> {
+        Self::new(folding.heads, &folding.layers, config)
     }
 
     /// How many layers are chosen, at least one.
@@ -90,15 +36,11 @@ impl Fold {
     }
 }
 
-impl Folding {
-    /// Fails with [`Error::LayerChoice`] or [`Error::Relevancy`] where the model does not have these layers or heads.
-    pub fn check(&self, config: &TextConfig) -> Result<(), Error> {
-        self.fold(config).map(drop)
-    }
-
-    pub(crate) fn fold(&self, config: &TextConfig) -> Result<Fold, Error> {
-        Fold::new(self.heads, &self.layers, config)
-    }
+/// Whether each layer is chosen, `[L]`.
+fn chosen(layers: &Layers, config: &TextConfig) -> Result<Vec<bool>, Error> {
+    let is_full: Vec<bool> = config.layers.iter().map(|kind| *kind == LayerType::Full).collect();
+    let none = || Error::LayerChoice { chosen: layers.clone(), layers: is_full.len() };
+    layers.chosen(&is_full).ok_or_else(none)
 }
 
 #[cfg(test)]
@@ -111,7 +53,7 @@ mod tests {
     fn a_choice_that_is_empty_or_beyond_the_model_names_the_number_of_layers() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
         let config = Config::from_dir(&dir).unwrap().text;
-        let chosen = |layers: &Layers| layers.chosen(&config);
+        let chosen = |layers: &Layers| chosen(layers, &config);
         assert_eq!(chosen(&Layers::All).unwrap(), [true; 7]);
         let global = chosen(&Layers::Global).unwrap();
         assert_eq!(global.iter().filter(|&&chosen| chosen).count(), 1);
@@ -121,6 +63,6 @@ mod tests {
             assert!(error.to_string().contains("7 layers"), "{error}");
         }
         let sliding = TextConfig { layers: vec![LayerType::Sliding; 7], ..config.clone() };
-        assert!(Layers::Global.chosen(&sliding).is_err());
+        assert!(super::chosen(&Layers::Global, &sliding).is_err());
     }
 }

@@ -3,56 +3,23 @@
 use crate::Error;
 use crate::likelihood::log_probabilities;
 use attention_relevancy::ndarray::Array1;
-use attention_relevancy::{Score, Target};
+use attention_relevancy::{Foil, Objective, Score, Target};
 use gemma3_tch::guard;
-use std::fmt;
 use tch::{Device, Kind, Tensor};
 
-/// The scalar whose gradient weights the attention.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Objective {
-    /// The logit of the token: the published rule.
-    #[default]
-    Logit,
-    /// The logarithm of the token's probability.
-    LogProbability,
-    /// The logit of the token minus that of another one: why this and not that. Like the logarithm of the probability, and unlike
-    /// the logit, it does not change when the same number is added to all logits, which changes no answer.
-    Contrast(Foil),
-}
-
-/// What a token is contrasted with. It is fixed before the gradient is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Foil {
-    /// The token with the highest logit beside the explained one, for each token its own ([`Score::runner_up`]), unless the goal
-    /// names another ([`Goal::with_foils`]).
-    RunnerUp,
-    /// This token of the vocabulary.
-    Token(u32),
-}
-
-/// The name in lower case: `logit`, `log-probability`, `contrast`, `contrast with token 7`.
-impl fmt::Display for Objective {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Logit => f.write_str("logit"),
-            Self::LogProbability => f.write_str("log-probability"),
-            Self::Contrast(Foil::RunnerUp) => f.write_str("contrast with the runner-up"),
-            Self::Contrast(Foil::Token(token)) => write!(f, "contrast with token {token}"),
+/// The foil of each token: the one that its goal names, or by its row of `logits` `[tokens, V]`.
+pub(crate) fn foils(
+    foil: Foil,
+    tokens: &[u32],
+    named: &[Option<u32>],
+    logits: &Tensor,
+) -> Vec<u32> {
+    match foil {
+        Foil::RunnerUp => {
+            let runners_up = runners_up(tokens, logits);
+            named.iter().zip(runners_up).map(|(named, up)| named.unwrap_or(up)).collect()
         }
-    }
-}
-
-impl Foil {
-    /// The foil of each token: the one that its goal names, or by its row of `logits` `[tokens, V]`.
-    pub(crate) fn of(self, tokens: &[u32], named: &[Option<u32>], logits: &Tensor) -> Vec<u32> {
-        match self {
-            Self::RunnerUp => {
-                let runners_up = runners_up(tokens, logits);
-                named.iter().zip(runners_up).map(|(named, up)| named.unwrap_or(up)).collect()
-            }
-            Self::Token(token) => vec![token; tokens.len()],
-        }
+        Foil::Token(token) => vec![token; tokens.len()],
     }
 }
 
@@ -191,7 +158,7 @@ fn scores_of_rows(targets: &[Target], logits: &Tensor) -> Result<Vec<Score>, Err
         let log_probability = log_probabilities.double_value(&at[..1]) as f32;
         let finite = logit.is_finite() && log_probability.is_finite();
         if finite {
-            Ok(Score { logit, log_probability, runner_up: runners_up[index] })
+            Ok(Score::new(logit, log_probability, runners_up[index]))
         } else {
             Err(Error::Logit { row: target.logit_row() })
         }

@@ -54,7 +54,7 @@ impl Observer for HeadRecorder<'_> {
     }
 }
 
-fn bytes(HeadShares { carried, entropy, image, maps }: &HeadShares) -> u64 {
+fn bytes(HeadShares { carried, entropy, image, maps, .. }: &HeadShares) -> u64 {
     let maps = maps.iter().flat_map(|maps| [&maps.attention, &maps.gradient_attention]);
     let numbers: usize = [carried, entropy, image].into_iter().chain(maps).map(Array2::len).sum();
     (numbers * size_of::<f32>()) as u64
@@ -65,9 +65,9 @@ fn zeros([layers, heads]: [usize; 2], maps: Option<usize>, tokens: usize) -> Hea
     let maps = maps.map(|layer| {
         let [attention, gradient_attention] =
             std::array::from_fn(|_| Array2::zeros((heads, tokens)));
-        HeadMaps { layer, attention, gradient_attention }
+        HeadMaps::new(layer, attention, gradient_attention)
     });
-    HeadShares { carried, entropy, image, maps }
+    HeadShares::new(carried, entropy, image).with_maps(maps)
 }
 
 /// Takes in what one layer shows of the goal with that index.

@@ -70,8 +70,7 @@ mod sweep;
 
 pub use engine::Engine;
 pub use error::Error;
-pub use folding::{Folding, Layers};
-pub use goal::{Attribution, Foil, Goal, Objective};
+pub use goal::{Attribution, Goal};
 pub use rules::Rules;
 
 pub use forced::{forced_scores, forced_scores_without_images};
@@ -85,10 +84,13 @@ pub use streaming::{Streaming, SweepOptions};
 pub use depths::DepthRecorder;
 pub use heads::HeadRecorder;
 pub use images::{ImagePart, ImageRecorder};
-pub use methods::{HeadWeights, Method, MethodRecorder, Pool};
+pub use methods::{MethodRecorder, check_method};
 pub use observer::{EachLayer, LayerSwept, Observer};
 
 pub use ledger::{Demand, FinerDemand, Held, Ledger, Room};
 pub use patches::{PatchOptions, PatchStates, Patches, Spread, witness_patches};
 
-pub use attention_relevancy::{HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable};
+pub use attention_relevancy::{
+    Foil, Folding, HeadMaps, HeadShares, HeadWeights, Layers, Method, MethodRow, Objective,
+    PatchMap, Pool, Score, Unavailable,
+};

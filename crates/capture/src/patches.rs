@@ -160,10 +160,10 @@ impl Sweep<'_> {
         }
         let pixels = self.engine.options.pixels.then(|| self.pixels(&dy)); // [T, s, s]
         let patches = convert::matrix(&rows.relevancy);
-        let map = |(goal, unpooled): (usize, Array2<f32>)| PatchMap {
-            patches: square(patches.row(goal)),
-            pixels: pixels.as_ref().map(|pixels| convert::matrix(&pixels.get(goal as i64))),
-            unpooled,
+        let map = |(goal, unpooled): (usize, Array2<f32>)| {
+            PatchMap::new(unpooled, square(patches.row(goal))).with_pixels(
+                pixels.as_ref().map(|pixels| convert::matrix(&pixels.get(goal as i64))),
+            )
         };
         Ok(unpooled.into_iter().enumerate().map(map).collect())
     }

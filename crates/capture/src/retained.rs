@@ -4,7 +4,8 @@
 //! for the attention, as many for what autograd keeps, as many for the gradient.
 
 use crate::attention::Float;
-use crate::goal::{check_foils, check_targets, index, logit_rows};
+use crate::folding::Fold;
+use crate::goal::{check_foils, check_targets, foils, index, logit_rows};
 use crate::likelihood::{column, log_probabilities};
 use crate::{Attribution, Engine, Error, Goal, Objective, Rules, Score, convert, goal};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
@@ -104,7 +105,7 @@ impl Retained<'_> {
                 Tensor::run_backward(&[z], &self.attention, true, false)
             })
         })?;
-        let fold = rules.folding.fold(&self.model.config().text)?;
+        let fold = Fold::of(&rules.folding, &self.model.config().text)?;
         let start = goal.start(self.ids.len());
         let (mut relevancy, mut rollout) =
             (Propagation::from_row(start.clone()), Propagation::from_row(start.clone()));
@@ -178,7 +179,7 @@ impl Retained<'_> {
             Objective::LogProbability => log_probabilities(&logits, &tokens),
             Objective::Contrast(foil) => {
                 let named: Vec<Option<u32>> = goal.foils().collect();
-                logit(&tokens) - logit(&foil.of(&tokens, &named, &logits))
+                logit(&tokens) - logit(&foils(foil, &tokens, &named, &logits))
             }
         };
         let signs = Tensor::from_slice(&predicting.signs).to_device(device);

@@ -1,7 +1,9 @@
 //! By which rules goals are explained.
 
-use crate::{Folding, Objective};
-use attention_relevancy::Update;
+use crate::Error;
+use crate::folding::Fold;
+use attention_relevancy::{Folding, Objective, Update};
+use gemma3_tch::TextConfig;
 
 /// By which rules goals are explained: the choices that every engine takes. The default is the published rule.
 ///
@@ -20,5 +22,10 @@ impl Rules {
     /// With the mean of the heads of all layers.
     pub fn new(objective: Objective, update: Update) -> Self {
         Self { objective, update, folding: Folding::default() }
+    }
+
+    /// Fails with [`Error::LayerChoice`] or [`Error::Relevancy`] where the model does not have these layers or heads.
+    pub fn check(&self, config: &TextConfig) -> Result<(), Error> {
+        Fold::of(&self.folding, config).map(drop)
     }
 }

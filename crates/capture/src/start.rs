@@ -4,7 +4,7 @@
 //! gradients of tokens nearly cancel where the model is sure, or where two phrases begin alike, and whatever was rounded first would be
 //! left over.
 
-use crate::goal::{LOGIT_ROWS, index};
+use crate::goal::{LOGIT_ROWS, foils, index};
 use crate::likelihood::log_probability_gradients;
 use crate::states::States;
 use crate::{Goal, Objective};
@@ -99,7 +99,7 @@ impl Start<'_> {
             }
             Objective::Contrast(foil) => {
                 let named: Vec<Option<u32>> = terms.iter().map(|term| term.foil).collect();
-                let foils = foil.of(&tokens, &named, &logits());
+                let foils = foils(foil, &tokens, &named, &logits());
                 by_row(&(text.head_gradients(&tokens) - text.head_gradients(&foils)))
             }
         }

@@ -79,9 +79,9 @@ impl<'a> Streaming<'a> {
         goals
             .iter()
             .try_for_each(|goal| check_targets(goal.targets(), self.ids, self.states.tokens()))?;
-        let relevancy = rules.folding.fold(config)?;
+        let relevancy = Fold::of(&rules.folding, config)?;
         let asked = observers.iter().map(|observer| observer.rollouts()).collect::<Vec<_>>();
-        let fold = |folding: &Folding| folding.fold(config);
+        let fold = |folding: &Folding| Fold::of(folding, config);
         let rollouts = asked.iter().flatten().map(fold).collect::<Result<Vec<_>, _>>()?;
         let of_observers: Vec<usize> = asked.iter().map(Vec::len).collect();
         let _no_grad = tch::no_grad_guard();

@@ -5,7 +5,7 @@ use crate::asked::warn_of;
 use crate::{interrupt, output, progress};
 use anyhow::bail;
 use medgemma_explainer::{
-    Answer, AnswerOptions, Context, ExplainObserver, Explainer, LoadOptions, Question, StopReason,
+    Answer, AnswerOptions, ExplainObserver, Explainer, LoadOptions, Question, StopReason,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -37,8 +37,9 @@ pub(crate) fn load(model: &ModelArgs, options: LoadOptions) -> anyhow::Result<Ex
         medgemma_explainer::set_threads(threads)?;
     }
     let progress: Option<ExplainObserver> = Some(Arc::new(progress::advance));
-    let context = Context { cancel: Some(interrupt::flag()), progress, ..options.context };
-    let options = LoadOptions { fetch_progress: progress::fetch_bars()?, context, ..options };
+    let context =
+        options.context.clone().with_cancel(Some(interrupt::flag())).with_progress(progress);
+    let options = options.with_fetch_progress(progress::fetch_bars()?).with_context(context);
     let load = || Explainer::load(&model.source(), &options);
     Ok(progress::step("loading the model", load)?)
 }

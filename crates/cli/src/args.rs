@@ -236,12 +236,10 @@ impl QuestionArgs {
 
 /// How a checkpoint is loaded.
 pub(crate) fn load_options(model: &ModelArgs, pictures: &PictureArgs) -> LoadOptions {
-    LoadOptions {
-        device: model.device,
-        dtype: model.dtype,
-        processor: pictures.processor_options(),
-        ..LoadOptions::default()
-    }
+    LoadOptions::default()
+        .with_device(model.device)
+        .with_dtype(model.dtype)
+        .with_processor(pictures.processor_options())
 }
 
 impl PictureArgs {
@@ -267,23 +265,16 @@ impl PictureArgs {
 impl GenerationArgs {
     /// `record`: whether the answer will be explained.
     pub(crate) fn options(&self, explainer: &Explainer, record: bool) -> AnswerOptions {
-        AnswerOptions {
-            max_new_tokens: self.max_new_tokens,
-            sampling: self.sampling(explainer),
-            stop: !self.ignore_stop,
-            record,
-        }
+        AnswerOptions::default()
+            .with_max_new_tokens(self.max_new_tokens)
+            .with_sampling(self.sampling(explainer))
+            .with_stop(!self.ignore_stop)
+            .with_record(record)
     }
 
     /// What the checkpoint's makers advise, where drawing was asked for.
     fn sampling(&self, explainer: &Explainer) -> Option<Sampling> {
-        let advice = explainer.generation_config();
-        self.sample.then(|| Sampling {
-            temperature: advice.temperature,
-            top_k: advice.top_k.unwrap_or(0),
-            top_p: advice.top_p,
-            seed: self.seed,
-        })
+        self.sample.then(|| explainer.advised_sampling(self.seed))
     }
 }
 

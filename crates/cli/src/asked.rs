@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::ArgMatches;
-use medgemma_explainer::gemma3_processor::{Content, Message, Role};
-use medgemma_explainer::{Picture, PictureOptions, Question};
+use medgemma_explainer::{Content, Message, Picture, PictureOptions, Question, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::args::not_blank;
@@ -140,7 +139,7 @@ impl Conversation {
             });
         }
         let messages = vec![Message { role: Role::User, content }];
-        let question = Question { pictures, messages };
+        let question = Question::from_messages(pictures, messages);
         Ok(match system {
             Some(system) => question.with_system(system),
             None => question,

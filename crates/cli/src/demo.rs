@@ -2,7 +2,7 @@
 
 use crate::{answer, explain, interrupt, output, progress, shades};
 use anyhow::Context as _;
-use medgemma_explainer::image::{DynamicImage, RgbImage, imageops};
+use image::{DynamicImage, RgbImage, imageops};
 use medgemma_explainer::{
     Answer, AnswerOptions, Ask, Colormap, Context, ExplainOptions, Explainer, Explanations,
     Exported, LoadOptions, ModelSource, OutputFolder, OverlayOptions, Picture, Presentation,
@@ -106,8 +106,8 @@ struct Model {
 
 impl Model {
     fn load(name: Shipped) -> anyhow::Result<Self> {
-        let context = Context { cancel: Some(interrupt::flag()), ..Context::default() };
-        let options = LoadOptions { context, ..LoadOptions::default() };
+        let context = Context::default().with_cancel(Some(interrupt::flag()));
+        let options = LoadOptions::default().with_context(context);
         let load = || Explainer::load(&ModelSource::Shipped(name), &options);
         Ok(Self { name, explainer: progress::step("loading the model", load)? })
     }
@@ -128,7 +128,7 @@ impl Model {
     fn explain(&self, answer: &Answer, words: &[&str]) -> anyhow::Result<Explanations> {
         let ask = |word: &&str| Ask::Keyword { word: (*word).to_owned(), occurrence: 0 };
         let asks: Vec<Ask> = words.iter().map(ask).collect();
-        let options = ExplainOptions { words: Words::Content, ..ExplainOptions::default() };
+        let options = ExplainOptions::default().with_words(Words::Content);
         Ok(self.explainer.explain(answer, &asks, &options)?)
     }
 }
@@ -138,7 +138,7 @@ fn question(picture: Picture) -> Question {
 }
 
 fn options() -> AnswerOptions {
-    AnswerOptions { max_new_tokens: 96, ..AnswerOptions::default() }
+    AnswerOptions::default().with_max_new_tokens(96)
 }
 
 /// The overlay of the word of both models.

@@ -5,7 +5,7 @@ use medgemma_explainer::{Check, Diagnosis, Error, Outcome};
 
 use crate::args::QuestionArgs;
 use crate::asked::warn_of;
-use crate::{answer, demo, output, progress};
+use crate::{answer, demo, hint, output, progress};
 
 pub(crate) const CHECKS: &str = concat!(
     "Checks: weights (all finite); one <bos> (at the beginning of the prompt and nowhere else); image spans (image tokens where the ",
@@ -44,15 +44,19 @@ pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     let (answer, broken) = match answer::stream(&explainer, first, &options, !args.json) {
         Ok(answer) => (answer, None),
         // A model that cannot answer is what this command is for.
-        Err(error) if matches!(error.downcast_ref(), Some(Error::Model(_))) => {
-            let detail = error.to_string();
-            let broken = Check { name: "answer", outcome: Outcome::Failed, detail };
-            (explainer.given(question()?, IN_ITS_PLACE)?, Some(broken))
-        }
-        Err(error) => return Err(error),
+        Err(error) => match error.downcast_ref::<Error>() {
+            Some(error) if error.is_of_model() => {
+                let broken = Check::ended("answer", error);
+                (explainer.given(question()?, IN_ITS_PLACE)?, Some(broken))
+            }
+            _ => return Err(error),
+        },
     };
     let mut diagnosis = progress::step("checking", || explainer.diagnose(&answer))?;
     diagnosis.checks.splice(0..0, broken);
+    for check in &mut diagnosis.checks {
+        check.detail += check.error.map_or("", hint::of_kind);
+    }
     if args.json {
         output::json(&diagnosis.to_json());
     } else {

@@ -6,7 +6,7 @@ use crate::job::{Answering, Job};
 use crate::versus::Pair;
 use crate::{answer, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
-    Answer, Ask, Blank, ExplainOptions, Explainer, Explanations, Exported, FigureKind,
+    Answer, Ask, Blank, ErrorKind, ExplainOptions, Explainer, Explanations, Exported, FigureKind,
     NOTHING_SPEAKS, Objective, OutputFolder, Picture, Presentation, Question, Resolution,
     TargetExplanation, Token, TokenKind, Words, region_table,
 };
@@ -126,7 +126,7 @@ impl Incomplete {
 
 /// Whatever does not depend on the answer is checked before the model runs.
 fn check(job: &Job, explainer: &Explainer, question: &Question) -> anyhow::Result<()> {
-    let options = ExplainOptions { methods: job.how.methods(explainer), ..job.options() };
+    let options = job.options().with_methods(job.how.methods(explainer));
     explainer.check(question, job.targets.asks(), &options)?;
     let against = job.versus.iter().map(|pair| pair.against.as_str());
     let mut texts = against.chain(job.how.foil());
@@ -160,7 +160,8 @@ fn explained(job: &Job, explainer: &Explainer, answer: &Answer) -> anyhow::Resul
     }
     missing.append(&mut explanations.missing);
     notes.append(&mut explanations.notes);
-    Ok(Explanations { versus, missing, notes, ..explanations })
+    (explanations.versus, explanations.missing, explanations.notes) = (versus, missing, notes);
+    Ok(explanations)
 }
 
 /// What is explained where nobody says what, or where the answer has nothing of it: its content words, or all of it where it has
@@ -183,8 +184,8 @@ fn by_default(explainer: &Explainer, answer: &Answer, options: &mut ExplainOptio
 
 /// Whether an explanation takes seconds.
 fn is_slow(explainer: &Explainer) -> bool {
-    explainer.model().placement().on_cpu()
-        && SLOW_ON_CPU < explainer.inspection().parameters.total()
+    let inspection = explainer.inspection();
+    inspection.on_cpu() && SLOW_ON_CPU < inspection.parameters().total
 }
 
 /// The files that the work is about, which must stay as they are.
@@ -256,7 +257,7 @@ fn options(
                     options.objective = Objective::Contrast(found.foil);
                     break;
                 }
-                Err(error) if error.is_missing() => {} // the next target may be there
+                Err(error) if error.kind() == ErrorKind::NotInAnswer => {} // the next target may be there
                 Err(error) => return Err(error.into()),
             }
         }

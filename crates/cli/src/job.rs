@@ -161,12 +161,10 @@ impl Job {
 
     /// How the checkpoint is loaded.
     pub(crate) fn load_options(&self) -> LoadOptions {
-        LoadOptions {
-            profile: self.how.profile(),
-            context: Context { memory_budget: self.how.memory_budget(), ..Context::default() },
-            keep_patches: self.how.resolution() != Resolution::Tokens,
-            ..load_options(&self.model, &self.pictures)
-        }
+        load_options(&self.model, &self.pictures)
+            .with_profile(self.how.profile())
+            .with_context(Context::default().with_memory_budget(self.how.memory_budget()))
+            .with_keep_patches(self.how.resolution() != Resolution::Tokens)
     }
 
     /// How it is explained, but for what depends on model and answer: methods to compare with, and a word as foil.
@@ -174,7 +172,7 @@ impl Job {
         let options = self.how.options(!self.output.no_report);
         let of_program = self.how.is_reproduction().then_some(options.span);
         let span = of_program.unwrap_or_else(|| self.targets.span());
-        ExplainOptions { span, trace: self.targets.trace, ..options }
+        options.with_span(span).with_trace(self.targets.trace)
     }
 
     /// What is drawn and written.

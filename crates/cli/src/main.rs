@@ -9,6 +9,7 @@ mod demo;
 mod diagnose;
 mod explain;
 mod explain_args;
+mod hint;
 mod inspect;
 mod interrupt;
 mod job;

@@ -3,8 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
-use medgemma_explainer::gemma3_processor::{Content, Message, Role, read_file};
-use medgemma_explainer::{Picture, PictureOptions, Question};
+use medgemma_explainer::{Content, Message, Picture, PictureOptions, Question, Role, read_file};
 use serde_json::{Map, Value};
 
 /// Bytes of a file of messages: more text than any model's context holds.
@@ -62,7 +61,7 @@ pub(crate) fn read(path: &Path, options: &PictureOptions, reach: Reach) -> Resul
         Some(last) if last.role != Role::User => {
             bail!(named(&"the last message is not the user's"))
         }
-        Some(_) => Ok(Question { pictures, messages }),
+        Some(_) => Ok(Question::from_messages(pictures, messages)),
     }
 }
 

@@ -166,7 +166,7 @@ impl HowArgs {
     pub(crate) fn profile(&self) -> Profile {
         match self.reproduce {
             None => Profile::Sound,
-            Some(ReproduceArg::Seed) => Profile::Seed,
+            Some(ReproduceArg::Seed) => Profile::PythonProgram,
         }
     }
 
@@ -216,23 +216,19 @@ impl HowArgs {
             Some(WordsArg::Content) | None => Words::Content,
         };
         let of_program = if self.reproduce.is_some() {
-            ExplainOptions::seed()
+            ExplainOptions::python_program()
         } else {
-            ExplainOptions {
-                update: self.update(),
-                objective: self.objective(),
-                resolution: self.resolution,
-                ..ExplainOptions::default()
-            }
+            ExplainOptions::default()
+                .with_update(self.update())
+                .with_objective(self.objective())
+                .with_resolution(self.resolution)
         };
-        ExplainOptions {
-            engine: self.engine,
-            folding: self.compared.folding(),
-            words,
-            by_layer: self.records_layers(),
-            by_head: self.by_head(),
-            ..of_program
-        }
+        of_program
+            .with_engine(self.engine)
+            .with_folding(self.compared.folding())
+            .with_words(words)
+            .with_by_layer(self.records_layers())
+            .with_by_head(self.by_head())
     }
 
     fn update(&self) -> Update {

@@ -127,16 +127,16 @@ impl Default for MethodArgs {
 impl MethodArgs {
     /// What the relevancy is made of.
     pub(crate) fn folding(&self) -> Folding {
-        Folding { heads: self.fused(), layers: self.layers.clone() }
+        Folding::default().with_heads(self.fused()).with_layers(self.layers.clone())
     }
 
     /// What it is compared with, in the order asked.
     pub(crate) fn methods(&self, explainer: &Explainer) -> Vec<Compared> {
-        let text = &explainer.model().config().text;
-        let (last, middle) = (text.last_full_layer(), text.num_hidden_layers / 2);
+        let model = explainer.inspection().language_model();
+        let last = model.last_global_layer();
         let mut methods: Vec<Compared> = Vec::new();
         for method in &self.method {
-            let method = self.compared(*method, (last, middle));
+            let method = self.compared(*method, (last, model.layers / 2));
             methods.extend(method.filter(|method| !methods.contains(method)));
         }
         methods
@@ -175,7 +175,7 @@ impl MethodArgs {
     fn fused(&self) -> HeadFusion {
         match self.heads {
             HeadWeights::Fused(heads) => heads,
-            _ => HeadFusion::Mean,
+            HeadWeights::Gradient => HeadFusion::Mean,
         }
     }
 }
@@ -245,7 +245,7 @@ pub(crate) fn spell_heads(heads: HeadWeights) -> String {
     match heads {
         HeadWeights::Fused(HeadFusion::One(head)) => head.to_string(),
         HeadWeights::Gradient => "gradient".to_owned(),
-        heads => heads.to_string(),
+        HeadWeights::Fused(heads) => heads.to_string(),
     }
 }
 

@@ -14,6 +14,8 @@ use std::sync::OnceLock;
 
 use medgemma_explainer::{escape_controls, escape_json_controls};
 
+use crate::hint;
+
 /// More characters of one message are cut: a file can make an error of any length.
 const LONGEST_MESSAGE: usize = 4000;
 
@@ -72,7 +74,7 @@ pub(crate) fn failed(error: &anyhow::Error) {
             text = format!("{text}: {reason}");
         }
     }
-    self::error(text);
+    self::error(format_args!("{text}{}", hint::of(error)));
 }
 
 pub(crate) fn error(text: impl Display) {

@@ -21,7 +21,7 @@ fn main() -> Result<(), Error> {
         Explainer::load(&ModelSource::parse(checkpoint, None, false), &LoadOptions::default())?;
     let pictures = vec![Picture::open(Path::new(picture), &PictureOptions::default())?];
     let question = Question::new(pictures, prompt);
-    let options = AnswerOptions { max_new_tokens: 40, ..AnswerOptions::default() };
+    let options = AnswerOptions::default().with_max_new_tokens(40);
     let answer = explainer.answer(question, &options, &mut |_| ControlFlow::Continue(()))?;
 
     let asks: Vec<Ask> = answer.positions().map(Ask::Position).collect();

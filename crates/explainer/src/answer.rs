@@ -4,17 +4,19 @@ use attention_capture::{PatchStates, States};
 use explanation_record::image::RgbImage;
 use explanation_record::{Shown, Token, template_tokens};
 use gemma3_processor::{Message, Picture, Prepared, Role};
-use gemma3_tch::{Generated, Sampling, Sequence};
+use gemma3_tch::Sequence;
 use relevancy_visualization::Placement;
 use std::cell::OnceCell;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::setters::setters;
+use crate::{Generated, Sampling};
+
 /// Pictures and messages for the model.
 ///
 /// ```
-/// use medgemma_explainer::gemma3_processor::{Content, Message, Role};
-/// use medgemma_explainer::{Picture, Question, image::RgbImage};
+/// use medgemma_explainer::{Content, Message, Picture, Question, RgbImage, Role};
 ///
 /// let picture = || Picture::from_rgb(RgbImage::new(64, 64));
 /// let question = Question::new(vec![picture()?], "Is there an effusion?").with_system("Be brief.");
@@ -23,11 +25,12 @@ use std::time::Duration;
 /// // Pictures and texts in turn: what stands before which.
 /// let text = |text: &str| Content::Text(text.to_owned());
 /// let content = vec![text("Prior:"), Content::Image, text("Current:"), Content::Image, text("Compare them.")];
-/// let pair = Question { pictures: vec![picture()?, picture()?], messages: vec![Message { role: Role::User, content }] };
+/// let pair = Question::from_messages(vec![picture()?, picture()?], vec![Message { role: Role::User, content }]);
 /// assert_eq!(pair.prompt(), "Prior: Current: Compare them.");
-/// # Ok::<(), medgemma_explainer::gemma3_processor::Error>(())
+/// # Ok::<(), medgemma_explainer::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Question {
     /// The pictures, in the order in which the messages show them.
     pub pictures: Vec<Picture>,
@@ -35,10 +38,19 @@ pub struct Question {
     pub messages: Vec<Message>,
 }
 
+setters!(Question {
+    with_pictures = pictures: Vec<Picture>,
+});
+
 impl Question {
     /// One text about some pictures, which stand before it.
     pub fn new(pictures: Vec<Picture>, prompt: impl Into<String>) -> Self {
         let messages = vec![Message::user(pictures.len(), prompt)];
+        Self { pictures, messages }
+    }
+
+    /// A conversation that shows some pictures, in the order in which the messages do.
+    pub fn from_messages(pictures: Vec<Picture>, messages: Vec<Message>) -> Self {
         Self { pictures, messages }
     }
 
@@ -64,6 +76,7 @@ impl Question {
 
 /// How an answer is generated.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct AnswerOptions {
     /// The most tokens that are made.
     pub max_new_tokens: usize,
@@ -74,6 +87,13 @@ pub struct AnswerOptions {
     /// Whether what the layers compute is kept, so that an explanation needs no forward pass of its own.
     pub record: bool,
 }
+
+setters!(AnswerOptions {
+    with_max_new_tokens = max_new_tokens: usize,
+    with_sampling = sampling: Option<Sampling>,
+    with_stop = stop: bool,
+    with_record = record: bool,
+});
 
 impl Default for AnswerOptions {
     fn default() -> Self {
@@ -127,9 +147,9 @@ impl Answer {
         &self.prepared
     }
 
-    /// What is kept of its images, crops included: of all of them or of none ([`crate::LoadOptions::keep_patches`]).
-    pub fn patches(&self) -> &[PatchStates] {
-        &self.patches
+    /// Bytes that are kept of its images, crops included: of all of them or of none ([`crate::LoadOptions::keep_patches`]).
+    pub fn patch_bytes(&self) -> u64 {
+        self.patches.iter().map(PatchStates::bytes).sum()
     }
 
     /// Tokens that its run was planned for in a model of this context, prompt and answer.

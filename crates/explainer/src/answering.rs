@@ -1,10 +1,14 @@
 //! Answering a question, and how much is kept of the run that answers.
 
 use crate::answer::longest_run;
-use crate::{Answer, AnswerOptions, Error, Profile, Question, Request, Token, TokenKind};
+use crate::error::Cause;
+use crate::{
+    Answer, AnswerOptions, Error, Generated, Profile, Question, Request, Sampling, StopReason,
+    Token, TokenKind,
+};
 use attention_capture::{Ledger, PatchStates, Recorder, States};
 use gemma3_processor::Prepared;
-use gemma3_tch::{Cached, Generated, GenerationOptions, Sequence, StopReason};
+use gemma3_tch::{Cached, GenerationOptions, Sequence};
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -23,7 +27,7 @@ impl Request<'_> {
             if options.stop { self.generation.eos_token_ids.clone() } else { Vec::new() };
         let generation = GenerationOptions {
             max_new_tokens: options.max_new_tokens,
-            sampling: options.sampling,
+            sampling: options.sampling.map(Sampling::of_model),
             stop_ids,
         };
         let mut stream = self.processor.tokenizer().stream();
@@ -50,15 +54,19 @@ impl Request<'_> {
 
         let sequence = prompt.followed_by(&generated.tokens);
         let states = states.map(|recorder| States::recorded(recorder, &sequence)).transpose()?;
-        Ok(self.answered(question, Some(*options), prompted, (generated, sequence, states)))
+        Ok(self.answered(
+            question,
+            Some(*options),
+            prompted,
+            (Generated::new(generated), sequence, states),
+        ))
     }
 
     /// Takes `text` for the answer, whatever the model would say: to explain what somebody wrote, or what the model did not say.
     /// The states of the layers are made when it is explained.
     ///
     /// # Errors
-    /// As [`Request::answer`]; [`gemma3_processor::Error::EmptyAnswer`] and
-    /// [`gemma3_processor::Error::AnswerControlToken`] for a text that is none; [`Error::AnswerTooLong`].
+    /// As [`Request::answer`]; [`crate::ErrorKind::Question`] for a text that is none, or too long for the model.
     pub fn given(&self, question: Question, text: &str) -> Result<Answer, Error> {
         let tokens = self.processor.answer_ids(text)?;
         let prompted = self.prompted(&question)?;
@@ -67,7 +75,7 @@ impl Request<'_> {
             self.model.config().text.max_position_embeddings,
         );
         if context < length {
-            return Err(Error::AnswerTooLong { tokens: length, context });
+            return Err(Cause::AnswerTooLong { tokens: length, context }.into());
         }
         let sequence = prompted.prompt.followed_by(&tokens);
         let [prefill, decode] = [Duration::ZERO; 2];
@@ -86,7 +94,7 @@ impl Request<'_> {
         check_question(question)?;
         let started = Instant::now();
         let mut prepared = self.processor.prepare(&question.messages, &question.pictures)?;
-        if self.profile == Profile::Seed {
+        if self.profile == Profile::PythonProgram {
             repeat_bos(&mut prepared);
         }
         let preprocess = started.elapsed();
@@ -121,7 +129,7 @@ impl Request<'_> {
     ) -> Answer {
         let (sequence, states) = match self.profile {
             Profile::Sound => (sequence, states),
-            Profile::Seed => (sequence.with_causal_images(), None),
+            Profile::PythonProgram => (sequence.with_causal_images(), None),
         };
         let n_prompt = prepared.ids.len();
         let split = self.processor.tokenizer().split_trace(&generated.tokens);
@@ -183,10 +191,10 @@ fn repeat_bos(prepared: &mut Prepared) {
 pub(crate) fn check_question(question: &Question) -> Result<(), Error> {
     let blank = |text: &str| text.trim().is_empty();
     if blank(&question.prompt()) {
-        return Err(Error::EmptyPrompt);
+        return Err(Cause::EmptyPrompt.into());
     }
     if question.system().is_some_and(blank) {
-        return Err(Error::EmptySystem);
+        return Err(Cause::EmptySystem.into());
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! What can be asked of an answer, and what is found.
 
-use attention_capture::{Foil, Folding, Objective};
-use attention_relevancy::Update;
+use attention_relevancy::{Foil, Folding, Objective, Update};
 use explanation_record::{Resolution, SpanRule, TargetExplanation};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -9,12 +8,15 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::{BlankControl, Compared, Reliance, VersusExplanation, Words};
+use crate::error::Cause;
+use crate::setters::setters;
+use crate::{BlankControl, Compared, Error, Reliance, VersusExplanation, Words};
 
 /// What is to be explained. With serde it is its name in kebab case and what belongs to it: `{"keyword": {"word": "left",
 /// "occurrence": 0}}`, `"answer"`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Ask {
     /// The last token of the answer that writes a letter or a digit, be it part of a word; the last token where none does.
     Last,
@@ -54,6 +56,7 @@ pub enum Ask {
 
 /// Which engine makes the explanations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Engine {
     /// The best that there is.
     #[default]
@@ -66,6 +69,7 @@ pub enum Engine {
 
 /// The layer whose heads are shown one by one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HeadLayer {
     /// The last layer that sees the whole sequence, where a picture far back can be looked at.
     #[default]
@@ -76,6 +80,7 @@ pub enum HeadLayer {
 
 /// How an answer is explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExplainOptions {
     /// The engine.
     pub engine: Engine,
@@ -102,6 +107,20 @@ pub struct ExplainOptions {
     pub by_head: Option<HeadLayer>,
 }
 
+setters!(ExplainOptions {
+    with_engine = engine: Engine,
+    with_update = update: Update,
+    with_folding = folding: Folding,
+    with_objective = objective: Objective,
+    with_span = span: SpanRule,
+    with_trace = trace: bool,
+    with_words = words: Words,
+    with_methods = methods: Vec<Compared>,
+    with_resolution = resolution: Resolution,
+    with_by_layer = by_layer: bool,
+    with_by_head = by_head: Option<HeadLayer>,
+});
+
 impl Default for ExplainOptions {
     /// The additive update, and the contrast with the runner-up: of the objectives that need no word of the user's it points right
     /// most often (`docs/localization.md`). The published rule has [`Objective::Logit`].
@@ -123,9 +142,9 @@ impl Default for ExplainOptions {
 }
 
 impl ExplainOptions {
-    /// What the public Python program does, for [`crate::Profile::Seed`]: the logit, the additive update, and spans by the gradient of
+    /// What the public Python program does, for [`crate::Profile::PythonProgram`]: the logit, the additive update, and spans by the gradient of
     /// the sum of their logits.
-    pub fn seed() -> Self {
+    pub fn python_program() -> Self {
         Self { objective: Objective::Logit, span: SpanRule::Sum, ..Self::default() }
     }
 }
@@ -142,6 +161,7 @@ pub struct Missing {
 
 /// The explanations of an answer, in the order asked.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Explanations {
     /// In the order asked: one for each [`Ask`] that the answer has, more for one that means several.
     pub targets: Vec<TargetExplanation>,
@@ -193,14 +213,14 @@ impl fmt::Display for Ask {
 }
 
 impl FromStr for Engine {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Error> {
         match text {
             "auto" => Ok(Self::Auto),
             "retained" => Ok(Self::Retained),
             "streaming" => Ok(Self::Streaming),
-            _ => Err(format!("unknown engine {text:?}; use auto, streaming or retained")),
+            _ => Err(Cause::UnknownEngine { found: text.to_owned() }.into()),
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use attention_capture::{Score, forced_scores, forced_scores_without_images};
-use attention_relevancy::Target;
+use attention_capture::{forced_scores, forced_scores_without_images};
+use attention_relevancy::{Score, Target};
 use explanation_record::BlankKind;
 use gemma3_processor::{Picture, Prepared};
 use gemma3_tch::Sequence;
 use image::{Rgb, RgbImage, imageops};
 
+use crate::error::Cause;
 use crate::{Answer, Error, Profile, Request};
 
 /// What replaces the pictures of a question, or how they are hidden. All pictures are taken away at once; prompt,
@@ -60,7 +61,7 @@ impl Blank {
     /// The picture that stands in the place of `picture`, of its size; `None` for a blank that does not change pixels.
     ///
     /// # Errors
-    /// [`gemma3_processor::Error::ZeroSize`], never for a picture that could be made.
+    /// [`crate::ErrorKind::Picture`], never for a picture that could be made.
     pub fn picture(&self, picture: &Picture) -> Result<Option<Picture>, Error> {
         let (rgb, size) = (picture.rgb(), picture.rgb().dimensions());
         let blank = match self {
@@ -92,7 +93,7 @@ impl Request<'_> {
     /// How the model rates given tokens of an answer without its pictures, from one forward pass.
     ///
     /// # Errors
-    /// [`Error::NoPictures`] for a question without pictures, [`Error::BlankSeed`] in the profile of the reproduced program, and what
+    /// [`crate::ErrorKind::Question`] for a question without pictures, [`crate::ErrorKind::Argument`] in the profile of the reproduced program, and what
     /// the forward pass fails with.
     pub(crate) fn blank_scores(
         &self,
@@ -113,7 +114,7 @@ impl Request<'_> {
     /// Prompt and answer with the image features of the mean picture, which are made once for an answer.
     ///
     /// # Errors
-    /// [`Error::NoPictures`] for a question without pictures, [`Error::BlankSeed`] in the profile of the reproduced program, and what
+    /// [`crate::ErrorKind::Question`] for a question without pictures, [`crate::ErrorKind::Argument`] in the profile of the reproduced program, and what
     /// the vision tower fails with.
     pub(crate) fn mean_picture<'a>(&self, answer: &'a Answer) -> Result<&'a Sequence, Error> {
         self.check_blank(answer)?;
@@ -125,11 +126,11 @@ impl Request<'_> {
     }
 
     fn check_blank(&self, answer: &Answer) -> Result<(), Error> {
-        if self.profile == Profile::Seed {
-            return Err(Error::BlankSeed);
+        if self.profile == Profile::PythonProgram {
+            return Err(Cause::BlankReproduced.into());
         }
         if answer.question.pictures.is_empty() {
-            return Err(Error::NoPictures);
+            return Err(Cause::NoPictures.into());
         }
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! What can be known to be wrong before the model runs.
 
-use attention_capture::{Demand, FinerDemand};
+use attention_capture::{Demand, FinerDemand, check_method};
 
 use crate::answering::check_question;
+use crate::compared::rules;
+use crate::error::Cause;
 use crate::{
     Ask, Compared, Engine, Error, ExplainOptions, Explainer, HeadLayer, Profile, Question, Request,
     Resolution,
@@ -23,7 +25,7 @@ impl Request<'_> {
     /// that lie in the prompt, and a memory budget that does not suffice for one token behind the prompt.
     ///
     /// # Errors
-    /// Those that [`Explainer::explain`] would give after the answer, and [`Error::BudgetForPrompt`].
+    /// Those that [`Explainer::explain`] would give after the answer, and [`crate::ErrorKind::Budget`].
     pub fn check(
         &self,
         question: &Question,
@@ -34,7 +36,7 @@ impl Request<'_> {
         self.check_options(options)?;
         let (mut ids, mut spans) =
             self.processor.prompt_ids(&question.messages, &question.pictures)?;
-        if self.profile == Profile::Seed {
+        if self.profile == Profile::PythonProgram {
             ids.insert(0, ids[0]);
             for span in &mut spans {
                 *span = span.start + 1..span.end + 1;
@@ -45,20 +47,20 @@ impl Request<'_> {
             let position = match ask {
                 Ask::Position(position) => *position,
                 Ask::Tokens(range) if range.is_empty() => {
-                    return Err(Error::NoTokens { range: range.clone() });
+                    return Err(Cause::NoTokens { range: range.clone() }.into());
                 }
                 Ask::Tokens(range) => range.start,
                 _ => continue,
             };
             if position == 0 {
-                return Err(Error::PositionZero { first });
+                return Err(Cause::PositionZero { first }.into());
             }
             if spans.iter().any(|span| span.contains(&position)) {
-                return Err(Error::PositionInImage { position, first });
+                return Err(Cause::PositionInImage { position, first }.into());
             }
             if let Some(&id) = ids.get(position) {
                 let token = self.processor.tokenizer().label(id);
-                return Err(Error::PositionInPrompt { position, token, first });
+                return Err(Cause::PositionInPrompt { position, token, first }.into());
             }
         }
         self.check_budget(first, spans.len(), options)
@@ -66,10 +68,10 @@ impl Request<'_> {
 
     fn check_options(&self, options: &ExplainOptions) -> Result<(), Error> {
         let config = &self.model.config().text;
-        options.folding.check(config)?;
+        rules(options).check(config)?;
         for method in &options.methods {
             if let Compared::Other(method) = method {
-                method.check(config)?;
+                check_method(method, config)?;
             }
         }
         if let Some(HeadLayer::Number(layer)) = options.by_head {
@@ -94,6 +96,7 @@ impl Request<'_> {
         let finer = options.resolution != Resolution::Tokens && images != 0;
         let finer = finer.then_some(FinerDemand { update: options.update, goals: 1 });
         let checked = self.ledger().check_prompt(Demand { tokens: prompt, finer });
-        checked.map_err(|least| Error::BudgetForPrompt { budget: self.memory_budget(), least })
+        checked
+            .map_err(|least| Cause::BudgetForPrompt { budget: self.memory_budget(), least }.into())
     }
 }

@@ -1,11 +1,10 @@
 //! Methods that relevancy is compared with.
 
 use attention_capture::{
-    Attribution, Engine, Error, Goal, Method, MethodRecorder, MethodRow, Observer, Retained, Rules,
-    Streaming, Unavailable,
+    Attribution, Engine, Error, Goal, MethodRecorder, Observer, Retained, Rules, Streaming,
 };
 use attention_relevancy::ndarray::Array1;
-use attention_relevancy::{RowRule, Update};
+use attention_relevancy::{Method, MethodRow, RowRule, Unavailable, Update};
 use explanation_record::MethodId;
 use std::fmt;
 
@@ -14,6 +13,7 @@ use crate::plan::mean;
 
 /// A method beside the relevancy of an explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compared {
     /// Relevancy by this update, whatever that of the explanation is: with a sweep of its own.
     Relevancy(Update),

@@ -12,6 +12,7 @@ use crate::{Answer, Error, ExplainOptions, Explanations, Request, Resolution, Ta
 /// The targets of an answer explained with [`crate::Blank::Mean`] in the place of the pictures: what a map has because of where cells stand
 /// in the sequence, and not because of what they show.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct BlankControl {
     /// One for each of [`Explanations::targets`].
     pub targets: Vec<TargetControl>,
@@ -24,7 +25,7 @@ impl Request<'_> {
     /// token that was set against its runner-up is set against the same token here, whichever the model would choose now.
     ///
     /// # Errors
-    /// [`Error::NoPictures`] for a question without pictures, and what explaining may fail with.
+    /// [`crate::ErrorKind::Question`] for a question without pictures, and what explaining may fail with.
     pub fn blank_control(
         &self,
         answer: &Answer,

@@ -9,8 +9,9 @@ use gemma3_tch::Weights;
 use serde_json::json;
 use std::fmt;
 
+use crate::error::Cause;
 use crate::finer::Images;
-use crate::{Answer, Error, Request};
+use crate::{Answer, Error, ErrorKind, Request};
 use attention::{Masks, RowSums};
 use checks::Tolerances;
 
@@ -20,6 +21,7 @@ mod engines;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Diagnosis {
     /// In the order in which one relies on the other.
     pub checks: Vec<Check>,
@@ -27,6 +29,7 @@ pub struct Diagnosis {
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Check {
     /// What was looked at.
     pub name: &'static str,
@@ -34,10 +37,13 @@ pub struct Check {
     pub outcome: Outcome,
     /// What was found, or why the check was skipped; for people.
     pub detail: String,
+    /// The kind of the error that ended it, where one did.
+    pub error: Option<ErrorKind>,
 }
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// As it must be.
     Ok,
@@ -55,7 +61,7 @@ impl Request<'_> {
     /// Attention is looked at block by block; only the retained engine, which engines are compared with, holds all of it.
     ///
     /// # Errors
-    /// What has nothing to do with the checkpoint, such as [`attention_capture::Error::Cancelled`]. What goes wrong within a check is
+    /// What has nothing to do with the checkpoint, such as [`ErrorKind::Cancelled`]. What goes wrong within a check is
     /// a check that failed.
     pub fn diagnose(&self, answer: &Answer) -> Result<Diagnosis, Error> {
         let tolerances = Tolerances::of_width(self.model.kind().elt_size_in_bytes());
@@ -96,20 +102,19 @@ impl Request<'_> {
         check: impl FnOnce(&Self) -> Result<Vec<Check>, Error>,
     ) -> Result<Vec<Check>, Error> {
         if self.cancelled() {
-            return Err(attention_capture::Error::Cancelled.into());
+            return Err(Cause::Cancelled.into());
         }
-        let all = |end: fn(&'static str, String) -> Check, error: &Error| {
-            Ok(names.iter().map(|name| end(name, error.to_string())).collect())
+        let all = |outcome, error: &Error| {
+            let check = |&name: &&'static str| Check { outcome, ..Check::ended(name, error) };
+            Ok(names.iter().map(check).collect())
         };
         match check(self) {
-            Err(Error::Capture(attention_capture::Error::Cancelled)) => {
-                Err(attention_capture::Error::Cancelled.into())
-            }
-            Err(Error::Capture(error)) if error.is_out_of_memory() => {
-                all(Check::skipped, &Error::Capture(error))
-            }
-            Err(error) => all(Check::failed, &error),
             Ok(checks) => Ok(checks),
+            Err(error) => match error.kind() {
+                ErrorKind::Cancelled => Err(error),
+                ErrorKind::OutOfMemory => all(Outcome::Skipped, &error),
+                _ => all(Outcome::Failed, &error),
+            },
         }
     }
 
@@ -127,7 +132,7 @@ impl Request<'_> {
     /// Three checks of one forward pass: rows, masks, and that the fast attention computes what is explained.
     fn attention(&self, answer: &Answer, tolerances: &Tolerances) -> Result<[Check; 3], Error> {
         if self.cancelled() {
-            return Err(attention_capture::Error::Cancelled.into());
+            return Err(Cause::Cancelled.into());
         }
         let text = &self.model.config().text;
         let spans = answer.prepared.images.iter().map(|image| image.span.clone());
@@ -209,15 +214,20 @@ impl Diagnosis {
 
 impl Check {
     fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, outcome: Outcome::Ok, detail: detail.into() }
+        Self { name, outcome: Outcome::Ok, detail: detail.into(), error: None }
     }
 
     fn failed(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, outcome: Outcome::Failed, detail: detail.into() }
+        Self { name, outcome: Outcome::Failed, detail: detail.into(), error: None }
+    }
+
+    /// A check that this error ended.
+    pub fn ended(name: &'static str, error: &Error) -> Self {
+        Self { error: Some(error.kind()), ..Self::failed(name, error.to_string()) }
     }
 
     fn skipped(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, outcome: Outcome::Skipped, detail: detail.into() }
+        Self { name, outcome: Outcome::Skipped, detail: detail.into(), error: None }
     }
 
     /// Fails unless `sound`.

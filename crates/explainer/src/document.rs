@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use attention_capture::{Foil, Objective};
+use attention_relevancy::{Foil, Objective};
 use explanation_record::record::{
     AnswerRecord, BlankRecord, GenerationRecord, MissingRecord, ModelRecord, RelianceSettings,
     SamplingRecord, Settings, TemplateTokens, Timings, TokenRecord, sha256,
@@ -12,16 +12,15 @@ use explanation_record::{
     Explained, ExplainedImage, ExplainedPicture, ExplainedTarget, Exported, OutputFolder,
     Presentation, Record, TargetExplanation, TargetReliance, Token, peak_memory,
 };
-use gemma3_processor::{Picture, PreparedImage, Resize};
-use gemma3_tch::StopReason;
+use gemma3_processor::{Picture, PreparedImage};
 
 use crate::{
     Answer, AnswerOptions, Blank, Error, Explainer, Explanations, Missing, ModelSource,
-    NATS_OF_A_CHANGE, Profile, Reliance, Request,
+    NATS_OF_A_CHANGE, Profile, Reliance, Request, StopReason,
 };
 
-/// What a reader must know of an explanation by the rules of [`Profile::Seed`].
-const SEED: &str = "this reproduces the public Python program, with what it does against its own method: a second <bos>, image tokens \
+/// What a reader must know of an explanation by the rules of [`Profile::PythonProgram`].
+const REPRODUCED: &str = "this reproduces the public Python program, with what it does against its own method: a second <bos>, image tokens \
     that see only what is before them, keywords within one token; do not use it for anything but comparisons with it";
 
 impl Request<'_> {
@@ -29,7 +28,7 @@ impl Request<'_> {
     /// is replaced.
     ///
     /// # Errors
-    /// As [`Explainer::explained`] and [`OutputFolder::write`]; [`attention_capture::Error::Cancelled`] while drawing.
+    /// As [`Explainer::explained`] and [`OutputFolder::write`]; [`crate::ErrorKind::Cancelled`] while drawing.
     pub fn write(
         &self,
         mut folder: OutputFolder,
@@ -113,14 +112,14 @@ impl Explainer {
 
     fn notes(&self, answer: &Answer, explanations: &Explanations) -> Vec<String> {
         let missing = explanations.missing.iter().map(|missing| missing.reason.clone());
-        let seed = (self.profile == Profile::Seed).then(|| SEED.to_owned());
+        let reproduced = (self.profile == Profile::PythonProgram).then(|| REPRODUCED.to_owned());
         let versus = explanations.versus.iter().flat_map(|versus| versus.notes.clone());
         let explained = explanations.notes.iter().cloned();
         cut_off(answer)
             .into_iter()
             .chain(missing)
             .chain(explained)
-            .chain(seed)
+            .chain(reproduced)
             .chain(versus)
             .collect()
     }
@@ -129,7 +128,7 @@ impl Explainer {
         let (options, processor) = (&explanations.options, self.processor.options());
         let shows_template = presentation.shows_template;
         Settings {
-            reproduce: (self.profile == Profile::Seed).then(|| "seed".to_owned()),
+            reproduce: (self.profile == Profile::PythonProgram).then(|| "seed".to_owned()),
             engine: options.engine.to_string(),
             update: options.update.to_string(),
             objective: self.objective(explanations),
@@ -137,13 +136,10 @@ impl Explainer {
             folded_layers: options.folding.layers.to_string(),
             methods: options.methods.iter().map(ToString::to_string).collect(),
             method_ids: options.methods.iter().map(crate::Compared::id).collect(),
-            dtype: self.model.placement().dtype_name(),
-            device: self.model.placement().device_name(),
+            dtype: self.inspection.dtype(),
+            device: self.inspection.device(),
             threads: gemma3_tch::threads(),
-            resize: match processor.resize {
-                Resize::TorchVision => "torchvision".to_owned(),
-                Resize::Pillow => "pillow".to_owned(),
-            },
+            resize: processor.resize.to_string(),
             pan_and_scan: processor.pan_and_scan,
             pad_to_square: processor.pad_to_square,
             orientation: presentation.overlay.orientation,
@@ -182,7 +178,7 @@ impl Explainer {
         Ok(ModelRecord {
             source,
             revision: self.revision().map(str::to_owned),
-            architecture: self.inspection.architecture.to_owned(),
+            architecture: self.inspection.architecture().to_owned(),
             config_sha256: sha256(&bytes),
         })
     }

@@ -1,15 +1,70 @@
 //! What can go wrong between a question and its explained answer.
 
+mod kind;
+
+use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::{Ask, Missing};
 
-/// Why something could not be answered, explained or written. Messages say what to do.
+pub use kind::ErrorKind;
+
+/// Why something could not be answered, explained or written. Its text says what to do, for people; [`Error::kind`] is for programs.
+pub struct Error(Box<Cause>);
+
+impl Error {
+    /// What went wrong, in coarse kinds.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind()
+    }
+
+    /// Whether the model failed: its checkpoint, its memory or its numbers, and not what was asked of it.
+    pub fn is_of_model(&self) -> bool {
+        matches!(*self.0, Cause::Model(_))
+    }
+
+    /// What was asked of an answer that does not have it: nobody knows the words of an answer before it is made.
+    ///
+    /// # Errors
+    /// Itself, where it is not of the kind [`ErrorKind::NotInAnswer`].
+    pub fn into_missing(self, ask: &Ask) -> Result<Missing, Self> {
+        if self.kind() == ErrorKind::NotInAnswer {
+            return Ok(Missing { ask: ask.clone(), reason: self.to_string() });
+        }
+        Err(self)
+    }
+
+    #[cfg(feature = "phantom")]
+    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Cause::Write { path, source }.into()
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// What an [`Error`] is made of.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
+pub(crate) enum Cause {
     /// A hub model was named, but this build has no hub.
+    #[cfg(not(feature = "hub"))]
     #[error(
         "{id:?} is not a directory, and this build cannot reach the hub (feature `hub` is off); give a checkpoint directory"
     )]
@@ -18,6 +73,7 @@ pub enum Error {
         id: String,
     },
     /// A checkpoint of the library's own was named, but this build has none.
+    #[cfg(not(feature = "phantom"))]
     #[error("this build does not hold the checkpoint {name:?} (feature `phantom` is off)")]
     NotShipped {
         /// Its name.
@@ -34,9 +90,11 @@ pub enum Error {
         kind: String,
     },
     /// No cache directory is known.
+    #[cfg(feature = "phantom")]
     #[error("no cache folder is known for this user; set HOME or XDG_CACHE_HOME")]
     NoCache,
     /// A folder stands where a file of a checkpoint of the library's own belongs.
+    #[cfg(feature = "phantom")]
     #[error("{} is a folder where a file of the cache belongs; remove it and try again", path.display())]
     FolderInCache {
         /// The folder.
@@ -170,29 +228,36 @@ pub enum Error {
         "the relevancy by layer needs the streaming engine; leave the engine at auto or streaming"
     )]
     LayersRetained,
-    /// No token holds a keyword by the rule of [`crate::Profile::Seed`].
+    /// No token holds a keyword by the rule of [`crate::Profile::PythonProgram`].
     #[error(
         "no single token of the answer holds {word:?}: the reproduced program looks for the first token that holds the whole word"
     )]
-    SeedKeyword {
+    ReproducedKeyword {
         /// The word.
         word: String,
     },
     /// Maps finer than tokens were asked of the reproduced program.
     #[error("the reproduced program has no patches or pixels; leave the resolution at tokens")]
-    FinerSeed,
+    FinerReproduced,
     /// Another picture was to stand in the place of one under the rules of the reproduced program.
     #[error(
         "the reproduced program has no blank pictures: reliance and control need this program's own rules"
     )]
-    BlankSeed,
+    BlankReproduced,
     /// What single heads did was asked of the retained engine.
     #[error("results by head need the streaming engine; leave the engine at auto or streaming")]
     HeadsRetained,
     /// Maps finer than tokens were asked of the retained engine.
     #[error("patches and pixels need the streaming engine; leave the engine at auto or streaming")]
     FinerRetained,
+    /// No engine has this name.
+    #[error("unknown engine {found:?}; use auto, streaming or retained")]
+    UnknownEngine {
+        /// As given.
+        found: String,
+    },
     /// A file of the cache could not be written.
+    #[cfg(feature = "phantom")]
     #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file or folder.
@@ -214,59 +279,55 @@ pub enum Error {
     },
     /// The prompt, a picture or the tokenizer.
     #[error(transparent)]
-    Input(#[from] gemma3_processor::Error),
+    Input(gemma3_processor::Error),
     /// The checkpoint or the model.
     #[error(transparent)]
-    Model(#[from] gemma3_tch::Error),
+    Model(gemma3_tch::Error),
     /// The capture of attention.
     #[error(transparent)]
-    Capture(#[from] attention_capture::Error),
+    Capture(attention_capture::Error),
     /// The relevancy itself.
     #[error(transparent)]
-    Relevancy(#[from] attention_relevancy::Error),
+    Relevancy(attention_relevancy::Error),
     /// Results could not be drawn, written or read again.
     #[error(transparent)]
     Document(explanation_record::Error),
+    /// The caller ended the work.
+    #[error("cancelled")]
+    Cancelled,
 }
 
-impl Error {
-    /// Whether something was asked of an answer that does not have it: nobody knows the words of an answer before it is made.
-    pub fn is_missing(&self) -> bool {
-        matches!(
-            self,
-            Self::Input(gemma3_processor::Error::KeywordNotFound { .. })
-                | Self::SeedKeyword { .. }
-                | Self::NoSentence { .. }
-                | Self::NoCharacters { .. }
-                | Self::NoField { .. }
-                | Self::PositionPastEnd { .. }
-        )
-    }
-
-    /// The same as what an answer does not have.
-    ///
-    /// # Errors
-    /// Itself, where it is not [`Error::is_missing`].
-    pub fn into_missing(self, ask: &Ask) -> Result<Missing, Self> {
-        if self.is_missing() {
-            return Ok(Missing { ask: ask.clone(), reason: self.to_string() });
-        }
-        Err(self)
-    }
-
-    #[cfg(feature = "phantom")]
-    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Write { path, source }
+#[doc(hidden)] // no part of the interface: its type is private
+impl From<Cause> for Error {
+    fn from(cause: Cause) -> Self {
+        Self(Box::new(cause))
     }
 }
 
-impl From<explanation_record::Error> for Error {
-    /// One way to say that the caller ended the work, whatever was being done.
-    fn from(error: explanation_record::Error) -> Self {
-        match error {
-            explanation_record::Error::Cancelled => attention_capture::Error::Cancelled.into(),
-            error => Self::Document(error),
-        }
-    }
+/// `?` for the crates below.
+macro_rules! wrap {
+    ($($foreign:ty => $cause:ident),* $(,)?) => {
+        $(
+            #[doc(hidden)] // no part of the interface: the types of some of these crates may change
+            impl From<$foreign> for Error {
+                fn from(error: $foreign) -> Self {
+                    Cause::$cause(error).into()
+                }
+            }
+        )*
+    };
 }
+
+wrap! {
+    gemma3_processor::Error => Input,
+    gemma3_tch::Error => Model,
+    attention_capture::Error => Capture,
+    attention_relevancy::Error => Relevancy,
+    explanation_record::Error => Document,
+}
+
+/// What the documentation promises, checked by the compiler.
+const _: () = {
+    const fn everywhere<T: Send + Sync + 'static>() {}
+    everywhere::<Error>();
+};

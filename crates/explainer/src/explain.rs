@@ -1,5 +1,6 @@
 //! Explaining an answer.
 
+use crate::error::Cause;
 use crate::finer::{Images, demand};
 use crate::plan::{Found, Part, Plan, distribute, every_target, goals, in_place_of, text};
 use crate::{
@@ -7,9 +8,10 @@ use crate::{
     Resolution, SpanRule, compared, occurrence,
 };
 use attention_capture::{
-    DepthRecorder, EachLayer, Engine as _, Foil, HeadRecorder, Held, ImageRecorder, LayerSwept,
-    Observer, Patches, Retained, Room, States, Streaming,
+    DepthRecorder, EachLayer, Engine as _, HeadRecorder, Held, ImageRecorder, LayerSwept, Observer,
+    Patches, Retained, Room, States, Streaming,
 };
+use attention_relevancy::Foil;
 use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::time::Instant;
 
@@ -23,8 +25,8 @@ impl Request<'_> {
         options: &ExplainOptions,
     ) -> Result<Explanations, Error> {
         let started = Instant::now();
-        if self.profile == Profile::Seed && options.resolution != Resolution::Tokens {
-            return Err(Error::FinerSeed);
+        if self.profile == Profile::PythonProgram && options.resolution != Resolution::Tokens {
+            return Err(Cause::FinerReproduced.into());
         }
         let (mut spans, mut missing) = (Vec::new(), Vec::new());
         for ask in asks {
@@ -120,13 +122,13 @@ impl Request<'_> {
         options: &ExplainOptions,
     ) -> Result<Vec<Found>, Error> {
         if options.by_layer {
-            return Err(Error::LayersRetained);
+            return Err(Cause::LayersRetained.into());
         }
         if options.by_head.is_some() {
-            return Err(Error::HeadsRetained);
+            return Err(Cause::HeadsRetained.into());
         }
         if options.resolution != Resolution::Tokens {
-            return Err(Error::FinerRetained);
+            return Err(Cause::FinerRetained.into());
         }
         self.check_retained(sequence.ids().len())?;
         let engine = Retained::run(&self.model, sequence)?;
@@ -137,7 +139,7 @@ impl Request<'_> {
 
     /// Whether the machine has the memory for every attention of so many tokens.
     pub(crate) fn check_retained(&self, tokens: usize) -> Result<(), Error> {
-        let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
+        let needed = self.inspection.retained_bytes(tokens).of_model();
         let purpose = format!("keeping the attention of {tokens} tokens");
         Ok(check_memory(&purpose, needed, available_memory())?)
     }
@@ -228,7 +230,7 @@ impl Explainer {
     /// [`Explainer::explain_versus`] compares with.
     ///
     /// # Errors
-    /// What `ask` may fail with, and [`Error::SameFoil`] where both begin with the same token.
+    /// What `ask` may fail with, and [`crate::ErrorKind::Target`] where both begin with the same token.
     pub fn foil(
         &self,
         answer: &Answer,
@@ -241,7 +243,7 @@ impl Explainer {
         let ids = self.processor.answer_ids(&in_place_of(std::slice::from_ref(target), word))?;
         if ids[0] == target.id {
             let (word, token) = (word.to_owned(), target.text.clone());
-            return Err(Error::SameFoil { word, token });
+            return Err(Cause::SameFoil { word, token }.into());
         }
         let token = self.processor.tokenizer().label(ids[0]);
         Ok(NamedFoil { foil: Foil::Token(ids[0]), token, is_whole: ids.len() == 1 })
@@ -252,7 +254,7 @@ impl Explainer {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct NamedFoil {
-    /// For [`attention_capture::Objective::Contrast`].
+    /// For [`Objective::Contrast`](crate::Objective::Contrast).
     pub foil: Foil,
     /// The token's text.
     pub token: String,

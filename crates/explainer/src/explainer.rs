@@ -1,31 +1,31 @@
 //! A loaded checkpoint.
 
+use crate::setters::setters;
 use crate::source::FetchObserver;
-use crate::{Context, Error, ModelSource};
+use crate::{Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling};
 use attention_capture::Ledger;
 use gemma3_processor::{Processor, ProcessorOptions};
-use gemma3_tch::{
-    Checkpoint, DeviceSpec, DtypeSpec, Gemma3, GenerationConfig, Inspection, available_memory,
-    check_memory,
-};
+use gemma3_tch::{Checkpoint, Gemma3, GenerationConfig, available_memory, check_memory};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Which program's conventions apply when questions are put to the model and answers are explained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Profile {
     /// This program's own: those of the model and the published method.
     #[default]
     Sound,
     /// Those of the public Python program `medgemma-explainer`, so that its figures can be compared: a second `<bos>` in front of the
     /// prompt; image tokens that see only what is before them while an answer is explained, though not while it is made; a keyword
-    /// is the first token of the answer that holds it, be it in another word. [`crate::ExplainOptions::seed`] has the rest of it.
-    Seed,
+    /// is the first token of the answer that holds it, be it in another word. [`crate::ExplainOptions::python_program`] has the rest of it.
+    PythonProgram,
 }
 
 /// How a checkpoint is loaded.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct LoadOptions {
     /// Where to compute.
     pub device: DeviceSpec,
@@ -42,10 +42,20 @@ pub struct LoadOptions {
     /// bfloat16 that is 0.26 to 0.52 GB a picture.
     pub keep_patches: bool,
     /// What every call has unless it is made [`within`](Explainer::within) a context of its own. Its `cancel` also ends fetching, with
-    /// [`gemma3_tch::Error::HubCancelled`]; its `memory_budget` is by default a quarter of what is free when the model is loaded, on the
+    /// [`crate::ErrorKind::Cancelled`]; its `memory_budget` is by default a quarter of what is free when the model is loaded, on the
     /// device where it is.
     pub context: Context,
 }
+
+setters!(LoadOptions {
+    with_device = device: DeviceSpec,
+    with_dtype = dtype: DtypeSpec,
+    with_processor = processor: ProcessorOptions,
+    with_profile = profile: Profile,
+    with_fetch_progress = fetch_progress: Option<FetchObserver>,
+    with_keep_patches = keep_patches: bool,
+    with_context = context: Context,
+});
 
 impl fmt::Debug for LoadOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,9 +91,8 @@ pub struct Explainer {
 
 impl fmt::Debug for Explainer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let placement = self.model.placement();
         let mut shown = f.debug_struct("Explainer");
-        shown.field("source", &self.source).field("placement", &placement);
+        shown.field("source", &self.source).field("inspection", &self.inspection);
         shown.field("profile", &self.profile).field("context", &self.context);
         shown.finish_non_exhaustive()
     }
@@ -95,10 +104,11 @@ impl Explainer {
         let (dir, revision) = source.resolve(options)?;
         let started = Instant::now();
         let checkpoint = Checkpoint::open(&dir)?;
-        let inspection = checkpoint.inspection();
-        let placement = checkpoint.placement(options.device, options.dtype)?;
+        let placement =
+            checkpoint.placement(options.device.of_model(), options.dtype.of_model())?;
+        let inspection = Inspection::new(checkpoint.inspection(), placement);
         if placement.on_cpu() {
-            check_memory("the model", inspection.load_bytes(placement), available_memory())?;
+            check_memory("the model", inspection.load_bytes().of_model(), available_memory())?;
         }
         let processor = Processor::from_dir(&dir, options.processor.clone())?;
         let generation = checkpoint.generation().clone();
@@ -123,24 +133,19 @@ impl Explainer {
         })
     }
 
-    /// The model.
-    pub fn model(&self) -> &Gemma3 {
-        &self.model
-    }
-
     /// What prepares its inputs.
     pub fn processor(&self) -> &Processor {
         &self.processor
     }
 
-    /// What the checkpoint is made of.
+    /// What the checkpoint is made of, and where it is loaded.
     pub fn inspection(&self) -> &Inspection {
         &self.inspection
     }
 
-    /// The makers' advice for sampling.
-    pub fn generation_config(&self) -> &GenerationConfig {
-        &self.generation
+    /// The makers' advice for sampling, with this seed of random numbers.
+    pub fn advised_sampling(&self, seed: u64) -> Sampling {
+        Sampling::advised(&self.generation, seed)
     }
 
     /// Where the checkpoint was asked for.

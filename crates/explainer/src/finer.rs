@@ -1,9 +1,10 @@
 //! Maps of pictures that are finer than their tokens.
 
 use attention_capture::{
-    Demand, Error, FinerDemand, ImagePart, ImageRecorder, PatchMap, PatchOptions, PatchStates,
-    Patches, Room, Streaming,
+    Demand, Error, FinerDemand, ImagePart, ImageRecorder, PatchOptions, PatchStates, Patches, Room,
+    Streaming,
 };
+use attention_relevancy::PatchMap;
 use gemma3_processor::{Picture, Pixels, PreparedImage};
 use std::ops::Range;
 
@@ -148,9 +149,9 @@ fn parts(plans: &[Plan], most: usize) -> Vec<Range<usize>> {
 /// The mean of maps of one image, at least one, with weights that sum to one.
 pub(crate) fn mean_map(weights: &[f64], maps: &[PatchMap]) -> PatchMap {
     let pixels: Option<Vec<_>> = maps.iter().map(|map| map.pixels.as_ref()).collect();
-    PatchMap {
-        unpooled: mean(weights, maps.iter().map(|map| &map.unpooled)),
-        patches: mean(weights, maps.iter().map(|map| &map.patches)),
-        pixels: pixels.map(|pixels| mean(weights, pixels.into_iter())),
-    }
+    PatchMap::new(
+        mean(weights, maps.iter().map(|map| &map.unpooled)),
+        mean(weights, maps.iter().map(|map| &map.patches)),
+    )
+    .with_pixels(pixels.map(|pixels| mean(weights, pixels.into_iter())))
 }

@@ -9,13 +9,16 @@ mod blank;
 mod check;
 mod compared;
 mod control;
+mod device;
 mod diagnose;
 mod document;
 mod error;
 mod explain;
 mod explainer;
 mod finer;
+mod generated;
 mod heads;
+mod inspection;
 mod occurrence;
 mod parts;
 mod plan;
@@ -23,6 +26,7 @@ mod positions;
 mod reliance;
 mod request;
 mod service;
+mod setters;
 mod shipped;
 mod source;
 mod versus;
@@ -33,10 +37,13 @@ pub use ask::{Ask, Engine, ExplainOptions, Explanations, HeadLayer, Missing};
 pub use blank::Blank;
 pub use compared::Compared;
 pub use control::BlankControl;
+pub use device::{DeviceSpec, DtypeSpec, set_threads};
 pub use diagnose::{Check, Diagnosis, Outcome};
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use explain::NamedFoil;
 pub use explainer::{Explainer, LoadOptions, Profile};
+pub use generated::{Generated, Sampling, StopReason};
+pub use inspection::{Bytes, Inspection, LanguageModel, Misshapen, Parameters, VisionTower};
 pub use reliance::Reliance;
 pub use request::{Context, Request};
 pub use service::{Pending, Service};
@@ -45,27 +52,25 @@ pub use source::{ExplainObserver, FetchObserver, ModelSource};
 pub use versus::{PhraseExplanation, VersusExplanation};
 pub use words::Words;
 
-pub use attention_capture::{
-    Foil, Folding, HeadWeights, Layers, Method, Objective, PatchStates, Pool,
-};
 pub use attention_relevancy::{
-    self, HeadFusion, HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable, Update,
+    Explanation, Foil, Folding, HeadFusion, HeadMaps, HeadShares, HeadWeights, Layers, Method,
+    MethodRow, Objective, PatchMap, Pool, Score, Shares, Unavailable, Update,
 };
 pub use explanation_record::{
-    self, BlankKind, BoxAgreement, DependsOnPicture, Explained, Exported, FigureFormat, FigureKind,
+    BlankKind, BoxAgreement, DependsOnPicture, Explained, Exported, FigureFormat, FigureKind,
     FileName, Flag, Flagged, Gain, MethodId, NATS_OF_A_CHANGE, NOTHING_SPEAKS, OutputFolder,
     Presentation, Record, RegionTable, Resolution, SCHEMA, SCHEMA_VERSION, Shown, SpanRule, Stored,
     TargetControl, TargetExplanation, TargetReliance, Token, TokenKind, remove_unfinished,
 };
 pub use gemma3_processor::{
-    self, Picture, PictureOptions, ProcessorOptions, Resize, Window, worker,
+    Content, Message, Picture, PictureOptions, Prepared, PreparedImage, Processor,
+    ProcessorOptions, Resize, Role, Window, read_file, worker,
 };
-pub use gemma3_tch::{
-    Bytes, DeviceSpec, DtypeSpec, GenerationConfig, Inspection, LayerType, Placement, Sampling,
-    StopReason, set_threads,
-};
+// Pictures go in and figures come out as arrays that other programs have already; a copy of either type would only be converted.
+pub use attention_relevancy::ndarray;
+pub use relevancy_visualization::image::RgbImage;
 pub use relevancy_visualization::{
     ColorDepth, Colormap, Interpolation, Localization, Opacity, Orientation, OverlayOptions,
-    RegionScore, RegionSpec, TextRelevancy, escape_controls, escape_json_controls, image,
-    region_table, save_png,
+    RegionScore, RegionSpec, TextRelevancy, escape_controls, escape_json_controls, region_table,
+    save_png,
 };

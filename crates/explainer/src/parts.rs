@@ -6,18 +6,19 @@ use gemma3_processor::Spelled;
 use serde::de::IgnoredAny;
 
 use crate::Error;
+use crate::error::Cause;
 
 /// The tokens of sentence `index`, from 0.
 pub(crate) fn sentence(spelled: &Spelled, index: usize) -> Result<Range<usize>, Error> {
     let sentences = spelled.sentences();
     let found = sentences.get(index).and_then(|bytes| spelled.tokens_of(bytes));
-    found.ok_or(Error::NoSentence { index, sentences: sentences.len() })
+    found.ok_or_else(|| Cause::NoSentence { index, sentences: sentences.len() }.into())
 }
 
 /// The tokens of some characters.
 pub(crate) fn characters(spelled: &Spelled, range: &Range<usize>) -> Result<Range<usize>, Error> {
     let starts: Vec<usize> = spelled.text.char_indices().map(|(byte, _)| byte).collect();
-    let none = || Error::NoCharacters { range: range.clone(), characters: starts.len() };
+    let none = || Cause::NoCharacters { range: range.clone(), characters: starts.len() }.into();
     if starts.len() < range.end || range.is_empty() {
         return Err(none());
     }
@@ -30,7 +31,7 @@ pub(crate) fn fields(spelled: &Spelled, name: &str) -> Result<Vec<Range<usize>>,
     let values = field_values(&spelled.text, name);
     let found: Vec<_> = values.iter().filter_map(|bytes| spelled.tokens_of(bytes)).collect();
     if found.is_empty() {
-        return Err(Error::NoField { name: name.to_owned(), text: spelled.text.clone() });
+        return Err(Cause::NoField { name: name.to_owned(), text: spelled.text.clone() }.into());
     }
     Ok(found)
 }

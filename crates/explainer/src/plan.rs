@@ -1,8 +1,10 @@
 //! How an explanation is made of goals, and put together from what an engine says of them.
 
-use attention_capture::{Attribution, Goal, HeadShares, MethodRow, PatchMap, Score};
+use attention_capture::{Attribution, Goal};
 use attention_relevancy::ndarray::{Array, Array1, Array2, Dimension};
-use attention_relevancy::{Explanation, ImageGrid, Target, TokenLayout};
+use attention_relevancy::{
+    Explanation, HeadShares, ImageGrid, MethodRow, PatchMap, Score, Target, TokenLayout,
+};
 use std::ops::Range;
 
 use crate::compared::{WithRows, mean_row};
@@ -56,9 +58,8 @@ impl Plan {
         let targets = targets(answer, &positions)?;
         let goals = match rule {
             SpanRule::Sum => Goal::sum(targets.clone()).into_iter().collect(),
-            SpanRule::Mean | SpanRule::Reliance => {
-                targets.iter().map(|&target| Goal::token(target)).collect()
-            }
+            // A mean of tokens, whatever its weights.
+            _ => targets.iter().map(|&target| Goal::token(target)).collect(),
         };
         Ok(Self { positions, targets, rule, goals, asked })
     }

@@ -1,11 +1,11 @@
 //! Where in an answer stands what is asked for.
 
 use gemma3_processor::{find_every, find_keyword};
-use gemma3_tch::StopReason;
 use std::ops::Range;
 
+use crate::error::Cause;
 use crate::parts::{characters, fields, sentence};
-use crate::{Answer, Ask, Error, Explainer, Profile, Token, TokenKind};
+use crate::{Answer, Ask, Error, Explainer, Profile, StopReason, Token, TokenKind};
 
 impl Explainer {
     /// The tokens that an ask is about, as positions in the sequence: a range for each target.
@@ -20,7 +20,7 @@ impl Explainer {
         }
         if let Ask::Tokens(range) = ask {
             if range.is_empty() {
-                return Err(Error::NoTokens { range: range.clone() });
+                return Err(Cause::NoTokens { range: range.clone() }.into());
             }
             check_position(answer, range.start)?;
             return check_position(answer, range.end - 1).map(|()| vec![range.clone()]);
@@ -28,7 +28,7 @@ impl Explainer {
         let first = answer.prepared.ids.len();
         let span = if trace { first..answer.tokens.len() } else { answer.positions() };
         if span.is_empty() {
-            return Err(Error::NoAnswer { reason: why_empty(answer) });
+            return Err(Cause::NoAnswer { reason: why_empty(answer) }.into());
         }
         let generated = &answer.generated.tokens[span.start - first..span.end - first];
         let spelled = || self.processor.tokenizer().spans(generated);
@@ -39,8 +39,8 @@ impl Explainer {
                 return Ok(vec![last..last + 1]);
             }
             Ask::Answer => return Ok(vec![span]),
-            Ask::Keyword { word, occurrence } if self.profile == Profile::Seed => {
-                return Ok(vec![Self::seed_keyword(answer, word, *occurrence)?]);
+            Ask::Keyword { word, occurrence } if self.profile == Profile::PythonProgram => {
+                return Ok(vec![Self::reproduced_keyword(answer, word, *occurrence)?]);
             }
             Ask::Keyword { word, occurrence } => {
                 vec![find_keyword(&spelled(), word, *occurrence, true)?]
@@ -56,15 +56,19 @@ impl Explainer {
         Ok(found.into_iter().map(within).collect())
     }
 
-    /// The first token of the answer that holds a word, be it a part of another: [`Profile::Seed`].
-    fn seed_keyword(answer: &Answer, word: &str, occurrence: usize) -> Result<Range<usize>, Error> {
+    /// The first token of the answer that holds a word, be it a part of another: [`Profile::PythonProgram`].
+    fn reproduced_keyword(
+        answer: &Answer,
+        word: &str,
+        occurrence: usize,
+    ) -> Result<Range<usize>, Error> {
         let wanted = word.to_lowercase();
         let holds = |token: &&Token| token.text.to_lowercase().contains(&wanted);
         let found =
             answer.tokens[answer.positions()].iter().find(holds).filter(|_| occurrence == 0);
         found
             .map(|token| token.position..token.position + 1)
-            .ok_or_else(|| Error::SeedKeyword { word: word.to_owned() })
+            .ok_or_else(|| Cause::ReproducedKeyword { word: word.to_owned() }.into())
     }
 }
 
@@ -80,17 +84,17 @@ fn last_of_a_word(answer: &Answer, span: &Range<usize>) -> Option<usize> {
 fn check_position(answer: &Answer, position: usize) -> Result<(), Error> {
     let span = answer.prepared.ids.len()..answer.tokens.len();
     if span.is_empty() {
-        return Err(Error::NoAnswer { reason: why_empty(answer) });
+        return Err(Cause::NoAnswer { reason: why_empty(answer) }.into());
     }
     match answer.tokens.get(position) {
-        None => Err(Error::PositionPastEnd { position, answer: span }),
-        Some(_) if position == 0 => Err(Error::PositionZero { first: span.start }),
+        None => Err(Cause::PositionPastEnd { position, answer: span }.into()),
+        Some(_) if position == 0 => Err(Cause::PositionZero { first: span.start }.into()),
         Some(token) => match token.kind {
             TokenKind::Answer => Ok(()),
-            TokenKind::Image => Err(Error::PositionInImage { position, first: span.start }),
-            TokenKind::Prompt => {
+            TokenKind::Image => Err(Cause::PositionInImage { position, first: span.start }.into()),
+            _ => {
                 let (token, first) = (token.text.clone(), span.start);
-                Err(Error::PositionInPrompt { position, token, first })
+                Err(Cause::PositionInPrompt { position, token, first }.into())
             }
         },
     }

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use explanation_record::{Gain, TargetReliance};
 
+use crate::error::Cause;
 use crate::{Answer, Blank, Error, Explanations, Request, TargetExplanation};
 
 /// What the pictures do to the probability of explained tokens.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Reliance {
     /// What replaced the pictures.
     pub blanks: Vec<Blank>,
@@ -31,7 +33,7 @@ impl Request<'_> {
     /// number of words. The answer is given whole (teacher forcing), so that only the pictures differ.
     ///
     /// # Errors
-    /// [`Error::NoPictures`] for a question without pictures.
+    /// [`crate::ErrorKind::Question`] for a question without pictures.
     pub fn reliance(
         &self,
         answer: &Answer,
@@ -64,7 +66,7 @@ impl Request<'_> {
     /// as [`Answer::words`] gives. For each span one gain for each blank.
     ///
     /// # Errors
-    /// [`Error::NoPictures`] for a question without pictures, [`attention_capture::Error::Target`] for a position outside the
+    /// [`crate::ErrorKind::Question`] for a question without pictures, [`crate::ErrorKind::Target`] for a position outside the
     /// sequence.
     pub fn gains(
         &self,
@@ -103,7 +105,7 @@ impl Request<'_> {
         let tokens: Vec<Target> = tokens.into_values().collect();
         let with_blank = |blank: &Blank| {
             if self.cancelled() {
-                return Err(attention_capture::Error::Cancelled.into());
+                return Err(Cause::Cancelled.into());
             }
             let scores = self.blank_scores(answer, blank, &tokens)?;
             let named = tokens.iter().zip(scores);

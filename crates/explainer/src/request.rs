@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use explanation_record::{Exported, Gain, OutputFolder, Presentation};
 
+use crate::setters::setters;
 use crate::source::ExplainObserver;
 use crate::{
     Answer, AnswerOptions, Ask, Blank, BlankControl, Diagnosis, Error, ExplainOptions, Explainer,
@@ -15,9 +16,10 @@ use crate::{
 
 /// What ends a call, what it may take and who watches it. By default nothing does.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct Context {
     /// When it becomes true, generation ends after the next token, and a sweep or drawing with
-    /// [`attention_capture::Error::Cancelled`].
+    /// [`crate::ErrorKind::Cancelled`].
     pub cancel: Option<Arc<AtomicBool>>,
     /// Bytes that explaining may take beside the weights; `None`: as the model was loaded ([`LoadOptions::context`](crate::LoadOptions)).
     pub memory_budget: Option<u64>,
@@ -25,6 +27,12 @@ pub struct Context {
     /// streaming engine. Methods of comparison with sweeps of their own begin again at zero.
     pub progress: Option<ExplainObserver>,
 }
+
+setters!(Context {
+    with_cancel = cancel: Option<Arc<AtomicBool>>,
+    with_memory_budget = memory_budget: Option<u64>,
+    with_progress = progress: Option<ExplainObserver>,
+});
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

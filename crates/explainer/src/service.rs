@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use crate::error::Cause;
 use crate::{Context, Error, Explainer, Request};
 
 /// A model that any number of threads may ask. It owns the thread that owns the model; what is asked waits in a queue of bounded
@@ -20,7 +21,7 @@ use crate::{Context, Error, Explainer, Request};
 /// let source = ModelSource::parse("phantom", None, false);
 /// let service = Service::start(move || Explainer::load(&source, &LoadOptions::default()), 16)?;
 /// let layers = service.ask(Context::default(), |request| {
-///     Ok(request.inspection().config.text.num_hidden_layers)
+///     Ok(request.inspection().language_model().layers)
 /// })?;
 /// println!("{}", layers.wait()?);
 /// # Ok::<(), medgemma_explainer::Error>(())
@@ -49,7 +50,7 @@ impl Service {
     /// Starts the thread and loads the model there; returns when it is loaded. `length`: how much may wait in the queue.
     ///
     /// # Errors
-    /// Those of `load`, and [`Error::Service`] where no thread can be started.
+    /// Those of `load`, and [`crate::ErrorKind::Service`] where no thread can be started.
     pub fn start(
         load: impl FnOnce() -> Result<Explainer, Error> + Send + 'static,
         length: usize,
@@ -71,7 +72,7 @@ impl Service {
             }
         };
         let thread = thread::Builder::new().name("model".to_owned()).spawn(serve);
-        let thread = thread.map_err(|error| Error::Service { reason: error.to_string() })?;
+        let thread = thread.map_err(|error| Cause::Service { reason: error.to_string() })?;
         if is_ready.recv().is_ok() {
             return Ok(Self { queue, length });
         }
@@ -79,14 +80,14 @@ impl Service {
             resume_unwind(panic);
         }
         let error = Arc::into_inner(loaded).and_then(OnceLock::into_inner);
-        Err(error.unwrap_or_else(|| Error::Service { reason: "it ended".to_owned() }))
+        Err(error.unwrap_or_else(|| Cause::Service { reason: "it ended".to_owned() }.into()))
     }
 
     /// Puts `work` into the queue and returns at once. Its request has the context given, with a cancel flag of its own where that has
     /// none: [`Pending::cancel`] sets it, and so does dropping the [`Pending`].
     ///
     /// # Errors
-    /// [`Error::Busy`] where the queue is full, [`Error::Service`] where the model's thread has ended.
+    /// [`crate::ErrorKind::Busy`] where the queue is full, [`crate::ErrorKind::Service`] where the model's thread has ended.
     pub fn ask<T: Send + 'static>(
         &self,
         mut context: Context,
@@ -97,7 +98,7 @@ impl Service {
         let task = move |explainer: &Explainer| {
             let request = explainer.within(&context);
             let result = if request.cancelled() {
-                Ok(Err(attention_capture::Error::Cancelled.into()))
+                Ok(Err(Cause::Cancelled.into()))
             } else {
                 // A mistake in one piece of work is its asker's: the others still have the model, which nothing changes.
                 catch_unwind(AssertUnwindSafe(|| work(&request)))
@@ -106,7 +107,7 @@ impl Service {
         };
         match self.queue.try_send(Box::new(task)) {
             Ok(()) => Ok(Pending { outcome, cancel }),
-            Err(TrySendError::Full(_)) => Err(Error::Busy { length: self.length }),
+            Err(TrySendError::Full(_)) => Err(Cause::Busy { length: self.length }.into()),
             Err(TrySendError::Disconnected(_)) => Err(ended()),
         }
     }
@@ -116,7 +117,7 @@ impl<T> Pending<T> {
     /// Waits for the result.
     ///
     /// # Errors
-    /// Those of the work, [`attention_capture::Error::Cancelled`] where it was cancelled while it waited.
+    /// Those of the work, [`crate::ErrorKind::Cancelled`] where it was cancelled while it waited.
     ///
     /// # Panics
     /// Where the work panicked, with its panic.
@@ -141,7 +142,7 @@ impl<T> Drop for Pending<T> {
 }
 
 fn ended() -> Error {
-    Error::Service { reason: "its thread has ended".to_owned() }
+    Cause::Service { reason: "its thread has ended".to_owned() }.into()
 }
 
 /// What the documentation promises about threads, checked by the compiler.

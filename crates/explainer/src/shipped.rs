@@ -8,10 +8,12 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::Error;
+use crate::error::Cause;
 
 /// A checkpoint that needs no download. It knows synthetic radiographs (`phantom-radiograph`) and nothing about patients; its card is
 /// `models/NAME/README.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Shipped {
     /// Describes phantoms, and looks where the findings are.
     Phantom,
@@ -35,7 +37,7 @@ impl Shipped {
     /// a checkpoint is mapped from files, not from the library.
     #[cfg(feature = "phantom")]
     pub(crate) fn folder(self) -> Result<PathBuf, Error> {
-        let cache = dirs::cache_dir().ok_or(Error::NoCache)?;
+        let cache = dirs::cache_dir().ok_or(Cause::NoCache)?;
         let folder = cache.join("medgemma-explainer/models").join(self.name());
         self.write(&folder)?;
         Ok(folder)
@@ -43,7 +45,7 @@ impl Shipped {
 
     #[cfg(not(feature = "phantom"))]
     pub(crate) fn folder(self) -> Result<PathBuf, Error> {
-        Err(Error::NotShipped { name: self.name() })
+        Err(Cause::NotShipped { name: self.name() }.into())
     }
 
     #[cfg(feature = "phantom")]
@@ -59,7 +61,7 @@ impl Shipped {
                 continue;
             }
             if there.is_ok_and(|found| found.is_dir()) {
-                return Err(Error::FolderInCache { path });
+                return Err(Cause::FolderInCache { path }.into());
             }
             // Another process may be doing the same: whoever comes last puts the same file in place.
             let write = || {

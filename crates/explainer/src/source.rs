@@ -1,10 +1,11 @@
 //! Where a checkpoint comes from.
 
-use crate::{Error, LoadOptions, Shipped};
+use crate::error::Cause;
+use crate::{Error, Inspection, LoadOptions, Shipped};
 use gemma3_processor::{FOREIGN_PREFIX, ForeignFile};
+use gemma3_tch::Checkpoint;
 #[cfg(feature = "hub")]
 use gemma3_tch::hub;
-use gemma3_tch::{Checkpoint, Inspection, Placement};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 /// A checkpoint directory, a model on the Hugging Face hub, or a checkpoint that comes with the library.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ModelSource {
     /// A directory as a hub snapshot has it.
     Directory(PathBuf),
@@ -43,11 +45,12 @@ impl ModelSource {
     }
 
     /// What the checkpoint is, from its headers alone, and where and in which type `options` would load it.
-    pub fn inspect(&self, options: &LoadOptions) -> Result<(Inspection, Placement), Error> {
+    pub fn inspect(&self, options: &LoadOptions) -> Result<Inspection, Error> {
         let (dir, _) = self.resolve(options)?;
         let checkpoint = Checkpoint::open(&dir)?;
-        let placement = checkpoint.placement(options.device, options.dtype)?;
-        Ok((checkpoint.inspection(), placement))
+        let placement =
+            checkpoint.placement(options.device.of_model(), options.dtype.of_model())?;
+        Ok(Inspection::new(checkpoint.inspection(), placement))
     }
 
     /// The checkpoint directory, fetched where it must be, and the commit of the hub that it is.
@@ -77,7 +80,7 @@ fn check_folder(path: &Path) -> Result<(), Error> {
         Some(kind) => kind.to_string(),
         None => "a file".to_owned(),
     };
-    Err(Error::NotACheckpoint { path: path.to_owned(), kind })
+    Err(Cause::NotACheckpoint { path: path.to_owned(), kind }.into())
 }
 
 /// Sees file name, bytes done and bytes in all while a checkpoint is fetched.
@@ -111,7 +114,7 @@ fn fetch(
     _: bool,
     _: &LoadOptions,
 ) -> Result<(PathBuf, Option<String>), Error> {
-    Err(Error::NoHub { id: id.to_owned() })
+    Err(Cause::NoHub { id: id.to_owned() }.into())
 }
 
 #[cfg(test)]

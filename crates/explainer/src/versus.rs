@@ -1,13 +1,14 @@
 //! A phrase of the answer against another in its place: which of them the model favours, and what speaks for each.
 
+use crate::error::Cause;
 use crate::plan::{in_place_of, layout, text};
 use crate::{Answer, Ask, Engine, Error, ExplainOptions, Request};
 use attention_capture::{
-    Attribution, Demand, Goal, Held, Objective, PatchStates, Retained, Room, Rules, Score, States,
-    Streaming, branch_targets,
+    Attribution, Demand, Goal, Held, PatchStates, Retained, Room, Rules, States, Streaming,
+    branch_targets,
 };
 use attention_relevancy::ndarray::{Array1, Array2, s};
-use attention_relevancy::{Explanation, Target};
+use attention_relevancy::{Explanation, Objective, Score, Target};
 use explanation_record::{Phrase, Versus, log_probability_text};
 use gemma3_tch::Sequence;
 use std::ops::Range;
@@ -27,6 +28,7 @@ pub struct PhraseExplanation {
 /// Both stand behind the same beginning, as two branches of one sequence: its rows are over that beginning, then the tokens of the
 /// phrase, then those of the other, and neither phrase sees the other.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct VersusExplanation {
     /// The phrase of the answer.
     pub phrase: PhraseExplanation,
@@ -47,8 +49,8 @@ impl Request<'_> {
     /// probability of a whole phrase.
     ///
     /// # Errors
-    /// What `ask` may fail with; [`Error::EmptyAgainst`], [`Error::SamePhrase`]; [`Error::AnswerTooLong`] where the other phrase does not
-    /// fit; what is wrong with a text ([`gemma3_processor::Error::AnswerControlToken`]).
+    /// What `ask` may fail with; [`crate::ErrorKind::Target`] for no phrase and for the same; [`crate::ErrorKind::Question`] where the other phrase
+    /// does not fit, or cannot be written as plain text.
     pub fn explain_versus(
         &self,
         answer: &Answer,
@@ -100,17 +102,17 @@ impl Request<'_> {
     ) -> Result<Vec<u32>, Error> {
         let replaced = text(answer, positions);
         if against.trim().is_empty() {
-            return Err(Error::EmptyAgainst { phrase: replaced });
+            return Err(Cause::EmptyAgainst { phrase: replaced }.into());
         }
         let spelled = in_place_of(&answer.tokens[positions.clone()], against);
         let ids = self.processor.answer_ids(&spelled)?;
         if ids == answer.sequence.ids()[positions.clone()] {
-            return Err(Error::SamePhrase { phrase: replaced });
+            return Err(Cause::SamePhrase { phrase: replaced }.into());
         }
         let (length, context) =
             (positions.start + ids.len(), self.model.config().text.max_position_embeddings);
         if context < length {
-            return Err(Error::AnswerTooLong { tokens: length, context });
+            return Err(Cause::AnswerTooLong { tokens: length, context }.into());
         }
         Ok(ids)
     }

@@ -8,6 +8,7 @@ use crate::{Answer, Token};
 
 /// Which words of an answer are meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Words {
     /// Every word.
     All,

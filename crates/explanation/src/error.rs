@@ -31,6 +31,20 @@ pub enum Error {
     /// A figure of resolutions was asked for, but the relevancy went no further than tokens.
     #[error("the resolutions figure needs patches or pixels: explain with a finer resolution")]
     NoFiner,
+    /// No figure has this name.
+    #[error("unknown figure {found:?}; there are {known}")]
+    UnknownFigure {
+        /// As given.
+        found: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// No resolution has this name.
+    #[error("unknown resolution {found:?}; use tokens, patches or pixels")]
+    UnknownResolution {
+        /// As given.
+        found: String,
+    },
     /// The caller ended the work.
     #[error("cancelled")]
     Cancelled,

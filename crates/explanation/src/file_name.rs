@@ -13,6 +13,7 @@ pub(crate) const REPORT: &str = "report.html";
 
 /// A file of an explained answer's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FileName {
     /// The record, `explanation.json`.
     Record,
@@ -37,6 +38,7 @@ pub struct Drawing {
 
 /// What a drawing shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DrawingKind {
     /// The relevancy of a target over an image.
     Overlay,
@@ -56,6 +58,7 @@ pub enum DrawingKind {
 
 /// What a drawing is of: indices of targets, pairs of phrases and images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Subject {
     /// A target over an image.
     TargetImage {

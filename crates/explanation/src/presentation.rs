@@ -154,17 +154,20 @@ impl fmt::Display for FigureKind {
 }
 
 impl FromStr for FigureKind {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = Self::ALL.map(Self::name);
-        let known = Self::ALL.into_iter().find(|kind| kind.name() == text);
-        known.ok_or_else(|| format!("unknown figure {text:?}; there are {}", names.join(", ")))
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let unknown = || Error::UnknownFigure {
+            found: text.to_owned(),
+            known: Self::ALL.map(Self::name).join(", "),
+        };
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(unknown)
     }
 }
 
 /// What a figure is written as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FigureFormat {
     /// Pixels.
     #[default]

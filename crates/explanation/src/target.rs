@@ -7,12 +7,14 @@ use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{Explanation, HeadShares, MethodRow, PatchMap, Score};
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::text::{label, number_text};
 
 /// How several tokens make one explanation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum SpanRule {
     /// The mean of the explanations of the tokens: nothing cancels.
     #[default]
@@ -41,6 +43,7 @@ impl fmt::Display for SpanRule {
 )]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Resolution {
     /// The tokens of the picture: 16×16 in Gemma3 4B.
     #[default]
@@ -52,14 +55,14 @@ pub enum Resolution {
 }
 
 impl std::str::FromStr for Resolution {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Error> {
         match text {
             "tokens" => Ok(Self::Tokens),
             "patches" => Ok(Self::Patches),
             "pixels" => Ok(Self::Pixels),
-            _ => Err(format!("unknown resolution {text:?}; use tokens, patches or pixels")),
+            _ => Err(Error::UnknownResolution { found: text.to_owned() }),
         }
     }
 }

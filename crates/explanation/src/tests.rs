@@ -37,18 +37,10 @@ fn explanation(positions: std::ops::Range<usize>, asked: bool) -> TargetExplanat
     let layout = TokenLayout::from_images(TOKENS, [grid]).unwrap();
     let token_ids: Vec<u32> = positions.clone().map(|position| position as u32).collect();
     let targets = positions.clone().zip(&token_ids).map(|(at, &id)| Target::new(at, id).unwrap());
-    let score = |_| Score { logit: 3.25, log_probability: -0.1, runner_up: 4 };
-    let maps = HeadMaps {
-        layer: 1,
-        attention: table(2, TOKENS, 1),
-        gradient_attention: table(2, TOKENS, 2),
-    };
-    let heads = HeadShares {
-        carried: table(3, 2, 3),
-        entropy: table(3, 2, 4),
-        image: table(3, 2, 5),
-        maps: Some(maps),
-    };
+    let score = |_| Score::new(3.25, -0.1, 4);
+    let maps = HeadMaps::new(1, table(2, TOKENS, 1), table(2, TOKENS, 2));
+    let heads =
+        HeadShares::new(table(3, 2, 3), table(3, 2, 4), table(3, 2, 5)).with_maps(Some(maps));
     let unavailable = Unavailable::NotRead { position: 9 };
     TargetExplanation::new(TargetParts {
         text: "Ödem".to_owned(),
@@ -61,11 +53,13 @@ fn explanation(positions: std::ops::Range<usize>, asked: bool) -> TargetExplanat
         layers: Some(table(3, TOKENS, seed)),
         methods: vec![Ok(row(seed + 3) - 0.5), Err(unavailable)],
         heads: asked.then_some(heads),
-        finer: vec![PatchMap {
-            unpooled: if asked { table(4, 4, 6) } else { Array2::zeros((0, 0)) },
-            patches: table(4, 4, 7),
-            pixels: asked.then(|| table(8, 8, 8) - 0.4),
-        }],
+        finer: vec![
+            PatchMap::new(
+                if asked { table(4, 4, 6) } else { Array2::zeros((0, 0)) },
+                table(4, 4, 7),
+            )
+            .with_pixels(asked.then(|| table(8, 8, 8) - 0.4)),
+        ],
         weights: (1 < positions.len()).then(|| vec![0.25, 0.75]),
         token_ids,
         positions,

@@ -163,7 +163,7 @@ fn cuda_index(text: &str) -> Option<usize> {
 /// Why a CUDA device cannot be had.
 fn shortage(count: usize) -> String {
     match count {
-        0 => "there is no CUDA device, or libtorch was set up without CUDA (cargo xtask setup --cuda)".to_owned(),
+        0 => "there is no CUDA device, or this libtorch is one without CUDA".to_owned(),
         n => format!("there are only {n} CUDA devices, numbered from 0"),
     }
 }
@@ -206,6 +206,6 @@ mod tests {
         assert_eq!(DeviceSpec::Cpu.resolve().unwrap(), Device::Cpu);
         let message = DeviceSpec::Cuda(4096).resolve().unwrap_err().to_string();
         assert!(message.starts_with("device cuda:4096 was asked for, but there"), "{message}");
-        assert!(message.ends_with("use --device cpu or auto"), "{message}");
+        assert!(message.ends_with("use cpu or auto"), "{message}");
     }
 }

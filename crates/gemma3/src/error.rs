@@ -212,7 +212,7 @@ pub enum Error {
         found: String,
     },
     /// CUDA was asked for and cannot be had.
-    #[error("device {asked} was asked for, but {reason}; use --device cpu or auto")]
+    #[error("device {asked} was asked for, but {reason}; use cpu or auto")]
     NoCuda {
         /// The device asked for.
         asked: String,
@@ -292,7 +292,7 @@ pub enum Error {
     },
     /// The model computed NaN or infinity.
     #[error(
-        "the logits at position {position} are not finite{}; the weights are damaged or overflow in this dtype, try --dtype float32",
+        "the logits at position {position} are not finite{}; the weights are damaged or overflow in this dtype, try float32",
         layer.map(|layer| format!(", from the output of layer {layer} on")).unwrap_or_default()
     )]
     NonFinite {

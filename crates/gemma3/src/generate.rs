@@ -32,8 +32,6 @@ pub enum StopReason {
     Context,
     /// The caller asked to stop.
     Caller,
-    /// Nothing was generated: the answer was given.
-    Given,
 }
 
 /// An answer as token ids, with the time it took.

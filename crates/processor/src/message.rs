@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Role {
     /// Instructions; Gemma3's template puts them before the first user text.
     System,
@@ -15,6 +16,7 @@ pub enum Role {
 
 /// One item of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Content {
     /// Text. The template trims it and puts nothing between two items.
     Text(String),

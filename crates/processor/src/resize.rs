@@ -4,6 +4,8 @@
 //! are rounded and, since Pillow 13, in which axis comes first. A float resize rounded once at the end differs
 //! from either by one on a tenth of the bytes, and no crate at hand equals them.
 
+use std::fmt;
+
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -11,12 +13,23 @@ use crate::Error;
 
 /// Whose arithmetic resizes the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Resize {
     /// torchvision's `resize(uint8, bilinear, antialias)` on a CPU: what transformers 5 does.
     #[default]
     TorchVision,
     /// Pillow 13's `BILINEAR`: what transformers up to 4.57 did, with the Pillow of today.
     Pillow,
+}
+
+/// The name in lower case: `torchvision`, `pillow`.
+impl fmt::Display for Resize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TorchVision => "torchvision",
+            Self::Pillow => "pillow",
+        })
+    }
 }
 
 /// `picture` at another size; bilinear, antialiased when shrinking.

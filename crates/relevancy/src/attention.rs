@@ -3,9 +3,8 @@
 use std::{error::Error, ops::Range};
 
 use ndarray::{Array1, ArrayView1, ArrayView2, ArrayViewMut1, s};
-use rayon::prelude::*;
 
-use crate::{Update, WORTH_THREADS, update::RowWeights};
+use crate::{Update, threads, update::RowWeights};
 
 /// The fused attention Ā ∈ ℝ^{S×S} of one layer, seen row block by row block.
 ///
@@ -135,18 +134,14 @@ fn pull_back(
 /// Adds `weights[b] · block[b, S]` to `sums[S]`. Every column is summed in the order of the rows by one thread, so neither
 /// threads nor blocks change a bit of the result.
 fn add_rows(weights: &[f64], block: ArrayView2<'_, f32>, sums: &mut [f64]) {
-    let add = |(k, sums): (usize, &mut [f64])| {
+    let add = |k: usize, sums: &mut [f64]| {
         let first = k * COLUMNS;
         for (row, &weight) in block.rows().into_iter().zip(weights) {
             let row = row.slice_move(s![first..first + sums.len()]);
             row.iter().zip(&mut *sums).for_each(|(&fused, sum)| *sum += weight * f64::from(fused));
         }
     };
-    if block.len() < WORTH_THREADS {
-        sums.chunks_mut(COLUMNS).enumerate().for_each(add);
-    } else {
-        sums.par_chunks_mut(COLUMNS).enumerate().for_each(add);
-    }
+    threads::for_each(block.len(), sums.chunks_mut(COLUMNS), add);
 }
 
 #[cfg(test)]

@@ -2,16 +2,18 @@
 
 use ndarray::{Array1, ArrayView3};
 
-use crate::{Error, FusedAttention, Propagation, RetainedLayer, Update, retained::check_shape};
+use crate::{
+    Error, ErrorKind, FusedAttention, Propagation, RetainedLayer, Update, retained::check_shape,
+};
 
 /// Raw attention: row `row` of the head mean of one layer's attention `[H, S, S]`, usually the last layer's. Returns `[S]`.
 ///
 /// For the token at position p the row is p−1: [`Target::logit_row`](crate::Target::logit_row).
-/// Fails with [`Error::AttentionShape`] or [`Error::Row`].
+/// Fails with [`ErrorKind::AttentionShape`] or [`ErrorKind::Row`].
 pub fn raw_attention_row(attention: ArrayView3<'_, f32>, row: usize) -> Result<Array1<f32>, Error> {
     let tokens = check_shape(attention)?;
     if tokens <= row {
-        return Err(Error::Row { row, tokens });
+        return Err(ErrorKind::Row { row, tokens }.into());
     }
     let mut layer = RetainedLayer::attention(attention)?;
     layer.fused_row(row).map_err(|never| match never {})
@@ -33,10 +35,10 @@ pub fn raw_attention_row(attention: ArrayView3<'_, f32>, row: usize) -> Result<A
 /// # Ok::<(), attention_relevancy::Error>(())
 /// ```
 ///
-/// Fails with [`Error::AttentionShape`], [`Error::NoValues`] without layers, [`Error::Tokens`] for layers of different length, or
-/// [`Error::Row`].
+/// Fails with [`ErrorKind::AttentionShape`], [`ErrorKind::NoValues`] without layers, [`ErrorKind::Tokens`] for layers of different length, or
+/// [`ErrorKind::Row`].
 pub fn rollout_row(layers: &[ArrayView3<'_, f32>], row: usize) -> Result<Array1<f32>, Error> {
-    let first = layers.first().ok_or(Error::NoValues)?;
+    let first = layers.first().ok_or(ErrorKind::NoValues)?;
     let mut propagation = Propagation::unit(check_shape(*first)?, row)?;
     for &attention in layers.iter().rev() {
         let mut layer = RetainedLayer::attention(attention)?;
@@ -55,7 +57,10 @@ mod tests {
     fn raw_attention_is_the_head_mean() {
         let attention = array![[[1.0, 0.0], [0.25, 0.75]], [[1.0, 0.0], [0.75, 0.25]]];
         assert_eq!(raw_attention_row(attention.view(), 1), Ok(array![0.5, 0.5]));
-        assert_eq!(raw_attention_row(attention.view(), 2), Err(Error::Row { row: 2, tokens: 2 }));
+        assert_eq!(
+            raw_attention_row(attention.view(), 2),
+            Err(ErrorKind::Row { row: 2, tokens: 2 }.into())
+        );
     }
 
     #[test]
@@ -70,9 +75,9 @@ mod tests {
     #[test]
     fn bad_input_is_told() {
         let (two, three) = (Array3::ones((1, 2, 2)), Array3::ones((1, 3, 3)));
-        assert_eq!(rollout_row(&[], 0), Err(Error::NoValues));
+        assert_eq!(rollout_row(&[], 0), Err(ErrorKind::NoValues.into()));
         let mixed = rollout_row(&[two.view(), three.view()], 0);
-        assert_eq!(mixed, Err(Error::Tokens { expected: 2, found: 3 }));
-        assert_eq!(rollout_row(&[two.view()], 2), Err(Error::Row { row: 2, tokens: 2 }));
+        assert_eq!(mixed, Err(ErrorKind::Tokens { expected: 2, found: 3 }.into()));
+        assert_eq!(rollout_row(&[two.view()], 2), Err(ErrorKind::Row { row: 2, tokens: 2 }.into()));
     }
 }

@@ -2,10 +2,22 @@
 
 use std::convert::Infallible;
 
-/// An input that cannot be used, with what was expected and what was found.
+/// An input that cannot be used. [`Error::kind`] says which, with what was expected and what was found.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(#[from] ErrorKind);
+
+impl Error {
+    /// What is wrong.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0
+    }
+}
+
+/// What can be wrong with an input.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum ErrorKind {
     /// Attention is an `[H, S, S]` array with at least one head and one token.
     #[error(
         "attention of shape {found:?} is not [heads, tokens, tokens] with at least one of each"
@@ -239,7 +251,7 @@ pub enum StepError<E> {
 impl From<StepError<Infallible>> for Error {
     fn from(error: StepError<Infallible>) -> Self {
         match error {
-            StepError::Tokens { expected, found } => Error::Tokens { expected, found },
+            StepError::Tokens { expected, found } => ErrorKind::Tokens { expected, found }.into(),
             StepError::Layer(never) => match never {},
         }
     }

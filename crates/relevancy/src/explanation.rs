@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView1, s};
 
-use crate::{Error, Target, TokenLayout, update::sum};
+use crate::{Error, ErrorKind, Target, TokenLayout, update::sum};
 
 /// What one or several tokens owe to every token of the sequence.
 ///
@@ -16,6 +16,7 @@ pub struct Explanation {
 
 /// How the relevancy without the self terms divides over the sequence. The parts sum to one.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Shares {
     /// Of each image grid, in the order of the layout.
     pub grids: Vec<f32>,
@@ -33,7 +34,7 @@ impl Shares {
 impl Explanation {
     /// An explanation of `targets`, one token or the tokens of a word or a span, by `relevancy` `[S]`.
     ///
-    /// Fails with [`Error::NoTarget`], [`Error::Tokens`] if relevancy and layout differ in length, or [`Error::Row`] if a target's
+    /// Fails with [`ErrorKind::NoTarget`], [`ErrorKind::Tokens`] if relevancy and layout differ in length, or [`ErrorKind::Row`] if a target's
     /// row is past the end.
     pub fn new(
         targets: Vec<Target>,
@@ -42,11 +43,12 @@ impl Explanation {
     ) -> Result<Self, Error> {
         let tokens = layout.tokens();
         if relevancy.len() != tokens {
-            return Err(Error::Tokens { expected: tokens, found: relevancy.len() });
+            return Err(ErrorKind::Tokens { expected: tokens, found: relevancy.len() }.into());
         }
-        let last = targets.iter().map(|target| target.logit_row()).max().ok_or(Error::NoTarget)?;
+        let last =
+            targets.iter().map(|target| target.logit_row()).max().ok_or(ErrorKind::NoTarget)?;
         if tokens <= last {
-            return Err(Error::Row { row: last, tokens });
+            return Err(ErrorKind::Row { row: last, tokens }.into());
         }
         Ok(Self { targets, relevancy, layout })
     }
@@ -54,13 +56,13 @@ impl Explanation {
     /// The mean of several explanations over one sequence, each with the same weight: how a word of several tokens or a whole
     /// answer is explained. The targets are those of all, in order.
     ///
-    /// Fails with [`Error::NoTarget`] without explanations, or [`Error::LayoutDiffers`].
+    /// Fails with [`ErrorKind::NoTarget`] without explanations, or [`ErrorKind::LayoutDiffers`].
     pub fn mean(explanations: &[Explanation]) -> Result<Self, Error> {
-        let layout = &explanations.first().ok_or(Error::NoTarget)?.layout;
+        let layout = &explanations.first().ok_or(ErrorKind::NoTarget)?.layout;
         if let Some(index) =
             explanations.iter().position(|explanation| explanation.layout != *layout)
         {
-            return Err(Error::LayoutDiffers { index });
+            return Err(ErrorKind::LayoutDiffers { index }.into());
         }
         let mut total = Array1::<f64>::zeros(layout.tokens());
         for explanation in explanations {
@@ -256,10 +258,13 @@ mod tests {
         assert_eq!(mean.relevancy(), Array1::from_elem(9, 2.5));
         assert_eq!(mean.self_positions(), [7, 8]);
         assert_eq!(mean.targets().len(), 2);
-        assert_eq!(Explanation::mean(&[]), Err(Error::NoTarget));
+        assert_eq!(Explanation::mean(&[]), Err(ErrorKind::NoTarget.into()));
         let text = TokenLayout::from_images(9, []).unwrap();
         let stranger = Explanation::new(one.targets.clone(), Array1::ones(9), text).unwrap();
-        assert_eq!(Explanation::mean(&[one, stranger]), Err(Error::LayoutDiffers { index: 1 }));
+        assert_eq!(
+            Explanation::mean(&[one, stranger]),
+            Err(ErrorKind::LayoutDiffers { index: 1 }.into())
+        );
     }
 
     #[test]
@@ -268,8 +273,8 @@ mod tests {
         let new = |targets, length| {
             Explanation::new(targets, Array1::zeros(length), layout()).unwrap_err()
         };
-        assert_eq!(new(vec![], 9), Error::NoTarget);
-        assert_eq!(new(vec![target(1)], 8), Error::Tokens { expected: 9, found: 8 });
-        assert_eq!(new(vec![target(10)], 9), Error::Row { row: 9, tokens: 9 });
+        assert_eq!(new(vec![], 9), ErrorKind::NoTarget.into());
+        assert_eq!(new(vec![target(1)], 8), ErrorKind::Tokens { expected: 9, found: 8 }.into());
+        assert_eq!(new(vec![target(10)], 9), ErrorKind::Row { row: 9, tokens: 9 }.into());
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ndarray::{Array1, ArrayView1, ArrayView2, Axis, Zip, s};
 
-use crate::{Error, HeadFusion, retained::positive};
+use crate::{Error, ErrorKind, HeadFusion, retained::positive};
 
 /// Gradient-weighted attention of one row, `fuse_h[(A ⊙ ∇A)⁺]`, `[n]`, from attention and gradient `[H, n]`.
 ///
@@ -13,7 +13,7 @@ use crate::{Error, HeadFusion, retained::positive};
 /// equation 5. It tells what a layer took directly, and nothing of what the tokens it took from had taken before. What speaks
 /// against the answer is dropped.
 ///
-/// Fails with [`Error::RowsShape`], [`Error::HeadRows`] or [`Error::Head`].
+/// Fails with [`ErrorKind::RowsShape`], [`ErrorKind::HeadRows`] or [`ErrorKind::Head`].
 pub fn gradient_attention_row(
     attention: ArrayView2<'_, f32>,
     gradient: ArrayView2<'_, f32>,
@@ -31,7 +31,7 @@ pub fn gradient_attention_row(
 /// Localization", ICCV 2017), with the positive part taken first. The row sums to one as rows of attention do. A head weighs as much
 /// at keys that spoke against the answer as at those that spoke for it.
 ///
-/// Fails with [`Error::RowsShape`] or [`Error::HeadRows`].
+/// Fails with [`ErrorKind::RowsShape`] or [`ErrorKind::HeadRows`].
 pub fn gradient_weighted_row(
     attention: ArrayView2<'_, f32>,
     gradient: ArrayView2<'_, f32>,
@@ -52,7 +52,7 @@ pub fn gradient_weighted_row(
 /// transformers (Chefer, Gur and Wolf, "Transformer Interpretability Beyond Attention Visualization", CVPR 2021). One layer is read;
 /// attention is not negative and neither is C, so the outer positive part never acts.
 ///
-/// Fails with [`Error::RowsShape`], [`Error::HeadRows`] or [`Error::Keys`].
+/// Fails with [`ErrorKind::RowsShape`], [`ErrorKind::HeadRows`] or [`ErrorKind::Keys`].
 pub fn grad_cam_attention_row(
     attention: ArrayView2<'_, f32>,
     gradient: ArrayView2<'_, f32>,
@@ -62,7 +62,7 @@ pub fn grad_cam_attention_row(
     if let Some(&Range { start, end }) =
         image.iter().find(|keys_of| keys_of.end < keys_of.start || keys < keys_of.end)
     {
-        return Err(Error::Keys { start, end, keys });
+        return Err(ErrorKind::Keys { start, end, keys }.into());
     }
     let count: usize = image.iter().map(ExactSizeIterator::len).sum();
     let weight = |gradient: ArrayView1<'_, f32>| -> f64 {
@@ -78,7 +78,7 @@ pub fn grad_cam_attention_row(
 /// state of an image token is no longer about its own cell alone. At the output of the last layer the gradient is zero on all
 /// tokens but the one that predicts, so there is no map.
 ///
-/// Fails with [`Error::RowsShape`].
+/// Fails with [`ErrorKind::RowsShape`].
 pub fn grad_cam_hidden(
     hidden: ArrayView2<'_, f32>,
     gradient: ArrayView2<'_, f32>,
@@ -102,7 +102,7 @@ pub fn grad_cam_hidden(
 /// the first term of a Taylor series: where the model is far from linear, or has saturated, it says little, and in deep models it
 /// is noisy.
 ///
-/// Fails with [`Error::RowsShape`].
+/// Fails with [`ErrorKind::RowsShape`].
 pub fn input_gradient(
     input: ArrayView2<'_, f32>,
     gradient: ArrayView2<'_, f32>,
@@ -135,7 +135,7 @@ fn mean_positive(values: ArrayView1<'_, f32>) -> f64 {
 fn check(attention: ArrayView2<'_, f32>, gradient: ArrayView2<'_, f32>) -> Result<usize, Error> {
     check_same(attention, gradient)?;
     match attention.dim() {
-        (0, keys) => Err(Error::HeadRows { found: [0, keys] }),
+        (0, keys) => Err(ErrorKind::HeadRows { found: [0, keys] }.into()),
         (_, keys) => Ok(keys),
     }
 }
@@ -144,7 +144,8 @@ fn check_same(expected: ArrayView2<'_, f32>, found: ArrayView2<'_, f32>) -> Resu
     if expected.dim() == found.dim() {
         Ok(())
     } else {
-        Err(Error::RowsShape { expected: expected.dim().into(), found: found.dim().into() })
+        Err(ErrorKind::RowsShape { expected: expected.dim().into(), found: found.dim().into() }
+            .into())
     }
 }
 
@@ -190,7 +191,7 @@ mod tests {
         assert_eq!(cam(&[1..3]), Ok(array![0.25, 0.375, 0.375]));
         assert_eq!(cam(&[1..2, 2..3]), cam(&[1..3]));
         assert_eq!(cam(&[]), Ok(array![0.0, 0.0, 0.0]));
-        assert_eq!(cam(&[2..4]), Err(Error::Keys { start: 2, end: 4, keys: 3 }));
+        assert_eq!(cam(&[2..4]), Err(ErrorKind::Keys { start: 2, end: 4, keys: 3 }.into()));
         // w = (1, 0) over two tokens.
         let hidden = grad_cam_hidden(
             array![[2.0, 9.0], [-3.0, 9.0]].view(),
@@ -211,7 +212,7 @@ mod tests {
     #[test]
     fn shapes_are_checked() {
         let (two, three) = (Array2::zeros((2, 2)), Array2::zeros((2, 3)));
-        let error = Error::RowsShape { expected: [2, 2], found: [2, 3] };
+        let error = Error::from(ErrorKind::RowsShape { expected: [2, 2], found: [2, 3] });
         assert_eq!(
             gradient_attention_row(two.view(), three.view(), HeadFusion::Mean),
             Err(error.clone())
@@ -219,6 +220,6 @@ mod tests {
         assert_eq!(input_gradient(two.view(), three.view()), Err(error));
         let none = Array2::zeros((0, 2));
         let error = gradient_weighted_row(none.view(), none.view()).unwrap_err();
-        assert_eq!(error, Error::HeadRows { found: [0, 2] });
+        assert_eq!(error, ErrorKind::HeadRows { found: [0, 2] }.into());
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, ops::Range};
 
 use ndarray::{Array1, ArrayView2, ArrayViewMut1, Zip};
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// The fusion `fuse_h` of H heads, entry by entry.
 ///
@@ -49,7 +49,7 @@ impl HeadFusion {
 
     /// Fuses rows `[H, n]` into one `[n]`. NaN is passed on.
     ///
-    /// Fails with [`Error::HeadRows`] without heads, or with [`Error::Head`] where there is no such head.
+    /// Fails with [`ErrorKind::HeadRows`] without heads, or with [`ErrorKind::Head`] where there is no such head.
     ///
     /// ```
     /// use attention_relevancy::{HeadFusion, ndarray::array};
@@ -63,7 +63,7 @@ impl HeadFusion {
     pub fn fuse(self, rows: ArrayView2<'_, f32>) -> Result<Array1<f32>, Error> {
         let (heads, keys) = rows.dim();
         if heads == 0 {
-            return Err(Error::HeadRows { found: [heads, keys] });
+            return Err(ErrorKind::HeadRows { found: [heads, keys] }.into());
         }
         self.check(heads)?;
         let mut fused = Array1::from_elem(keys, self.start());
@@ -76,10 +76,10 @@ impl HeadFusion {
         Ok(fused)
     }
 
-    /// Whether a layer of `heads` heads can be fused so. Fails with [`Error::Head`].
+    /// Whether a layer of `heads` heads can be fused so. Fails with [`ErrorKind::Head`].
     pub fn check(self, heads: usize) -> Result<(), Error> {
         match self {
-            Self::One(head) if heads <= head => Err(Error::Head { head, heads }),
+            Self::One(head) if heads <= head => Err(ErrorKind::Head { head, heads }.into()),
             Self::One(_) | Self::Mean | Self::Max => Ok(()),
         }
     }
@@ -150,8 +150,14 @@ mod tests {
     #[test]
     fn heads_that_are_not_there_are_told() {
         let rows = Array2::zeros((2, 3));
-        assert_eq!(HeadFusion::One(2).fuse(rows.view()), Err(Error::Head { head: 2, heads: 2 }));
+        assert_eq!(
+            HeadFusion::One(2).fuse(rows.view()),
+            Err(ErrorKind::Head { head: 2, heads: 2 }.into())
+        );
         let none = Array2::zeros((0, 3));
-        assert_eq!(HeadFusion::Mean.fuse(none.view()), Err(Error::HeadRows { found: [0, 3] }));
+        assert_eq!(
+            HeadFusion::Mean.fuse(none.view()),
+            Err(ErrorKind::HeadRows { found: [0, 3] }.into())
+        );
     }
 }

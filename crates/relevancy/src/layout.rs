@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// The tokens of one picture, or of one crop of it, as a grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,7 +45,7 @@ impl TokenLayout {
     /// A layout of `tokens` tokens. Segments are not empty and follow each other from 0 to `tokens` without gap or overlap; a
     /// grid has as many cells as its segment has tokens.
     ///
-    /// Fails with [`Error::EmptySegment`], [`Error::SegmentStart`], [`Error::GridSize`] or [`Error::LayoutEnd`].
+    /// Fails with [`ErrorKind::EmptySegment`], [`ErrorKind::SegmentStart`], [`ErrorKind::GridSize`] or [`ErrorKind::LayoutEnd`].
     pub fn new(tokens: usize, segments: Vec<Segment>) -> Result<Self, Error> {
         let mut end = 0;
         for (index, segment) in segments.iter().enumerate() {
@@ -53,7 +53,7 @@ impl TokenLayout {
             end = segment.range.end;
         }
         if end != tokens {
-            return Err(Error::LayoutEnd { expected: tokens, found: end });
+            return Err(ErrorKind::LayoutEnd { expected: tokens, found: end }.into());
         }
         Ok(Self { segments: segments.into() })
     }
@@ -120,16 +120,16 @@ fn push_text(segments: &mut Vec<Segment>, range: Range<usize>) {
 fn check_segment(index: usize, segment: &Segment, end: usize) -> Result<(), Error> {
     let range = &segment.range;
     if range.is_empty() {
-        return Err(Error::EmptySegment { index });
+        return Err(ErrorKind::EmptySegment { index }.into());
     }
     if range.start != end {
-        return Err(Error::SegmentStart { index, expected: end, found: range.start });
+        return Err(ErrorKind::SegmentStart { index, expected: end, found: range.start }.into());
     }
     match segment.kind {
         SegmentKind::Image(ImageGrid { rows, columns, .. })
             if rows.checked_mul(columns) != Some(range.len()) =>
         {
-            Err(Error::GridSize { index, tokens: range.len(), rows, columns })
+            Err(ErrorKind::GridSize { index, tokens: range.len(), rows, columns }.into())
         }
         _ => Ok(()),
     }
@@ -165,16 +165,19 @@ mod tests {
     #[test]
     fn refuses_what_is_no_partition() {
         let new = |tokens, segments| TokenLayout::new(tokens, segments).unwrap_err();
-        assert_eq!(new(3, vec![text(0..2)]), Error::LayoutEnd { expected: 3, found: 2 });
-        assert_eq!(new(1, vec![text(0..2)]), Error::LayoutEnd { expected: 1, found: 2 });
-        assert_eq!(new(2, vec![text(0..0), text(0..2)]), Error::EmptySegment { index: 0 });
-        let gap = Error::SegmentStart { index: 1, expected: 1, found: 2 };
+        assert_eq!(new(3, vec![text(0..2)]), ErrorKind::LayoutEnd { expected: 3, found: 2 }.into());
+        assert_eq!(new(1, vec![text(0..2)]), ErrorKind::LayoutEnd { expected: 1, found: 2 }.into());
+        assert_eq!(
+            new(2, vec![text(0..0), text(0..2)]),
+            ErrorKind::EmptySegment { index: 0 }.into()
+        );
+        let gap = ErrorKind::SegmentStart { index: 1, expected: 1, found: 2 }.into();
         assert_eq!(new(3, vec![text(0..1), text(2..3)]), gap);
-        let overlap = Error::SegmentStart { index: 1, expected: 2, found: 1 };
+        let overlap = ErrorKind::SegmentStart { index: 1, expected: 2, found: 1 }.into();
         assert_eq!(new(3, vec![text(0..2), text(1..3)]), overlap);
-        let size = Error::GridSize { index: 0, tokens: 4, rows: 2, columns: 3 };
+        let size = ErrorKind::GridSize { index: 0, tokens: 4, rows: 2, columns: 3 }.into();
         assert_eq!(new(4, vec![image(0..4, 2, 3)]), size);
-        let vast = Error::GridSize { index: 0, tokens: 4, rows: usize::MAX, columns: 4 };
+        let vast = ErrorKind::GridSize { index: 0, tokens: 4, rows: usize::MAX, columns: 4 }.into();
         assert_eq!(new(4, vec![image(0..4, usize::MAX, 4)]), vast);
     }
 
@@ -182,7 +185,10 @@ mod tests {
     fn refuses_images_out_of_order_or_past_the_end() {
         let images = |tokens, images: Vec<_>| TokenLayout::from_images(tokens, images).unwrap_err();
         let order = images(10, vec![(6..8, grid(1, 2)), (0..4, grid(2, 2))]);
-        assert_eq!(order, Error::SegmentStart { index: 2, expected: 8, found: 0 });
-        assert_eq!(images(3, vec![(0..4, grid(2, 2))]), Error::LayoutEnd { expected: 3, found: 4 });
+        assert_eq!(order, ErrorKind::SegmentStart { index: 2, expected: 8, found: 0 }.into());
+        assert_eq!(
+            images(3, vec![(0..4, grid(2, 2))]),
+            ErrorKind::LayoutEnd { expected: 3, found: 4 }.into()
+        );
     }
 }

@@ -20,6 +20,8 @@
 //!   [`Explanation`] is the raw row read with both, and [`Scale`] brings values to a common range without touching the raw ones.
 //! - [`HeadFusion`] says how heads become one; [`gradient_attention_row`], [`gradient_weighted_row`], [`grad_cam_attention_row`],
 //!   [`grad_cam_hidden`], [`input_gradient`] and [`tam`] are other methods, to compare with.
+//! - [`Objective`], [`Folding`] and [`Method`] say what is asked of an engine: the scalar that is differentiated, which heads and layers
+//!   are folded, what the relevancy is compared with.
 //! - [`Score`], [`MethodRow`], [`HeadShares`] and [`PatchMap`] are what an engine finds out beside the row, as plain arrays.
 //! - [`unpool()`] spreads the relevancy of tokens over the finer cells that were averaged into them.
 //! - [`raw_attention_row`] and [`rollout_row`] are the baselines; [`check_attention`] rejects arrays that cannot be attention.
@@ -90,8 +92,9 @@ pub use ndarray;
 pub use crate::{
     attention::FusedAttention,
     baseline::{raw_attention_row, rollout_row},
-    error::{Error, StepError},
+    error::{Error, ErrorKind, StepError},
     explanation::{Explanation, Shares},
+    folding::{Folding, Layers},
     gradient::{
         grad_cam_attention_row, grad_cam_hidden, gradient_attention_row, gradient_weighted_row,
         input_gradient,
@@ -99,6 +102,8 @@ pub use crate::{
     heads::{HeadFusion, HeadRule},
     layout::{ImageGrid, Segment, SegmentKind, TokenLayout},
     matrix::{FusedMatrix, relevancy_matrix},
+    method::{HeadWeights, Method, Pool},
+    objective::{Foil, Objective},
     outcome::{HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable},
     propagation::Propagation,
     retained::RetainedLayer,
@@ -114,6 +119,7 @@ mod update;
 mod attention;
 mod propagation;
 
+mod folding;
 mod heads;
 mod matrix;
 mod retained;
@@ -121,6 +127,9 @@ mod retained;
 mod baseline;
 mod gradient;
 pub mod tam;
+
+mod method;
+mod objective;
 
 mod soundness;
 
@@ -132,11 +141,9 @@ mod target;
 mod unpool;
 
 mod error;
+mod threads;
 
 /// Runs the example of the README as a doc test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// From how many numbers on a loop is worth spreading over threads: below, waking them costs more than it saves.
-const WORTH_THREADS: usize = 1 << 16;

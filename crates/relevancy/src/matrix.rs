@@ -2,11 +2,9 @@
 
 use std::{convert::Infallible, ops::Range};
 
-use ndarray::{
-    Array2, ArrayView2, ArrayViewMut2, Axis, linalg::general_mat_mul, parallel::prelude::*, s,
-};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, linalg::general_mat_mul, s};
 
-use crate::{Error, FusedAttention, StepError, Update, update::RowWeights};
+use crate::{Error, ErrorKind, FusedAttention, StepError, Update, threads, update::RowWeights};
 
 /// A fused attention Ā `[S, S]` that exists already.
 #[derive(Debug, Clone, Copy)]
@@ -15,11 +13,11 @@ pub struct FusedMatrix<'a> {
 }
 
 impl<'a> FusedMatrix<'a> {
-    /// Wraps Ā. Fails with [`Error::FusedShape`] if it is not square.
+    /// Wraps Ā. Fails with [`ErrorKind::FusedShape`] if it is not square.
     pub fn new(fused: ArrayView2<'a, f32>) -> Result<Self, Error> {
         match fused.dim() {
             (rows, columns) if rows == columns => Ok(Self { fused }),
-            (rows, columns) => Err(Error::FusedShape { found: [rows, columns] }),
+            (rows, columns) => Err(ErrorKind::FusedShape { found: [rows, columns] }.into()),
         }
     }
 }
@@ -88,10 +86,12 @@ fn transition(
         fused.mapv_inplace(|fused| (f64::from(fused) * attention) as f32);
     }
     out.assign(&kept);
-    out.axis_chunks_iter_mut(Axis(0), ROWS)
-        .into_par_iter()
-        .zip(scaled.axis_chunks_iter(Axis(0), ROWS))
-        .for_each(|(mut out, scaled)| general_mat_mul(1.0, &scaled, &relevancy, 1.0, &mut out));
+    let numbers = scaled.len() * relevancy.nrows();
+    let chunks =
+        out.axis_chunks_iter_mut(Axis(0), ROWS).zip(scaled.axis_chunks_iter(Axis(0), ROWS));
+    threads::for_each(numbers, chunks, |_, (mut out, scaled)| {
+        general_mat_mul(1.0, &scaled, &relevancy, 1.0, &mut out);
+    });
 }
 
 #[cfg(test)]
@@ -109,7 +109,10 @@ mod tests {
     #[test]
     fn shapes_are_checked() {
         let (wide, square) = (Array2::zeros((2, 3)), Array2::zeros((2, 2)));
-        assert_eq!(FusedMatrix::new(wide.view()).unwrap_err(), Error::FusedShape { found: [2, 3] });
+        assert_eq!(
+            FusedMatrix::new(wide.view()).unwrap_err(),
+            ErrorKind::FusedShape { found: [2, 3] }.into()
+        );
         let layer = FusedMatrix::new(square.view()).unwrap();
         let error = relevancy_matrix(3, [layer], Update::Additive).unwrap_err();
         assert_eq!(error, StepError::Tokens { expected: 3, found: 2 });

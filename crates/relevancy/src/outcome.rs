@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2};
 
 /// How a model rates a token that stands in a sequence.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Score {
     /// Its logit.
     pub logit: f32,
@@ -59,6 +60,7 @@ pub enum Unavailable {
 
 /// What each head of each layer did for one target. A target of several tokens has the mean over the rows that predict them.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct HeadShares {
     /// How much of the relevancy row passed through each head, `[L, H]`: `Σ_ij β_i·r_i·(A⊙∇A)⁺[h,i,j]` over the rows that the layer
     /// was taken through. The mean over the heads of a layer is what the layer added to the row; under
@@ -75,6 +77,7 @@ pub struct HeadShares {
 
 /// Where the heads of one layer look at the predicting row of a target; the mean over several rows. Zero where the row sees nothing.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct HeadMaps {
     /// The layer, counted from 0.
     pub layer: usize,
@@ -86,6 +89,7 @@ pub struct HeadMaps {
 
 /// What one target owes to the patches and pixels of one picture.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct PatchMap {
     /// Relevancy of the patches `[g, g]` before the layers of the vision tower, raw: each token's patches sum to the token's. Empty
     /// `[0, 0]` where it was not kept.
@@ -96,4 +100,44 @@ pub struct PatchMap {
     /// Gradient × input `[s, s]`, signed, where it was asked for: `Σ_c x_c·∂z/∂x_c` over the channels of the pixels as the vision
     /// tower takes them. Mid-grey is zero there, so a mid-grey pixel has none, whatever hangs on it.
     pub pixels: Option<Array2<f32>>,
+}
+
+impl Score {
+    /// Of its parts.
+    pub fn new(logit: f32, log_probability: f32, runner_up: u32) -> Self {
+        Self { logit, log_probability, runner_up }
+    }
+}
+
+impl HeadShares {
+    /// Of arrays `[L, H]`, without maps.
+    pub fn new(carried: Array2<f32>, entropy: Array2<f32>, image: Array2<f32>) -> Self {
+        Self { carried, entropy, image, maps: None }
+    }
+
+    /// The same with the maps of a layer.
+    #[must_use]
+    pub fn with_maps(self, maps: Option<HeadMaps>) -> Self {
+        Self { maps, ..self }
+    }
+}
+
+impl HeadMaps {
+    /// Of its parts.
+    pub fn new(layer: usize, attention: Array2<f32>, gradient_attention: Array2<f32>) -> Self {
+        Self { layer, attention, gradient_attention }
+    }
+}
+
+impl PatchMap {
+    /// Of arrays `[g, g]`, without pixels.
+    pub fn new(unpooled: Array2<f32>, patches: Array2<f32>) -> Self {
+        Self { unpooled, patches, pixels: None }
+    }
+
+    /// The same with gradient × input of the pixels, `[s, s]`.
+    #[must_use]
+    pub fn with_pixels(self, pixels: Option<Array2<f32>>) -> Self {
+        Self { pixels, ..self }
+    }
 }

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, ArrayView1};
 
-use crate::{Error, FusedAttention, StepError, Target, Update};
+use crate::{Error, ErrorKind, FusedAttention, StepError, Target, Update};
 
 /// A row vector on its way from the last layer to the first: `r ← r·T_L`, `r ← r·T_{L−1}`, …, `r ← r·T_1`.
 ///
@@ -20,7 +20,7 @@ impl Propagation {
     /// Starts with the row that chose the explained token, in a sequence of `tokens` tokens: row p−1 for the token at position p
     /// ([`Target::logit_row`]).
     ///
-    /// Fails with [`Error::Row`] where there is no such row.
+    /// Fails with [`ErrorKind::Row`] where there is no such row.
     pub fn explaining(tokens: usize, target: &Target) -> Result<Self, Error> {
         Self::unit(tokens, target.logit_row())
     }
@@ -28,10 +28,10 @@ impl Propagation {
     /// Starts with the unit row `e_row` in a sequence of `tokens` tokens. It takes a row, and no position: what explains a token is the
     /// row before it, as [`explaining`](Self::explaining) has it.
     ///
-    /// Fails with [`Error::Row`] where there is no such row.
+    /// Fails with [`ErrorKind::Row`] where there is no such row.
     pub fn unit(tokens: usize, row: usize) -> Result<Self, Error> {
         if tokens <= row {
-            return Err(Error::Row { row, tokens });
+            return Err(ErrorKind::Row { row, tokens }.into());
         }
         let mut unit = Array1::zeros(tokens);
         unit[row] = 1.0;
@@ -81,8 +81,8 @@ mod tests {
     #[test]
     fn starts_as_the_unit_row() {
         assert_eq!(Propagation::unit(3, 1).unwrap().finish(), array![0.0, 1.0, 0.0]);
-        assert_eq!(Propagation::unit(3, 3), Err(Error::Row { row: 3, tokens: 3 }));
-        assert_eq!(Propagation::unit(0, 0), Err(Error::Row { row: 0, tokens: 0 }));
+        assert_eq!(Propagation::unit(3, 3), Err(ErrorKind::Row { row: 3, tokens: 3 }.into()));
+        assert_eq!(Propagation::unit(0, 0), Err(ErrorKind::Row { row: 0, tokens: 0 }.into()));
     }
 
     #[test]
@@ -92,7 +92,7 @@ mod tests {
         let error = propagation
             .step(Update::Additive, &mut FusedMatrix::new(fused.view()).unwrap())
             .unwrap_err();
-        assert_eq!(Error::from(error), Error::Tokens { expected: 3, found: 4 });
+        assert_eq!(Error::from(error), ErrorKind::Tokens { expected: 3, found: 4 }.into());
         assert_eq!(propagation.row(), array![0.0, 1.0, 0.0]);
     }
 

@@ -2,11 +2,9 @@
 
 use std::{convert::Infallible, ops::Range};
 
-use ndarray::{
-    ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, Zip, parallel::prelude::*, s,
-};
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Zip, s};
 
-use crate::{Error, FusedAttention, HeadFusion, WORTH_THREADS};
+use crate::{Error, ErrorKind, FusedAttention, HeadFusion, threads};
 
 /// One layer's attention and its gradient in memory, `[H, S, S]` each: head, query, key.
 ///
@@ -28,7 +26,7 @@ impl<'a> RetainedLayer<'a> {
     /// Any strides will do; keys next to each other in memory are fastest. A number that is not finite is not hidden: it
     /// reaches the result. [`check_attention`](crate::check_attention) finds it earlier.
     ///
-    /// Fails with [`Error::AttentionShape`] or [`Error::GradientShape`].
+    /// Fails with [`ErrorKind::AttentionShape`] or [`ErrorKind::GradientShape`].
     pub fn gradient_weighted(
         attention: ArrayView3<'a, f32>,
         gradient: ArrayView3<'a, f32>,
@@ -36,7 +34,11 @@ impl<'a> RetainedLayer<'a> {
         let mut layer = Self::attention(attention)?;
         let (expected, found) = (attention.dim(), gradient.dim());
         if found != expected {
-            return Err(Error::GradientShape { expected: expected.into(), found: found.into() });
+            return Err(ErrorKind::GradientShape {
+                expected: expected.into(),
+                found: found.into(),
+            }
+            .into());
         }
         layer.gradient = Some(gradient);
         Ok(layer)
@@ -45,7 +47,7 @@ impl<'a> RetainedLayer<'a> {
     /// `Ā = E_h[A]`: the plain mean over heads, for raw attention and rollout. As [`gradient_weighted`](Self::gradient_weighted)
     /// otherwise.
     ///
-    /// Fails with [`Error::AttentionShape`].
+    /// Fails with [`ErrorKind::AttentionShape`].
     pub fn attention(attention: ArrayView3<'a, f32>) -> Result<Self, Error> {
         let tokens = check_shape(attention)?;
         let (heads, block_rows) = (HeadFusion::Mean, (BLOCK / tokens).max(1));
@@ -54,7 +56,7 @@ impl<'a> RetainedLayer<'a> {
 
     /// The same layer with another fusion of its heads than their mean.
     ///
-    /// Fails with [`Error::Head`] where there is no such head.
+    /// Fails with [`ErrorKind::Head`] where there is no such head.
     ///
     /// ```
     /// use attention_relevancy::{FusedAttention, HeadFusion, RetainedLayer, ndarray::array};
@@ -113,12 +115,8 @@ impl RetainedLayer<'_> {
     /// Writes the rows of Ā from `start` on to `block` `[b, S]`. Rows are independent, so threads change nothing.
     fn fuse_rows(&self, start: usize, mut block: ArrayViewMut2<'_, f32>) {
         let heads = self.attention.dim().0;
-        let fuse = |(i, row): (usize, ArrayViewMut1<'_, f32>)| self.fuse_row(start + i, row);
-        if heads * block.len() < WORTH_THREADS {
-            block.outer_iter_mut().enumerate().for_each(fuse);
-        } else {
-            block.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(fuse);
-        }
+        let numbers = heads * block.len();
+        threads::for_each(numbers, block.outer_iter_mut(), |i, row| self.fuse_row(start + i, row));
     }
 
     /// Writes row `i` of Ā to `row` `[S]`.
@@ -155,7 +153,9 @@ pub(crate) fn positive(x: f32) -> f32 {
 pub(crate) fn check_shape(attention: ArrayView3<'_, f32>) -> Result<usize, Error> {
     match attention.dim() {
         (heads, rows, columns) if 0 < heads && 0 < rows && rows == columns => Ok(rows),
-        (heads, rows, columns) => Err(Error::AttentionShape { found: [heads, rows, columns] }),
+        (heads, rows, columns) => {
+            Err(ErrorKind::AttentionShape { found: [heads, rows, columns] }.into())
+        }
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(row(HeadFusion::Max), array![1.0, 1.0]);
         assert_eq!(row(HeadFusion::One(0)), array![1.0, 0.0]);
         let error = new().with_heads(HeadFusion::One(2)).unwrap_err();
-        assert_eq!(error, Error::Head { head: 2, heads: 2 });
+        assert_eq!(error, ErrorKind::Head { head: 2, heads: 2 }.into());
     }
 
     #[test]
@@ -219,11 +219,11 @@ mod tests {
         };
         assert_eq!(plain([2, 3, 3]), Ok(3));
         for found in [[2, 3, 4], [0, 3, 3], [2, 0, 0]] {
-            assert_eq!(plain(found), Err(Error::AttentionShape { found }));
+            assert_eq!(plain(found), Err(ErrorKind::AttentionShape { found }.into()));
         }
         let (expected, found) = ([2, 3, 3], [1, 3, 3]);
         let [attention, gradient] = [expected, found].map(Array3::zeros);
         let layer = RetainedLayer::gradient_weighted(attention.view(), gradient.view());
-        assert_eq!(layer.err(), Some(Error::GradientShape { expected, found }));
+        assert_eq!(layer.err(), Some(ErrorKind::GradientShape { expected, found }.into()));
     }
 }

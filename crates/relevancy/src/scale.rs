@@ -2,7 +2,7 @@
 
 use ndarray::{Array, ArrayView, Dimension};
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// A line `x ↦ (x − offset)/range` fitted to some values and applied to any.
 ///
@@ -26,7 +26,7 @@ pub struct Scale {
 impl Scale {
     /// Takes the smallest value to 0 and the largest to 1.
     ///
-    /// Fails with [`Error::NoValues`], [`Error::NotFinite`], or [`Error::Flat`] if all values are equal.
+    /// Fails with [`ErrorKind::NoValues`], [`ErrorKind::NotFinite`], or [`ErrorKind::Flat`] if all values are equal.
     pub fn min_max(values: impl IntoIterator<Item = f32>) -> Result<Self, Error> {
         let values = finite(values)?;
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -36,7 +36,7 @@ impl Scale {
 
     /// Divides by the sum: shares of the whole.
     ///
-    /// Fails with [`Error::NoValues`], [`Error::NotFinite`], or [`Error::Flat`] if the sum is not above zero.
+    /// Fails with [`ErrorKind::NoValues`], [`ErrorKind::NotFinite`], or [`ErrorKind::Flat`] if the sum is not above zero.
     pub fn sum(values: impl IntoIterator<Item = f32>) -> Result<Self, Error> {
         Self::new(0.0, finite(values)?.iter().sum())
     }
@@ -44,11 +44,11 @@ impl Scale {
     /// Divides by the quantile `q`, between 0 and 1, of the values: with 0.995 a few extreme cells do not darken all others.
     /// Values above it come out above 1. Between two values the quantile is interpolated, as numpy does.
     ///
-    /// Fails with [`Error::NoValues`], [`Error::NotFinite`], [`Error::Quantile`], or [`Error::Flat`] if the quantile is not above
+    /// Fails with [`ErrorKind::NoValues`], [`ErrorKind::NotFinite`], [`ErrorKind::Quantile`], or [`ErrorKind::Flat`] if the quantile is not above
     /// zero, as for a map with one bright cell; [`Scale::min_max`] shows such a one.
     pub fn quantile(values: impl IntoIterator<Item = f32>, q: f64) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&q) {
-            return Err(Error::Quantile { found: q });
+            return Err(ErrorKind::Quantile { found: q }.into());
         }
         let mut values = finite(values)?;
         values.sort_unstable_by(f64::total_cmp);
@@ -82,7 +82,7 @@ impl Scale {
 
     fn new(offset: f64, range: f64) -> Result<Self, Error> {
         if range <= 0.0 {
-            return Err(Error::Flat { range });
+            return Err(ErrorKind::Flat { range }.into());
         }
         Ok(Self { offset, range })
     }
@@ -91,10 +91,10 @@ impl Scale {
 /// The values in double precision, at least one and all finite.
 fn finite(values: impl IntoIterator<Item = f32>) -> Result<Vec<f64>, Error> {
     let check = |value: f32| {
-        if value.is_finite() { Ok(f64::from(value)) } else { Err(Error::NotFinite { value }) }
+        if value.is_finite() { Ok(f64::from(value)) } else { Err(ErrorKind::NotFinite { value }) }
     };
     let values: Vec<f64> = values.into_iter().map(check).collect::<Result<_, _>>()?;
-    if values.is_empty() { Err(Error::NoValues) } else { Ok(values) }
+    if values.is_empty() { Err(ErrorKind::NoValues.into()) } else { Ok(values) }
 }
 
 /// The quantile `q` of sorted values, linear between neighbours.
@@ -132,15 +132,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_scaled_is_told() {
-        assert_eq!(Scale::min_max([]), Err(Error::NoValues));
-        assert_eq!(Scale::min_max([2.0, 2.0]), Err(Error::Flat { range: 0.0 }));
+        assert_eq!(Scale::min_max([]), Err(ErrorKind::NoValues.into()));
+        assert_eq!(Scale::min_max([2.0, 2.0]), Err(ErrorKind::Flat { range: 0.0 }.into()));
         assert_eq!(
             Scale::sum([1.0, f32::INFINITY]),
-            Err(Error::NotFinite { value: f32::INFINITY })
+            Err(ErrorKind::NotFinite { value: f32::INFINITY }.into())
         );
-        assert_eq!(Scale::sum([1.0, -2.0]), Err(Error::Flat { range: -1.0 }));
-        assert_eq!(Scale::quantile([1.0], 1.5), Err(Error::Quantile { found: 1.5 }));
+        assert_eq!(Scale::sum([1.0, -2.0]), Err(ErrorKind::Flat { range: -1.0 }.into()));
+        assert_eq!(Scale::quantile([1.0], 1.5), Err(ErrorKind::Quantile { found: 1.5 }.into()));
         assert!(Scale::quantile([1.0], f64::NAN).is_err());
-        assert_eq!(Scale::quantile([0.0, 0.0, 0.0, 9.0], 0.5), Err(Error::Flat { range: 0.0 }));
+        assert_eq!(
+            Scale::quantile([0.0, 0.0, 0.0, 9.0], 0.5),
+            Err(ErrorKind::Flat { range: 0.0 }.into())
+        );
     }
 }

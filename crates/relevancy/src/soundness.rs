@@ -1,9 +1,8 @@
 //! Whether what was captured is attention at all.
 
 use ndarray::{ArrayView1, ArrayView3, s};
-use rayon::prelude::*;
 
-use crate::{Error, WORTH_THREADS, retained::check_shape, update::sum};
+use crate::{Error, ErrorKind, retained::check_shape, threads, update::sum};
 
 /// Checks that an `[H, S, S]` array can be the output of a softmax: no entry negative or not finite, every row summing to one to
 /// within `tolerance`. The first row that fails, by head and then by row, is named.
@@ -11,7 +10,7 @@ use crate::{Error, WORTH_THREADS, retained::check_shape, update::sum};
 /// Float32 softmax over a few thousand keys keeps within 10⁻⁵ of one; bfloat16 attention needs about 10⁻².
 /// A mask added twice, a head dimension mistaken for a batch, logits captured in place of weights: all of them fail here.
 ///
-/// Fails with [`Error::AttentionShape`], [`Error::AttentionEntry`] or [`Error::AttentionRowSum`].
+/// Fails with [`ErrorKind::AttentionShape`], [`ErrorKind::AttentionEntry`] or [`ErrorKind::AttentionRowSum`].
 pub fn check_attention(attention: ArrayView3<'_, f32>, tolerance: f64) -> Result<(), Error> {
     let tokens = check_shape(attention)?;
     let check = |index: usize| {
@@ -20,12 +19,7 @@ pub fn check_attention(attention: ArrayView3<'_, f32>, tolerance: f64) -> Result
             .map(|mistake| mistake.at(head, row))
     };
     let rows = 0..attention.dim().0 * tokens;
-    let mistake = if attention.len() < WORTH_THREADS {
-        rows.into_iter().find_map(check)
-    } else {
-        rows.into_par_iter().find_map_first(check)
-    };
-    mistake.map_or(Ok(()), Err)
+    threads::find_first(attention.len(), rows, check).map_or(Ok(()), Err)
 }
 
 /// What is wrong with a row, before it is known which row that is.
@@ -37,8 +31,12 @@ enum Mistake {
 impl Mistake {
     fn at(self, head: usize, row: usize) -> Error {
         match self {
-            Mistake::Entry { column, value } => Error::AttentionEntry { head, row, column, value },
-            Mistake::Sum { sum, tolerance } => Error::AttentionRowSum { head, row, sum, tolerance },
+            Mistake::Entry { column, value } => {
+                ErrorKind::AttentionEntry { head, row, column, value }.into()
+            }
+            Mistake::Sum { sum, tolerance } => {
+                ErrorKind::AttentionRowSum { head, row, sum, tolerance }.into()
+            }
         }
     }
 }
@@ -71,12 +69,15 @@ mod tests {
         let (head, row, column, value) = (1, 2, 3, f32::INFINITY);
         assert_eq!(
             check_attention(attention.view(), 1e-5),
-            Err(Error::AttentionEntry { head, row, column, value })
+            Err(ErrorKind::AttentionEntry { head, row, column, value }.into())
         );
 
         attention[[0, 7, 7]] = 0.5;
         let error = check_attention(attention.view(), 1e-5).unwrap_err();
-        assert!(matches!(error, Error::AttentionRowSum { head: 0, row: 7, .. }), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::AttentionRowSum { head: 0, row: 7, .. }),
+            "{error}"
+        );
     }
 
     #[test]
@@ -87,12 +88,12 @@ mod tests {
         let (head, row, column, value) = (0, 1, 0, -0.5);
         assert_eq!(
             check_attention(attention.view(), 1.0),
-            Err(Error::AttentionEntry { head, row, column, value })
+            Err(ErrorKind::AttentionEntry { head, row, column, value }.into())
         );
         let found = [1, 2, 3];
         assert_eq!(
             check_attention(Array3::zeros(found).view(), 1.0),
-            Err(Error::AttentionShape { found })
+            Err(ErrorKind::AttentionShape { found }.into())
         );
     }
 

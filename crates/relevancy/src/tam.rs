@@ -15,10 +15,11 @@
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, s};
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// A token activation map: values from 0 to 1 over image and text together, the image smoothed.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TokenActivationMap {
     /// The image tokens `[n]`, grid by grid.
     pub image: Array1<f32>,
@@ -33,7 +34,7 @@ pub struct TokenActivationMap {
 /// `m̂ = relu(m − α·I)`, then `(x − min)/(max − min)` over m̂ and the text together (all zero where they are all alike), then
 /// [`rank_gaussian`] on each grid.
 ///
-/// Fails with [`Error::Tokens`] where the interference has another length, or with [`Error::GridCells`].
+/// Fails with [`ErrorKind::Tokens`] where the interference has another length, or with [`ErrorKind::GridCells`].
 pub fn token_activation_map(
     image: ArrayView1<'_, f32>,
     interference: ArrayView1<'_, f32>,
@@ -46,7 +47,7 @@ pub fn token_activation_map(
         .map(|[rows, columns]| rows.saturating_mul(*columns))
         .fold(0, usize::saturating_add);
     if cells != image.len() {
-        return Err(Error::GridCells { cells, values: image.len() });
+        return Err(ErrorKind::GridCells { cells, values: image.len() }.into());
     }
     let pairs = image.iter().zip(interference);
     let cleared: Array1<f64> = pairs
@@ -71,13 +72,13 @@ pub fn context_weights(context: ArrayView1<'_, f32>) -> Array1<f32> {
 
 /// How much of the interference I is in the map m: the α that makes `|m − α·I|²` smallest, `⟨m,I⟩/⟨I,I⟩`. Zero where I is.
 ///
-/// Fails with [`Error::Tokens`] where they differ in length.
+/// Fails with [`ErrorKind::Tokens`] where they differ in length.
 pub fn interference_scale(
     map: ArrayView1<'_, f32>,
     interference: ArrayView1<'_, f32>,
 ) -> Result<f64, Error> {
     if map.len() != interference.len() {
-        return Err(Error::Tokens { expected: map.len(), found: interference.len() });
+        return Err(ErrorKind::Tokens { expected: map.len(), found: interference.len() }.into());
     }
     let dot = |a: ArrayView1<'_, f32>| -> f64 {
         a.iter().zip(interference).map(|(&a, &i)| f64::from(a) * f64::from(i)).sum()
@@ -168,7 +169,7 @@ mod tests {
         assert!((alpha(&[1.0, 2.0, 3.0], &[2.0, 0.0, 1.0]) - 1.0).abs() < 1e-15);
         assert!(alpha(&[1.0, 2.0], &[0.0, 0.0]).abs() < 1e-15);
         let error = interference_scale(array![1.0].view(), array![1.0, 2.0].view());
-        assert_eq!(error, Err(Error::Tokens { expected: 1, found: 2 }));
+        assert_eq!(error, Err(ErrorKind::Tokens { expected: 1, found: 2 }.into()));
     }
 
     #[test]
@@ -236,7 +237,7 @@ mod tests {
         assert!(errors.iter().all(|x: &f64| x.abs() < 1e-6), "{}", map.image);
         assert_eq!(map.text, array![0.125, 0.5, 0.0, 1.0]);
         let error = token_activation_map(image.view(), interference.view(), text.view(), &[[2, 3]]);
-        assert_eq!(error, Err(Error::GridCells { cells: 6, values: 12 }));
+        assert_eq!(error, Err(ErrorKind::GridCells { cells: 6, values: 12 }.into()));
     }
 
     #[test]

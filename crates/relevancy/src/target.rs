@@ -1,6 +1,6 @@
 //! Which token is explained.
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// The token that stands at a position and is explained there.
 ///
@@ -17,19 +17,19 @@ pub struct Target {
 impl Target {
     /// The token with id `token` at `position`, counted from 0 over prompt and answer.
     ///
-    /// Fails with [`Error::FirstPosition`] at 0.
+    /// Fails with [`ErrorKind::FirstPosition`] at 0.
     pub fn new(position: usize, token: u32) -> Result<Self, Error> {
-        let logit_row = position.checked_sub(1).ok_or(Error::FirstPosition)?;
+        let logit_row = position.checked_sub(1).ok_or(ErrorKind::FirstPosition)?;
         Ok(Self { position, token, logit_row })
     }
 
     /// The token with id `token` at `position` that the logits at `logit_row` chose, one or more rows earlier.
     ///
-    /// Fails with [`Error::FirstPosition`] at 0 and with [`Error::LaterRow`] for a row that is not earlier.
+    /// Fails with [`ErrorKind::FirstPosition`] at 0 and with [`ErrorKind::LaterRow`] for a row that is not earlier.
     pub fn after(logit_row: usize, position: usize, token: u32) -> Result<Self, Error> {
         Self::new(position, token)?;
         if position <= logit_row {
-            return Err(Error::LaterRow { row: logit_row, position });
+            return Err(ErrorKind::LaterRow { row: logit_row, position }.into());
         }
         Ok(Self { position, token, logit_row })
     }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn the_row_is_one_before_the_token() {
-        assert_eq!(Target::new(0, 5), Err(Error::FirstPosition));
+        assert_eq!(Target::new(0, 5), Err(ErrorKind::FirstPosition.into()));
         let target = Target::new(1, 5).unwrap();
         assert_eq!((target.position(), target.logit_row(), target.token()), (1, 0, 5));
     }
@@ -67,7 +67,7 @@ mod tests {
         let target = Target::after(3, 9, 5).unwrap();
         assert_eq!((target.position(), target.logit_row()), (9, 3));
         assert_eq!(Target::after(8, 9, 5), Target::new(9, 5));
-        assert_eq!(Target::after(9, 9, 5), Err(Error::LaterRow { row: 9, position: 9 }));
-        assert_eq!(Target::after(0, 0, 5), Err(Error::FirstPosition));
+        assert_eq!(Target::after(9, 9, 5), Err(ErrorKind::LaterRow { row: 9, position: 9 }.into()));
+        assert_eq!(Target::after(0, 0, 5), Err(ErrorKind::FirstPosition.into()));
     }
 }

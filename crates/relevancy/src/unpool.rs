@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2, s};
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// Spreads the relevancy of each token over the k×k cells that its mean was taken of, `[r·k, c·k]` from `tokens` `[r, c]`:
 /// `r_q = r_t · s_q⁺ / Σ_{q' in t} s_q'⁺`, and evenly, `r_t / k²`, where no score of the token is positive.
@@ -11,7 +11,7 @@ use crate::Error;
 /// x the feature of a cell, it is the rule of gradient-weighted attention: a mean is attention with the weight `1/k²`, whose
 /// gradient is that score.
 ///
-/// Fails with [`Error::CellsShape`] where `scores` are not k×k to each token, and with [`Error::CellScore`] where one is not finite.
+/// Fails with [`ErrorKind::CellsShape`] where `scores` are not k×k to each token, and with [`ErrorKind::CellScore`] where one is not finite.
 ///
 /// ```
 /// use attention_relevancy::ndarray::array;
@@ -29,10 +29,12 @@ pub fn unpool(
     let ((rows, columns), cells) = (tokens.dim(), scores.dim());
     let k = cells.0.checked_div(rows).unwrap_or(0);
     if k == 0 || cells != (rows * k, columns * k) {
-        return Err(Error::CellsShape { tokens: [rows, columns], found: [cells.0, cells.1] });
+        return Err(
+            ErrorKind::CellsShape { tokens: [rows, columns], found: [cells.0, cells.1] }.into()
+        );
     }
     if let Some(((row, column), &value)) = scores.indexed_iter().find(|(_, s)| !s.is_finite()) {
-        return Err(Error::CellScore { row, column, value });
+        return Err(ErrorKind::CellScore { row, column, value }.into());
     }
     let positive = |score: f32| f64::from(score.max(0.0));
     let mut spread = Array2::zeros(cells);
@@ -84,11 +86,14 @@ mod tests {
         let tokens = Array2::zeros((2, 2));
         for found in [(0, 0), (3, 4), (4, 6), (1, 1)] {
             let error = unpool(tokens.view(), Array2::zeros(found).view()).unwrap_err();
-            assert_eq!(error, Error::CellsShape { tokens: [2, 2], found: [found.0, found.1] });
+            assert_eq!(
+                error,
+                ErrorKind::CellsShape { tokens: [2, 2], found: [found.0, found.1] }.into()
+            );
         }
         let mut scores = Array2::zeros((4, 4));
         scores[[1, 2]] = f32::NAN;
         let error = unpool(tokens.view(), scores.view()).unwrap_err();
-        assert!(matches!(error, Error::CellScore { row: 1, column: 2, .. }), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::CellScore { row: 1, column: 2, .. }), "{error}");
     }
 }

@@ -4,6 +4,7 @@ use crate::{Colormap, Error, Interpolation, Orientation};
 
 /// How much of the picture the colours hide; every number is within 0 (nothing) and 1 (all).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Opacity {
     /// The same wherever a map lies, also where its value is zero.
     Constant(f32),

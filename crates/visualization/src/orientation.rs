@@ -23,6 +23,7 @@ pub enum Orientation {
 
 /// A side of a picture, as the reader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum PictureSide {
     /// The reader's left.
     Left,

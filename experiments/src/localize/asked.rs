@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use attention_capture::{Folding, HeadWeights, Layers, Method as Rowwise, Objective, Pool, Spread};
 use attention_relevancy::HeadFusion;
-use gemma3_tch::TextConfig;
-use medgemma_explainer::{Compared, ExplainOptions, Resolution, SpanRule};
+use medgemma_explainer::{Compared, ExplainOptions, LanguageModel, Resolution, SpanRule};
 
 use crate::localize::settings::{Extent, Method, Rule};
 use crate::reader::Spoken;
@@ -59,12 +58,11 @@ impl Tokens {
 
 impl Asked {
     /// For a method and an objective; `None` for what the facade does not offer.
-    pub(super) fn of(method: Method, objective: Objective, text: &TextConfig) -> Option<Self> {
-        let options = ExplainOptions { objective, ..ExplainOptions::default() };
+    pub(super) fn of(method: Method, objective: Objective, model: &LanguageModel) -> Option<Self> {
+        let options = ExplainOptions::default().with_objective(objective);
         let plain = |options| Self { tokens: Tokens::Deciding, options, shown: Shown::Relevancy };
-        let folded = |folding: Folding| plain(ExplainOptions { folding, ..options.clone() });
         Some(match method {
-            Method::Relevancy(update) => plain(ExplainOptions { update, ..options }),
+            Method::Relevancy(update) => plain(options.with_update(update)),
             Method::Span(extent, rule) => {
                 let tokens = match extent {
                     Extent::Word => Tokens::Word,
@@ -75,22 +73,23 @@ impl Asked {
                     Rule::Sum => SpanRule::Sum,
                     Rule::Reliance => SpanRule::Reliance,
                 };
-                Self { tokens, ..plain(ExplainOptions { span, ..options }) }
+                Self { tokens, ..plain(options.with_span(span)) }
             }
             Method::GlobalLayers => {
-                folded(Folding { layers: Layers::Global, ..Folding::default() })
+                plain(options.with_folding(Folding::default().with_layers(Layers::Global)))
             }
-            Method::LargestHead => folded(Folding { heads: HeadFusion::Max, ..Folding::default() }),
+            Method::LargestHead => {
+                plain(options.with_folding(Folding::default().with_heads(HeadFusion::Max)))
+            }
             Method::WrongRow => Self { tokens: Tokens::Next, ..plain(options) },
-            Method::Seed => plain(ExplainOptions { objective, ..ExplainOptions::seed() }),
+            Method::Seed => plain(ExplainOptions::python_program().with_objective(objective)),
             Method::LastGradient => {
-                let options = ExplainOptions { by_layer: true, ..options };
-                Self { shown: Shown::LastLayer, ..plain(options) }
+                Self { shown: Shown::LastLayer, ..plain(options.with_by_layer(true)) }
             }
             Method::RawLast => Self { shown: Shown::RawAttention, ..plain(options) },
             Method::Rollout => Self { shown: Shown::Rollout, ..plain(options) },
             Method::Patches(_, Spread::GradientActivation) | Method::Pixels(_) => {
-                plain(ExplainOptions { resolution: Resolution::Pixels, ..options })
+                plain(options.with_resolution(Resolution::Pixels))
             }
             Method::Phrases
             | Method::Random
@@ -98,8 +97,8 @@ impl Asked {
             | Method::DoubleBos
             | Method::Patches(_, Spread::Even) => return None,
             rowwise => {
-                let methods = vec![Compared::Other(compared(rowwise, text)?)];
-                let asked = plain(ExplainOptions { methods, span: SpanRule::Sum, ..options });
+                let methods = vec![Compared::Other(compared(rowwise, model)?)];
+                let asked = plain(options.with_methods(methods).with_span(SpanRule::Sum));
                 let whole = rowwise == Method::WholeWordAttention;
                 let tokens = if whole { Tokens::Word } else { asked.tokens };
                 let sign = rowwise != Method::InputGradient;
@@ -110,13 +109,13 @@ impl Asked {
 }
 
 /// A method beside the relevancy, from the same sweep.
-fn compared(method: Method, text: &TextConfig) -> Option<Rowwise> {
+fn compared(method: Method, model: &LanguageModel) -> Option<Rowwise> {
     let (heads, all, over) = (HeadFusion::Mean, Layers::All, Pool::Mean);
     let raw = |layers| Rowwise::RawAttention { heads: HeadWeights::from(heads), layers };
     Some(match method {
         Method::MeanGradient => Rowwise::GradientAttention { heads, layers: all },
-        Method::GradCamAttention => Rowwise::GradCamAttention { layer: text.last_full_layer() },
-        Method::GradCamHidden => Rowwise::GradCamHidden { layer: text.num_hidden_layers / 2 },
+        Method::GradCamAttention => Rowwise::GradCamAttention { layer: model.last_global_layer() },
+        Method::GradCamHidden => Rowwise::GradCamHidden { layer: model.layers / 2 },
         Method::InputGradient => Rowwise::InputGradient,
         Method::Tam => Rowwise::Tam,
         Method::RawMean => raw(all),
@@ -130,18 +129,19 @@ fn compared(method: Method, text: &TextConfig) -> Option<Rowwise> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint;
     use crate::localize::settings::{Goals, Setting};
+    use crate::reader::Reader;
     use attention_capture::Foil;
     use std::path::Path;
 
     #[test]
     fn the_setting_of_the_studies_is_the_default_of_the_facade() {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/explainer/models");
-        let text = checkpoint::config(&models.join("phantom")).unwrap().text;
+        let reader = Reader::open(&models.join("phantom")).unwrap();
+        let model = reader.explainer().inspection().language_model();
         let Setting { method, goals } = Setting::CONTRAST;
         assert_eq!(goals, Goals::RunnerUp);
-        let asked = Asked::of(method, Objective::Contrast(Foil::RunnerUp), &text).unwrap();
+        let asked = Asked::of(method, Objective::Contrast(Foil::RunnerUp), &model).unwrap();
         assert_eq!(asked.options, ExplainOptions::default());
         assert_eq!((asked.tokens, asked.shown), (Tokens::Deciding, Shown::Relevancy));
     }

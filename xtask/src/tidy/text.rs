@@ -1,5 +1,7 @@
 //! Rules about the text of files.
 
+use super::facade;
+
 /// Every breach in one file; `path` is relative to the root, with slashes.
 pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
     let rules = [
@@ -11,7 +13,9 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
         tensor_to_array,
         unsafe_code,
         printing,
+        flag,
         manifest,
+        facade::breach,
     ];
     let found = rules.into_iter().filter_map(|rule| rule(path, text));
     found.map(|(line, what)| format!("{path}:{line}: {what}")).collect()
@@ -104,6 +108,35 @@ fn unsafe_code(path: &str, text: &str) -> Breach {
         line,
         "only row_product.rs of gemma3, cpu/pairs.rs and cuda/kernel.rs of capture hold unsafe code",
     ))
+}
+
+/// A library names an option of its interface; the command adds its flag where it prints a message.
+fn flag(path: &str, text: &str) -> Breach {
+    // Arguments that one program gives to another, and a compiler's.
+    const HOMES: [&str; 2] =
+        ["crates/processor/src/worker.rs", "crates/capture/src/sweep/cuda/kernel.rs"];
+    let concerns = is_product(path)
+        && !path.starts_with("crates/cli/")
+        && !HOMES.contains(&path)
+        && !path.ends_with("/tests.rs");
+    let code = text.split("\n#[cfg(test)]").next().unwrap_or_default();
+    let is_bad = |line: &str| {
+        !line.trim_start().starts_with("//") && (names_flag(line) || line.contains("cargo xtask"))
+    };
+    let line = position(code, is_bad).filter(|_| concerns)?;
+    Some((
+        line,
+        "a flag of the command or of cargo xtask in a library; name the option of its interface",
+    ))
+}
+
+/// Whether a line has `--` and a letter behind it in a text, or in one that goes on over lines.
+fn names_flag(line: &str) -> bool {
+    line.match_indices("--").any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        before.is_none_or(|c| !c.is_alphanumeric() && c != '-')
+            && line[at + 2..].starts_with(|c: char| c.is_ascii_lowercase())
+    })
 }
 
 /// Libraries write to nobody, and the command has one file that does: there control characters are escaped, and a stream that
@@ -250,6 +283,15 @@ mod tests {
             check("xtask/src/a.rs", &text, &[]);
         }
         check(FILE, "//! A.\n\n#[cfg(test)]\nmod tests { println!() }\n", &[]);
+    }
+
+    #[test]
+    fn flags_belong_to_the_command() {
+        let breach = "crates/capture/src/a.rs:2: a flag of the command or of cargo xtask in a library; name the option of its interface";
+        check(FILE, "//! A.\n\"try --dtype float32\"\n", &[breach]);
+        check(FILE, "//! A.\n\"(cargo xtask setup)\"\n", &[breach]);
+        check(FILE, "//! A.\n// for --dtype\nlet n = a - -b;\n\n#[cfg(test)]\n\"--dtype\"\n", &[]);
+        check("crates/cli/src/a.rs", "//! A.\n\"--dtype\"\n", &[]);
     }
 
     #[test]

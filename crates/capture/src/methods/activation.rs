@@ -1,9 +1,9 @@
 //! The parts of a token activation map ([`attention_relevancy::tam`]).
 
-use super::{MethodRow, Unavailable, collect::Facts};
+use super::collect::Facts;
 use crate::Error;
 use attention_relevancy::ndarray::Array1;
-use attention_relevancy::{Target, tam};
+use attention_relevancy::{MethodRow, Target, Unavailable, tam};
 use std::ops::Range;
 
 /// Which positions play which part in the map of one token.

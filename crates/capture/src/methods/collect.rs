@@ -1,11 +1,14 @@
 //! Rows of all methods, gathered while an engine goes through its layers.
 
-use super::{HeadWeights, Method, MethodRow, Pool, Unavailable};
+use super::plan;
 use crate::folding::Fold;
 use crate::readout::{AttentionRow, Keys};
-use crate::{Error, Folding, Goal};
+use crate::{Error, Goal};
 use attention_relevancy::ndarray::{Array1, Array2, s};
-use attention_relevancy::{grad_cam_attention_row, gradient_attention_row, gradient_weighted_row};
+use attention_relevancy::{
+    Folding, HeadWeights, Method, MethodRow, Pool, Unavailable, grad_cam_attention_row,
+    gradient_attention_row, gradient_weighted_row,
+};
 use gemma3_tch::{SequenceLayout, TextConfig};
 use std::ops::Range;
 
@@ -45,9 +48,9 @@ impl<'a> Collector<'a> {
         goals: &'a [Goal],
         methods: &'a [Method],
     ) -> Result<Self, Error> {
-        let plan = |method| Ok(Planned { method, fold: Method::plan(method, facts.config)? });
+        let plan = |method| Ok(Planned { method, fold: plan(method, facts.config)? });
         let methods = methods.iter().map(plan).collect::<Result<Vec<_>, Error>>()?;
-        let slot = |goal, planned: &Planned<'_>| Slot::new(&facts, goal, planned.method);
+        let slot = |goal, planned: &Planned<'_>| Slot::new(&facts, goal, planned);
         let slots =
             goals.iter().map(|goal| methods.iter().map(|method| slot(goal, method)).collect());
         Ok(Self { slots: slots.collect(), facts, goals, methods })
@@ -74,7 +77,7 @@ impl<'a> Collector<'a> {
 
     /// The rollouts that the methods ask for, in order.
     pub(crate) fn rollouts(&self) -> Vec<Folding> {
-        self.methods.iter().filter_map(|planned| planned.method.rollout()).collect()
+        self.methods.iter().filter_map(Planned::rollout).collect()
     }
 
     /// Whether a method reads the predicting rows of `layer`.
@@ -93,9 +96,7 @@ impl<'a> Collector<'a> {
 
     /// Whether a method reads the rows of the explained tokens themselves in `layer`.
     pub(crate) fn wants_tokens(&self, layer: usize) -> bool {
-        self.methods
-            .iter()
-            .any(|planned| planned.method.reads_token().is_some() && planned.folds(layer))
+        self.methods.iter().any(|planned| planned.reads_token().is_some() && planned.folds(layer))
     }
 
     /// Whether a method asks for the hidden states before `layer` and their gradient.
@@ -138,7 +139,7 @@ impl<'a> Collector<'a> {
             let Some(heads) = planned.fold.as_ref().and_then(|fold| fold.at(layer)) else {
                 continue;
             };
-            let Some((pooled, over)) = planned.method.reads_token() else { continue };
+            let Some((pooled, over)) = planned.reads_token() else { continue };
             let row = heads.fuse(seen.attention.view()).expect("heads were checked");
             let (t, l) = (targets as f32, planned.layers() as f32);
             match (over, pooled) {
@@ -165,7 +166,7 @@ impl<'a> Collector<'a> {
         let methods = &self.methods;
         let of_goal = |(slots, rollouts): (Vec<Slot>, Vec<Array1<f32>>)| {
             let mut rollouts = rollouts.into_iter();
-            let finish = |(slot, planned): (Slot, &Planned<'_>)| match planned.method.rollout() {
+            let finish = |(slot, planned): (Slot, &Planned<'_>)| match planned.rollout() {
                 Some(_) => Ok(rollouts.next().expect("one for each that was asked")),
                 None => slot.finish(),
             };
@@ -193,36 +194,36 @@ enum Tokens {
     Together,
 }
 
-impl Method {
+impl Planned<'_> {
     /// How it folds attention, where it is a rollout.
     fn rollout(&self) -> Option<Folding> {
-        match self {
-            Self::Rollout { heads, layers } => {
-                Some(Folding { heads: *heads, layers: layers.clone() })
+        match self.method {
+            Method::Rollout { heads, layers } => {
+                Some(Folding::default().with_heads(*heads).with_layers(layers.clone()))
             }
-            Self::RawAttention { .. }
-            | Self::TokenAttention { .. }
-            | Self::ObjectAttention { .. }
-            | Self::GradientAttention { .. }
-            | Self::GradCamAttention { .. }
-            | Self::GradCamHidden { .. }
-            | Self::InputGradient
-            | Self::Tam => None,
+            Method::RawAttention { .. }
+            | Method::TokenAttention { .. }
+            | Method::ObjectAttention { .. }
+            | Method::GradientAttention { .. }
+            | Method::GradCamAttention { .. }
+            | Method::GradCamHidden { .. }
+            | Method::InputGradient
+            | Method::Tam => None,
         }
     }
 
     /// How it pools the rows of the explained tokens themselves, where it reads them.
     fn reads_token(&self) -> Option<(Tokens, Pool)> {
-        match self {
-            Self::TokenAttention { over, .. } => Some((Tokens::OneByOne, *over)),
-            Self::ObjectAttention { over, .. } => Some((Tokens::Together, *over)),
-            Self::Rollout { .. }
-            | Self::RawAttention { .. }
-            | Self::GradientAttention { .. }
-            | Self::GradCamAttention { .. }
-            | Self::GradCamHidden { .. }
-            | Self::InputGradient
-            | Self::Tam => None,
+        match self.method {
+            Method::TokenAttention { over, .. } => Some((Tokens::OneByOne, *over)),
+            Method::ObjectAttention { over, .. } => Some((Tokens::Together, *over)),
+            Method::Rollout { .. }
+            | Method::RawAttention { .. }
+            | Method::GradientAttention { .. }
+            | Method::GradCamAttention { .. }
+            | Method::GradCamHidden { .. }
+            | Method::InputGradient
+            | Method::Tam => None,
         }
     }
 
@@ -235,28 +236,26 @@ impl Method {
     ) -> Option<Unavailable> {
         let no_image = || facts.images_before(goal).is_empty();
         let layers = facts.config.num_hidden_layers;
-        match *self {
-            Self::TokenAttention { .. } | Self::ObjectAttention { .. } => {
+        match *self.method {
+            Method::TokenAttention { .. } | Method::ObjectAttention { .. } => {
                 unread.map(|position| Unavailable::NotRead { position })
             }
-            Self::GradCamAttention { .. } | Self::GradCamHidden { .. } if no_image() => {
+            Method::GradCamAttention { .. } | Method::GradCamHidden { .. } if no_image() => {
                 Some(Unavailable::NoImage)
             }
             // Until a row that sees the image comes along.
-            Self::GradCamAttention { layer } => Some(Unavailable::OutOfSight { layer }),
-            Self::GradCamHidden { layer } => {
+            Method::GradCamAttention { layer } => Some(Unavailable::OutOfSight { layer }),
+            Method::GradCamHidden { layer } => {
                 (layer == layers).then_some(Unavailable::LastOutput { layers })
             }
-            Self::Rollout { .. }
-            | Self::RawAttention { .. }
-            | Self::GradientAttention { .. }
-            | Self::InputGradient
-            | Self::Tam => None,
+            Method::Rollout { .. }
+            | Method::RawAttention { .. }
+            | Method::GradientAttention { .. }
+            | Method::InputGradient
+            | Method::Tam => None,
         }
     }
-}
 
-impl Planned<'_> {
     fn folds(&self, layer: usize) -> bool {
         self.fold.as_ref().is_some_and(|fold| fold.at(layer).is_some())
     }
@@ -315,12 +314,12 @@ fn within(images: &[Range<usize>], keys: &Keys) -> Vec<Range<usize>> {
 }
 
 impl Slot {
-    fn new(facts: &Facts<'_>, goal: &Goal, method: &Method) -> Self {
+    fn new(facts: &Facts<'_>, goal: &Goal, planned: &Planned<'_>) -> Self {
         let zeros = || Array1::zeros(facts.ids.len());
         let unread = goal.targets().iter().map(|target| target.position());
         let unread = unread.filter(|&position| facts.read <= position).min();
-        let row = method.unavailable(unread, facts, goal).map_or_else(|| Ok(zeros()), Err);
-        let by_token = method.reads_token() == Some((Tokens::OneByOne, Pool::Max)) && row.is_ok();
+        let row = planned.unavailable(unread, facts, goal).map_or_else(|| Ok(zeros()), Err);
+        let by_token = planned.reads_token() == Some((Tokens::OneByOne, Pool::Max)) && row.is_ok();
         let tokens = if by_token { goal.targets().len() } else { 0 };
         Self { row, by_token: vec![zeros(); tokens] }
     }

@@ -1,13 +1,14 @@
 //! The methods by their definitions, from every attention, every hidden state and their gradients in memory: the reference.
 
+use super::Collector;
 use super::activation::{self, Parts};
 use super::collect::Facts;
-use super::{Collector, Method, MethodRow};
+use crate::folding::Fold;
 use crate::readout::{AttentionRow, Keys};
 use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Retained, Rules, convert};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, Axis, concatenate, s};
 use attention_relevancy::{
-    Propagation, RetainedLayer, Target, Update, grad_cam_hidden, input_gradient,
+    Method, MethodRow, Propagation, RetainedLayer, Target, Update, grad_cam_hidden, input_gradient,
 };
 use gemma3_tch::{MaskRule, guard};
 use std::ops::Range;
@@ -124,7 +125,7 @@ impl Retained<'_> {
     /// The rollouts that the methods ask for.
     fn rollouts(&self, goal: &Goal, collector: &Collector<'_>) -> Result<Vec<Array1<f32>>, Error> {
         let rollout = |folding: Folding| -> Result<Array1<f32>, Error> {
-            let fold = folding.fold(&self.model().config().text)?;
+            let fold = Fold::of(&folding, &self.model().config().text)?;
             let mut row = Propagation::from_row(goal.start(self.ids().len()));
             for (layer, attention) in self.attention().iter().enumerate().rev() {
                 if let Some(heads) = fold.at(layer) {

@@ -1,13 +1,13 @@
 //! The methods from the reverse sweep and the recorded states. Nothing here has more than `[n, D]` or `[H, S]` numbers at a time.
 
+use super::Collector;
 use super::activation::{self, Parts};
 use super::collect::Facts;
-use super::{Collector, Method, MethodRow};
 use crate::images::at_span;
 use crate::readout::RowReader;
 use crate::{Error, Folding, Goal, LayerSwept, Observer, Streaming, convert};
-use attention_relevancy::Target;
 use attention_relevancy::ndarray::{Array1, s};
+use attention_relevancy::{Method, MethodRow, Target};
 use gemma3_tch::{AttentionLayer, guard};
 use std::fmt;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! The checkpoints that come with the program: the demonstration, and the whole path on them.
 
 use crate::support::{command, names, run, text};
-use medgemma_explainer::image::DynamicImage;
+use image::DynamicImage;
 use phantom_radiograph::{Finding, FindingKind, Level, Scene, Side, Zone};
 use serde_json::Value;
 use std::fs;

@@ -1,7 +1,7 @@
 //! The checks themselves: functions of what they look at, so that each can be shown what it must refuse.
 
-use attention_capture::{Objective, Score};
 use attention_relevancy::ndarray::ArrayView1;
+use attention_relevancy::{Objective, Score};
 use gemma3_tch::{Bytes, check_memory};
 use std::ops::Range;
 
@@ -329,7 +329,7 @@ mod tests {
         assert_failed(&kernel(&[1e-6, f64::NAN, 1e-5], 1e-4), "NaN, in layer 1");
         assert_failed(&kernel(&[], 1e-4), "no attention");
 
-        let score = |logit: f32| Score { logit, log_probability: logit - 12.0, runner_up: 0 };
+        let score = |logit: f32| Score::new(logit, logit - 12.0, 0);
         let scores = |logits: [f32; 2]| logits.map(score);
         let given = scores([10.0, -4.0]);
         assert_eq!(same_scores(&given, &given, 1e-4).outcome, Outcome::Ok);
@@ -343,7 +343,7 @@ mod tests {
     fn rows_of_both_engines_lie_alike_and_are_of_one_size() {
         let tolerances = Tolerances::of_width(2);
         let check = |objective, log_probability: f32, streaming: &[f32], retained: &[f32]| {
-            let score = Score { logit: 20.0, log_probability, runner_up: 0 };
+            let score = Score::new(20.0, log_probability, 0);
             let target = Target::new(3, 7).unwrap();
             let token = Token { text: " zone".to_owned(), target, score };
             let [streaming, retained] = [streaming, retained].map(|row| Array1::from(row.to_vec()));

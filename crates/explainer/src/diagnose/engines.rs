@@ -1,10 +1,8 @@
 //! Both engines on the same tokens: the surest and the least sure of the answer, for every objective.
 
-use attention_capture::{
-    Demand, Engine as _, Foil, Goal, Held, Objective, Retained, Rules, Score, States,
-};
+use attention_capture::{Demand, Engine as _, Goal, Held, Retained, Rules, States};
 use attention_relevancy::ndarray::ArrayView1;
-use attention_relevancy::{Target, Update};
+use attention_relevancy::{Foil, Objective, Score, Target, Update};
 
 use super::checks::{self, Tolerances};
 use super::{Check, targets};
@@ -45,7 +43,7 @@ impl Request<'_> {
     ) -> Result<Vec<Check>, Error> {
         let skipped = |why: String| Ok(names().map(|name| Check::skipped(name, &*why)).into());
         let tokens = answer.tokens.len();
-        let needed = self.inspection.retained_bytes(self.model.kind(), tokens);
+        let needed = self.inspection.retained_bytes(tokens).of_model();
         if let Err(why) = checks::room(tokens, needed, self.model.placement().free_memory()) {
             return skipped(why);
         }

@@ -14,6 +14,7 @@ pub const NATS_OF_A_CHANGE: f32 = 0.1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum DependsOnPicture {
     /// With other pixels or other image embeddings its probability changes: one blank is enough to show that.
     Yes,

@@ -191,14 +191,16 @@ impl Source<'_> {
     fn heads(&self, record: &ByHeadRecord) -> Option<HeadShares> {
         let maps = self.maps.zip(record.map_layer).map(|([attention, weighted], layer)| {
             let of = |maps: &Array3<f32>| maps.index_axis(Axis(0), self.index).to_owned();
-            HeadMaps { layer, attention: of(attention), gradient_attention: of(weighted) }
+            HeadMaps::new(layer, of(attention), of(weighted))
         });
-        Some(HeadShares {
-            carried: table(&record.carried)?,
-            entropy: table(&record.entropy)?,
-            image: table(&record.image_share)?,
-            maps,
-        })
+        Some(
+            HeadShares::new(
+                table(&record.carried)?,
+                table(&record.entropy)?,
+                table(&record.image_share)?,
+            )
+            .with_maps(maps),
+        )
     }
 
     fn finer(&self) -> Vec<PatchMap> {
@@ -206,11 +208,11 @@ impl Source<'_> {
         let images = [patches, pixels].into_iter().flatten().map(|maps| maps.len_of(Axis(1)));
         let map = |image: usize| {
             let of = |maps: &Array4<f32>| maps.slice(s![self.index, image, .., ..]).to_owned();
-            PatchMap {
-                unpooled: unpooled.as_ref().map(of).unwrap_or_default(),
-                patches: patches.as_ref().map(of).unwrap_or_default(),
-                pixels: pixels.as_ref().map(of),
-            }
+            PatchMap::new(
+                unpooled.as_ref().map(of).unwrap_or_default(),
+                patches.as_ref().map(of).unwrap_or_default(),
+            )
+            .with_pixels(pixels.as_ref().map(of))
         };
         (0..images.max().unwrap_or(0)).map(map).collect()
     }
@@ -225,10 +227,8 @@ impl Source<'_> {
 fn scores(record: &TargetRecord) -> Vec<Score> {
     let TargetRecord { token_logits, token_log_probabilities, runner_up_ids, .. } = record;
     let zipped = token_logits.iter().zip(token_log_probabilities).zip(runner_up_ids);
-    let score = |((&logit, &log_probability), &runner_up): ((&f32, &f32), &u32)| Score {
-        logit,
-        log_probability,
-        runner_up,
+    let score = |((&logit, &log_probability), &runner_up): ((&f32, &f32), &u32)| {
+        Score::new(logit, log_probability, runner_up)
     };
     zipped.map(score).collect()
 }
