@@ -5,12 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use gemma3_processor::{Message, Picture};
-use gemma3_tch::{Cached, Fast, Gemma3, GenerationOptions, Placement, Sequence, guard};
+use gemma3_tch::{Cached, Checkpoint, Fast, Gemma3, GenerationOptions, Sequence, guard};
 use medgemma_explainer::{
     Context, DeviceSpec, DtypeSpec, Explainer, LoadOptions, ModelSource, Profile,
 };
 use phantom_radiograph::Scene;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::questions::{Answer, Question, Word};
 use crate::vocabulary::IDS;
@@ -23,9 +23,9 @@ const MEMORY_BUDGET: u64 = 1 << 30;
 
 /// A checkpoint that answers and is explained, as an application has it.
 pub struct Reader {
-    /// The model of the explainer once more, for what an explainer does not offer; both map the same file.
-    model: Gemma3,
     explainer: Explainer,
+    /// The same weights, for what is no question of an application's.
+    model: Gemma3,
     dtype: DtypeSpec,
 }
 
@@ -67,18 +67,16 @@ pub struct Spoken {
 impl Reader {
     /// Loads the checkpoint in `folder`.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::placed(folder, Placement::AS_STORED, DtypeSpec::Auto)
+        Self::open_as(folder, DtypeSpec::default())
     }
 
-    /// The same, computed in float32.
-    pub fn open_in_float32(folder: &Path) -> Result<Self> {
-        let placement = Placement { kind: Some(Kind::Float), ..Placement::AS_STORED };
-        Self::placed(folder, placement, DtypeSpec::Float32)
-    }
-
-    fn placed(folder: &Path, placement: Placement, dtype: DtypeSpec) -> Result<Self> {
-        let explainer = load(folder, dtype, Profile::Sound)?;
-        Ok(Self { model: Gemma3::load(folder, placement)?, explainer, dtype })
+    /// The same, computed in `dtype`.
+    pub fn open_as(folder: &Path, dtype: DtypeSpec) -> Result<Self> {
+        let checkpoint = Checkpoint::open(folder)?;
+        let placement =
+            checkpoint.placement(gemma3_tch::DeviceSpec::Cpu, dtype.to_string().parse()?)?;
+        let model = checkpoint.load(placement)?;
+        Ok(Self { explainer: load(folder, dtype, Profile::Sound)?, model, dtype })
     }
 
     /// The model.
@@ -223,10 +221,8 @@ impl Reader {
 }
 
 fn load(folder: &Path, dtype: DtypeSpec, profile: Profile) -> Result<Explainer> {
-    let options = LoadOptions::default()
-        .with_device(DeviceSpec::Cpu)
-        .with_dtype(dtype)
-        .with_profile(profile)
-        .with_context(Context::default().with_memory_budget(Some(MEMORY_BUDGET)));
+    let context = Context::default().with_memory_budget(Some(MEMORY_BUDGET));
+    let options = LoadOptions::default().with_device(DeviceSpec::Cpu).with_dtype(dtype);
+    let options = options.with_profile(profile).with_context(context);
     Ok(Explainer::load(&ModelSource::Directory(folder.to_owned()), &options)?)
 }

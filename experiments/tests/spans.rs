@@ -10,6 +10,7 @@ use experiments::localize::settings::{Extent, Goals, Method, Rule, Setting};
 use experiments::questions::Question;
 use experiments::reader::{Reader, Reading};
 use gemma3_processor::{Processor, ProcessorOptions};
+use medgemma_explainer::DtypeSpec;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../crates/explainer/models/phantom")
@@ -50,7 +51,7 @@ fn a_sentence_holds_its_word_and_ends_with_the_only_full_stop() {
 #[test]
 fn one_token_is_what_every_rule_makes_of_it_and_phrases_are_its_contrast() {
     // In the stored bfloat16 another sequence is rounded in another way.
-    let reader = Reader::open_in_float32(&folder()).unwrap();
+    let reader = Reader::open_as(&folder(), DtypeSpec::Float32).unwrap();
     let mut compared = 0;
     for (case, readings) in cases(&reader).unwrap() {
         for reading in readings {

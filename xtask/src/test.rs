@@ -98,11 +98,11 @@ fn steps() -> Vec<Step> {
             "without the hub",
             Action::Cargo(&["check", "--package", "medgemma-explainer", "--no-default-features"]),
         ),
-        step("figures without SVG", Action::Cargo(without_svg)),
         step(
             "without rayon",
             Action::Cargo(&["test", "--package", "attention-relevancy", "--no-default-features"]),
         ),
+        step("figures without SVG", Action::Cargo(without_svg)),
         step("docs", Action::Docs(docs)),
         step("deny", Action::Deny),
         step("doc tests", Action::Cargo(&["test", "--workspace", "--doc"])),

@@ -42,7 +42,9 @@ impl Header {
     fn tensor(mut self, name: &str, sides: &[u64], kind: u32, start: u64) -> Self {
         self.text(name);
         self.u32(sides.len() as u32);
-        sides.iter().for_each(|&side| self.u64(side));
+        for &side in sides {
+            self.u64(side);
+        }
         self.u32(kind);
         self.u64(start);
         self

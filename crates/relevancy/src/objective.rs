@@ -21,8 +21,8 @@ pub enum Objective {
 /// What a token is contrasted with. Which one it is, is fixed before the gradient is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foil {
-    /// The token with the highest logit beside the explained one, for each token its own ([`Score::runner_up`]), unless the goal
-    /// names another ([`Goal::with_foils`]).
+    /// The token with the highest logit beside the explained one, for each token its own ([`Score::runner_up`](crate::Score)), unless
+    /// the engine is told another.
     RunnerUp,
     /// This token of the vocabulary.
     Token(u32),

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use medgemma_explainer::DtypeSpec;
 use safetensors::Dtype;
 
 use crate::checkpoint;
@@ -95,7 +96,7 @@ fn readers(folder: &Path, stages: &[Random]) -> Result<Vec<Reader>> {
         let mixed =
             checkpoint::with_parameters(folder, &mixed(&trained, &random, stage), Dtype::F32)?;
         // The weights stay mapped when the folder is gone.
-        Reader::open_in_float32(mixed.path())
+        Reader::open_as(mixed.path(), DtypeSpec::Float32)
     };
     stages.iter().map(reader).collect()
 }
