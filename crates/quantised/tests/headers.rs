@@ -1,4 +1,5 @@
 //! Headers of GGUF files: what is read, and forty ways to damage one, each with a message that names file and field.
+#![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 use quantised_weights::{BlockType, Error, Gguf, Value};
 use std::fs::File;
