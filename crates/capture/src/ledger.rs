@@ -169,11 +169,12 @@ impl Demand {
     /// The least bytes, when pictures are kept or not.
     fn bytes(&self, model: &Gemma3, is_kept: bool) -> u64 {
         let tokens = if self.tokens == 0 { 0 } else { Streaming::least_budget(model, self.tokens) };
-        let finer = self.finer.map_or(0, |FinerDemand { update, goals }| {
+        let (finer, parts) = self.finer.map_or((0, 0), |FinerDemand { update, goals }| {
             let parts = ImagePart::bytes(model.config()) * goals as u64;
-            Patches::least_budget(model, update, is_kept) + parts
+            (Patches::least_budget(model, update, is_kept), parts)
         });
-        tokens.max(finer)
+        // They are gathered while the tokens are swept, and held while the patches of one picture are.
+        tokens.max(finer) + parts
     }
 }
 
