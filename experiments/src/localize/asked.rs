@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use attention_capture::{Folding, HeadWeights, Layers, Method as Rowwise, Objective, Pool, Spread};
 use attention_relevancy::HeadFusion;
-use gemma3_tch::TextConfig;
-use medgemma_explainer::{Compared, ExplainOptions, Resolution, SpanRule};
+use medgemma_explainer::{Compared, ExplainOptions, LanguageModel, Resolution, SpanRule};
 
 use crate::localize::settings::{Extent, Method, Rule};
 use crate::reader::Spoken;
@@ -59,10 +58,9 @@ impl Tokens {
 
 impl Asked {
     /// For a method and an objective; `None` for what the facade does not offer.
-    pub(super) fn of(method: Method, objective: Objective, text: &TextConfig) -> Option<Self> {
+    pub(super) fn of(method: Method, objective: Objective, model: &LanguageModel) -> Option<Self> {
         let options = ExplainOptions::default().with_objective(objective);
         let plain = |options| Self { tokens: Tokens::Deciding, options, shown: Shown::Relevancy };
-        let folded = |folding: Folding| plain(options.clone().with_folding(folding));
         Some(match method {
             Method::Relevancy(update) => plain(options.with_update(update)),
             Method::Span(extent, rule) => {
@@ -77,13 +75,16 @@ impl Asked {
                 };
                 Self { tokens, ..plain(options.with_span(span)) }
             }
-            Method::GlobalLayers => folded(Folding::default().with_layers(Layers::Global)),
-            Method::LargestHead => folded(Folding::default().with_heads(HeadFusion::Max)),
+            Method::GlobalLayers => {
+                plain(options.with_folding(Folding::default().with_layers(Layers::Global)))
+            }
+            Method::LargestHead => {
+                plain(options.with_folding(Folding::default().with_heads(HeadFusion::Max)))
+            }
             Method::WrongRow => Self { tokens: Tokens::Next, ..plain(options) },
             Method::Seed => plain(ExplainOptions::python_program().with_objective(objective)),
             Method::LastGradient => {
-                let options = options.with_by_layer(true);
-                Self { shown: Shown::LastLayer, ..plain(options) }
+                Self { shown: Shown::LastLayer, ..plain(options.with_by_layer(true)) }
             }
             Method::RawLast => Self { shown: Shown::RawAttention, ..plain(options) },
             Method::Rollout => Self { shown: Shown::Rollout, ..plain(options) },
@@ -96,7 +97,7 @@ impl Asked {
             | Method::DoubleBos
             | Method::Patches(_, Spread::Even) => return None,
             rowwise => {
-                let methods = vec![Compared::Other(compared(rowwise, text)?)];
+                let methods = vec![Compared::Other(compared(rowwise, model)?)];
                 let asked = plain(options.with_methods(methods).with_span(SpanRule::Sum));
                 let whole = rowwise == Method::WholeWordAttention;
                 let tokens = if whole { Tokens::Word } else { asked.tokens };
@@ -108,13 +109,13 @@ impl Asked {
 }
 
 /// A method beside the relevancy, from the same sweep.
-fn compared(method: Method, text: &TextConfig) -> Option<Rowwise> {
+fn compared(method: Method, model: &LanguageModel) -> Option<Rowwise> {
     let (heads, all, over) = (HeadFusion::Mean, Layers::All, Pool::Mean);
     let raw = |layers| Rowwise::RawAttention { heads: HeadWeights::from(heads), layers };
     Some(match method {
         Method::MeanGradient => Rowwise::GradientAttention { heads, layers: all },
-        Method::GradCamAttention => Rowwise::GradCamAttention { layer: text.last_full_layer() },
-        Method::GradCamHidden => Rowwise::GradCamHidden { layer: text.num_hidden_layers / 2 },
+        Method::GradCamAttention => Rowwise::GradCamAttention { layer: model.last_global_layer() },
+        Method::GradCamHidden => Rowwise::GradCamHidden { layer: model.layers / 2 },
         Method::InputGradient => Rowwise::InputGradient,
         Method::Tam => Rowwise::Tam,
         Method::RawMean => raw(all),
@@ -128,18 +129,19 @@ fn compared(method: Method, text: &TextConfig) -> Option<Rowwise> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint;
     use crate::localize::settings::{Goals, Setting};
+    use crate::reader::Reader;
     use attention_capture::Foil;
     use std::path::Path;
 
     #[test]
     fn the_setting_of_the_studies_is_the_default_of_the_facade() {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/explainer/models");
-        let text = checkpoint::config(&models.join("phantom")).unwrap().text;
+        let reader = Reader::open(&models.join("phantom")).unwrap();
+        let model = reader.explainer().inspection().language_model();
         let Setting { method, goals } = Setting::CONTRAST;
         assert_eq!(goals, Goals::RunnerUp);
-        let asked = Asked::of(method, Objective::Contrast(Foil::RunnerUp), &text).unwrap();
+        let asked = Asked::of(method, Objective::Contrast(Foil::RunnerUp), &model).unwrap();
         assert_eq!(asked.options, ExplainOptions::default());
         assert_eq!((asked.tokens, asked.shown), (Tokens::Deciding, Shown::Relevancy));
     }

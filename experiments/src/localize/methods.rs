@@ -94,7 +94,11 @@ impl<'a> Maps<'a> {
             _ => (self.reader.explainer(), &self.sound, 0),
         };
         self.by_objective(words, goals, |words, objective| {
-            let asked = Asked::of(method, objective, &self.reader.model().config().text);
+            let asked = Asked::of(
+                method,
+                objective,
+                &self.reader.explainer().inspection().language_model(),
+            );
             let asked = asked.with_context(|| format!("{method:?} is made in another way"))?;
             let ask = |word: &&Spoken| {
                 let tokens = asked.tokens.of(word);

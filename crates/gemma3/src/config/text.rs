@@ -58,12 +58,6 @@ pub struct TextConfig {
 }
 
 impl TextConfig {
-    /// The index of the last layer with full attention; of the last layer where all have a sliding window.
-    pub fn last_full_layer(&self) -> usize {
-        let full = self.layers.iter().rposition(|&kind| kind == LayerType::Full);
-        full.unwrap_or(self.layers.len().saturating_sub(1))
-    }
-
     /// Reads the section; `tied` is what the top level says about the head, and wins.
     pub(super) fn read(fields: Fields<'_>, tied: Option<bool>) -> Result<Self, Error> {
         check_activation(fields, "hidden_activation")?;
