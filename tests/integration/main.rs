@@ -7,10 +7,12 @@ mod diagnose; // what a checkpoint must pass, and spoilt ones do not
 mod engines; // the streaming engine against the retained one
 mod explainer; // the facade: from pictures and a prompt to explanations
 mod faults; // bad input at the facade: a clear error, no panic, nothing half-written
+mod gguf; // checkpoints as GGUF files
 mod methods; // every method of comparison: both engines, and PyTorch
 mod model; // the model against transformers: pixels, features, logits, greedy answers
 mod patches; // from the tokens of a picture to its patches and pixels, against one graph
 mod phrases; // one phrase against another: two branches behind one prefix
+mod real; // real trained weights, against transformers
 mod relevancy; // the retained engine against autograd in PyTorch, and the mistakes that must not pass
 mod reliance; // what pictures add to an answer
 mod service; // many askers, one model

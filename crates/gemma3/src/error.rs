@@ -13,6 +13,14 @@ pub enum Error {
     /// A GGUF file that cannot be used.
     #[error(transparent)]
     Gguf(#[from] quantised_weights::Error),
+    /// A weight that bitsandbytes quantised is not what it should be.
+    #[error("tensor {} of a weight in NF4 {reason}", quoted(name))]
+    Nf4 {
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A folder has more GGUF files than one model.
     #[error("{} holds several {what} as GGUF files; name one of them{}", path.display(), listed(files))]
     SeveralGguf {

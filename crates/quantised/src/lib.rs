@@ -10,4 +10,4 @@ mod nf4;
 pub use blocks::BlockType;
 pub use error::Error;
 pub use gguf::{Gguf, TensorInfo, Value};
-pub use nf4::{Nf4, Nf4Scales};
+pub use nf4::{Nf4, Nf4Scales, RoundTo};

@@ -1,5 +1,7 @@
 //! Four-bit normal floats of bitsandbytes, with scales that are stored plainly or quantised in turn.
 
+use half::{bf16, f16};
+
 /// Scales of blocks of weights.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Nf4Scales {
@@ -29,6 +31,29 @@ pub struct Nf4 {
     pub block: usize,
     /// The scales.
     pub scales: Nf4Scales,
+    /// The type that the weights had before: what a half byte stands for is rounded to it.
+    pub rounds_to: RoundTo,
+}
+
+/// A type that numbers are rounded to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoundTo {
+    /// bfloat16.
+    BFloat16,
+    /// float16.
+    Float16,
+    /// float32: they stay as they are.
+    Float32,
+}
+
+impl RoundTo {
+    fn round(self, number: f32) -> f32 {
+        match self {
+            Self::BFloat16 => bf16::from_f32(number).to_f32(),
+            Self::Float16 => f16::from_f32(number).to_f32(),
+            Self::Float32 => number,
+        }
+    }
 }
 
 impl Nf4Scales {
@@ -49,7 +74,8 @@ impl Nf4 {
         for (index, out) in out.iter_mut().enumerate() {
             let byte = quants[index / 2];
             let q = if index % 2 == 0 { byte >> 4 } else { byte & 15 };
-            *out = self.code[usize::from(q)] * self.scales.of((first + index) / self.block);
+            let number = self.code[usize::from(q)] * self.scales.of((first + index) / self.block);
+            *out = self.rounds_to.round(number);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What blocks stand for, held against the Python package gguf, and four-bit normal floats against their definition.
 
-use quantised_weights::{BlockType, Nf4, Nf4Scales};
+use quantised_weights::{BlockType, Nf4, Nf4Scales, RoundTo};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -51,7 +51,8 @@ fn bits(numbers: &[f32]) -> Vec<u32> {
 #[test]
 fn normal_floats_are_a_table_times_a_scale() {
     let code = std::array::from_fn(|index| index as f32 / 8.0 - 1.0);
-    let plain = Nf4 { code, block: 4, scales: Nf4Scales::Plain(vec![1.0, 2.0, 4.0]) };
+    let scales = Nf4Scales::Plain(vec![1.0, 2.0, 4.0]);
+    let plain = Nf4 { code, block: 4, scales, rounds_to: RoundTo::Float32 };
     let quants = [0x0f, 0x88, 0xf0, 0x12, 0x00, 0xff];
     let mut found = [0.0; 12];
     plain.dequantise(0, &quants, &mut found);

@@ -9,6 +9,7 @@ mod index;
 mod layout;
 mod memory;
 mod names;
+mod nf4;
 mod range;
 mod shard;
 
@@ -48,10 +49,13 @@ impl Placement {
 }
 
 /// All weights of a checkpoint, with every header checked.
+#[derive(Default)]
 pub struct Weights {
     holders: Vec<Holder>,
     /// Canonical name → where it is.
     entries: BTreeMap<String, Entry>,
+    /// Canonical names of weights that bitsandbytes quantised, with what stands beside them.
+    nf4: BTreeMap<String, nf4::State>,
 }
 
 /// What a header says of one tensor.
@@ -99,7 +103,7 @@ impl Weights {
     /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names, and checks all headers.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         files::check_directory(dir)?;
-        let mut weights = Self { holders: Vec::new(), entries: BTreeMap::new() };
+        let mut weights = Self::default();
         for (file, promised) in index::find(dir)? {
             let path = dir.join(&file);
             let shard = Shard::open(&path).map_err(|error| match error {
@@ -111,7 +115,8 @@ impl Weights {
             }
             let names =
                 shard.tensors().into_keys().map(|stored| (names::canonical(&stored), stored));
-            let names = names.collect();
+            let names: Vec<(String, String)> = names.collect();
+            weights.describe(&shard, &names)?;
             weights.add(Holder::Safetensors(shard), names)?;
         }
         Ok(weights)
@@ -139,7 +144,7 @@ impl Weights {
 
     /// Takes in GGUF files: a language model, and the vision tower in a second one.
     pub(crate) fn of_gguf(files: Vec<GgufShard>) -> Result<Self, Error> {
-        let mut weights = Self { holders: Vec::new(), entries: BTreeMap::new() };
+        let mut weights = Self::default();
         for file in files {
             let names = file.names().map(|(stored, name)| (name, stored.to_owned())).collect();
             weights.add(Holder::Gguf(file), names)?;
@@ -177,15 +182,18 @@ impl Weights {
 
     /// What the headers say of every tensor, sorted by canonical name.
     pub(crate) fn stored(&self) -> impl Iterator<Item = Stored<'_>> {
-        self.entries.iter().map(|(name, entry)| match &self.holders[entry.holder] {
+        let beside = |name: &str| nf4::beside(name).is_some_and(|of| self.nf4.contains_key(of));
+        let own = self.entries.iter().filter(move |(name, _)| !beside(name));
+        own.map(|(name, entry)| match &self.holders[entry.holder] {
             Holder::Safetensors(shard) => {
                 let info = shard.known(&entry.stored);
+                let quantised = self.nf4.get(name);
                 Stored {
                     name,
-                    shape: &info.shape,
-                    dtype: info.dtype.to_string(),
+                    shape: quantised.map_or(&info.shape, |state| &state.shape),
+                    dtype: quantised.map_or_else(|| info.dtype.to_string(), |_| "NF4".to_owned()),
                     kind: kind_of(info.dtype),
-                    is_quantised: false,
+                    is_quantised: quantised.is_some(),
                     bytes: (info.data_offsets.1 - info.data_offsets.0) as u64,
                 }
             }
@@ -202,6 +210,16 @@ impl Weights {
                 }
             }
         })
+    }
+
+    /// Reads what stands beside quantised weights.
+    fn describe(&mut self, shard: &Shard, names: &[(String, String)]) -> Result<(), Error> {
+        for (name, stored) in names {
+            if let (Some(name), Some(stored)) = (nf4::described(name), nf4::described(stored)) {
+                self.nf4.insert(name.to_owned(), nf4::State::read(shard, stored)?);
+            }
+        }
+        Ok(())
     }
 
     /// Takes in the tensors of a file, by canonical and by stored name.
@@ -226,7 +244,7 @@ impl Weights {
             return Err(missing(name, self.names()));
         };
         let holder = &self.holders[*holder];
-        let found = holder.shape(stored);
+        let found = self.nf4.get(name).map_or(holder.shape(stored), |state| &state.shape);
         if found != shape {
             let (expected, found) = (shape.to_owned(), found.to_owned());
             return Err(Error::Shape { name: stored.clone(), expected, found });
@@ -273,7 +291,10 @@ impl Source for Weights {
 
     fn weight(&self, name: &str, shape: [usize; 2], placement: Placement) -> Result<Weight, Error> {
         match self.find(name, &shape)? {
-            (Holder::Safetensors(_), _) => Ok(Weight::Dense(self.load(name, &shape, placement)?)),
+            (Holder::Safetensors(shard), _) => match self.nf4.get(name) {
+                Some(state) => state.weight(shard, placement),
+                None => Ok(Weight::Dense(self.load(name, &shape, placement)?)),
+            },
             (Holder::Gguf(file), stored) => file.weight(stored, placement),
         }
     }

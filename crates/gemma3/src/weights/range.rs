@@ -12,7 +12,10 @@ impl Weights {
     /// A tensor that is not there or has a type that weights cannot have.
     pub fn range(&self, name: &str) -> Result<[f64; 2], Error> {
         let entry = self.entries.get(name).ok_or_else(|| missing(name, self.names()))?;
-        let shape = self.holders[entry.holder].shape(&entry.stored);
+        let shape = match self.nf4.get(name) {
+            Some(state) => &state.shape[..],
+            None => self.holders[entry.holder].shape(&entry.stored),
+        };
         if let &[outputs, inputs] = shape {
             let weight = self.weight(name, [outputs, inputs], Placement::AS_STORED)?;
             return guard("looking at a weight", || weight.range());

@@ -1,0 +1,181 @@
+//! Real trained weights: Gemma 3 270M (Q4_K_M in a GGUF file) against transformers on the same weights expanded to float32
+//! (`tests/fixtures/real/generate.py`).
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use attention_capture::{
+    Engine, Goal, Keep, Retained, Rules, States, Streaming, SweepOptions, witness_attention,
+};
+use attention_relevancy::{Foil, Objective, Target, Update};
+use gemma3_tch::{Checkpoint, CheckpointPlace, Fast, Gemma3, Placement, Sequence};
+use integration_tests::{Tolerance, assert_close, assert_row_close};
+use ndarray::{Array1, Array3, s};
+use ndarray_npy::NpzReader;
+use serde_json::Value;
+use tch::{Device, Kind};
+
+/// Every eighth number of a row of attention is kept.
+const EVERY: usize = 8;
+
+/// The folder that `cargo xtask setup --real-weights` makes; `None`, said aloud, where the tests are not told of one.
+pub(crate) fn folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("REAL_WEIGHTS").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("SKIPPED: REAL_WEIGHTS is not set (cargo xtask setup --real-weights)");
+    }
+    folder
+}
+
+fn expected() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/real")
+}
+
+fn model(folder: &Path, kind: Kind) -> Gemma3 {
+    let file = folder.join("gemma-3-270m-q4_k_m.gguf");
+    let place = CheckpointPlace::find(&file, None).unwrap();
+    let placement = Placement { device: Device::Cpu, kind: Some(kind) };
+    Checkpoint::at(&place).unwrap().load(placement).unwrap()
+}
+
+struct Case {
+    name: String,
+    ids: Vec<u32>,
+    targets: Vec<usize>,
+    scores: Value,
+}
+
+fn cases() -> Vec<Case> {
+    let table: Value =
+        serde_json::from_slice(&std::fs::read(expected().join("tokens.json")).unwrap()).unwrap();
+    let numbers = |value: &Value| -> Vec<usize> {
+        value.as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect()
+    };
+    let runs = table["runs"].as_object().unwrap().iter();
+    runs.map(|(name, run)| Case {
+        name: name.clone(),
+        ids: numbers(&run["ids"]).into_iter().map(|id| id as u32).collect(),
+        targets: numbers(&run["targets"]),
+        scores: run["scores"].clone(),
+    })
+    .collect()
+}
+
+fn row(name: &str) -> Array1<f64> {
+    let mut archive = NpzReader::new(File::open(expected().join("runs.npz")).unwrap()).unwrap();
+    let found: Array1<f32> = archive.by_name(&format!("{name}.npy")).unwrap();
+    found.mapv(f64::from)
+}
+
+fn ids(name: &str) -> Vec<u32> {
+    let mut archive = NpzReader::new(File::open(expected().join("runs.npz")).unwrap()).unwrap();
+    let found: Array1<i64> = archive.by_name(&format!("{name}.npy")).unwrap();
+    found.iter().map(|&id| id as u32).collect()
+}
+
+const OBJECTIVES: [(&str, Objective); 3] = [
+    ("logit", Objective::Logit),
+    ("log_probability", Objective::LogProbability),
+    ("contrast", Objective::Contrast(Foil::RunnerUp)),
+];
+
+#[test]
+fn logits_and_attention_of_the_real_model_are_those_of_transformers() {
+    let Some(folder) = folder() else { return };
+    let model = model(&folder, Kind::Float);
+    for case in cases() {
+        let sequence = model.sequence(case.ids.clone(), vec![], vec![]).unwrap();
+        let last = tch::no_grad(|| model.forward(&sequence, &mut Fast));
+        let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
+        let engine = Streaming::new(&model, sequence.ids(), &states, SweepOptions::default());
+        for &position in &case.targets {
+            let key = format!("{}_{position}", case.name);
+            let target = Target::new(position, case.ids[position]).unwrap();
+            let score = engine.scores(&[target]).unwrap()[0];
+            let expected = |name| case.scores[format!("{position}_{name}")].as_f64().unwrap();
+            assert!((f64::from(score.logit) - expected("logit")).abs() < 1e-3, "{key}: {score:?}");
+            let log_probability = f64::from(score.log_probability);
+            assert!((log_probability - expected("log_probability")).abs() < 1e-4, "{key}");
+            let hidden = last.narrow(0, position as i64 - 1, 1);
+            let logits = model.text().logits_of(&hidden, &ids(&format!("{key}_logit_ids")));
+            let logits = Array1::from(Vec::<f32>::try_from(logits.view([-1])).unwrap());
+            assert_close(
+                &format!("{key}, logits"),
+                &logits,
+                &row(&format!("{key}_logits")),
+                Tolerance::Rounding,
+            );
+        }
+        assert_attention(&model, &sequence, &case);
+    }
+}
+
+/// Every layer's rows that predict a target, every eighth key.
+fn assert_attention(model: &Gemma3, sequence: &Sequence, case: &Case) {
+    let expected: Vec<Array3<f64>> = case
+        .targets
+        .iter()
+        .map(|position| {
+            let mut archive =
+                NpzReader::new(File::open(expected().join("runs.npz")).unwrap()).unwrap();
+            let name = format!("{}_{position}_attention.npy", case.name);
+            let found: Array3<f32> = archive.by_name(&name).unwrap();
+            found.mapv(f64::from)
+        })
+        .collect();
+    let mut seen = 0;
+    witness_attention(model, sequence, &mut |block| {
+        for (&position, expected) in case.targets.iter().zip(&expected) {
+            if !block.queries.contains(&(position - 1)) {
+                continue;
+            }
+            let at = position - 1 - block.queries.start;
+            let found = block.weights.slice(s![.., at, ..position;EVERY]);
+            let expected = expected.slice(s![block.layer, .., ..]);
+            let what = format!("{} {position}, attention of layer {}", case.name, block.layer);
+            assert_close(&what, &found, &expected, Tolerance::Rounding);
+            seen += 1;
+        }
+    })
+    .unwrap();
+    assert_eq!(seen, case.targets.len() * model.text().layers().len());
+}
+
+#[test]
+fn relevancy_and_rollout_of_the_real_model_are_those_of_autograd() {
+    let Some(folder) = folder() else { return };
+    let model = model(&folder, Kind::Float);
+    for case in cases() {
+        let sequence = model.sequence(case.ids.clone(), vec![], vec![]).unwrap();
+        let goals: Vec<Goal> = case
+            .targets
+            .iter()
+            .map(|&position| Goal::token(Target::new(position, case.ids[position]).unwrap()))
+            .collect();
+        let states = States::of(&model, &sequence, Keep::Everything).unwrap();
+        let streaming = Streaming::new(&model, sequence.ids(), &states, SweepOptions::default());
+        let retained = Retained::run(&model, &sequence).unwrap();
+        for (name, objective) in OBJECTIVES {
+            let rules = Rules::new(objective, Update::Additive);
+            let engines: [(&str, &dyn Engine); 2] =
+                [("streaming", &streaming), ("retained", &retained)];
+            for (engine, found) in
+                engines.map(|(name, engine)| (name, engine.explain(&goals, &rules).unwrap()))
+            {
+                for (&position, found) in case.targets.iter().zip(&found) {
+                    let key = format!("{}_{position}", case.name);
+                    let what = format!("{engine}, {key}, {name}");
+                    let expected = row(&format!("{key}_{name}"));
+                    assert_row_close(&what, found.relevancy.view(), expected.view(), position - 1);
+                    let expected = row(&format!("{key}_rollout"));
+                    assert_row_close(
+                        &format!("{what}, rollout"),
+                        found.rollout.view(),
+                        expected.view(),
+                        position - 1,
+                    );
+                }
+            }
+        }
+    }
+}
