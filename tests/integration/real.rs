@@ -1,4 +1,4 @@
-//! Real trained weights: Gemma 3 270M (Q4_K_M in a GGUF file) against transformers on the same weights expanded to float32
+//! Real trained weights: Gemma 3 270M (`Q4_K_M` in a GGUF file) against transformers on the same weights expanded to float32
 //! (`tests/fixtures/real/generate.py`).
 
 use std::fs::File;
@@ -9,7 +9,7 @@ use attention_capture::{
 };
 use attention_relevancy::{Foil, Objective, Target, Update};
 use gemma3_tch::{Checkpoint, CheckpointPlace, Fast, Gemma3, Placement, Sequence};
-use integration_tests::{Tolerance, assert_close, assert_row_close};
+use integration_tests::{Tolerance, assert_close, row_difference};
 use ndarray::{Array1, Array3, s};
 use ndarray_npy::NpzReader;
 use serde_json::Value;
@@ -73,10 +73,15 @@ fn ids(name: &str) -> Vec<u32> {
     found.iter().map(|&id| id as u32).collect()
 }
 
-const OBJECTIVES: [(&str, Objective); 3] = [
-    ("logit", Objective::Logit),
-    ("log_probability", Objective::LogProbability),
-    ("contrast", Objective::Contrast(Foil::RunnerUp)),
+/// With how far relevancy may be from that in float64, relative to its largest entry.
+///
+/// The gradient of a log-probability is one-hot − p, whose entries nearly cancel on their way back: where a logit of 20 is right to 10⁻⁶,
+/// p is right to 2·10⁻⁵ and what is left to 10⁻⁴. transformers in float32 is off by up to 1.3·10⁻⁴ on the same targets, by 10⁻⁶ for the
+/// other two.
+const OBJECTIVES: [(&str, Objective, f64); 3] = [
+    ("logit", Objective::Logit, 2e-5),
+    ("log_probability", Objective::LogProbability, 5e-4),
+    ("contrast", Objective::Contrast(Foil::RunnerUp), 2e-5),
 ];
 
 #[test]
@@ -155,25 +160,22 @@ fn relevancy_and_rollout_of_the_real_model_are_those_of_autograd() {
         let states = States::of(&model, &sequence, Keep::Everything).unwrap();
         let streaming = Streaming::new(&model, sequence.ids(), &states, SweepOptions::default());
         let retained = Retained::run(&model, &sequence).unwrap();
-        for (name, objective) in OBJECTIVES {
+        for (name, objective, limit) in OBJECTIVES {
             let rules = Rules::new(objective, Update::Additive);
             let engines: [(&str, &dyn Engine); 2] =
                 [("streaming", &streaming), ("retained", &retained)];
-            for (engine, found) in
-                engines.map(|(name, engine)| (name, engine.explain(&goals, &rules).unwrap()))
-            {
-                for (&position, found) in case.targets.iter().zip(&found) {
+            for (engine, name_of) in engines.map(|(name, engine)| (engine, name)) {
+                for (&position, found) in
+                    case.targets.iter().zip(&engine.explain(&goals, &rules).unwrap())
+                {
                     let key = format!("{}_{position}", case.name);
-                    let what = format!("{engine}, {key}, {name}");
-                    let expected = row(&format!("{key}_{name}"));
-                    assert_row_close(&what, found.relevancy.view(), expected.view(), position - 1);
-                    let expected = row(&format!("{key}_rollout"));
-                    assert_row_close(
-                        &format!("{what}, rollout"),
-                        found.rollout.view(),
-                        expected.view(),
-                        position - 1,
-                    );
+                    let differs = |found: &Array1<f32>, expected: &str| {
+                        row_difference(found.view(), row(expected).view(), position - 1)
+                    };
+                    let relevancy = differs(&found.relevancy, &format!("{key}_{name}"));
+                    assert!(relevancy < limit, "{name_of}, {key}, {name}: {relevancy:.2e}");
+                    let rollout = differs(&found.rollout, &format!("{key}_rollout"));
+                    assert!(rollout < 2e-5, "{name_of}, {key}, rollout: {rollout:.2e}");
                 }
             }
         }

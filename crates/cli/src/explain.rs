@@ -338,7 +338,7 @@ pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations, shows_
 /// A part of all relevancy.
 fn percent(part: f32) -> String {
     // Rounding may leave a sum a little below zero.
-    format!("{:.1} %", 100.0 * part.max(0.0))
+    format!("{:.1} %", 100.0 * part.max(0.0) + 0.0) // no −0
 }
 
 fn row([number, text, positions, probability, share, relevant]: [&str; 6]) {

@@ -89,12 +89,11 @@ fn text(model: &Gguf) -> Result<TextConfig, Error> {
     let (layers, hidden) = (size("block_count", 1 << 10)?, size("embedding_length", 1 << 16)?);
     let heads = size("attention.head_count", 1 << 10)?;
     let head_dim = model.optional_size(&key("attention.key_length"), 1 << 14)?.unwrap_or(256);
-    if let Some(values) = model.optional_size(&key("attention.value_length"), 1 << 14)? {
-        if values != head_dim {
-            let reason =
-                format!("is {values}, but keys have {head_dim}; heads of one width are supported");
-            return Err(model.wrong(&key("attention.value_length"), reason).into());
-        }
+    let values = model.optional_size(&key("attention.value_length"), 1 << 14)?;
+    if let Some(values) = values.filter(|&values| values != head_dim) {
+        let reason =
+            format!("is {values}, but keys have {head_dim}; heads of one width are supported");
+        return Err(model.wrong(&key("attention.value_length"), reason).into());
     }
     let scalar =
         if layers == LAYERS_OF_27B { hidden as f64 / heads as f64 } else { head_dim as f64 };

@@ -1,4 +1,4 @@
-//! The tokenizer of a GGUF file: the vocabulary of SentencePiece with a score and a type for each token.
+//! The tokenizer of a GGUF file: the vocabulary of `SentencePiece` with a score and a type for each token.
 //!
 //! `tokenizer.json` lists its merges; here they follow from the vocabulary, as transformers makes them when it converts such a vocabulary
 //! (`convert_slow_tokenizer.py`): every cut of a token into two others, the token with the higher score first, then the longer left part, then
