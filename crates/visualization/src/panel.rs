@@ -78,7 +78,7 @@ impl<'a> Panel<'a> {
     /// Draws heat, lines, outlines and letters over the picture, in its own size. Words other than those of outlines stay out.
     ///
     /// # Errors
-    /// As [`overlay`](crate::overlay()). Without the feature `svg`, which draws lines and letters, [`Error::NoMarks`] where the options
+    /// As [`overlay`](crate::overlay()). Without the feature `svg`, which draws lines and letters, `Error::NoMarks` where the options
     /// or the panel ask for any.
     pub fn draw(&self, options: &OverlayOptions) -> Result<RgbImage, Error> {
         let range = Range::new(self.picture, &self.maps, options)?;
