@@ -21,6 +21,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A folder holds an adapter: weights that change those of another checkpoint.
+    #[error("{} belongs to an adapter of PEFT, which is not supported yet: merge it into its base (merge_and_unload in Python) and give the folder of the merged model, or, where the weights beside it are that model, move the file away", path.display())]
+    Adapter {
+        /// Its configuration.
+        path: PathBuf,
+    },
     /// A folder has more GGUF files than one model.
     #[error("{} holds several {what} as GGUF files; name one of them{}", path.display(), listed(files))]
     SeveralGguf {

@@ -23,6 +23,8 @@ pub enum CheckpointPlace {
     },
 }
 
+/// What a folder of PEFT has beside the weights of an adapter.
+const ADAPTER: &str = "adapter_config.json";
 /// GGUF files of a folder that are looked at; more are not one model.
 const MOST_FILES: usize = 64;
 
@@ -31,11 +33,14 @@ impl CheckpointPlace {
     /// tower that a folder has beside its language model is taken with it; `mmproj` names another one.
     ///
     /// # Errors
-    /// [`Error::SeveralGguf`] for a folder with several language models or vision towers, [`Error::MmprojWithoutGguf`], and files that
+    /// [`Error::Adapter`] for a folder with an adapter of PEFT, [`Error::SeveralGguf`] for a folder with several language models or vision towers, [`Error::MmprojWithoutGguf`], and files that
     /// cannot be read.
     pub fn find(path: &Path, mmproj: Option<&Path>) -> Result<Self, Error> {
         if fs::metadata(path).is_ok_and(|found| found.is_file()) {
             return Ok(Self::Gguf { model: path.to_owned(), mmproj: mmproj.map(Path::to_owned) });
+        }
+        if path.join(ADAPTER).exists() {
+            return Err(Error::Adapter { path: path.join(ADAPTER) });
         }
         let found = if path.join("config.json").exists() { Vec::new() } else { in_folder(path)? };
         if found.is_empty() {
@@ -116,4 +121,22 @@ fn in_folder(path: &Path) -> Result<Vec<PathBuf>, Error> {
 
 fn name(file: &Path) -> String {
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_is_not_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["config.json", ADAPTER] {
+            fs::write(dir.path().join(file), "{}").unwrap();
+        }
+        let message = CheckpointPlace::find(dir.path(), None).unwrap_err().to_string();
+        assert!(message.contains(ADAPTER) && message.contains("merge_and_unload"), "{message}");
+        fs::remove_file(dir.path().join(ADAPTER)).unwrap();
+        let found = CheckpointPlace::find(dir.path(), None).unwrap();
+        assert_eq!(found, CheckpointPlace::Folder(dir.path().to_owned()));
+    }
 }
