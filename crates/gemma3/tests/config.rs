@@ -163,10 +163,24 @@ fn other_architectures_are_refused_by_name() {
             "{message}"
         );
     }
-    let message = Config::from_json(r#"{"model_type": "gemma3_text", "hidden_size": 4}"#)
-        .unwrap_err()
-        .to_string();
-    assert!(message.starts_with("config.json describes \"gemma3_text\""), "{message}");
+}
+
+#[test]
+fn a_language_model_alone_has_its_fields_at_the_top() {
+    let text = r#"{
+        "model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"], "hidden_size": 640, "intermediate_size": 2048,
+        "num_hidden_layers": 18, "num_attention_heads": 4, "num_key_value_heads": 1, "sliding_window": 512,
+        "vocab_size": 262144, "max_position_embeddings": 32768, "eos_token_id": [1, 106], "torch_dtype": "bfloat16"
+    }"#;
+    let config = Config::from_json(text).unwrap();
+    assert_eq!((config.vision.as_ref(), config.pool()), (None, None));
+    assert_eq!((config.text.hidden_size, config.text.layers.len()), (640, 18));
+    assert_eq!(config.eos_token_ids, [1, 106]);
+    assert!(config.tensors().keys().all(|name| name.starts_with("language_model.")));
+    for (from, to) in [("gemma3_text", "gemma3n_text"), ("Gemma3ForCausalLM", "LlamaForCausalLM")] {
+        let message = Config::from_json(&text.replace(from, to)).unwrap_err().to_string();
+        assert!(message.starts_with("config.json describes") && message.contains(to), "{message}");
+    }
 }
 
 #[test]
