@@ -43,7 +43,7 @@ const DAMAGES: &[Damage] = &[
             config["architectures"] = json!(["Gemma3ForCausalLM"]);
             config["model_type"] = json!("gemma3_text");
         }),
-        message: &["config.json describes \"", "only Gemma3ForConditionalGeneration"] },
+        message: &["config.json has no num_hidden_layers"] },
     Damage { name: "no weights", fixture: "two-images",
         apply: |c| c.remove(WEIGHTS),
         message: &["has neither model.safetensors nor model.safetensors.index.json"] },

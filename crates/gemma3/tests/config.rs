@@ -152,7 +152,7 @@ fn sizes_that_class_defaults_get_wrong_must_be_there() {
 #[test]
 fn other_architectures_are_refused_by_name() {
     for (pointer, value, found) in [
-        ("/model_type", json!("llama"), "Gemma3ForConditionalGeneration"),
+        ("/model_type", json!("llama"), "llama"),
         ("/architectures", json!(["LlamaForCausalLM"]), "LlamaForCausalLM"),
         ("/text_config/model_type", json!("gemma2"), "gemma2"),
         ("/vision_config/model_type", json!("clip_vision_model"), "clip_vision_model"),

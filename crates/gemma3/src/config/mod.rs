@@ -145,7 +145,10 @@ fn check_architecture(root: Fields<'_>) -> Result<bool, Error> {
         }
     }
     let first = architectures.and_then(|list| list.first()).and_then(Value::as_str);
-    Err(Error::Architecture { found: first.unwrap_or(model_type).to_owned() })
+    // Of two names that do not belong together the one that is not known says more.
+    let known = |name: &&str| [ARCHITECTURE, TEXT_ARCHITECTURE].contains(name);
+    let found = first.filter(|name| !known(name) || model_type.is_empty());
+    Err(Error::Architecture { found: found.unwrap_or(model_type).to_owned() })
 }
 
 /// A part of the configuration that must be there and, if it names its type, be of the right one.
