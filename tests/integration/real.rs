@@ -85,6 +85,19 @@ const OBJECTIVES: [(&str, Objective, f64); 3] = [
 ];
 
 #[test]
+fn the_graph_of_the_retained_engine_is_counted_with_the_weights_that_it_expands() {
+    let Some(folder) = folder() else { return };
+    let file = folder.join("gemma-3-270m-q4_k_m.gguf");
+    let place = CheckpointPlace::find(&file, None).unwrap();
+    let inspection = Checkpoint::at(&place).unwrap().inspection();
+    // All but the norms are quantised: 268 million numbers of 4 bytes.
+    let bytes = inspection.retained_bytes(Kind::Float, 1).0;
+    let all = 4 * inspection.parameters.total();
+    assert!(all * 99 / 100 < bytes && bytes < all * 101 / 100, "{bytes} of {all}");
+    assert!(inspection.weight_bytes(Some(Kind::Float)).0 < all / 4);
+}
+
+#[test]
 fn logits_and_attention_of_the_real_model_are_those_of_transformers() {
     let Some(folder) = folder() else { return };
     let model = model(&folder, Kind::Float);

@@ -225,7 +225,8 @@ impl Inspection {
     }
 
     /// Bytes that the retained engine needs beside the weights to explain so many tokens: attention and its gradient in float32
-    /// for every layer, L·H·S²·8, and the activations that autograd keeps, about L·S·(4F + 12D + 4Hd) values.
+    /// for every layer, L·H·S²·8, the activations that autograd keeps, about L·S·(4F + 12D + 4Hd) values, and quantised weights, which
+    /// its graph holds expanded.
     #[expect(clippy::missing_panics_doc, reason = "a checkpoint makes no placement without a type")]
     pub fn retained_bytes(&self, tokens: usize) -> Bytes {
         Bytes(self.checkpoint.retained_bytes(self.placement.kind.expect(DEFINITE), tokens).0)

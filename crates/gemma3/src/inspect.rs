@@ -127,7 +127,8 @@ impl Inspection {
     }
 
     /// Bytes that the retained engine needs beside the weights to explain so many tokens: attention and its gradient in float32
-    /// for every layer, L·H·S²·8, and the activations that autograd keeps, about L·S·(4F + 12D + 4Hd) values.
+    /// for every layer, L·H·S²·8, the activations that autograd keeps, about L·S·(4F + 12D + 4Hd) values, and quantised weights, which
+    /// its graph holds expanded.
     pub fn retained_bytes(&self, kind: Kind, tokens: usize) -> Bytes {
         let text = &self.config.text;
         let [layers, heads, s] =
@@ -137,7 +138,8 @@ impl Inspection {
             + 4 * text.num_attention_heads * text.head_dim;
         let maps = layers * heads * s * s * 8;
         let activations = layers * s * per_token as u64 * width(kind);
-        Bytes(maps + activations)
+        let expanded = (self.parameters.total() - self.plain) * width(kind);
+        Bytes(maps + activations + expanded)
     }
 
     pub(crate) fn of(config: Config, generation: GenerationConfig, weights: &Weights) -> Self {

@@ -117,19 +117,14 @@ impl GgufShard {
     }
 }
 
-/// The type of libtorch; `None` for blocks.
-fn kind_of(blocks: BlockType) -> Option<Kind> {
+/// The type of libtorch of what is stored plainly; `None` for quantised blocks.
+pub(super) fn kind_of(blocks: BlockType) -> Option<Kind> {
     match blocks {
         BlockType::F32 => Some(Kind::Float),
         BlockType::F16 => Some(Kind::Half),
         BlockType::BF16 => Some(Kind::BFloat16),
         _ => None,
     }
-}
-
-/// The type of libtorch of what is stored plainly.
-pub(super) fn stored_kind(blocks: BlockType) -> Option<Kind> {
-    kind_of(blocks)
 }
 
 /// Names outside of layers (`gguf-py/gguf/tensor_mapping.py` of llama.cpp has all of them).

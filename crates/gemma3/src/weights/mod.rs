@@ -199,7 +199,7 @@ impl Weights {
             }
             Holder::Gguf(file) => {
                 let info = file.info(&entry.stored);
-                let kind = gguf::stored_kind(info.blocks);
+                let kind = gguf::kind_of(info.blocks);
                 Stored {
                     name,
                     shape: &info.shape,
