@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod adapter;
 mod attention;
 mod cached;
 mod checkpoint;
@@ -57,6 +58,7 @@ mod vision;
 mod weight;
 mod weights;
 
+pub use adapter::{Adapter, AppliedAdapter};
 pub use attention::{Attend, AttentionLayer, PullCost, Qkv, Site, Tower};
 pub use cached::{Cached, Fast};
 pub use checkpoint::Checkpoint;

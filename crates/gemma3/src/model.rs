@@ -1,9 +1,10 @@
 //! The whole model: vision tower, projector, language model, and the sequence that joins their tokens.
 
+use crate::adapter::AdaptedWeights;
 use crate::weights::InMemory;
 use crate::{
-    Attend, Checkpoint, Config, Error, Fast, Fork, Placement, Projector, SequenceLayout, TextModel,
-    VisionConfig, VisionModel, WeightPath, Weights, guard,
+    AppliedAdapter, Attend, Checkpoint, Config, Error, Fast, Fork, Placement, Projector,
+    SequenceLayout, TextModel, VisionConfig, VisionModel, WeightPath, Weights, guard,
 };
 use gemma3_processor::{Pixels, Prepared};
 use std::collections::BTreeMap;
@@ -59,13 +60,16 @@ impl Gemma3 {
     }
 
     pub(crate) fn of_weights(
-        config: Config,
+        mut config: Config,
         weights: &Weights,
+        adapters: &[AppliedAdapter],
         placement: Placement,
     ) -> Result<Self, Error> {
         let _no_grad = tch::no_grad_guard();
+        let weights = AdaptedWeights::new(weights, adapters, config.text.tie_word_embeddings);
+        config.text.tie_word_embeddings &= !weights.parts_head();
         guard("loading the weights", || {
-            Self::build(config, &weights.root(placement), placement.device)
+            Self::build(config, &WeightPath::new(&weights, placement), placement.device)
         })?
     }
 
