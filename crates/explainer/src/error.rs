@@ -89,6 +89,18 @@ pub(crate) enum Cause {
         /// What it is, with its article.
         kind: String,
     },
+    /// An adapter was to be applied with an absurd weight.
+    #[error("an adapter cannot be applied with weight {weight}; 1 is as it was trained, 0 not at all")]
+    AdapterWeight {
+        /// As given.
+        weight: f64,
+    },
+    /// A checkpoint of the library's own in the place of an adapter.
+    #[error("{name} is a model, not an adapter (a directory of that name is ./{name})")]
+    ShippedAdapter {
+        /// Its name.
+        name: &'static str,
+    },
     /// No cache directory is known.
     #[cfg(feature = "phantom")]
     #[error("no cache folder is known for this user; set HOME or XDG_CACHE_HOME")]

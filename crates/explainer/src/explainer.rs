@@ -1,8 +1,8 @@
 //! A loaded checkpoint.
 
 use crate::setters::setters;
-use crate::source::FetchObserver;
-use crate::{Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling};
+use crate::source::{FetchObserver, Resolved};
+use crate::{AdapterSource, Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling};
 use attention_capture::Ledger;
 use gemma3_processor::{Processor, ProcessorOptions};
 use gemma3_tch::{
@@ -39,6 +39,8 @@ pub struct LoadOptions {
     pub profile: Profile,
     /// The vision tower of a model in a GGUF file, in a second one; `None`: the one beside it in its folder, if there is one.
     pub mmproj: Option<PathBuf>,
+    /// Adapters of fine-tuned models, applied in this order.
+    pub adapters: Vec<AdapterSource>,
     /// Called while a checkpoint is fetched from the hub.
     pub fetch_progress: Option<FetchObserver>,
     /// Whether what the vision tower computes is kept with every answer, so that maps finer than tokens need no second run of it. A
@@ -57,6 +59,7 @@ setters!(LoadOptions {
     with_processor = processor: ProcessorOptions,
     with_profile = profile: Profile,
     with_mmproj = mmproj: Option<PathBuf>,
+    with_adapters = adapters: Vec<AdapterSource>,
     with_fetch_progress = fetch_progress: Option<FetchObserver>,
     with_keep_patches = keep_patches: bool,
     with_context = context: Context,
@@ -70,6 +73,7 @@ impl fmt::Debug for LoadOptions {
             processor,
             profile,
             mmproj,
+            adapters,
             fetch_progress,
             keep_patches,
             context,
@@ -79,6 +83,7 @@ impl fmt::Debug for LoadOptions {
         shown
             .field("profile", profile)
             .field("mmproj", mmproj)
+            .field("adapters", adapters)
             .field("fetch_progress", &fetch_progress.is_some());
         shown.field("keep_patches", keep_patches).field("context", context).finish()
     }
@@ -117,12 +122,12 @@ impl fmt::Debug for Explainer {
 impl Explainer {
     /// Loads a checkpoint, after a check that the memory will do.
     pub fn load(source: &ModelSource, options: &LoadOptions) -> Result<Self, Error> {
-        let (place, revision) = source.resolve(options)?;
+        let Resolved { place, revision, adapters, applied } = source.resolve(options)?;
         let started = Instant::now();
-        let checkpoint = Checkpoint::at(&place)?;
+        let checkpoint = Checkpoint::at(&place)?.adapted(adapters)?;
         let placement =
             checkpoint.placement(options.device.of_model(), options.dtype.of_model())?;
-        let inspection = Inspection::new(checkpoint.inspection(), placement);
+        let inspection = Inspection::new(checkpoint.inspection(), placement, applied);
         if placement.on_cpu() {
             check_memory("the model", inspection.load_bytes().of_model(), available_memory())?;
         }

@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod adapter;
 mod answer;
 mod answering;
 mod ask;
@@ -32,6 +33,7 @@ mod source;
 mod versus;
 mod words;
 
+pub use adapter::{AdapterSource, AppliedAdapter};
 pub use answer::{Answer, AnswerOptions, Question};
 pub use ask::{Ask, Engine, ExplainOptions, Explanations, HeadLayer, Missing};
 pub use blank::Blank;

@@ -1,11 +1,13 @@
 //! Where a checkpoint comes from.
 
 use crate::error::Cause;
-use crate::{Error, Inspection, LoadOptions, Shipped};
+use crate::adapter::OpenAdapter;
+use crate::{AdapterSource, AppliedAdapter, Error, Inspection, LoadOptions, Shipped};
 use gemma3_processor::{FOREIGN_PREFIX, ForeignFile};
 #[cfg(feature = "hub")]
 use gemma3_tch::hub;
 use gemma3_tch::{Checkpoint, CheckpointPlace};
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -46,30 +48,82 @@ impl ModelSource {
 
     /// What the checkpoint is, from its headers alone, and where and in which type `options` would load it.
     pub fn inspect(&self, options: &LoadOptions) -> Result<Inspection, Error> {
-        let (place, _) = self.resolve(options)?;
-        let checkpoint = Checkpoint::at(&place)?;
+        let Resolved { place, adapters, applied, .. } = self.resolve(options)?;
+        let checkpoint = Checkpoint::at(&place)?.adapted(adapters)?;
         let placement =
             checkpoint.placement(options.device.of_model(), options.dtype.of_model())?;
-        Ok(Inspection::new(checkpoint.inspection(), placement))
+        Ok(Inspection::new(checkpoint.inspection(), placement, applied))
     }
 
-    /// The files of the checkpoint, fetched where they must be, and the commit of the hub that they are.
-    pub(crate) fn resolve(
-        &self,
-        options: &LoadOptions,
-    ) -> Result<(CheckpointPlace, Option<String>), Error> {
-        let (path, revision) = match self {
+    /// The files of the checkpoint and of its adapters, fetched where they must be. A place that has an adapter and no model stands for
+    /// the adapter's base with the adapter on it.
+    pub(crate) fn resolve(&self, options: &LoadOptions) -> Result<Resolved, Error> {
+        let (mut path, mut revision) = self.fetched(options)?;
+        let (mut loaded, mut opened, mut applied) = (self.clone(), Vec::new(), Vec::new());
+        if CheckpointPlace::is_adapter_alone(&path)? {
+            let own = AdapterSource::new(Self::Directory(path.clone())).open(options)?;
+            let unnamed = || gemma3_tch::Error::AdapterAlone { path: path.clone(), base: None };
+            let base = own.adapter.base_model().ok_or_else(unnamed)?;
+            loaded = Self::parse(base, own.adapter.base_revision(), self.is_offline());
+            let own = OpenAdapter { asked: AdapterSource::new(self.clone()), revision, ..own };
+            applied.push(own.applied(None));
+            opened.push(own);
+            (path, revision) = loaded.fetched(options)?;
+        }
+        for adapter in &options.adapters {
+            let adapter = adapter.open(options)?;
+            applied.push(adapter.applied(Some(&loaded)));
+            opened.push(adapter);
+        }
+        let adapters: Vec<_> = opened
+            .into_iter()
+            .map(|OpenAdapter { asked, adapter, .. }| gemma3_tch::AppliedAdapter {
+                adapter,
+                weight: asked.weight,
+            })
+            .collect();
+        let place = CheckpointPlace::find(&path, options.mmproj.as_deref(), &adapters)?;
+        Ok(Resolved { place, revision, adapters, applied })
+    }
+
+    /// Where its files lie, fetched where they must be, and the commit of the hub that they are.
+    fn fetched(&self, options: &LoadOptions) -> Result<(PathBuf, Option<String>), Error> {
+        match self {
             Self::Directory(path) => {
                 check_file(path)?;
-                (path.clone(), None)
+                Ok((path.clone(), None))
             }
-            Self::Shipped(shipped) => (shipped.folder()?, None),
+            Self::Shipped(shipped) => Ok((shipped.folder()?, None)),
             Self::Hub { id, revision, offline } => {
-                fetch(id, revision.as_deref(), *offline, options)?
+                fetch(id, revision.as_deref(), *offline, options)
             }
-        };
-        Ok((CheckpointPlace::find(&path, options.mmproj.as_deref())?, revision))
+        }
     }
+
+    fn is_offline(&self) -> bool {
+        matches!(self, Self::Hub { offline: true, .. })
+    }
+}
+
+/// The path, the id or the name.
+impl fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Hub { id, .. } => f.write_str(id),
+            Self::Shipped(shipped) => f.write_str(shipped.name()),
+        }
+    }
+}
+
+/// A checkpoint whose files are at hand.
+pub(crate) struct Resolved {
+    pub(crate) place: CheckpointPlace,
+    /// The commit of the hub.
+    pub(crate) revision: Option<String>,
+    pub(crate) adapters: Vec<gemma3_tch::AppliedAdapter>,
+    /// The same for people.
+    pub(crate) applied: Vec<AppliedAdapter>,
 }
 
 /// Rejects a single file that is no GGUF file, saying what it is. A missing path is reported by whoever reads it.
@@ -103,19 +157,45 @@ fn fetch(
     offline: bool,
     options: &LoadOptions,
 ) -> Result<(PathBuf, Option<String>), Error> {
+    let snapshot = hub::fetch(id, revision, &hub_options(offline, options))?;
+    Ok((snapshot.dir, Some(snapshot.revision)))
+}
+
+/// The files of an adapter, and the commit that they are.
+#[cfg(feature = "hub")]
+pub(crate) fn fetch_adapter(
+    id: &str,
+    revision: Option<&str>,
+    offline: bool,
+    options: &LoadOptions,
+) -> Result<(PathBuf, Option<String>), Error> {
+    let snapshot = hub::fetch_adapter(id, revision, &hub_options(offline, options))?;
+    Ok((snapshot.dir, Some(snapshot.revision)))
+}
+
+#[cfg(feature = "hub")]
+fn hub_options(offline: bool, options: &LoadOptions) -> hub::HubOptions {
     let offline = offline.then_some(true); // else the environment decides
     let progress = options.fetch_progress.clone();
     let progress = progress.map(|observer| -> Arc<dyn Fn(&hub::FetchProgress) + Send + Sync> {
         Arc::new(move |step| observer(&step.file, step.done, step.total))
     });
     let cancel = options.context.cancel.clone();
-    let options = hub::HubOptions { offline, progress, cancel, ..Default::default() };
-    let snapshot = hub::fetch(id, revision, &options)?;
-    Ok((snapshot.dir, Some(snapshot.revision)))
+    hub::HubOptions { offline, progress, cancel, ..Default::default() }
 }
 
 #[cfg(not(feature = "hub"))]
 fn fetch(
+    id: &str,
+    _: Option<&str>,
+    _: bool,
+    _: &LoadOptions,
+) -> Result<(PathBuf, Option<String>), Error> {
+    Err(Cause::NoHub { id: id.to_owned() }.into())
+}
+
+#[cfg(not(feature = "hub"))]
+pub(crate) fn fetch_adapter(
     id: &str,
     _: Option<&str>,
     _: bool,

@@ -85,6 +85,14 @@ impl CheckpointPlace {
         Ok(Self::Gguf { model, mmproj: tower })
     }
 
+    /// Whether a path is a folder with an adapter of PEFT and without the weights of a model.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn is_adapter_alone(path: &Path) -> Result<bool, Error> {
+        Ok(Adapter::is_in(path) && !has_model(path)?)
+    }
+
     /// What says what the model is: the bytes of `config.json`, or the header of the GGUF file of the language model.
     ///
     /// # Errors

@@ -57,7 +57,8 @@ impl Cause {
             Self::NoHub { .. } => ErrorKind::Hub,
             #[cfg(not(feature = "phantom"))]
             Self::NotShipped { .. } => ErrorKind::Checkpoint,
-            Self::NotACheckpoint { .. } => ErrorKind::Checkpoint,
+            Self::NotACheckpoint { .. } | Self::ShippedAdapter { .. } => ErrorKind::Checkpoint,
+            Self::AdapterWeight { .. } => ErrorKind::Argument,
             #[cfg(feature = "phantom")]
             Self::NoCache | Self::FolderInCache { .. } | Self::Write { .. } => ErrorKind::Io,
             Self::EmptyPrompt
