@@ -145,6 +145,16 @@ pub enum Error {
     },
 
     // ---- weights ----
+    /// Weights are quantised in a form that is recognised and not read.
+    #[error(
+        "{place} says that the weights are quantised by {form}, which is not read; use the checkpoint that they were made of (bfloat16), one that bitsandbytes quantised to NF4, or a GGUF file of the model (Q4_K_M, Q8_0)"
+    )]
+    Quantised {
+        /// The file, and the field or tensor that says so.
+        place: String,
+        /// By what they are quantised.
+        form: String,
+    },
     /// The directory holds no weights in a known form.
     #[error("{} has neither model.safetensors nor model.safetensors.index.json", path.display())]
     NoWeights {
@@ -225,7 +235,7 @@ pub enum Error {
     },
     /// A tensor is stored in a type that weights cannot have here.
     #[error(
-        "tensor {} is stored as {found}; only BF16, F16, F32 and F64 weights can be loaded (quantised checkpoints cannot)",
+        "tensor {} is stored as {found}; only BF16, F16, F32 and F64 weights can be loaded",
         quoted(name)
     )]
     Dtype {
