@@ -161,6 +161,16 @@ pub enum Error {
     },
 
     // ---- weights ----
+    /// Weights are quantised in a form that is recognised and not read.
+    #[error(
+        "{place} says that the weights are quantised by {form}, which is not read; use the checkpoint that they were made of (bfloat16), one that bitsandbytes quantised to NF4, or a GGUF file of the model (Q4_K_M, Q8_0)"
+    )]
+    Quantised {
+        /// The file, and the field or tensor that says so.
+        place: String,
+        /// By what they are quantised.
+        form: String,
+    },
     /// The directory holds no weights in a known form.
     #[error("{} has neither model.safetensors nor model.safetensors.index.json", path.display())]
     NoWeights {
@@ -241,7 +251,7 @@ pub enum Error {
     },
     /// A tensor is stored in a type that weights cannot have here.
     #[error(
-        "tensor {} is stored as {found}; only BF16, F16, F32 and F64 weights can be loaded (quantised checkpoints cannot)",
+        "tensor {} is stored as {found}; only BF16, F16, F32 and F64 weights can be loaded",
         quoted(name)
     )]
     Dtype {
@@ -368,6 +378,25 @@ pub enum Error {
         /// As given.
         found: String,
     },
+    /// A text cannot be the name of a GGUF file on the hub.
+    #[error(
+        "{} cannot be a GGUF file of a repository; its name is NAME.gguf, or FOLDER/NAME.gguf",
+        quoted(found)
+    )]
+    HubFileName {
+        /// As given.
+        found: String,
+    },
+    /// A repository has GGUF files, and none of them was named or one that is not there.
+    #[error("{}{}", lacks(id, asked.as_deref()), gguf_files(files))]
+    HubGguf {
+        /// The model.
+        id: String,
+        /// The file that was asked for; `None`: a checkpoint of transformers.
+        asked: Option<String>,
+        /// The GGUF files that there are, by their names in the repository.
+        files: Vec<String>,
+    },
     /// A gated or private model without access.
     #[error(
         "no access to {id}: open {page}, log in and accept the licence, create a token with read access in your settings there, and set HF_TOKEN to it or log in with `hf auth login`{said}"
@@ -445,6 +474,27 @@ pub enum Error {
 /// Names of files behind a message.
 fn listed(files: &[String]) -> String {
     if files.is_empty() { String::new() } else { format!(": {}", quoted(&files.join(", "))) }
+}
+
+/// Names of GGUF files that are shown of one repository.
+const MOST_SHOWN: usize = 40;
+
+fn lacks(id: &str, asked: Option<&str>) -> String {
+    match asked {
+        None => format!(
+            "{id} has no model.safetensors, and GGUF files; name the one that shall be used"
+        ),
+        Some(asked) => format!("{id} has no file {}; name one of its GGUF files", quoted(asked)),
+    }
+}
+
+fn gguf_files(files: &[String]) -> String {
+    let shown: Vec<String> = files.iter().take(MOST_SHOWN).map(|file| line(file)).collect();
+    let more = match files.len().saturating_sub(MOST_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(": {}{more}", shown.join(", "))
 }
 
 impl Error {

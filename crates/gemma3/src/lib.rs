@@ -50,6 +50,7 @@ mod memory;
 mod model;
 mod place;
 mod projector;
+mod quantisation;
 mod row_product;
 mod sampling;
 mod shown;

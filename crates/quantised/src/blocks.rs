@@ -56,6 +56,32 @@ const ALL: [Row; 13] = [
     (BlockType::BF16, 30, "BF16", 1, 2),
 ];
 
+/// Types that are not read, by number and name, so that a message can name them.
+const UNREAD: [(u32, &str); 16] = [
+    (9, "Q8_1"),
+    (15, "Q8_K"),
+    (16, "IQ2_XXS"),
+    (17, "IQ2_XS"),
+    (18, "IQ3_XXS"),
+    (19, "IQ1_S"),
+    (20, "IQ4_NL"),
+    (21, "IQ3_S"),
+    (22, "IQ2_S"),
+    (23, "IQ4_XS"),
+    (28, "F64"),
+    (29, "IQ1_M"),
+    (34, "TQ1_0"),
+    (35, "TQ2_0"),
+    (39, "MXFP4"),
+    (40, "NVFP4"),
+];
+
+/// A type that is not read, as people know it.
+pub(crate) fn unread_name(id: u32) -> String {
+    let known = UNREAD.iter().find(|row| row.0 == id);
+    known.map_or_else(|| format!("ggml type {id}"), |row| row.1.to_owned())
+}
+
 impl BlockType {
     /// Every type that is read.
     pub fn all() -> impl Iterator<Item = Self> {

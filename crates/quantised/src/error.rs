@@ -32,6 +32,18 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A tensor is stored in a type that is not read.
+    #[error("{}: {place} is stored as {found}, which is not read; take a file of the model in another type, such as Q4_K_M or Q8_0 ({known} are read)", path.display())]
+    Type {
+        /// The file.
+        path: PathBuf,
+        /// Which tensor.
+        place: String,
+        /// Its type.
+        found: String,
+        /// The types that are read.
+        known: String,
+    },
     /// A metadata field that is needed and not there, or not what it should be.
     #[error("{}: the field {field} {reason}", path.display())]
     Field {

@@ -5,6 +5,7 @@
 
 mod reader;
 
+use crate::blocks::unread_name;
 use crate::{BlockType, Error};
 use reader::Reader;
 use std::collections::BTreeMap;
@@ -265,8 +266,7 @@ fn tensor(reader: &mut Reader, index: u64) -> Result<(String, TensorInfo), Error
     let id = reader.u32(&place)?;
     let blocks = BlockType::from_id(id).ok_or_else(|| {
         let known = BlockType::all().map(BlockType::name).collect::<Vec<_>>().join(", ");
-        let reason = format!("is stored as ggml type {id}, which is not read; {known} are");
-        reader.broken(&place, reason)
+        reader.of_type(&place, unread_name(id), known)
     })?;
     let rows =
         shape[..shape.len() - 1].iter().try_fold(1_usize, |all, side| all.checked_mul(*side));

@@ -196,7 +196,10 @@ fn damage_is_an_error_that_names_file_and_place() {
         (tensor(&[u64::MAX, 2], 0, 0), "the tensor \"blk.0.attn_q.weight\" has rows of"),
         (tensor(&[1 << 40, 1 << 40], 0, 0), "has more weights than can be"),
         (tensor(&[4, u64::MAX], 1, 0), "has more weights than can be"),
-        (tensor(&[16], 9, 0), "is stored as ggml type 9, which is not read; F32"),
+        (
+            tensor(&[16], 23, 0),
+            "is stored as IQ4_XS, which is not read; take a file of the model in another type",
+        ),
         (tensor(&[16], 999, 0), "is stored as ggml type 999"),
         (
             tensor(&[100], 12, 0),

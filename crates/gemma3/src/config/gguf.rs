@@ -7,19 +7,31 @@ use tch::Kind;
 
 use super::{Config, LayerType, Rope, TextConfig, VisionConfig};
 use crate::Error;
+use crate::shown::quoted;
 
 /// Layers of the one published size whose scores are scaled in another way.
 const LAYERS_OF_27B: usize = 62;
 
 /// What a file is, by its field `general.architecture`.
 pub(crate) const ARCHITECTURE: &str = "general.architecture";
+/// What that field says of a vision tower.
+const TOWER: &str = "clip";
 
 impl Config {
     /// Of a language model, and of the vision tower in a second file.
     pub(crate) fn from_gguf(model: &Gguf, mmproj: Option<&Gguf>) -> Result<Self, Error> {
         let found = model.text(ARCHITECTURE)?;
         if found != "gemma3" {
-            let reason = format!("is {found:?}; only \"gemma3\" is supported");
+            let reason = if found == TOWER {
+                format!(
+                    "is {TOWER:?}: this file is a vision tower, which goes beside a language model; name that model's file as the model, and this one as its vision tower"
+                )
+            } else {
+                format!(
+                    "is {}, another architecture; only that of Gemma 3 is supported, \"gemma3\": name a GGUF file of Gemma 3 or MedGemma",
+                    quoted(found)
+                )
+            };
             return Err(model.wrong(ARCHITECTURE, reason).into());
         }
         let text = text(model)?;
@@ -161,8 +173,11 @@ fn factor(model: &Gguf) -> Result<f64, Error> {
 
 fn vision(file: &Gguf) -> Result<VisionConfig, Error> {
     let found = file.text(ARCHITECTURE)?;
-    if found != "clip" {
-        let reason = format!("is {found:?}; a vision tower is \"clip\"");
+    if found != TOWER {
+        let reason = format!(
+            "is {}; a vision tower is {TOWER:?}: name the file that converters call mmproj",
+            quoted(found)
+        );
         return Err(file.wrong(ARCHITECTURE, reason).into());
     }
     let projector = ["clip.vision.projector_type", "clip.projector_type"]

@@ -17,6 +17,7 @@ use std::path::Path;
 use serde_json::Value;
 use tch::Kind;
 
+use crate::quantisation::check_config;
 use crate::weights::visit_layout;
 use crate::{Error, files};
 use fields::Fields;
@@ -84,8 +85,10 @@ impl Config {
 
     fn from_value(value: &Value) -> Result<Self, Error> {
         let root = Fields::root(value)?;
+        let sees = check_architecture(root)?;
+        check_config(value.as_object().expect("its root was read as one"))?;
         // A language model alone has its fields at the top level.
-        let (text, vision) = if check_architecture(root)? {
+        let (text, vision) = if sees {
             let vision = section(root, "vision_config", "vision_config.", "siglip_vision_model")?;
             (section(root, "text_config", "text_config.", "gemma3_text")?, Some(vision))
         } else {

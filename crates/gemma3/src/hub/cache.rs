@@ -41,10 +41,13 @@ impl Cache {
     pub(super) fn link(&self, commit: &str, name: &str, hash: &str) -> Result<(), Error> {
         let path = self.file(commit, name);
         let fail = |source| Error::Write { path: path.clone(), source };
-        fs::create_dir_all(self.snapshot(commit)).map_err(fail)?;
+        fs::create_dir_all(path.parent().expect("it is below the cache")).map_err(fail)?;
         remove_file(&path)?; // a link to a blob that is gone
         #[cfg(unix)]
-        let linked = std::os::unix::fs::symlink(Path::new("../../blobs").join(hash), &path);
+        let linked = {
+            let up = "../".repeat(name.split('/').count() + 1);
+            std::os::unix::fs::symlink(Path::new(&up).join("blobs").join(hash), &path)
+        };
         #[cfg(not(unix))]
         let linked = fs::copy(self.blob(hash), &path).map(drop);
         linked.map_err(fail)
@@ -77,6 +80,11 @@ impl Cache {
         names: &[String],
     ) -> Result<(), Error> {
         write(&self.manifest_path(commit), &names.join("\n"))?;
+        self.point(revision, commit)
+    }
+
+    /// Points the revision to a commit.
+    pub(super) fn point(&self, revision: &str, commit: &str) -> Result<(), Error> {
         if is_commit(revision) {
             return Ok(());
         }

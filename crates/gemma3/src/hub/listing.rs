@@ -1,11 +1,12 @@
 //! What the hub says of a model: its commit and its files. Names, hashes and sizes are checked here, before any of them means
 //! anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
 use super::client::Client;
+use super::wanted::{folder, is_gguf_name};
 use super::{REQUIRED, SMALL, cache};
 use crate::Error;
 use crate::shown::{line, quoted};
@@ -46,22 +47,75 @@ pub(super) fn commit(client: &Client<'_>, id: &str, revision: &str) -> Result<St
     commit.ok_or_else(|| client.failed(format!("it names no commit for revision {revision:?}")))
 }
 
-/// The files of a commit that could be wanted.
+/// The files of a commit that a checkpoint could want.
 pub(super) fn list(client: &Client<'_>, id: &str, commit: &str) -> Result<Listing, Error> {
-    let (mut listing, mut seen) = (Listing::new(), 0);
-    let mut next = Some(client.address(&format!("api/models/{id}/tree/{commit}")));
+    let mut listing = Listing::new();
+    let address = client.address(&format!("api/models/{id}/tree/{commit}"));
+    let mut seen = 0;
+    pages(client, address, &mut seen, &mut |entry| match limit(&entry.path) {
+        Some(most) if entry.is_file() => entry.add(most, client, &mut listing),
+        _ => Ok(()),
+    })?;
+    Ok(listing)
+}
+
+/// The files of a commit that have these names, where it has them.
+pub(super) fn of_names(
+    client: &Client<'_>,
+    id: &str,
+    commit: &str,
+    names: &[String],
+) -> Result<Listing, Error> {
+    let mut listing = Listing::new();
+    let folders: BTreeSet<&str> = names.iter().map(|name| folder(name)).collect();
+    let mut seen = 0;
+    for folder in folders {
+        let below = if folder.is_empty() { String::new() } else { format!("/{folder}") };
+        let address = client.address(&format!("api/models/{id}/tree/{commit}{below}"));
+        pages(client, address, &mut seen, &mut |entry| {
+            let is_wanted = entry.is_file() && names.contains(&entry.path);
+            let most = if entry.path.ends_with(".json") { SMALL_LIMIT } else { WEIGHTS_LIMIT };
+            if is_wanted { entry.add(most, client, &mut listing) } else { Ok(()) }
+        })?;
+    }
+    Ok(listing)
+}
+
+/// Names of GGUF files of a commit, in whatever folder.
+pub(super) fn gguf_names(
+    client: &Client<'_>,
+    id: &str,
+    commit: &str,
+) -> Result<Vec<String>, Error> {
+    let mut names = BTreeSet::new();
+    let address = client.address(&format!("api/models/{id}/tree/{commit}?recursive=true"));
+    let mut seen = 0;
+    pages(client, address, &mut seen, &mut |entry| {
+        if entry.is_file() && is_gguf_name(&entry.path) {
+            names.insert(entry.path);
+        }
+        Ok(())
+    })?;
+    Ok(names.into_iter().collect())
+}
+
+/// Shows the entries of a listing, page by page; `seen` counts those of all listings of one commit.
+fn pages(
+    client: &Client<'_>,
+    first: String,
+    seen: &mut usize,
+    see: &mut dyn FnMut(Entry) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut next = Some(first);
     for _ in 0..MOST_PAGES {
-        let Some(address) = next else { return Ok(listing) };
+        let Some(address) = next else { return Ok(()) };
         let (body, following) = client.text(&address, ANSWER_LIMIT)?;
         let entries: Vec<Entry> = parse(client, &body)?;
-        seen += entries.len();
-        if seen > MOST_FILES {
+        *seen += entries.len();
+        if *seen > MOST_FILES {
             return Err(client.failed(format!("it lists more than {MOST_FILES} files")));
         }
-        for entry in entries.into_iter().filter(Entry::is_wanted) {
-            let (path, remote) = entry.checked().map_err(|reason| client.failed(reason))?;
-            listing.insert(path, remote);
-        }
+        entries.into_iter().try_for_each(&mut *see)?;
         next = following;
     }
     Err(client.failed(format!("its listing has more than {MOST_PAGES} pages")))
@@ -94,17 +148,21 @@ struct Lfs {
 }
 
 impl Entry {
-    /// Whether it is a file that a checkpoint can need.
-    fn is_wanted(&self) -> bool {
-        let name = self.path.as_str();
-        self.kind == "file" && (limit(name).is_some())
+    fn is_file(&self) -> bool {
+        self.kind == "file"
     }
 
-    fn checked(self) -> Result<(String, Remote), String> {
+    /// Checks what is said of a wanted file, which can have so many bytes, and takes it in.
+    fn add(self, most: u64, client: &Client<'_>, listing: &mut Listing) -> Result<(), Error> {
+        let (path, remote) = self.checked(most).map_err(|reason| client.failed(reason))?;
+        listing.insert(path, remote);
+        Ok(())
+    }
+
+    fn checked(self, most: u64) -> Result<(String, Remote), String> {
         let name = quoted(&self.path);
         let size = self.lfs.as_ref().and_then(|lfs| lfs.size).or(self.size);
         let size = size.ok_or_else(|| format!("it gives no size for {name}"))?;
-        let most = limit(&self.path).unwrap_or(0);
         if size > most {
             return Err(format!(
                 "it lists {name} with {size} bytes, more than the {most} that a real one can have"
@@ -127,7 +185,7 @@ impl Entry {
     }
 }
 
-/// The most bytes that a file of this name can have; `None` for a name that no wanted file has.
+/// The most bytes that a file of a checkpoint with this name can have; `None` for a name that none has.
 fn limit(name: &str) -> Option<u64> {
     match name {
         "tokenizer.json" => Some(TOKENIZER_LIMIT),

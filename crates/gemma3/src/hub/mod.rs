@@ -1,6 +1,7 @@
 //! Checkpoints from the Hugging Face hub, by id and revision, into the cache that all Hugging Face programs share.
 //!
-//! Only the files that a Gemma3 needs are fetched. A hub, a mirror or a proxy on the way is not trusted: what it says of names, hashes
+//! Only the files that a Gemma3 needs are fetched: those of a checkpoint of transformers ([`fetch`]), GGUF files by name
+//! ([`fetch_gguf`]), or those of an adapter of PEFT ([`fetch_adapter`]). A hub, a mirror or a proxy on the way is not trusted: what it says of names, hashes
 //! and sizes is checked before anything is written, a body is held against its listed size while it comes, and a file gets its name
 //! in the cache only when its size, its SHA-256 where the hub knows one (all large files) and its form have been verified. The token
 //! goes to the hub's own address alone. Waiting has limits ([`Timeouts`]); what may pass is tried again.
@@ -17,6 +18,7 @@ mod env;
 mod listing;
 mod patience;
 mod verify;
+mod wanted;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use cache::Cache;
 use client::Client;
 use download::{Download, Fetched};
 use listing::{Listing, Remote};
+use wanted::Wanted;
 
 pub use patience::Timeouts;
 
@@ -91,10 +94,10 @@ pub enum FetchStep {
     Verify,
 }
 
-/// A complete, verified checkpoint in the cache.
+/// Verified files in the cache: those of a checkpoint, or those that were named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The checkpoint directory.
+    /// The directory of the commit, which holds them.
     pub dir: PathBuf,
     /// The commit that it is.
     pub revision: String,
@@ -116,8 +119,45 @@ pub fn is_model_id(text: &str) -> bool {
 ///
 /// # Errors
 /// [`Error::HubAccess`] where a licence must be accepted first, [`Error::HubDamaged`] where the hub sent something else than
-/// the file, [`Error::Offline`] where no request may be made and files are missing, and those of the network and the disk.
+/// the file, [`Error::HubGguf`] where the model is there in GGUF files alone, [`Error::Offline`] where no request may be made and files
+/// are missing, and those of the network and the disk.
 pub fn fetch(id: &str, revision: Option<&str>, options: &HubOptions) -> Result<Snapshot, Error> {
+    obtain(id, revision, &Wanted::Checkpoint, options)
+}
+
+/// Brings GGUF files of a repository into the cache, as [`fetch`] does with a checkpoint, and nothing else of it. A name is the path of a
+/// file in the repository; below [`Snapshot::dir`] it is the same.
+///
+/// # Errors
+/// Those of [`fetch`]; [`Error::HubFileName`] for a text that cannot be such a name, [`Error::HubGguf`] where there is no such file.
+pub fn fetch_gguf(
+    id: &str,
+    revision: Option<&str>,
+    names: &[&str],
+    options: &HubOptions,
+) -> Result<Snapshot, Error> {
+    obtain(id, revision, &Wanted::gguf(names)?, options)
+}
+
+/// Brings an adapter of PEFT into the cache, as [`fetch`] does with a checkpoint: `adapter_config.json`, `adapter_model.safetensors`, and
+/// nothing else of its repository.
+///
+/// # Errors
+/// Those of [`fetch`].
+pub fn fetch_adapter(
+    id: &str,
+    revision: Option<&str>,
+    options: &HubOptions,
+) -> Result<Snapshot, Error> {
+    obtain(id, revision, &Wanted::adapter(), options)
+}
+
+fn obtain(
+    id: &str,
+    revision: Option<&str>,
+    wanted: &Wanted,
+    options: &HubOptions,
+) -> Result<Snapshot, Error> {
     if !is_model_id(id) {
         return Err(Error::HubId { found: id.to_owned() });
     }
@@ -127,7 +167,7 @@ pub fn fetch(id: &str, revision: Option<&str>, options: &HubOptions) -> Result<S
     }
     let client = Client::open(id, options)?;
     let cache = Cache::new(client.cache(), id);
-    let job = Job { id, cache, options, commit: String::new(), verified: 0 };
+    let job = Job { id, cache, wanted, options, commit: String::new(), verified: 0 };
     let offline = options.offline.unwrap_or_else(env::is_offline);
     // A commit never changes: once it is complete there is nothing to ask.
     if offline || job.is_pinned_and_complete(revision) {
@@ -141,6 +181,7 @@ pub fn fetch(id: &str, revision: Option<&str>, options: &HubOptions) -> Result<S
 struct Job<'a> {
     id: &'a str,
     cache: Cache,
+    wanted: &'a Wanted,
     options: &'a HubOptions,
     commit: String,
     verified: usize,
@@ -149,12 +190,56 @@ struct Job<'a> {
 impl Job<'_> {
     fn fetch(mut self, client: &Client<'_>, revision: &str) -> Result<Snapshot, Error> {
         self.commit = listing::commit(client, self.id, revision)?;
+        match self.wanted {
+            Wanted::Checkpoint => self.fetch_checkpoint(client, revision),
+            Wanted::Named(names) => self.fetch_named(client, revision, names),
+        }
+    }
+
+    fn fetch_named(
+        mut self,
+        client: &Client<'_>,
+        revision: &str,
+        names: &[String],
+    ) -> Result<Snapshot, Error> {
+        let listing = listing::of_names(client, self.id, &self.commit, names)?;
+        if let Some(name) = names.iter().find(|&name| !listing.contains_key(name)) {
+            return Err(self.without(client, name));
+        }
+        self.check_space(client, names, &listing)?;
+        for name in names {
+            self.obtain(client, name, &listing)?;
+        }
+        self.cache.point(revision, &self.commit)?;
+        Ok(self.snapshot())
+    }
+
+    /// The hub does not have a file: where it has GGUF files one of them may be meant.
+    fn without(&self, client: &Client<'_>, name: &str) -> Error {
+        let asked = match self.wanted {
+            Wanted::Named(_) if !wanted::is_gguf_name(name) => return client.lacks(name),
+            Wanted::Named(_) => Some(name.to_owned()),
+            Wanted::Checkpoint => None,
+        };
+        match listing::gguf_names(client, self.id, &self.commit) {
+            Ok(files) if !files.is_empty() => {
+                Error::HubGguf { id: self.id.to_owned(), asked, files }
+            }
+            _ => client.lacks(name),
+        }
+    }
+
+    fn fetch_checkpoint(mut self, client: &Client<'_>, revision: &str) -> Result<Snapshot, Error> {
         let listing = listing::list(client, self.id, &self.commit)?;
         let mut names: Vec<String> = SMALL
             .iter()
             .filter(|&&name| listing.contains_key(name))
             .map(ToString::to_string)
             .collect();
+        // Some repositories have the configuration beside GGUF files.
+        if ![SINGLE, INDEX].iter().any(|&name| listing.contains_key(name)) {
+            return Err(self.without(client, "model.safetensors and model.safetensors.index.json"));
+        }
         if let Some(name) = REQUIRED.iter().find(|&&name| !listing.contains_key(name)) {
             return Err(client.lacks(name));
         }
@@ -175,9 +260,6 @@ impl Job<'_> {
     fn weights(&mut self, client: &Client<'_>, listing: &Listing) -> Result<Vec<String>, Error> {
         if listing.contains_key(SINGLE) {
             return Ok(vec![SINGLE.to_owned()]);
-        }
-        if !listing.contains_key(INDEX) {
-            return Err(client.lacks("model.safetensors and model.safetensors.index.json"));
         }
         self.obtain(client, INDEX, listing)?;
         let path = self.cache.file(&self.commit, INDEX);
@@ -257,9 +339,10 @@ impl Job<'_> {
         };
         self.commit =
             self.cache.commit(revision).ok_or_else(|| offline(vec!["everything".to_owned()]))?;
-        let names = match self.cache.manifest(&self.commit) {
-            Some(names) => names,
-            None => self.guess_names()?,
+        let names = match (self.wanted, self.cache.manifest(&self.commit)) {
+            (Wanted::Named(names), _) => names.clone(),
+            (Wanted::Checkpoint, Some(names)) => names,
+            (Wanted::Checkpoint, None) => self.guess_names()?,
         };
         let missing: Vec<String> = names
             .iter()
@@ -293,8 +376,13 @@ impl Job<'_> {
     /// Whether the revision is a commit whose files were all fetched and are still there.
     fn is_pinned_and_complete(&self, revision: &str) -> bool {
         let there = |name: &String| self.cache.file(revision, name).exists();
-        cache::is_commit(revision)
-            && self.cache.manifest(revision).is_some_and(|names| names.iter().all(there))
+        let is_complete = || match self.wanted {
+            Wanted::Named(names) => names.iter().all(there),
+            Wanted::Checkpoint => {
+                self.cache.manifest(revision).is_some_and(|names| names.iter().all(there))
+            }
+        };
+        cache::is_commit(revision) && is_complete()
     }
 
     fn snapshot(self) -> Snapshot {

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
+use quantised_weights::Gguf;
 use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
@@ -23,7 +24,9 @@ impl From<Error> for Failure {
     /// A header that is wrong is damage; everything else is a failure to read.
     fn from(error: Error) -> Self {
         match error {
-            Error::Header { .. } | Error::Length { .. } => Self::Damaged(error.to_string()),
+            Error::Header { .. } | Error::Length { .. } | Error::Gguf(_) => {
+                Self::Damaged(error.to_string())
+            }
             other => Self::Read(other),
         }
     }
@@ -81,6 +84,16 @@ fn parse(subject: &Subject<'_>) -> Result<(), Failure> {
     let path = subject.path;
     match Path::new(subject.name).extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => Shard::open(path).map(drop).map_err(Failure::from),
+        Some(extension) if extension.eq_ignore_ascii_case("gguf") => {
+            match Gguf::read(path, files::open(path)?) {
+                // The hub's file, all the same: whoever loads it says what is not read.
+                Ok(_) | Err(quantised_weights::Error::Type { .. }) => Ok(()),
+                Err(quantised_weights::Error::Read { path, source }) => {
+                    Err(Failure::Read(Error::Read { path, source }))
+                }
+                Err(error) => Err(Failure::from(Error::from(error))),
+            }
+        }
         Some("json") => {
             let file = files::open(path)?;
             // Nothing is built, and nesting is passed over without recursion.

@@ -20,6 +20,7 @@ use std::path::Path;
 use quantised_weights::Gguf;
 use tch::{Device, Kind, Tensor};
 
+use crate::quantisation::check_tensors;
 use crate::weight::Weight;
 use crate::{CheckpointPlace, Error, files};
 
@@ -108,11 +109,12 @@ impl Weights {
                 Error::MissingFile { path } => Error::MissingShard { path },
                 other => other,
             })?;
+            let tensors = shard.tensors();
+            check_tensors(&path, tensors.iter().map(|(name, info)| (name.as_str(), *info)))?;
             if let Some(name) = promised.iter().find(|name| shard.info(name).is_none()) {
                 return Err(Error::NotInShard { name: name.clone(), shard: file });
             }
-            let names =
-                shard.tensors().into_keys().map(|stored| (names::canonical(&stored), stored));
+            let names = tensors.into_keys().map(|stored| (names::canonical(&stored), stored));
             let names: Vec<(String, String)> = names.collect();
             weights.describe(&shard, &names)?;
             weights.add(Holder::Safetensors(shard), names)?;

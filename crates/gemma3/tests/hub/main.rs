@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 mod hostile;
+mod named;
 mod server;
 
 use std::fs;

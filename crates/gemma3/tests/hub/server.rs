@@ -149,20 +149,33 @@ impl State {
             return Ok(());
         }
         drop(twist);
-        let path = path.split('?').next().unwrap();
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
         if let Some(name) = path.strip_prefix(&format!("/{ID}/resolve/{COMMIT}/")) {
             return self.file(stream, name);
         }
         let body = match path.strip_prefix(&format!("/api/models/{ID}/")) {
             Some("revision/main") => json!({"id": ID, "sha": COMMIT}),
+            Some(rest) if rest == format!("tree/{COMMIT}") && query == "recursive=true" => {
+                self.listing_of(|_| true)
+            }
             Some(rest) if rest == format!("tree/{COMMIT}") => self.listing(),
+            Some(rest) if rest.starts_with(&format!("tree/{COMMIT}/")) => {
+                let folder = &rest[format!("tree/{COMMIT}/").len()..];
+                let within = |name: &str| name.rsplit_once('/').is_some_and(|(of, _)| of == folder);
+                self.listing_of(within)
+            }
             _ => return respond(stream, 404, "X-Error-Code: RepoNotFound\r\n", b"", 0),
         };
         let body = body.to_string();
         respond(stream, 200, "Content-Type: application/json\r\n", body.as_bytes(), body.len())
     }
 
+    /// The files of the top folder.
     pub(crate) fn listing(&self) -> Value {
+        self.listing_of(|name| !name.contains('/'))
+    }
+
+    fn listing_of(&self, is_listed: impl Fn(&str) -> bool) -> Value {
         let entry = |(name, bytes): (&&str, &Vec<u8>)| {
             let mut entry =
                 json!({"type": "file", "oid": oid(bytes), "size": bytes.len(), "path": name});
@@ -173,7 +186,8 @@ impl State {
             entry
         };
         let folder = json!({"type": "directory", "oid": "00", "path": "original"});
-        self.files.iter().map(entry).chain([folder]).collect()
+        let files = self.files.iter().filter(|(name, _)| is_listed(name));
+        files.map(entry).chain([folder]).collect()
     }
 
     pub(crate) fn file(&self, stream: &mut TcpStream, name: &str) -> std::io::Result<()> {
@@ -224,7 +238,7 @@ pub(crate) fn respond(
 }
 
 pub(crate) fn is_large(name: &str) -> bool {
-    name.ends_with(".safetensors")
+    name.ends_with(".safetensors") || name.ends_with(".gguf")
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {

@@ -34,12 +34,12 @@ impl Reader {
     }
 
     pub(super) fn broken(&self, place: &str, reason: impl Into<String>) -> Error {
-        // Names in a file may be anybody's: what is shown of them has an end.
-        let place = match place.char_indices().nth(200) {
-            Some((end, _)) => format!("{}…", &place[..end]),
-            None => place.to_owned(),
-        };
-        Error::Header { path: self.path.clone(), place, reason: reason.into() }
+        Error::Header { path: self.path.clone(), place: shown(place), reason: reason.into() }
+    }
+
+    /// A type that is not read, and those that are.
+    pub(super) fn of_type(&self, place: &str, found: String, known: String) -> Error {
+        Error::Type { path: self.path.clone(), place: shown(place), found, known }
     }
 
     /// The first eight bytes: what kind of file it is, and its version.
@@ -204,5 +204,13 @@ impl Reader {
         })?;
         self.position += bytes.len() as u64;
         Ok(())
+    }
+}
+
+/// Names in a file may be anybody's: what is shown of them has an end.
+fn shown(place: &str) -> String {
+    match place.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", &place[..end]),
+        None => place.to_owned(),
     }
 }
