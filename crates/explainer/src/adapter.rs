@@ -37,9 +37,9 @@ impl AdapterSource {
         if PathBuf::from(text).exists() {
             return whole();
         }
-        let weighted = text.rsplit_once('=').and_then(|(place, weight)| {
-            Some((place, weight.trim().parse::<f64>().ok()?))
-        });
+        let weighted = text
+            .rsplit_once('=')
+            .and_then(|(place, weight)| Some((place, weight.trim().parse::<f64>().ok()?)));
         weighted.map_or_else(whole, |(place, weight)| {
             Self::new(ModelSource::parse(place, None, offline)).with_weight(weight)
         })
@@ -156,10 +156,16 @@ fn stem(name: &str) -> String {
     let name = name.strip_suffix(".gguf").unwrap_or(&name);
     let mut words: Vec<&str> = name.split('-').collect();
     let is_storage = |word: &str| {
-        let is_quant = word.strip_prefix("iq").or_else(|| word.strip_prefix('q')).is_some_and(|rest| {
-            rest.chars().next().is_some_and(|first| first.is_ascii_digit())
-        });
-        is_quant || ["gguf", "bnb", "4bit", "unsloth", "bf16", "f16", "f32", "nf4", "k", "m", "s", "l", "xl", "0", "1"].contains(&word)
+        let is_quant = word
+            .strip_prefix("iq")
+            .or_else(|| word.strip_prefix('q'))
+            .is_some_and(|rest| rest.chars().next().is_some_and(|first| first.is_ascii_digit()));
+        is_quant
+            || [
+                "gguf", "bnb", "4bit", "unsloth", "bf16", "f16", "f32", "nf4", "k", "m", "s", "l",
+                "xl", "0", "1",
+            ]
+            .contains(&word)
     };
     while 1 < words.len() && words.last().is_some_and(|word| is_storage(word)) {
         words.pop();

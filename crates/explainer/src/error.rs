@@ -90,7 +90,9 @@ pub(crate) enum Cause {
         kind: String,
     },
     /// An adapter was to be applied with an absurd weight.
-    #[error("an adapter cannot be applied with weight {weight}; 1 is as it was trained, 0 not at all")]
+    #[error(
+        "an adapter cannot be applied with weight {weight}; 1 is as it was trained, 0 not at all"
+    )]
     AdapterWeight {
         /// As given.
         weight: f64,

@@ -2,7 +2,9 @@
 
 use crate::setters::setters;
 use crate::source::{FetchObserver, Resolved};
-use crate::{AdapterSource, Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling};
+use crate::{
+    AdapterSource, Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling,
+};
 use attention_capture::Ledger;
 use gemma3_processor::{Processor, ProcessorOptions};
 use gemma3_tch::{

@@ -1,7 +1,7 @@
 //! Where a checkpoint comes from.
 
-use crate::error::Cause;
 use crate::adapter::OpenAdapter;
+use crate::error::Cause;
 use crate::{AdapterSource, AppliedAdapter, Error, Inspection, LoadOptions, Shipped};
 use gemma3_processor::{FOREIGN_PREFIX, ForeignFile};
 #[cfg(feature = "hub")]

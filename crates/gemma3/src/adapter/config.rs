@@ -192,11 +192,16 @@ impl AdapterConfig {
 }
 
 /// Whether a module is called `name`, by the end of its path, or lies in one that is.
-pub(super) fn within(module: &str, name: &str) -> bool {
+fn within(module: &str, name: &str) -> bool {
     module.match_indices(name).any(|(start, _)| {
         let (before, after) = (&module[..start], &module[start + name.len()..]);
         (before.is_empty() || before.ends_with('.')) && (after.is_empty() || after.starts_with('.'))
     })
+}
+
+/// Whether a tensor belongs to a module whose path ends in `name`, be it within a word: so PEFT looks for what is replaced as a whole.
+pub(super) fn belongs(tensor: &str, name: &str) -> bool {
+    tensor.match_indices('.').any(|(end, _)| tensor[..end].ends_with(name))
 }
 
 fn by_pattern<T: Copy>(table: &[(Pattern, T)], module: &str) -> Result<Option<T>, String> {

@@ -20,7 +20,7 @@ use crate::weight::low_rank::Pair;
 use crate::weights::{Shard, canonical, kind_of, visit_layout};
 use crate::{Config, Error, Placement};
 pub(crate) use applied::AdaptedWeights;
-use config::{AdapterConfig, within};
+use config::{AdapterConfig, belongs};
 use names::{Part, Spelling};
 
 /// The configuration, without which a folder is no adapter.
@@ -273,7 +273,7 @@ impl Adapter {
         for saved in &self.config.modules_to_save {
             let spelled = |name: &String| self.spelling.spell(name);
             let mut own =
-                layout.keys().filter(|name| spelled(name).iter().any(|name| within(name, saved)));
+                layout.keys().filter(|name| spelled(name).iter().any(|name| belongs(name, saved)));
             let Some(first) = own.next() else {
                 let saved = quoted(saved);
                 return Err(format!(
