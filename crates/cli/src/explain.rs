@@ -4,7 +4,7 @@ use crate::asked::{check_sight, warn_of};
 use crate::explain_args::ExplainArgs;
 use crate::job::{Answering, Job};
 use crate::versus::Pair;
-use crate::{answer, methods, output, progress, reliance, shades, versus};
+use crate::{answer, compare, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
     Answer, Ask, Blank, ErrorKind, ExplainOptions, Explainer, Explanations, Exported, FigureKind,
     NOTHING_SPEAKS, Objective, OutputFolder, Picture, Presentation, Question, Resolution,
@@ -18,7 +18,8 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let job = args.job();
     let ready = Ready::new(&job)?;
     let explainer = answer::load(&job.model, job.load_options())?;
-    let done = ready.run(&explainer, !args.json)?;
+    let other = job.compare.load(&job, &explainer)?;
+    let done = ready.run(&explainer, other.as_ref(), !args.json)?;
     if args.json {
         output::json(&done.written.json);
         return Ok(());
@@ -67,7 +68,12 @@ impl<'a> Ready<'a> {
     }
 
     /// Answers, explains and writes. `shows`: the answer goes to stdout as it is made.
-    fn run(self, explainer: &Explainer, shows: bool) -> anyhow::Result<Done> {
+    fn run(
+        self,
+        explainer: &Explainer,
+        other: Option<&Explainer>,
+        shows: bool,
+    ) -> anyhow::Result<Done> {
         let Self { job, question, presentation, blanks, folder } = self;
         check_sight(explainer, &job.conversation, &question)?;
         check(job, explainer, &question)?;
@@ -75,9 +81,14 @@ impl<'a> Ready<'a> {
         let explain = || explained(job, explainer, &answer);
         let mut explanations = progress::step("explaining", explain)?;
         job.reliance.add(explainer, &answer, &blanks, &mut explanations)?;
+        compare::add(explainer, other, &answer, &mut explanations)?;
         let write = || explainer.write(folder, &answer, &explanations, &presentation);
         let written = progress::step("drawing", write)?;
-        for note in &written.notes {
+        let is_told = |note: &String| {
+            let adapters = explainer.inspection().adapters();
+            adapters.iter().any(|adapter| adapter.warning().as_ref() == Some(note))
+        };
+        for note in written.notes.iter().filter(|note| !is_told(note)) {
             output::warning(note);
         }
         let are_figures_missing =
@@ -100,6 +111,7 @@ impl Done {
         methods::print(explanations);
         versus::print(explanations);
         reliance::print(explanations);
+        compare::print(explanations);
         print_places(self);
         if shows_maps {
             for target in shown(explanations) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use explanation_record::record::sha256_of_file;
 use gemma3_tch::Adapter;
 
 use crate::error::Cause;
@@ -90,6 +91,7 @@ impl OpenAdapter {
             replaced: self.adapter.replaced().map(str::to_owned).collect(),
             changes_vision: self.adapter.changes_vision(),
             parameters: self.adapter.parameters(),
+            folder: self.adapter.folder().to_owned(),
         }
     }
 }
@@ -118,9 +120,19 @@ pub struct AppliedAdapter {
     pub changes_vision: bool,
     /// Numbers in its file.
     pub parameters: u64,
+    folder: PathBuf,
 }
 
 impl AppliedAdapter {
+    /// The SHA-256 of its configuration and of its weights.
+    pub(crate) fn hashes(&self) -> Result<[String; 2], Error> {
+        let hash = |path: PathBuf| {
+            sha256_of_file(&path).map_err(|source| gemma3_tch::Error::Read { path, source })
+        };
+        let [config, weights] = Adapter::files(&self.folder);
+        Ok([hash(config)?, hash(weights)?])
+    }
+
     /// What its user should know; `None`: nothing.
     pub fn warning(&self) -> Option<String> {
         let (base, loaded) = (self.base.as_ref()?, self.loaded_instead.as_ref()?);

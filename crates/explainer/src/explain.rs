@@ -67,6 +67,7 @@ impl Request<'_> {
             duration: started.elapsed(),
             reliance: None,
             control: None,
+            counterparts: None,
         })
     }
 

@@ -102,6 +102,7 @@ pub struct Explainer {
     pub(crate) inspection: Inspection,
     pub(crate) profile: Profile,
     source: ModelSource,
+    base: ModelSource,
     pub(crate) place: CheckpointPlace,
     revision: Option<String>,
     load: Duration,
@@ -124,7 +125,7 @@ impl fmt::Debug for Explainer {
 impl Explainer {
     /// Loads a checkpoint, after a check that the memory will do.
     pub fn load(source: &ModelSource, options: &LoadOptions) -> Result<Self, Error> {
-        let Resolved { place, revision, adapters, applied } = source.resolve(options)?;
+        let Resolved { base, place, revision, adapters, applied } = source.resolve(options)?;
         let started = Instant::now();
         let checkpoint = Checkpoint::at(&place)?.adapted(adapters)?;
         let placement =
@@ -151,6 +152,7 @@ impl Explainer {
             inspection,
             profile: options.profile,
             source,
+            base,
             place,
             revision,
             load,
@@ -178,6 +180,11 @@ impl Explainer {
     /// Where the checkpoint was asked for.
     pub fn source(&self) -> &ModelSource {
         &self.source
+    }
+
+    /// The checkpoint that its adapters were applied to: the source itself, or what a source that is an adapter names.
+    pub fn base(&self) -> &ModelSource {
+        &self.base
     }
 
     /// The directory that it was loaded from, or the GGUF file of its language model.

@@ -83,7 +83,7 @@ impl ModelSource {
             })
             .collect();
         let place = CheckpointPlace::find(&path, options.mmproj.as_deref(), &adapters)?;
-        Ok(Resolved { place, revision, adapters, applied })
+        Ok(Resolved { base: loaded, place, revision, adapters, applied })
     }
 
     /// Where its files lie, fetched where they must be, and the commit of the hub that they are.
@@ -118,6 +118,8 @@ impl fmt::Display for ModelSource {
 
 /// A checkpoint whose files are at hand.
 pub(crate) struct Resolved {
+    /// The checkpoint without adapters.
+    pub(crate) base: ModelSource,
     pub(crate) place: CheckpointPlace,
     /// The commit of the hub.
     pub(crate) revision: Option<String>,

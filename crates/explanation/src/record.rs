@@ -2,6 +2,10 @@
 //!
 //! All types are plain data with public fields; new fields come with a default, so that records of before are still read.
 
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,10 +16,12 @@ pub use reliance::{
     BlankRecord, ControlRecord, FlagRecord, GainRecord, RelianceRecord, RelianceSettings,
 };
 pub use settings::{
-    GenerationRecord, ModelRecord, SamplingRecord, Settings, TemplateTokens, Timings,
+    AdapterRecord, GenerationRecord, ModelRecord, OtherModelRecord, SamplingRecord, Settings,
+    TemplateTokens, Timings,
 };
 pub use target::{
-    ByHeadRecord, ByLayerRecord, LocalizationRecord, MethodRecord, RegionScoreRecord, TargetRecord,
+    AgreementRecord, ByHeadRecord, ByLayerRecord, CounterpartRecord, LocalizationRecord,
+    MethodRecord, RegionScoreRecord, TargetRecord,
 };
 pub use versus::{PhraseRecord, VersusRecord};
 
@@ -74,6 +80,9 @@ pub struct Record {
     /// With what the pictures were compared; null where nobody asked.
     #[serde(default)]
     pub reliance: Option<RelianceSettings>,
+    /// The model that the targets were explained with as well; null where nobody asked.
+    #[serde(default)]
+    pub other_model: Option<OtherModelRecord>,
     /// Null for an answer that was given and not generated.
     pub generation: Option<GenerationRecord>,
     /// With what the answer was explained, and how that is shown.
@@ -293,6 +302,20 @@ impl AnswerRecord {
 /// The SHA-256 of some bytes in hexadecimal, as records hold it.
 pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
+}
+
+/// The SHA-256 of a file, read piece by piece.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn sha256_of_file(path: &Path) -> io::Result<String> {
+    let (mut file, mut digest, mut piece) = (File::open(path)?, Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hexadecimal(&digest.finalize())),
+            count => digest.update(&piece[..count]),
+        }
+    }
 }
 
 /// Bytes in hexadecimal.

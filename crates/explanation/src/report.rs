@@ -152,6 +152,11 @@ fn target_facts(target: &ExplainedTarget<'_>, blanks: &[BlankKind]) -> Vec<Fact>
         facts.push(Fact::new("Explanation", rule));
     }
     facts.extend(reliance::facts(target, blanks));
+    if let Some(counterpart) = &target.counterpart {
+        let gain = minus(format!("{:+.3} nats", counterpart.gain(explanation)));
+        let value = format!("{}, {gain} with this one", counterpart.probability_text());
+        facts.push(Fact::new("Probability with the other model", value));
+    }
     facts
 }
 
@@ -198,6 +203,22 @@ fn provenance(explained: &Explained<'_>) -> Vec<Fact> {
     if !model.storage.is_empty() {
         let types: Vec<&str> = model.storage.keys().map(String::as_str).collect();
         facts.push(Fact::new("Stored as", types.join(", ")));
+    }
+    for adapter in &model.adapters {
+        let weight = match adapter.weight {
+            1.0 => String::new(),
+            weight => format!(", weight {weight}"),
+        };
+        facts.push(Fact::new("Adapter", format!("{} ({}{weight})", adapter.source, adapter.kind)));
+        if let Some(base) = &adapter.base {
+            facts.push(Fact::new("Adapter trained on", base));
+        }
+        facts.push(Fact::new("SHA-256 of the adapter's weights", &adapter.weights_sha256));
+    }
+    if let Some(other) = &explained.other_model {
+        facts.push(Fact::new("Compared with", format!("{} ({})", other.name(), other.dtype)));
+        let hash = &other.model.config_sha256;
+        facts.push(Fact::new("SHA-256 of that model's configuration", hash));
     }
     for picture in &explained.pictures {
         let name = format!("SHA-256 of the pixels of {}", file_name(&picture.name));

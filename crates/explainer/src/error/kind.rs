@@ -58,7 +58,10 @@ impl Cause {
             #[cfg(not(feature = "phantom"))]
             Self::NotShipped { .. } => ErrorKind::Checkpoint,
             Self::NotACheckpoint { .. } | Self::ShippedAdapter { .. } => ErrorKind::Checkpoint,
-            Self::AdapterWeight { .. } => ErrorKind::Argument,
+            Self::AdapterWeight { .. }
+            | Self::CompareReproduced
+            | Self::OtherTokens { .. }
+            | Self::OtherImages { .. } => ErrorKind::Argument,
             #[cfg(feature = "phantom")]
             Self::NoCache | Self::FolderInCache { .. } | Self::Write { .. } => ErrorKind::Io,
             Self::EmptyPrompt

@@ -117,6 +117,41 @@ pub struct ModelRecord {
     /// programs.
     #[serde(default)]
     pub storage: BTreeMap<String, u64>,
+    /// Adapters that changed its weights, in the order that they were applied in.
+    #[serde(default)]
+    pub adapters: Vec<AdapterRecord>,
+}
+
+/// An adapter of PEFT that changed the weights of the checkpoint.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub struct AdapterRecord {
+    /// Its folder or its id on the hub.
+    pub source: String,
+    /// The commit, for one of the hub.
+    pub revision: Option<String>,
+    /// How far it was applied: 1 as it was trained, 0 not at all, between them a part of the way, weight by weight.
+    pub weight: f64,
+    /// LoRA, rsLoRA or DoRA.
+    pub kind: String,
+    /// The model that it was trained on, by its own account.
+    pub base: Option<String>,
+    /// The SHA-256 of its `adapter_config.json`.
+    pub config_sha256: String,
+    /// The SHA-256 of its weights.
+    pub weights_sha256: String,
+}
+
+/// The model that the targets were explained with as well.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub struct OtherModelRecord {
+    /// What it is.
+    pub model: ModelRecord,
+    /// The type of its weights.
+    pub dtype: String,
+    /// How long explaining took.
+    pub seconds: f64,
 }
 
 /// Seconds.

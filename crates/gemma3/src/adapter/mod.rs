@@ -83,6 +83,11 @@ impl Adapter {
         folder.join(CONFIG).exists()
     }
 
+    /// Its configuration and its weights in a folder.
+    pub fn files(folder: &Path) -> [PathBuf; 2] {
+        [folder.join(CONFIG), folder.join(WEIGHTS)]
+    }
+
     /// Opens a folder as PEFT writes it.
     ///
     /// # Errors
