@@ -37,7 +37,8 @@ pub struct LoadOptions {
     pub processor: ProcessorOptions,
     /// Which program's conventions apply: ours, or those of the public Python program.
     pub profile: Profile,
-    /// The vision tower of a model in a GGUF file, in a second one; `None`: the one beside it in its folder, if there is one.
+    /// The vision tower of a model in a GGUF file, in a second one; `None`: the one beside it in its folder, if there is one. With a file of
+    /// the hub ([`ModelSource::Hub`]) what is no path of a file here is the name of one in the same repository, and `None` means none.
     pub mmproj: Option<PathBuf>,
     /// Called while a checkpoint is fetched from the hub.
     pub fetch_progress: Option<FetchObserver>,

@@ -25,6 +25,8 @@ pub enum ModelSource {
         revision: Option<String>,
         /// Use only what the cache holds.
         offline: bool,
+        /// The GGUF file of the repository that is the model; `None`: a checkpoint of transformers.
+        file: Option<String>,
     },
     /// A checkpoint of the library's own; needs the feature `phantom`.
     Shipped(Shipped),
@@ -41,7 +43,8 @@ impl ModelSource {
         if path.exists() || text.starts_with(['.', '/', '~']) || text.split('/').count() != 2 {
             return Self::Directory(path.to_owned());
         }
-        Self::Hub { id: text.to_owned(), revision: revision.map(str::to_owned), offline }
+        let (id, revision) = (text.to_owned(), revision.map(str::to_owned));
+        Self::Hub { id, revision, offline, file: None }
     }
 
     /// What the checkpoint is, from its headers alone, and where and in which type `options` would load it.
@@ -64,7 +67,10 @@ impl ModelSource {
                 (path.clone(), None)
             }
             Self::Shipped(shipped) => (shipped.folder()?, None),
-            Self::Hub { id, revision, offline } => {
+            Self::Hub { id, revision, offline, file: Some(file) } => {
+                return fetch_gguf(id, revision.as_deref(), *offline, file, options);
+            }
+            Self::Hub { id, revision, offline, file: None } => {
                 fetch(id, revision.as_deref(), *offline, options)?
             }
         };
@@ -103,15 +109,40 @@ fn fetch(
     offline: bool,
     options: &LoadOptions,
 ) -> Result<(PathBuf, Option<String>), Error> {
+    let snapshot = hub::fetch(id, revision, &hub_options(offline, options))?;
+    Ok((snapshot.dir, Some(snapshot.revision)))
+}
+
+/// A vision tower is one of the same repository where no file on the disk is meant.
+#[cfg(feature = "hub")]
+fn fetch_gguf(
+    id: &str,
+    revision: Option<&str>,
+    offline: bool,
+    file: &str,
+    options: &LoadOptions,
+) -> Result<(CheckpointPlace, Option<String>), Error> {
+    let tower = options.mmproj.as_deref();
+    let remote = tower.filter(|path| !path.exists()).map(|path| path.to_string_lossy());
+    let names: Vec<&str> = [file].into_iter().chain(remote.as_deref()).collect();
+    let snapshot = hub::fetch_gguf(id, revision, &names, &hub_options(offline, options))?;
+    let mmproj = match remote.as_deref() {
+        Some(name) => Some(snapshot.dir.join(name)),
+        None => tower.map(Path::to_owned),
+    };
+    let place = CheckpointPlace::Gguf { model: snapshot.dir.join(file), mmproj };
+    Ok((place, Some(snapshot.revision)))
+}
+
+#[cfg(feature = "hub")]
+fn hub_options(offline: bool, options: &LoadOptions) -> hub::HubOptions {
     let offline = offline.then_some(true); // else the environment decides
     let progress = options.fetch_progress.clone();
     let progress = progress.map(|observer| -> Arc<dyn Fn(&hub::FetchProgress) + Send + Sync> {
         Arc::new(move |step| observer(&step.file, step.done, step.total))
     });
     let cancel = options.context.cancel.clone();
-    let options = hub::HubOptions { offline, progress, cancel, ..Default::default() };
-    let snapshot = hub::fetch(id, revision, &options)?;
-    Ok((snapshot.dir, Some(snapshot.revision)))
+    hub::HubOptions { offline, progress, cancel, ..Default::default() }
 }
 
 #[cfg(not(feature = "hub"))]
@@ -121,6 +152,17 @@ fn fetch(
     _: bool,
     _: &LoadOptions,
 ) -> Result<(PathBuf, Option<String>), Error> {
+    Err(Cause::NoHub { id: id.to_owned() }.into())
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch_gguf(
+    id: &str,
+    _: Option<&str>,
+    _: bool,
+    _: &str,
+    _: &LoadOptions,
+) -> Result<(CheckpointPlace, Option<String>), Error> {
     Err(Cause::NoHub { id: id.to_owned() }.into())
 }
 
