@@ -2,6 +2,7 @@
 
 use crate::setters::setters;
 use crate::source::FetchObserver;
+use crate::weight_files::WeightFiles;
 use crate::{Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling};
 use attention_capture::Ledger;
 use gemma3_processor::{Processor, ProcessorOptions};
@@ -97,6 +98,7 @@ pub struct Explainer {
     pub(crate) profile: Profile,
     source: ModelSource,
     pub(crate) place: CheckpointPlace,
+    pub(crate) weight_files: WeightFiles,
     revision: Option<String>,
     load: Duration,
     /// Of a call whose context names none.
@@ -133,6 +135,7 @@ impl Explainer {
             None => Processor::from_dir(place.path(), prompts)?,
         };
         let generation = checkpoint.generation().clone();
+        let weight_files = WeightFiles::of(checkpoint.files());
         let model = checkpoint.load(placement)?;
         let context = options.context.clone();
         let default_budget =
@@ -146,6 +149,7 @@ impl Explainer {
             profile: options.profile,
             source,
             place,
+            weight_files,
             revision,
             load,
             default_budget,

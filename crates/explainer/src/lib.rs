@@ -30,6 +30,7 @@ mod setters;
 mod shipped;
 mod source;
 mod versus;
+mod weight_files;
 mod words;
 
 pub use answer::{Answer, AnswerOptions, Question};

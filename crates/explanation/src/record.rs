@@ -12,7 +12,7 @@ pub use reliance::{
     BlankRecord, ControlRecord, FlagRecord, GainRecord, RelianceRecord, RelianceSettings,
 };
 pub use settings::{
-    GenerationRecord, ModelRecord, SamplingRecord, Settings, TemplateTokens, Timings,
+    GenerationRecord, ModelRecord, SamplingRecord, Settings, TemplateTokens, Timings, WeightFile,
 };
 pub use target::{
     ByHeadRecord, ByLayerRecord, LocalizationRecord, MethodRecord, RegionScoreRecord, TargetRecord,

@@ -199,6 +199,11 @@ fn provenance(explained: &Explained<'_>) -> Vec<Fact> {
         let types: Vec<&str> = model.storage.keys().map(String::as_str).collect();
         facts.push(Fact::new("Stored as", types.join(", ")));
     }
+    for file in &model.files {
+        if let Some(sha256) = &file.sha256 {
+            facts.push(Fact::new(format!("SHA-256 of {}", file.name), sha256));
+        }
+    }
     for picture in &explained.pictures {
         let name = format!("SHA-256 of the pixels of {}", file_name(&picture.name));
         facts.push(Fact::new(name, &picture.pixels_sha256));

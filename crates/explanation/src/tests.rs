@@ -13,7 +13,7 @@ use relevancy_visualization::{OverlayOptions, RegionSpec};
 
 use crate::record::{
     BlankRecord, GenerationRecord, MissingRecord, ModelRecord, RelianceSettings, SamplingRecord,
-    Settings, TemplateTokens, Timings, sha256,
+    Settings, TemplateTokens, Timings, WeightFile, sha256,
 };
 use crate::target::TargetParts;
 use crate::*;
@@ -192,6 +192,7 @@ fn explained(presentation: &Presentation) -> Explained<'static> {
             architecture: one.clone(),
             config_sha256: one.clone(),
             storage: BTreeMap::from([("BF16".to_owned(), 7)]),
+            files: vec![WeightFile { name: one.clone(), bytes: 7, sha256: Some(one.clone()) }],
         },
         timings: Timings {
             load: 0.1,

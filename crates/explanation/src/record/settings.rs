@@ -117,6 +117,21 @@ pub struct ModelRecord {
     /// programs.
     #[serde(default)]
     pub storage: BTreeMap<String, u64>,
+    /// The files that its weights came from, in the order in which they were opened; empty in records of older programs.
+    #[serde(default)]
+    pub files: Vec<WeightFile>,
+}
+
+/// A file that weights came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub struct WeightFile {
+    /// Its name, without its folder.
+    pub name: String,
+    /// Its size when it was opened.
+    pub bytes: u64,
+    /// Its SHA-256 in hexadecimal; null where it was another file, or none, when the record was made.
+    pub sha256: Option<String>,
 }
 
 /// Seconds.
