@@ -39,8 +39,9 @@ cargo xtask COMMAND
   demo                   set up, build, and run the demonstration: explanations of a synthetic radiograph, in target/demo
   test                   set up and run every check: format, tidy, clippy, docs, deny, doc tests, tests, the attack's fixed cases
   tidy                   check the rules that the compiler does not know
-  synthesize --size tiny|mid|1b|4b --out DIR [--seed N] [--dtype bfloat16|float32]
-                         write a random checkpoint with the layout and the names of the real one
+  synthesize --size tiny|mid|1b|4b --out DIR [--seed N] [--dtype bfloat16|float32 | --gguf]
+                         write a random checkpoint with the layout and the names of the real one; --gguf: as GGUF files,
+                         a language model stored as Q4_K_M is and a vision tower in float16
   bench [--model DIR] [--python PATH] [--device cpu|cuda] [--quick] [--only SECTION]… [--date YYYY-MM-DD] [--out DIR]
                          measure ours and, where that Python has torch and transformers, the Python way, in turn;
                          write docs/benchmarks.md and .json (--quick and --only: target/bench, unless --out says

@@ -4,6 +4,7 @@
 //! that mean nothing. It serves to run, measure and test everything around a checkpoint without having one.
 
 mod companions;
+mod gguf;
 mod model;
 mod noise;
 mod shards;
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use pico_args::Arguments;
 
 use crate::disk;
+use gguf::Files;
 use model::Model;
 use noise::{Dtype, Noise};
 use shards::Plan;
@@ -27,6 +29,8 @@ pub(crate) struct Options {
     out: PathBuf,
     seed: u64,
     dtype: Dtype,
+    /// GGUF files in place of a folder of transformers.
+    gguf: bool,
 }
 
 /// The sizes on offer.
@@ -45,13 +49,19 @@ pub(crate) enum Size {
 impl Options {
     /// The first seed and the dtype that goes with the size.
     pub(crate) fn usual(size: Size, out: PathBuf) -> Self {
-        Self { size, out, seed: 0, dtype: size.usual_dtype() }
+        Self { size, out, seed: 0, dtype: size.usual_dtype(), gguf: false }
     }
 
     pub(crate) fn parse(args: &mut Arguments) -> Result<Self> {
         let size = args.value_from_fn("--size", Size::parse)?;
         let dtype = args.opt_value_from_fn("--dtype", Dtype::parse)?;
+        let gguf = args.contains("--gguf");
+        ensure!(
+            !gguf || dtype.is_none(),
+            "--gguf has the types of Q4_K_M, so --dtype does not go with it"
+        );
         Ok(Self {
+            gguf,
             size,
             out: args
                 .value_from_os_str("--out", |text| Ok::<_, anyhow::Error>(PathBuf::from(text)))?,
@@ -91,16 +101,26 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let parent = prepare(&options.out)?;
     let vocabulary = options.size.vocabulary();
     let model = Model::new(options.size);
-    let plan = Plan::new(model.tensors(), options.dtype);
-    disk::require(&parent, plan.total_size() + plan.total_size() / 50 + 50_000_000)?;
-    let partial = Partial::create(&options.out)?;
     let noise = Noise::new(options.seed, options.dtype, options.size == Size::Tiny);
-    plan.write(&partial.path, &noise, &vocabulary.quiet_rows(model.rows()))?;
-    companions::write(&partial.path, &model, &vocabulary, options.dtype)?;
-    partial.finish(&options.out)?;
-    let seconds = start.elapsed().as_secs_f64();
-    let size = disk::megabytes(plan.total_size());
-    println!("{}: {} tensors, {size}, {seconds:.1} s", options.out.display(), plan.tensor_count());
+    let room = |size: u64| disk::require(&parent, size + size / 50 + 50_000_000);
+    let (tensors, size) = if options.gguf {
+        let files = Files::new(&model, &vocabulary);
+        room(files.total_size())?;
+        let partial = Partial::create(&options.out)?;
+        files.write(&partial.path, &noise)?;
+        partial.finish(&options.out)?;
+        (files.tensor_count(), files.total_size())
+    } else {
+        let plan = Plan::new(model.tensors(), options.dtype);
+        room(plan.total_size())?;
+        let partial = Partial::create(&options.out)?;
+        plan.write(&partial.path, &noise, &vocabulary.quiet_rows(model.rows()))?;
+        companions::write(&partial.path, &model, &vocabulary, options.dtype)?;
+        partial.finish(&options.out)?;
+        (plan.tensor_count(), plan.total_size())
+    };
+    let (seconds, size) = (start.elapsed().as_secs_f64(), disk::megabytes(size));
+    println!("{}: {tensors} tensors, {size}, {seconds:.1} s", options.out.display());
     Ok(())
 }
 
@@ -167,7 +187,7 @@ mod tests {
 
     fn tiny(folder: &Path, seed: u64) -> PathBuf {
         let out = folder.join(format!("tiny-{seed}"));
-        run(&Options { size: Size::Tiny, out: out.clone(), seed, dtype: Dtype::Float32 }).unwrap();
+        run(&Options { seed, ..Options::usual(Size::Tiny, out.clone()) }).unwrap();
         out
     }
 
@@ -212,8 +232,7 @@ mod tests {
         let out = folder.path().join("out");
         std::fs::create_dir(&out).unwrap();
         std::fs::write(out.join("precious"), "").unwrap();
-        let options =
-            Options { size: Size::Tiny, out: out.clone(), seed: 0, dtype: Dtype::Float32 };
+        let options = Options::usual(Size::Tiny, out.clone());
         assert!(run(&options).unwrap_err().to_string().contains("not empty"));
         std::fs::remove_file(out.join("precious")).unwrap();
         run(&options).unwrap();
@@ -231,5 +250,7 @@ mod tests {
         assert!(parse(&["--size", "5b", "--out", "x"]).is_err());
         assert!(parse(&["--size", "tiny"]).is_err());
         assert!(parse(&["--size", "tiny", "--out", "x", "--dtype", "int8"]).is_err());
+        assert!(parse(&["--size", "tiny", "--out", "x", "--gguf"]).unwrap().gguf);
+        assert!(parse(&["--size", "tiny", "--out", "x", "--gguf", "--dtype", "float32"]).is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 /// Renders a conversation as Gemma3 was trained on it.
-const CHAT_TEMPLATE: &str = include_str!("chat_template.jinja");
+pub const CHAT_TEMPLATE: &str = include_str!("chat_template.jinja");
 
 /// Ids that the configuration files name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

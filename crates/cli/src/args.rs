@@ -97,12 +97,17 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     #[serde(default)]
     revision: Option<String>,
+    /// The GGUF file of the repository on the hub that is the model, such as model-Q4_K_M.gguf; it and that of --mmproj are fetched and
+    /// nothing else
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[serde(default)]
+    file: Option<String>,
     /// Use only files that are already in the hub's cache
     #[arg(long)]
     #[serde(default)]
     offline: bool,
     /// GGUF file of the vision tower that belongs to a --model in a GGUF file; by default the one beside it, where --model is
-    /// their folder
+    /// their folder. With --file also the name of a file of the same repository
     #[arg(long, value_name = "FILE")]
     #[serde(default)]
     mmproj: Option<PathBuf>,
@@ -221,11 +226,9 @@ impl Args {
             Command::Inspect(args) => Some(&args.model),
             Command::Report(_) | Command::Phantom(_) | Command::Demo(_) => None,
         };
-        let is_misplaced = |model: &ModelArgs| {
-            model.revision.is_some() && !matches!(model.source(), ModelSource::Hub { .. })
-        };
-        if model.is_some_and(is_misplaced) {
-            let message = "--revision is only for models of the hub, and --model does not name one";
+        if let Some(option) = model.and_then(ModelArgs::misplaced) {
+            let message =
+                format!("{option} is only for models of the hub, and --model does not name one");
             output::end(&Self::command().error(ErrorKind::ArgumentConflict, message));
         }
         args
@@ -249,7 +252,18 @@ impl ModelArgs {
     }
 
     pub(crate) fn source(&self) -> ModelSource {
-        ModelSource::parse(&self.model, self.revision.as_deref(), self.offline)
+        let mut source = ModelSource::parse(&self.model, self.revision.as_deref(), self.offline);
+        if let ModelSource::Hub { file, .. } = &mut source {
+            file.clone_from(&self.file);
+        }
+        source
+    }
+
+    /// An option for models of the hub where the model is none.
+    fn misplaced(&self) -> Option<&'static str> {
+        let given = [("--revision", self.revision.is_some()), ("--file", self.file.is_some())];
+        let (option, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
+        (!matches!(self.source(), ModelSource::Hub { .. })).then_some(option)
     }
 }
 

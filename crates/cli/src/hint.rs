@@ -9,6 +9,7 @@ pub(crate) fn of_kind(kind: ErrorKind) -> &'static str {
         ErrorKind::Device => {
             " (--device cpu or --device auto; cargo xtask setup --cuda sets up a libtorch with CUDA)"
         }
+        ErrorKind::GgufFile => " (--file NAME, and --mmproj NAME for its vision tower)",
         _ => "",
     }
 }

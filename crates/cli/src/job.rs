@@ -231,6 +231,7 @@ mod tests {
     #[test]
     fn every_option_survives_being_written_and_read() {
         let lines = [
+            "--file model-Q4_K_M.gguf --mmproj mmproj.gguf",
             "--revision main --offline --device cuda:1 --dtype bfloat16 --threads 3 --trust-template",
             "--resize pillow --pan-and-scan --pad-to-square --window 3,900",
             "--window min-max --max-new-tokens 7 --ignore-stop --sample --seed 5",

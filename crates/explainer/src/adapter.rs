@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use explanation_record::record::sha256_of_file;
 use gemma3_tch::Adapter;
 
 use crate::error::Cause;
@@ -53,7 +52,7 @@ impl AdapterSource {
         }
         let (folder, revision) = match &self.source {
             ModelSource::Directory(path) => (path.clone(), None),
-            ModelSource::Hub { id, revision, offline } => {
+            ModelSource::Hub { id, revision, offline, file: _ } => {
                 crate::source::fetch_adapter(id, revision.as_deref(), *offline, options)?
             }
             ModelSource::Shipped(shipped) => {
@@ -91,7 +90,6 @@ impl OpenAdapter {
             replaced: self.adapter.replaced().map(str::to_owned).collect(),
             changes_vision: self.adapter.changes_vision(),
             parameters: self.adapter.parameters(),
-            folder: self.adapter.folder().to_owned(),
         }
     }
 }
@@ -120,19 +118,9 @@ pub struct AppliedAdapter {
     pub changes_vision: bool,
     /// Numbers in its file.
     pub parameters: u64,
-    folder: PathBuf,
 }
 
 impl AppliedAdapter {
-    /// The SHA-256 of its configuration and of its weights.
-    pub(crate) fn hashes(&self) -> Result<[String; 2], Error> {
-        let hash = |path: PathBuf| {
-            sha256_of_file(&path).map_err(|source| gemma3_tch::Error::Read { path, source })
-        };
-        let [config, weights] = Adapter::files(&self.folder);
-        Ok([hash(config)?, hash(weights)?])
-    }
-
     /// What its user should know; `None`: nothing.
     pub fn warning(&self) -> Option<String> {
         let (base, loaded) = (self.base.as_ref()?, self.loaded_instead.as_ref()?);

@@ -36,6 +36,8 @@ impl Request<'_> {
         explanations: &Explanations,
         presentation: &Presentation,
     ) -> Result<Exported, Error> {
+        // Weights are hashed when the first record is made, which may be cancelled like everything that takes a while.
+        self.weight_files.records(self.context)?;
         folder.protect(answer.question.pictures.iter().map(|picture| picture.name().into()));
         let explained = self.explained(answer, explanations, presentation)?;
         Ok(folder.write(&explained, presentation, &|| self.cancelled())?)

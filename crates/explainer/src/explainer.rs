@@ -2,6 +2,7 @@
 
 use crate::setters::setters;
 use crate::source::{FetchObserver, Resolved};
+use crate::weight_files::WeightFiles;
 use crate::{
     AdapterSource, Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling,
 };
@@ -39,7 +40,8 @@ pub struct LoadOptions {
     pub processor: ProcessorOptions,
     /// Which program's conventions apply: ours, or those of the public Python program.
     pub profile: Profile,
-    /// The vision tower of a model in a GGUF file, in a second one; `None`: the one beside it in its folder, if there is one.
+    /// The vision tower of a model in a GGUF file, in a second one; `None`: the one beside it in its folder, if there is one. With a file of
+    /// the hub ([`ModelSource::Hub`]) what is no path of a file here is the name of one in the same repository, and `None` means none.
     pub mmproj: Option<PathBuf>,
     /// Adapters of fine-tuned models, applied in this order.
     pub adapters: Vec<AdapterSource>,
@@ -104,6 +106,9 @@ pub struct Explainer {
     source: ModelSource,
     base: ModelSource,
     pub(crate) place: CheckpointPlace,
+    pub(crate) weight_files: WeightFiles,
+    /// Of each adapter.
+    pub(crate) adapter_files: Vec<WeightFiles>,
     revision: Option<String>,
     load: Duration,
     /// Of a call whose context names none.
@@ -140,6 +145,12 @@ impl Explainer {
             None => Processor::from_dir(place.path(), prompts)?,
         };
         let generation = checkpoint.generation().clone();
+        let weight_files = WeightFiles::of(checkpoint.files());
+        let adapter_files = checkpoint.adapters().iter().map(|applied| {
+            let files = applied.adapter.files();
+            WeightFiles::of(files.iter().map(PathBuf::as_path))
+        });
+        let adapter_files = adapter_files.collect();
         let model = checkpoint.load(placement)?;
         let context = options.context.clone();
         let default_budget =
@@ -154,6 +165,8 @@ impl Explainer {
             source,
             base,
             place,
+            weight_files,
+            adapter_files,
             revision,
             load,
             default_budget,

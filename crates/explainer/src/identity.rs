@@ -3,6 +3,7 @@
 use explanation_record::Presentation;
 use explanation_record::record::{AdapterRecord, ModelRecord, sha256};
 
+use crate::weight_files::WeightFiles;
 use crate::{AppliedAdapter, Error, Explainer, ModelSource};
 
 /// What a loaded model is, with whole paths: what is shown of them is decided by whoever writes.
@@ -20,19 +21,18 @@ impl Explainer {
     /// # Errors
     /// Files that cannot be read again.
     pub(crate) fn identity(&self) -> Result<Identity, Error> {
-        let adapter = |applied: &AppliedAdapter| {
-            let [config_sha256, weights_sha256] = applied.hashes()?;
+        let adapter = |(applied, files): (&AppliedAdapter, &WeightFiles)| {
             Ok(AdapterRecord {
                 source: String::new(),
                 revision: applied.revision.clone(),
                 weight: applied.weight,
                 kind: applied.kind.to_owned(),
                 base: None,
-                config_sha256,
-                weights_sha256,
+                files: files.records(&self.context)?.to_vec(),
             })
         };
         let adapters = self.inspection.adapters();
+        let described = adapters.iter().zip(&self.adapter_files);
         Ok(Identity {
             source: self.source().clone(),
             record: ModelRecord {
@@ -41,7 +41,8 @@ impl Explainer {
                 architecture: self.inspection.architecture().to_owned(),
                 config_sha256: sha256(&self.place.configuration()?),
                 storage: self.inspection.stored().clone(),
-                adapters: adapters.iter().map(adapter).collect::<Result<_, Error>>()?,
+                files: self.weight_files.records(&self.context)?.to_vec(),
+                adapters: described.map(adapter).collect::<Result<_, Error>>()?,
             },
             adapters: adapters.to_vec(),
         })

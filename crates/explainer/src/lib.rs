@@ -33,6 +33,7 @@ mod setters;
 mod shipped;
 mod source;
 mod versus;
+mod weight_files;
 mod words;
 
 pub use adapter::{AdapterSource, AppliedAdapter};

@@ -27,6 +27,8 @@ pub enum ModelSource {
         revision: Option<String>,
         /// Use only what the cache holds.
         offline: bool,
+        /// The GGUF file of the repository that is the model; `None`: a checkpoint of transformers.
+        file: Option<String>,
     },
     /// A checkpoint of the library's own; needs the feature `phantom`.
     Shipped(Shipped),
@@ -43,7 +45,8 @@ impl ModelSource {
         if path.exists() || text.starts_with(['.', '/', '~']) || text.split('/').count() != 2 {
             return Self::Directory(path.to_owned());
         }
-        Self::Hub { id: text.to_owned(), revision: revision.map(str::to_owned), offline }
+        let (id, revision) = (text.to_owned(), revision.map(str::to_owned));
+        Self::Hub { id, revision, offline, file: None }
     }
 
     /// What the checkpoint is, from its headers alone, and where and in which type `options` would load it.
@@ -58,7 +61,7 @@ impl ModelSource {
     /// The files of the checkpoint and of its adapters, fetched where they must be. A place that has an adapter and no model stands for
     /// the adapter's base with the adapter on it.
     pub(crate) fn resolve(&self, options: &LoadOptions) -> Result<Resolved, Error> {
-        let (mut path, mut revision) = self.fetched(options)?;
+        let Fetched { mut path, mut mmproj, mut revision } = self.fetched(options)?;
         let (mut loaded, mut opened, mut applied) = (self.clone(), Vec::new(), Vec::new());
         if CheckpointPlace::is_adapter_alone(&path)? {
             let own = AdapterSource::new(Self::Directory(path.clone())).open(options)?;
@@ -68,7 +71,7 @@ impl ModelSource {
             let own = OpenAdapter { asked: AdapterSource::new(self.clone()), revision, ..own };
             applied.push(own.applied(None));
             opened.push(own);
-            (path, revision) = loaded.fetched(options)?;
+            Fetched { path, mmproj, revision } = loaded.fetched(options)?;
         }
         for adapter in &options.adapters {
             let adapter = adapter.open(options)?;
@@ -82,22 +85,26 @@ impl ModelSource {
                 weight: asked.weight,
             })
             .collect();
-        let place = CheckpointPlace::find(&path, options.mmproj.as_deref(), &adapters)?;
+        let place = CheckpointPlace::find(&path, mmproj.as_deref(), &adapters)?;
         Ok(Resolved { base: loaded, place, revision, adapters, applied })
     }
 
-    /// Where its files lie, fetched where they must be, and the commit of the hub that they are.
-    fn fetched(&self, options: &LoadOptions) -> Result<(PathBuf, Option<String>), Error> {
-        match self {
+    /// Where its files lie, fetched where they must be.
+    fn fetched(&self, options: &LoadOptions) -> Result<Fetched, Error> {
+        let (path, revision) = match self {
             Self::Directory(path) => {
                 check_file(path)?;
-                Ok((path.clone(), None))
+                (path.clone(), None)
             }
-            Self::Shipped(shipped) => Ok((shipped.folder()?, None)),
-            Self::Hub { id, revision, offline } => {
-                fetch(id, revision.as_deref(), *offline, options)
+            Self::Shipped(shipped) => (shipped.folder()?, None),
+            Self::Hub { id, revision, offline, file: Some(file) } => {
+                return fetch_gguf(id, revision.as_deref(), *offline, file, options);
             }
-        }
+            Self::Hub { id, revision, offline, file: None } => {
+                fetch(id, revision.as_deref(), *offline, options)?
+            }
+        };
+        Ok(Fetched { path, mmproj: options.mmproj.clone(), revision })
     }
 
     fn is_offline(&self) -> bool {
@@ -114,6 +121,16 @@ impl fmt::Display for ModelSource {
             Self::Shipped(shipped) => f.write_str(shipped.name()),
         }
     }
+}
+
+/// Files that are on this machine.
+struct Fetched {
+    /// A folder, or the GGUF file of a language model.
+    path: PathBuf,
+    /// The vision tower that goes with such a file.
+    mmproj: Option<PathBuf>,
+    /// The commit of the hub.
+    revision: Option<String>,
 }
 
 /// A checkpoint whose files are at hand.
@@ -175,6 +192,26 @@ pub(crate) fn fetch_adapter(
     Ok((snapshot.dir, Some(snapshot.revision)))
 }
 
+/// A vision tower is one of the same repository where no file on the disk is meant.
+#[cfg(feature = "hub")]
+fn fetch_gguf(
+    id: &str,
+    revision: Option<&str>,
+    offline: bool,
+    file: &str,
+    options: &LoadOptions,
+) -> Result<Fetched, Error> {
+    let tower = options.mmproj.as_deref();
+    let remote = tower.filter(|path| !path.exists()).map(|path| path.to_string_lossy());
+    let names: Vec<&str> = [file].into_iter().chain(remote.as_deref()).collect();
+    let snapshot = hub::fetch_gguf(id, revision, &names, &hub_options(offline, options))?;
+    let mmproj = match remote.as_deref() {
+        Some(name) => Some(snapshot.dir.join(name)),
+        None => tower.map(Path::to_owned),
+    };
+    Ok(Fetched { path: snapshot.dir.join(file), mmproj, revision: Some(snapshot.revision) })
+}
+
 #[cfg(feature = "hub")]
 fn hub_options(offline: bool, options: &LoadOptions) -> hub::HubOptions {
     let offline = offline.then_some(true); // else the environment decides
@@ -203,6 +240,17 @@ pub(crate) fn fetch_adapter(
     _: bool,
     _: &LoadOptions,
 ) -> Result<(PathBuf, Option<String>), Error> {
+    Err(Cause::NoHub { id: id.to_owned() }.into())
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch_gguf(
+    id: &str,
+    _: Option<&str>,
+    _: bool,
+    _: &str,
+    _: &LoadOptions,
+) -> Result<Fetched, Error> {
     Err(Cause::NoHub { id: id.to_owned() }.into())
 }
 

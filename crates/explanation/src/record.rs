@@ -2,10 +2,6 @@
 //!
 //! All types are plain data with public fields; new fields come with a default, so that records of before are still read.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -17,7 +13,7 @@ pub use reliance::{
 };
 pub use settings::{
     AdapterRecord, GenerationRecord, ModelRecord, OtherModelRecord, SamplingRecord, Settings,
-    TemplateTokens, Timings,
+    TemplateTokens, Timings, WeightFile,
 };
 pub use target::{
     AgreementRecord, ByHeadRecord, ByLayerRecord, CounterpartRecord, LocalizationRecord,
@@ -302,20 +298,6 @@ impl AnswerRecord {
 /// The SHA-256 of some bytes in hexadecimal, as records hold it.
 pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
-}
-
-/// The SHA-256 of a file, read piece by piece.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn sha256_of_file(path: &Path) -> io::Result<String> {
-    let (mut file, mut digest, mut piece) = (File::open(path)?, Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(hexadecimal(&digest.finalize())),
-            count => digest.update(&piece[..count]),
-        }
-    }
 }
 
 /// Bytes in hexadecimal.

@@ -5,7 +5,7 @@ use relevancy_visualization::report::{
     Fact, Grid, Picture, Region, Report, Target, Token, TokenKind,
 };
 
-use crate::record::{TemplateTokens, rounded};
+use crate::record::{TemplateTokens, WeightFile, rounded};
 use crate::text::{file_name, log_probability_text, minus};
 use crate::{
     BlankKind, Error, Explained, ExplainedImage, ExplainedPicture, ExplainedTarget, NOTHING_SPEAKS,
@@ -204,6 +204,12 @@ fn provenance(explained: &Explained<'_>) -> Vec<Fact> {
         let types: Vec<&str> = model.storage.keys().map(String::as_str).collect();
         facts.push(Fact::new("Stored as", types.join(", ")));
     }
+    let hashes = |files: &[WeightFile]| {
+        let known = files.iter().filter_map(|file| Some((&file.name, file.sha256.as_ref()?)));
+        let fact = |(name, hash): (&String, &String)| Fact::new(format!("SHA-256 of {name}"), hash);
+        known.map(fact).collect::<Vec<_>>()
+    };
+    facts.extend(hashes(&model.files));
     for adapter in &model.adapters {
         let weight = match adapter.weight {
             1.0 => String::new(),
@@ -213,7 +219,7 @@ fn provenance(explained: &Explained<'_>) -> Vec<Fact> {
         if let Some(base) = &adapter.base {
             facts.push(Fact::new("Adapter trained on", base));
         }
-        facts.push(Fact::new("SHA-256 of the adapter's weights", &adapter.weights_sha256));
+        facts.extend(hashes(&adapter.files));
     }
     if let Some(other) = &explained.other_model {
         facts.push(Fact::new("Compared with", format!("{} ({})", other.name(), other.dtype)));

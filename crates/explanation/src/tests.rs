@@ -13,7 +13,7 @@ use relevancy_visualization::{OverlayOptions, RegionSpec};
 
 use crate::record::{
     BlankRecord, GenerationRecord, MissingRecord, ModelRecord, RelianceSettings, SamplingRecord,
-    Settings, TemplateTokens, Timings, sha256,
+    Settings, TemplateTokens, Timings, WeightFile, sha256,
 };
 use crate::target::TargetParts;
 use crate::*;
@@ -189,6 +189,7 @@ fn explained(presentation: &Presentation) -> Explained<'static> {
                 architecture: "Gemma3ForConditionalGeneration".to_owned(),
                 config_sha256: "2".repeat(64),
                 storage: BTreeMap::new(),
+                files: Vec::new(),
                 adapters: Vec::new(),
             },
             dtype: "float32".to_owned(),
@@ -217,9 +218,9 @@ fn explained(presentation: &Presentation) -> Explained<'static> {
                 weight: 0.5,
                 kind: "LoRA".to_owned(),
                 base: Some("google/medgemma-1.5-4b-it".to_owned()),
-                config_sha256: "0".repeat(64),
-                weights_sha256: "1".repeat(64),
+                files: vec![WeightFile { name: one.clone(), bytes: 7, sha256: None }],
             }],
+            files: vec![WeightFile { name: one.clone(), bytes: 7, sha256: Some(one.clone()) }],
         },
         timings: Timings {
             load: 0.1,

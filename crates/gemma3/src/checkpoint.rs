@@ -81,6 +81,11 @@ impl Checkpoint {
         &self.generation
     }
 
+    /// The files of its weights.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.weights.files()
+    }
+
     /// What it is and what memory it will take.
     pub fn inspection(&self) -> Inspection {
         let found = Inspection::of(self.config.clone(), self.generation.clone(), &self.weights);

@@ -164,8 +164,12 @@ impl Gemma3 {
         images: Vec<Range<usize>>,
         features: Vec<Tensor>,
     ) -> Result<Sequence, Error> {
-        if let Some(&id) = ids.iter().find(|&&id| self.config.text.vocab_size <= id as usize) {
-            return Err(Error::TokenId { id, vocab_size: self.config.text.vocab_size });
+        // What fills the place of a picture need not be a word: files of llama.cpp have no row for it.
+        let is_word = |at: usize| !images.iter().any(|span| span.contains(&at));
+        let vocab_size = self.config.text.vocab_size;
+        let mut unknown = ids.iter().enumerate().filter(|&(_, &id)| vocab_size <= id as usize);
+        if let Some((_, &id)) = unknown.find(|&(at, _)| is_word(at)) {
+            return Err(Error::TokenId { id, vocab_size });
         }
         let fits = |(span, features): (&Range<usize>, &Tensor)| {
             features.size() == [span.len() as i64, self.config.text.hidden_size as i64]
@@ -188,15 +192,18 @@ impl Gemma3 {
 
     /// Input embeddings `[S, D]`: token embeddings, with the features in place of the image tokens.
     pub fn embed(&self, sequence: &Sequence) -> Tensor {
-        let words = self.text.embed(&sequence.ids);
-        let between =
-            |from: usize, to: usize| words.narrow(0, from as i64, to as i64 - from as i64);
         let (mut pieces, mut done) = (Vec::new(), 0);
+        let add_words = |pieces: &mut Vec<Tensor>, range: Range<usize>| {
+            if !range.is_empty() {
+                pieces.push(self.text.embed(&sequence.ids[range]));
+            }
+        };
         for (span, features) in sequence.images().iter().zip(&sequence.features) {
-            pieces.extend([between(done, span.start), features.to_kind(words.kind())]);
+            add_words(&mut pieces, done..span.start);
+            pieces.push(features.to_kind(self.kind()));
             done = span.end;
         }
-        pieces.push(between(done, sequence.ids.len()));
+        add_words(&mut pieces, done..sequence.ids.len());
         Tensor::cat(&pieces, 0)
     }
 
@@ -277,5 +284,35 @@ impl Sequence {
         let fork = Fork { at: prefix, second: prefix + first.len() };
         let ids = [&self.ids[..prefix], first, second].concat();
         Ok(Self { ids, layout: self.layout.clone().forked(fork), ..self.followed_by(&[]) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Placement;
+    use std::path::Path;
+    use tch::Device;
+
+    /// GGUF files of Gemma 3 have 262 144 rows of the embedding, and the place of a picture is token 262 144.
+    #[test]
+    fn what_fills_the_place_of_a_picture_needs_no_row_of_the_embedding() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
+        let model = Gemma3::load(&dir, Placement::AS_STORED).unwrap();
+        let (tokens, width) = (model.config().mm_tokens_per_image, model.config().text.hidden_size);
+        let features = || Tensor::ones([tokens as i64, width as i64], (Kind::Float, Device::Cpu));
+        let sequence = |filler: u32, first: u32| {
+            let ids = [vec![first], vec![filler; tokens], vec![5, 6]].concat();
+            model.sequence(ids, vec![1..1 + tokens], vec![features()])
+        };
+        let beyond = model.config().text.vocab_size as u32;
+        let [known, unknown] = [3, beyond].map(|id| model.embed(&sequence(id, 2).unwrap()));
+        assert_eq!(known.size(), [tokens as i64 + 3, width as i64]);
+        assert_eq!(known, unknown);
+        let error = sequence(3, beyond).err().unwrap();
+        assert!(matches!(error, Error::TokenId { id, .. } if id == beyond), "{error}");
+        // A picture may come first and last.
+        let alone = model.sequence(vec![beyond; tokens], vec![0..tokens], vec![features()]);
+        assert_eq!(model.embed(&alone.unwrap()), features());
     }
 }

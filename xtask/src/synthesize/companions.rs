@@ -12,7 +12,7 @@ use super::noise::Dtype;
 use super::vocabulary::Vocabulary;
 
 /// Image tokens of one picture, in every size.
-const IMAGE_TOKENS: usize = 256;
+pub(super) const IMAGE_TOKENS: usize = 256;
 
 pub(crate) fn write(
     folder: &Path,

@@ -57,6 +57,7 @@ pub(crate) struct Normal {
 
 /// Standard normal numbers to make blocks of.
 pub(crate) struct Noise {
+    seed: u64,
     dtype: Dtype,
     standard: Vec<f32>,
 }
@@ -67,12 +68,22 @@ impl Noise {
         let count = if small { 65_521 } else { 1_048_573 };
         let mut random = SplitMix::new(seed);
         let pairs = std::iter::repeat_with(|| random.normal_pair()).flatten();
-        Self { dtype, standard: pairs.take(count).collect() }
+        Self { seed, dtype, standard: pairs.take(count).collect() }
     }
 
-    /// All the noise with this mean and deviation, as little-endian bytes.
+    /// What it was made of.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// All the noise with this mean and deviation.
+    pub(crate) fn values(&self, normal: Normal) -> impl Iterator<Item = f32> {
+        self.standard.iter().map(move |x| normal.mean + normal.deviation * x)
+    }
+
+    /// The same as little-endian bytes.
     pub(crate) fn block(&self, normal: Normal) -> Block {
-        let values = self.standard.iter().map(|x| normal.mean + normal.deviation * x);
+        let values = self.values(normal);
         let bytes = match self.dtype {
             Dtype::Float32 => values.flat_map(f32::to_le_bytes).collect(),
             Dtype::Bfloat16 => values.flat_map(|x| bfloat16(x).to_le_bytes()).collect(),
@@ -88,6 +99,11 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    /// `unit`: bytes that belong together.
+    pub(crate) fn new(bytes: Vec<u8>, unit: usize) -> Self {
+        Self { bytes, unit }
+    }
+
     /// Slices that together are `size` bytes, from a start that `name` decides, round and round.
     pub(crate) fn window(&self, name: &str, size: u64) -> impl Iterator<Item = &[u8]> {
         let count = self.bytes.len() / self.unit;

@@ -130,7 +130,8 @@ impl Blocks {
     }
 }
 
-fn quieter(normal: Normal) -> Normal {
+/// The noise of rows that the model shall never say.
+pub(super) fn quieter(normal: Normal) -> Normal {
     Normal { deviation: QUIET * normal.deviation, ..normal }
 }
 

@@ -29,6 +29,15 @@ struct Piece {
     kind: Kind,
 }
 
+/// A piece in a vocabulary of `SentencePiece`.
+pub(crate) struct SentencePiece<'a> {
+    pub(crate) text: &'a str,
+    /// The higher, the sooner it is built.
+    pub(crate) score: f32,
+    /// 1: normal, 3: control, 4: defined by the user, 6: a byte.
+    pub(crate) kind: i32,
+}
+
 /// All pieces by id, and the merges that build words.
 pub(crate) struct Vocabulary {
     pub(crate) ids: Ids,
@@ -94,6 +103,26 @@ impl Vocabulary {
         let is_word =
             |row: usize| self.pieces.get(row).is_some_and(|piece| piece.kind == Kind::Word);
         (0..rows).filter(|&row| !is_word(row)).collect()
+    }
+
+    /// The pieces as `SentencePiece` has them. The place of pictures is left out where it is the last, as converters do.
+    pub(crate) fn sentence_pieces(&self) -> impl Iterator<Item = SentencePiece<'_>> {
+        let mut ranks: HashMap<String, usize> = HashMap::new();
+        for (rank, (left, right)) in self.merges.iter().enumerate() {
+            ranks.entry(format!("{left}{right}")).or_insert(rank);
+        }
+        let last = self.pieces.len() - 1;
+        let count = if self.ids.image == last { last } else { self.pieces.len() };
+        self.pieces.iter().take(count).map(move |piece| {
+            let rank = ranks.get(&piece.text).copied().unwrap_or(self.merges.len());
+            let kind = match piece.kind {
+                Kind::Control => 3,
+                Kind::Whole => 4,
+                Kind::Part if piece.text.starts_with("<0x") => 6,
+                Kind::Part | Kind::Word => 1,
+            };
+            SentencePiece { text: &piece.text, score: -(rank as f32), kind }
+        })
     }
 
     /// `tokenizer.json`.

@@ -7,6 +7,7 @@ use integration_tests::ndarray::{
 use integration_tests::ndarray_npy::{NpzReader, ReadableElement};
 use integration_tests::{Fixture, Tolerance, assert_close, assert_row_close};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
 use std::path::Path;
 use tempfile::tempdir;
@@ -170,6 +171,13 @@ fn the_record_says_what_was_asked_answered_and_explained() {
     assert_eq!(model["architecture"], "Gemma3ForConditionalGeneration");
     let sha256 = model["config_sha256"].as_str().unwrap();
     assert!(sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit()), "{sha256}");
+    let weights = fixture.model().join("model.safetensors");
+    let bytes = fs::read(&weights).unwrap();
+    let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let file = json!({
+        "name": "model.safetensors", "bytes": bytes.len(), "sha256": hash,
+    });
+    assert_eq!(model["files"], json!([file]));
     let times = ["load", "preprocess", "vision", "prefill", "decode", "explain"];
     assert_eq!(keys(&record["timings"]), times);
     for time in times {

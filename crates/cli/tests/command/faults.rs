@@ -32,6 +32,8 @@ fn wrong_use_is_refused_before_anything_is_done() {
     run(["inspect", "--model", "."]).failed(&["config.json is missing"]);
     run(["inspect", "--model", ".", "--revision", "main"])
         .refused("--revision is only for models of the hub");
+    run(["inspect", "--model", "phantom", "--file", "a.gguf"])
+        .refused("--file is only for models of the hub");
     run(["inspect", "--model", ".", "--tokens", "0"]).refused("0 is not in 1..");
     run(["inspect", "--model", ""]).refused("--model <DIR_OR_ID>");
     for (more, part) in [

@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Checkpoint,
     /// The Hugging Face hub: no connection, no access, no such model.
     Hub,
+    /// The repository on the hub has GGUF files, one of which must be named: the field `file` of [`ModelSource::Hub`](crate::ModelSource::Hub).
+    GgufFile,
     /// The device asked for is not there: [`LoadOptions::device`](crate::LoadOptions::device).
     Device,
     /// The question: an empty or forbidden text, too many tokens, no picture where one is needed.
@@ -149,6 +151,7 @@ fn of_model(error: &Model) -> ErrorKind {
         }
         Model::NoCuda { .. } => ErrorKind::Device,
         Model::NonFinite { .. } => ErrorKind::NotFinite,
+        Model::HubGguf { .. } | Model::HubFileName { .. } => ErrorKind::GgufFile,
         Model::HubCancelled { .. } => ErrorKind::Cancelled,
         Model::HubId { .. }
         | Model::HubRevision { .. }

@@ -117,9 +117,24 @@ pub struct ModelRecord {
     /// programs.
     #[serde(default)]
     pub storage: BTreeMap<String, u64>,
+    /// The files that its weights came from, in the order in which they were opened; empty in records of older programs.
+    #[serde(default)]
+    pub files: Vec<WeightFile>,
     /// Adapters that changed its weights, in the order that they were applied in.
     #[serde(default)]
     pub adapters: Vec<AdapterRecord>,
+}
+
+/// A file that weights came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub struct WeightFile {
+    /// Its name, without its folder.
+    pub name: String,
+    /// Its size when it was opened.
+    pub bytes: u64,
+    /// Its SHA-256 in hexadecimal; null where it was another file, or none, when the record was made.
+    pub sha256: Option<String>,
 }
 
 /// An adapter of PEFT that changed the weights of the checkpoint.
@@ -136,10 +151,8 @@ pub struct AdapterRecord {
     pub kind: String,
     /// The model that it was trained on, by its own account.
     pub base: Option<String>,
-    /// The SHA-256 of its `adapter_config.json`.
-    pub config_sha256: String,
-    /// The SHA-256 of its weights.
-    pub weights_sha256: String,
+    /// Its files: configuration and weights.
+    pub files: Vec<WeightFile>,
 }
 
 /// The model that the targets were explained with as well.

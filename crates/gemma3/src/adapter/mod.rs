@@ -83,9 +83,9 @@ impl Adapter {
         folder.join(CONFIG).exists()
     }
 
-    /// Its configuration and its weights in a folder.
-    pub fn files(folder: &Path) -> [PathBuf; 2] {
-        [folder.join(CONFIG), folder.join(WEIGHTS)]
+    /// Its files: configuration and weights.
+    pub fn files(&self) -> [PathBuf; 2] {
+        [CONFIG, WEIGHTS].map(|name| self.folder.join(name))
     }
 
     /// Opens a folder as PEFT writes it.

@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use super::verify::is_sha256;
 use crate::{Error, files};
 
 /// Bytes of a reference, of a note or of a list of names.
@@ -129,6 +130,15 @@ impl Cache {
         let blob = fs::canonicalize(path).ok()?;
         Some(self.repo.join(NOTES).join("verified").join(blob.file_name()?))
     }
+}
+
+/// The SHA-256 of a file of the cache that passed verification, was named by it, and has not changed since.
+pub(super) fn verified_sha256(path: &Path) -> Option<String> {
+    let blob = fs::canonicalize(path).ok()?;
+    let name = blob.file_name()?.to_str()?;
+    let repo = blob.parent().filter(|folder| folder.ends_with("blobs"))?.parent()?;
+    let noted = read(&repo.join(NOTES).join("verified").join(name))?;
+    (is_sha256(name) && noted == stamp(&blob)?).then(|| name.to_owned())
 }
 
 /// Whether a revision is a full commit hash.

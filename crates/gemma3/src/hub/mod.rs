@@ -20,7 +20,7 @@ mod patience;
 mod verify;
 mod wanted;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -175,6 +175,12 @@ fn obtain(
     } else {
         job.fetch(&client, revision)
     }
+}
+
+/// The SHA-256 of a file in the cache, where it is known without reading the file: it was verified when it was fetched or found, and has
+/// not changed since.
+pub fn verified_sha256(path: &Path) -> Option<String> {
+    cache::verified_sha256(path)
 }
 
 /// The work on one snapshot.

@@ -75,7 +75,7 @@ pub(super) fn hash_by_name(path: &Path) -> Option<String> {
 }
 
 /// Whether a text is a SHA-256 in hexadecimal, as the hub names large files.
-fn is_sha256(text: &str) -> bool {
+pub(super) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

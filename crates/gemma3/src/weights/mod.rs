@@ -82,6 +82,13 @@ enum Holder {
 }
 
 impl Holder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Safetensors(shard) => shard.path(),
+            Self::Gguf(file) => file.header().path(),
+        }
+    }
+
     fn length(&self) -> u64 {
         match self {
             Self::Safetensors(shard) => shard.length(),
@@ -160,6 +167,11 @@ impl Weights {
     /// Canonical names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
+    }
+
+    /// The files, in the order in which they were opened.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.holders.iter().map(Holder::path)
     }
 
     /// Bytes of all weight files.

@@ -49,6 +49,10 @@ impl Shard {
         Ok(Self { path: path.to_owned(), length, data, metadata, map: OnceCell::new() })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Bytes of the file.
     pub(crate) fn length(&self) -> u64 {
         self.length

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use gemma3_tch::Error;
-use gemma3_tch::hub::{Snapshot, fetch, fetch_adapter, fetch_gguf};
+use gemma3_tch::hub::{Snapshot, fetch, fetch_adapter, fetch_gguf, verified_sha256};
 
-use crate::server::{Bench, COMMIT, Files, ID, Mischief, Server, checkpoint, shard};
+use crate::server::{Bench, COMMIT, Files, ID, Mischief, Server, checkpoint, sha256, shard};
 
 const MODEL: &str = "tiny-Q4_K_M.gguf";
 const TOWER: &str = "f16/mmproj-tiny.gguf";
@@ -48,6 +48,10 @@ fn gguf_files_are_fetched_by_name_and_nothing_else() {
     }
     assert_eq!(*bench.server.state.sent.lock().unwrap(), [MODEL, TOWER]);
     assert_eq!(fs::read_dir(bench.repo().join("blobs")).unwrap().count(), 2);
+    for name in [MODEL, TOWER] {
+        let expected = sha256(&bench.server.state.files[name]);
+        assert_eq!(verified_sha256(&first.dir.join(name)), Some(expected));
+    }
     // Again: the listings alone. By its commit, and offline: nothing.
     let before = bench.server.requests();
     assert_eq!(both(&bench, false).unwrap(), Snapshot { verified: 0, ..first.clone() });
