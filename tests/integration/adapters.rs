@@ -9,7 +9,10 @@ use gemma3_tch::{
     Adapter, AppliedAdapter, Checkpoint, CheckpointPlace, Fast, Gemma3, Placement, Sequence,
 };
 use integration_tests::{Fixture, Tolerance, assert_close, assert_row_close};
-use medgemma_explainer::{AdapterSource, Explainer, LoadOptions, ModelSource};
+use medgemma_explainer::{
+    AdapterSource, Ask, ExplainOptions, Explainer, LoadOptions, ModelSource, Picture,
+    PictureOptions, Question,
+};
 use ndarray::{Array1, Array2, Axis};
 use ndarray_npy::NpzReader;
 use safetensors::{SafeTensors, serialize_to_file, tensor::TensorView};
@@ -214,23 +217,11 @@ fn a_folder_with_an_adapter_is_its_base_with_the_adapter() {
         let pictures = self::base()
             .pictures()
             .iter()
-            .map(|path| {
-                medgemma_explainer::Picture::open(
-                    path,
-                    &medgemma_explainer::PictureOptions::default(),
-                )
-                .unwrap()
-            })
+            .map(|path| Picture::open(path, &PictureOptions::default()).unwrap())
             .collect();
-        let question = medgemma_explainer::Question::new(pictures, "Describe.");
+        let question = Question::new(pictures, "Describe.");
         let answer = explainer.given(question, "clear lungs").unwrap();
-        let found = explainer
-            .explain(
-                &answer,
-                &[medgemma_explainer::Ask::Answer],
-                &medgemma_explainer::ExplainOptions::default(),
-            )
-            .unwrap();
+        let found = explainer.explain(&answer, &[Ask::Answer], &ExplainOptions::default()).unwrap();
         Array1::from(found.targets[0].relevancy().without_self().to_vec())
     };
     assert_eq!(given(&alone), given(&both));
@@ -239,6 +230,76 @@ fn a_folder_with_an_adapter_is_its_base_with_the_adapter() {
     let error = Explainer::load(&ModelSource::Directory(nobody.path().to_owned()), &options());
     let message = error.unwrap_err().to_string();
     assert!(message.contains("is an adapter, not a model"), "{message}");
+}
+
+/// With and without the adapter: what stands beside the maps is what the other model alone would say.
+#[test]
+fn a_comparison_is_what_the_other_model_says_of_the_same_words() {
+    let options = || LoadOptions::default().with_processor(processor_options(&self::base()));
+    let base = ModelSource::Directory(self::base().model());
+    let adapters = vec![AdapterSource::parse(folder("recipe").to_str().unwrap(), true)];
+    let tuned = Explainer::load(&base, &options().with_adapters(adapters)).unwrap();
+    assert_eq!(tuned.base(), &base);
+    let plain = Explainer::load(&base, &options()).unwrap();
+    let pictures = || {
+        let open = |path: &PathBuf| Picture::open(path, &PictureOptions::default()).unwrap();
+        self::base().pictures().iter().map(open).collect()
+    };
+    let answer = |explainer: &Explainer| {
+        explainer.given(Question::new(pictures(), "Describe."), "clear lungs").unwrap()
+    };
+    let asks = [Ask::Answer, Ask::Last];
+    for objective in [Objective::Logit, Objective::LogProbability] {
+        let how = ExplainOptions::default().with_objective(objective);
+        let own = tuned.explain(&answer(&tuned), &asks, &how).unwrap();
+        let found = tuned.counterparts(&answer(&tuned), &own, &plain).unwrap();
+        let expected = plain.explain(&answer(&plain), &asks, &how).unwrap();
+        for ((found, expected), own) in
+            found.targets.iter().zip(&expected.targets).zip(&own.targets)
+        {
+            assert_eq!(found.relevancy, expected.relevancy().relevancy());
+            assert_eq!(found.log_probability(), expected.log_probability());
+            let gain = own.log_probability() - expected.log_probability();
+            assert!((found.gain(own) - gain).abs() < 1e-6 && 0.01 < gain.abs());
+            let agreement = found.agreement(own, 0).unwrap();
+            assert!(agreement.rank_correlation < 0.99 && found.agreement(own, 1).is_none());
+        }
+        // A model compared with itself.
+        let same = tuned.counterparts(&answer(&tuned), &own, &tuned).unwrap();
+        for (same, own) in same.targets.iter().zip(&own.targets) {
+            assert_eq!((same.gain(own), same.difference(own).sum()), (0.0, 0.0));
+            let agreement = same.agreement(own, 0).unwrap();
+            assert!(
+                (agreement.rank_correlation - 1.0).abs() < 1e-9 && agreement.top_overlap == 1.0
+            );
+        }
+    }
+}
+
+#[test]
+fn models_that_cannot_be_compared_are_told() {
+    let load = |fixture: &str| {
+        let fixture = Fixture::open(fixture);
+        let options = LoadOptions::default().with_processor(processor_options(&fixture));
+        Explainer::load(&ModelSource::Directory(fixture.model()), &options).unwrap()
+    };
+    let explainer = load("short-window");
+    let open = |path: &PathBuf| Picture::open(path, &PictureOptions::default()).unwrap();
+    let pictures = base().pictures().iter().map(open).collect();
+    let answer = explainer.given(Question::new(pictures, "Describe."), "clear").unwrap();
+    let own = explainer.explain(&answer, &[Ask::Answer], &ExplainOptions::default()).unwrap();
+    let message =
+        |other: &Explainer| explainer.counterparts(&answer, &own, other).unwrap_err().to_string();
+    let places = message(&load("two-images"));
+    assert!(places.contains("[64] tokens") && places.contains("[36]"), "{places}");
+    let text =
+        Explainer::load(&ModelSource::Directory(folder("text/model")), &LoadOptions::default());
+    let blind = message(&text.unwrap());
+    assert!(blind.contains("sees no pictures"), "{blind}");
+    let phantom =
+        Explainer::load(&ModelSource::parse("phantom", None, true), &LoadOptions::default());
+    let tokens = message(&phantom.unwrap());
+    assert!(tokens.contains("only models of one tokenizer"), "{tokens}");
 }
 
 /// What its configuration asks for and is not understood, and what its file lacks or has too many of: each an error that names file

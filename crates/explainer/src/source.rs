@@ -176,7 +176,15 @@ fn fetch(
     offline: bool,
     options: &LoadOptions,
 ) -> Result<(PathBuf, Option<String>), Error> {
-    let snapshot = hub::fetch(id, revision, &hub_options(offline, options))?;
+    let hub_options = hub_options(offline, options);
+    let snapshot = hub::fetch(id, revision, &hub_options).or_else(|error| match error {
+        gemma3_tch::Error::HubAdapter { .. } => hub::fetch_adapter(id, revision, &hub_options),
+        // Whether it is one is not known without asking.
+        gemma3_tch::Error::Offline { .. } => {
+            hub::fetch_adapter(id, revision, &hub_options).map_err(|_| error)
+        }
+        error => Err(error),
+    })?;
     Ok((snapshot.dir, Some(snapshot.revision)))
 }
 

@@ -409,6 +409,14 @@ pub enum Error {
         /// What the hub adds, or nothing.
         said: String,
     },
+    /// A repository of the hub is an adapter, not a model.
+    #[error(
+        "{id} is an adapter, not a model: name the model that it belongs to, and this one as an adapter"
+    )]
+    HubAdapter {
+        /// The repository.
+        id: String,
+    },
     /// The hub sent something else than the file.
     #[error(
         "the download of {name} is not the file that the hub lists ({reason}); it was not kept in the cache, so try again"
