@@ -40,7 +40,7 @@ impl Study {
         match self {
             Self::Localize => &["--model", "--shortcut", "--out"],
             Self::Reliance => &["--model", "--shortcut", "--out", "--progress"],
-            Self::Quantised => &["--model", "--out"],
+            Self::Quantised => &["--model", "--out", "--real"],
         }
     }
 

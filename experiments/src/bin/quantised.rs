@@ -1,13 +1,13 @@
 //! `quantised`: how far maps drift when weights are quantised.
 #![allow(clippy::print_stdout, reason = "a command line tool talks on stdout")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use experiments::document::{replaced, save};
 use experiments::quantised::measure::{Other, measure};
-use experiments::quantised::page;
+use experiments::quantised::{page, real};
 use experiments::recipe::{Recipe, Variant};
 
 /// Holds maps of the project's checkpoint in quantised formats against those in bfloat16.
@@ -19,7 +19,10 @@ struct Args {
     /// Unseen phantoms whose words are measured.
     #[arg(long, default_value_t = 200)]
     pictures: u64,
-    /// The table goes into quantised.md of this folder, between its marks, and the data into quantised.json.
+    /// The GGUF file of Gemma 3 270M, for the second table; without it that stays as it is.
+    #[arg(long)]
+    real: Option<PathBuf>,
+    /// The tables go into quantised.md of this folder, between its marks, and the data into quantised.json.
     #[arg(long, default_value = "docs")]
     out: PathBuf,
 }
@@ -46,5 +49,19 @@ fn main() -> Result<()> {
         .with_context(|| format!("{} has no marks for drift", path.display()))?;
     save(&path, &text)?;
     let data = page::to_json(&others, &measured, args.pictures);
-    save(&args.out.join("quantised.json"), &format!("{data:#}\n"))
+    save(&args.out.join("quantised.json"), &format!("{data:#}\n"))?;
+    args.real.as_deref().map_or(Ok(()), |file| types(file, &args.out))
+}
+
+/// The second table: products in bfloat16 against products in float32.
+fn types(file: &Path, out: &Path) -> Result<()> {
+    let lines = real::measure(file)?;
+    let table = real::table(&lines);
+    println!("{table}");
+    let path = out.join("quantised.md");
+    let text = std::fs::read_to_string(&path)?;
+    let text = replaced(&text, "types", &table)
+        .with_context(|| format!("{} has no marks for types", path.display()))?;
+    save(&path, &text)?;
+    save(&out.join("quantised-types.json"), &format!("{:#}\n", real::to_json(&lines)))
 }

@@ -4,5 +4,6 @@
 mod formats;
 pub mod measure;
 pub mod page;
+pub mod real;
 
 pub use formats::Format;
