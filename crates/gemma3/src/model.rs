@@ -2,8 +2,8 @@
 
 use crate::weights::InMemory;
 use crate::{
-    Attend, Checkpoint, Config, Error, Fast, Fork, Placement, Projector, SequenceLayout, TextModel,
-    VisionConfig, VisionModel, WeightPath, Weights, guard,
+    Checkpoint, Config, DecoderTrace, Error, Fast, Fork, Placement, Projector, SequenceLayout,
+    TextModel, VisionConfig, VisionModel, Watch, WeightPath, Weights, guard,
 };
 use gemma3_processor::{Pixels, Prepared};
 use std::collections::BTreeMap;
@@ -160,26 +160,8 @@ impl Gemma3 {
         images: Vec<Range<usize>>,
         features: Vec<Tensor>,
     ) -> Result<Sequence, Error> {
-        if let Some(&id) = ids.iter().find(|&&id| self.config.text.vocab_size <= id as usize) {
-            return Err(Error::TokenId { id, vocab_size: self.config.text.vocab_size });
-        }
-        let fits = |(span, features): (&Range<usize>, &Tensor)| {
-            features.size() == [span.len() as i64, self.config.text.hidden_size as i64]
-        };
-        let ordered = images.windows(2).all(|pair| pair[0].end <= pair[1].start);
-        let inside = images.iter().all(|span| span.start < span.end && span.end <= ids.len());
-        if images.len() != features.len()
-            || !ordered
-            || !inside
-            || !images.iter().zip(&features).all(fits)
-        {
-            return Err(Error::ImageSpans {
-                spans: images,
-                tokens: ids.len(),
-                features: features.len(),
-            });
-        }
-        Ok(Sequence { ids, layout: SequenceLayout::unforked(images), features })
+        let text = &self.config.text;
+        Sequence::new(ids, images, features, [text.vocab_size, text.hidden_size])
     }
 
     /// Input embeddings `[S, D]`: token embeddings, with the features in place of the image tokens.
@@ -197,12 +179,46 @@ impl Gemma3 {
     }
 
     /// The last layer's output `[S, D]` for a whole sequence, before the final norm.
-    pub fn forward(&self, sequence: &Sequence, attend: &mut dyn Attend) -> Tensor {
-        self.text.forward(&self.embed(sequence), 0, &sequence.layout, attend)
+    pub fn forward(&self, sequence: &Sequence, watch: &mut dyn Watch<DecoderTrace>) -> Tensor {
+        self.text.forward(&self.embed(sequence), 0, &sequence.layout, watch)
     }
 }
 
 impl Sequence {
+    /// Joins token ids and image features for a model with `vocabulary` tokens and the hidden width D; `images` are the positions that the
+    /// features (`[t, D]` each) fill, in order.
+    ///
+    /// # Errors
+    /// [`Error::TokenId`] for an id that the model does not have, [`Error::ImageSpans`] for spans that are not in order, not in the
+    /// sequence, or not filled by features of their length.
+    pub fn new(
+        ids: Vec<u32>,
+        images: Vec<Range<usize>>,
+        features: Vec<Tensor>,
+        [vocabulary, width]: [usize; 2],
+    ) -> Result<Self, Error> {
+        if let Some(&id) = ids.iter().find(|&&id| vocabulary <= id as usize) {
+            return Err(Error::TokenId { id, vocab_size: vocabulary });
+        }
+        let fits = |(span, features): (&Range<usize>, &Tensor)| {
+            features.size() == [span.len() as i64, width as i64]
+        };
+        let ordered = images.windows(2).all(|pair| pair[0].end <= pair[1].start);
+        let inside = images.iter().all(|span| span.start < span.end && span.end <= ids.len());
+        if images.len() != features.len()
+            || !ordered
+            || !inside
+            || !images.iter().zip(&features).all(fits)
+        {
+            return Err(Error::ImageSpans {
+                spans: images,
+                tokens: ids.len(),
+                features: features.len(),
+            });
+        }
+        Ok(Self { ids, layout: SequenceLayout::unforked(images), features })
+    }
+
     /// The token ids `[S]`.
     pub fn ids(&self) -> &[u32] {
         &self.ids
