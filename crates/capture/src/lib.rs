@@ -33,6 +33,11 @@
 //!
 //! Symbols: S tokens, H query heads, K key/value heads, d head width, D hidden width, L layers.
 
+// The models: what is asked of one, and where Gemma3 is joined.
+mod gemma;
+mod model;
+mod seam;
+
 // What is asked and answered.
 mod engine;
 mod error;
@@ -68,13 +73,15 @@ mod readout;
 mod start;
 mod sweep;
 
+pub use model::LanguageModel;
+
 pub use engine::Engine;
 pub use error::Error;
 pub use goal::{Attribution, Goal};
 pub use rules::Rules;
 
 pub use forced::{forced_scores, forced_scores_without_images};
-pub use states::{Keep, Recorder, States};
+pub use states::{Keep, Recorder, States, StatesSize};
 pub use witness::{AttentionBlock, witness_attention};
 
 pub use branches::branch_targets;
@@ -87,7 +94,7 @@ pub use images::{ImagePart, ImageRecorder};
 pub use methods::{MethodRecorder, check_method};
 pub use observer::{EachLayer, LayerSwept, Observer};
 
-pub use ledger::{Demand, FinerDemand, Held, Ledger, Room};
+pub use ledger::{Costs, Demand, FinerDemand, Held, Ledger, Room};
 pub use patches::{PatchOptions, PatchStates, Patches, Spread, witness_patches};
 
 pub use attention_relevancy::{
