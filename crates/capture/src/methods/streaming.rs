@@ -6,7 +6,7 @@ use super::collect::Facts;
 use crate::gemma::Joined;
 use crate::images::at_span;
 use crate::readout::RowReader;
-use crate::seam::{AttentionLayer, Layer, guard};
+use crate::seam::{AttentionLayer, guard};
 use crate::{Error, Folding, Goal, LanguageModel, LayerSwept, Observer, Streaming, convert};
 use attention_relevancy::ndarray::{Array1, s};
 use attention_relevancy::{Method, MethodRow, Target};
