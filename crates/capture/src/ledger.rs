@@ -317,6 +317,60 @@ mod tests {
         assert!(matches!(twice(4, |_| Err::<(), _>(Error::Cancelled)), Err(Error::Cancelled)));
     }
 
+    /// Every token of states takes 100 bytes in full and 10 without what can be rebuilt, a picture 1000 and 100.
+    #[derive(Debug)]
+    struct Priced;
+
+    impl Costs for Priced {
+        fn placement(&self) -> Placement {
+            Placement { device: Device::Cpu, kind: Some(Kind::Float) }
+        }
+
+        fn states(&self, keep: Keep, tokens: usize) -> u64 {
+            self.picture(keep).unwrap() / 10 * tokens as u64
+        }
+
+        fn sweep(&self, tokens: usize) -> u64 {
+            tokens as u64
+        }
+
+        fn picture(&self, keep: Keep) -> Option<u64> {
+            Some(if keep == Keep::Everything { 1000 } else { 100 })
+        }
+
+        fn patches(&self, _: Update, is_kept: bool) -> Result<u64, Error> {
+            Ok(if is_kept { 50 } else { 150 })
+        }
+
+        fn part(&self) -> u64 {
+            7
+        }
+    }
+
+    #[test]
+    fn everything_is_kept_where_it_fits() {
+        let ledger = |budget| Ledger::new(&Priced, budget, true);
+        let states = |budget| ledger(budget).keep_states(3, &[]).unwrap();
+        assert_eq!([600, 599].map(states), [Keep::Everything, Keep::Inputs]);
+        let pictures = |budget| ledger(budget).keep_pictures(2).unwrap();
+        let expected = [Some(Keep::Everything), Some(Keep::Inputs), Some(Keep::Inputs), None];
+        assert_eq!([8000, 7999, 800, 799].map(pictures), expected);
+        assert_eq!(Ledger::new(&Priced, 8000, false).keep_pictures(2).unwrap(), None);
+    }
+
+    #[test]
+    fn a_demand_is_the_dearer_of_its_sweeps_and_what_waits_between_them() {
+        let finer = Some(FinerDemand { update: Update::Additive, goals: 2 });
+        let least = |demand: Demand| {
+            let error = Ledger::new(&Priced, 0, true).check_prompt(demand).unwrap_err();
+            let Error::Budget { smallest, .. } = error else { panic!("{error}") };
+            smallest
+        };
+        assert_eq!(least(Demand { tokens: 300, finer: None }), 300);
+        assert_eq!(least(Demand { tokens: 300, finer }), 314);
+        assert_eq!(least(Demand { tokens: 30, finer }), 64);
+    }
+
     #[test]
     fn as_many_images_as_fit() {
         let found = [0, 99, 100, 199, 200, 2000].map(|room| fitting(100, 3, room));

@@ -54,8 +54,13 @@ impl Definition {
     }
 
     /// The row of R for targets (position, token), their mean: `Ā = mean_h (∇A⊙A)⁺`, `R ← R + Ā·R` from `R = I`, in double precision.
-    /// `of_token` makes the scalar of one token of its row of logits.
-    pub(crate) fn relevancy(&self, targets: &[(usize, u32)], of_token: Scalar<'_>) -> Tensor {
+    /// `of_token` makes the scalar of one token of its row of logits; layers that are not `folded` leave R as it is.
+    pub(crate) fn relevancy(
+        &self,
+        targets: &[(usize, u32)],
+        of_token: Scalar<'_>,
+        folded: [bool; 4],
+    ) -> Tensor {
         let term = |&(position, token): &(usize, u32)| {
             of_token(&self.logits.get(position as i64 - 1), i64::from(token))
         };
@@ -63,7 +68,9 @@ impl Definition {
         let gradients = Tensor::run_backward(&[z], &self.attention, true, false);
         let n = self.logits.size()[0];
         let mut r = Tensor::eye(n, DOUBLE);
-        for (a, gradient) in self.attention.iter().zip(gradients) {
+        for ((a, gradient), _) in
+            self.attention.iter().zip(gradients).zip(folded).filter(|(_, folded)| *folded)
+        {
             let fused = (gradient * a.detach()).relu().to_kind(Kind::Double);
             r = &r + fused.mean_dim(0, false, Kind::Double).matmul(&r);
         }

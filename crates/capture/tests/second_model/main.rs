@@ -78,7 +78,7 @@ fn both_engines_find_what_autograd_finds() {
     let retained = Retained::run(&toy, &sequence).unwrap();
     for (objective, of_token) in objectives {
         let expected: Vec<Array1<f32>> = [&TARGETS[..1], &TARGETS[1..], &TARGETS[..]]
-            .map(|targets| row(&definition.relevancy(targets, of_token)))
+            .map(|targets| row(&definition.relevancy(targets, of_token, [true; 4])))
             .into();
         let rules = Rules::new(objective, Update::Additive);
         for (found, expected) in retained.explain(&goals, &rules).unwrap().iter().zip(&expected) {
@@ -142,6 +142,13 @@ fn costs_are_those_of_each_layer() {
         let error = engine.explain(&goals(), &Rules::default()).unwrap_err();
         assert!(matches!(error, Error::Budget { smallest, .. } if smallest == least), "{error}");
     }
+    let alone = [0, 1, 2, 3].map(|layer| {
+        let mut one = Toy::random();
+        one.layers = vec![one.layers.remove(layer)];
+        Streaming::least_budget(&one, tokens)
+    });
+    assert_eq!(Streaming::least_budget(&toy, tokens), alone[3]);
+    assert!(alone[..3].iter().all(|&least| least < alone[3]), "{alone:?}");
 }
 
 /// A head is one of the layer that it is asked of: the fifth is there in the last layer alone.
@@ -166,6 +173,14 @@ fn heads_and_windows_are_those_of_each_layer() {
             assert_same(&format!("{:?}", rules.folding), &found.relevancy, &expected.relevancy);
         }
     }
+    // The second layer has a window: it is none of the global ones.
+    let folding_global = Folding::default().with_layers(Layers::Global);
+    let rules = Rules { folding: folding_global, ..Rules::default() };
+    let (definition, logit) =
+        (Definition::new(&toy, &sequence), |logits: &Tensor, token| logits.get(token));
+    let expected = row(&definition.relevancy(&TARGETS, &logit, [true, false, true, true]));
+    assert_same("global layers", &engine.explain(&goals, &rules).unwrap()[2].relevancy, &expected);
+
     assert!(folding(5, Layers::All).check(&toy).is_err());
     assert!(folding(5, Layers::Range(2..4)).check(&toy).is_err());
 
