@@ -1,9 +1,9 @@
 //! What a sweep costs, and how it is cut so that it fits into a memory budget.
 
+use crate::gemma::{EncoderLayer, VisionConfig};
 use crate::seam::{Layer, Placement, PullCost};
 use crate::sweep::{self, PassCost, Setting};
 use crate::{Error, Keep, LanguageModel};
-use gemma3_tch::{EncoderLayer, VisionConfig};
 use tch::Kind;
 
 /// What is to be swept.

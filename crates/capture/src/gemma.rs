@@ -1,4 +1,7 @@
 //! Where models are joined: Gemma3, as engines and ledger ask for it. No other file of the engines names a model.
+//!
+//! What goes on through the vision tower (`patches.rs`) is made for this one tower and takes its types as they are; what sweeps over patches
+//! cost is asked of them too.
 
 use crate::budget::Cut;
 use crate::ledger::Costs;
@@ -6,6 +9,9 @@ use crate::{Error, ImagePart, Keep, LanguageModel, Patches};
 use attention_relevancy::Update;
 use gemma3_tch::{DecoderLayer, DecoderTrace, Gemma3, Placement, Sequence, SequenceLayout, Watch};
 use tch::Tensor;
+
+/// The vision tower, by whose sizes sweeps over patches are planned.
+pub(crate) use gemma3_tch::{EncoderLayer, VisionConfig};
 
 /// The model that is meant where none is named.
 pub(crate) type Joined = Gemma3;

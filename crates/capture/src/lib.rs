@@ -1,7 +1,8 @@
-//! The hook layer: turns a run of a Gemma3 model into relevancy layers.
+//! The hook layer: turns a run of a language model into relevancy layers.
 //!
-//! A run of the model is recorded or captured through its seam ([`gemma3_tch::Attend`]), and an [`Engine`] explains [`Goal`]s by
-//! [`Rules`].
+//! A run of the model is recorded or captured through its seam ([`gemma3_tch::Attend`], [`gemma3_tch::Watch`]), and an [`Engine`] explains
+//! [`Goal`]s by [`Rules`]. The model is any [`LanguageModel`], of layers that are cut at their attention and can be pulled back
+//! ([`gemma3_tch::Layer`]); Gemma3 is one, and is meant where a type names none.
 //!
 //! | engine | keeps | for |
 //! |---|---|---|

@@ -1,8 +1,8 @@
 //! What does a pass, and what is asked of it.
 
 use super::pass::{Pass, RowFold, Rows, Swept};
+use crate::gemma::VisionConfig;
 use crate::seam::{Dims, Placement};
-use gemma3_tch::VisionConfig;
 
 /// A way to do the pass over a layer.
 ///
