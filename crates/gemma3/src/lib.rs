@@ -2,10 +2,10 @@
 //!
 //! A [`Gemma3`] holds weights and nothing else: no cache, no mode, no hook. A layer is cut at its attention
 //! ([`AttentionLayer`]: `forward(x) = merge(x, attend(project(x)))`), and how attention is computed is an argument ([`Attend`]):
-//! [`Fast`] for a sequence in one go, [`Cached`] for token by token, or an observer of your own. Which keys a query may see is a
-//! rule ([`MaskRule`]) that makes the block of a mask when one is needed. All of it can also be pulled back without a graph: layers
-//! ([`Layer`], which names no architecture, and [`EncoderLayer::pull_merge`]), projector ([`Projector::pull_back`]) and patch embedding
-//! ([`VisionModel::pull_embed`]).
+//! [`Fast`] for a sequence in one go, [`Cached`] for token by token, or one of your own, which may also see what each layer of the
+//! language model computed ([`Watch`]). Which keys a query may see is a rule ([`MaskRule`]) that makes the block of a mask when one is
+//! needed. All of it can also be pulled back without a graph: layers ([`Layer`], which names no architecture, and
+//! [`EncoderLayer::pull_merge`]), projector ([`Projector::pull_back`]) and patch embedding ([`VisionModel::pull_embed`]).
 //!
 //! ```no_run
 //! use gemma3_processor::{Message, Picture, PictureOptions, Processor, ProcessorOptions};
