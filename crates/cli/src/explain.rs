@@ -52,6 +52,14 @@ impl<'a> Ready<'a> {
     fn new(job: &'a Job) -> anyhow::Result<Self> {
         let options = job.pictures.options();
         let question = job.conversation.question(&options)?;
+        if question.pictures.is_empty() {
+            let idle = job.about_pictures(|option| format!("--{option}"));
+            anyhow::ensure!(
+                idle.is_empty(),
+                "the question has no picture, and {} is about pictures: leave it out, or add --image",
+                idle.join(" and ")
+            );
+        }
         let presentation = job.presentation();
         let pictures: Vec<_> = question.pictures.iter().map(Picture::rgb).collect();
         presentation.check(&pictures)?;
@@ -327,6 +335,9 @@ pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations, shows_
         let (text, positions) = (shorten(&target.label(), 24), interval(&target.positions()));
         let share = target.relevancy().shares();
         let (share, text_tokens) = match share {
+            Some(_) if answer.prepared().images.is_empty() => {
+                ("–".to_owned(), top_text(answer, target, shows_template))
+            }
             Some(shares) => (percent(shares.image()), top_text(answer, target, shows_template)),
             None => ("–".to_owned(), NOTHING_SPEAKS.to_owned()),
         };

@@ -166,6 +166,17 @@ impl Job {
         Some(Problem { kind: Kind::Conflict, message })
     }
 
+    /// The options that are about pictures, by the names that options bear, which a question without any leaves nothing to do.
+    pub(crate) fn about_pictures(&self, named: Named) -> Vec<String> {
+        let asked = [
+            (self.how.resolution() != Resolution::Tokens, "resolution"),
+            (self.reliance.is_asked(), "reliance"),
+            (self.shown.has_regions(), "regions"),
+            (self.shown.has_figures(), "figures"),
+        ];
+        asked.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, name)| named(name)).collect()
+    }
+
     /// How the checkpoint is loaded.
     pub(crate) fn load_options(&self) -> LoadOptions {
         load_options(&self.model, &self.pictures)

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use explanation_record::{Counterpart, OtherModel, Presentation};
+use explanation_record::{Counterpart, OtherModel, Presentation, TokenKind};
 use gemma3_tch::Sequence;
 
 use crate::error::Cause;
@@ -104,12 +104,12 @@ impl Request<'_> {
     /// Checks that every token of prompt and answer is the same token of the other model.
     fn check_tokens(&self, answer: &Answer, other: &Explainer) -> Result<(), Error> {
         let [own, its] = [self.processor.tokenizer(), other.processor.tokenizer()];
-        let different = |&&id: &&u32| {
-            other.model.config().text.vocab_size <= id as usize || own.label(id) != its.label(id)
-        };
-        match answer.sequence.ids().iter().find(different) {
+        let vocabulary = other.model.config().text.vocab_size;
+        let words = answer.tokens().iter().filter(|token| token.kind != TokenKind::Image);
+        let different = |&id: &u32| vocabulary <= id as usize || own.label(id) != its.label(id);
+        match words.map(|token| token.id).find(different) {
             None => Ok(()),
-            Some(&id) => Err(Cause::OtherTokens { id, label: own.label(id) }.into()),
+            Some(id) => Err(Cause::OtherTokens { id, label: own.label(id) }.into()),
         }
     }
 

@@ -127,11 +127,15 @@ impl Stored {
                 return Ok(values.len() as f64 * (0.5 + 4.0 / NF4_BLOCK as f64));
             }
         };
-        ensure!(values.len().is_multiple_of(BLOCK), "{} weights are no whole blocks", values.len());
-        let rows = Candle::from_slice(values, (values.len() / BLOCK, BLOCK), &Device::Cpu)?;
-        let quantised = QTensor::quantize(&rows, made)?;
+        // The last block is filled up with zeros.
+        let rows = values.len().div_ceil(BLOCK);
+        let mut filled = values.to_vec();
+        filled.resize(rows * BLOCK, 0.0);
+        let matrix = Candle::from_slice(&filled, (rows, BLOCK), &Device::Cpu)?;
+        let quantised = QTensor::quantize(&matrix, made)?;
         let bytes = quantised.data()?;
-        blocks.dequantise(&bytes, values);
+        blocks.dequantise(&bytes, &mut filled);
+        values.copy_from_slice(&filled[..values.len()]);
         Ok(bytes.len() as f64)
     }
 }
