@@ -104,16 +104,18 @@ fn print_target(target: &TargetExplanation, counterpart: &Counterpart) {
     let percent = |share: Option<f32>| {
         share.map_or("–".to_owned(), |share| format!("{:.1} %", 100.0 * share))
     };
-    let own = target.relevancy().shares().map(|shares| shares.image());
     let agreement = counterpart.agreement(target, 0);
+    // Without a picture there is no map, and no share of it.
+    let of_pictures = |share: Option<f32>| share.filter(|_| agreement.is_some());
+    let own = target.relevancy().shares().map(|shares| shares.image());
     let part = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.2}"));
     row([
         &shorten(&target.label(), 24),
         &target.probability_text(),
         &counterpart.probability_text(),
         &format!("{:+.2}", counterpart.gain(target)),
-        &percent(own),
-        &percent(counterpart.image_share),
+        &percent(of_pictures(own)),
+        &percent(of_pictures(counterpart.image_share)),
         &part(agreement.map(|found| found.rank_correlation)),
         &part(agreement.map(|found| found.top_overlap)),
     ]);

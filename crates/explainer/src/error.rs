@@ -112,6 +112,18 @@ pub(crate) enum Cause {
         /// The same in the other model.
         found: Vec<usize>,
     },
+    /// The base of an adapter that was given as a model cannot be had.
+    #[error(
+        "{adapter} is an adapter of {base}: {error}; name the model that it belongs to, and this one as an adapter, where you have it elsewhere"
+    )]
+    Base {
+        /// The adapter.
+        adapter: String,
+        /// The model that it was trained on, as it names it.
+        base: String,
+        /// Why it cannot be had.
+        error: Box<Error>,
+    },
     /// An adapter was to be applied with an absurd weight.
     #[error(
         "an adapter cannot be applied with weight {weight}; 1 is as it was trained, 0 not at all"

@@ -71,7 +71,12 @@ impl ModelSource {
             let own = OpenAdapter { asked: AdapterSource::new(self.clone()), revision, ..own };
             applied.push(own.applied(None));
             opened.push(own);
-            Fetched { path, mmproj, revision } = loaded.fetched(options)?;
+            let missing = |error: Error| Cause::Base {
+                adapter: self.to_string(),
+                base: loaded.to_string(),
+                error: Box::new(error),
+            };
+            Fetched { path, mmproj, revision } = loaded.fetched(options).map_err(missing)?;
         }
         for adapter in &options.adapters {
             let adapter = adapter.open(options)?;

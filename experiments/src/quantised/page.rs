@@ -62,7 +62,7 @@ pub fn table(others: &[Other], measured: &[Measured]) -> String {
     };
     let number = |estimate: Option<Estimate>| {
         estimate.map_or("–".to_owned(), |found| {
-            format!("{:.3} [{:.3}, {:.3}]", found.mean, found.low, found.high)
+            format!("{:.4} [{:.4}, {:.4}]", found.mean, found.low, found.high)
         })
     };
     if let Some(first) = rows.first() {

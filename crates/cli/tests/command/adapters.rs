@@ -76,13 +76,17 @@ fn what_cannot_be_compared_or_applied_is_said() {
     let out = root.path().join("out");
     run(args(&out, &["--compare", "base", "--keyword", "clear"]))
         .failed(&["--compare base", "add --adapter"]);
-    run(args(&out, &["--compare", "phantom"])).refused("--compare is for targets: add --keyword");
+    run(args(&out, &["--compare", "phantom", "--phrase", "lungs", "--against", "heart"]))
+        .refused("--compare is for targets: add --keyword");
     run(args(&out, &["--keyword", "clear", "--compare", "phantom"]))
         .failed(&["only models of one tokenizer"]);
     let (lists, nothing) = (text(&adapter("lists")), text(root.path()));
-    run(args(&out, &["--adapter", &nothing])).failed(&["adapter_config.json"]);
-    run(args(&out, &["--adapter", &format!("{lists}=1e9")])).failed(&["weight 1000000000"]);
-    run(args(&out, &["--adapter", "phantom"])).failed(&["phantom is a model, not an adapter"]);
+    run(args(&out, &["--keyword", "clear", "--adapter", &nothing]))
+        .failed(&["adapter_config.json"]);
+    run(args(&out, &["--keyword", "clear", "--adapter", &format!("{lists}=1e9")]))
+        .failed(&["weight 1000000000"]);
+    run(args(&out, &["--keyword", "clear", "--adapter", "phantom"]))
+        .failed(&["phantom is a model, not an adapter"]);
     assert_eq!(names(root.path()), [""; 0]);
     // Beside a checkpoint it is not passed over.
     let both = root.path().join("both");
@@ -97,8 +101,8 @@ fn what_cannot_be_compared_or_applied_is_said() {
         .failed(&["adapter_config.json", "name its folder as an adapter as well"]);
     let told = run(["inspect", "--model", &both, "--adapter", &both, "--json"]).done().json();
     assert_eq!(told["adapters"][0]["low_rank_parts"], 16);
-    let alone = run(["inspect", "--model", &lists]);
-    assert!(alone.code == 1 && alone.stderr.contains("tests/short-window"), "{alone:?}");
+    let alone = run(["inspect", "--offline", "--model", &lists]);
+    alone.failed(&["lists is an adapter of tests/short-window", "the cache lacks files"]);
 }
 
 /// `--image` and whatever is about pictures is refused before the model runs; targets have no share in them.

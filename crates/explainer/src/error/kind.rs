@@ -90,6 +90,7 @@ impl Cause {
             | Self::FinerReproduced
             | Self::UnknownEngine { .. }
             | Self::BlankReproduced => ErrorKind::Argument,
+            Self::Base { error, .. } => error.kind(),
             Self::Busy { .. } => ErrorKind::Busy,
             Self::Service { .. } => ErrorKind::Service,
             Self::Cancelled => ErrorKind::Cancelled,
