@@ -246,6 +246,10 @@ impl ModelArgs {
         self.adapter.iter().map(|text| AdapterSource::parse(text, self.offline)).collect()
     }
 
+    pub(crate) fn is_offline(&self) -> bool {
+        self.offline
+    }
+
     /// Another model, by what a user calls it.
     pub(crate) fn other(&self, text: &str) -> ModelSource {
         ModelSource::parse(text, None, self.offline)
@@ -278,6 +282,7 @@ pub(crate) fn load_options(model: &ModelArgs, pictures: &PictureArgs) -> LoadOpt
     LoadOptions::default()
         .with_mmproj(model.mmproj())
         .with_adapters(model.adapters())
+        .with_offline(model.offline)
         .with_device(model.device)
         .with_dtype(model.dtype)
         .with_processor(pictures.processor_options())

@@ -15,6 +15,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<()> {
         .with_dtype(dtype)
         .with_mmproj(args.model.mmproj())
         .with_adapters(args.model.adapters())
+        .with_offline(args.model.is_offline())
         .with_fetch_progress(fetch_progress);
     let inspection = args.model.source().inspect(&options)?;
     if args.json {

@@ -45,6 +45,8 @@ pub struct LoadOptions {
     pub mmproj: Option<PathBuf>,
     /// Adapters of fine-tuned models, applied in this order.
     pub adapters: Vec<AdapterSource>,
+    /// Use only what the hub's cache holds for the base that an adapter names; [`ModelSource::Hub`] says it for itself.
+    pub offline: bool,
     /// Called while a checkpoint is fetched from the hub.
     pub fetch_progress: Option<FetchObserver>,
     /// Whether what the vision tower computes is kept with every answer, so that maps finer than tokens need no second run of it. A
@@ -64,6 +66,7 @@ setters!(LoadOptions {
     with_profile = profile: Profile,
     with_mmproj = mmproj: Option<PathBuf>,
     with_adapters = adapters: Vec<AdapterSource>,
+    with_offline = offline: bool,
     with_fetch_progress = fetch_progress: Option<FetchObserver>,
     with_keep_patches = keep_patches: bool,
     with_context = context: Context,
@@ -78,6 +81,7 @@ impl fmt::Debug for LoadOptions {
             profile,
             mmproj,
             adapters,
+            offline,
             fetch_progress,
             keep_patches,
             context,
@@ -88,6 +92,7 @@ impl fmt::Debug for LoadOptions {
             .field("profile", profile)
             .field("mmproj", mmproj)
             .field("adapters", adapters)
+            .field("offline", offline)
             .field("fetch_progress", &fetch_progress.is_some());
         shown.field("keep_patches", keep_patches).field("context", context).finish()
     }

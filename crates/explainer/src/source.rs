@@ -67,7 +67,11 @@ impl ModelSource {
             let own = AdapterSource::new(Self::Directory(path.clone())).open(options)?;
             let unnamed = || gemma3_tch::Error::AdapterAlone { path: path.clone(), base: None };
             let base = own.adapter.base_model().ok_or_else(unnamed)?;
-            loaded = Self::parse(base, own.adapter.base_revision(), self.is_offline());
+            loaded = Self::parse(
+                base,
+                own.adapter.base_revision(),
+                options.offline || self.is_offline(),
+            );
             let own = OpenAdapter { asked: AdapterSource::new(self.clone()), revision, ..own };
             applied.push(own.applied(None));
             opened.push(own);
