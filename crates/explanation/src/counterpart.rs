@@ -118,10 +118,8 @@ pub(crate) fn figure(
     let panel = |which: usize, label: String, detail: String| {
         let is_empty =
             [target.is_empty(), counterpart.is_empty, target.is_empty() && counterpart.is_empty];
-        let (detail, maps): (String, &[GridMap<'_>]) = match is_empty[which] {
-            true => (NOTHING_SPEAKS.to_owned(), &[]),
-            false => (detail, &maps[which]),
-        };
+        let (detail, maps): (String, &[GridMap<'_>]) =
+            if is_empty[which] { (NOTHING_SPEAKS.to_owned(), &[]) } else { (detail, &maps[which]) };
         Panel::new(explained.picture(image), maps).outlined(outlines).labelled(label, detail)
     };
     let share =

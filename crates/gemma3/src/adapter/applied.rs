@@ -53,6 +53,11 @@ impl<'a> AdaptedWeights<'a> {
         self.adapters.iter().map(of).sum()
     }
 
+    /// The adapters that replace a tensor, with the stored name of what replaces it.
+    fn changes<'b>(&'b self, name: &'b str) -> impl Iterator<Item = (&'b AppliedAdapter, &'b str)> {
+        self.adapters.iter().filter_map(move |applied| Some((applied, applied.whole(name)?)))
+    }
+
     /// Whether adapters change a tensor.
     pub(crate) fn is_changed(&self, name: &str) -> bool {
         let module = name.strip_suffix(".weight").unwrap_or(name);
@@ -76,13 +81,18 @@ impl AppliedAdapter {
         own.or_else(tied).map(String::as_str)
     }
 
+    /// Whether it is applied as it was trained.
+    fn is_whole(&self) -> bool {
+        (self.weight - 1.0).abs() < f64::EPSILON
+    }
+
     /// A replaced tensor: this far from `base` to the adapter's.
     fn replaced(
         &self,
         stored: &str,
         base: impl FnOnce() -> Result<Tensor, Error>,
     ) -> Result<Tensor, Error> {
-        if self.weight == 1.0 {
+        if self.is_whole() {
             return self.adapter.tensor(stored, Placement::AS_STORED);
         }
         let saved = self.adapter.tensor(stored, FLOAT)?;
@@ -101,15 +111,10 @@ fn placed(tensor: &Tensor, placement: Placement, stored: Kind) -> Tensor {
 impl Source for AdaptedWeights<'_> {
     fn load(&self, name: &str, shape: &[usize], placement: Placement) -> Result<Tensor, Error> {
         let base = self.weights.load(self.base(name), shape, placement)?;
-        let changes =
-            self.adapters.iter().filter_map(|applied| Some((applied, applied.whole(name)?)));
         let kind = base.kind();
-        changes.fold(Ok(base), |before, (applied, stored)| {
-            let before = before?;
-            let after = applied.replaced(stored, || {
-                Ok(before.to_device_(Device::Cpu, Kind::Float, false, false))
-            })?;
-            Ok(placed(&after, placement, kind))
+        self.changes(name).try_fold(base, |before, (applied, stored)| {
+            let wide = || Ok(before.to_device_(Device::Cpu, Kind::Float, false, false));
+            Ok(placed(&applied.replaced(stored, wide)?, placement, kind))
         })
     }
 
@@ -153,14 +158,9 @@ impl Source for AdaptedWeights<'_> {
 
     fn gain(&self, name: &str, width: usize, placement: Placement) -> Result<Tensor, Error> {
         let base = self.weights.gain(name, width, placement)?;
-        let changes =
-            self.adapters.iter().filter_map(|applied| Some((applied, applied.whole(name)?)));
-        changes.fold(Ok(base), |before, (applied, stored)| {
-            let saved = applied
-                .adapter
-                .tensor(stored, Placement { kind: Some(Kind::Float), ..placement })?
-                + 1.0;
-            let before = before?;
+        self.changes(name).try_fold(base, |before, (applied, stored)| {
+            let float = Placement { kind: Some(Kind::Float), ..placement };
+            let saved = applied.adapter.tensor(stored, float)? + 1.0;
             Ok(&before + (saved - &before) * applied.weight)
         })
     }

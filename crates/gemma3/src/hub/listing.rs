@@ -74,7 +74,9 @@ pub(super) fn of_names(
         let address = client.address(&format!("api/models/{id}/tree/{commit}{below}"));
         pages(client, address, &mut seen, &mut |entry| {
             let is_wanted = entry.is_file() && names.contains(&entry.path);
-            let most = if entry.path.ends_with(".json") { SMALL_LIMIT } else { WEIGHTS_LIMIT };
+            let is_small =
+                entry.path.rsplit_once('.').is_some_and(|(_, extension)| extension == "json");
+            let most = if is_small { SMALL_LIMIT } else { WEIGHTS_LIMIT };
             if is_wanted { entry.add(most, client, &mut listing) } else { Ok(()) }
         })?;
     }
