@@ -60,6 +60,7 @@ impl Cause {
             #[cfg(not(feature = "phantom"))]
             Self::NotShipped { .. } => ErrorKind::Checkpoint,
             Self::NotACheckpoint { .. } => ErrorKind::Checkpoint,
+            Self::TowerWithoutFile { .. } => ErrorKind::GgufFile,
             #[cfg(feature = "phantom")]
             Self::NoCache | Self::FolderInCache { .. } | Self::Write { .. } => ErrorKind::Io,
             Self::EmptyPrompt
