@@ -37,4 +37,5 @@ pub mod score;
 pub mod threads;
 
 pub mod localize;
+pub mod quantised;
 pub mod reliance;

@@ -1,6 +1,6 @@
 //! One beginning, several continuations: the questions about a picture share its tokens.
 
-use gemma3_tch::{Attend, Fast, MaskRule, Qkv, Site};
+use gemma3_tch::{Attend, Fast, MaskRule, Qkv, Site, Watch};
 use tch::Tensor;
 
 /// Attention that remembers the keys and values of a beginning and lets any number of continuations see them.
@@ -34,3 +34,5 @@ impl Attend for Prefix {
             .squeeze_dim(0)
     }
 }
+
+impl<Trace> Watch<Trace> for Prefix {}

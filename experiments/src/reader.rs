@@ -3,8 +3,8 @@
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use gemma3_processor::{Message, Picture};
+use anyhow::{Context as _, Result, ensure};
+use gemma3_processor::{Message, Picture, Pixels};
 use gemma3_tch::{Cached, Checkpoint, Fast, Gemma3, GenerationOptions, Sequence, guard};
 use medgemma_explainer::{
     Context, DeviceSpec, DtypeSpec, Explainer, LoadOptions, ModelSource, Profile,
@@ -124,25 +124,41 @@ impl Reader {
 
     /// A picture as the vision tower takes it, `[3, s, s]`.
     pub fn pixels(&self, picture: &Picture) -> Result<Tensor> {
-        let prepared = self
-            .explainer
-            .processor()
-            .prepare(&[Message::user(1, "?")], std::slice::from_ref(picture))?;
-        Ok(self.model().picture(&prepared.pixels[0])?)
+        Ok(self.model().picture(&self.prepared(picture)?)?)
+    }
+
+    fn prepared(&self, picture: &Picture) -> Result<Pixels> {
+        let mut pixels = self.explainer.processor().pixels(picture)?;
+        ensure!(pixels.len() == 1, "a phantom is one image");
+        Ok(pixels.remove(0))
     }
 
     /// Whether the model would say exactly this: each token is the most likely one, the end of the turn included.
     pub fn agrees(&self, reading: &Reading) -> Result<bool> {
+        self.chooses(&reading.sequence, reading.answer)
+    }
+
+    /// Whether each token from position `answer` on is the most likely one, and the end of the turn behind them.
+    fn chooses(&self, sequence: &Sequence, answer: usize) -> Result<bool> {
         let _no_grad = tch::no_grad_guard();
-        let ids = reading.sequence.ids();
+        let ids = sequence.ids();
         let logits = guard("reading an answer", || {
-            let hidden = self.model().forward(&reading.sequence, &mut Fast);
-            let rows = (ids.len() - reading.answer + 1) as i64;
-            self.model().text().logits(&hidden.narrow(0, reading.answer as i64 - 1, rows))
+            let hidden = self.model().forward(sequence, &mut Fast);
+            let rows = (ids.len() - answer + 1) as i64;
+            self.model().text().logits(&hidden.narrow(0, answer as i64 - 1, rows))
         })?;
         let chosen = Vec::<i64>::try_from(logits.argmax(-1, false))?;
-        let right = ids[reading.answer..].iter().map(|&id| i64::from(id));
+        let right = ids[answer..].iter().map(|&id| i64::from(id));
         Ok(chosen.into_iter().eq(right.chain([IDS.end_of_turn as i64])))
+    }
+
+    /// Whether this model, with its own look at the picture, would say what another one read.
+    pub fn would_say(&self, reading: &Reading) -> Result<bool> {
+        let picture = reading.question.pictures.first().context("a reading has a picture")?;
+        let features = self.model.encode_image(&self.prepared(picture)?)?;
+        let (ids, images) = (reading.sequence.ids().to_vec(), vec![reading.image.clone()]);
+        let sequence = self.model.sequence(ids, images, vec![features])?;
+        self.chooses(&sequence, reading.answer)
     }
 
     /// The id of a word after a space; the first of its pieces.

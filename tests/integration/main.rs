@@ -1,6 +1,7 @@
 //! One binary for all integration tests: libtorch is linked and loaded once.
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
+mod adapters; // adapters against PEFT, in every spelling, and damaged ones
 mod compared; // methods beside the relevancy, its heads and layers, the public Python program
 mod damage; // checkpoints that cannot be loaded
 mod diagnose; // what a checkpoint must pass, and spoilt ones do not

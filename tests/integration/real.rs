@@ -33,7 +33,7 @@ fn expected() -> PathBuf {
 
 fn model(folder: &Path, kind: Kind) -> Gemma3 {
     let file = folder.join("gemma-3-270m-q4_k_m.gguf");
-    let place = CheckpointPlace::find(&file, None).unwrap();
+    let place = CheckpointPlace::find(&file, None, &[]).unwrap();
     let placement = Placement { device: Device::Cpu, kind: Some(kind) };
     Checkpoint::at(&place).unwrap().load(placement).unwrap()
 }
@@ -88,7 +88,7 @@ const OBJECTIVES: [(&str, Objective, f64); 3] = [
 fn the_graph_of_the_retained_engine_is_counted_with_the_weights_that_it_expands() {
     let Some(folder) = folder() else { return };
     let file = folder.join("gemma-3-270m-q4_k_m.gguf");
-    let place = CheckpointPlace::find(&file, None).unwrap();
+    let place = CheckpointPlace::find(&file, None, &[]).unwrap();
     let inspection = Checkpoint::at(&place).unwrap().inspection();
     // All but the norms are quantised: 268 million numbers of 4 bytes.
     let bytes = inspection.retained_bytes(Kind::Float, 1).0;

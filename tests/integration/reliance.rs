@@ -7,7 +7,7 @@ use attention_capture::{
     forced_scores,
 };
 use attention_relevancy::{Target, Update};
-use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, Site};
+use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, Site, Watch};
 use integration_tests::ndarray::{Array1, s};
 use integration_tests::{Fixture, Tolerance, assert_close};
 use medgemma_explainer::{
@@ -207,6 +207,8 @@ impl Attend for Masked {
         (scores + mask).softmax(-1, Kind::Float).matmul(&of_heads(&qkv.v))
     }
 }
+
+impl<Trace> Watch<Trace> for Masked {}
 
 /// Hiding the pictures is masking their keys in every layer, and what is left does not know which pictures there were.
 #[test]

@@ -82,7 +82,7 @@ fn tokens(heads: HeadFusion, methods: &[Method]) {
     let before = Place::Process.used();
     let watch = Watch::start(Place::Process);
     let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
-    assert_eq!(states.bytes(), Keep::Inputs.bytes(&config.text, TOKENS, 4));
+    assert_eq!(states.bytes(), Keep::Inputs.bytes(&model, TOKENS));
     let options = SweepOptions { memory_budget: BUDGET - states.bytes(), cancel: None };
     let goal = Goal::token(Target::new(TOKENS - 1, sequence.ids()[TOKENS - 1]).unwrap());
     let streaming = Streaming::new(&model, sequence.ids(), &states, options);

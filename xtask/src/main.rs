@@ -62,6 +62,10 @@ cargo xtask COMMAND
                          count false verdicts that a word does not depend on the picture, on unseen phantoms; write
                          docs/reliance.md and .json. What is done stays in FILE (target/reliance.jsonl): a run that
                          was stopped goes on from there
+  quantised [--model DIR] [--pictures N] [--real FILE] [--out DIR]
+                         hold maps of the project's checkpoint in quantised formats against those of its bfloat16 weights, on
+                         unseen phantoms, and with the GGUF file of Gemma 3 270M those in bfloat16 against those in float32;
+                         write docs/quantised.md and .json
   attack [--seconds N] [--seed S] [--binary FILE] [--only SURFACE]… [--case N] [--cases N] [--jobs N] [--corpus] [--page]
                          give the command hostile input of every kind under limits set from outside, and classify every
                          exit: fixed cases, N random ones of each surface (--cases), then others for N seconds (60).

@@ -1,5 +1,5 @@
-//! `cargo xtask localize` and `cargo xtask reliance`: the project's checkpoints against what is known of the phantoms, into
-//! `docs/localization.md` and `docs/reliance.md`.
+//! `cargo xtask localize`, `cargo xtask reliance` and `cargo xtask quantised`: the project's checkpoints against what is known of the
+//! phantoms, into `docs/localization.md`, `docs/reliance.md` and `docs/quantised.md`.
 
 use std::path::PathBuf;
 
@@ -16,18 +16,23 @@ pub(crate) enum Study {
     Localize,
     /// False verdicts on the reliance on the picture.
     Reliance,
+    /// Maps of quantised weights against those of whole ones.
+    Quantised,
 }
 
 impl Study {
     /// By the name of its command, which is that of its program.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        [Self::Localize, Self::Reliance].into_iter().find(|study| study.name() == name)
+        [Self::Localize, Self::Reliance, Self::Quantised]
+            .into_iter()
+            .find(|study| study.name() == name)
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::Localize => "localize",
             Self::Reliance => "reliance",
+            Self::Quantised => "quantised",
         }
     }
 
@@ -35,6 +40,7 @@ impl Study {
         match self {
             Self::Localize => &["--model", "--shortcut", "--out"],
             Self::Reliance => &["--model", "--shortcut", "--out", "--progress"],
+            Self::Quantised => &["--model", "--out", "--real"],
         }
     }
 
@@ -42,6 +48,7 @@ impl Study {
         match self {
             Self::Localize => &["--pictures", "--study"],
             Self::Reliance => &["--pictures", "--shortcut-pictures", "--first"],
+            Self::Quantised => &["--pictures"],
         }
     }
 }

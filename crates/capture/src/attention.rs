@@ -1,6 +1,6 @@
 //! Attention made explicit, in float32, for a block of queries.
 
-use gemma3_tch::{MaskRule, Qkv};
+use crate::seam::{MaskRule, Qkv};
 use std::ops::Range;
 use tch::{Kind, Tensor};
 

@@ -1,8 +1,8 @@
 //! The tokens of a sequence that forks, as targets.
 
 use crate::Error;
+use crate::seam::{Fork, Sequence};
 use attention_relevancy::{ErrorKind, Target};
-use gemma3_tch::{Fork, Sequence};
 
 /// The tokens of both branches of a sequence that forks, as targets, the first branch first: what [`crate::Goal::contrast`] sets
 /// against each other. Both branches' first tokens are chosen by the last row of the prefix, although the second's stands behind the

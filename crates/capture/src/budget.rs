@@ -1,8 +1,9 @@
 //! What a sweep costs, and how it is cut so that it fits into a memory budget.
 
+use crate::gemma::{EncoderLayer, VisionConfig};
+use crate::seam::{Layer, Placement, PullCost};
 use crate::sweep::{self, PassCost, Setting};
-use crate::{Error, Keep};
-use gemma3_tch::{DecoderLayer, EncoderLayer, Placement, PullCost, TextConfig, VisionConfig};
+use crate::{Error, Keep, LanguageModel};
 use tch::Kind;
 
 /// What is to be swept.
@@ -29,18 +30,17 @@ const GOOD_ROWS: u64 = 64;
 
 impl Cut {
     /// The largest that fits; [`Error::Budget`] where one goal and one row do not.
-    pub(crate) fn new(
-        config: &TextConfig,
-        placement: Placement,
+    pub(crate) fn new<M: LanguageModel>(
+        model: &M,
         size: SweepSize,
         budget: u64,
     ) -> Result<Self, Error> {
-        Self::fitting(&Cost::text(config, placement, size.tokens), size, budget)
+        Self::fitting(&Cost::text(model, size.tokens), size, budget)
     }
 
     /// The least budget with which [`Cut::new`] succeeds.
-    pub(crate) fn least(config: &TextConfig, placement: Placement, tokens: usize) -> u64 {
-        Cost::text(config, placement, tokens).bytes(1, 1)
+    pub(crate) fn least<M: LanguageModel>(model: &M, tokens: usize) -> u64 {
+        Cost::text(model, tokens).bytes(1, 1)
     }
 
     fn fitting(cost: &Cost, size: SweepSize, budget: u64) -> Result<Self, Error> {
@@ -123,7 +123,7 @@ fn width(placement: Placement) -> u64 {
 }
 
 /// Bytes that a sweep over one layer holds at a time: those of the pass, which stand beside its code, and those of the pull-backs around
-/// it ([`DecoderLayer::pull_cost`], [`EncoderLayer::pull_cost`]). Tests compare the sum with what is really used (`tests/memory`).
+/// it ([`Layer::pull_cost`], [`EncoderLayer::pull_cost`]). Tests compare the sum with what is really used (`tests/memory`).
 struct Cost {
     /// Whatever the number of goals.
     shared: u64,
@@ -132,13 +132,25 @@ struct Cost {
 }
 
 impl Cost {
-    /// Over a layer of the language model and so many tokens.
-    fn text(config: &TextConfig, placement: Placement, tokens: usize) -> Self {
-        let PullCost { shared, per_gradient } = DecoderLayer::pull_cost(config, width(placement));
+    /// Over any layer of a language model and so many tokens.
+    fn text<M: LanguageModel>(model: &M, tokens: usize) -> Self {
+        let of_layer = |layer: &M::Layer| {
+            let PullCost { shared, per_gradient } = layer.pull_cost();
+            Self {
+                shared: tokens as u64 * shared,
+                per_goal: tokens as u64 * per_gradient,
+                pass: sweep::cost(&Setting::text(layer.dims(), model.placement(), tokens)),
+            }
+        };
+        model.layers().iter().map(of_layer).reduce(Self::or).expect("a model has layers")
+    }
+
+    /// What holds for either.
+    fn or(self, other: Self) -> Self {
         Self {
-            shared: tokens as u64 * shared,
-            per_goal: tokens as u64 * per_gradient,
-            pass: sweep::cost(&Setting::text(config, placement, tokens)),
+            shared: self.shared.max(other.shared),
+            per_goal: self.per_goal.max(other.per_goal),
+            pass: self.pass.or(other.pass),
         }
     }
 
@@ -165,21 +177,15 @@ impl Cost {
 }
 
 impl Keep {
-    /// Bytes that recording a run over `tokens` tokens takes, when hidden states have `width` bytes a number.
-    pub fn bytes(self, config: &TextConfig, tokens: usize, width: u64) -> u64 {
-        let [d, f, h, k, w] = [
-            config.hidden_size,
-            config.intermediate_size,
-            config.num_attention_heads,
-            config.num_key_value_heads,
-            config.head_dim,
-        ]
-        .map(|n| n as u64);
-        let numbers = match self {
+    /// Bytes that recording a run of `model` over `tokens` tokens takes.
+    pub fn bytes<M: LanguageModel>(self, model: &M, tokens: usize) -> u64 {
+        let d = model.width() as u64;
+        let of_layer = |layer: &M::Layer| match self {
             Self::Inputs => d,
-            Self::Everything => 3 * d + 2 * f + (h + 2 * k) * w,
+            Self::Everything => layer.trace_numbers(),
         };
-        width * tokens as u64 * (config.num_hidden_layers as u64 * numbers + d)
+        let layers: u64 = model.layers().iter().map(of_layer).sum();
+        width(model.placement()) * tokens as u64 * (layers + d)
     }
 
     /// Bytes that [`crate::PatchStates`] of one picture take, when hidden states have `width` bytes a number.
@@ -191,31 +197,22 @@ impl Keep {
         };
         width * (p * d * states) as u64
     }
-
-    /// The most that fits into `budget`.
-    pub fn fitting(config: &TextConfig, tokens: usize, width: u64, budget: u64) -> Self {
-        if Self::Everything.bytes(config, tokens, width) <= budget {
-            Self::Everything
-        } else {
-            Self::Inputs
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gemma3_tch::Config;
+    use gemma3_tch::Gemma3;
     use std::path::Path;
 
-    fn config() -> TextConfig {
+    fn model(placement: Placement) -> Gemma3 {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
-        Config::from_dir(&dir).unwrap().text
+        Gemma3::load(&dir, placement).unwrap()
     }
 
     fn cut(goals: usize, budget: u64) -> Result<Cut, Error> {
         let size = SweepSize { tokens: 300, goals, kept: 0 };
-        Cut::new(&config(), Placement::AS_STORED, size, budget)
+        Cut::new(&model(Placement::AS_STORED), size, budget)
     }
 
     #[test]
@@ -229,10 +226,11 @@ mod tests {
     #[test]
     fn what_observers_keep_is_part_of_the_budget() {
         let size = |kept| SweepSize { tokens: 300, goals: 4, kept };
-        let cut = |kept, budget| Cut::new(&config(), Placement::AS_STORED, size(kept), budget);
+        let model = model(Placement::AS_STORED);
+        let cut = |kept, budget| Cut::new(&model, size(kept), budget);
         assert_eq!(cut(3 << 20, 11 << 20).unwrap(), cut(0, 8 << 20).unwrap());
         assert_ne!(cut(3 << 20, 8 << 20).unwrap(), cut(0, 8 << 20).unwrap());
-        let least = Cut::least(&config(), Placement::AS_STORED, 300);
+        let least = Cut::least(&model, 300);
         assert!(cut(1, least).is_err());
         assert_eq!(cut(1, least + 1).unwrap(), Cut { goals: 1, rows: 1 });
     }
@@ -245,7 +243,7 @@ mod tests {
             let cut = cut(4, budget).unwrap();
             assert!(former.goals <= cut.goals, "{megabytes} MB: {cut:?} after {former:?}");
             assert!(
-                Cost::text(&config(), Placement::AS_STORED, 300)
+                Cost::text(&model(Placement::AS_STORED), 300)
                     .bytes(cut.goals as u64, cut.rows as u64)
                     <= budget
             );
@@ -265,16 +263,7 @@ mod tests {
     fn narrow_weights_leave_room_for_more_goals() {
         let narrow = Placement { kind: Some(Kind::BFloat16), ..Placement::AS_STORED };
         let size = SweepSize { tokens: 300, goals: 16, kept: 0 };
-        let goals = |placement| Cut::new(&config(), placement, size, 8 << 20).unwrap().goals;
+        let goals = |placement| Cut::new(&model(placement), size, 8 << 20).unwrap().goals;
         assert!(goals(Placement::AS_STORED) < goals(narrow));
-    }
-
-    #[test]
-    fn everything_is_kept_where_it_fits() {
-        let config = config();
-        let all = Keep::Everything.bytes(&config, 300, 4);
-        assert_eq!(Keep::fitting(&config, 300, 4, all), Keep::Everything);
-        assert_eq!(Keep::fitting(&config, 300, 4, all - 1), Keep::Inputs);
-        assert!(Keep::Inputs.bytes(&config, 300, 4) * 4 < all);
     }
 }

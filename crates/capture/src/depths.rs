@@ -1,6 +1,6 @@
 //! The relevancy rows layer by layer.
 
-use crate::{Goal, LayerSwept, Observer, Streaming, convert};
+use crate::{Goal, LanguageModel, LayerSwept, Observer, Streaming, convert};
 use attention_relevancy::ndarray::Array2;
 
 /// Keeps the relevancy rows of every layer of a sweep.
@@ -11,8 +11,8 @@ pub struct DepthRecorder {
 
 impl DepthRecorder {
     /// For a sweep of `engine` over these goals.
-    pub fn new(engine: &Streaming<'_>, goals: &[Goal]) -> Self {
-        let n_layers = engine.model().config().text.num_hidden_layers;
+    pub fn new<M: LanguageModel>(engine: &Streaming<'_, M>, goals: &[Goal]) -> Self {
+        let n_layers = engine.model().layers().len();
         Self { rows: vec![Array2::zeros((n_layers, engine.tokens())); goals.len()] }
     }
 

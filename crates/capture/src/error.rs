@@ -1,6 +1,7 @@
 //! What can go wrong while attention is captured.
 
 use crate::Layers;
+use crate::seam::ModelError;
 use attention_relevancy::StepError;
 use std::convert::Infallible;
 
@@ -164,7 +165,7 @@ pub enum Error {
     Relevancy(#[from] attention_relevancy::Error),
     /// The model failed.
     #[error(transparent)]
-    Model(#[from] gemma3_tch::Error),
+    Model(#[from] ModelError),
 }
 
 impl Error {

@@ -1,8 +1,8 @@
 //! How heads and layers are folded into a row, checked against the model.
 
 use crate::Error;
+use crate::seam::Dims;
 use attention_relevancy::{Folding, HeadFusion, Layers};
-use gemma3_tch::{LayerType, TextConfig};
 
 /// A fusion of heads in the chosen layers, checked against the model.
 #[derive(Clone, Debug)]
@@ -12,17 +12,16 @@ pub(crate) struct Fold {
 }
 
 impl Fold {
-    pub(crate) fn new(
-        heads: HeadFusion,
-        layers: &Layers,
-        config: &TextConfig,
-    ) -> Result<Self, Error> {
-        heads.check(config.num_attention_heads)?;
-        Ok(Self { heads, chosen: chosen(layers, config)? })
+    /// In a model of layers of these sizes. Every chosen layer must have the heads.
+    pub(crate) fn new(heads: HeadFusion, layers: &Layers, dims: &[Dims]) -> Result<Self, Error> {
+        let chosen = chosen(layers, dims)?;
+        let of_chosen = dims.iter().zip(&chosen).filter(|(_, chosen)| **chosen);
+        of_chosen.map(|(dims, _)| dims.heads).try_for_each(|n_heads| heads.check(n_heads))?;
+        Ok(Self { heads, chosen })
     }
 
-    pub(crate) fn of(folding: &Folding, config: &TextConfig) -> Result<Self, Error> {
-        Self::new(folding.heads, &folding.layers, config)
+    pub(crate) fn of(folding: &Folding, dims: &[Dims]) -> Result<Self, Error> {
+        Self::new(folding.heads, &folding.layers, dims)
     }
 
     /// How many layers are chosen, at least one.
@@ -37,8 +36,8 @@ impl Fold {
 }
 
 /// Whether each layer is chosen, `[L]`.
-fn chosen(layers: &Layers, config: &TextConfig) -> Result<Vec<bool>, Error> {
-    let is_full: Vec<bool> = config.layers.iter().map(|kind| *kind == LayerType::Full).collect();
+fn chosen(layers: &Layers, dims: &[Dims]) -> Result<Vec<bool>, Error> {
+    let is_full: Vec<bool> = dims.iter().map(|dims| dims.window.is_none()).collect();
     let none = || Error::LayerChoice { chosen: layers.clone(), layers: is_full.len() };
     layers.chosen(&is_full).ok_or_else(none)
 }
@@ -46,14 +45,21 @@ fn chosen(layers: &Layers, config: &TextConfig) -> Result<Vec<bool>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gemma3_tch::Config;
-    use std::path::Path;
+
+    /// Seven layers, all but the sixth with a window, the last with more heads than the others.
+    fn dims() -> Vec<Dims> {
+        let dims = |layer| Dims {
+            heads: if layer == 6 { 6 } else { 4 },
+            key_heads: 2,
+            width: 16,
+            window: (layer != 5).then_some(8),
+        };
+        (0..7).map(dims).collect()
+    }
 
     #[test]
     fn a_choice_that_is_empty_or_beyond_the_model_names_the_number_of_layers() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/layout/model");
-        let config = Config::from_dir(&dir).unwrap().text;
-        let chosen = |layers: &Layers| chosen(layers, &config);
+        let chosen = |layers: &Layers| chosen(layers, &dims());
         assert_eq!(chosen(&Layers::All).unwrap(), [true; 7]);
         let global = chosen(&Layers::Global).unwrap();
         assert_eq!(global.iter().filter(|&&chosen| chosen).count(), 1);
@@ -62,7 +68,15 @@ mod tests {
             let error = chosen(&Layers::Range(range)).unwrap_err();
             assert!(error.to_string().contains("7 layers"), "{error}");
         }
-        let sliding = TextConfig { layers: vec![LayerType::Sliding; 7], ..config.clone() };
-        assert!(super::chosen(&Layers::Global, &sliding).is_err());
+        assert!(super::chosen(&Layers::Global, &dims()[..5]).is_err());
+    }
+
+    #[test]
+    fn heads_are_those_of_the_chosen_layers() {
+        let fold = |head, layers| Fold::new(HeadFusion::One(head), &layers, &dims());
+        assert!(fold(5, Layers::Range(6..7)).is_ok());
+        assert!(fold(6, Layers::Range(6..7)).is_err());
+        assert!(fold(4, Layers::All).is_err());
+        assert!(fold(3, Layers::All).is_ok());
     }
 }

@@ -1,9 +1,10 @@
 //! How a model rates given tokens, from one forward pass that keeps nothing.
 
 use crate::goal::{check_targets, logit_rows};
-use crate::{Error, Score, goal};
+use crate::model::TraceOf;
+use crate::seam::{Attend, Fast, MaskRule, Qkv, Sequence, Site, Watch, guard};
+use crate::{Error, LanguageModel, Score, goal};
 use attention_relevancy::Target;
-use gemma3_tch::{Attend, Fast, Gemma3, MaskRule, Qkv, Sequence, Site, guard};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -12,8 +13,8 @@ use tch::Tensor;
 ///
 /// # Errors
 /// [`Error::Target`] for a target that does not stand in the sequence, [`Error::Logit`] for a number that is not finite.
-pub fn forced_scores(
-    model: &Gemma3,
+pub fn forced_scores<M: LanguageModel>(
+    model: &M,
     sequence: &Sequence,
     targets: &[Target],
 ) -> Result<Vec<Score>, Error> {
@@ -25,25 +26,27 @@ pub fn forced_scores(
 ///
 /// # Errors
 /// As [`forced_scores`].
-pub fn forced_scores_without_images(
-    model: &Gemma3,
+pub fn forced_scores_without_images<M: LanguageModel>(
+    model: &M,
     sequence: &Sequence,
     targets: &[Target],
 ) -> Result<Vec<Score>, Error> {
     forced(model, sequence, targets, &mut Hiding(sequence.images()))
 }
 
-fn forced(
-    model: &Gemma3,
+fn forced<M: LanguageModel>(
+    model: &M,
     sequence: &Sequence,
     targets: &[Target],
-    attend: &mut dyn Attend,
+    watch: &mut dyn Watch<TraceOf<M>>,
 ) -> Result<Vec<Score>, Error> {
     check_targets(targets, sequence.ids(), sequence.ids().len())?;
     let _no_grad = tch::no_grad_guard();
-    let hidden = guard("running the language model", || model.forward(sequence, attend))?;
+    let hidden = guard("running the language model", || {
+        model.run(&model.embed(sequence), sequence.layout(), watch)
+    })?;
     let rows = |targets: &[Target]| hidden.index_select(0, &logit_rows(targets, hidden.device()));
-    goal::scores(targets, |targets| model.text().logits(&rows(targets)))
+    goal::scores(targets, |targets| model.logits(&rows(targets)))
 }
 
 /// The fast attention with some spans hidden from all that stands behind them.
@@ -54,3 +57,5 @@ impl Attend for Hiding<'_> {
         Fast.attend(site, qkv, &mask.clone().hiding(self.0.to_vec()))
     }
 }
+
+impl<Trace> Watch<Trace> for Hiding<'_> {}

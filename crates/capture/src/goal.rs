@@ -2,9 +2,9 @@
 
 use crate::Error;
 use crate::likelihood::log_probabilities;
+use crate::seam::guard;
 use attention_relevancy::ndarray::Array1;
 use attention_relevancy::{Foil, Objective, Score, Target};
-use gemma3_tch::guard;
 use tch::{Device, Kind, Tensor};
 
 /// The foil of each token: the one that its goal names, or by its row of `logits` `[tokens, V]`.

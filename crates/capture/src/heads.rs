@@ -1,12 +1,13 @@
 //! What single heads did for a goal.
 
 use crate::readout::{AttentionRow, RowReader};
-use crate::{Error, Goal, LayerSwept, Observer, Streaming, convert};
+use crate::seam::Dims;
+use crate::{Error, Goal, LanguageModel, LayerSwept, Observer, Streaming, convert};
 use attention_relevancy::ndarray::{Array2, ArrayView1, s};
 use attention_relevancy::{HeadMaps, HeadShares};
 use std::ops::Range;
 
-/// Keeps what every head did in a sweep.
+/// Keeps what every head did in a sweep. Layers with fewer heads than others have zeros behind theirs.
 #[derive(Debug)]
 pub struct HeadRecorder<'a> {
     shares: Vec<HeadShares>,
@@ -18,17 +19,16 @@ impl<'a> HeadRecorder<'a> {
     /// For a sweep of `engine` over these goals; `maps` asks for the maps of the heads of that layer, `2·H·S` numbers a goal.
     ///
     /// Fails with [`Error::Layer`] for a layer that the model does not have.
-    pub fn new(
-        engine: &Streaming<'a>,
+    pub fn new<M: LanguageModel>(
+        engine: &Streaming<'a, M>,
         goals: &'a [Goal],
         maps: Option<usize>,
     ) -> Result<Self, Error> {
-        let config = &engine.model().config().text;
-        let (layers, heads) = (config.num_hidden_layers, config.num_attention_heads);
-        if let Some(layer) = maps.filter(|&layer| layers <= layer) {
-            return Err(Error::Layer { layer, layers });
+        let dims = engine.model().dims();
+        if let Some(layer) = maps.filter(|&layer| dims.len() <= layer) {
+            return Err(Error::Layer { layer, layers: dims.len() });
         }
-        let shares = vec![zeros([layers, heads], maps, engine.tokens()); goals.len()];
+        let shares = vec![zeros(&dims, maps, engine.tokens()); goals.len()];
         Ok(Self { shares, goals, images: engine.states().layout().images() })
     }
 
@@ -48,7 +48,7 @@ impl Observer for HeadRecorder<'_> {
         let carried = convert::matrix(swept.heads);
         for (index, carried) in swept.goals.clone().zip(carried.outer_iter()) {
             let shares = &mut self.shares[index];
-            shares.carried.row_mut(swept.layer).assign(&carried);
+            shares.carried.slice_mut(s![swept.layer, ..carried.len()]).assign(&carried);
             see_heads(shares, swept, index, &self.goals[index], &reader);
         }
     }
@@ -60,11 +60,12 @@ fn bytes(HeadShares { carried, entropy, image, maps, .. }: &HeadShares) -> u64 {
     (numbers * size_of::<f32>()) as u64
 }
 
-fn zeros([layers, heads]: [usize; 2], maps: Option<usize>, tokens: usize) -> HeadShares {
+fn zeros(dims: &[Dims], maps: Option<usize>, tokens: usize) -> HeadShares {
+    let (layers, heads) = (dims.len(), dims.iter().map(|dims| dims.heads).max().unwrap_or(0));
     let [carried, entropy, image] = std::array::from_fn(|_| Array2::zeros((layers, heads)));
     let maps = maps.map(|layer| {
         let [attention, gradient_attention] =
-            std::array::from_fn(|_| Array2::zeros((heads, tokens)));
+            std::array::from_fn(|_| Array2::zeros((dims[layer].heads, tokens)));
         HeadMaps::new(layer, attention, gradient_attention)
     });
     HeadShares::new(carried, entropy, image).with_maps(maps)

@@ -1,8 +1,7 @@
 //! What goals leave at the tokens of pictures: where the sweep over patches begins.
 
-use crate::{Attribution, Error, LayerSwept, Observer, Streaming};
+use crate::{Attribution, Error, LanguageModel, LayerSwept, Observer, Streaming};
 use attention_relevancy::ndarray::{Array1, s};
-use gemma3_tch::Config;
 use std::ops::Range;
 use tch::Tensor;
 
@@ -22,20 +21,20 @@ pub struct ImageRecorder {
     spans: Vec<Range<usize>>,
     /// For each picture those of the goals, `[t, D]`.
     gradients: Vec<Vec<Tensor>>,
-    /// Bytes of what one goal leaves at one picture.
-    part: u64,
+    /// Bytes of what one goal leaves at all of the pictures.
+    parts: u64,
 }
 
 impl ImagePart {
-    /// Bytes of one, of a model of that configuration: `4·t·(D + 1)`.
-    pub fn bytes(config: &Config) -> u64 {
-        4 * (config.mm_tokens_per_image * (config.text.hidden_size + 1)) as u64
+    /// Bytes of one, for so many tokens in a model of that hidden width: `4·t·(D + 1)`.
+    pub fn bytes(tokens: usize, width: usize) -> u64 {
+        4 * (tokens * (width + 1)) as u64
     }
 }
 
 impl Observer for ImageRecorder {
     fn bytes(&self, goals: usize) -> u64 {
-        self.part * (goals * self.spans.len()) as u64
+        self.parts * goals as u64
     }
 
     fn see(&mut self, swept: &LayerSwept<'_>) {
@@ -52,17 +51,21 @@ impl Observer for ImageRecorder {
 
 impl ImageRecorder {
     /// For a sweep of `engine` and these pictures of the sequence, counted from 0. What a goal leaves at one takes
-    /// [`ImagePart::bytes`] (2.6 MB in Gemma3 4B), so ask for the pictures that are wanted.
+    /// [`ImagePart::bytes`] (2.6 MB for 256 tokens of 2560 numbers), so ask for the pictures that are wanted.
     ///
     /// Fails with [`Error::Image`] for a picture that the sequence does not have.
-    pub fn new(engine: &Streaming<'_>, images: &[usize]) -> Result<Self, Error> {
+    pub fn new<M: LanguageModel>(
+        engine: &Streaming<'_, M>,
+        images: &[usize],
+    ) -> Result<Self, Error> {
         let all = engine.states().layout().images();
         let span = |&index: &usize| {
             all.get(index).cloned().ok_or(Error::Image { index, images: all.len() })
         };
         let spans = images.iter().map(span).collect::<Result<Vec<_>, _>>()?;
         let gradients = spans.iter().map(|_| Vec::new()).collect();
-        Ok(Self { spans, gradients, part: ImagePart::bytes(engine.model().config()) })
+        let part = |span: &Range<usize>| ImagePart::bytes(span.len(), engine.model().width());
+        Ok(Self { parts: spans.iter().map(part).sum(), spans, gradients })
     }
 
     /// `parts[i][goal]` for the picture `images[i]`, when the sweep over these goals gave these attributions.

@@ -11,20 +11,46 @@
 //!
 //! What a thing costs stands beside the code that holds it, and nothing holds memory without saying so: a pull-back
 //! ([`gemma3_tch::PullCost`]), the pass of a backend (`sweep/backend.rs`), an observer ([`Observer::bytes`](crate::Observer::bytes)),
-//! recorded states ([`Keep::bytes`]), what waits at pictures ([`ImagePart::bytes`]).
+//! recorded states ([`Keep::bytes`]), what waits at pictures ([`ImagePart::bytes`](crate::ImagePart::bytes)).
 
-use crate::{Error, Goal, ImagePart, Keep, PatchStates, Patches, States, Streaming, SweepOptions};
+use crate::seam::{Bytes, Placement, available_memory, check_memory};
+use crate::states::StatesSize;
+use crate::{Error, Goal, Keep, PatchStates, SweepOptions};
 use attention_relevancy::Update;
-use gemma3_tch::{Bytes, Gemma3, Placement, available_memory, check_memory};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// Shares out the memory of an answer and of what is explained about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ledger<'a> {
-    model: &'a Gemma3,
+    model: &'a dyn Costs,
     budget: u64,
     keeps_pictures: bool,
+}
+
+/// What holding and sweeping the states of a model costs, in bytes: all that a [`Ledger`] asks.
+pub trait Costs: fmt::Debug {
+    /// Where the model is.
+    fn placement(&self) -> Placement;
+
+    /// Recording so much of a run over so many tokens.
+    fn states(&self, keep: Keep, tokens: usize) -> u64;
+
+    /// The least for a sweep over so many tokens.
+    fn sweep(&self, tokens: usize) -> u64;
+
+    /// Keeping so much of one picture; `None`: the model sees none.
+    fn picture(&self, keep: Keep) -> Option<u64>;
+
+    /// The least for a sweep over the patches of one picture, kept or not.
+    ///
+    /// # Errors
+    /// For a model that sees no pictures.
+    fn patches(&self, update: Update, is_kept: bool) -> Result<u64, Error>;
+
+    /// What one goal leaves at one picture.
+    fn part(&self) -> u64;
 }
 
 /// What is held of a run while it is explained.
@@ -37,7 +63,7 @@ pub struct Held<'a> {
     /// Tokens for which [`Ledger::keep_states`] was asked.
     pub planned: usize,
     /// What was kept of the language model.
-    pub states: &'a States,
+    pub states: StatesSize,
 }
 
 /// What explanations need at the least.
@@ -60,7 +86,7 @@ pub struct FinerDemand {
 
 impl<'a> Ledger<'a> {
     /// Shares out `budget` bytes beside the weights. `keeps_pictures`: whether states of the vision tower are wanted at all.
-    pub fn new(model: &'a Gemma3, budget: u64, keeps_pictures: bool) -> Self {
+    pub fn new(model: &'a dyn Costs, budget: u64, keeps_pictures: bool) -> Self {
         Self { model, budget, keeps_pictures }
     }
 
@@ -100,7 +126,7 @@ impl<'a> Ledger<'a> {
     /// Fails with [`Error::Budget`] where it is too little for the demand.
     pub fn room(&self, held: Held<'a>, demand: Demand) -> Result<Room<'a>, Error> {
         let least = demand.bytes(self.model, !held.pictures.is_empty())?;
-        let bytes = self.beside(held.pictures).saturating_sub(held.states.bytes());
+        let bytes = self.beside(held.pictures).saturating_sub(held.states.bytes);
         if bytes < least {
             let (alone, kept) = (demand.bytes(self.model, false)?, demand.bytes(self.model, true)?);
             return Err(self.too_small(held, |is_kept| if is_kept { kept } else { alone }));
@@ -125,7 +151,7 @@ impl<'a> Ledger<'a> {
             let pictures = self.pictures_within(held.images, budget).map(|(_, bytes)| bytes);
             let bytes = pictures.unwrap_or(0);
             let rest = budget.saturating_sub(bytes);
-            let (_, states) = self.states_within(held.planned, held.states.tokens(), rest);
+            let (_, states) = self.states_within(held.planned, held.states.tokens, rest);
             needed(pictures.is_some()) + bytes + states
         };
         let mut smallest = with_kept(self.budget);
@@ -137,23 +163,19 @@ impl<'a> Ledger<'a> {
 
     /// What is kept of each picture, with the bytes of all.
     fn pictures_within(&self, images: usize, budget: u64) -> Option<(Keep, u64)> {
-        let (vision, width) = (self.model.config().vision.as_ref()?, self.width());
-        let all = [Keep::Everything, Keep::Inputs]
-            .map(|keep| (keep, images as u64 * keep.patch_bytes(vision, width)));
-        let wanted = self.keeps_pictures && images != 0;
-        all.into_iter().filter(|_| wanted).find(|(_, bytes)| *bytes <= budget / 4)
+        if !self.keeps_pictures || images == 0 {
+            return None;
+        }
+        let all = [Keep::Everything, Keep::Inputs].into_iter();
+        all.filter_map(|keep| Some((keep, images as u64 * self.model.picture(keep)?)))
+            .find(|(_, bytes)| *bytes <= budget / 4)
     }
 
     /// What is kept of a run that was planned for so many tokens, and its bytes when it has so many.
     fn states_within(&self, planned: usize, tokens: usize, budget: u64) -> (Keep, u64) {
-        let (text, width) = (&self.model.config().text, self.width());
-        let keep = Keep::fitting(text, planned, width, budget / 2);
-        (keep, keep.bytes(text, tokens, width))
-    }
-
-    /// Bytes of a number of the model.
-    fn width(&self) -> u64 {
-        self.model.kind().elt_size_in_bytes() as u64
+        let fits = self.model.states(Keep::Everything, planned) <= budget / 2;
+        let keep = if fits { Keep::Everything } else { Keep::Inputs };
+        (keep, self.model.states(keep, tokens))
     }
 
     fn check(&self, purpose: &str, bytes: u64) -> Result<(), Error> {
@@ -171,16 +193,16 @@ impl Demand {
     }
 
     /// The least bytes, when pictures are kept or not.
-    fn bytes(&self, model: &Gemma3, is_kept: bool) -> Result<u64, Error> {
-        let tokens = if self.tokens == 0 { 0 } else { Streaming::least_budget(model, self.tokens) };
+    fn bytes(&self, model: &dyn Costs, is_kept: bool) -> Result<u64, Error> {
+        let tokens = if self.tokens == 0 { 0 } else { model.sweep(self.tokens) };
         let Some(FinerDemand { update, .. }) = self.finer else { return Ok(tokens) };
         // Parts are gathered while the tokens are swept, and held while the patches of one picture are.
-        Ok(tokens.max(Patches::least_budget(model, update, is_kept)?) + self.parts(model))
+        Ok(tokens.max(model.patches(update, is_kept)?) + self.parts(model))
     }
 
     /// Bytes of what the goals leave at one picture.
-    fn parts(&self, model: &Gemma3) -> u64 {
-        self.finer.map_or(0, |finer| ImagePart::bytes(model.config()) * finer.goals as u64)
+    fn parts(&self, model: &dyn Costs) -> u64 {
+        self.finer.map_or(0, |finer| model.part() * finer.goals as u64)
     }
 }
 
@@ -242,7 +264,7 @@ impl Room<'_> {
     }
 
     fn part(&self) -> u64 {
-        ImagePart::bytes(self.ledger.model.config())
+        self.ledger.model.part()
     }
 }
 
@@ -268,7 +290,7 @@ fn twice<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gemma3_tch::guard;
+    use crate::seam::guard;
     use tch::{Device, Kind, Tensor};
 
     #[test]
@@ -293,6 +315,60 @@ mod tests {
         assert!(twice(400, too_little).unwrap_err().is_out_of_memory());
         assert!(matches!(twice(400, Ok), Ok((400, None))));
         assert!(matches!(twice(4, |_| Err::<(), _>(Error::Cancelled)), Err(Error::Cancelled)));
+    }
+
+    /// Every token of states takes 100 bytes in full and 10 without what can be rebuilt, a picture 1000 and 100.
+    #[derive(Debug)]
+    struct Priced;
+
+    impl Costs for Priced {
+        fn placement(&self) -> Placement {
+            Placement { device: Device::Cpu, kind: Some(Kind::Float) }
+        }
+
+        fn states(&self, keep: Keep, tokens: usize) -> u64 {
+            self.picture(keep).unwrap() / 10 * tokens as u64
+        }
+
+        fn sweep(&self, tokens: usize) -> u64 {
+            tokens as u64
+        }
+
+        fn picture(&self, keep: Keep) -> Option<u64> {
+            Some(if keep == Keep::Everything { 1000 } else { 100 })
+        }
+
+        fn patches(&self, _: Update, is_kept: bool) -> Result<u64, Error> {
+            Ok(if is_kept { 50 } else { 150 })
+        }
+
+        fn part(&self) -> u64 {
+            7
+        }
+    }
+
+    #[test]
+    fn everything_is_kept_where_it_fits() {
+        let ledger = |budget| Ledger::new(&Priced, budget, true);
+        let states = |budget| ledger(budget).keep_states(3, &[]).unwrap();
+        assert_eq!([600, 599].map(states), [Keep::Everything, Keep::Inputs]);
+        let pictures = |budget| ledger(budget).keep_pictures(2).unwrap();
+        let expected = [Some(Keep::Everything), Some(Keep::Inputs), Some(Keep::Inputs), None];
+        assert_eq!([8000, 7999, 800, 799].map(pictures), expected);
+        assert_eq!(Ledger::new(&Priced, 8000, false).keep_pictures(2).unwrap(), None);
+    }
+
+    #[test]
+    fn a_demand_is_the_dearer_of_its_sweeps_and_what_waits_between_them() {
+        let finer = Some(FinerDemand { update: Update::Additive, goals: 2 });
+        let least = |demand: Demand| {
+            let error = Ledger::new(&Priced, 0, true).check_prompt(demand).unwrap_err();
+            let Error::Budget { smallest, .. } = error else { panic!("{error}") };
+            smallest
+        };
+        assert_eq!(least(Demand { tokens: 300, finer: None }), 300);
+        assert_eq!(least(Demand { tokens: 300, finer }), 314);
+        assert_eq!(least(Demand { tokens: 30, finer }), 64);
     }
 
     #[test]

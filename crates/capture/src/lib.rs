@@ -1,7 +1,8 @@
-//! The hook layer: turns a run of a Gemma3 model into relevancy layers.
+//! The hook layer: turns a run of a language model into relevancy layers.
 //!
-//! A run of the model is recorded or captured through its seam ([`gemma3_tch::Attend`]), and an [`Engine`] explains [`Goal`]s by
-//! [`Rules`].
+//! A run of the model is recorded or captured through its seam ([`gemma3_tch::Attend`], [`gemma3_tch::Watch`]), and an [`Engine`] explains
+//! [`Goal`]s by [`Rules`]. The model is any [`LanguageModel`], of layers that are cut at their attention and can be pulled back
+//! ([`gemma3_tch::Layer`]); Gemma3 is one, and is meant where a type names none.
 //!
 //! | engine | keeps | for |
 //! |---|---|---|
@@ -32,6 +33,11 @@
 //! targets, [`Goal::contrast`] is the goal.
 //!
 //! Symbols: S tokens, H query heads, K key/value heads, d head width, D hidden width, L layers.
+
+// The models: what is asked of one, and where Gemma3 is joined.
+mod gemma;
+mod model;
+mod seam;
 
 // What is asked and answered.
 mod engine;
@@ -68,13 +74,15 @@ mod readout;
 mod start;
 mod sweep;
 
+pub use model::LanguageModel;
+
 pub use engine::Engine;
 pub use error::Error;
 pub use goal::{Attribution, Goal};
 pub use rules::Rules;
 
 pub use forced::{forced_scores, forced_scores_without_images};
-pub use states::{Keep, Recorder, States};
+pub use states::{Keep, Recorder, States, StatesSize};
 pub use witness::{AttentionBlock, witness_attention};
 
 pub use branches::branch_targets;
@@ -87,7 +95,7 @@ pub use images::{ImagePart, ImageRecorder};
 pub use methods::{MethodRecorder, check_method};
 pub use observer::{EachLayer, LayerSwept, Observer};
 
-pub use ledger::{Demand, FinerDemand, Held, Ledger, Room};
+pub use ledger::{Costs, Demand, FinerDemand, Held, Ledger, Room};
 pub use patches::{PatchOptions, PatchStates, Patches, Spread, witness_patches};
 
 pub use attention_relevancy::{

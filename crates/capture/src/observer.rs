@@ -1,7 +1,7 @@
 //! Who looks at the layers of a sweep on the way.
 
 use crate::Folding;
-use gemma3_tch::{MaskRule, Qkv};
+use crate::seam::{MaskRule, Qkv};
 use std::ops::Range;
 use tch::Tensor;
 

@@ -1,9 +1,9 @@
 //! Single rows of attention, read off queries, keys and values: `[H, j]` numbers each, made when they are asked for.
 
 use crate::attention::Float;
+use crate::seam::{MaskRule, Qkv};
 use crate::{LayerSwept, convert};
 use attention_relevancy::ndarray::{Array2, Axis};
-use gemma3_tch::{MaskRule, Qkv};
 use std::ops::Range;
 use tch::Tensor;
 

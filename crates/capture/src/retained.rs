@@ -5,14 +5,19 @@
 
 use crate::attention::Float;
 use crate::folding::Fold;
+use crate::gemma::Joined;
 use crate::goal::{check_foils, check_targets, foils, index, logit_rows};
 use crate::likelihood::{column, log_probabilities};
-use crate::{Attribution, Engine, Error, Goal, Objective, Rules, Score, convert, goal};
+use crate::seam::{
+    Attend, Layer, MaskRule, Qkv, Sequence, SequenceLayout, Site, Trace, Watch, guard,
+};
+use crate::{
+    Attribution, Engine, Error, Goal, LanguageModel, Objective, Rules, Score, convert, goal,
+};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
 use attention_relevancy::{
     Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
 };
-use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, SequenceLayout, Site, Trace, guard};
 use tch::{Kind, Tensor};
 
 /// How far the sum of an attention row may be from one: float32 rounding over the longest rows, with room to spare.
@@ -20,8 +25,8 @@ pub const ROW_SUM_TOLERANCE: f64 = 1e-4;
 
 /// A captured forward pass over a sequence, ready to explain any of its tokens.
 #[derive(Debug)]
-pub struct Retained<'a> {
-    model: &'a Gemma3,
+pub struct Retained<'a, M: LanguageModel = Joined> {
+    model: &'a M,
     attention: Vec<Tensor>, // L × [H, S, S], float32, part of the graph
     inputs: Vec<Tensor>,    // L × [S, D], what the layers were given, part of the graph
     hidden: Tensor,         // [S, D] after the last layer, part of the graph
@@ -29,15 +34,15 @@ pub struct Retained<'a> {
     layout: SequenceLayout,
 }
 
-impl<'a> Retained<'a> {
+impl<'a, M: LanguageModel> Retained<'a, M> {
     /// Runs the language model over `sequence` with gradients enabled and checks what was captured. Weights stay frozen: the input
     /// embeddings are the leaf of the graph. Image features are constants.
-    pub fn run(model: &'a Gemma3, sequence: &Sequence) -> Result<Self, Error> {
+    pub fn run(model: &'a M, sequence: &Sequence) -> Result<Self, Error> {
         let mut capture = Capture::default();
         let hidden = tch::with_grad(|| {
             guard("capturing attention", || {
                 let embeddings = model.embed(sequence).detach().set_requires_grad(true);
-                model.text().forward(&embeddings, 0, sequence.layout(), &mut capture)
+                model.run(&embeddings, sequence.layout(), &mut capture)
             })
         })?;
         let run = Self {
@@ -58,7 +63,7 @@ impl<'a> Retained<'a> {
     }
 }
 
-impl Engine for Retained<'_> {
+impl<M: LanguageModel> Engine for Retained<'_, M> {
     fn scores(&self, targets: &[Target]) -> Result<Vec<Score>, Error> {
         check_targets(targets, &self.ids, self.ids.len())?;
         goal::scores(targets, |targets| self.logits(targets))
@@ -66,13 +71,13 @@ impl Engine for Retained<'_> {
 
     /// The graph is kept: any number of goals may follow.
     fn explain(&self, goals: &[Goal], rules: &Rules) -> Result<Vec<Attribution>, Error> {
-        check_foils(rules.objective, goals, self.model.config().text.vocab_size)?;
+        check_foils(rules.objective, goals, self.model.vocabulary())?;
         goals.iter().map(|goal| self.attribution(goal, rules)).collect()
     }
 }
 
-impl Retained<'_> {
-    pub(crate) fn model(&self) -> &Gemma3 {
+impl<M: LanguageModel> Retained<'_, M> {
+    pub(crate) fn model(&self) -> &M {
         self.model
     }
 
@@ -93,7 +98,7 @@ impl Retained<'_> {
     /// The logits of all tokens, `[S, V]`.
     pub(crate) fn all_logits(&self) -> Result<Array2<f32>, Error> {
         let _no_grad = tch::no_grad_guard();
-        let logits = || convert::matrix(&self.model.text().logits(&self.hidden));
+        let logits = || convert::matrix(&self.model.logits(&self.hidden));
         Ok(guard("computing logits", logits)?)
     }
 
@@ -105,7 +110,7 @@ impl Retained<'_> {
                 Tensor::run_backward(&[z], &self.attention, true, false)
             })
         })?;
-        let fold = Fold::of(&rules.folding, &self.model.config().text)?;
+        let fold = Fold::of(&rules.folding, &self.model.dims())?;
         let start = goal.start(self.ids.len());
         let (mut relevancy, mut rollout) =
             (Propagation::from_row(start.clone()), Propagation::from_row(start.clone()));
@@ -139,15 +144,12 @@ impl Retained<'_> {
 
     /// Checks that what the hook saw is attention: every layer, the right shape, rows of probabilities.
     fn check(&self) -> Result<(), Error> {
-        let (config, tokens) = (&self.model.config().text, self.ids.len());
-        if self.attention.len() != config.num_hidden_layers {
-            return Err(Error::Layers {
-                expected: config.num_hidden_layers,
-                found: self.attention.len(),
-            });
+        let (layers, tokens) = (self.model.layers(), self.ids.len());
+        if self.attention.len() != layers.len() {
+            return Err(Error::Layers { expected: layers.len(), found: self.attention.len() });
         }
-        let expected = [config.num_attention_heads, tokens, tokens];
         for (layer, attention) in self.attention.iter().enumerate() {
+            let expected = [layers[layer].dims().heads, tokens, tokens];
             if attention.size() != expected.map(|n| n as i64) {
                 return Err(Error::Shape { layer, expected, found: attention.size() });
             }
@@ -160,7 +162,7 @@ impl Retained<'_> {
     /// Logits in float32, `[targets, V]`: the row before each target.
     fn logits(&self, targets: &[Target]) -> Tensor {
         let rows = logit_rows(targets, self.hidden.device());
-        self.model.text().logits(&self.hidden.index_select(0, &rows)).to_kind(Kind::Float)
+        self.model.logits(&self.hidden.index_select(0, &rows)).to_kind(Kind::Float)
     }
 
     /// The scalar that is explained.
@@ -170,7 +172,7 @@ impl Retained<'_> {
         let tokens: Vec<u32> = goal.targets().iter().map(|target| target.token()).collect();
         // In float32 before a row is taken for several targets: autograd adds up their gradients there.
         let rows = self.hidden.index_select(0, &index(&predicting.rows, device));
-        let logits = self.model.text().logits(&rows).to_kind(Kind::Float);
+        let logits = self.model.logits(&rows).to_kind(Kind::Float);
         let logits = logits.index_select(0, &index(&predicting.of_target, device)); // [targets, V]
         let logit =
             |tokens: &[u32]| logits.gather(1, &column(tokens, &logits), false).squeeze_dim(1);
@@ -204,9 +206,11 @@ impl Attend for Capture {
         self.maps.push(attention);
         heads
     }
+}
 
-    fn layer_done(&mut self, _: Site, trace: Trace) {
-        self.inputs.push(trace.x);
+impl<T: Trace> Watch<T> for Capture {
+    fn layer_done(&mut self, _: Site, trace: T) {
+        self.inputs.push(trace.input().shallow_clone());
     }
 }
 

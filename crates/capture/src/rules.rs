@@ -1,9 +1,8 @@
 //! By which rules goals are explained.
 
-use crate::Error;
 use crate::folding::Fold;
+use crate::{Error, LanguageModel};
 use attention_relevancy::{Folding, Objective, Update};
-use gemma3_tch::TextConfig;
 
 /// By which rules goals are explained: the choices that every engine takes. The default is the published rule.
 ///
@@ -25,7 +24,7 @@ impl Rules {
     }
 
     /// Fails with [`Error::LayerChoice`] or [`Error::Relevancy`] where the model does not have these layers or heads.
-    pub fn check(&self, config: &TextConfig) -> Result<(), Error> {
-        Fold::of(&self.folding, config).map(drop)
+    pub fn check<M: LanguageModel>(&self, model: &M) -> Result<(), Error> {
+        Fold::of(&self.folding, &model.dims()).map(drop)
     }
 }

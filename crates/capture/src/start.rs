@@ -7,17 +7,16 @@
 use crate::goal::{LOGIT_ROWS, foils, index};
 use crate::likelihood::log_probability_gradients;
 use crate::states::States;
-use crate::{Goal, Objective};
-use gemma3_tch::Gemma3;
+use crate::{Goal, LanguageModel, Objective};
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
 const FLOAT: Kind = Kind::Float;
 
 /// What the gradients are made of.
-pub(crate) struct Start<'a> {
-    pub(crate) model: &'a Gemma3,
-    pub(crate) states: &'a States,
+pub(crate) struct Start<'a, M: LanguageModel> {
+    pub(crate) model: &'a M,
+    pub(crate) states: &'a States<M>,
     pub(crate) goals: &'a [Goal],
     pub(crate) objective: Objective,
 }
@@ -38,7 +37,7 @@ struct Term {
     sign: f32,
 }
 
-impl Start<'_> {
+impl<M: LanguageModel> Start<'_, M> {
     /// Positions of the predicting rows, the gaps between them included, and the gradients there, `[T, m, D]` float32.
     pub(crate) fn gradients(&self) -> (Range<usize>, Tensor) {
         let rows = self.rows();
@@ -50,7 +49,7 @@ impl Start<'_> {
         for rows in rows.chunks(LOGIT_ROWS) {
             let at: Vec<usize> = rows.iter().map(|row| row.at).collect();
             let hidden = output.index_select(0, &index(&at, output.device()));
-            let gradients = self.model.text().pull_norm(&hidden, &self.at_head(rows, &hidden));
+            let gradients = self.model.pull_norm(&hidden, &self.at_head(rows, &hidden));
             for (nth, row) in rows.iter().enumerate() {
                 let at = dy.get(row.goal as i64).get((row.at - first) as i64); // a view
                 at.shallow_clone().copy_(&gradients.get(nth as i64));
@@ -76,7 +75,7 @@ impl Start<'_> {
 
     /// The gradient of rows with the last layer's output `hidden` at what the head takes, `[rows, D]`.
     fn at_head(&self, rows: &[Row], hidden: &Tensor) -> Tensor {
-        let text = self.model.text();
+        let model = self.model;
         let terms: Vec<&Term> = rows.iter().flat_map(|row| &row.terms).collect();
         let tokens: Vec<u32> = terms.iter().map(|term| term.token).collect();
         let signs: Vec<f32> = terms.iter().map(|term| term.sign).collect();
@@ -86,21 +85,21 @@ impl Start<'_> {
             index(&of_term, hidden.device()),
             Tensor::from_slice(&signs).to_device(hidden.device()).unsqueeze(1),
         );
-        let logits = || text.logits(hidden).index_select(0, &of_term); // [terms, V]
+        let logits = || model.logits(hidden).index_select(0, &of_term); // [terms, V]
         let by_row = |of_terms: &Tensor| {
             let sum =
                 Tensor::zeros([rows.len() as i64, of_terms.size()[1]], (FLOAT, hidden.device()));
             sum.index_add(0, &of_term, &(of_terms * &signs))
         };
         match self.objective {
-            Objective::Logit => by_row(&text.head_gradients(&tokens)),
+            Objective::Logit => by_row(&model.head_gradients(&tokens)),
             Objective::LogProbability => {
-                text.pull_head(&by_row(&log_probability_gradients(&logits(), &tokens)))
+                model.pull_head(&by_row(&log_probability_gradients(&logits(), &tokens)))
             }
             Objective::Contrast(foil) => {
                 let named: Vec<Option<u32>> = terms.iter().map(|term| term.foil).collect();
                 let foils = foils(foil, &tokens, &named, &logits());
-                by_row(&(text.head_gradients(&tokens) - text.head_gradients(&foils)))
+                by_row(&(model.head_gradients(&tokens) - model.head_gradients(&foils)))
             }
         }
     }

@@ -1,12 +1,14 @@
 //! What is kept of a run of the language model, so that a reverse sweep can start from it.
 
-use crate::Error;
+use crate::gemma::Joined;
 use crate::goal::logit_rows;
-use attention_relevancy::Target;
-use gemma3_tch::{
-    Attend, AttentionLayer, Cached, DecoderLayer, Fast, Gemma3, MaskRule, Qkv, Sequence,
-    SequenceLayout, Site, Tower, Trace, guard,
+use crate::model::TraceOf;
+use crate::seam::{
+    Attend, AttentionLayer, Cached, Fast, Layer, MaskRule, ModelError, Qkv, Sequence,
+    SequenceLayout, Site, Tower, Trace, Watch, guard,
 };
+use crate::{Error, LanguageModel};
+use attention_relevancy::Target;
 use std::ops::Range;
 use tch::Tensor;
 
@@ -16,65 +18,67 @@ pub enum Keep {
     /// The layer's input `[S, D]`: the layer is rebuilt when the sweep comes to it.
     #[default]
     Inputs,
-    /// All that the pull-back needs, about `4D + 2F + (H + 2K)·d` numbers a token and layer: nothing is rebuilt.
+    /// All that the pull-back needs ([`Trace`]): nothing is rebuilt.
     Everything,
 }
 
-/// Records a run: hand it to [`Gemma3::generate`] or to a forward pass.
+/// Records a run of a model: it goes along with its forward passes, those that generate an answer among them.
 #[derive(Debug)]
-pub struct Recorder<'m, A> {
-    model: &'m Gemma3,
+pub struct Recorder<'m, A, M: LanguageModel = Joined> {
+    model: &'m M,
     inner: A,
     keep: Keep,
-    layers: Vec<Vec<Piece>>,
+    layers: Vec<Vec<Piece<TraceOf<M>>>>,
     /// Outputs of the last layer.
     outputs: Vec<Tensor>,
 }
 
 /// What is known of a layer for the tokens of one call.
 #[derive(Debug)]
-enum Piece {
+enum Piece<T> {
     Input(Tensor),
-    Trace(Trace),
+    Trace(T),
 }
 
-impl<'m> Recorder<'m, Cached> {
+impl<'m, M: LanguageModel> Recorder<'m, Cached, M> {
     /// Records while `model` generates an answer.
-    pub fn generating(model: &'m Gemma3, keep: Keep) -> Self {
+    pub fn generating(model: &'m M, keep: Keep) -> Self {
         Self::around(Cached::default(), model, keep)
     }
 }
 
-impl<'m, A: Attend> Recorder<'m, A> {
+impl<'m, A: Attend, M: LanguageModel> Recorder<'m, A, M> {
     /// Records a run of `model` whose attention `inner` computes.
-    fn around(inner: A, model: &'m Gemma3, keep: Keep) -> Self {
+    fn around(inner: A, model: &'m M, keep: Keep) -> Self {
         Self { model, inner, keep, layers: Vec::new(), outputs: Vec::new() }
     }
 }
 
-impl<A: Attend> Attend for Recorder<'_, A> {
-    fn check(&self, tower: Tower) -> Result<(), gemma3_tch::Error> {
+impl<A: Attend, M: LanguageModel> Attend for Recorder<'_, A, M> {
+    fn check(&self, tower: Tower) -> Result<(), ModelError> {
         match tower {
             Tower::Text => self.inner.check(tower),
-            Tower::Vision => Err(gemma3_tch::Error::Tower { attention: "Recorder" }),
+            Tower::Vision => Err(ModelError::Tower { attention: "Recorder" }),
         }
     }
 
     fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
         self.inner.attend(site, qkv, mask)
     }
+}
 
-    fn layer_done(&mut self, site: Site, trace: Trace) {
+impl<A: Attend, M: LanguageModel> Watch<TraceOf<M>> for Recorder<'_, A, M> {
+    fn layer_done(&mut self, site: Site, trace: TraceOf<M>) {
         debug_assert!(site.tower == Tower::Text);
         if self.layers.len() <= site.layer {
             self.layers.resize_with(site.layer + 1, Vec::new);
         }
-        let layers = self.model.text().layers();
+        let layers = self.model.layers();
         if site.layer + 1 == layers.len() {
             self.outputs.push(layers[site.layer].output(&trace));
         }
         self.layers[site.layer].push(match self.keep {
-            Keep::Inputs => Piece::Input(trace.x),
+            Keep::Inputs => Piece::Input(trace.input().shallow_clone()),
             Keep::Everything => Piece::Trace(trace),
         });
     }
@@ -82,40 +86,52 @@ impl<A: Attend> Attend for Recorder<'_, A> {
 
 /// A recorded run of the language model over the first tokens of a sequence.
 #[derive(Debug)]
-pub struct States {
-    layers: Vec<Kept>,
+pub struct States<M: LanguageModel = Joined> {
+    layers: Vec<Kept<TraceOf<M>>>,
     /// Output of the last layer `[S, D]`.
     output: Tensor,
     layout: SequenceLayout,
     tokens: usize,
 }
 
+/// How large recorded states are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatesSize {
+    /// Tokens that the model saw.
+    pub tokens: usize,
+    /// Bytes that the states take.
+    pub bytes: u64,
+}
+
 #[derive(Debug)]
-enum Kept {
+enum Kept<T> {
     Input(Tensor),
     /// In the pieces that they were computed in, prompt and single tokens, never empty: concatenating them would briefly double
     /// the memory and fragment the heap.
-    Trace(Vec<Trace>),
+    Trace(Vec<T>),
 }
 
-impl States {
+impl<M: LanguageModel> States<M> {
     /// One forward pass without a graph over a given sequence.
-    pub fn of(model: &Gemma3, sequence: &Sequence, keep: Keep) -> Result<Self, Error> {
+    pub fn of(model: &M, sequence: &Sequence, keep: Keep) -> Result<Self, Error> {
         let _no_grad = tch::no_grad_guard();
         let mut recorder = Recorder::around(Fast, model, keep);
-        guard("running the language model", || drop(model.forward(sequence, &mut recorder)))?;
+        guard("running the language model", || {
+            drop(model.run(&model.embed(sequence), sequence.layout(), &mut recorder));
+        })?;
         Self::recorded(recorder, sequence)
     }
 
     /// What a recorder saw of `sequence`. The last token of a generated answer was never fed to the model, and need not be: what
     /// explains it stands one row before.
-    pub fn recorded<A>(recorder: Recorder<'_, A>, sequence: &Sequence) -> Result<Self, Error> {
-        let (expected, found) = (recorder.model.text().layers().len(), recorder.layers.len());
+    pub fn recorded<A>(recorder: Recorder<'_, A, M>, sequence: &Sequence) -> Result<Self, Error> {
+        let (expected, found) = (recorder.model.layers().len(), recorder.layers.len());
         if expected != found {
             return Err(Error::Layers { expected, found });
         }
         let (layers, output) = guard("joining what was recorded", || {
-            let layers: Vec<Kept> = recorder.layers.into_iter().map(Kept::join).collect();
+            let layers: Vec<Kept<TraceOf<M>>> =
+                recorder.layers.into_iter().map(Kept::join).collect();
             (layers, Tensor::cat(&recorder.outputs, 0))
         })?;
         let tokens = output.size()[0] as usize;
@@ -133,11 +149,16 @@ impl States {
     /// Bytes that they take.
     pub fn bytes(&self) -> u64 {
         let of = |tensor: &Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
-        let layer = |kept: &Kept| match kept {
+        let layer = |kept: &Kept<TraceOf<M>>| match kept {
             Kept::Input(x) => of(x),
             Kept::Trace(pieces) => pieces.iter().flat_map(Trace::tensors).map(of).sum(),
         };
         of(&self.output) + self.layers.iter().map(layer).sum::<u64>()
+    }
+
+    /// What the ledger counts of them.
+    pub fn size(&self) -> StatesSize {
+        StatesSize { tokens: self.tokens, bytes: self.bytes() }
     }
 
     /// Where the images of the sequence stand and where it forks.
@@ -146,7 +167,7 @@ impl States {
     }
 
     /// Which keys a query of `layer` may see.
-    pub(crate) fn mask(&self, layer: &DecoderLayer) -> MaskRule {
+    pub(crate) fn mask(&self, layer: &M::Layer) -> MaskRule {
         layer.mask(&self.layout)
     }
 
@@ -164,42 +185,40 @@ impl States {
     pub(crate) fn input(&self, layer: usize, at: &Range<usize>) -> Tensor {
         let rows = |x: &Tensor| x.narrow(0, at.start as i64, at.len() as i64);
         match &self.layers[layer] {
-            Kept::Trace(pieces) if pieces.len() == 1 => rows(&pieces[0].x),
+            Kept::Trace(pieces) if pieces.len() == 1 => rows(pieces[0].input()),
             Kept::Trace(pieces) => {
-                rows(&Tensor::cat(&pieces.iter().map(|piece| &piece.x).collect::<Vec<_>>(), 0))
+                rows(&Tensor::cat(&pieces.iter().map(Trace::input).collect::<Vec<_>>(), 0))
             }
             Kept::Input(x) => rows(x),
         }
     }
 
     /// Queries, keys and values of `layer` for the tokens at some positions, from memory or made again.
-    pub(crate) fn qkv(&self, layer: &DecoderLayer, at: &Range<usize>) -> Qkv {
+    pub(crate) fn qkv(&self, layer: &M::Layer, at: &Range<usize>) -> Qkv {
         let place = self.layout.place(at.start);
         match &self.layers[layer.site().layer] {
-            Kept::Trace(pieces) if pieces.len() == 1 => layer.heads(&pieces[0].rows(at), place),
-            Kept::Trace(pieces) => layer.heads(&Trace::concatenated(pieces).rows(at), place),
+            Kept::Trace(pieces) if pieces.len() == 1 => layer.qkv(&pieces[0].rows(at), place),
+            Kept::Trace(pieces) => layer.qkv(&TraceOf::<M>::concatenated(pieces).rows(at), place),
             Kept::Input(_) => layer.project(&self.input(layer.site().layer, at), place),
         }
     }
 
     /// What `layer` computed for tokens `0..end`, from memory or made again.
-    pub(crate) fn trace(&self, layer: &DecoderLayer, end: usize) -> Trace {
+    pub(crate) fn trace(&self, layer: &M::Layer, end: usize) -> TraceOf<M> {
         let all = 0..end;
         match &self.layers[layer.site().layer] {
             Kept::Trace(pieces) if pieces.len() == 1 => pieces[0].rows(&all),
-            Kept::Trace(pieces) => Trace::concatenated(pieces).rows(&all),
+            Kept::Trace(pieces) => TraceOf::<M>::concatenated(pieces).rows(&all),
             Kept::Input(x) => {
-                let mut rebuilt = Rebuilt(None);
                 let x = x.narrow(0, 0, end as i64);
-                let _output = layer.forward(&x, 0, &self.mask(layer), &mut rebuilt);
-                rebuilt.0.expect("a decoder layer shows its trace")
+                layer.run(&x, 0, &self.mask(layer), &mut Fast).1
             }
         }
     }
 }
 
-impl Kept {
-    fn join(pieces: Vec<Piece>) -> Self {
+impl<T: Trace> Kept<T> {
+    fn join(pieces: Vec<Piece<T>>) -> Self {
         let mut inputs = Vec::new();
         let mut traces = Vec::new();
         for piece in pieces {
@@ -219,20 +238,7 @@ impl Kept {
         let tokens = |x: &Tensor| x.size()[0] as usize;
         match self {
             Self::Input(x) => tokens(x),
-            Self::Trace(pieces) => pieces.iter().map(|piece| tokens(&piece.x)).sum(),
+            Self::Trace(pieces) => pieces.iter().map(|piece| tokens(piece.input())).sum(),
         }
-    }
-}
-
-/// The fast attention, catching the trace of the one layer that is run with it.
-struct Rebuilt(Option<Trace>);
-
-impl Attend for Rebuilt {
-    fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
-        Fast.attend(site, qkv, mask)
-    }
-
-    fn layer_done(&mut self, _: Site, trace: Trace) {
-        self.0 = Some(trace);
     }
 }

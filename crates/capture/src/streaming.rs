@@ -6,16 +6,17 @@
 
 use crate::budget::{Cut, SweepSize};
 use crate::folding::Fold;
+use crate::gemma::Joined;
 use crate::goal::{check_foils, check_targets};
+use crate::seam::{AttentionLayer, Layer, Trace, guard};
 use crate::start::Start;
 use crate::states::States;
 use crate::sweep::{Folds, Pass, RowFold, Rows};
 use crate::{
-    Attribution, Demand, Engine, Error, Folding, Goal, LayerSwept, Observer, Rules, Score, convert,
-    goal,
+    Attribution, Demand, Engine, Error, Folding, Goal, LanguageModel, LayerSwept, Observer, Rules,
+    Score, convert, goal,
 };
 use attention_relevancy::{HeadFusion, Target};
-use gemma3_tch::{AttentionLayer, DecoderLayer, Gemma3, guard};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,34 +44,35 @@ impl SweepOptions {
 }
 
 /// The reverse sweep over a recorded run: a view of model and states, cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Streaming<'a> {
-    model: &'a Gemma3,
+#[derive(Debug)]
+pub struct Streaming<'a, M: LanguageModel = Joined> {
+    model: &'a M,
     ids: &'a [u32],
-    states: &'a States,
+    states: &'a States<M>,
     options: SweepOptions,
 }
 
-impl<'a> Streaming<'a> {
+impl<M: LanguageModel> Clone for Streaming<'_, M> {
+    fn clone(&self) -> Self {
+        Self { options: self.options.clone(), ..*self }
+    }
+}
+
+impl<'a, M: LanguageModel> Streaming<'a, M> {
     /// `ids` is the sequence that `states` were recorded of, perhaps with one more token at its end.
-    pub fn new(
-        model: &'a Gemma3,
-        ids: &'a [u32],
-        states: &'a States,
-        options: SweepOptions,
-    ) -> Self {
+    pub fn new(model: &'a M, ids: &'a [u32], states: &'a States<M>, options: SweepOptions) -> Self {
         Self { model, ids, states, options }
     }
 
     /// The same engine with other options.
     #[must_use]
     pub fn with_options(&self, options: SweepOptions) -> Self {
-        Self { options, ..self.clone() }
+        Self { options, ..*self }
     }
 
     /// The least [`SweepOptions::memory_budget`] for goals that reach so many tokens, without observers; less is [`Error::Budget`].
-    pub fn least_budget(model: &Gemma3, tokens: usize) -> u64 {
-        Cut::least(&model.config().text, model.placement(), tokens)
+    pub fn least_budget(model: &M, tokens: usize) -> u64 {
+        Cut::least(model, tokens)
     }
 
     /// [`Engine::explain`], while observers look at every layer on the way. All of them share one sweep.
@@ -80,20 +82,20 @@ impl<'a> Streaming<'a> {
         rules: &Rules,
         observers: &mut [&mut dyn Observer],
     ) -> Result<Vec<Attribution>, Error> {
-        let (config, placement) = (&self.model.config().text, self.model.placement());
-        check_foils(rules.objective, goals, config.vocab_size)?;
+        let dims = self.model.dims();
+        check_foils(rules.objective, goals, self.model.vocabulary())?;
         goals
             .iter()
             .try_for_each(|goal| check_targets(goal.targets(), self.ids, self.states.tokens()))?;
-        let relevancy = Fold::of(&rules.folding, config)?;
+        let relevancy = Fold::of(&rules.folding, &dims)?;
         let asked = observers.iter().map(|observer| observer.rollouts()).collect::<Vec<_>>();
-        let fold = |folding: &Folding| Fold::of(folding, config);
+        let fold = |folding: &Folding| Fold::of(folding, &dims);
         let rollouts = asked.iter().flatten().map(fold).collect::<Result<Vec<_>, _>>()?;
         let of_observers: Vec<usize> = asked.iter().map(Vec::len).collect();
         let _no_grad = tch::no_grad_guard();
         let kept = observers.iter().map(|observer| observer.bytes(goals.len())).sum();
         let size = SweepSize { tokens: Demand::of(goals).tokens, goals: goals.len(), kept };
-        let cut = Cut::new(config, placement, size, self.options.memory_budget)?;
+        let cut = Cut::new(self.model, size, self.options.memory_budget)?;
         let how = How { rules, relevancy, rollouts, of_observers, block: cut.rows };
         let mut found = Vec::new();
         for (index, goals) in goals.chunks(cut.goals).enumerate() {
@@ -103,7 +105,7 @@ impl<'a> Streaming<'a> {
         Ok(found)
     }
 
-    pub(crate) fn states(&self) -> &'a States {
+    pub(crate) fn states(&self) -> &'a States<M> {
         self.states
     }
 
@@ -115,7 +117,7 @@ impl<'a> Streaming<'a> {
         &self.options
     }
 
-    pub(crate) fn model(&self) -> &'a Gemma3 {
+    pub(crate) fn model(&self) -> &'a M {
         self.model
     }
 
@@ -125,10 +127,10 @@ impl<'a> Streaming<'a> {
     }
 }
 
-impl Engine for Streaming<'_> {
+impl<M: LanguageModel> Engine for Streaming<'_, M> {
     fn scores(&self, targets: &[Target]) -> Result<Vec<Score>, Error> {
         check_targets(targets, self.ids, self.states.tokens())?;
-        let logits = |targets: &[Target]| self.model.text().logits(&self.states.hidden(targets));
+        let logits = |targets: &[Target]| self.model.logits(&self.states.hidden(targets));
         goal::scores(targets, logits)
     }
 
@@ -138,8 +140,8 @@ impl Engine for Streaming<'_> {
 }
 
 /// One sweep for some goals.
-struct Sweep<'a> {
-    engine: &'a Streaming<'a>,
+struct Sweep<'a, M: LanguageModel> {
+    engine: &'a Streaming<'a, M>,
     goals: &'a [Goal],
     /// Index of the first goal among all that were asked for.
     first: usize,
@@ -177,11 +179,11 @@ struct State {
     rows: Rows,
 }
 
-impl Sweep<'_> {
+impl<M: LanguageModel> Sweep<'_, M> {
     fn run(&self, observers: &mut [&mut dyn Observer]) -> Result<Vec<Attribution>, Error> {
         let mut state = self.start();
         let mut raw_attention = None;
-        for layer in self.engine.model.text().layers().iter().rev() {
+        for layer in self.engine.model.layers().iter().rev() {
             if self.engine.options.cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -227,19 +229,14 @@ impl Sweep<'_> {
     }
 
     /// One layer down.
-    fn step(
-        &self,
-        layer: &DecoderLayer,
-        state: &State,
-        observers: &mut [&mut dyn Observer],
-    ) -> State {
+    fn step(&self, layer: &M::Layer, state: &State, observers: &mut [&mut dyn Observer]) -> State {
         let (queries, mask) = (state.support.clone(), self.engine.states.mask(layer));
         let keys = mask.keys(&queries, queries.end);
         let trace = self.engine.states.trace(layer, queries.end);
         let merged = layer.pull_merge(&trace.rows(&queries), &state.dy);
 
         let trace = trace.rows(&keys);
-        let qkv = layer.heads(&trace, mask.place(keys.start));
+        let qkv = layer.qkv(&trace, mask.place(keys.start));
         let swept = Pass {
             qkv: &qkv,
             mask: &mask,
@@ -258,7 +255,7 @@ impl Sweep<'_> {
             layer: layer.site().layer,
             queries,
             keys: keys.clone(),
-            input: &trace.x,
+            input: trace.input(),
             qkv: &qkv,
             mask: &mask,
             heads_gradient: &merged.heads,

@@ -1,9 +1,9 @@
 //! A forward pass whose attention is shown, layer by layer and block by block, and never held as a whole.
 
 use crate::attention::Float;
-use crate::{Error, convert};
+use crate::seam::{Attend, Fast, MaskRule, Qkv, Sequence, Site, Watch, guard};
+use crate::{Error, LanguageModel, convert};
 use attention_relevancy::ndarray::ArrayView3;
-use gemma3_tch::{Attend, Fast, Gemma3, MaskRule, Qkv, Sequence, Site, guard};
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
@@ -24,14 +24,16 @@ const BLOCK: usize = 64;
 /// Runs the language model over `sequence` and shows every row of every layer's attention to `see`, first layer to last. For each
 /// layer it returns how far `attention·V` is from what the model's own attention computed, as the largest difference over the
 /// largest number. The run itself is the model's: each layer gets what the model computes.
-pub fn witness_attention(
-    model: &Gemma3,
+pub fn witness_attention<M: LanguageModel>(
+    model: &M,
     sequence: &Sequence,
     see: &mut dyn FnMut(&AttentionBlock<'_>),
 ) -> Result<Vec<f64>, Error> {
     let _no_grad = tch::no_grad_guard();
     let mut witness = Witness { see, differences: Vec::new() };
-    guard("looking at attention", || drop(model.forward(sequence, &mut witness)))?;
+    guard("looking at attention", || {
+        drop(model.run(&model.embed(sequence), sequence.layout(), &mut witness));
+    })?;
     Ok(witness.differences)
 }
 
@@ -62,6 +64,8 @@ impl Attend for Witness<'_> {
         own
     }
 }
+
+impl<Trace> Watch<Trace> for Witness<'_> {}
 
 /// The largest difference over the largest number of the second.
 pub(crate) fn difference(found: &Tensor, expected: &Tensor) -> f64 {

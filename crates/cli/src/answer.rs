@@ -5,7 +5,8 @@ use crate::asked::{check_sight, warn_of};
 use crate::{interrupt, output, progress};
 use anyhow::bail;
 use medgemma_explainer::{
-    Answer, AnswerOptions, ExplainObserver, Explainer, LoadOptions, Question, StopReason,
+    Answer, AnswerOptions, AppliedAdapter, ExplainObserver, Explainer, LoadOptions, ModelSource,
+    Question, StopReason,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -37,12 +38,20 @@ pub(crate) fn load(model: &ModelArgs, options: LoadOptions) -> anyhow::Result<Ex
     if let Some(threads) = model.threads {
         medgemma_explainer::set_threads(threads)?;
     }
+    load_from(&model.source(), options)
+}
+
+/// Loads a checkpoint of this place.
+pub(crate) fn load_from(source: &ModelSource, options: LoadOptions) -> anyhow::Result<Explainer> {
     let progress: Option<ExplainObserver> = Some(Arc::new(progress::advance));
     let context =
         options.context.clone().with_cancel(Some(interrupt::flag())).with_progress(progress);
     let options = options.with_fetch_progress(progress::fetch_bars()?).with_context(context);
-    let load = || Explainer::load(&model.source(), &options);
-    Ok(progress::step("loading the model", load)?)
+    let load = || Explainer::load(source, &options);
+    let explainer = progress::step("loading the model", load)?;
+    let adapters = explainer.inspection().adapters().iter();
+    adapters.filter_map(AppliedAdapter::warning).for_each(output::warning);
+    Ok(explainer)
 }
 
 /// The answer; with `show` its text goes to stdout as it is made. An answer that is only shown ends where nobody reads on.

@@ -4,8 +4,8 @@ use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser, TypedValueP
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use medgemma_explainer::{
-    AnswerOptions, DeviceSpec, DtypeSpec, Explainer, LoadOptions, ModelSource, PictureOptions,
-    ProcessorOptions, Resize, Sampling, Window,
+    AdapterSource, AnswerOptions, DeviceSpec, DtypeSpec, Explainer, LoadOptions, ModelSource,
+    PictureOptions, ProcessorOptions, Resize, Sampling, Window,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -111,6 +111,11 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "FILE")]
     #[serde(default)]
     mmproj: Option<PathBuf>,
+    /// Adapter of a fine-tuned model (PEFT: LoRA, rsLoRA, DoRA): its directory or owner/name on the hub, with =WEIGHT where it is not
+    /// to be applied fully. Several are applied in this order. A --model that is an adapter itself stands for its base with it
+    #[arg(long, value_name = "DIR_OR_ID[=WEIGHT]", value_parser = NonEmptyStringValueParser::new())]
+    #[serde(default)]
+    adapter: Vec<String>,
     /// Device to compute on: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     #[serde(default, with = "crate::spelled")]
@@ -236,6 +241,16 @@ impl ModelArgs {
         self.mmproj.clone()
     }
 
+    /// Adapters, in order.
+    pub(crate) fn adapters(&self) -> Vec<AdapterSource> {
+        self.adapter.iter().map(|text| AdapterSource::parse(text, self.offline)).collect()
+    }
+
+    /// Another model, by what a user calls it.
+    pub(crate) fn other(&self, text: &str) -> ModelSource {
+        ModelSource::parse(text, None, self.offline)
+    }
+
     pub(crate) fn source(&self) -> ModelSource {
         let mut source = ModelSource::parse(&self.model, self.revision.as_deref(), self.offline);
         if let ModelSource::Hub { file, .. } = &mut source {
@@ -262,6 +277,7 @@ impl QuestionArgs {
 pub(crate) fn load_options(model: &ModelArgs, pictures: &PictureArgs) -> LoadOptions {
     LoadOptions::default()
         .with_mmproj(model.mmproj())
+        .with_adapters(model.adapters())
         .with_device(model.device)
         .with_dtype(model.dtype)
         .with_processor(pictures.processor_options())

@@ -4,7 +4,7 @@ use crate::asked::{check_sight, warn_of};
 use crate::explain_args::ExplainArgs;
 use crate::job::{Answering, Job};
 use crate::versus::Pair;
-use crate::{answer, methods, output, progress, reliance, shades, versus};
+use crate::{answer, compare, methods, output, progress, reliance, shades, versus};
 use medgemma_explainer::{
     Answer, Ask, Blank, ErrorKind, ExplainOptions, Explainer, Explanations, Exported, FigureKind,
     NOTHING_SPEAKS, Objective, OutputFolder, Picture, Presentation, Question, Resolution,
@@ -18,7 +18,8 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let job = args.job();
     let ready = Ready::new(&job)?;
     let explainer = answer::load(&job.model, job.load_options())?;
-    let done = ready.run(&explainer, !args.json)?;
+    let other = job.compare.load(&job, &explainer)?;
+    let done = ready.run(&explainer, other.as_ref(), !args.json)?;
     if args.json {
         output::json(&done.written.json);
         return Ok(());
@@ -51,6 +52,14 @@ impl<'a> Ready<'a> {
     fn new(job: &'a Job) -> anyhow::Result<Self> {
         let options = job.pictures.options();
         let question = job.conversation.question(&options)?;
+        if question.pictures.is_empty() {
+            let idle = job.about_pictures(|option| format!("--{option}"));
+            anyhow::ensure!(
+                idle.is_empty(),
+                "the question has no picture, and {} is about pictures: leave it out, or add --image",
+                idle.join(" and ")
+            );
+        }
         let presentation = job.presentation();
         let pictures: Vec<_> = question.pictures.iter().map(Picture::rgb).collect();
         presentation.check(&pictures)?;
@@ -67,7 +76,12 @@ impl<'a> Ready<'a> {
     }
 
     /// Answers, explains and writes. `shows`: the answer goes to stdout as it is made.
-    fn run(self, explainer: &Explainer, shows: bool) -> anyhow::Result<Done> {
+    fn run(
+        self,
+        explainer: &Explainer,
+        other: Option<&Explainer>,
+        shows: bool,
+    ) -> anyhow::Result<Done> {
         let Self { job, question, presentation, blanks, folder } = self;
         check_sight(explainer, &job.conversation, &question)?;
         check(job, explainer, &question)?;
@@ -75,9 +89,14 @@ impl<'a> Ready<'a> {
         let explain = || explained(job, explainer, &answer);
         let mut explanations = progress::step("explaining", explain)?;
         job.reliance.add(explainer, &answer, &blanks, &mut explanations)?;
+        compare::add(explainer, other, &answer, &mut explanations)?;
         let write = || explainer.write(folder, &answer, &explanations, &presentation);
         let written = progress::step("drawing", write)?;
-        for note in &written.notes {
+        let is_told = |note: &String| {
+            let adapters = explainer.inspection().adapters();
+            adapters.iter().any(|adapter| adapter.warning().as_ref() == Some(note))
+        };
+        for note in written.notes.iter().filter(|note| !is_told(note)) {
             output::warning(note);
         }
         let are_figures_missing =
@@ -100,6 +119,7 @@ impl Done {
         methods::print(explanations);
         versus::print(explanations);
         reliance::print(explanations);
+        compare::print(explanations);
         print_places(self);
         if shows_maps {
             for target in shown(explanations) {
@@ -315,6 +335,9 @@ pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations, shows_
         let (text, positions) = (shorten(&target.label(), 24), interval(&target.positions()));
         let share = target.relevancy().shares();
         let (share, text_tokens) = match share {
+            Some(_) if answer.prepared().images.is_empty() => {
+                ("–".to_owned(), top_text(answer, target, shows_template))
+            }
             Some(shares) => (percent(shares.image()), top_text(answer, target, shows_template)),
             None => ("–".to_owned(), NOTHING_SPEAKS.to_owned()),
         };

@@ -4,6 +4,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use crate::args::{Args, QuestionArgs};
+use crate::compare::CompareArgs;
 use crate::job::{Answering, Job, Kind, OutputArgs};
 use crate::method_args::HowArgs;
 use crate::output;
@@ -23,7 +24,7 @@ pub(crate) const TARGETS: &str = concat!(
     "explanation.npz (the raw numbers), picture-N.png (the pictures as they were given to the model's processor); with --resolution ",
     "patches-TARGET-IMAGE.png and pixels-TARGET-IMAGE.png; with --regions regions-TARGET-IMAGE, with --phrase versus-N-IMAGE, ",
     "with --figures FIGURE-…, as .png or .svg; with --blank-control control-TARGET-IMAGE.png, red where the picture has more ",
-    "relevancy and blue where the mean picture has more."
+    "relevancy and blue where the mean picture has more; with --compare compare-TARGET-IMAGE.png, both maps on one scale and their difference."
 );
 
 #[derive(clap::Args, Clone, Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct ExplainArgs {
     how: HowArgs,
     #[command(flatten)]
     reliance: RelianceArgs,
+    #[command(flatten)]
+    compare: CompareArgs,
     #[command(flatten)]
     shown: PresentationArgs,
     #[command(flatten)]
@@ -74,6 +77,7 @@ impl ExplainArgs {
             versus,
             how: self.how.clone(),
             reliance: self.reliance.clone(),
+            compare: self.compare.clone(),
             shown: self.shown.clone(),
             output: self.output.clone(),
         };

@@ -2,7 +2,7 @@
 
 use crate::args::InspectArgs;
 use crate::{output, progress};
-use medgemma_explainer::{Inspection, LanguageModel, LoadOptions};
+use medgemma_explainer::{AppliedAdapter, Inspection, LanguageModel, LoadOptions};
 use serde_json::json;
 use std::fmt::Display;
 
@@ -14,6 +14,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<()> {
         .with_device(device)
         .with_dtype(dtype)
         .with_mmproj(args.model.mmproj())
+        .with_adapters(args.model.adapters())
         .with_fetch_progress(fetch_progress);
     let inspection = args.model.source().inspect(&options)?;
     if args.json {
@@ -21,9 +22,15 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     print_parameters(&inspection);
+    for adapter in inspection.adapters() {
+        line("adapter", adapter);
+        line("  trained on", adapter.base.as_deref().unwrap_or("a model that it does not name"));
+        line("  numbers", count(adapter.parameters));
+    }
     print_sizes(&inspection);
     output::blank_line();
     print_memory(&inspection, args.tokens);
+    inspection.adapters().iter().filter_map(AppliedAdapter::warning).for_each(output::warning);
     let missing = inspection.missing().iter().map(|name| format!("tensor {name} is missing"));
     warn(missing, "tensors are missing");
     let misshapen = inspection.misshapen().map(|tensor| {
@@ -88,11 +95,26 @@ fn json(inspection: &Inspection, tokens: usize) -> String {
             "answering": inspection.cache_bytes(tokens).0,
             "explaining_retained": inspection.retained_bytes(tokens).0,
         },
+        "adapters": inspection.adapters().iter().map(adapter).collect::<Vec<_>>(),
         "missing": inspection.missing(),
         "misshapen": misshapen.collect::<Vec<_>>(),
         "unused": inspection.unused(),
     });
     format!("{report:#}")
+}
+
+fn adapter(adapter: &AppliedAdapter) -> serde_json::Value {
+    json!({
+        "source": adapter.source.to_string(),
+        "revision": adapter.revision,
+        "weight": adapter.weight,
+        "kind": adapter.kind,
+        "base": adapter.base,
+        "low_rank_parts": adapter.low_rank_parts,
+        "replaced": adapter.replaced,
+        "changes_vision": adapter.changes_vision,
+        "parameters": adapter.parameters,
+    })
 }
 
 /// More tensors with the same fault are counted, not named: a checkpoint can have any number of them.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crate::args::{GenerationArgs, ModelArgs, PictureArgs, load_options, not_blank};
 use crate::asked::Conversation;
+use crate::compare::CompareArgs;
 use crate::method_args::HowArgs;
 use crate::presentation::PresentationArgs;
 use crate::reliance::RelianceArgs;
@@ -33,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) how: HowArgs,
     #[serde(default)]
     pub(crate) reliance: RelianceArgs,
+    #[serde(default)]
+    pub(crate) compare: CompareArgs,
     #[serde(default)]
     pub(crate) shown: PresentationArgs,
     pub(crate) output: OutputArgs,
@@ -143,6 +146,9 @@ impl Job {
         if let Some(message) = versus::problem(&self.versus, named) {
             return problem(Kind::TooMany, message);
         }
+        if let Some(message) = self.compare.problem(!has_no_target, &self.model, named) {
+            return problem(Kind::Missing, message);
+        }
         self.how.problem(named).or_else(|| self.reproduction_problem(named))
     }
 
@@ -152,11 +158,23 @@ impl Job {
             (self.targets.has_span_rule(), "span"),
             (!self.versus.is_empty(), "phrase"),
             (self.reliance.is_asked(), "reliance"),
+            (self.compare.is_asked(), "compare"),
         ];
         let other = others.into_iter().find(|(is_asked, _)| *is_asked);
         let (_, other) = other.filter(|_| self.how.is_reproduction())?;
         let message = format!("{} cannot be used with {}", named("reproduce"), named(other));
         Some(Problem { kind: Kind::Conflict, message })
+    }
+
+    /// The options that are about pictures, by the names that options bear, which a question without any leaves nothing to do.
+    pub(crate) fn about_pictures(&self, named: Named) -> Vec<String> {
+        let asked = [
+            (self.how.resolution() != Resolution::Tokens, "resolution"),
+            (self.reliance.is_asked(), "reliance"),
+            (self.shown.has_regions(), "regions"),
+            (self.shown.has_figures(), "figures"),
+        ];
+        asked.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, name)| named(name)).collect()
     }
 
     /// How the checkpoint is loaded.
@@ -236,6 +254,7 @@ mod tests {
             "--contrast runner-up --method rollout,tam --layers 2..5 --heads 3 --pool max --cam-layer 1",
             "--layers global --heads gradient --words all --resolution pixels --record layers,heads --head-layer 2",
             "--reproduce seed --layers global --words none --keyword a",
+            "--compare other --adapter a=0.5 --adapter b --keyword c",
             "--reliance mean,knockout --reliance-picture c.png --blank-control",
             "--regions cxr --orientation flipped --colormap viridis --interpolation cells --alpha 0.5",
             "--regions r.json --constant-alpha --common-scale --contours 0.9,0.99 --figures words,panels",

@@ -142,6 +142,14 @@ impl PresentationArgs {
             .then(|| format!("{contours} has {count} values; at most {MOST_CONTOURS} are drawn"))
     }
 
+    pub(crate) fn has_regions(&self) -> bool {
+        self.regions.is_some()
+    }
+
+    pub(crate) fn has_figures(&self) -> bool {
+        !self.figures.is_empty()
+    }
+
     pub(crate) fn wants(&self, figure: FigureKind) -> bool {
         self.figures.contains(&figure)
     }

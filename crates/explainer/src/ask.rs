@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::error::Cause;
 use crate::setters::setters;
-use crate::{BlankControl, Compared, Error, Reliance, VersusExplanation, Words};
+use crate::{BlankControl, Compared, Counterparts, Error, Reliance, VersusExplanation, Words};
 
 /// What is to be explained. With serde it is its name in kebab case and what belongs to it: `{"keyword": {"word": "left",
 /// "occurrence": 0}}`, `"answer"`.
@@ -182,6 +182,8 @@ pub struct Explanations {
     pub reliance: Option<Reliance>,
     /// The same targets without anything to see, where somebody asked: [`crate::Explainer::blank_control`].
     pub control: Option<BlankControl>,
+    /// The same targets with another model, where somebody asked: [`crate::Explainer::counterparts`].
+    pub counterparts: Option<Counterparts>,
 }
 
 impl fmt::Display for Ask {

@@ -67,15 +67,14 @@ impl Request<'_> {
     }
 
     fn check_options(&self, options: &ExplainOptions) -> Result<(), Error> {
-        let config = &self.model.config().text;
-        rules(options).check(config)?;
+        rules(options).check(&self.model)?;
         for method in &options.methods {
             if let Compared::Other(method) = method {
-                check_method(method, config)?;
+                check_method(method, &self.model)?;
             }
         }
         if let Some(HeadLayer::Number(layer)) = options.by_head {
-            let layers = config.num_hidden_layers;
+            let layers = self.model.config().text.num_hidden_layers;
             if layers <= layer {
                 return Err(attention_capture::Error::Layer { layer, layers }.into());
             }

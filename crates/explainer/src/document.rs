@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use attention_relevancy::{Foil, Objective};
 use explanation_record::record::{
-    AnswerRecord, BlankRecord, GenerationRecord, MissingRecord, ModelRecord, RelianceSettings,
-    SamplingRecord, Settings, TemplateTokens, Timings, TokenRecord, sha256,
+    AnswerRecord, BlankRecord, GenerationRecord, MissingRecord, RelianceSettings, SamplingRecord,
+    Settings, TemplateTokens, Timings, TokenRecord, sha256,
 };
 use explanation_record::{
     Explained, ExplainedImage, ExplainedPicture, ExplainedTarget, Exported, OutputFolder,
@@ -15,7 +15,7 @@ use explanation_record::{
 use gemma3_processor::{Picture, PreparedImage};
 
 use crate::{
-    Answer, AnswerOptions, Blank, Error, Explainer, Explanations, Missing, ModelSource,
+    Answer, AnswerOptions, AppliedAdapter, Blank, Error, Explainer, Explanations, Missing,
     NATS_OF_A_CHANGE, Profile, Reliance, Request, StopReason,
 };
 
@@ -74,9 +74,10 @@ impl Explainer {
             regions: None,
             boxes: Vec::new(),
             reliance: explanations.reliance.as_ref().map(|found| reliance(found, presentation)),
+            other_model: explanations.counterparts.as_ref().map(|all| all.document(presentation)),
             generation: answer.options().map(generation),
             settings: self.settings(explanations, presentation),
-            model: self.model_record(presentation)?,
+            model: self.identity()?.record(presentation),
             timings: self.timings(answer, explanations),
             peak_rss_bytes: peak_memory(),
             notes: self.notes(answer, explanations),
@@ -117,12 +118,14 @@ impl Explainer {
         let reproduced = (self.profile == Profile::PythonProgram).then(|| REPRODUCED.to_owned());
         let versus = explanations.versus.iter().flat_map(|versus| versus.notes.clone());
         let explained = explanations.notes.iter().cloned();
+        let adapters = self.inspection.adapters().iter().filter_map(AppliedAdapter::warning);
         cut_off(answer)
             .into_iter()
             .chain(missing)
             .chain(explained)
             .chain(reproduced)
             .chain(versus)
+            .chain(adapters)
             .collect()
     }
 
@@ -166,23 +169,6 @@ impl Explainer {
             }
             objective => objective.to_string(),
         }
-    }
-
-    fn model_record(&self, presentation: &Presentation) -> Result<ModelRecord, Error> {
-        let config_sha256 = sha256(&self.place.configuration()?);
-        let source = match self.source() {
-            ModelSource::Directory(path) => presentation.shown_path(path),
-            ModelSource::Hub { id, .. } => id.clone(),
-            ModelSource::Shipped(shipped) => shipped.name().to_owned(),
-        };
-        Ok(ModelRecord {
-            source,
-            revision: self.revision().map(str::to_owned),
-            architecture: self.inspection.architecture().to_owned(),
-            config_sha256,
-            storage: self.inspection.stored().clone(),
-            files: self.weight_files.records(&self.context)?.to_vec(),
-        })
     }
 
     fn timings(&self, answer: &Answer, explanations: &Explanations) -> Timings {
@@ -253,9 +239,11 @@ fn image(image: &PreparedImage) -> ExplainedImage {
 fn targets(explanations: &Explanations) -> Vec<ExplainedTarget<'_>> {
     let of = |found: &Reliance, index: usize| found.targets.get(index).cloned();
     let control = |index: usize| explanations.control.as_ref()?.targets.get(index);
+    let counterpart = |index: usize| explanations.counterparts.as_ref()?.targets.get(index);
     let targets = with_reliance(explanations, &explanations.targets, of).enumerate();
     let targets = targets.map(|(index, target)| ExplainedTarget {
         control: control(index).map(Cow::Borrowed),
+        counterpart: counterpart(index).map(Cow::Borrowed),
         ..target
     });
     targets.collect()

@@ -97,6 +97,43 @@ pub(crate) enum Cause {
         /// What it is, with its article.
         kind: String,
     },
+    /// A comparison with another model by the rules of another program.
+    #[error("the public Python program compares no models; explain by the sound rules")]
+    CompareReproduced,
+    /// The models of a comparison have different tokens.
+    #[error(
+        "token {id} is {label:?} to the model that answered and another token, or none, to the model to compare with: only models of one tokenizer can be compared"
+    )]
+    OtherTokens {
+        /// The id.
+        id: u32,
+        /// Its text to the model that answered.
+        label: String,
+    },
+    /// The models of a comparison have different places for pictures.
+    #[error(
+        "pictures take {wanted:?} tokens in the model that answered and {found:?} in the model to compare with"
+    )]
+    OtherImages {
+        /// Of each image.
+        wanted: Vec<usize>,
+        /// The same in the other model.
+        found: Vec<usize>,
+    },
+    /// An adapter was to be applied with an absurd weight.
+    #[error(
+        "an adapter cannot be applied with weight {weight}; 1 is as it was trained, 0 not at all"
+    )]
+    AdapterWeight {
+        /// As given.
+        weight: f64,
+    },
+    /// A checkpoint of the library's own in the place of an adapter.
+    #[error("{name} is a model, not an adapter (a directory of that name is ./{name})")]
+    ShippedAdapter {
+        /// Its name.
+        name: &'static str,
+    },
     /// No cache directory is known.
     #[cfg(feature = "phantom")]
     #[error("no cache folder is known for this user; set HOME or XDG_CACHE_HOME")]

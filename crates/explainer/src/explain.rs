@@ -67,6 +67,7 @@ impl Request<'_> {
             duration: started.elapsed(),
             reliance: None,
             control: None,
+            counterparts: None,
         })
     }
 
@@ -161,7 +162,12 @@ impl Request<'_> {
             made = States::of(&self.model, sequence, keep)?;
             &made
         };
-        let held = Held { images: sequence.images().len(), pictures: images.kept, planned, states };
+        let held = Held {
+            images: sequence.images().len(),
+            pictures: images.kept,
+            planned,
+            states: states.size(),
+        };
         let room = self.ledger().room(held, demand(plans, images, options))?;
         let sweep = |room: Room<'_>| {
             // What they leave at pictures waits for the end of the sweep.

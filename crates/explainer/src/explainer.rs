@@ -1,9 +1,11 @@
 //! A loaded checkpoint.
 
 use crate::setters::setters;
-use crate::source::FetchObserver;
+use crate::source::{FetchObserver, Resolved};
 use crate::weight_files::WeightFiles;
-use crate::{Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling};
+use crate::{
+    AdapterSource, Context, DeviceSpec, DtypeSpec, Error, Inspection, ModelSource, Sampling,
+};
 use attention_capture::Ledger;
 use gemma3_processor::{Processor, ProcessorOptions};
 use gemma3_tch::{
@@ -41,6 +43,8 @@ pub struct LoadOptions {
     /// The vision tower of a model in a GGUF file, in a second one; `None`: the one beside it in its folder, if there is one. With a file of
     /// the hub ([`ModelSource::Hub`]) what is no path of a file here is the name of one in the same repository, and `None` means none.
     pub mmproj: Option<PathBuf>,
+    /// Adapters of fine-tuned models, applied in this order.
+    pub adapters: Vec<AdapterSource>,
     /// Called while a checkpoint is fetched from the hub.
     pub fetch_progress: Option<FetchObserver>,
     /// Whether what the vision tower computes is kept with every answer, so that maps finer than tokens need no second run of it. A
@@ -59,6 +63,7 @@ setters!(LoadOptions {
     with_processor = processor: ProcessorOptions,
     with_profile = profile: Profile,
     with_mmproj = mmproj: Option<PathBuf>,
+    with_adapters = adapters: Vec<AdapterSource>,
     with_fetch_progress = fetch_progress: Option<FetchObserver>,
     with_keep_patches = keep_patches: bool,
     with_context = context: Context,
@@ -72,6 +77,7 @@ impl fmt::Debug for LoadOptions {
             processor,
             profile,
             mmproj,
+            adapters,
             fetch_progress,
             keep_patches,
             context,
@@ -81,6 +87,7 @@ impl fmt::Debug for LoadOptions {
         shown
             .field("profile", profile)
             .field("mmproj", mmproj)
+            .field("adapters", adapters)
             .field("fetch_progress", &fetch_progress.is_some());
         shown.field("keep_patches", keep_patches).field("context", context).finish()
     }
@@ -97,8 +104,11 @@ pub struct Explainer {
     pub(crate) inspection: Inspection,
     pub(crate) profile: Profile,
     source: ModelSource,
+    base: ModelSource,
     pub(crate) place: CheckpointPlace,
     pub(crate) weight_files: WeightFiles,
+    /// Of each adapter.
+    pub(crate) adapter_files: Vec<WeightFiles>,
     revision: Option<String>,
     load: Duration,
     /// Of a call whose context names none.
@@ -120,12 +130,12 @@ impl fmt::Debug for Explainer {
 impl Explainer {
     /// Loads a checkpoint, after a check that the memory will do.
     pub fn load(source: &ModelSource, options: &LoadOptions) -> Result<Self, Error> {
-        let (place, revision) = source.resolve(options)?;
+        let Resolved { base, place, revision, adapters, applied } = source.resolve(options)?;
         let started = Instant::now();
-        let checkpoint = Checkpoint::at(&place)?;
+        let checkpoint = Checkpoint::at(&place)?.adapted(adapters)?;
         let placement =
             checkpoint.placement(options.device.of_model(), options.dtype.of_model())?;
-        let inspection = Inspection::new(checkpoint.inspection(), placement);
+        let inspection = Inspection::new(checkpoint.inspection(), placement, applied);
         if placement.on_cpu() {
             check_memory("the model", inspection.load_bytes().of_model(), available_memory())?;
         }
@@ -136,6 +146,11 @@ impl Explainer {
         };
         let generation = checkpoint.generation().clone();
         let weight_files = WeightFiles::of(checkpoint.files());
+        let adapter_files = checkpoint.adapters().iter().map(|applied| {
+            let files = applied.adapter.files();
+            WeightFiles::of(files.iter().map(PathBuf::as_path))
+        });
+        let adapter_files = adapter_files.collect();
         let model = checkpoint.load(placement)?;
         let context = options.context.clone();
         let default_budget =
@@ -148,8 +163,10 @@ impl Explainer {
             inspection,
             profile: options.profile,
             source,
+            base,
             place,
             weight_files,
+            adapter_files,
             revision,
             load,
             default_budget,
@@ -176,6 +193,11 @@ impl Explainer {
     /// Where the checkpoint was asked for.
     pub fn source(&self) -> &ModelSource {
         &self.source
+    }
+
+    /// The checkpoint that its adapters were applied to: the source itself, or what a source that is an adapter names.
+    pub fn base(&self) -> &ModelSource {
+        &self.base
     }
 
     /// The directory that it was loaded from, or the GGUF file of its language model.

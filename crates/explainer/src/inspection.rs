@@ -5,10 +5,13 @@ use std::fmt;
 
 use gemma3_tch::{LayerType, Placement};
 
+use crate::AppliedAdapter;
+
 /// A checkpoint seen from outside, and where and in which type it is or would be loaded: from configuration and headers alone.
 pub struct Inspection {
     checkpoint: gemma3_tch::Inspection,
     placement: Placement,
+    adapters: Vec<AppliedAdapter>,
 }
 
 /// A number of bytes; its text is for people: `8.6 GB`.
@@ -104,8 +107,17 @@ impl LanguageModel {
 
 impl Inspection {
     /// `placement` is that of [`gemma3_tch::Checkpoint::placement`].
-    pub(crate) fn new(checkpoint: gemma3_tch::Inspection, placement: Placement) -> Self {
-        Self { checkpoint, placement }
+    pub(crate) fn new(
+        checkpoint: gemma3_tch::Inspection,
+        placement: Placement,
+        adapters: Vec<AppliedAdapter>,
+    ) -> Self {
+        Self { checkpoint, placement, adapters }
+    }
+
+    /// The adapters that its weights are changed by, in order.
+    pub fn adapters(&self) -> &[AppliedAdapter] {
+        &self.adapters
     }
 
     /// The architecture by its name in transformers.

@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod adapter;
 mod answer;
 mod answering;
 mod ask;
@@ -9,6 +10,7 @@ mod blank;
 mod check;
 mod compared;
 mod control;
+mod counterpart;
 mod device;
 mod diagnose;
 mod document;
@@ -18,6 +20,7 @@ mod explainer;
 mod finer;
 mod generated;
 mod heads;
+mod identity;
 mod inspection;
 mod occurrence;
 mod parts;
@@ -33,11 +36,13 @@ mod versus;
 mod weight_files;
 mod words;
 
+pub use adapter::{AdapterSource, AppliedAdapter};
 pub use answer::{Answer, AnswerOptions, Question};
 pub use ask::{Ask, Engine, ExplainOptions, Explanations, HeadLayer, Missing};
 pub use blank::Blank;
 pub use compared::Compared;
 pub use control::BlankControl;
+pub use counterpart::Counterparts;
 pub use device::{DeviceSpec, DtypeSpec, set_threads};
 pub use diagnose::{Check, Diagnosis, Outcome};
 pub use error::{Error, ErrorKind};
@@ -58,10 +63,11 @@ pub use attention_relevancy::{
     MethodRow, Objective, PatchMap, Pool, Score, Shares, Unavailable, Update,
 };
 pub use explanation_record::{
-    BlankKind, BoxAgreement, DependsOnPicture, Explained, Exported, FigureFormat, FigureKind,
-    FileName, Flag, Flagged, Gain, MethodId, NATS_OF_A_CHANGE, NOTHING_SPEAKS, OutputFolder,
-    Presentation, Record, RegionTable, Resolution, SCHEMA, SCHEMA_VERSION, Shown, SpanRule, Stored,
-    TargetControl, TargetExplanation, TargetReliance, Token, TokenKind, remove_unfinished,
+    BlankKind, BoxAgreement, Counterpart, DependsOnPicture, Explained, Exported, FigureFormat,
+    FigureKind, FileName, Flag, Flagged, Gain, MapAgreement, MethodId, NATS_OF_A_CHANGE,
+    NOTHING_SPEAKS, OutputFolder, Presentation, Record, RegionTable, Resolution, SCHEMA,
+    SCHEMA_VERSION, Shown, SpanRule, Stored, TargetControl, TargetExplanation, TargetReliance,
+    Token, TokenKind, remove_unfinished,
 };
 pub use gemma3_processor::{
     Content, Message, Picture, PictureOptions, Prepared, PreparedImage, Processor,

@@ -10,8 +10,8 @@ use explanation_record::{Exported, Gain, OutputFolder, Presentation};
 use crate::setters::setters;
 use crate::source::ExplainObserver;
 use crate::{
-    Answer, AnswerOptions, Ask, Blank, BlankControl, Diagnosis, Error, ExplainOptions, Explainer,
-    Explanations, Question, Reliance, VersusExplanation,
+    Answer, AnswerOptions, Ask, Blank, BlankControl, Counterparts, Diagnosis, Error,
+    ExplainOptions, Explainer, Explanations, Question, Reliance, VersusExplanation,
 };
 
 /// What ends a call, what it may take and who watches it. By default nothing does.
@@ -153,6 +153,16 @@ impl Explainer {
         explanations: &Explanations,
     ) -> Result<BlankControl, Error> {
         self.request().blank_control(answer, explanations)
+    }
+
+    /// [`Request::counterparts`].
+    pub fn counterparts(
+        &self,
+        answer: &Answer,
+        explanations: &Explanations,
+        other: &Explainer,
+    ) -> Result<Counterparts, Error> {
+        self.request().counterparts(answer, explanations, other)
     }
 
     /// [`Request::diagnose`].

@@ -1,11 +1,13 @@
 //! Where a checkpoint comes from.
 
+use crate::adapter::OpenAdapter;
 use crate::error::Cause;
-use crate::{Error, Inspection, LoadOptions, Shipped};
+use crate::{AdapterSource, AppliedAdapter, Error, Inspection, LoadOptions, Shipped};
 use gemma3_processor::{FOREIGN_PREFIX, ForeignFile};
 #[cfg(feature = "hub")]
 use gemma3_tch::hub;
 use gemma3_tch::{Checkpoint, CheckpointPlace};
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -49,18 +51,46 @@ impl ModelSource {
 
     /// What the checkpoint is, from its headers alone, and where and in which type `options` would load it.
     pub fn inspect(&self, options: &LoadOptions) -> Result<Inspection, Error> {
-        let (place, _) = self.resolve(options)?;
-        let checkpoint = Checkpoint::at(&place)?;
+        let Resolved { place, adapters, applied, .. } = self.resolve(options)?;
+        let checkpoint = Checkpoint::at(&place)?.adapted(adapters)?;
         let placement =
             checkpoint.placement(options.device.of_model(), options.dtype.of_model())?;
-        Ok(Inspection::new(checkpoint.inspection(), placement))
+        Ok(Inspection::new(checkpoint.inspection(), placement, applied))
     }
 
-    /// The files of the checkpoint, fetched where they must be, and the commit of the hub that they are.
-    pub(crate) fn resolve(
-        &self,
-        options: &LoadOptions,
-    ) -> Result<(CheckpointPlace, Option<String>), Error> {
+    /// The files of the checkpoint and of its adapters, fetched where they must be. A place that has an adapter and no model stands for
+    /// the adapter's base with the adapter on it.
+    pub(crate) fn resolve(&self, options: &LoadOptions) -> Result<Resolved, Error> {
+        let Fetched { mut path, mut mmproj, mut revision } = self.fetched(options)?;
+        let (mut loaded, mut opened, mut applied) = (self.clone(), Vec::new(), Vec::new());
+        if CheckpointPlace::is_adapter_alone(&path)? {
+            let own = AdapterSource::new(Self::Directory(path.clone())).open(options)?;
+            let unnamed = || gemma3_tch::Error::AdapterAlone { path: path.clone(), base: None };
+            let base = own.adapter.base_model().ok_or_else(unnamed)?;
+            loaded = Self::parse(base, own.adapter.base_revision(), self.is_offline());
+            let own = OpenAdapter { asked: AdapterSource::new(self.clone()), revision, ..own };
+            applied.push(own.applied(None));
+            opened.push(own);
+            Fetched { path, mmproj, revision } = loaded.fetched(options)?;
+        }
+        for adapter in &options.adapters {
+            let adapter = adapter.open(options)?;
+            applied.push(adapter.applied(Some(&loaded)));
+            opened.push(adapter);
+        }
+        let adapters: Vec<_> = opened
+            .into_iter()
+            .map(|OpenAdapter { asked, adapter, .. }| gemma3_tch::AppliedAdapter {
+                adapter,
+                weight: asked.weight,
+            })
+            .collect();
+        let place = CheckpointPlace::find(&path, mmproj.as_deref(), &adapters)?;
+        Ok(Resolved { base: loaded, place, revision, adapters, applied })
+    }
+
+    /// Where its files lie, fetched where they must be.
+    fn fetched(&self, options: &LoadOptions) -> Result<Fetched, Error> {
         let (path, revision) = match self {
             Self::Directory(path) => {
                 check_file(path)?;
@@ -78,8 +108,45 @@ impl ModelSource {
                 fetch(id, revision.as_deref(), *offline, options)?
             }
         };
-        Ok((CheckpointPlace::find(&path, options.mmproj.as_deref())?, revision))
+        Ok(Fetched { path, mmproj: options.mmproj.clone(), revision })
     }
+
+    fn is_offline(&self) -> bool {
+        matches!(self, Self::Hub { offline: true, .. })
+    }
+}
+
+/// The path, the id or the name.
+impl fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Hub { id, .. } => f.write_str(id),
+            Self::Shipped(shipped) => f.write_str(shipped.name()),
+        }
+    }
+}
+
+/// Files that are on this machine.
+struct Fetched {
+    /// A folder, or the GGUF file of a language model.
+    path: PathBuf,
+    /// The vision tower that goes with such a file.
+    mmproj: Option<PathBuf>,
+    /// The commit of the hub.
+    revision: Option<String>,
+}
+
+/// A checkpoint whose files are at hand.
+pub(crate) struct Resolved {
+    /// The checkpoint without adapters.
+    pub(crate) base: ModelSource,
+    pub(crate) place: CheckpointPlace,
+    /// The commit of the hub.
+    pub(crate) revision: Option<String>,
+    pub(crate) adapters: Vec<gemma3_tch::AppliedAdapter>,
+    /// The same for people.
+    pub(crate) applied: Vec<AppliedAdapter>,
 }
 
 /// Rejects a single file that is no GGUF file, saying what it is. A missing path is reported by whoever reads it.
@@ -113,7 +180,27 @@ fn fetch(
     offline: bool,
     options: &LoadOptions,
 ) -> Result<(PathBuf, Option<String>), Error> {
-    let snapshot = hub::fetch(id, revision, &hub_options(offline, options))?;
+    let hub_options = hub_options(offline, options);
+    let snapshot = hub::fetch(id, revision, &hub_options).or_else(|error| match error {
+        gemma3_tch::Error::HubAdapter { .. } => hub::fetch_adapter(id, revision, &hub_options),
+        // Whether it is one is not known without asking.
+        gemma3_tch::Error::Offline { .. } => {
+            hub::fetch_adapter(id, revision, &hub_options).map_err(|_| error)
+        }
+        error => Err(error),
+    })?;
+    Ok((snapshot.dir, Some(snapshot.revision)))
+}
+
+/// The files of an adapter, and the commit that they are.
+#[cfg(feature = "hub")]
+pub(crate) fn fetch_adapter(
+    id: &str,
+    revision: Option<&str>,
+    offline: bool,
+    options: &LoadOptions,
+) -> Result<(PathBuf, Option<String>), Error> {
+    let snapshot = hub::fetch_adapter(id, revision, &hub_options(offline, options))?;
     Ok((snapshot.dir, Some(snapshot.revision)))
 }
 
@@ -125,7 +212,7 @@ fn fetch_gguf(
     offline: bool,
     file: &str,
     options: &LoadOptions,
-) -> Result<(CheckpointPlace, Option<String>), Error> {
+) -> Result<Fetched, Error> {
     let tower = options.mmproj.as_deref();
     let remote = tower.filter(|path| !path.exists()).map(|path| path.to_string_lossy());
     let names: Vec<&str> = [file].into_iter().chain(remote.as_deref()).collect();
@@ -134,8 +221,7 @@ fn fetch_gguf(
         Some(name) => Some(snapshot.dir.join(name)),
         None => tower.map(Path::to_owned),
     };
-    let place = CheckpointPlace::Gguf { model: snapshot.dir.join(file), mmproj };
-    Ok((place, Some(snapshot.revision)))
+    Ok(Fetched { path: snapshot.dir.join(file), mmproj, revision: Some(snapshot.revision) })
 }
 
 #[cfg(feature = "hub")]
@@ -160,13 +246,23 @@ fn fetch(
 }
 
 #[cfg(not(feature = "hub"))]
+pub(crate) fn fetch_adapter(
+    id: &str,
+    _: Option<&str>,
+    _: bool,
+    _: &LoadOptions,
+) -> Result<(PathBuf, Option<String>), Error> {
+    Err(Cause::NoHub { id: id.to_owned() }.into())
+}
+
+#[cfg(not(feature = "hub"))]
 fn fetch_gguf(
     id: &str,
     _: Option<&str>,
     _: bool,
     _: &str,
     _: &LoadOptions,
-) -> Result<(CheckpointPlace, Option<String>), Error> {
+) -> Result<Fetched, Error> {
     Err(Cause::NoHub { id: id.to_owned() }.into())
 }
 

@@ -144,7 +144,7 @@ impl Request<'_> {
         let keep = self.ledger().keep_states(tokens, pictures)?;
         let states = States::of(&self.model, sequence, keep)?;
         let images = sequence.images().len();
-        let held = Held { images, pictures, planned: tokens, states: &states };
+        let held = Held { images, pictures, planned: tokens, states: states.size() };
         let (found, ran_out) =
             self.ledger().room(held, Demand::default())?.within(|room: Room<'_>| {
                 let sweep = room.sweep(self.context.cancel.clone());

@@ -43,6 +43,8 @@ pub(crate) struct Rows {
     pub(crate) pixels: Option<Array4<f32>>,
     /// The relevancy on the mean picture `[T, S]`; of targets only.
     pub(crate) blank: Option<Array2<f32>>,
+    /// The relevancy with the other model `[T, S]`.
+    pub(crate) other: Option<Array2<f32>>,
 }
 
 /// The arrays of pairs of phrases: what speaks for the phrase, for the other, for the one rather than the other.

@@ -13,8 +13,8 @@ use crate::record::{
 };
 use crate::text::file_name;
 use crate::{
-    BlankKind, ComparedMethod, Shown, TargetControl, TargetExplanation, TargetReliance, Token,
-    Versus,
+    BlankKind, ComparedMethod, Counterpart, OtherModel, Shown, TargetControl, TargetExplanation,
+    TargetReliance, Token, Versus,
 };
 
 /// An explained answer with all that is shown of it. Symbols: S tokens of prompt and answer, N images (pictures and their crops).
@@ -55,6 +55,8 @@ pub struct Explained<'a> {
     pub boxes: Vec<BoxRecord>,
     /// With what the pictures were compared, where somebody asked.
     pub reliance: Option<RelianceSettings>,
+    /// The model that the targets were explained with as well, where somebody asked.
+    pub other_model: Option<OtherModel>,
     /// How the answer was generated; `None` for one that was given.
     pub generation: Option<GenerationRecord>,
     /// With what it was explained and how it is shown.
@@ -120,6 +122,8 @@ pub struct ExplainedTarget<'a> {
     pub reliance: Option<TargetReliance>,
     /// The same on the mean picture, where somebody asked; `None` for words.
     pub control: Option<Cow<'a, TargetControl>>,
+    /// The same with the other model, where there is one; `None` for words.
+    pub counterpart: Option<Cow<'a, Counterpart>>,
 }
 
 impl Explained<'_> {
@@ -194,6 +198,13 @@ impl<'a> ExplainedTarget<'a> {
 
     /// A target of which nothing else is known.
     pub fn new(explanation: Cow<'a, TargetExplanation>) -> Self {
-        Self { explanation, regions: Vec::new(), boxes: Vec::new(), reliance: None, control: None }
+        Self {
+            explanation,
+            regions: Vec::new(),
+            boxes: Vec::new(),
+            reliance: None,
+            control: None,
+            counterpart: None,
+        }
     }
 }

@@ -48,6 +48,8 @@ pub enum DrawingKind {
     Pixels,
     /// The relevancy minus that on the mean picture.
     Control,
+    /// Both maps and their difference, of this model and another.
+    Compare,
     /// The relevancy by region, as bars.
     Regions,
     /// A phrase against another over an image.
@@ -147,11 +149,12 @@ impl fmt::Display for FileName {
 
 impl DrawingKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Overlay,
         Self::Patches,
         Self::Pixels,
         Self::Control,
+        Self::Compare,
         Self::Regions,
         Self::Versus,
         Self::Figure(FigureKind::Panels),
@@ -171,6 +174,7 @@ impl DrawingKind {
             Self::Patches => "patches",
             Self::Pixels => "pixels",
             Self::Control => "control",
+            Self::Compare => "compare",
             Self::Regions => "regions",
             Self::Versus => "versus",
             Self::Figure(kind) => kind.name(),

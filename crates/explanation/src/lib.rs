@@ -10,6 +10,7 @@ mod token;
 mod versus;
 
 mod control;
+mod counterpart;
 mod method;
 mod reliance;
 
@@ -34,6 +35,7 @@ mod error;
 mod tests;
 
 pub use control::TargetControl;
+pub use counterpart::{Counterpart, MapAgreement, OtherModel};
 pub use error::Error;
 pub use explained::{Explained, ExplainedImage, ExplainedPicture, ExplainedTarget};
 pub use export::{

@@ -12,10 +12,12 @@ pub use reliance::{
     BlankRecord, ControlRecord, FlagRecord, GainRecord, RelianceRecord, RelianceSettings,
 };
 pub use settings::{
-    GenerationRecord, ModelRecord, SamplingRecord, Settings, TemplateTokens, Timings, WeightFile,
+    AdapterRecord, GenerationRecord, ModelRecord, OtherModelRecord, SamplingRecord, Settings,
+    TemplateTokens, Timings, WeightFile,
 };
 pub use target::{
-    ByHeadRecord, ByLayerRecord, LocalizationRecord, MethodRecord, RegionScoreRecord, TargetRecord,
+    AgreementRecord, ByHeadRecord, ByLayerRecord, CounterpartRecord, LocalizationRecord,
+    MethodRecord, RegionScoreRecord, TargetRecord,
 };
 pub use versus::{PhraseRecord, VersusRecord};
 
@@ -74,6 +76,9 @@ pub struct Record {
     /// With what the pictures were compared; null where nobody asked.
     #[serde(default)]
     pub reliance: Option<RelianceSettings>,
+    /// The model that the targets were explained with as well; null where nobody asked.
+    #[serde(default)]
+    pub other_model: Option<OtherModelRecord>,
     /// Null for an answer that was given and not generated.
     pub generation: Option<GenerationRecord>,
     /// With what the answer was explained, and how that is shown.

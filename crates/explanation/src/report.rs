@@ -5,7 +5,7 @@ use relevancy_visualization::report::{
     Fact, Grid, Picture, Region, Report, Target, Token, TokenKind,
 };
 
-use crate::record::{TemplateTokens, rounded};
+use crate::record::{TemplateTokens, WeightFile, rounded};
 use crate::text::{file_name, log_probability_text, minus};
 use crate::{
     BlankKind, Error, Explained, ExplainedImage, ExplainedPicture, ExplainedTarget, NOTHING_SPEAKS,
@@ -152,6 +152,11 @@ fn target_facts(target: &ExplainedTarget<'_>, blanks: &[BlankKind]) -> Vec<Fact>
         facts.push(Fact::new("Explanation", rule));
     }
     facts.extend(reliance::facts(target, blanks));
+    if let Some(counterpart) = &target.counterpart {
+        let gain = minus(format!("{:+.3} nats", counterpart.gain(explanation)));
+        let value = format!("{}, {gain} with this one", counterpart.probability_text());
+        facts.push(Fact::new("Probability with the other model", value));
+    }
     facts
 }
 
@@ -199,10 +204,27 @@ fn provenance(explained: &Explained<'_>) -> Vec<Fact> {
         let types: Vec<&str> = model.storage.keys().map(String::as_str).collect();
         facts.push(Fact::new("Stored as", types.join(", ")));
     }
-    for file in &model.files {
-        if let Some(sha256) = &file.sha256 {
-            facts.push(Fact::new(format!("SHA-256 of {}", file.name), sha256));
+    let hashes = |files: &[WeightFile]| {
+        let known = files.iter().filter_map(|file| Some((&file.name, file.sha256.as_ref()?)));
+        let fact = |(name, hash): (&String, &String)| Fact::new(format!("SHA-256 of {name}"), hash);
+        known.map(fact).collect::<Vec<_>>()
+    };
+    facts.extend(hashes(&model.files));
+    for adapter in &model.adapters {
+        let weight = match adapter.weight {
+            1.0 => String::new(),
+            weight => format!(", weight {weight}"),
+        };
+        facts.push(Fact::new("Adapter", format!("{} ({}{weight})", adapter.source, adapter.kind)));
+        if let Some(base) = &adapter.base {
+            facts.push(Fact::new("Adapter trained on", base));
         }
+        facts.extend(hashes(&adapter.files));
+    }
+    if let Some(other) = &explained.other_model {
+        facts.push(Fact::new("Compared with", format!("{} ({})", other.name(), other.dtype)));
+        let hash = &other.model.config_sha256;
+        facts.push(Fact::new("SHA-256 of that model's configuration", hash));
     }
     for picture in &explained.pictures {
         let name = format!("SHA-256 of the pixels of {}", file_name(&picture.name));

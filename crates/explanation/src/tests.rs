@@ -71,9 +71,16 @@ fn target(positions: std::ops::Range<usize>, asked: bool) -> ExplainedTarget<'st
     let gain = Gain { log_probabilities: vec![-0.5], token_pmi: vec![-0.4] };
     let reliance = TargetReliance { blanks: vec![gain], map_entropy: Some(0.5) };
     let control = TargetControl { relevancy: row(9), image_sum: 2.0, image_sum_blank: 0.5 };
+    let counterpart = Counterpart {
+        relevancy: row(11),
+        is_empty: false,
+        image_share: Some(0.25),
+        token_log_probabilities: vec![-0.75],
+    };
     ExplainedTarget {
         reliance: Some(reliance),
         control: asked.then_some(Cow::Owned(control)),
+        counterpart: asked.then_some(Cow::Owned(counterpart)),
         ..ExplainedTarget::new(Cow::Owned(explanation(positions, asked)))
     }
 }
@@ -175,6 +182,19 @@ fn explained(presentation: &Presentation) -> Explained<'static> {
         missing: vec![MissingRecord { asked: one.clone(), reason: one.clone() }],
         regions: None,
         boxes: Vec::new(),
+        other_model: Some(OtherModel {
+            model: ModelRecord {
+                source: "base".to_owned(),
+                revision: None,
+                architecture: "Gemma3ForConditionalGeneration".to_owned(),
+                config_sha256: "2".repeat(64),
+                storage: BTreeMap::new(),
+                files: Vec::new(),
+                adapters: Vec::new(),
+            },
+            dtype: "float32".to_owned(),
+            seconds: 1.5,
+        }),
         reliance: Some(RelianceSettings {
             blanks: vec![blank],
             independent_nats: NATS_OF_A_CHANGE,
@@ -192,6 +212,14 @@ fn explained(presentation: &Presentation) -> Explained<'static> {
             architecture: one.clone(),
             config_sha256: one.clone(),
             storage: BTreeMap::from([("BF16".to_owned(), 7)]),
+            adapters: vec![crate::record::AdapterRecord {
+                source: "chest-lora".to_owned(),
+                revision: None,
+                weight: 0.5,
+                kind: "LoRA".to_owned(),
+                base: Some("google/medgemma-1.5-4b-it".to_owned()),
+                files: vec![WeightFile { name: one.clone(), bytes: 7, sha256: None }],
+            }],
             files: vec![WeightFile { name: one.clone(), bytes: 7, sha256: Some(one.clone()) }],
         },
         timings: Timings {

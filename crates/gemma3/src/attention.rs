@@ -1,6 +1,6 @@
 //! The seam at which a model is cut: what a layer hands to attention, which keys a query may see, who computes it.
 
-use crate::{Error, MaskRule, Place, Trace};
+use crate::{Error, MaskRule};
 use tch::Tensor;
 
 /// Which of the two transformers a layer belongs to.
@@ -66,48 +66,14 @@ pub trait Attend {
         let _ = tower;
         Ok(())
     }
+}
 
-    /// Sees what a layer of the language model computed, when it is done with it. Keeping it is what costs memory: the default
-    /// lets it go.
+/// An attention that sees what the layers of a language model computed, as [`Layer::Trace`](crate::Layer::Trace): what a forward pass takes.
+pub trait Watch<Trace>: Attend {
+    /// Takes what a layer computed, when it is done with it. Keeping it is what costs memory: the default lets it go.
     fn layer_done(&mut self, site: Site, trace: Trace) {
         let _ = (site, trace);
     }
-}
-
-/// A transformer layer cut at its attention: `forward(x) = merge(x, attend(project(x)))`.
-///
-/// # Shapes
-/// `x: [n, D]`, `heads: [H, n, d]`.
-pub trait AttentionLayer {
-    /// The layer's name.
-    fn site(&self) -> Site;
-
-    /// Norm, the three projections and what turns them into queries, keys and values of the `n` tokens at `place`.
-    fn project(&self, x: &Tensor, place: Place) -> Qkv;
-
-    /// Output projection, residual connections, norms and MLP: the layer's output `[n, D]`.
-    fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor;
-
-    /// The whole layer, for the tokens from index `start` on.
-    fn forward(
-        &self,
-        x: &Tensor,
-        start: usize,
-        mask: &MaskRule,
-        attend: &mut dyn Attend,
-    ) -> Tensor {
-        let heads = attend.attend(self.site(), &self.project(x, mask.place(start)), mask);
-        self.merge(x, &heads)
-    }
-}
-
-/// Bytes that rebuilding a layer and pulling gradients back through it hold at a time, for each token; attention itself is not in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PullCost {
-    /// Whatever the number of gradients: what is rebuilt.
-    pub shared: u64,
-    /// For each gradient that is pulled back at once.
-    pub per_gradient: u64,
 }
 
 /// `[n, H·d]` → `[H, n, d]`.

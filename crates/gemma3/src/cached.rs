@@ -1,6 +1,6 @@
 //! The fast attention: libtorch's fused kernel over blocks of queries, with the keys and values of earlier calls kept.
 
-use crate::{Attend, Error, MaskRule, Qkv, Site, Tower};
+use crate::{Attend, Error, MaskRule, Qkv, Site, Tower, Watch};
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
@@ -21,6 +21,8 @@ impl Attend for Fast {
         )
     }
 }
+
+impl<Trace> Watch<Trace> for Fast {}
 
 /// Plain attention that remembers keys and values by layer, so that a sequence can be continued token by token. It serves the language
 /// model alone: the vision tower continues nothing, and its keys would be taken for those of tokens.
@@ -50,6 +52,8 @@ impl Attend for Cached {
         attend_in_blocks(qkv, &cache.kept(), mask)
     }
 }
+
+impl<Trace> Watch<Trace> for Cached {}
 
 /// Keys and values `[K, n, d]` of tokens `first..first + n`.
 struct Kept {

@@ -7,8 +7,8 @@ use quantised_weights::Gguf;
 
 use crate::weights::GgufShard;
 use crate::{
-    CheckpointPlace, Config, DeviceSpec, DtypeSpec, Error, Gemma3, GenerationConfig, Inspection,
-    Placement, Weights,
+    AppliedAdapter, CheckpointPlace, Config, DeviceSpec, DtypeSpec, Error, Gemma3,
+    GenerationConfig, Inspection, Placement, Weights,
 };
 
 /// A checkpoint whose files are open. Nothing but headers was read of its weights.
@@ -19,6 +19,7 @@ pub struct Checkpoint {
     config: Config,
     generation: GenerationConfig,
     weights: Weights,
+    adapters: Vec<AppliedAdapter>,
 }
 
 impl Checkpoint {
@@ -29,7 +30,7 @@ impl Checkpoint {
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let config = Config::from_dir(dir)?;
         let generation = GenerationConfig::from_dir(dir, &config)?;
-        Ok(Self { config, generation, weights: Weights::open(dir)? })
+        Ok(Self { config, generation, weights: Weights::open(dir)?, adapters: Vec::new() })
     }
 
     /// Opens what lies there.
@@ -58,7 +59,21 @@ impl Checkpoint {
         let config = Config::from_gguf(model.header(), mmproj.as_ref().map(GgufShard::header))?;
         let generation = GenerationConfig::greedy(&config);
         let files = [model].into_iter().chain(mmproj).collect();
-        Ok(Self { config, generation, weights: Weights::of_gguf(files)? })
+        Ok(Self { config, generation, weights: Weights::of_gguf(files)?, adapters: Vec::new() })
+    }
+
+    /// The same with adapters, applied in this order.
+    ///
+    /// # Errors
+    /// An adapter that is of another model, or has not all that it asks for.
+    pub fn adapted(self, adapters: Vec<AppliedAdapter>) -> Result<Self, Error> {
+        adapters.iter().try_for_each(|applied| applied.adapter.check(&self.config))?;
+        Ok(Self { adapters, ..self })
+    }
+
+    /// The adapters that change its weights, in order.
+    pub fn adapters(&self) -> &[AppliedAdapter] {
+        &self.adapters
     }
 
     /// How its makers sample from it.
@@ -73,7 +88,8 @@ impl Checkpoint {
 
     /// What it is and what memory it will take.
     pub fn inspection(&self) -> Inspection {
-        Inspection::of(self.config.clone(), self.generation.clone(), &self.weights)
+        let found = Inspection::of(self.config.clone(), self.generation.clone(), &self.weights);
+        found.adapted(&self.weights, &self.adapters)
     }
 
     /// What a user asked for, made definite for this checkpoint.
@@ -90,14 +106,15 @@ impl Checkpoint {
     /// # Errors
     /// A tensor that is missing or not as the configuration implies, and what libtorch fails with.
     pub fn load(self, placement: Placement) -> Result<Gemma3, Error> {
-        Gemma3::of_weights(self.config, &self.weights, placement)
+        Gemma3::of_weights(self.config, &self.weights, &self.adapters, placement)
     }
 }
 
 impl fmt::Debug for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, generation, weights: _ } = self;
+        let Self { config, generation, weights: _, adapters } = self;
         let mut shown = f.debug_struct("Checkpoint");
-        shown.field("config", config).field("generation", generation).finish_non_exhaustive()
+        shown.field("config", config).field("generation", generation);
+        shown.field("adapters", adapters).finish_non_exhaustive()
     }
 }

@@ -5,10 +5,9 @@
 use crate::attention::{join_gradient, join_heads, split_gradient, split_heads};
 use crate::layers::{Linear, RmsNorm, Rotary, tiles};
 use crate::{
-    Attend, AttentionLayer, Error, LayerType, MaskRule, Place, PullCost, Qkv, SequenceLayout, Site,
-    TextConfig, Tower, WeightPath,
+    Attend, AttentionLayer, Dims, Error, Layer, LayerType, MaskRule, MergeGradient, Place,
+    PullCost, Qkv, QkvGradient, Site, TextConfig, Tower, Trace, WeightPath,
 };
-use std::ops::Range;
 use tch::{Kind, Tensor};
 
 const FLOAT_BYTES: u64 = 4;
@@ -17,7 +16,7 @@ const FLOAT_BYTES: u64 = 4;
 #[derive(Debug)]
 pub struct DecoderLayer {
     site: Site,
-    window: Option<usize>,
+    dims: Dims,
     self_attn: SelfAttention,
     mlp: GatedMlp,
     input_layernorm: RmsNorm,
@@ -36,7 +35,12 @@ impl DecoderLayer {
         let norm = |name| RmsNorm::load(&path.at(name), config.hidden_size, config.rms_norm_eps);
         Ok(Self {
             site: Site { tower: Tower::Text, layer: index },
-            window: (kind == LayerType::Sliding).then_some(config.sliding_window),
+            dims: Dims {
+                heads: config.num_attention_heads,
+                key_heads: config.num_key_value_heads,
+                width: config.head_dim,
+                window: (kind == LayerType::Sliding).then_some(config.sliding_window),
+            },
             self_attn: SelfAttention::load(&path.at("self_attn"), config, kind)?,
             mlp: GatedMlp::load(&path.at("mlp"), config)?,
             input_layernorm: norm("input_layernorm")?,
@@ -46,9 +50,26 @@ impl DecoderLayer {
         })
     }
 
-    /// Which keys a query of this layer may see in a sequence with that layout.
-    pub fn mask(&self, layout: &SequenceLayout) -> MaskRule {
-        MaskRule::causal(self.window, layout)
+    /// What stands between attention and MLP: `h = x + post(attended)`.
+    fn hidden(&self, trace: &DecoderTrace) -> Tensor {
+        &trace.x + self.post_attention_layernorm.forward(&trace.attended)
+    }
+
+    /// The output, and of the trace `attended`, `gate`, `up`, `mlp`.
+    fn merge_traced(&self, x: &Tensor, heads: &Tensor) -> (Tensor, [Tensor; 4]) {
+        let attended = self.self_attn.o_proj.forward(&join_heads(heads));
+        let h = x + self.post_attention_layernorm.forward(&attended);
+        let [gate, up, mlp] = self.mlp.forward(&self.pre_feedforward_layernorm.forward(&h));
+        let y = h + self.post_feedforward_layernorm.forward(&mlp);
+        (y, [attended, gate, up, mlp])
+    }
+
+    /// Hidden width D, feed-forward width F, query heads H, key heads K, head width d; and the bytes of a number of the weights' dtype.
+    fn sizes(&self) -> ([u64; 5], u64) {
+        let gate = &self.mlp.gate_proj;
+        let ([f, d], dims) = (gate.size(), self.dims());
+        let sizes = [d as usize, f as usize, dims.heads, dims.key_heads, dims.width];
+        (sizes.map(|n| n as u64), gate.kind().elt_size_in_bytes() as u64)
     }
 }
 
@@ -65,30 +86,11 @@ impl AttentionLayer for DecoderLayer {
     fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor {
         self.merge_traced(x, heads).0
     }
-
-    fn forward(
-        &self,
-        x: &Tensor,
-        start: usize,
-        mask: &MaskRule,
-        attend: &mut dyn Attend,
-    ) -> Tensor {
-        let [q, k, v] = self.self_attn.project(&self.input_layernorm.forward(x));
-        let projected = [&q, &k, &v].map(Tensor::shallow_clone);
-        let qkv = self.self_attn.heads(&projected, mask.place(start));
-        let heads = attend.attend(self.site, &qkv, mask);
-        let (y, [attended, gate, up, mlp]) = self.merge_traced(x, &heads);
-        attend.layer_done(
-            self.site,
-            Trace { x: x.shallow_clone(), q, k, v, attended, gate, up, mlp },
-        );
-        y
-    }
 }
 
 /// What a decoder layer computed for n tokens, as much as its pull-back needs. `[n, …]` each, in the dtype of the model.
 #[derive(Debug)]
-pub struct Trace {
+pub struct DecoderTrace {
     /// The layer's input `[n, D]`.
     pub x: Tensor,
     /// Queries before their norm `[n, H·d]`.
@@ -107,89 +109,55 @@ pub struct Trace {
     pub mlp: Tensor,
 }
 
-impl Trace {
-    /// The same for some of its tokens, without a copy.
-    #[must_use]
-    pub fn rows(&self, rows: &Range<usize>) -> Self {
-        Self::from_tensors(
-            self.tensors().map(|x| x.narrow(0, rows.start as i64, rows.len() as i64)),
-        )
+impl Trace for DecoderTrace {
+    fn input(&self) -> &Tensor {
+        &self.x
     }
 
-    /// The trace of tokens that were computed in pieces, in order.
-    pub fn concatenated(pieces: &[Self]) -> Self {
-        let pieces: Vec<[&Tensor; 8]> = pieces.iter().map(Self::tensors).collect();
-        let all = |field: usize| {
-            Tensor::cat(&pieces.iter().map(|piece| piece[field]).collect::<Vec<_>>(), 0)
-        };
-        Self::from_tensors(std::array::from_fn(all))
+    fn tensors(&self) -> Vec<&Tensor> {
+        let Self { x, q, k, v, attended, gate, up, mlp } = self;
+        vec![x, q, k, v, attended, gate, up, mlp]
     }
 
-    /// Its tensors, in the order of the fields.
-    pub fn tensors(&self) -> [&Tensor; 8] {
-        [&self.x, &self.q, &self.k, &self.v, &self.attended, &self.gate, &self.up, &self.mlp]
-    }
-
-    fn from_tensors([x, q, k, v, attended, gate, up, mlp]: [Tensor; 8]) -> Self {
+    fn from_tensors(tensors: Vec<Tensor>) -> Self {
+        let [x, q, k, v, attended, gate, up, mlp] =
+            <[Tensor; 8]>::try_from(tensors).expect("a trace is made of the tensors of others");
         Self { x, q, k, v, attended, gate, up, mlp }
     }
 }
 
-/// The gradient at what [`AttentionLayer::merge`] took.
-#[derive(Debug)]
-pub struct MergeGradient {
-    /// At `x`, `[…, n, D]`.
-    pub x: Tensor,
-    /// At `heads`, `[…, H, n, d]`.
-    pub heads: Tensor,
-}
+impl Layer for DecoderLayer {
+    type Trace = DecoderTrace;
 
-/// The gradient at what [`AttentionLayer::project`] gave. Queries may be fewer than keys: they begin `skip` tokens later.
-#[derive(Debug)]
-pub struct QkvGradient {
-    /// At the queries, `[…, H, m, d]`.
-    pub q: Tensor,
-    /// At the keys, `[…, K, n, d]`.
-    pub k: Tensor,
-    /// At the values, `[…, K, n, d]`.
-    pub v: Tensor,
-    /// Tokens of the keys that stand before the first query.
-    pub skip: usize,
-}
-
-/// Pull-backs: from the gradient at the output to that at the input, float32 whatever the dtype of the weights, for any number of
-/// gradients at once (leading dimensions). Products with weights are made in the dtype of the weights.
-impl DecoderLayer {
-    /// What the pull-backs hold when a number of the weights' dtype has `width` bytes: a layer rebuilt, with the activations of the MLP
-    /// in that dtype and hidden states, queries, keys and values in float32; the gradients at all of these.
-    pub fn pull_cost(config: &TextConfig, width: u64) -> PullCost {
-        let [d, f, h, k, w] = [
-            config.hidden_size,
-            config.intermediate_size,
-            config.num_attention_heads,
-            config.num_key_value_heads,
-            config.head_dim,
-        ]
-        .map(|n| n as u64);
-        PullCost {
-            shared: 4 * width * f + FLOAT_BYTES * (8 * d + 3 * (h + 2 * k) * w),
-            per_gradient: 3 * width * f + FLOAT_BYTES * (6 * d + 3 * (h + 2 * k) * w),
-        }
+    fn dims(&self) -> Dims {
+        self.dims
     }
 
-    /// Queries, keys and values of the n tokens at `place` from their trace.
-    pub fn heads(&self, trace: &Trace, place: Place) -> Qkv {
+    fn run(
+        &self,
+        x: &Tensor,
+        start: usize,
+        mask: &MaskRule,
+        attend: &mut dyn Attend,
+    ) -> (Tensor, DecoderTrace) {
+        let [q, k, v] = self.self_attn.project(&self.input_layernorm.forward(x));
+        let projected = [&q, &k, &v].map(Tensor::shallow_clone);
+        let qkv = self.self_attn.heads(&projected, mask.place(start));
+        let heads = attend.attend(self.site, &qkv, mask);
+        let (y, [attended, gate, up, mlp]) = self.merge_traced(x, &heads);
+        (y, DecoderTrace { x: x.shallow_clone(), q, k, v, attended, gate, up, mlp })
+    }
+
+    fn qkv(&self, trace: &DecoderTrace, place: Place) -> Qkv {
         let projected = [&trace.q, &trace.k, &trace.v].map(Tensor::shallow_clone);
         self.self_attn.heads(&projected, place)
     }
 
-    /// The layer's output `[n, D]` from its trace.
-    pub fn output(&self, trace: &Trace) -> Tensor {
+    fn output(&self, trace: &DecoderTrace) -> Tensor {
         self.hidden(trace) + self.post_feedforward_layernorm.forward(&trace.mlp)
     }
 
-    /// Pull-back of [`AttentionLayer::merge`]: `dy` is `[…, n, D]`.
-    pub fn pull_merge(&self, trace: &Trace, dy: &Tensor) -> MergeGradient {
+    fn pull_merge(&self, trace: &DecoderTrace, dy: &Tensor) -> MergeGradient {
         // y = h + post(mlp(pre(h)))
         let dmlp = self.post_feedforward_layernorm.pull_back(&trace.mlp, dy);
         let dn = self.mlp.pull_back(&trace.gate, &trace.up, &dmlp);
@@ -201,8 +169,7 @@ impl DecoderLayer {
         MergeGradient { x: dh, heads }
     }
 
-    /// Pull-back of [`AttentionLayer::project`] for the n tokens at `place`: the gradient at `x`, `[…, n, D]`.
-    pub fn pull_project(&self, trace: &Trace, place: Place, gradient: &QkvGradient) -> Tensor {
+    fn pull_project(&self, trace: &DecoderTrace, place: Place, gradient: &QkvGradient) -> Tensor {
         let (skip, m) = (gradient.skip as i64, gradient.q.size()[gradient.q.dim() - 2]);
         let dn = self.self_attn.pull_keys(trace, place, gradient); // [.., n, D]
         let q = trace.q.narrow(0, skip, m);
@@ -212,18 +179,19 @@ impl DecoderLayer {
         self.input_layernorm.pull_back(&trace.x, &dn)
     }
 
-    /// What stands between attention and MLP: `h = x + post(attended)`.
-    fn hidden(&self, trace: &Trace) -> Tensor {
-        &trace.x + self.post_attention_layernorm.forward(&trace.attended)
+    fn trace_numbers(&self) -> u64 {
+        let ([d, f, h, k, w], _) = self.sizes();
+        3 * d + 2 * f + (h + 2 * k) * w
     }
 
-    /// The output, and of the trace `attended`, `gate`, `up`, `mlp`.
-    fn merge_traced(&self, x: &Tensor, heads: &Tensor) -> (Tensor, [Tensor; 4]) {
-        let attended = self.self_attn.o_proj.forward(&join_heads(heads));
-        let h = x + self.post_attention_layernorm.forward(&attended);
-        let [gate, up, mlp] = self.mlp.forward(&self.pre_feedforward_layernorm.forward(&h));
-        let y = h + self.post_feedforward_layernorm.forward(&mlp);
-        (y, [attended, gate, up, mlp])
+    /// A layer rebuilt, with the activations of the MLP in the dtype of the weights and hidden states, queries, keys and values in float32;
+    /// the gradients at all of these.
+    fn pull_cost(&self) -> PullCost {
+        let ([d, f, h, k, w], width) = self.sizes();
+        PullCost {
+            shared: 4 * width * f + FLOAT_BYTES * (8 * d + 3 * (h + 2 * k) * w),
+            per_gradient: 3 * width * f + FLOAT_BYTES * (6 * d + 3 * (h + 2 * k) * w),
+        }
     }
 }
 
@@ -283,7 +251,7 @@ impl SelfAttention {
     }
 
     /// From the gradients at rotated keys and at values to that at the normalised input `[…, n, D]`.
-    fn pull_keys(&self, trace: &Trace, place: Place, gradient: &QkvGradient) -> Tensor {
+    fn pull_keys(&self, trace: &DecoderTrace, place: Place, gradient: &QkvGradient) -> Tensor {
         let [dk] = self.rotary.pull_back([&gradient.k], place, trace.k.kind());
         let dk = self.k_norm.pull_back(&split_heads(&trace.k, self.n_key_heads), &dk);
         self.k_proj.pull_back(&join_gradient(&dk))
@@ -356,23 +324,22 @@ mod tests {
         (DecoderLayer::load(&path, &config.text, 5).unwrap(), config.text.hidden_size as i64)
     }
 
-    /// Keeps what it sees; attention is made by heads given beforehand.
-    struct Given(Tensor, Option<Trace>);
+    /// Attention made by heads given beforehand.
+    struct Given(Tensor);
 
     impl Attend for Given {
         fn attend(&mut self, _: Site, _: &Qkv, _: &MaskRule) -> Tensor {
             self.0.shallow_clone()
         }
-
-        fn layer_done(&mut self, _: Site, trace: Trace) {
-            self.1 = Some(trace);
-        }
     }
 
-    fn trace(layer: &DecoderLayer, x: &Tensor, heads: &Tensor, start: usize) -> (Tensor, Trace) {
-        let mut given = Given(heads.shallow_clone(), None);
-        let y = layer.forward(x, start, &MaskRule::all(), &mut given);
-        (y, given.1.unwrap())
+    fn run(
+        layer: &DecoderLayer,
+        x: &Tensor,
+        heads: &Tensor,
+        start: usize,
+    ) -> (Tensor, DecoderTrace) {
+        layer.run(x, start, &MaskRule::all(), &mut Given(heads.shallow_clone()))
     }
 
     fn gradients(z: &Tensor, leaves: &[&Tensor]) -> Vec<Tensor> {
@@ -386,7 +353,7 @@ mod tests {
         let x = random(&[n, width]).set_requires_grad(true);
         let heads = random(&[4, n, 16]).set_requires_grad(true);
         let dy = random(&[2, n, width]);
-        let (y, trace) = trace(&layer, &x.detach(), &heads.detach(), 0);
+        let (y, trace) = run(&layer, &x.detach(), &heads.detach(), 0);
         assert_same("output", &layer.output(&trace), &y);
         let found = layer.pull_merge(&trace, &dy);
         for target in 0..2 {
@@ -402,7 +369,7 @@ mod tests {
         tch::manual_seed(6);
         let ((layer, width), n, skip, start) = (layer(), 9, 4, 30);
         let x = random(&[n, width]).set_requires_grad(true);
-        let (_, trace) = trace(&layer, &x.detach(), &random(&[4, n, 16]), start);
+        let (_, trace) = run(&layer, &x.detach(), &random(&[4, n, 16]), start);
         let gradient = QkvGradient {
             q: random(&[2, 4, n - skip, 16]),
             k: random(&[2, 2, n, 16]),

@@ -21,11 +21,27 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A folder holds an adapter: weights that change those of another checkpoint.
-    #[error("{} belongs to an adapter of PEFT, which is not supported yet: merge it into its base (merge_and_unload in Python) and give the folder of the merged model, or, where the weights beside it are that model, move the file away", path.display())]
+    /// An adapter cannot be used.
+    #[error("{} {}", path.display(), line(reason))]
     Adapter {
-        /// Its configuration.
+        /// The file of it that is wrong.
         path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A folder holds an adapter and the weights of a model.
+    #[error("{} lies beside the weights of a model, and it is not clear whether they have the adapter in them: name its folder as an adapter as well to apply it, or move the file away to leave it out", path.display())]
+    AdapterBeside {
+        /// The configuration of the adapter.
+        path: PathBuf,
+    },
+    /// A folder holds an adapter where a model was to be.
+    #[error("{} is an adapter, not a model: name the model that it belongs to, and this folder as an adapter{}", path.display(), base.as_ref().map(|base| format!(" (it was trained on {})", quoted(base))).unwrap_or_default())]
+    AdapterAlone {
+        /// The folder.
+        path: PathBuf,
+        /// The model that it was trained on.
+        base: Option<String>,
     },
     /// A folder has more GGUF files than one model.
     #[error("{} holds several {what} as GGUF files; name one of them{}", path.display(), listed(files))]
@@ -392,6 +408,14 @@ pub enum Error {
         page: String,
         /// What the hub adds, or nothing.
         said: String,
+    },
+    /// A repository of the hub is an adapter, not a model.
+    #[error(
+        "{id} is an adapter, not a model: name the model that it belongs to, and this one as an adapter"
+    )]
+    HubAdapter {
+        /// The repository.
+        id: String,
     },
     /// The hub sent something else than the file.
     #[error(

@@ -48,12 +48,13 @@ impl Place {
     }
 
     /// The place `tokens` tokens further on.
-    pub(crate) fn after(self, tokens: usize) -> Self {
+    #[must_use]
+    pub fn after(self, tokens: usize) -> Self {
         Self { start: self.start + tokens, ..self }
     }
 
-    /// The positions of `n` tokens from here on, `[n]`.
-    pub(crate) fn positions(self, n: usize, options: (Kind, Device)) -> Tensor {
+    /// The positions of `n` tokens from here on, `[n]` of that dtype on that device.
+    pub fn positions(self, n: usize, options: (Kind, Device)) -> Tensor {
         let from = |first: usize, n: usize| {
             Tensor::arange_start(first as i64, (first + n) as i64, options)
         };

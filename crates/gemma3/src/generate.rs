@@ -2,7 +2,8 @@
 
 use crate::sampling::{draw, greedy};
 use crate::{
-    Attend, AttentionLayer, Error, Fast, Gemma3, Sampling, Sequence, SequenceLayout, guard,
+    AttentionLayer, DecoderTrace, Error, Fast, Gemma3, Layer, Sampling, Sequence, SequenceLayout,
+    Watch, guard,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -54,7 +55,7 @@ impl Gemma3 {
         &self,
         prompt: &Sequence,
         options: &GenerationOptions,
-        attend: &mut dyn Attend,
+        attend: &mut dyn Watch<DecoderTrace>,
         on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
     ) -> Result<Generated, Error> {
         let _no_grad = tch::no_grad_guard();
@@ -107,13 +108,17 @@ impl Gemma3 {
 /// The state of one generation.
 struct Decoder<'m> {
     model: &'m Gemma3,
-    attend: &'m mut dyn Attend,
+    attend: &'m mut dyn Watch<DecoderTrace>,
     position: usize,
     sampling: Option<(Sampling, ChaCha8Rng)>,
 }
 
 impl<'m> Decoder<'m> {
-    fn new(model: &'m Gemma3, attend: &'m mut dyn Attend, sampling: Option<Sampling>) -> Self {
+    fn new(
+        model: &'m Gemma3,
+        attend: &'m mut dyn Watch<DecoderTrace>,
+        sampling: Option<Sampling>,
+    ) -> Self {
         let sampling =
             sampling.map(|sampling| (sampling, ChaCha8Rng::seed_from_u64(sampling.seed)));
         Self { model, attend, position: 0, sampling }

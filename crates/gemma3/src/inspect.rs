@@ -5,8 +5,12 @@ use std::path::Path;
 
 use tch::{Device, Kind};
 
+use crate::adapter::AdaptedWeights;
 use crate::weights::{Stored, visit_layout};
-use crate::{Bytes, Checkpoint, Config, Error, GenerationConfig, LayerType, Placement, Weights};
+use crate::{
+    AppliedAdapter, Bytes, Checkpoint, Config, Error, GenerationConfig, LayerType, Placement,
+    Weights,
+};
 
 /// A checkpoint directory seen from outside.
 pub struct Inspection {
@@ -38,6 +42,10 @@ pub struct Inspection {
     stored_bytes: u64,
     /// Bytes of the largest tensor that is not quantised.
     largest: u64,
+    /// Parameters that adapters change in the place where they are stored plainly: each is a copy where it would have been mapped.
+    merged: u64,
+    /// Parameters that adapters add: a head of their own, and low-rank parts beside quantised weights.
+    added: u64,
     /// The type of every tensor, if they agree.
     only_kind: Option<Kind>,
 }
@@ -100,7 +108,10 @@ impl Inspection {
     pub fn load_bytes(&self, placement: Placement) -> Bytes {
         let as_stored = placement.kind.is_none_or(|kind| self.only_kind == Some(kind));
         Bytes(match placement.device {
-            Device::Cpu if as_stored => self.bytes_on_disk.0,
+            Device::Cpu if as_stored => {
+                let wide = placement.kind.or(self.only_kind).map_or(4, width);
+                self.bytes_on_disk.0 + (self.merged + self.added) * wide
+            }
             Device::Cpu => self.weight_bytes(placement.kind).0 + self.largest,
             _ => 2 * self.largest,
         })
@@ -109,8 +120,8 @@ impl Inspection {
     /// Bytes of all weights in a type, or as stored: what a device must hold. What is quantised stays so.
     pub fn weight_bytes(&self, kind: Option<Kind>) -> Bytes {
         let total: u64 = match kind {
-            Some(kind) => self.plain * width(kind) + self.quantised,
-            None => self.stored_bytes,
+            Some(kind) => (self.plain + self.added) * width(kind) + self.quantised,
+            None => self.stored_bytes + self.added * self.only_kind.map_or(4, width),
         };
         Bytes(total)
     }
@@ -161,6 +172,8 @@ impl Inspection {
             plain: 0,
             stored_bytes: 0,
             largest: 0,
+            merged: 0,
+            added: 0,
             only_kind: weights.main_kind().filter(|&main| {
                 weights.stored().all(|tensor| tensor.is_quantised || tensor.kind == Some(main))
             }),
@@ -168,6 +181,28 @@ impl Inspection {
         weights.stored().for_each(|tensor| found.count(&tensor));
         found.compare(weights);
         found
+    }
+
+    /// The same with what adapters change and add.
+    pub(crate) fn adapted(mut self, weights: &Weights, adapters: &[AppliedAdapter]) -> Self {
+        if adapters.is_empty() {
+            return self;
+        }
+        let is_tied = self.config.text.tie_word_embeddings;
+        let changed = AdaptedWeights::new(weights, adapters, is_tied);
+        for tensor in weights.stored().filter(|tensor| changed.is_changed(tensor.name)) {
+            let parameters: u64 = tensor.shape.iter().map(|&n| n as u64).product();
+            if tensor.is_quantised {
+                self.added += changed.added(tensor.name);
+            } else {
+                self.merged += parameters;
+            }
+        }
+        if changed.parts_head() {
+            let text = &self.config.text;
+            self.added += (text.vocab_size * text.hidden_size) as u64;
+        }
+        self
     }
 
     fn count(&mut self, tensor: &Stored<'_>) {

@@ -31,6 +31,16 @@ impl Linear {
         Ok(Self { bias, ..Self::load(path, [inputs, outputs])? })
     }
 
+    /// Outputs and inputs.
+    pub(crate) fn size(&self) -> [i64; 2] {
+        self.weight.size()
+    }
+
+    /// The dtype that products are made in.
+    pub(crate) fn kind(&self) -> Kind {
+        self.weight.kind()
+    }
+
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         self.weight.product(x, self.bias.as_ref())
     }

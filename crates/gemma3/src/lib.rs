@@ -2,10 +2,10 @@
 //!
 //! A [`Gemma3`] holds weights and nothing else: no cache, no mode, no hook. A layer is cut at its attention
 //! ([`AttentionLayer`]: `forward(x) = merge(x, attend(project(x)))`), and how attention is computed is an argument ([`Attend`]):
-//! [`Fast`] for a sequence in one go, [`Cached`] for token by token, or an observer of your own. Which keys a query may see is a
-//! rule ([`MaskRule`]) that makes the block of a mask when one is needed. All of it can also be pulled back without a graph: layers
-//! ([`DecoderLayer::pull_merge`], [`EncoderLayer::pull_merge`]), projector ([`Projector::pull_back`]) and patch embedding
-//! ([`VisionModel::pull_embed`]).
+//! [`Fast`] for a sequence in one go, [`Cached`] for token by token, or one of your own, which may also see what each layer of the
+//! language model computed ([`Watch`]). Which keys a query may see is a rule ([`MaskRule`]) that makes the block of a mask when one is
+//! needed. All of it can also be pulled back without a graph: layers ([`Layer`], which names no architecture, and
+//! [`EncoderLayer::pull_merge`]), projector ([`Projector::pull_back`]) and patch embedding ([`VisionModel::pull_embed`]).
 //!
 //! ```no_run
 //! use gemma3_processor::{Message, Picture, PictureOptions, Processor, ProcessorOptions};
@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod adapter;
 mod attention;
 mod cached;
 mod checkpoint;
@@ -42,6 +43,7 @@ mod guard;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod inspect;
+mod layer;
 mod layers;
 mod layout;
 mod mask;
@@ -58,11 +60,12 @@ mod vision;
 mod weight;
 mod weights;
 
-pub use attention::{Attend, AttentionLayer, PullCost, Qkv, Site, Tower};
+pub use adapter::{Adapter, AppliedAdapter};
+pub use attention::{Attend, Qkv, Site, Tower, Watch};
 pub use cached::{Cached, Fast};
 pub use checkpoint::Checkpoint;
 pub use config::{Config, GenerationConfig, LayerType, Rope, TextConfig, VisionConfig};
-pub use decoder::{DecoderLayer, MergeGradient, QkvGradient, Trace};
+pub use decoder::{DecoderLayer, DecoderTrace};
 pub use device::{DeviceSpec, DtypeSpec, set_threads, threads};
 pub use encoder::EncoderLayer;
 pub use error::Error;
@@ -70,6 +73,7 @@ pub use fork::{Fork, Place};
 pub use generate::{Generated, GenerationOptions, StopReason};
 pub use guard::guard;
 pub use inspect::{Inspection, Misshapen, Parameters};
+pub use layer::{AttentionLayer, Dims, Layer, MergeGradient, PullCost, QkvGradient, Trace};
 pub use layout::SequenceLayout;
 pub use mask::MaskRule;
 pub use memory::{Bytes, available_memory, check_memory, free_device_memory};

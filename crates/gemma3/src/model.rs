@@ -1,9 +1,10 @@
 //! The whole model: vision tower, projector, language model, and the sequence that joins their tokens.
 
+use crate::adapter::AdaptedWeights;
 use crate::weights::InMemory;
 use crate::{
-    Attend, Checkpoint, Config, Error, Fast, Fork, Placement, Projector, SequenceLayout, TextModel,
-    VisionConfig, VisionModel, WeightPath, Weights, guard,
+    AppliedAdapter, Checkpoint, Config, DecoderTrace, Error, Fast, Fork, Placement, Projector,
+    SequenceLayout, TextModel, VisionConfig, VisionModel, Watch, WeightPath, Weights, guard,
 };
 use gemma3_processor::{Pixels, Prepared};
 use std::collections::BTreeMap;
@@ -59,13 +60,16 @@ impl Gemma3 {
     }
 
     pub(crate) fn of_weights(
-        config: Config,
+        mut config: Config,
         weights: &Weights,
+        adapters: &[AppliedAdapter],
         placement: Placement,
     ) -> Result<Self, Error> {
         let _no_grad = tch::no_grad_guard();
+        let weights = AdaptedWeights::new(weights, adapters, config.text.tie_word_embeddings);
+        config.text.tie_word_embeddings &= !weights.parts_head();
         guard("loading the weights", || {
-            Self::build(config, &weights.root(placement), placement.device)
+            Self::build(config, &WeightPath::new(&weights, placement), placement.device)
         })?
     }
 
@@ -160,30 +164,8 @@ impl Gemma3 {
         images: Vec<Range<usize>>,
         features: Vec<Tensor>,
     ) -> Result<Sequence, Error> {
-        // What fills the place of a picture need not be a word: files of llama.cpp have no row for it.
-        let is_word = |at: usize| !images.iter().any(|span| span.contains(&at));
-        let vocab_size = self.config.text.vocab_size;
-        let mut unknown = ids.iter().enumerate().filter(|&(_, &id)| vocab_size <= id as usize);
-        if let Some((_, &id)) = unknown.find(|&(at, _)| is_word(at)) {
-            return Err(Error::TokenId { id, vocab_size });
-        }
-        let fits = |(span, features): (&Range<usize>, &Tensor)| {
-            features.size() == [span.len() as i64, self.config.text.hidden_size as i64]
-        };
-        let ordered = images.windows(2).all(|pair| pair[0].end <= pair[1].start);
-        let inside = images.iter().all(|span| span.start < span.end && span.end <= ids.len());
-        if images.len() != features.len()
-            || !ordered
-            || !inside
-            || !images.iter().zip(&features).all(fits)
-        {
-            return Err(Error::ImageSpans {
-                spans: images,
-                tokens: ids.len(),
-                features: features.len(),
-            });
-        }
-        Ok(Sequence { ids, layout: SequenceLayout::unforked(images), features })
+        let text = &self.config.text;
+        Sequence::new(ids, images, features, [text.vocab_size, text.hidden_size])
     }
 
     /// Input embeddings `[S, D]`: token embeddings, with the features in place of the image tokens.
@@ -204,12 +186,49 @@ impl Gemma3 {
     }
 
     /// The last layer's output `[S, D]` for a whole sequence, before the final norm.
-    pub fn forward(&self, sequence: &Sequence, attend: &mut dyn Attend) -> Tensor {
-        self.text.forward(&self.embed(sequence), 0, &sequence.layout, attend)
+    pub fn forward(&self, sequence: &Sequence, watch: &mut dyn Watch<DecoderTrace>) -> Tensor {
+        self.text.forward(&self.embed(sequence), 0, &sequence.layout, watch)
     }
 }
 
 impl Sequence {
+    /// Joins token ids and image features for a model with `vocabulary` tokens and the hidden width D; `images` are the positions that the
+    /// features (`[t, D]` each) fill, in order.
+    ///
+    /// # Errors
+    /// [`Error::TokenId`] for an id outside of images that the model does not have, [`Error::ImageSpans`] for spans that are not in order, not in the
+    /// sequence, or not filled by features of their length.
+    pub fn new(
+        ids: Vec<u32>,
+        images: Vec<Range<usize>>,
+        features: Vec<Tensor>,
+        [vocabulary, width]: [usize; 2],
+    ) -> Result<Self, Error> {
+        // What fills the place of a picture need not be a word: files of llama.cpp have no row for it.
+        let is_word = |at: usize| !images.iter().any(|span| span.contains(&at));
+        let mut unknown = ids.iter().enumerate().filter(|&(_, &id)| vocabulary <= id as usize);
+        if let Some((_, &id)) = unknown.find(|&(at, _)| is_word(at)) {
+            return Err(Error::TokenId { id, vocab_size: vocabulary });
+        }
+        let fits = |(span, features): (&Range<usize>, &Tensor)| {
+            features.size() == [span.len() as i64, width as i64]
+        };
+        let ordered = images.windows(2).all(|pair| pair[0].end <= pair[1].start);
+        let inside = images.iter().all(|span| span.start < span.end && span.end <= ids.len());
+        if images.len() != features.len()
+            || !ordered
+            || !inside
+            || !images.iter().zip(&features).all(fits)
+        {
+            return Err(Error::ImageSpans {
+                spans: images,
+                tokens: ids.len(),
+                features: features.len(),
+            });
+        }
+        Ok(Self { ids, layout: SequenceLayout::unforked(images), features })
+    }
+
     /// The token ids `[S]`.
     pub fn ids(&self) -> &[u32] {
         &self.ids

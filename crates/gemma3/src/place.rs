@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use quantised_weights::Gguf;
 
+use crate::adapter::{self, Adapter, AppliedAdapter};
 use crate::config::GGUF_ARCHITECTURE;
+use crate::weights::{INDEX, SINGLE};
 use crate::{Error, files};
 
 /// The files of a checkpoint.
@@ -23,8 +25,6 @@ pub enum CheckpointPlace {
     },
 }
 
-/// What a folder of PEFT has beside the weights of an adapter.
-const ADAPTER: &str = "adapter_config.json";
 /// GGUF files of a folder that are looked at; more are not one model.
 const MOST_FILES: usize = 64;
 
@@ -33,14 +33,27 @@ impl CheckpointPlace {
     /// tower that a folder has beside its language model is taken with it; `mmproj` names another one.
     ///
     /// # Errors
-    /// [`Error::Adapter`] for a folder with an adapter of PEFT, [`Error::SeveralGguf`] for a folder with several language models or vision towers, [`Error::MmprojWithoutGguf`], and files that
-    /// cannot be read.
-    pub fn find(path: &Path, mmproj: Option<&Path>) -> Result<Self, Error> {
+    /// [`Error::AdapterAlone`] for a folder with an adapter of PEFT, [`Error::AdapterBeside`] for one that has a model as well and is none
+    /// of `adapters`, [`Error::SeveralGguf`] for a folder with several language models or vision towers, [`Error::MmprojWithoutGguf`],
+    /// and files that cannot be read.
+    pub fn find(
+        path: &Path,
+        mmproj: Option<&Path>,
+        adapters: &[AppliedAdapter],
+    ) -> Result<Self, Error> {
         if fs::metadata(path).is_ok_and(|found| found.is_file()) {
             return Ok(Self::Gguf { model: path.to_owned(), mmproj: mmproj.map(Path::to_owned) });
         }
-        if path.join(ADAPTER).exists() {
-            return Err(Error::Adapter { path: path.join(ADAPTER) });
+        if Adapter::is_in(path) {
+            let is_same =
+                |folder: &Path| fs::canonicalize(folder).ok() == fs::canonicalize(path).ok();
+            if !has_model(path)? {
+                let base =
+                    Adapter::open(path).ok().and_then(|own| own.base_model().map(str::to_owned));
+                return Err(Error::AdapterAlone { path: path.to_owned(), base });
+            } else if !adapters.iter().any(|applied| is_same(applied.adapter.folder())) {
+                return Err(Error::AdapterBeside { path: path.join(adapter::CONFIG) });
+            }
         }
         let found = if path.join("config.json").exists() { Vec::new() } else { in_folder(path)? };
         if found.is_empty() {
@@ -72,6 +85,14 @@ impl CheckpointPlace {
         Ok(Self::Gguf { model, mmproj: tower })
     }
 
+    /// Whether a path is a folder with an adapter of PEFT and without the weights of a model.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn is_adapter_alone(path: &Path) -> Result<bool, Error> {
+        Ok(Adapter::is_in(path) && !has_model(path)?)
+    }
+
     /// What says what the model is: the bytes of `config.json`, or the header of the GGUF file of the language model.
     ///
     /// # Errors
@@ -97,6 +118,12 @@ impl CheckpointPlace {
             Self::Folder(path) | Self::Gguf { model: path, .. } => path,
         }
     }
+}
+
+/// Whether a folder has the weights of a model, whatever else lies there.
+fn has_model(path: &Path) -> Result<bool, Error> {
+    let has = |name: &str| path.join(name).exists();
+    Ok(has("config.json") && (has(SINGLE) || has(INDEX)) || !in_folder(path)?.is_empty())
 }
 
 fn in_folder(path: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -130,13 +157,20 @@ mod tests {
     #[test]
     fn an_adapter_is_not_passed_over() {
         let dir = tempfile::tempdir().unwrap();
-        for file in ["config.json", ADAPTER] {
-            fs::write(dir.path().join(file), "{}").unwrap();
+        let path = dir.path();
+        fs::write(path.join(adapter::CONFIG), "{}").unwrap();
+        let message = CheckpointPlace::find(path, None, &[]).unwrap_err().to_string();
+        assert!(message.contains("is an adapter, not a model"), "{message}");
+        for file in ["config.json", SINGLE] {
+            fs::write(path.join(file), "{}").unwrap();
         }
-        let message = CheckpointPlace::find(dir.path(), None).unwrap_err().to_string();
-        assert!(message.contains(ADAPTER) && message.contains("merge_and_unload"), "{message}");
-        fs::remove_file(dir.path().join(ADAPTER)).unwrap();
-        let found = CheckpointPlace::find(dir.path(), None).unwrap();
-        assert_eq!(found, CheckpointPlace::Folder(dir.path().to_owned()));
+        let message = CheckpointPlace::find(path, None, &[]).unwrap_err().to_string();
+        assert!(
+            message.contains(adapter::CONFIG) && message.contains("move the file away"),
+            "{message}"
+        );
+        fs::remove_file(path.join(adapter::CONFIG)).unwrap();
+        let found = CheckpointPlace::find(path, None, &[]).unwrap();
+        assert_eq!(found, CheckpointPlace::Folder(path.to_owned()));
     }
 }

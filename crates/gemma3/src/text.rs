@@ -2,10 +2,10 @@
 //!
 //! Symbols: n tokens of this call, D hidden width.
 
-use crate::decoder::DecoderLayer;
+use crate::decoder::{DecoderLayer, DecoderTrace};
 use crate::layers::RmsNorm;
 use crate::weight::Weight;
-use crate::{Attend, AttentionLayer, Error, SequenceLayout, TextConfig, WeightPath};
+use crate::{AttentionLayer, Error, Layer, SequenceLayout, TextConfig, Watch, WeightPath};
 use tch::{Kind, Tensor};
 
 /// Token embeddings, decoder layers, final norm and the (usually tied) head.
@@ -53,16 +53,19 @@ impl TextModel {
         &self.layers
     }
 
-    /// Runs every layer on the embeddings `[n, D]` of the n tokens from index `start` on, in a sequence with that layout. Returns the last layer's output `[n, D]`, before the final norm.
+    /// Runs every layer on the embeddings `[n, D]` of the n tokens from index `start` on, in a sequence with that layout. Returns the
+    /// last layer's output `[n, D]`, before the final norm.
     pub fn forward(
         &self,
         embeddings: &Tensor,
         start: usize,
         layout: &SequenceLayout,
-        attend: &mut dyn Attend,
+        watch: &mut dyn Watch<DecoderTrace>,
     ) -> Tensor {
         self.layers.iter().fold(embeddings.shallow_clone(), |x, layer| {
-            layer.forward(&x, start, &layer.mask(layout), attend)
+            let (y, trace) = layer.run(&x, start, &layer.mask(layout), watch);
+            watch.layer_done(layer.site(), trace);
+            y
         })
     }
 

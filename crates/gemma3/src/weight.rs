@@ -1,9 +1,13 @@
 //! A matrix that rows are multiplied with, in whatever form it is stored.
 //!
 //! Weights are frozen: beside the product only the one with the transpose is needed, which takes a gradient back. What is quantised
-//! stays as it is in its file and is expanded tile by tile, plainly; a faster product has its place in [`Blocks`].
+//! stays as it is in its file and is expanded tile by tile, plainly; a faster product has its place in [`Blocks`]. What an adapter adds
+//! to such a matrix is a second product beside it ([`low_rank`]).
+
+pub(crate) mod low_rank;
 
 use crate::row_product::row_product;
+use low_rank::{Adapted, stretches};
 use quantised_weights::{BlockType, Nf4};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -19,6 +23,8 @@ pub(crate) enum Weight {
     Dense(Tensor),
     /// Quantised.
     Blocks(Blocks),
+    /// Quantised, with what adapters add.
+    Adapted(Box<Adapted>),
 }
 
 /// Quantised weights, expanded when they are needed.
@@ -49,6 +55,7 @@ impl Weight {
         match self {
             Self::Dense(weight) => weight.kind(),
             Self::Blocks(blocks) => blocks.kind,
+            Self::Adapted(adapted) => adapted.base().kind(),
         }
     }
 
@@ -56,6 +63,7 @@ impl Weight {
         match self {
             Self::Dense(weight) => weight.device(),
             Self::Blocks(blocks) => blocks.device,
+            Self::Adapted(adapted) => adapted.base().device(),
         }
     }
 
@@ -66,6 +74,7 @@ impl Weight {
                 <[i64; 2]>::try_from(weight.size()).expect("weights are matrices")
             }
             Self::Blocks(blocks) => [blocks.bytes.size()[0], blocks.inputs],
+            Self::Adapted(adapted) => adapted.base().size(),
         }
     }
 
@@ -86,6 +95,10 @@ impl Weight {
                     .collect();
                 Tensor::cat(&parts, -1)
             }
+            Self::Adapted(adapted) => {
+                let y = adapted.product(x);
+                bias.map_or(y.shallow_clone(), |bias| y + bias)
+            }
         }
     }
 
@@ -99,6 +112,10 @@ impl Weight {
                     y.narrow(-1, start, tile.size()[0]).matmul(&tile).to_kind(Kind::Float)
                 });
                 sum(parts).to_kind(blocks.kind)
+            }
+            Self::Adapted(adapted) => {
+                let y = y.to_kind(self.kind());
+                adapted.product_back(&y, Self::product_back).to_kind(self.kind())
             }
         }
     }
@@ -120,15 +137,15 @@ impl Weight {
                 (0..outputs).step_by(rows as usize).map(tile).fold(start, add)
             }
             Self::Blocks(blocks) => blocks.tiles(Kind::Float).fold(start, add),
+            Self::Adapted(adapted) => adapted.product_back(y, Self::product_back_wide),
         }
     }
 
     /// [`range`] of all of it.
     pub(crate) fn range(&self) -> [f64; 2] {
-        let blocks = match self {
-            Self::Dense(weight) => return range(weight),
-            Self::Blocks(blocks) => blocks,
-        };
+        if let Self::Dense(weight) = self {
+            return range(weight);
+        }
         let both = |[low, high]: [f64; 2], [other_low, other_high]: [f64; 2]| {
             // Not `min`, which passes over a NaN.
             let (low, high) = (
@@ -137,8 +154,18 @@ impl Weight {
             );
             if low.is_nan() || high.is_nan() { [f64::NAN; 2] } else { [low, high] }
         };
-        let tiles = blocks.tiles(Kind::Float).map(|(_, tile)| range(&tile));
+        let tiles =
+            stretches(self).map(|(start, rows)| range(&self.stretch(start, rows, Kind::Float)));
         tiles.reduce(both).unwrap_or([0.0; 2])
+    }
+
+    /// Rows `start..start + rows`, `[rows, inputs]` in that type.
+    pub(crate) fn stretch(&self, start: i64, rows: i64, kind: Kind) -> Tensor {
+        match self {
+            Self::Dense(weight) => weight.narrow(0, start, rows).to_kind(kind),
+            Self::Blocks(blocks) => blocks.expanded(start, rows, kind),
+            Self::Adapted(adapted) => adapted.stretch(start, rows).to_kind(kind),
+        }
     }
 
     /// The rows with these numbers, `[ids, inputs]`, in the type that products are made in.
@@ -153,6 +180,7 @@ impl Weight {
                 let row = |&id: &u32| blocks.expanded(i64::from(id), 1, blocks.kind);
                 Tensor::cat(&ids.iter().map(row).collect::<Vec<_>>(), 0)
             }
+            Self::Adapted(adapted) => adapted.rows(ids),
         }
     }
 }
@@ -202,12 +230,12 @@ fn sum(parts: impl Iterator<Item = Tensor>) -> Tensor {
 mod tests {
     use super::*;
 
-    fn random(shape: &[i64]) -> Tensor {
+    pub(super) fn random(shape: &[i64]) -> Tensor {
         Tensor::randn(shape, (Kind::Float, Device::Cpu))
     }
 
     /// Random blocks of `Q8_0` with scales near one, and the matrix that they stand for.
-    fn quantised(outputs: i64, inputs: i64, kind: Kind) -> (Weight, Tensor) {
+    pub(super) fn quantised(outputs: i64, inputs: i64, kind: Kind) -> (Weight, Tensor) {
         let blocks = BlockType::Q8_0;
         let width = blocks.row_bytes(inputs as usize).unwrap();
         let mut bytes: Vec<u8> =
@@ -223,7 +251,7 @@ mod tests {
         (Weight::Blocks(Blocks { bytes, inputs, code, kind, device: Device::Cpu }), expected)
     }
 
-    fn assert_same(found: &Tensor, expected: &Tensor, tolerance: f64) {
+    pub(super) fn assert_same(found: &Tensor, expected: &Tensor, tolerance: f64) {
         assert_eq!(found.size(), expected.size());
         let distance = (found.to_kind(Kind::Double) - expected.to_kind(Kind::Double)).abs().max();
         let distance = (distance / expected.abs().max()).double_value(&[]);

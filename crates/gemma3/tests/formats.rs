@@ -137,7 +137,7 @@ fn a_gguf_file_of_another_architecture_is_named() {
     ] {
         let path = dir.path().join("model.gguf");
         std::fs::write(&path, gguf(architecture)).unwrap();
-        let place = CheckpointPlace::find(&path, None).unwrap();
+        let place = CheckpointPlace::find(&path, None, &[]).unwrap();
         let message = Checkpoint::at(&place).err().unwrap().to_string();
         let start = format!("{}: the field general.architecture {expected}", path.display());
         assert!(message.starts_with(&start), "{message}");

@@ -90,6 +90,7 @@
 pub use ndarray;
 
 pub use crate::{
+    agreement::{by_value, rank_correlation, top_overlap},
     attention::FusedAttention,
     baseline::{raw_attention_row, rollout_row},
     error::{Error, ErrorKind, StepError},
@@ -133,6 +134,7 @@ mod objective;
 
 mod soundness;
 
+mod agreement;
 mod explanation;
 mod layout;
 mod outcome;

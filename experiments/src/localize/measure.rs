@@ -1,5 +1,7 @@
 //! How well a map shows where a finding is.
 
+use attention_relevancy::by_value;
+
 /// The part of a picture that a mask covers, cut into the cells of a map.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Region {
@@ -78,38 +80,6 @@ impl Measure {
     }
 }
 
-/// Cells from the largest value to the smallest; of equal ones the first comes first.
-fn by_value(map: &[f32]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..map.len()).collect();
-    order.sort_by(|&a, &b| map[b].total_cmp(&map[a]));
-    order
-}
-
-/// Correlation of ranks (Spearman 1904); ties share their mean rank. 0 where one side is constant.
-pub fn rank_correlation(a: &[f32], b: &[f32]) -> f64 {
-    let (a, b) = (ranks(a), ranks(b));
-    let mean = (a.len() as f64 - 1.0) / 2.0;
-    let product = |x: &[f64], y: &[f64]| -> f64 {
-        x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum()
-    };
-    let scale = (product(&a, &a) * product(&b, &b)).sqrt();
-    if scale > 0.0 { product(&a, &b) / scale } else { 0.0 }
-}
-
-fn ranks(values: &[f32]) -> Vec<f64> {
-    let order = by_value(values);
-    let mut ranks = vec![0.0; values.len()];
-    let mut start = 0;
-    for tie in order.chunk_by(|&a, &b| values[a].total_cmp(&values[b]).is_eq()) {
-        let rank = start as f64 + (tie.len() as f64 - 1.0) / 2.0;
-        for &cell in tie {
-            ranks[cell] = rank;
-        }
-        start += tie.len();
-    }
-    ranks
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,15 +126,5 @@ mod tests {
         assert!((Measure::of(&[0.3; 20], &region, &[&other]).mass - 1.0).abs() < 1e-9);
         let empty = Measure::of(&[0.0; 20], &region, &[&other]);
         assert_eq!((empty.pointing, empty.mass, empty.iou), (false, 0.0, 0.0));
-    }
-
-    #[test]
-    fn ranks_correlate() {
-        assert!((rank_correlation(&[1.0, 2.0, 9.0], &[0.1, 0.2, 0.3]) - 1.0).abs() < 1e-9);
-        assert!((rank_correlation(&[1.0, 2.0, 9.0], &[3.0, 2.0, 1.0]) + 1.0).abs() < 1e-9);
-        assert!(rank_correlation(&[1.0, 2.0], &[5.0, 5.0]).abs() < 1e-9);
-        // By hand: deviations of the ranks (−3, 0, 0, 3)/2 and (3, −3, 1, −1)/2.
-        let found = rank_correlation(&[1.0, 2.0, 2.0, 4.0], &[4.0, 1.0, 3.0, 2.0]);
-        assert!((found + 3.0 / 22.5_f64.sqrt()).abs() < 1e-12, "{found}");
     }
 }

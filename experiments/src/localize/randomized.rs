@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use attention_relevancy::rank_correlation;
 use medgemma_explainer::DtypeSpec;
 use safetensors::Dtype;
 
@@ -12,7 +13,6 @@ use crate::checkpoint;
 use crate::examples::picture;
 use crate::localize::benchmark::Case;
 use crate::localize::bootstrap::Estimate;
-use crate::localize::measure::rank_correlation;
 use crate::localize::methods::Maps;
 use crate::localize::settings::Setting;
 use crate::parameters::{self, Parameters};

@@ -14,6 +14,7 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
         unsafe_code,
         printing,
         flag,
+        model_name,
         manifest,
         facade::breach,
     ];
@@ -137,6 +138,21 @@ fn names_flag(line: &str) -> bool {
         before.is_none_or(|c| !c.is_alphanumeric() && c != '-')
             && line[at + 2..].starts_with(|c: char| c.is_ascii_lowercase())
     })
+}
+
+/// Engines know models by traits: one file joins them, one takes the words of the seam, and the sweep through the vision tower is made for
+/// the one that there is.
+fn model_name(path: &str, text: &str) -> Breach {
+    const HOMES: [&str; 2] = ["crates/capture/src/gemma.rs", "crates/capture/src/seam.rs"];
+    const SIGNS: [&str; 6] =
+        ["gemma3_tch", "Gemma3", "DecoderLayer", "DecoderTrace", "TextConfig", "TextModel"];
+    let concerns = path.starts_with("crates/capture/src/")
+        && is_product(path)
+        && !HOMES.contains(&path)
+        && !path.starts_with("crates/capture/src/patches")
+        && !path.ends_with("/tests.rs");
+    let line = code_position(text, &SIGNS).filter(|_| concerns)?;
+    Some((line, "only crates/capture/src/gemma.rs names a model; engines take it by its traits"))
 }
 
 /// Libraries write to nobody, and the command has one file that does: there control characters are escaped, and a stream that
@@ -292,6 +308,22 @@ mod tests {
         check(FILE, "//! A.\n\"(cargo xtask setup)\"\n", &[breach]);
         check(FILE, "//! A.\n// for --dtype\nlet n = a - -b;\n\n#[cfg(test)]\n\"--dtype\"\n", &[]);
         check("crates/cli/src/a.rs", "//! A.\n\"--dtype\"\n", &[]);
+    }
+
+    #[test]
+    fn models_are_joined_in_one_file() {
+        let breach = "crates/capture/src/a.rs:2: only crates/capture/src/gemma.rs names a model; engines take it by its traits";
+        for line in ["use gemma3_tch::Qkv;", "fn a(model: &Gemma3) {}", "let c: TextConfig = b;"] {
+            let text = format!("//! A.\n{line}\n");
+            check(FILE, &text, &[breach]);
+            for home in ["gemma.rs", "seam.rs", "patches.rs", "patches/a.rs", "sweep/tests.rs"] {
+                check(&format!("crates/capture/src/{home}"), &text, &[]);
+            }
+            check("crates/explainer/src/a.rs", &text, &[]);
+        }
+        let text =
+            "//! A.\n/// See [`gemma3_tch::Qkv`].\n\n#[cfg(test)]\nuse gemma3_tch::Gemma3;\n";
+        check(FILE, text, &[]);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use benchmarks::memory::{Place, Watch};
 use benchmarks::{Layer, forms};
 use clap::{Parser, ValueEnum};
 use gemma3_tch::{
-    Attend, Cached, DeviceSpec, Gemma3, Generated, GenerationOptions, Placement, Sequence,
+    Cached, DecoderTrace, DeviceSpec, Gemma3, Generated, GenerationOptions, Layer as _, Placement,
+    Sequence,
 };
 use serde_json::{Map, Value, json};
 use std::hint::black_box;
@@ -343,7 +344,11 @@ fn goals(sequence: &Sequence, n: usize, skip: usize) -> anyhow::Result<Vec<Goal>
     (end - n..end).map(goal).collect()
 }
 
-fn rates(model: &Gemma3, args: &Args, attend: &mut dyn Attend) -> anyhow::Result<Figures> {
+fn rates(
+    model: &Gemma3,
+    args: &Args,
+    attend: &mut dyn gemma3_tch::Watch<DecoderTrace>,
+) -> anyhow::Result<Figures> {
     let generated = generate(model, &prompt(model, args)?, args.answer, attend)?;
     let rate = (generated.tokens.len() as f64 - 1.0) / generated.decode.as_secs_f64();
     Ok(vec![("prefill_s", generated.prefill.as_secs_f64()), ("tokens_per_s", rate)])
@@ -353,7 +358,7 @@ fn generate(
     model: &Gemma3,
     prompt: &Sequence,
     max_new_tokens: usize,
-    attend: &mut dyn Attend,
+    attend: &mut dyn gemma3_tch::Watch<DecoderTrace>,
 ) -> anyhow::Result<Generated> {
     let options = GenerationOptions { max_new_tokens, sampling: None, stop_ids: vec![] };
     Ok(model.generate(prompt, &options, attend, &mut |_| ControlFlow::Continue(()))?)

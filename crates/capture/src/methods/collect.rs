@@ -3,19 +3,20 @@
 use super::plan;
 use crate::folding::Fold;
 use crate::readout::{AttentionRow, Keys};
+use crate::seam::{Dims, SequenceLayout};
 use crate::{Error, Goal};
 use attention_relevancy::ndarray::{Array1, Array2, s};
 use attention_relevancy::{
     Folding, HeadWeights, Method, MethodRow, Pool, Unavailable, grad_cam_attention_row,
     gradient_attention_row, gradient_weighted_row,
 };
-use gemma3_tch::{SequenceLayout, TextConfig};
 use std::ops::Range;
 
 /// What is known of the run that is explained.
 #[derive(Clone, Copy)]
 pub(crate) struct Facts<'a> {
-    pub(crate) config: &'a TextConfig,
+    /// Layers L of the model.
+    pub(crate) layers: usize,
     pub(crate) ids: &'a [u32],
     pub(crate) layout: &'a SequenceLayout,
     /// Tokens that the model read: all, or all but the last of an answer.
@@ -43,12 +44,14 @@ struct Slot {
 }
 
 impl<'a> Collector<'a> {
+    /// For a model with layers of these sizes.
     pub(crate) fn new(
         facts: Facts<'a>,
+        dims: &[Dims],
         goals: &'a [Goal],
         methods: &'a [Method],
     ) -> Result<Self, Error> {
-        let plan = |method| Ok(Planned { method, fold: plan(method, facts.config)? });
+        let plan = |method| Ok(Planned { method, fold: plan(method, dims)? });
         let methods = methods.iter().map(plan).collect::<Result<Vec<_>, Error>>()?;
         let slot = |goal, planned: &Planned<'_>| Slot::new(&facts, goal, planned);
         let slots =
@@ -235,7 +238,7 @@ impl Planned<'_> {
         goal: &Goal,
     ) -> Option<Unavailable> {
         let no_image = || facts.images_before(goal).is_empty();
-        let layers = facts.config.num_hidden_layers;
+        let layers = facts.layers;
         match *self.method {
             Method::TokenAttention { .. } | Method::ObjectAttention { .. } => {
                 unread.map(|position| Unavailable::NotRead { position })

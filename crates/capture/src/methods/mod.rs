@@ -5,22 +5,22 @@ mod collect;
 mod retained;
 mod streaming;
 
-use crate::Error;
 use crate::folding::Fold;
+use crate::seam::Dims;
+use crate::{Error, LanguageModel};
 use attention_relevancy::{HeadFusion, HeadWeights, Method};
-use gemma3_tch::TextConfig;
 
 pub(crate) use collect::Collector;
 pub use streaming::MethodRecorder;
 
 /// Fails where the model does not have the layers or heads of the method.
-pub fn check_method(method: &Method, config: &TextConfig) -> Result<(), Error> {
-    plan(method, config).map(drop)
+pub fn check_method<M: LanguageModel>(method: &Method, model: &M) -> Result<(), Error> {
+    plan(method, &model.dims()).map(drop)
 }
 
 /// Checks layers and heads against the model; the fusion of the layers, where the method fuses.
-fn plan(method: &Method, config: &TextConfig) -> Result<Option<Fold>, Error> {
-    let n = config.num_hidden_layers;
+fn plan(method: &Method, dims: &[Dims]) -> Result<Option<Fold>, Error> {
+    let n = dims.len();
     let within = |layer: usize, end: usize| {
         if layer < end { Ok(None) } else { Err(Error::Layer { layer, layers: n }) }
     };
@@ -30,10 +30,10 @@ fn plan(method: &Method, config: &TextConfig) -> Result<Option<Fold>, Error> {
         | Method::ObjectAttention { heads, layers, .. }
         | Method::GradientAttention { heads, layers }
         | Method::RawAttention { heads: HeadWeights::Fused(heads), layers } => {
-            Fold::new(*heads, layers, config).map(Some)
+            Fold::new(*heads, layers, dims).map(Some)
         }
         Method::RawAttention { heads: HeadWeights::Gradient, layers } => {
-            Fold::new(HeadFusion::Mean, layers, config).map(Some)
+            Fold::new(HeadFusion::Mean, layers, dims).map(Some)
         }
         Method::GradCamAttention { layer } => within(*layer, n),
         Method::GradCamHidden { layer } => within(*layer, n + 1),

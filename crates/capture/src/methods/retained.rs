@@ -5,16 +5,18 @@ use super::activation::{self, Parts};
 use super::collect::Facts;
 use crate::folding::Fold;
 use crate::readout::{AttentionRow, Keys};
-use crate::{Attribution, Engine, Error, Folding, Goal, Objective, Retained, Rules, convert};
+use crate::seam::{Layer, MaskRule, guard};
+use crate::{
+    Attribution, Engine, Error, Folding, Goal, LanguageModel, Objective, Retained, Rules, convert,
+};
 use attention_relevancy::ndarray::{Array1, Array2, Array3, Axis, concatenate, s};
 use attention_relevancy::{
     Method, MethodRow, Propagation, RetainedLayer, Target, Update, grad_cam_hidden, input_gradient,
 };
-use gemma3_tch::{MaskRule, guard};
 use std::ops::Range;
 use tch::Tensor;
 
-impl Retained<'_> {
+impl<M: LanguageModel> Retained<'_, M> {
     /// [`Engine::explain`], and for each goal the row of every method, in the order of `methods`.
     ///
     /// Fails with [`Error::Layer`], [`Error::LayerChoice`] or [`Error::Relevancy`] for layers and heads that the model does not have.
@@ -24,13 +26,14 @@ impl Retained<'_> {
         rules: &Rules,
         methods: &[Method],
     ) -> Result<Vec<(Attribution, Vec<MethodRow>)>, Error> {
+        let dims = self.model().dims();
         let facts = Facts {
-            config: &self.model().config().text,
+            layers: dims.len(),
             ids: self.ids(),
             layout: self.layout(),
             read: self.ids().len(),
         };
-        let mut collector = Collector::new(facts, goals, methods)?;
+        let mut collector = Collector::new(facts, &dims, goals, methods)?;
         let attributions = self.explain(goals, rules)?;
         let logits = collector.wants(&Method::Tam).then(|| self.all_logits()).transpose()?;
         let mut rollouts = Vec::new();
@@ -77,7 +80,7 @@ impl Retained<'_> {
         collector: &mut Collector<'_>,
     ) {
         let goal = collector.goal(index);
-        let mask = self.model().text().layers()[layer].mask(self.layout());
+        let mask = self.model().layers()[layer].mask(self.layout());
         let attention = convert::volume(&self.attention()[layer]);
         let gradient = convert::volume(gradient);
         for (token, target) in goal.targets().iter().enumerate() {
@@ -125,7 +128,7 @@ impl Retained<'_> {
     /// The rollouts that the methods ask for.
     fn rollouts(&self, goal: &Goal, collector: &Collector<'_>) -> Result<Vec<Array1<f32>>, Error> {
         let rollout = |folding: Folding| -> Result<Array1<f32>, Error> {
-            let fold = Fold::of(&folding, &self.model().config().text)?;
+            let fold = Fold::of(&folding, &self.model().dims())?;
             let mut row = Propagation::from_row(goal.start(self.ids().len()));
             for (layer, attention) in self.attention().iter().enumerate().rev() {
                 if let Some(heads) = fold.at(layer) {

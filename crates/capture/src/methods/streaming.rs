@@ -3,40 +3,42 @@
 use super::Collector;
 use super::activation::{self, Parts};
 use super::collect::Facts;
+use crate::gemma::Joined;
 use crate::images::at_span;
 use crate::readout::RowReader;
-use crate::{Error, Folding, Goal, LayerSwept, Observer, Streaming, convert};
+use crate::seam::{AttentionLayer, guard};
+use crate::{Error, Folding, Goal, LanguageModel, LayerSwept, Observer, Streaming, convert};
 use attention_relevancy::ndarray::{Array1, s};
 use attention_relevancy::{Method, MethodRow, Target};
-use gemma3_tch::{AttentionLayer, guard};
 use std::fmt;
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
 /// Keeps the rows of methods in a sweep.
-pub struct MethodRecorder<'a> {
-    engine: Streaming<'a>,
+pub struct MethodRecorder<'a, M: LanguageModel = Joined> {
+    engine: Streaming<'a, M>,
     collector: Collector<'a>,
     /// Those of the methods that are one, in order, for each goal.
     rollouts: Vec<Vec<Array1<f32>>>,
 }
 
-impl<'a> MethodRecorder<'a> {
+impl<'a, M: LanguageModel> MethodRecorder<'a, M> {
     /// For a sweep of `engine` over these goals.
     ///
     /// Fails with [`Error::Layer`], [`Error::LayerChoice`] or [`Error::Relevancy`] for layers and heads that the model does not have.
     pub fn new(
-        engine: &Streaming<'a>,
+        engine: &Streaming<'a, M>,
         goals: &'a [Goal],
         methods: &'a [Method],
     ) -> Result<Self, Error> {
+        let dims = engine.model().dims();
         let facts = Facts {
-            config: &engine.model().config().text,
+            layers: dims.len(),
             ids: engine.ids(),
             layout: engine.states().layout(),
             read: engine.states().tokens(),
         };
-        let collector = Collector::new(facts, goals, methods)?;
+        let collector = Collector::new(facts, &dims, goals, methods)?;
         Ok(Self { engine: engine.clone(), collector, rollouts: vec![Vec::new(); goals.len()] })
     }
 
@@ -49,7 +51,7 @@ impl<'a> MethodRecorder<'a> {
     }
 }
 
-impl Observer for MethodRecorder<'_> {
+impl<M: LanguageModel> Observer for MethodRecorder<'_, M> {
     fn rollouts(&self) -> Vec<Folding> {
         self.collector.rollouts()
     }
@@ -71,13 +73,13 @@ impl Observer for MethodRecorder<'_> {
     }
 }
 
-impl fmt::Debug for MethodRecorder<'_> {
+impl<M: LanguageModel> fmt::Debug for MethodRecorder<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MethodRecorder").finish_non_exhaustive()
     }
 }
 
-impl Streaming<'_> {
+impl<M: LanguageModel> Streaming<'_, M> {
     /// Hidden states and input embeddings with their gradient.
     fn see_hidden(&self, swept: &LayerSwept<'_>, collector: &mut Collector<'_>) {
         let layer = swept.layer;
@@ -131,7 +133,7 @@ impl Streaming<'_> {
         let all = || collector.goals().flat_map(|(_, goal)| positions(goal)).map(|(_, at)| at);
         let (Some(first), Some(last)) = (all().min(), all().max()) else { return Ok(()) };
         let _no_grad = tch::no_grad_guard();
-        for layer in self.model().text().layers() {
+        for layer in self.model().layers() {
             let index = layer.site().layer;
             if !collector.wants_tokens(index) {
                 continue;
@@ -177,10 +179,10 @@ impl Streaming<'_> {
             Ok(parts) => parts,
             Err(reason) => return Ok(Err(reason)),
         };
-        let (text, output) = (self.model().text(), self.states().output());
+        let output = self.states().output();
         let activations = |rows: &Range<usize>, ids: &[u32]| {
             let rows = output.narrow(0, rows.start as i64, rows.len() as i64);
-            text.logits_of(&rows, ids).to_kind(Kind::Float).relu() // [rows, ids]
+            self.model().logits_of(&rows, ids).to_kind(Kind::Float).relu() // [rows, ids]
         };
         let own = activations(&(0..target.position()), &[target.token()]).squeeze_dim(1);
         let own = convert::row(&own);

@@ -1,7 +1,8 @@
 //! What does a pass, and what is asked of it.
 
 use super::pass::{Pass, RowFold, Rows, Swept};
-use gemma3_tch::{Placement, TextConfig, VisionConfig};
+use crate::gemma::VisionConfig;
+use crate::seam::{Dims, Placement};
 
 /// A way to do the pass over a layer.
 ///
@@ -46,13 +47,13 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// Passes over layers of the language model, in a sequence of so many tokens.
-    pub(crate) fn text(config: &TextConfig, placement: Placement, tokens: usize) -> Self {
+    /// Passes over a layer of a language model with attention of that size, in a sequence of so many tokens.
+    pub(crate) fn text(dims: Dims, placement: Placement, tokens: usize) -> Self {
         Self {
             placement,
-            heads: config.num_attention_heads,
-            key_heads: config.num_key_value_heads,
-            width: config.head_dim,
+            heads: dims.heads,
+            key_heads: dims.key_heads,
+            width: dims.width,
             keys: tokens,
             sees_all: false,
             relevancy: None,
@@ -98,6 +99,18 @@ pub(crate) struct PassCost {
 }
 
 impl PassCost {
+    /// What holds for either.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            shared: self.shared.max(other.shared),
+            per_goal: self.per_goal.max(other.per_goal),
+            row: self.row.max(other.row),
+            row_per_goal: self.row_per_goal.max(other.row_per_goal),
+            most_rows: self.most_rows.min(other.most_rows),
+            is_tight: self.is_tight || other.is_tight,
+        }
+    }
+
     /// Of blocks of float32 attention, made by one operation after the other: attention, scores and mask; for each goal A⊙∇A, its
     /// positive part, the gradient of the scores and a product in the making.
     pub(crate) fn of_blocks(setting: &Setting, most_rows: u64) -> Self {

@@ -19,8 +19,8 @@ use super::backend::Backend;
 use super::weights::row_weights;
 use super::{Pass, PassCost, RowFold, Rows, Setting, Swept};
 use crate::convert::numbers;
+use crate::seam::QkvGradient;
 use attention_relevancy::{HeadRule, RowRule};
-use gemma3_tch::QkvGradient;
 use kernel::{AtHead, Pull, RowSums};
 use lanes::Single;
 use operands::{Goal, Head, Matrix, Operands, Pulled};
@@ -236,7 +236,7 @@ impl Layer {
                 (head < n_heads).then(|| (head, of_head(head)))
             })
         };
-        let threads = gemma3_tch::threads().min(n_heads);
+        let threads = crate::seam::threads().min(n_heads);
         let mut found: Vec<(usize, R)> =
             (0..threads).into_par_iter().with_max_len(1).flat_map_iter(heads).collect();
         found.sort_by_key(|(head, _)| *head);

@@ -13,8 +13,8 @@ mod tests;
 
 use super::backend::Backend;
 use super::{Pass, PassCost, RowFold, Rows, Setting, Swept};
+use crate::seam::{Placement, QkvGradient};
 use attention_relevancy::{HeadRule, RowRule, RowWeights};
-use gemma3_tch::{Placement, QkvGradient};
 use kernel::Kernel;
 use std::sync::Arc;
 use tch::{Kind, Tensor};

@@ -2,8 +2,8 @@
 
 use super::{Folds, Pass, RowFold, Rows};
 use crate::convert;
+use crate::seam::{MaskRule, Qkv};
 use attention_relevancy::{HeadFusion, Propagation, RetainedLayer, Update};
-use gemma3_tch::{MaskRule, Qkv};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 

@@ -1,8 +1,8 @@
 //! The contract of a pass over one layer: what it is given and what it gives.
 
 use super::Setting;
+use crate::seam::{MaskRule, Placement, Qkv, QkvGradient};
 use attention_relevancy::{HeadFusion, HeadRule, RowRule, Update};
-use gemma3_tch::{MaskRule, Placement, Qkv, QkvGradient};
 use std::ops::Range;
 use tch::Tensor;
 

@@ -6,8 +6,8 @@ use super::backend::Backend;
 use super::weights::row_weights;
 use super::{Pass, PassCost, RowFold, Rows, Setting, Swept};
 use crate::attention::Float;
+use crate::seam::QkvGradient;
 use attention_relevancy::{HeadRule, Update};
-use gemma3_tch::QkvGradient;
 use std::ops::Range;
 use tch::{Kind, Tensor};
 

@@ -1,6 +1,7 @@
 //! The command as a script sees it: arguments in; files, streams and exit codes out.
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
+mod adapters; // adapters, comparisons of models, models without pictures
 mod compared; // methods, heads and layers, the public Python program
 mod contract; // what it promises
 mod demo; // the checkpoints that come with it

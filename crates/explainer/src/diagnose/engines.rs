@@ -60,7 +60,7 @@ impl Request<'_> {
             images: answer.sequence.images().len(),
             pictures: &answer.patches,
             planned: tokens,
-            states,
+            states: states.size(),
         };
         let room = ledger.room(held, Demand::default())?;
         let scores =

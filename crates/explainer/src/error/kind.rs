@@ -59,8 +59,12 @@ impl Cause {
             Self::NoHub { .. } => ErrorKind::Hub,
             #[cfg(not(feature = "phantom"))]
             Self::NotShipped { .. } => ErrorKind::Checkpoint,
-            Self::NotACheckpoint { .. } => ErrorKind::Checkpoint,
+            Self::NotACheckpoint { .. } | Self::ShippedAdapter { .. } => ErrorKind::Checkpoint,
             Self::TowerWithoutFile { .. } => ErrorKind::GgufFile,
+            Self::AdapterWeight { .. }
+            | Self::CompareReproduced
+            | Self::OtherTokens { .. }
+            | Self::OtherImages { .. } => ErrorKind::Argument,
             #[cfg(feature = "phantom")]
             Self::NoCache | Self::FolderInCache { .. } | Self::Write { .. } => ErrorKind::Io,
             Self::EmptyPrompt

@@ -73,6 +73,7 @@ struct WantedRows {
     unpooled: Option<Named<4>>,
     pixels: Option<Named<4>>,
     blank: Option<Named<2>>,
+    other: Option<Named<2>>,
     /// Where there are no words, their arrays are not in the file.
     is_absent: bool,
 }
@@ -100,6 +101,7 @@ impl Wanted {
             unpooled: None,
             pixels: None,
             blank: None,
+            other: None,
             is_absent: false,
         };
         let targets = [
@@ -140,6 +142,11 @@ impl Wanted {
                 .iter()
                 .any(|target| target.control.is_some())
                 .then_some(Named { name: "token_relevancy_blank", shape: [count, tokens] }),
+            other: record
+                .targets
+                .iter()
+                .any(|target| target.counterpart.is_some())
+                .then_some(Named { name: "token_relevancy_other", shape: [count, tokens] }),
             ..targets
         };
         Self {
@@ -165,6 +172,7 @@ impl Wanted {
             sizes.extend(rows.unpooled.iter().map(Named::size));
             sizes.extend(rows.pixels.iter().map(Named::size));
             sizes.extend(rows.blank.iter().map(Named::size));
+            sizes.extend(rows.other.iter().map(Named::size));
         }
         if 0 < self.versus[0].shape[0] {
             sizes.extend(self.versus.iter().map(Named::size));
@@ -206,6 +214,7 @@ impl Rows {
             unpooled: None,
             pixels: None,
             blank: None,
+            other: None,
         }
     }
 }
@@ -255,6 +264,7 @@ impl Reader<'_> {
             unpooled: self.some(wanted.unpooled.as_ref())?,
             pixels: self.some(wanted.pixels.as_ref())?,
             blank: self.some(wanted.blank.as_ref())?,
+            other: self.some(wanted.other.as_ref())?,
         })
     }
 

@@ -45,7 +45,8 @@ fn targets(explained: &Explained<'_>, npz: &mut Writer<'_>) -> Result<(), Error>
     let unpooled = finer(|map| Some(&map.unpooled).filter(|map| !map.is_empty()));
     npz.add_some("patch_relevancy_unpooled", unpooled.as_ref())?;
     npz.add_some("pixel_gradient_input", finer(|map| map.pixels.as_ref()).as_ref())?;
-    npz.add_some("token_relevancy_blank", blank_rows(all).as_ref())
+    npz.add_some("token_relevancy_blank", blank_rows(all).as_ref())?;
+    npz.add_some("token_relevancy_other", other_rows(all).as_ref())
 }
 
 fn words(explained: &Explained<'_>, npz: &mut Writer<'_>) -> Result<(), Error> {
@@ -200,6 +201,12 @@ fn finer(
 /// The relevancy of each target on the mean picture `[T, S]`, where that was asked for.
 fn blank_rows(targets: &[ExplainedTarget<'_>]) -> Option<Array2<f32>> {
     let rows = targets.iter().map(|target| Some(target.control.as_ref()?.relevancy.view()));
+    stack(Axis(0), &rows.collect::<Option<Vec<_>>>()?).ok()
+}
+
+/// The relevancy of each target with the other model `[T, S]`, where there is one.
+fn other_rows(targets: &[ExplainedTarget<'_>]) -> Option<Array2<f32>> {
+    let rows = targets.iter().map(|target| Some(target.counterpart.as_ref()?.relevancy.view()));
     stack(Axis(0), &rows.collect::<Option<Vec<_>>>()?).ok()
 }
 

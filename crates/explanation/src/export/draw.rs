@@ -9,7 +9,8 @@ use crate::figure::{Fine, overlay};
 use crate::figures::{common_scale, figure, region_chart};
 use crate::file_name::Counts;
 use crate::{
-    Drawing, DrawingKind, Error, Explained, FileName, Presentation, Shown, Subject, difference,
+    Drawing, DrawingKind, Error, Explained, FileName, Presentation, Shown, Subject, counterpart,
+    difference,
 };
 
 /// Draws all pictures into a folder; the names of those that were drawn, in order. `cancelled` is asked before each.
@@ -45,14 +46,14 @@ pub(super) fn draw_all(
 
 /// All that may be drawn, in order. Kinds of one group take turns over their subjects.
 fn plan(explained: &Explained<'_>, presentation: &Presentation) -> Vec<Drawing> {
-    use DrawingKind::{Control, Figure, Overlay, Patches, Pixels, Regions, Versus};
+    use DrawingKind::{Compare, Control, Figure, Overlay, Patches, Pixels, Regions, Versus};
     let counts = Counts {
         targets: explained.targets.len(),
         pairs: explained.versus.len(),
         images: explained.images(),
     };
-    let fixed: [&[DrawingKind]; 5] =
-        [&[Overlay], &[Patches, Pixels], &[Control], &[Regions], &[Versus]];
+    let fixed: [&[DrawingKind]; 6] =
+        [&[Overlay], &[Patches, Pixels], &[Control], &[Compare], &[Regions], &[Versus]];
     let asked = presentation.figures.iter().map(|&kind| vec![Figure(kind)]);
     let groups = fixed.iter().map(|group| group.to_vec()).chain(asked);
     let mut drawings = Vec::new();
@@ -111,6 +112,14 @@ impl Style<'_> {
                     control_overlay(explained, explanation, control, image, &self.options)
                 };
                 control.map(draw).transpose()
+            }
+            DrawingKind::Compare => {
+                let both = target.counterpart.as_deref().zip(explained.other_model.as_ref());
+                let draw = |(counterpart, other)| {
+                    let target = (explanation, counterpart);
+                    counterpart::figure(explained, target, (other, image), &self.options)
+                };
+                both.map(draw).transpose()
             }
             DrawingKind::Overlay => {
                 let title = explanation.label();

@@ -7,9 +7,9 @@ use relevancy_visualization::{Outline, RegionScore};
 use super::reliance::{ControlRecord, RelianceRecord};
 use super::versus::VersusRecord;
 use super::{
-    ByHeadRecord, ByLayerRecord, Files, ImageRecord, LocalizationRecord, MethodRecord,
-    OutlineRecord, PictureRecord, Record, RegionScoreRecord, SCHEMA, SCHEMA_VERSION, TargetRecord,
-    TokenRecord,
+    ByHeadRecord, ByLayerRecord, CounterpartRecord, Files, ImageRecord, LocalizationRecord,
+    MethodRecord, OtherModelRecord, OutlineRecord, PictureRecord, Record, RegionScoreRecord,
+    SCHEMA, SCHEMA_VERSION, TargetRecord, TokenRecord,
 };
 use crate::file_name::{ARRAYS, REPORT};
 use crate::{
@@ -43,6 +43,10 @@ impl Record {
                     control: target.control.as_ref().map(|control| {
                         ControlRecord::new(control, files.of_target(&[DrawingKind::Control], index))
                     }),
+                    counterpart: target.counterpart.as_ref().map(|counterpart| {
+                        let figures = files.of_target(&[DrawingKind::Compare], index);
+                        CounterpartRecord::new((&target.explanation, counterpart), figures)
+                    }),
                     ..target_record(target, &methods, &blanks)
                 })
                 .collect(),
@@ -52,6 +56,11 @@ impl Record {
             regions: explained.regions.clone(),
             boxes: explained.boxes.clone(),
             reliance: explained.reliance.clone(),
+            other_model: explained.other_model.as_ref().map(|other| OtherModelRecord {
+                model: other.model.clone(),
+                dtype: other.dtype.clone(),
+                seconds: other.seconds,
+            }),
             generation: explained.generation.clone(),
             settings: explained.settings.clone(),
             model: explained.model.clone(),
@@ -197,6 +206,7 @@ fn target_record(
         token_weights: explanation.token_weights().map(<[f32]>::to_vec),
         reliance: target.reliance.as_ref().map(|found| RelianceRecord::new(found, blanks)),
         control: None,
+        counterpart: None,
     }
 }
 

@@ -120,6 +120,9 @@ pub struct ModelRecord {
     /// The files that its weights came from, in the order in which they were opened; empty in records of older programs.
     #[serde(default)]
     pub files: Vec<WeightFile>,
+    /// Adapters that changed its weights, in the order that they were applied in.
+    #[serde(default)]
+    pub adapters: Vec<AdapterRecord>,
 }
 
 /// A file that weights came from.
@@ -132,6 +135,36 @@ pub struct WeightFile {
     pub bytes: u64,
     /// Its SHA-256 in hexadecimal; null where it was another file, or none, when the record was made.
     pub sha256: Option<String>,
+}
+
+/// An adapter of PEFT that changed the weights of the checkpoint.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub struct AdapterRecord {
+    /// Its folder or its id on the hub.
+    pub source: String,
+    /// The commit, for one of the hub.
+    pub revision: Option<String>,
+    /// How far it was applied: 1 as it was trained, 0 not at all, between them a part of the way, weight by weight.
+    pub weight: f64,
+    /// LoRA, rsLoRA or DoRA.
+    pub kind: String,
+    /// The model that it was trained on, by its own account.
+    pub base: Option<String>,
+    /// Its files: configuration and weights.
+    pub files: Vec<WeightFile>,
+}
+
+/// The model that the targets were explained with as well.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub struct OtherModelRecord {
+    /// What it is.
+    pub model: ModelRecord,
+    /// The type of its weights.
+    pub dtype: String,
+    /// How long explaining took.
+    pub seconds: f64,
 }
 
 /// Seconds.

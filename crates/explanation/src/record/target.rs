@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ControlRecord, RelianceRecord};
 use crate::text::label;
-use crate::{MethodId, SpanRule};
+use crate::{Counterpart, MapAgreement, MethodId, SpanRule, TargetExplanation};
 
 /// A target or word with what is said of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,6 +61,65 @@ pub struct TargetRecord {
     /// The same on the mean picture; null for words and where nobody asked.
     #[serde(default)]
     pub control: Option<ControlRecord>,
+    /// The same with the other model; null for words and where nobody asked.
+    #[serde(default)]
+    pub counterpart: Option<CounterpartRecord>,
+}
+
+/// A target explained with another model: same prompt, same answer, set against the same tokens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct CounterpartRecord {
+    /// The logarithm of its probability with the other model, summed over its tokens, in nats.
+    pub log_probability: f32,
+    /// Of each token.
+    pub token_log_probabilities: Vec<f32>,
+    /// `log_probability` of the target minus this one, in nats.
+    pub gain: f32,
+    /// Whether nothing speaks for it with the other model.
+    pub is_empty: bool,
+    /// Share of all pictures in the relevancy with the other model; null where there is none.
+    pub image_share: Option<f32>,
+    /// For each image how far both maps agree.
+    pub agreement: Vec<AgreementRecord>,
+    /// Its figures, image by image.
+    pub figures: Vec<String>,
+}
+
+/// How far the maps of two models over one image agree.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct AgreementRecord {
+    /// Correlation of the ranks of all cells (Spearman).
+    pub rank_correlation: f64,
+    /// Cells among the hottest tenth of both over those among the hottest tenth of either.
+    pub top_overlap: f64,
+}
+
+impl CounterpartRecord {
+    /// The record of a counterpart that is shown in these figures.
+    pub(super) fn new(
+        (target, counterpart): (&TargetExplanation, &Counterpart),
+        figures: Vec<String>,
+    ) -> Self {
+        let images = target.relevancy().layout().grids().count();
+        let found = (0..images).filter_map(|image| counterpart.agreement(target, image));
+        let agreement = |found: MapAgreement| {
+            let MapAgreement { rank_correlation, top_overlap } = found;
+            AgreementRecord { rank_correlation, top_overlap }
+        };
+        Self {
+            log_probability: counterpart.log_probability(),
+            token_log_probabilities: counterpart.token_log_probabilities.clone(),
+            gain: counterpart.gain(target),
+            is_empty: counterpart.is_empty,
+            image_share: counterpart.image_share,
+            agreement: found.map(agreement).collect(),
+            figures,
+        }
+    }
 }
 
 /// What another method says of a target.

@@ -21,6 +21,8 @@ pub(super) struct Methods<'a> {
     pixels: Option<Vec<Vec<Array2<f32>>>>,
     /// The relevancy of each target minus that on the mean picture `[S]`.
     control: Option<Vec<Array1<f32>>>,
+    /// The relevancy of each target with the other model `[S]`, and its own minus that.
+    others: Option<Vec<[Array1<f32>; 2]>>,
     /// A row that says nothing `[S]`.
     zero: Array1<f32>,
 }
@@ -37,12 +39,17 @@ impl<'a> Methods<'a> {
             });
             maps.collect::<Option<Vec<_>>>().filter(|maps| !maps.is_empty())
         });
+        let others = targets.clone().map(|target| {
+            let counterpart = target.counterpart.as_ref()?;
+            Some([counterpart.relevancy.clone(), counterpart.difference(&target.explanation)])
+        });
         let control =
             targets.map(|target| Some(target.control.as_ref()?.difference(&target.explanation)));
         Self {
             compared: explained.methods(),
             pixels: pixels.collect::<Option<Vec<_>>>().filter(|all| !all.is_empty()),
             control: control.collect::<Option<Vec<_>>>().filter(|all| !all.is_empty()),
+            others: others.collect::<Option<Vec<_>>>().filter(|all| !all.is_empty()),
             zero: Array1::zeros(explained.tokens.len()),
             explained,
         }
@@ -59,6 +66,7 @@ impl<'a> Methods<'a> {
         [Some(relevancy), self.patches(), self.pixels(), self.blank_control()]
             .into_iter()
             .flatten()
+            .chain(self.of_other_model().into_iter().flatten())
             .chain(["raw attention, last layer", "attention rollout"].map(Method::new))
             .chain(self.compared().map(|(index, method)| self.other(index, &method.name)))
             .collect()
@@ -73,7 +81,10 @@ impl<'a> Methods<'a> {
             });
             let control = self.control.as_ref();
             let control = control.map(|rows| Ok(Attribution::new(rows[index].view())));
-            self.said(&target.explanation, [pixels, control])
+            let rows = self.others.as_ref().map(|others| &others[index]);
+            let [other, difference] =
+                [0, 1].map(|which| rows.map(|rows| Ok(Attribution::new(rows[which].view()))));
+            self.said(&target.explanation, [pixels, control, other, difference])
         })
     }
 
@@ -83,7 +94,9 @@ impl<'a> Methods<'a> {
             let only = |is_there: bool| {
                 is_there.then(|| Err("it is made for targets only, not for other words".to_owned()))
             };
-            let finer = [only(self.pixels.is_some()), only(self.control.is_some())];
+            let [other, difference] = [(); 2].map(|()| only(self.others.is_some()));
+            let finer =
+                [only(self.pixels.is_some()), only(self.control.is_some()), other, difference];
             self.said(&word.explanation, finer)
         })
     }
@@ -102,7 +115,7 @@ impl<'a> Methods<'a> {
     fn said<'b>(
         &'b self,
         target: &'b TargetExplanation,
-        finer: [Option<Said<'b>>; 2],
+        finer: [Option<Said<'b>>; 4],
     ) -> Vec<Said<'b>> {
         let layers = target.layers().map(|layers| layers.outer_iter().collect());
         let first = Attribution { layers: layers.unwrap_or_default(), ..relevancy(target) };
@@ -171,6 +184,25 @@ impl<'a> Methods<'a> {
             signs: Some(signs),
             ..Method::new("relevancy − that on the mean picture")
         })
+    }
+
+    /// The relevancy with the other model, and the difference of both.
+    fn of_other_model(&self) -> Option<[Method; 2]> {
+        self.others.as_ref()?;
+        let name = self.explained.other_model.as_ref()?.name();
+        let signs =
+            Signs { below: format!("more with {name}"), above: "more with this model".to_owned() };
+        let other = Method {
+            note: "The same words of the same answer, explained with the other model.".to_owned(),
+            ..Method::new(format!("relevancy with {name}"))
+        };
+        let difference = Method {
+            note: "The relevancy minus that with the other model. Shares are of magnitudes."
+                .to_owned(),
+            signs: Some(signs),
+            ..Method::new(format!("relevancy − that with {name}"))
+        };
+        Some([other, difference])
     }
 
     fn columns(&self) -> Option<usize> {

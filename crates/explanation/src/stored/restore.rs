@@ -12,14 +12,14 @@ use relevancy_visualization::{Localization, Outline, RegionScore};
 
 use crate::arrays::{Arrays, Rows};
 use crate::record::{
-    ByHeadRecord, ControlRecord, ImageRecord, LocalizationRecord, OutlineRecord, PhraseRecord,
-    PictureRecord, Record, RegionScoreRecord, RelianceRecord, TargetRecord, TokenRecord,
-    VersusRecord,
+    ByHeadRecord, ControlRecord, CounterpartRecord, ImageRecord, LocalizationRecord, OutlineRecord,
+    PhraseRecord, PictureRecord, Record, RegionScoreRecord, RelianceRecord, TargetRecord,
+    TokenRecord, VersusRecord,
 };
 use crate::target::TargetParts;
 use crate::{
-    Error, Explained, ExplainedImage, ExplainedPicture, ExplainedTarget, Phrase, TargetControl,
-    TargetExplanation, Token, Versus,
+    Counterpart, Error, Explained, ExplainedImage, ExplainedPicture, ExplainedTarget, OtherModel,
+    Phrase, TargetControl, TargetExplanation, Token, Versus,
 };
 
 /// What a folder holds: `record` was checked, `arrays` and `pictures` fit it.
@@ -57,6 +57,11 @@ pub(super) fn explained(
         regions: record.regions.clone(),
         boxes: record.boxes.clone(),
         reliance: record.reliance.clone(),
+        other_model: record.other_model.as_ref().map(|other| OtherModel {
+            model: other.model.clone(),
+            dtype: other.dtype.clone(),
+            seconds: other.seconds,
+        }),
         generation: record.generation.clone(),
         settings: record.settings.clone(),
         model: record.model.clone(),
@@ -145,6 +150,7 @@ impl Source<'_> {
             boxes: record.boxes.iter().map(localization).collect(),
             reliance: record.reliance.as_ref().map(RelianceRecord::found),
             control: record.control.as_ref().and_then(|control| self.control(control)),
+            counterpart: record.counterpart.as_ref().and_then(|record| self.counterpart(record)),
             ..ExplainedTarget::new(Cow::Owned(explanation))
         })
     }
@@ -221,6 +227,15 @@ impl Source<'_> {
         let relevancy = self.rows.blank.as_ref()?.row(self.index).to_owned();
         let ControlRecord { image_sum, image_sum_blank, .. } = *record;
         Some(Cow::Owned(TargetControl { relevancy, image_sum, image_sum_blank }))
+    }
+
+    fn counterpart(&self, record: &CounterpartRecord) -> Option<Cow<'static, Counterpart>> {
+        Some(Cow::Owned(Counterpart {
+            relevancy: self.rows.other.as_ref()?.row(self.index).to_owned(),
+            is_empty: record.is_empty,
+            image_share: record.image_share,
+            token_log_probabilities: record.token_log_probabilities.clone(),
+        }))
     }
 }
 

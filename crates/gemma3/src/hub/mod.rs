@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::adapter::CONFIG as ADAPTER_CONFIG;
 use crate::weights::{INDEX, SINGLE, parse_index};
 use crate::{Bytes, Error, files};
 use cache::Cache;
@@ -35,7 +36,7 @@ use wanted::Wanted;
 pub use patience::Timeouts;
 
 /// Files that are fetched beside the weights, where a repository has them.
-const SMALL: [&str; 9] = [
+const SMALL: [&str; 10] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -45,6 +46,8 @@ const SMALL: [&str; 9] = [
     "chat_template.json",
     "preprocessor_config.json",
     "processor_config.json",
+    // Not to be used, but so that nobody passes over an adapter that lies beside a checkpoint.
+    ADAPTER_CONFIG,
 ];
 
 /// Files without which nothing works.
@@ -119,7 +122,7 @@ pub fn is_model_id(text: &str) -> bool {
 ///
 /// # Errors
 /// [`Error::HubAccess`] where a licence must be accepted first, [`Error::HubDamaged`] where the hub sent something else than
-/// the file, [`Error::HubGguf`] where the model is there in GGUF files alone, [`Error::Offline`] where no request may be made and files
+/// the file, [`Error::HubAdapter`] where it is an adapter ([`fetch_adapter`]), [`Error::HubGguf`] where the model is there in GGUF files alone, [`Error::Offline`] where no request may be made and files
 /// are missing, and those of the network and the disk.
 pub fn fetch(id: &str, revision: Option<&str>, options: &HubOptions) -> Result<Snapshot, Error> {
     obtain(id, revision, &Wanted::Checkpoint, options)
@@ -244,6 +247,9 @@ impl Job<'_> {
             .collect();
         // Some repositories have the configuration beside GGUF files.
         if ![SINGLE, INDEX].iter().any(|&name| listing.contains_key(name)) {
+            if listing.contains_key(ADAPTER_CONFIG) {
+                return Err(Error::HubAdapter { id: self.id.to_owned() });
+            }
             return Err(self.without(client, "model.safetensors and model.safetensors.index.json"));
         }
         if let Some(name) = REQUIRED.iter().find(|&&name| !listing.contains_key(name)) {

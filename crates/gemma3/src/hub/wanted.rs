@@ -1,10 +1,10 @@
 //! Which files of a repository are wanted: those of a checkpoint of transformers, or files that somebody named.
 
 use super::cache::is_file_name;
-use crate::Error;
+use crate::{Error, adapter};
 
 /// The files of an adapter of PEFT, its configuration first.
-const ADAPTER: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
+const ADAPTER: [&str; 2] = [adapter::CONFIG, adapter::WEIGHTS];
 /// Folders above a file.
 const MOST_FOLDERS: usize = 8;
 

@@ -26,14 +26,12 @@ use crate::{CheckpointPlace, Error, files};
 
 pub(crate) use gguf::GgufShard;
 #[cfg(feature = "hub")]
-pub(crate) use index::{INDEX, SINGLE, parse as parse_index};
+pub(crate) use index::parse as parse_index;
+pub(crate) use index::{INDEX, SINGLE};
 pub(crate) use layout::visit as visit_layout;
 pub(crate) use memory::InMemory;
-#[cfg(feature = "hub")]
-pub(crate) use shard::Shard;
-#[cfg(not(feature = "hub"))]
-use shard::Shard;
-use shard::kind_of;
+pub(crate) use names::canonical;
+pub(crate) use shard::{Shard, kind_of};
 
 /// Where a loaded tensor shall be, and in which type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! One canonical name for every spelling that writers of checkpoints use.
 //!
 //! Before transformers 4.52 `language_model.model.*` and `vision_tower.vision_model.*`; to 4.57 `model.language_model.*`;
-//! from 5 on without the level `vision_model`. The canonical name leaves out every optional level.
+//! from 5 on without the level `vision_model`. A language model alone has `model.layers.*`. The canonical name leaves out every
+//! optional level.
 
 /// Spellings with a level that others leave out.
 const SHORTENED: [(&str, &str); 3] = [
@@ -10,9 +11,17 @@ const SHORTENED: [(&str, &str); 3] = [
     ("vision_tower.vision_model.", "vision_tower."),
 ];
 
+/// What stands right below `model.` in a language model alone.
+const OF_TEXT: [&str; 3] = ["layers.", "embed_tokens.", "norm."];
+
 /// The canonical name of a stored tensor.
-pub(super) fn canonical(stored: &str) -> String {
-    let name = stored.strip_prefix("model.").unwrap_or(stored);
+pub(crate) fn canonical(stored: &str) -> String {
+    let name = match stored.strip_prefix("model.") {
+        Some(rest) if OF_TEXT.iter().any(|part| rest.starts_with(part)) => {
+            return format!("language_model.{rest}");
+        }
+        rest => rest.unwrap_or(stored),
+    };
     let shorten = |&(long, short): &(&str, &str)| {
         name.strip_prefix(long).map(|rest| format!("{short}{rest}"))
     };
@@ -60,6 +69,9 @@ mod tests {
                 "model.language_model.layers.3.mlp.up_proj.weight",
                 "language_model.layers.3.mlp.up_proj.weight",
             ),
+            ("model.layers.3.mlp.up_proj.weight", "language_model.layers.3.mlp.up_proj.weight"),
+            ("model.embed_tokens.weight", "language_model.embed_tokens.weight"),
+            ("model.norm.weight", "language_model.norm.weight"),
             ("language_model.lm_head.weight", "lm_head.weight"),
             ("lm_head.weight", "lm_head.weight"),
             ("vision_tower.vision_model.post_layernorm.bias", "vision_tower.post_layernorm.bias"),

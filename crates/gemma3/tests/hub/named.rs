@@ -140,6 +140,21 @@ fn an_adapter_is_two_files() {
     assert!(message.ends_with("it has no adapter_config.json"), "{message}");
 }
 
+/// Asked for as a model it is told what it is, and beside a checkpoint it is fetched so far that nobody passes over it.
+#[test]
+fn an_adapter_is_not_taken_for_a_model_nor_passed_over() {
+    let mut files = checkpoint();
+    files.insert("adapter_config.json", br#"{"peft_type": "LORA"}"#.to_vec());
+    let beside = bench(files.clone());
+    let snapshot = fetch(ID, None, &beside.options(false)).unwrap();
+    assert!(snapshot.dir.join("adapter_config.json").exists());
+    files.retain(|name, _| !name.starts_with("model"));
+    files.remove("config.json");
+    let alone = bench(files);
+    let error = fetch(ID, None, &alone.options(false)).unwrap_err();
+    assert!(matches!(&error, Error::HubAdapter { id } if id == ID), "{error}");
+}
+
 /// Files that were fetched by name are no checkpoint, and do not stand in the way of one.
 #[test]
 fn a_checkpoint_and_named_files_of_one_repository_do_not_mix() {

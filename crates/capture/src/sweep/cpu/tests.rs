@@ -1,10 +1,10 @@
 //! The kernel against plain loops, and the pass against the reference and the row rule, with every kind of vector registers that there is.
 
 use super::*;
+use crate::seam::{MaskRule, Qkv, SequenceLayout};
 use crate::sweep::Folds;
 use crate::sweep::examples::{Example, assert_folded, assert_same, random};
 use attention_relevancy::{HeadFusion, Update};
-use gemma3_tch::{MaskRule, Qkv, SequenceLayout};
 use tch::Device;
 
 /// Every kind of registers that there is here, and none.
