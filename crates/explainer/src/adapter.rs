@@ -142,7 +142,7 @@ impl fmt::Display for AppliedAdapter {
             1 => write!(f, ", {} replaced", self.replaced[0])?,
             n => write!(f, ", {n} tensors replaced")?,
         }
-        if self.weight != 1.0 {
+        if f64::EPSILON < (self.weight - 1.0).abs() {
             write!(f, ", weight {}", self.weight)?;
         }
         Ok(())

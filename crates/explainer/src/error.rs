@@ -72,6 +72,14 @@ pub(crate) enum Cause {
         /// The model as given.
         id: String,
     },
+    /// A vision tower in a GGUF file for a repository of which no GGUF file is named.
+    #[error(
+        "a vision tower in a GGUF file goes with a language model in one: name the file of {id} that is the model, or leave the vision tower out"
+    )]
+    TowerWithoutFile {
+        /// The model as given.
+        id: String,
+    },
     /// A checkpoint of the library's own was named, but this build has none.
     #[cfg(not(feature = "phantom"))]
     #[error("this build does not hold the checkpoint {name:?} (feature `phantom` is off)")]

@@ -64,9 +64,12 @@ impl Identity {
             other => other.to_string(),
         };
         // Whoever trained it may have named a folder, and a path can name people.
-        let base = |name: &String| match name.starts_with(['/', '.', '~']) {
-            true => presentation.shown_path(name.as_ref()),
-            false => name.clone(),
+        let base = |name: &String| {
+            if name.starts_with(['/', '.', '~']) {
+                presentation.shown_path(name.as_ref())
+            } else {
+                name.clone()
+            }
         };
         let adapters = self.record.adapters.iter().zip(&self.adapters);
         let adapters = adapters.map(|(record, applied)| AdapterRecord {

@@ -109,6 +109,10 @@ impl ModelSource {
             Self::Hub { id, revision, offline, file: Some(file) } => {
                 return fetch_gguf(id, revision.as_deref(), *offline, file, options);
             }
+            // Before anything large is fetched.
+            Self::Hub { id, file: None, .. } if options.mmproj.is_some() => {
+                return Err(Cause::TowerWithoutFile { id: id.clone() }.into());
+            }
             Self::Hub { id, revision, offline, file: None } => {
                 fetch(id, revision.as_deref(), *offline, options)?
             }
@@ -302,6 +306,10 @@ mod tests {
             let source = ModelSource::parse(shipped.name(), None, false);
             assert_eq!(source, ModelSource::Shipped(shipped));
         }
+        let tower = LoadOptions::default().with_mmproj(Some("mmproj.gguf".into()));
+        let hub = ModelSource::parse("nobody/no-such-model", None, true);
+        let message = hub.inspect(&tower).err().unwrap().to_string();
+        assert!(message.contains("name the file of nobody/no-such-model"), "{message}");
         let hub = ModelSource::parse("google/medgemma-1.5-4b-it", Some("main"), true);
         assert!(matches!(hub, ModelSource::Hub { offline: true, .. }));
     }

@@ -174,7 +174,7 @@ fn hash(path: &Path, cancelled: &dyn Fn() -> bool) -> Option<String> {
             read => hasher.update(&block[..read]),
         }
     }
-    Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hasher.finalize().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
 }
 
 #[cfg(test)]
@@ -187,7 +187,7 @@ mod tests {
 
     fn write(path: &Path, bytes: &[u8]) {
         fs::write(path, bytes).unwrap();
-        let earlier = SystemTime::now() - Duration::from_secs(60);
+        let earlier = SystemTime::now() - Duration::from_mins(1);
         File::options().write(true).open(path).unwrap().set_modified(earlier).unwrap();
     }
 

@@ -82,7 +82,9 @@ fn write(path: &Path) -> u64 {
     let (mut start, mut weights) = (0, 0);
     for (name, sides) in &tensors {
         header.text(name).u32(sides.len() as u32);
-        sides.iter().for_each(|&side| _ = header.u64(side));
+        for &side in sides {
+            header.u64(side);
+        }
         let count: u64 = sides.iter().product();
         let (kind, bytes) =
             if sides.len() == 1 { (0, 4 * count) } else { (Q4_K, count / 256 * 144) };

@@ -1,4 +1,4 @@
-//! `--gguf`: the same random models as GGUF files, named, described and stored as llama.cpp's converter and its quantisation Q4_K_M do it:
+//! `--gguf`: the same random models as GGUF files, named, described and stored as llama.cpp's converter and its quantisation `Q4_K_M` do it:
 //! a language model, and a vision tower of float16 numbers in a second file.
 
 mod blocks;
@@ -19,7 +19,7 @@ use file::{Entry, Field, Fields, Plan};
 /// The names of the files.
 const MODEL: &str = "model-Q4_K_M.gguf";
 const TOWER: &str = "mmproj-F16.gguf";
-/// What llama.cpp calls a file that is mostly Q4_K_M, and mostly float16.
+/// What llama.cpp calls a file that is mostly `Q4_K_M`, and mostly float16.
 const MOSTLY_Q4_K_M: u32 = 15;
 const MOSTLY_F16: u32 = 1;
 
@@ -113,7 +113,7 @@ impl<'a> Files<'a> {
     }
 }
 
-/// A tensor under its name in GGUF files, in the type that Q4_K_M gives it. Files hold 1 + w of Gemma's norms.
+/// A tensor under its name in GGUF files, in the type that `Q4_K_M` gives it. Files hold 1 + w of Gemma's norms.
 fn entry(tensor: Tensor, layers: usize, rows: usize) -> Entry {
     let is_embedding = tensor.name == EMBEDDING;
     let (name, layer) = renamed(&tensor.name);
@@ -133,7 +133,7 @@ fn entry(tensor: Tensor, layers: usize, rows: usize) -> Entry {
     Entry { name, shape, stored, normal: Normal { mean, deviation }, is_embedding }
 }
 
-/// Q4_K, and Q6_K for the embedding and for half of the matrices whose errors count most.
+/// `Q4_K`, and `Q6_K` for the embedding and for half of the matrices whose errors count most.
 fn quantised(name: &str, layer: usize, layers: usize) -> Stored {
     let (first, last) = (layers / 8, 7 * layers / 8);
     let wants_more = layer < first || last <= layer || (layer - first) % 3 == 2;

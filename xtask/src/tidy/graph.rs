@@ -41,6 +41,7 @@ const TABLE: [(&str, &[&str]); 15] = [
             "gemma3-tch",
             "medgemma-explainer",
             "phantom-radiograph",
+            "quantised-weights",
             "relevancy-visualization",
         ],
     ),

@@ -1,13 +1,12 @@
 //! What the command promises to scripts.
 
-use crate::support::{asked, explain, explain_args, names, record, run, text};
+use crate::support::{asked, explain, explain_args, names, record, run, sha256, text};
 use integration_tests::ndarray::{
     Array, Array1, Array2, Array4, Dimension, Ix1, Ix2, Ix4, arr2, s,
 };
 use integration_tests::ndarray_npy::{NpzReader, ReadableElement};
 use integration_tests::{Fixture, Tolerance, assert_close, assert_row_close};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
 use std::path::Path;
 use tempfile::tempdir;
@@ -169,11 +168,11 @@ fn the_record_says_what_was_asked_answered_and_explained() {
     assert_eq!(model["source"], fixture.model().file_name().unwrap().to_str().unwrap());
     assert_eq!(model["revision"], Value::Null);
     assert_eq!(model["architecture"], "Gemma3ForConditionalGeneration");
-    let sha256 = model["config_sha256"].as_str().unwrap();
-    assert!(sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit()), "{sha256}");
+    let hash = model["config_sha256"].as_str().unwrap();
+    assert!(hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()), "{hash}");
     let weights = fixture.model().join("model.safetensors");
     let bytes = fs::read(&weights).unwrap();
-    let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = sha256(&bytes);
     let file = json!({
         "name": "model.safetensors", "bytes": bytes.len(), "sha256": hash,
     });

@@ -3,13 +3,12 @@
 
 use integration_tests::Fixture;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use tempfile::tempdir;
 
-use crate::support::{Run, command, text};
+use crate::support::{Run, command, sha256, text};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const FILES: [&str; 2] = ["model.gguf", "mmproj.gguf"];
@@ -34,7 +33,7 @@ fn answer(stream: &mut TcpStream, files: &[(&str, Vec<u8>)]) -> std::io::Result<
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
     let path = first.split([' ', '?']).nth(1).unwrap_or_default();
     let entry = |(name, bytes): &(&str, Vec<u8>)| {
-        let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = sha256(bytes);
         json!({ "type": "file", "path": name, "oid": &hash[..40], "size": bytes.len(), "lfs": { "oid": hash, "size": bytes.len() } })
     };
     let body = if path.ends_with("/revision/main") {

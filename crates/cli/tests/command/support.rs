@@ -2,6 +2,7 @@
 
 use integration_tests::Fixture;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -124,6 +125,10 @@ pub(crate) fn explain_args(asked: Vec<String>, out: &Path, more: &[&str]) -> Vec
     args.extend(["--out".to_owned(), text(out)]);
     args.extend(more.iter().map(|&arg| arg.to_owned()));
     args
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 pub(crate) fn text(path: &Path) -> String {

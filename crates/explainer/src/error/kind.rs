@@ -60,6 +60,7 @@ impl Cause {
             #[cfg(not(feature = "phantom"))]
             Self::NotShipped { .. } => ErrorKind::Checkpoint,
             Self::NotACheckpoint { .. } | Self::ShippedAdapter { .. } => ErrorKind::Checkpoint,
+            Self::TowerWithoutFile { .. } => ErrorKind::GgufFile,
             Self::AdapterWeight { .. }
             | Self::CompareReproduced
             | Self::OtherTokens { .. }

@@ -2,6 +2,7 @@
 //! anything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -74,9 +75,7 @@ pub(super) fn of_names(
         let address = client.address(&format!("api/models/{id}/tree/{commit}{below}"));
         pages(client, address, &mut seen, &mut |entry| {
             let is_wanted = entry.is_file() && names.contains(&entry.path);
-            let is_small =
-                entry.path.rsplit_once('.').is_some_and(|(_, extension)| extension == "json");
-            let most = if is_small { SMALL_LIMIT } else { WEIGHTS_LIMIT };
+            let most = most_of_named(&entry.path);
             if is_wanted { entry.add(most, client, &mut listing) } else { Ok(()) }
         })?;
     }
@@ -185,6 +184,12 @@ impl Entry {
         }
         Ok((self.path, Remote { size, blob, sha256 }))
     }
+}
+
+/// The most bytes that a file can have which was named.
+fn most_of_named(name: &str) -> u64 {
+    let is_json = Path::new(name).extension().is_some_and(|extension| extension == "json");
+    if is_json { SMALL_LIMIT } else { WEIGHTS_LIMIT }
 }
 
 /// The most bytes that a file of a checkpoint with this name can have; `None` for a name that none has.

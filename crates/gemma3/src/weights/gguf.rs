@@ -46,8 +46,11 @@ impl GgufShard {
         let shape: Vec<i64> = info.shape.iter().map(|&side| side as i64).collect();
         let to = placement.kind.unwrap_or(kind_of(info.blocks).unwrap_or(Kind::Float));
         if let Some(kind) = kind_of(info.blocks) {
-            return self
-                .bytes(info)?
+            // What is converted does not stay resident: its map is closed at once.
+            let stays = kind == to && placement.device == Device::Cpu;
+            let bytes =
+                if stays { self.bytes(info)? } else { self.slice(&self.map_file()?, info)? };
+            return bytes
                 .f_view_dtype(kind)
                 .and_then(|tensor| tensor.f_view(shape.as_slice()))
                 .and_then(|tensor| tensor.f_to_device_(placement.device, to, false, false))
@@ -85,7 +88,10 @@ impl GgufShard {
             // Nobody else can fill the cell meanwhile: it is not shared between threads.
             let _ = self.map.set(self.map_file()?);
         }
-        let map = self.map.get().expect("filled above");
+        self.slice(self.map.get().expect("filled above"), info)
+    }
+
+    fn slice(&self, map: &Tensor, info: &TensorInfo) -> Result<Tensor, Error> {
         map.f_narrow(0, info.start as i64, info.bytes as i64).map_err(|error| self.failed(error))
     }
 
@@ -218,5 +224,20 @@ mod tests {
         {
             assert_eq!(canonical(unknown, false), None, "{unknown}");
         }
+    }
+    #[test]
+    fn what_is_converted_leaves_no_map_behind() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/gguf");
+        let file = GgufShard::open(&path.join("mmproj.gguf")).unwrap();
+        let name = "mm.input_projection.weight";
+        let bfloat16 = Placement { kind: Some(Kind::BFloat16), ..Placement::AS_STORED };
+        let converted = file.tensor(name, bfloat16).unwrap();
+        assert_eq!(converted.kind(), Kind::BFloat16);
+        assert!(file.map.get().is_none());
+        let stored = file.tensor(name, Placement::AS_STORED).unwrap();
+        assert!(file.map.get().is_some());
+        assert_eq!(stored.to_kind(Kind::BFloat16), converted);
+        let again = file.tensor(name, Placement::AS_STORED).unwrap();
+        assert_eq!(stored.data_ptr(), again.data_ptr(), "views of one map");
     }
 }

@@ -1,4 +1,4 @@
-//! Random blocks of the types of ggml that Q4_K_M files have, scaled to a deviation: what they hold is uniform, and of the mean zero.
+//! Random blocks of the types of ggml that `Q4_K_M` files have, scaled to a deviation: what they hold is uniform, and of the mean zero.
 
 use std::rc::Rc;
 

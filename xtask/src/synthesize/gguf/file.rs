@@ -178,15 +178,21 @@ impl Header {
             }
             Field::Texts(texts) => {
                 self.list(8, texts.len());
-                texts.iter().for_each(|text| self.text(text));
+                for text in texts {
+                    self.text(text);
+                }
             }
             Field::Floats(numbers) => {
                 self.list(6, numbers.len());
-                numbers.iter().for_each(|number| self.0.extend(number.to_le_bytes()));
+                for number in numbers {
+                    self.0.extend(number.to_le_bytes());
+                }
             }
             Field::Integers(numbers) => {
                 self.list(5, numbers.len());
-                numbers.iter().for_each(|number| self.0.extend(number.to_le_bytes()));
+                for number in numbers {
+                    self.0.extend(number.to_le_bytes());
+                }
             }
         }
     }
