@@ -80,6 +80,11 @@ fn assert_is(kind: &str, model: &Gemma3) {
     }
 }
 
+/// Another name of a tensor.
+type Rename<'a> = &'a dyn Fn(&str) -> String;
+/// Another configuration.
+type Change = Box<dyn Fn(&mut Value)>;
+
 const KINDS: [&str; 10] = [
     "lists",
     "recipe",
@@ -135,7 +140,7 @@ fn names_are_understood_in_every_spelling() {
         name.replace("embed_tokens.weight", "embed_tokens.modules_to_save.weight")
     };
     let bare = |name: &str| name.replace("base_model.model.", "");
-    let spellings: [(&str, &dyn Fn(&str) -> String); 5] = [
+    let spellings: [(&str, Rename<'_>); 5] = [
         ("old", &old),
         ("between", &between),
         ("default", &spelled),
@@ -258,7 +263,8 @@ fn a_comparison_is_what_the_other_model_says_of_the_same_words() {
             found.targets.iter().zip(&expected.targets).zip(&own.targets)
         {
             assert_eq!(found.relevancy, expected.relevancy().relevancy());
-            assert_eq!(found.log_probability(), expected.log_probability());
+            let distance = found.log_probability() - expected.log_probability();
+            assert!(distance.abs() < 1e-6, "{distance}");
             let gain = own.log_probability() - expected.log_probability();
             assert!((found.gain(own) - gain).abs() < 1e-6 && 0.01 < gain.abs());
             let agreement = found.agreement(own, 0).unwrap();
@@ -270,7 +276,8 @@ fn a_comparison_is_what_the_other_model_says_of_the_same_words() {
             assert_eq!((same.gain(own), same.difference(own).sum()), (0.0, 0.0));
             let agreement = same.agreement(own, 0).unwrap();
             assert!(
-                (agreement.rank_correlation - 1.0).abs() < 1e-9 && agreement.top_overlap == 1.0
+                (agreement.rank_correlation - 1.0).abs() < 1e-9
+                    && (agreement.top_overlap - 1.0).abs() < 1e-9
             );
         }
     }
@@ -308,7 +315,6 @@ fn models_that_cannot_be_compared_are_told() {
 fn damaged_adapters_are_named() {
     let base = base().model();
     let same = |name: &str| name.to_owned();
-    type Change = Box<dyn Fn(&mut Value)>;
     let set = |field: &'static str, value: Value| -> Change {
         Box::new(move |config| config[field] = value.clone())
     };

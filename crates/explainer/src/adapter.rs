@@ -189,7 +189,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let odd = folder.path().join("x=2");
         std::fs::create_dir(&odd).unwrap();
-        assert_eq!(parse(odd.to_str().unwrap()).1, 1.0);
+        let whole = parse(odd.to_str().unwrap());
+        assert_eq!(whole, (odd.display().to_string(), 1.0));
         let far = AdapterSource::parse("./a=1e9", true).open(&LoadOptions::default());
         assert!(far.err().unwrap().to_string().contains("1000000000"));
     }

@@ -80,13 +80,17 @@ mod tests {
             cells.iter().enumerate().for_each(|(rank, &cell)| map[cell] = 9.0 - rank as f32);
             map
         };
+        let assert_overlap = |[a, b]: [&[usize]; 2], part, expected: f64| {
+            let found = top_overlap(&map(a), &map(b), part);
+            assert!((found - expected).abs() < 1e-12, "{a:?} {b:?}: {found}");
+        };
         // The top tenth of 20 cells: two.
-        assert_eq!(top_overlap(&map(&[3, 4, 5]), &map(&[4, 3, 9]), 0.1), 1.0);
-        assert_eq!(top_overlap(&map(&[3, 4, 5]), &map(&[4, 5, 3]), 0.1), 1.0 / 3.0);
-        assert_eq!(top_overlap(&map(&[3, 4]), &map(&[5, 6]), 0.1), 0.0);
+        assert_overlap([&[3, 4, 5], &[4, 3, 9]], 0.1, 1.0);
+        assert_overlap([&[3, 4, 5], &[4, 5, 3]], 0.1, 1.0 / 3.0);
+        assert_overlap([&[3, 4], &[5, 6]], 0.1, 0.0);
         // One map shows a single cell, and an empty one none.
-        assert_eq!(top_overlap(&map(&[3, 4]), &map(&[3]), 0.1), 0.5);
-        assert_eq!(top_overlap(&map(&[]), &map(&[]), 0.1), 0.0);
-        assert_eq!(top_overlap(&map(&[3]), &map(&[3]), 0.001), 1.0);
+        assert_overlap([&[3, 4], &[3]], 0.1, 0.5);
+        assert_overlap([&[], &[]], 0.1, 0.0);
+        assert_overlap([&[3], &[3]], 0.001, 1.0);
     }
 }
