@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use attention_capture::{
     Engine, Goal, Keep, Retained, Rules, States, Streaming, SweepOptions, witness_attention,
 };
-use attention_relevancy::{Foil, Objective, Target, Update};
+use attention_relevancy::{Foil, Objective, Target, Update, rank_correlation};
 use gemma3_tch::{Checkpoint, CheckpointPlace, Fast, Gemma3, Placement, Sequence};
 use integration_tests::{Tolerance, assert_close, row_difference};
 use ndarray::{Array1, Array3, s};
@@ -157,6 +157,39 @@ fn assert_attention(model: &Gemma3, sequence: &Sequence, case: &Case) {
     })
     .unwrap();
     assert_eq!(seen, case.targets.len() * model.text().layers().len());
+}
+
+/// The default path, products in bfloat16: the maps of a real model stay near those of float32. Limits are twice what
+/// `cargo xtask quantised --real` found at worst over three texts (docs/quantised.md).
+#[test]
+fn maps_in_bfloat16_are_near_those_in_float32() {
+    let Some(folder) = folder() else { return };
+    let [wide, narrow] = [Kind::Float, Kind::BFloat16].map(|kind| model(&folder, kind));
+    let case = cases().into_iter().find(|case| case.name == "findings").unwrap();
+    let rows = |model: &Gemma3, objective| -> Vec<Array1<f32>> {
+        let sequence = model.sequence(case.ids.clone(), vec![], vec![]).unwrap();
+        let states = States::of(model, &sequence, Keep::Everything).unwrap();
+        let engine = Streaming::new(model, sequence.ids(), &states, SweepOptions::default());
+        let target = |&position: &usize| Target::new(position, case.ids[position]).unwrap();
+        let goals: Vec<Goal> = case.targets.iter().map(target).map(Goal::token).collect();
+        let rules = Rules::new(objective, Update::Additive);
+        let found = engine.explain(&goals, &rules).unwrap();
+        found.into_iter().map(|attribution| attribution.relevancy).collect()
+    };
+    for (objective, limit) in [(Objective::Logit, 0.1), (Objective::LogProbability, 0.3)] {
+        let both = rows(&wide, objective).into_iter().zip(rows(&narrow, objective));
+        for ((exact, found), &position) in both.zip(&case.targets) {
+            let before = s![..position - 1];
+            let (exact, found) = (exact.slice(before).to_vec(), found.slice(before).to_vec());
+            let largest = exact.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+            let pairs = exact.iter().zip(&found);
+            let distance = pairs.fold(0.0_f32, |most, (a, b)| most.max((a - b).abs())) / largest;
+            assert!(distance < limit, "{objective:?} of {position}: {distance}");
+            assert!(0.0 < distance, "the types are the same");
+            let ranks = rank_correlation(&exact, &found);
+            assert!(0.9 < ranks, "{objective:?} of {position}: {ranks}");
+        }
+    }
 }
 
 #[test]

@@ -42,6 +42,13 @@ impl Material {
         fs::read(&path).with_context(|| format!("could not read {}", path.display()))
     }
 
+    /// A small language model in a GGUF file.
+    #[expect(clippy::unused_self, reason = "material is asked for what it is made of")]
+    pub(crate) fn gguf(&self) -> Result<Vec<u8>> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/gguf/model.gguf");
+        fs::read(path).with_context(|| format!("could not read {path}"))
+    }
+
     /// A file of the checkpoint, as text.
     pub(crate) fn text(&self, name: &str) -> Result<String> {
         Ok(String::from_utf8(self.file(name)?)?)

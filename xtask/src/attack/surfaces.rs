@@ -1,8 +1,10 @@
 //! What is attacked: every way in which something from outside reaches the command.
 #![expect(clippy::unnecessary_wraps, reason = "all surfaces have the same two functions")]
 
+mod adapters;
 mod config;
 mod folder;
+mod gguf;
 mod hub;
 mod options;
 mod pictures;
@@ -29,9 +31,11 @@ pub(crate) struct Surface {
     pub(crate) random: fn(&Material, &mut SplitMix) -> Result<Case>,
 }
 
-pub(crate) static ALL: [Surface; 12] = [
+pub(crate) static ALL: [Surface; 14] = [
     config::SURFACE,
     weights::SURFACE,
+    gguf::SURFACE,
+    adapters::SURFACE,
     tokenizer::SURFACE,
     template::SURFACE,
     pictures::SURFACE,
