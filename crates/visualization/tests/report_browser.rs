@@ -385,6 +385,16 @@ fn a_page_without_pictures_shows_the_text() {
         widths[0] + 60 > widths[2] && widths[1] + 60 > widths[2],
         "the whole width: {widths:?}"
     );
+    // What is chosen of the text stands beside it; what is about pictures is not there.
+    let mut is_seen = |id: &str| {
+        let width = browser.eval(&format!("document.getElementById('{id}').offsetWidth"));
+        width.as_u64().unwrap() > 0
+    };
+    assert!(is_seen("method") && is_seen("method-note") && !is_seen("colormap"));
+    let before = text(&mut browser, "#strongest");
+    set(&mut browser, "method", "1");
+    assert_ne!(text(&mut browser, "#strongest"), before);
+    assert!(!text(&mut browser, "#strongest-hint").contains("picture"));
     assert_silent(&mut browser);
 }
 

@@ -14,7 +14,15 @@ function buildControls() {
   byId('marks').hidden = data.letters.length === 0 && data.pictures.every(({ outlines }) => outlines.length === 0);
   byId('regions-card').hidden = data.regions.length === 0;
   document.querySelector('.viewer').hidden = data.pictures.length === 0;
+  if (data.pictures.length === 0) choicesOfText();
   buildLayers();
+}
+
+/** Without pictures what concerns the text, too, stands beside it. */
+function choicesOfText() {
+  const row = make('div', 'row fields', '');
+  row.append(byId('method-field'), byId('layer-field'));
+  byId('strongest').before(row, byId('method-note'));
 }
 
 /** Quantiles that can be chosen, and those that were asked for. */
@@ -90,7 +98,7 @@ function drawControls() {
   });
   byId('answer-hint').textContent = state.comparing
     ? 'Choose the second word.'
-    : 'Point at a word to see its map. Click pins it; shift-click adds a second one.';
+    : `Point at a word to see ${data.pictures.length > 0 ? 'its map' : 'what speaks for it'}. Click pins it; shift-click adds a second one.`;
 }
 
 /** Keys that work everywhere but where something is typed or chosen. */

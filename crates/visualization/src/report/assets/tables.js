@@ -138,7 +138,7 @@ function drawStrongest(found) {
   });
   const none = found ? 'no text before this word contributed' : `no values: ${missing(primary(), state.method, -1)}`;
   byId('strongest').replaceChildren(...(items.length > 0 ? items : [make('li', 'none', none)]));
-  byId('strongest-hint').textContent = items.length > 0 ? `Percent: of ${quantityOf()}, pictures included.` : '';
+  byId('strongest-hint').textContent = items.length > 0 ? `Percent: of ${quantityOf()}${data.pictures.length > 0 ? ', pictures included' : ''}.` : '';
 }
 
 /** What `<bos>` and the other tokens of the template draw: named once, apart. */
