@@ -390,10 +390,9 @@ fn a_page_without_pictures_shows_the_text() {
         let width = browser.eval(&format!("document.getElementById('{id}').offsetWidth"));
         width.as_u64().unwrap() > 0
     };
-    assert!(is_seen("method") && is_seen("method-note") && !is_seen("colormap"));
-    let before = text(&mut browser, "#strongest");
+    assert!(is_seen("method") && is_seen("layer") && !is_seen("colormap"));
     set(&mut browser, "method", "1");
-    assert_ne!(text(&mut browser, "#strongest"), before);
+    assert!(is_hidden(&mut browser, "#layer-field"), "the second method has no layers");
     assert!(!text(&mut browser, "#strongest-hint").contains("picture"));
     assert_silent(&mut browser);
 }
