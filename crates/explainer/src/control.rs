@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use explanation_record::TargetControl;
+use gemma3_tch::Sequence;
 
 use crate::explain::Run;
 use crate::finer::Images;
@@ -32,6 +33,25 @@ impl Request<'_> {
         explanations: &Explanations,
     ) -> Result<BlankControl, Error> {
         let started = Instant::now();
+        let blanks = self.explained_on(self.mean_picture(answer)?, answer, explanations)?;
+        let image_sum = |of: &TargetExplanation| of.relevancy().image_values().sum();
+        let control = |(blank, target): (TargetExplanation, &TargetExplanation)| TargetControl {
+            relevancy: blank.relevancy().relevancy().to_owned(),
+            image_sum: image_sum(target),
+            image_sum_blank: image_sum(&blank),
+        };
+        let targets = blanks.into_iter().zip(&explanations.targets).map(control).collect();
+        Ok(BlankControl { targets, duration: started.elapsed() })
+    }
+
+    /// The targets explained by the same options on another sequence of the same tokens, or by another model: each token is set against
+    /// what it was set against before. Rows of tokens alone.
+    pub(crate) fn explained_on(
+        &self,
+        sequence: &Sequence,
+        answer: &Answer,
+        explanations: &Explanations,
+    ) -> Result<Vec<TargetExplanation>, Error> {
         let targets = &explanations.targets;
         let plan = |target: &TargetExplanation| {
             let foils: Vec<u32> = target.scores().iter().map(|score| score.runner_up).collect();
@@ -45,25 +65,13 @@ impl Request<'_> {
             methods: Vec::new(),
             ..explanations.options.clone()
         };
-        let sequence = self.mean_picture(answer)?;
         // There are no finer maps, but what is kept of the pictures still takes memory.
         let (images, planned) = (Images { shown: &[], ..Images::of(answer) }, sequence.ids().len());
         let run = Run { sequence, states: None, images, planned };
         let found = self.found(run, &plans, &options, &mut Vec::new())?;
-        let control = |((plan, found), target): ((Plan, _), &TargetExplanation)| {
-            let weights = target.token_weights().map(<[f32]>::to_vec);
-            let blank = plan.explanation(answer, found, weights)?;
-            let image_sum = |of: &TargetExplanation| of.relevancy().image_values().sum();
-            Ok(TargetControl {
-                relevancy: blank.relevancy().relevancy().to_owned(),
-                image_sum: image_sum(target),
-                image_sum_blank: image_sum(&blank),
-            })
+        let explained = |((plan, found), target): ((Plan, _), &TargetExplanation)| {
+            plan.explanation(answer, found, target.token_weights().map(<[f32]>::to_vec))
         };
-        let controls = plans.into_iter().zip(found).zip(targets).map(control);
-        Ok(BlankControl {
-            targets: controls.collect::<Result<_, Error>>()?,
-            duration: started.elapsed(),
-        })
+        plans.into_iter().zip(found).zip(targets).map(explained).collect()
     }
 }

@@ -7,14 +7,8 @@ use explanation_record::{Counterpart, OtherModel, Presentation, TokenKind};
 use gemma3_tch::Sequence;
 
 use crate::error::Cause;
-use crate::explain::Run;
-use crate::finer::Images;
 use crate::identity::Identity;
-use crate::plan::Plan;
-use crate::{
-    Answer, Error, ExplainOptions, Explainer, Explanations, Profile, Request, Resolution,
-    TargetExplanation,
-};
+use crate::{Answer, Error, Explainer, Explanations, Profile, Request, TargetExplanation};
 
 /// The targets of an answer explained with another model than the one that gave it.
 #[derive(Clone, Debug)]
@@ -61,40 +55,19 @@ impl Request<'_> {
         }
         self.check_tokens(answer, other)?;
         let other = other.within(self.context);
-        let sequence = other.seen(answer)?;
-        let targets = &explanations.targets;
-        let plan = |target: &TargetExplanation| {
-            let foils: Vec<u32> = target.scores().iter().map(|score| score.runner_up).collect();
-            Ok(Plan::new(answer, target.positions(), target.rule(), true)?.with_foils(&foils))
+        let found = other.explained_on(&other.seen(answer)?, answer, explanations)?;
+        let counterpart = |found: TargetExplanation| Counterpart {
+            relevancy: found.relevancy().relevancy().to_owned(),
+            is_empty: found.is_empty(),
+            image_share: found.relevancy().shares().map(|shares| shares.image()),
+            token_log_probabilities: found
+                .scores()
+                .iter()
+                .map(|score| score.log_probability)
+                .collect(),
         };
-        let plans: Vec<Plan> = targets.iter().map(plan).collect::<Result<_, Error>>()?;
-        let options = ExplainOptions {
-            by_layer: false,
-            by_head: None,
-            resolution: Resolution::Tokens,
-            methods: Vec::new(),
-            ..explanations.options.clone()
-        };
-        let (images, planned) = (Images { shown: &[], ..Images::of(answer) }, sequence.ids().len());
-        let run = Run { sequence: &sequence, states: None, images, planned };
-        let found = other.found(run, &plans, &options, &mut Vec::new())?;
-        let counterpart = |((plan, found), target): ((Plan, _), &TargetExplanation)| {
-            let weights = target.token_weights().map(<[f32]>::to_vec);
-            let found = plan.explanation(answer, found, weights)?;
-            Ok(Counterpart {
-                relevancy: found.relevancy().relevancy().to_owned(),
-                is_empty: found.is_empty(),
-                image_share: found.relevancy().shares().map(|shares| shares.image()),
-                token_log_probabilities: found
-                    .scores()
-                    .iter()
-                    .map(|score| score.log_probability)
-                    .collect(),
-            })
-        };
-        let all = plans.into_iter().zip(found).zip(targets).map(counterpart);
         Ok(Counterparts {
-            targets: all.collect::<Result<_, Error>>()?,
+            targets: found.into_iter().map(counterpart).collect(),
             duration: started.elapsed(),
             identity: other.identity()?,
             dtype: other.inspection().dtype(),
