@@ -1,11 +1,12 @@
 //! Two kinds of file: the state of a run, to go on from, and the checkpoint that comes out of it.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use gemma3_tch::Config;
-use half::bf16;
+use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use tch::Tensor;
@@ -14,7 +15,6 @@ use tempfile::TempDir;
 use crate::lanes::Task;
 use crate::optimizer::AdamW;
 use crate::parameters::Parameters;
-use crate::recipe::Recipe;
 
 /// Where a run stands.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl State {
     }
 
     /// Writes the state; the file is there as a whole or not at all.
-    pub fn save(&self, path: &Path, recipe: &Recipe) -> Result<()> {
+    pub fn save(&self, path: &Path, recipe: &impl Debug) -> Result<()> {
         let names: Vec<&String> =
             self.parameters.keys().filter(|name| self.task.learns(name)).collect();
         let of = |kind: &'static str, tensors: &[Tensor]| {
@@ -65,7 +65,7 @@ impl State {
     }
 
     /// Reads the state of a run of the same recipe.
-    pub fn load(path: &Path, recipe: &Recipe) -> Result<Self> {
+    pub fn load(path: &Path, recipe: &impl Debug) -> Result<Self> {
         let bytes =
             std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
         let (_, header) = SafeTensors::read_metadata(&bytes)?;
@@ -100,7 +100,7 @@ fn learning(task: Task, parameters: &Parameters) -> Vec<Tensor> {
     learns.map(|(_, tensor)| tensor.shallow_clone()).collect()
 }
 
-fn fingerprint(recipe: &Recipe) -> String {
+fn fingerprint(recipe: &impl Debug) -> String {
     format!("{recipe:?}")
 }
 
@@ -169,7 +169,8 @@ fn published(name: &str) -> String {
     name.to_owned()
 }
 
-fn write(
+/// Writes tensors in that type; the file is there as a whole or not at all.
+pub fn write(
     path: &Path,
     tensors: &[(String, Tensor)],
     dtype: Dtype,
@@ -200,6 +201,7 @@ fn encode(tensor: &Tensor, dtype: Dtype) -> Result<Vec<u8>> {
     let values = Vec::<f32>::try_from(tensor.detach().flatten(0, -1))?;
     Ok(match dtype {
         Dtype::BF16 => values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
+        Dtype::F16 => values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
         _ => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
     })
 }

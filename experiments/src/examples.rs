@@ -8,7 +8,7 @@ use gemma3_processor::{Message, Picture, Pixels, Processor, ProcessorOptions};
 use phantom_radiograph::{Finding, FindingKind, Mask, Phantom, Scene, Zone};
 
 use crate::lanes::Task;
-use crate::questions::Question;
+use crate::questions::{Answer, Question};
 use crate::recipe::{Recipe, Variant};
 use crate::scenes::{Purpose, has, mix, number, scene};
 use crate::vocabulary::IDS;
@@ -20,11 +20,19 @@ const COVERED: f32 = 0.08;
 pub struct Examples {
     recipe: Recipe,
     processor: Processor,
-    /// What every prompt begins with: up to the image and what follows it.
-    prefix: Vec<u32>,
-    image: std::ops::Range<usize>,
+    /// What every prompt begins with.
+    beginning: Beginning,
     /// The rest of the prompt of each question.
     prompts: Vec<(Question, Vec<u32>)>,
+}
+
+/// What prompts begin with: up to the last image and what follows it before the question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beginning {
+    /// The tokens.
+    pub ids: Vec<u32>,
+    /// The positions of the images in them.
+    pub images: Vec<std::ops::Range<usize>>,
 }
 
 /// A picture and what is in which cell of it.
@@ -35,10 +43,10 @@ pub struct Seen {
     pub labels: Vec<f32>,
 }
 
-/// A picture with questions and their answers.
+/// A picture, or several, with questions and their answers.
 pub struct Asked {
-    /// Input of the vision tower.
-    pub pixels: Pixels,
+    /// Inputs of the vision tower.
+    pub pixels: Vec<Pixels>,
     /// Questions with answers.
     pub turns: Vec<Turn>,
 }
@@ -99,26 +107,16 @@ impl Examples {
         let processor = Processor::from_dir(folder, ProcessorOptions::default())?;
         let side = recipe.sizes.vision.image as u32;
         let black = Picture::from_rgb(RgbImage::new(side, side))?;
-        let prepare = |question: Question| -> Result<_> {
-            let prepared = processor
-                .prepare(&[Message::user(1, question.text())], std::slice::from_ref(&black))?;
-            Ok((question, prepared.ids, prepared.images[0].span.clone()))
-        };
-        let prepared = Question::all().into_iter().map(prepare).collect::<Result<Vec<_>>>()?;
-        let (_, first, image) = &prepared[0];
-        let common = |ids: &[u32]| first.iter().zip(ids).take_while(|(a, b)| a == b).count();
-        let length = prepared[1..].iter().map(|(_, ids, _)| common(ids)).min().unwrap_or(0);
-        ensure!(image.end < length, "the prompts differ before the end of the image");
-        let (prefix, image) = (first[..length].to_vec(), image.clone());
-        let prompts =
-            prepared.into_iter().map(|(question, ids, _)| (question, ids[length..].to_vec()));
-        let prompts = prompts.collect();
-        Ok(Self { recipe: recipe.clone(), prefix, image, prompts, processor })
+        let questions = Question::all();
+        let texts: Vec<String> = questions.iter().map(|question| question.text()).collect();
+        let (beginning, rests) = shared_beginning(&processor, &texts, &[black])?;
+        let prompts = questions.into_iter().zip(rests).collect();
+        Ok(Self { recipe: recipe.clone(), beginning, prompts, processor })
     }
 
-    /// The ids that every prompt begins with, and the positions of the image in them.
-    pub fn prefix(&self) -> (&[u32], std::ops::Range<usize>) {
-        (&self.prefix, self.image.clone())
+    /// What every prompt begins with.
+    pub fn beginning(&self) -> &Beginning {
+        &self.beginning
     }
 
     /// Example `index` of the first stage.
@@ -143,7 +141,7 @@ impl Examples {
     pub fn asked(&self, task: Task, index: u64) -> Result<Asked> {
         let Recipe { answers, dialogue, review, .. } = &self.recipe;
         let (purpose, stage, index) = match task {
-            Task::Sight | Task::Answers => (Purpose::Answers, answers, index),
+            Task::Sight | Task::Answers | Task::Hybrid => (Purpose::Answers, answers, index),
             Task::Dialogue => (Purpose::Dialogue, dialogue, index),
             // Behind those of the dialogue.
             Task::Review => {
@@ -157,22 +155,14 @@ impl Examples {
             .into_iter()
             .map(|question| self.turn(question, &scene))
             .collect::<Result<_>>()?;
-        Ok(Asked { pixels: self.pixels(&phantom)?, turns })
+        Ok(Asked { pixels: vec![self.pixels(&phantom)?], turns })
     }
 
     /// A question about a scene, and its answer.
     fn turn(&self, question: Question, scene: &Scene) -> Result<Turn> {
         let prompt = self.prompts.iter().find(|(known, _)| *known == question);
         let (_, prompt) = prompt.context("every question has its prompt")?;
-        let (mut ids, mut decided) = (prompt.clone(), Vec::new());
-        for piece in question.answer(scene).pieces() {
-            let spelled = self.processor.tokenizer().encode(&piece.text)?;
-            decided.extend(std::iter::repeat_n(piece.decided, spelled.len()));
-            ids.extend(spelled);
-        }
-        ids.push(IDS.end_of_turn as u32);
-        decided.push(false);
-        Ok(Turn { ids, prompt: prompt.len(), decided })
+        Turn::new(&self.processor, prompt, &question.answer(scene), IDS.end_of_turn as u32)
     }
 
     /// Exactly what the processor makes of the picture's file.
@@ -181,6 +171,46 @@ impl Examples {
         let mut prepared = self.processor.prepare(&[message], &[picture(phantom)?])?;
         Ok(prepared.pixels.remove(0))
     }
+}
+
+impl Turn {
+    /// The rest of a prompt, the answer to it and the token that ends a turn.
+    pub fn new(
+        processor: &Processor,
+        prompt: &[u32],
+        answer: &Answer,
+        end_of_turn: u32,
+    ) -> Result<Self> {
+        let (mut ids, mut decided) = (prompt.to_vec(), Vec::new());
+        for piece in answer.pieces() {
+            let spelled = processor.tokenizer().encode(&piece.text)?;
+            decided.extend(std::iter::repeat_n(piece.decided, spelled.len()));
+            ids.extend(spelled);
+        }
+        ids.push(end_of_turn);
+        decided.push(false);
+        Ok(Self { ids, prompt: prompt.len(), decided })
+    }
+}
+
+/// What the prompts of these questions about some pictures begin with, and the rest of each.
+pub fn shared_beginning(
+    processor: &Processor,
+    questions: &[String],
+    pictures: &[Picture],
+) -> Result<(Beginning, Vec<Vec<u32>>)> {
+    let prepare = |text: &String| {
+        processor.prepare(&[Message::user(pictures.len(), text.as_str())], pictures)
+    };
+    let prepared = questions.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    let first = prepared.first().context("no questions")?;
+    let images: Vec<_> = first.images.iter().map(|image| image.span.clone()).collect();
+    let common = |ids: &[u32]| first.ids.iter().zip(ids).take_while(|(a, b)| a == b).count();
+    let length = prepared[1..].iter().map(|other| common(&other.ids)).min().unwrap_or(0);
+    let end = images.last().map_or(0, |image| image.end);
+    ensure!(end < length, "the prompts differ before the end of the last image");
+    let rests = prepared.iter().map(|prepared| prepared.ids[length..].to_vec()).collect();
+    Ok((Beginning { ids: first.ids[..length].to_vec(), images }, rests))
 }
 
 /// The phantom as a file of 8 bits would be read.
@@ -232,8 +262,8 @@ mod tests {
                 assert_eq!(turn.decided.len(), whole.len());
             }
         }
-        let (prefix, image) = examples.prefix();
-        assert_eq!(prefix.len(), image.end + 2);
+        let Beginning { ids, images } = examples.beginning();
+        assert_eq!((images.len(), ids.len()), (1, images[0].end + 2));
     }
 
     #[test]

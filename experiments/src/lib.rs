@@ -36,6 +36,8 @@ pub mod reader;
 pub mod score;
 pub mod threads;
 
+pub mod hybrid;
+
 pub mod localize;
 pub mod quantised;
 pub mod reliance;

@@ -39,10 +39,12 @@ pub enum Word {
     Side,
     /// `upper`, `middle` or `lower`.
     Level,
+    /// `small` or `large`; the questions here have no such word.
+    Size,
 }
 
 impl Word {
-    /// All of them.
+    /// Those of the questions here.
     pub const ALL: [Self; 4] = [Self::Finding, Self::Device, Self::Side, Self::Level];
 
     /// The name in tables.
@@ -52,6 +54,7 @@ impl Word {
             Self::Device => "device",
             Self::Side => "side",
             Self::Level => "level",
+            Self::Size => "size",
         }
     }
 }
@@ -126,16 +129,21 @@ impl Answer {
         self
     }
 
-    fn fixed(self, text: &str) -> Self {
+    pub(crate) fn fixed(self, text: &str) -> Self {
         self.piece(text, false, None)
     }
 
-    fn decided(self, text: &str) -> Self {
+    pub(crate) fn decided(self, text: &str) -> Self {
         self.piece(text, true, None)
     }
 
-    fn shows(self, text: &str, finding: usize, word: Word) -> Self {
+    pub(crate) fn shows(self, text: &str, finding: usize, word: Word) -> Self {
         self.piece(&format!(" {text}"), true, Some((finding, word)))
+    }
+
+    /// As [`shows`](Self::shows), at the beginning of the answer.
+    pub(crate) fn begins(self, text: &str, finding: usize, word: Word) -> Self {
+        self.piece(text, true, Some((finding, word)))
     }
 
     /// ` in the right middle zone`; for a device, ` on the left side`.

@@ -29,7 +29,8 @@ impl Share {
         if self.all == 0 { 1.0 } else { self.right as f64 / self.all as f64 }
     }
 
-    fn add(&mut self, other: Self) {
+    /// Takes in what another counted.
+    pub fn add(&mut self, other: Self) {
         self.right += other.right;
         self.all += other.all;
     }

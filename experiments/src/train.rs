@@ -100,7 +100,7 @@ impl Run {
             Task::Sight => &self.recipe.sight,
             Task::Answers => &self.recipe.answers,
             Task::Dialogue => &self.recipe.dialogue,
-            Task::Review => &self.recipe.review,
+            Task::Review | Task::Hybrid => &self.recipe.review,
         }
     }
 }

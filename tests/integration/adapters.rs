@@ -13,7 +13,7 @@ use medgemma_explainer::{
     AdapterSource, Ask, ExplainOptions, Explainer, LoadOptions, ModelSource, Picture,
     PictureOptions, Question,
 };
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 use ndarray_npy::NpzReader;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
@@ -78,6 +78,42 @@ fn assert_is(kind: &str, model: &Gemma3) {
             let what = format!("{kind}, {engine_name}: relevancy of {position}");
             assert_row_close(&what, found.view(), wanted.view(), position - 1);
         }
+    }
+}
+
+/// How the command computes where nothing else is asked for: in bfloat16, swept back from the last layer. What an adapter changes is then
+/// what PEFT's merged model gives in float32 but for rounding, and far from what the base alone gives.
+#[test]
+fn in_bfloat16_an_adapter_is_the_merged_model_but_for_rounding() {
+    let fixture = base();
+    let wide = |x: &f32| f64::from(*x);
+    for kind in ["lists", "recipe", "dora"] {
+        let wanted = expected(&format!("{kind}/relevancy")).unwrap();
+        let (adapter, targets) = (folder(kind), fixture.numbers("targets"));
+        let distance = |adapters: &[(&Path, f64)]| {
+            let placement = Placement { kind: Some(Kind::BFloat16), ..Placement::AS_STORED };
+            let model =
+                checkpoint(&fixture.model(), adapters).unwrap().load(placement).unwrap();
+            let sequence = answered(&fixture, &model);
+            let states = States::of(&model, &sequence, Keep::Everything).unwrap();
+            let engine =
+                Streaming::new(&model, sequence.ids(), &states, SweepOptions::default());
+            let rules = Rules::new(Objective::Logit, Update::Additive);
+            let of_target = |(&position, wanted): (&usize, ArrayView1<'_, f64>)| {
+                let target = Target::new(position, sequence.ids()[position]).unwrap();
+                let found = engine.explain_one(&Goal::token(target), &rules).unwrap().relevancy;
+                // A token's own entry is one and a little.
+                let others = |index: &usize| *index != position - 1;
+                let largest = wanted.iter().enumerate().filter(|(index, _)| others(index));
+                let largest = largest.fold(0.0_f64, |most, (_, x)| most.max(x.abs()));
+                let apart = found.iter().map(wide).zip(&wanted).map(|(a, b)| (a - b).abs());
+                let apart = apart.enumerate().filter(|(index, _)| others(index));
+                apart.fold(0.0_f64, |most, (_, x)| most.max(x)) / largest
+            };
+            targets.iter().zip(wanted.outer_iter()).map(of_target).fold(0.0, f64::max)
+        };
+        let (adapted, plain) = (distance(&[(&adapter, 1.0)]), distance(&[]));
+        assert!(adapted < 0.05 && 4.0 * adapted < plain, "{kind}: {adapted}, without it {plain}");
     }
 }
 

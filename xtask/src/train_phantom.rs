@@ -1,11 +1,12 @@
-//! `cargo xtask train-phantom`: trains the small checkpoints of the project, or evaluates one.
+//! `cargo xtask train-phantom`: trains the small checkpoints of the project, or evaluates one; with `--decoder` the hybrid, whose language
+//! model is a real one.
 //!
 //! The work is done by the program `train-phantom` of the package `experiments`, which links libtorch; this sets it up and starts it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use pico_args::Arguments;
 
 use crate::workspace::Workspace;
@@ -15,13 +16,26 @@ use crate::{process, setup};
 #[derive(Debug, PartialEq)]
 pub(crate) struct Options {
     variant: String,
+    decoder: Option<Decoder>,
     job: Job,
 }
+
+/// The language model of a hybrid.
+#[derive(Debug, PartialEq)]
+enum Decoder {
+    /// The real weights that the set-up fetches.
+    Real,
+    /// A GGUF file.
+    File(PathBuf),
+}
+
+/// What [`Decoder::Real`] is called.
+const REAL: &str = "gemma-3-270m";
 
 #[derive(Debug, PartialEq)]
 enum Job {
     Train { steps: Option<usize>, out: Option<PathBuf>, resume: bool },
-    Evaluate { folder: PathBuf, pictures: Option<u64>, size: Option<u32> },
+    Evaluate { folder: PathBuf, pictures: Option<u64>, size: Option<u32>, rehearsal: bool },
 }
 
 impl Options {
@@ -31,11 +45,15 @@ impl Options {
         if !["sound", "shortcut"].contains(&variant.as_str()) {
             bail!("no variant {variant}; there are sound and shortcut");
         }
+        let decoder = args.opt_value_from_os_str("--decoder", path)?.map(|named| {
+            if named.as_os_str() == REAL { Decoder::Real } else { Decoder::File(named) }
+        });
         let job = match args.opt_value_from_os_str("--evaluate", path)? {
             Some(folder) => Job::Evaluate {
                 folder,
                 pictures: args.opt_value_from_str("--pictures")?,
                 size: args.opt_value_from_str("--size")?,
+                rehearsal: args.contains("--rehearsal"),
             },
             None => Job::Train {
                 steps: args.opt_value_from_str("--steps")?,
@@ -46,16 +64,26 @@ impl Options {
         if let Job::Train { steps: Some(steps), .. } = &job {
             ensure!(*steps > 0, "--steps is at least 1");
         }
-        Ok(Self { variant, job })
+        if let Job::Evaluate { size: Some(_), .. } = &job {
+            ensure!(decoder.is_none(), "--size is not for a hybrid, which sees pictures of 224 pixels");
+        }
+        Ok(Self { variant, decoder, job })
     }
 
     /// The arguments of the program; without `--out` a run goes to its own folder below `target`.
-    fn arguments(&self, target: &std::path::Path) -> Command {
+    fn arguments(&self, target: &Path, real: &Path) -> Command {
         let mut command = Command::new(target.join("release/train-phantom"));
         command.args(["--variant", &self.variant]);
+        if let Some(decoder) = &self.decoder {
+            command.arg("--decoder").arg(match decoder {
+                Decoder::Real => real,
+                Decoder::File(file) => file,
+            });
+        }
         match &self.job {
             Job::Train { steps, out, resume } => {
-                let usual = || target.join("train-phantom").join(&self.variant);
+                let name = if self.decoder.is_some() { "hybrid-" } else { "" };
+                let usual = || target.join("train-phantom").join(format!("{name}{}", self.variant));
                 command.arg("--out").arg(out.clone().unwrap_or_else(usual));
                 if let Some(steps) = steps {
                     command.args(["--steps", &steps.to_string()]);
@@ -64,13 +92,16 @@ impl Options {
                     command.arg("--resume");
                 }
             }
-            Job::Evaluate { folder, pictures, size } => {
+            Job::Evaluate { folder, pictures, size, rehearsal } => {
                 command.arg("--evaluate").arg(folder);
                 if let Some(pictures) = pictures {
                     command.args(["--pictures", &pictures.to_string()]);
                 }
                 if let Some(size) = size {
                     command.args(["--size", &size.to_string()]);
+                }
+                if *rehearsal {
+                    command.arg("--rehearsal");
                 }
             }
         }
@@ -81,15 +112,17 @@ impl Options {
 /// Sets up, builds, and runs the program.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::run(workspace, None)?;
+    let real = match &options.decoder {
+        Some(Decoder::Real) => setup::real::find_weights().context(setup::real::advice())?,
+        _ => PathBuf::new(),
+    };
     let build = ["build", "--release", "--package", "experiments", "--bin", "train-phantom"];
     process::run(&mut workspace.cargo(&build))?;
-    process::run(&mut options.arguments(&workspace.target_folder()?))
+    process::run(&mut options.arguments(&workspace.target_folder()?, &real))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn parse(words: &[&str]) -> Result<Options> {
@@ -97,7 +130,7 @@ mod tests {
     }
 
     fn shown(words: &[&str]) -> String {
-        process::shown(&parse(words).unwrap().arguments(Path::new("target")))
+        process::shown(&parse(words).unwrap().arguments(Path::new("target"), Path::new("real.gguf")))
     }
 
     #[test]
@@ -116,7 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn a_hybrid_has_a_decoder() {
+        let expected = "train-phantom --variant sound --decoder real.gguf --out target/train-phantom/hybrid-sound";
+        assert_eq!(shown(&["--decoder", REAL]), expected);
+        let words = ["--decoder", "x.gguf", "--evaluate", "y", "--rehearsal"];
+        let expected = "train-phantom --variant sound --decoder x.gguf --evaluate y --rehearsal";
+        assert_eq!(shown(&words), expected);
+    }
+
+    #[test]
     fn mistakes_are_named() {
+        assert!(parse(&["--decoder", REAL, "--evaluate", "x", "--size", "224"]).is_err());
         assert!(parse(&["--variant", "other"]).is_err());
         assert!(parse(&["--steps", "0"]).is_err());
         assert!(parse(&["--steps", "many"]).is_err());

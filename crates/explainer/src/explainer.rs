@@ -144,7 +144,10 @@ impl Explainer {
         if placement.on_cpu() {
             check_memory("the model", inspection.load_bytes().of_model(), available_memory())?;
         }
-        let prompts = options.processor.clone();
+        let mut prompts = options.processor.clone();
+        // What it was trained with.
+        let of_adapter = checkpoint.adapters().iter().rev().find_map(|a| a.adapter.chat_template());
+        prompts.chat_template = prompts.chat_template.or(of_adapter);
         let processor = match checkpoint.gguf() {
             Some((model, mmproj)) => Processor::from_gguf(model, mmproj, prompts)?,
             None => Processor::from_dir(place.path(), prompts)?,

@@ -83,4 +83,4 @@ pub use projector::Projector;
 pub use sampling::Sampling;
 pub use text::TextModel;
 pub use vision::VisionModel;
-pub use weights::{Placement, WeightPath, Weights};
+pub use weights::{LowRankPair, Placement, WeightPath, Weights};

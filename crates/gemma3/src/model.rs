@@ -3,7 +3,7 @@
 use crate::adapter::AdaptedWeights;
 use crate::weights::InMemory;
 use crate::{
-    AppliedAdapter, Checkpoint, Config, DecoderTrace, Error, Fast, Fork, Placement, Projector,
+    AppliedAdapter, Checkpoint, Config, DecoderTrace, Error, Fast, Fork, LowRankPair, Placement, Projector,
     SequenceLayout, TextModel, VisionConfig, VisionModel, Watch, WeightPath, Weights, guard,
 };
 use gemma3_processor::{Pixels, Prepared};
@@ -77,7 +77,19 @@ impl Gemma3 {
     /// device. They are shared, not copied, and the model is part of their graph: gradients of what it computes reach them.
     /// Building a model this way is cheap; training rebuilds it after every update.
     pub fn from_tensors(config: Config, tensors: &BTreeMap<String, Tensor>) -> Result<Self, Error> {
-        let source = InMemory(tensors);
+        Self::from_adapted_tensors(config, tensors, &BTreeMap::new())
+    }
+
+    /// The same with low-rank parts beside matrices, by the canonical name of the module
+    /// (`language_model.layers.0.self_attn.q_proj`): an adapter while it is trained. Parts are computed in the dtype of their matrix and
+    /// may be stored in another; the vision tower may have another dtype than the language model. Names of modules that the model does not
+    /// have are not looked at.
+    pub fn from_adapted_tensors(
+        config: Config,
+        tensors: &BTreeMap<String, Tensor>,
+        pairs: &BTreeMap<String, LowRankPair>,
+    ) -> Result<Self, Error> {
+        let source = InMemory { tensors, pairs };
         guard("taking the weights", || {
             let device = tensors.values().next().map_or(Device::Cpu, Tensor::device);
             let root = WeightPath::new(&source, Placement { device, kind: None });

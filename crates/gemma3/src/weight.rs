@@ -23,7 +23,7 @@ pub(crate) enum Weight {
     Dense(Tensor),
     /// Quantised.
     Blocks(Blocks),
-    /// Quantised, with what adapters add.
+    /// With what adapters add, as second products.
     Adapted(Box<Adapted>),
 }
 

@@ -1,5 +1,7 @@
 //! What the metadata of GGUF files say about prompts and pictures.
 
+use std::path::Path;
+
 use quantised_weights::{Gguf, Value};
 
 use crate::Error;
@@ -7,7 +9,7 @@ use crate::config::{ImageFacts, MAX_IMAGE_SIZE, grid_side};
 use crate::pixels::Scaling;
 use crate::processor::Sight;
 use crate::prompt::ImageWords;
-use crate::template::ChatTemplate;
+use crate::template::{self, ChatTemplate};
 use crate::tokenizer::TextTokenizer;
 
 /// The token that a prompt begins with, and its id.
@@ -22,13 +24,18 @@ pub(crate) fn begin_token(model: &Gguf, tokenizer: &TextTokenizer) -> Result<(St
     token.ok_or_else(|| model.wrong(key, "is no token of the vocabulary").into())
 }
 
-/// The chat template, if there is one.
+/// The chat template, that in the file that was `given` or the model's, if there is one.
 pub(crate) fn template(
     model: &Gguf,
     tokenizer: &TextTokenizer,
+    given: Option<&Path>,
     trusted: bool,
 ) -> Result<Option<ChatTemplate>, Error> {
-    let Some(source) = model.optional_text("tokenizer.chat_template")? else { return Ok(None) };
+    let source = match given {
+        Some(path) => Some(template::file(path)?),
+        None => model.optional_text("tokenizer.chat_template")?.map(str::to_owned),
+    };
+    let Some(source) = source else { return Ok(None) };
     let token = |key: &str| match model.metadata().get(key) {
         Some(&Value::Unsigned(id)) => u32::try_from(id).ok().and_then(|id| tokenizer.token(id)),
         _ => None,
@@ -41,7 +48,8 @@ pub(crate) fn template(
     ];
     let tokens = tokens.into_iter().filter_map(|(name, key)| Some((name, token(key)?)));
     let tokens = tokens.map(|(name, token)| (name.to_owned(), token.into())).collect();
-    ChatTemplate::new(model.path().to_owned(), source.to_owned(), tokens, trusted).map(Some)
+    let path = given.unwrap_or_else(|| model.path()).to_owned();
+    ChatTemplate::new(path, source, tokens, trusted).map(Some)
 }
 
 /// How pictures are seen, by the file of the vision tower.

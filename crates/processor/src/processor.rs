@@ -1,7 +1,7 @@
 //! A conversation and its pictures to what the model takes.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use quantised_weights::Gguf;
 use serde_json::{Map, Value};
@@ -36,6 +36,9 @@ pub struct ProcessorOptions {
     /// stack, or refused where the application has none ([`crate::worker::serve_if_asked`]): a template can take all
     /// memory, run without end and end the process.
     pub trust_template: bool,
+    /// A file with a chat template that takes the place of the checkpoint's own, or of none: base models have none, and without one
+    /// nothing can be asked about a picture. It is rendered as the checkpoint's would be.
+    pub chat_template: Option<PathBuf>,
 }
 
 /// Prepares inputs for one checkpoint.
@@ -97,7 +100,8 @@ impl Processor {
         let tokenizer = TextTokenizer::from_file(&dir.join("tokenizer.json"))?;
         let config: Document<Map<String, Value>> =
             Document::read(dir.join("tokenizer_config.json"))?;
-        let template = match ChatTemplate::read(dir, &config, options.trust_template) {
+        let (given, trusted) = (options.chat_template.as_deref(), options.trust_template);
+        let template = match ChatTemplate::read(dir, &config, given, trusted) {
             // A base model continues what it is given.
             Err(Error::NoTemplate { .. }) if images.is_none() => None,
             template => Some(template?),
@@ -127,7 +131,8 @@ impl Processor {
         let max_positions = model.size("gemma3.context_length", 1 << 28)?;
         let tokenizer = TextTokenizer::from_gguf(model, mmproj.is_some())?;
         let begin = gguf::begin_token(model, &tokenizer)?;
-        let template = gguf::template(model, &tokenizer, options.trust_template)?;
+        let (given, trusted) = (options.chat_template.as_deref(), options.trust_template);
+        let template = gguf::template(model, &tokenizer, given, trusted)?;
         let sight = mmproj.map(|file| gguf::sight(model, file, &tokenizer)).transpose()?;
         if sight.is_some() && template.is_none() {
             return Err(Error::NoTemplate { path: model.path().to_owned() });

@@ -32,14 +32,18 @@ pub(crate) struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Looks where transformers looks: `chat_template.jinja`, `chat_template.json`, then the tokenizer's configuration.
-    /// A template that is neither known nor `trusted` is rendered apart.
+    /// The file that was `given`; else looks where transformers looks: `chat_template.jinja`, `chat_template.json`, then the tokenizer's
+    /// configuration. A template that is neither known nor `trusted` is rendered apart.
     pub(crate) fn read(
         dir: &Path,
         tokenizer: &Document<Map<String, Json>>,
+        given: Option<&Path>,
         trusted: bool,
     ) -> Result<Self, Error> {
-        let (path, source) = find(dir, tokenizer)?;
+        let (path, source) = match given {
+            Some(path) => (path.to_owned(), file(path)?),
+            None => find(dir, tokenizer)?,
+        };
         Self::new(path, source, special_tokens(&tokenizer.value), trusted)
     }
 
@@ -105,6 +109,12 @@ impl ChatTemplate {
     }
 }
 
+/// The text of a file with a template.
+pub(crate) fn file(path: &Path) -> Result<String, Error> {
+    let text = read_text_if_present(path, SOURCE_LIMIT as u64)?;
+    text.ok_or_else(|| Error::NoTemplate { path: path.to_owned() })
+}
+
 fn find(dir: &Path, tokenizer: &Document<Map<String, Json>>) -> Result<(PathBuf, String), Error> {
     let path = dir.join("chat_template.jinja");
     if let Some(source) = read_text_if_present(&path, SOURCE_LIMIT as u64)? {
@@ -148,7 +158,7 @@ mod tests {
             serde_json::json!({ "bos_token": { "content": "<bos>" }, "eos_token": "<eos>" });
         let value = config.as_object().unwrap().clone();
         let tokenizer = Document { path: "tokenizer_config.json".into(), value };
-        ChatTemplate::read(dir.path(), &tokenizer, true)
+        ChatTemplate::read(dir.path(), &tokenizer, None, true)
     }
 
     fn rendered(source: &str) -> String {
@@ -205,12 +215,12 @@ mod tests {
         assert!(error.to_string().contains("chat_template.jinja"), "{error}");
         let large = "x".repeat(SOURCE_LIMIT + 1);
         std::fs::write(dir.path().join("chat_template.jinja"), &large).unwrap();
-        assert!(ChatTemplate::read(dir.path(), &tokenizer, true).is_err());
+        assert!(ChatTemplate::read(dir.path(), &tokenizer, None, true).is_err());
         std::fs::remove_file(dir.path().join("chat_template.jinja")).unwrap();
         let mut value = Map::new();
         value.insert("chat_template".into(), large.into());
         let tokenizer = Document { path: "tokenizer_config.json".into(), value };
-        let error = ChatTemplate::read(dir.path(), &tokenizer, true).unwrap_err().to_string();
+        let error = ChatTemplate::read(dir.path(), &tokenizer, None, true).unwrap_err().to_string();
         assert!(
             error.contains("tokenizer_config.json") && error.contains("chat_template"),
             "{error}"

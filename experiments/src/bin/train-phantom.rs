@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Parser;
 use experiments::evaluate::{Plan, evaluate};
+use experiments::hybrid;
 use experiments::recipe::{Recipe, Variant};
+use experiments::scenes::Purpose;
 use experiments::train::Run;
 
 /// Trains a small Gemma3 checkpoint on phantom radiographs, or evaluates one.
@@ -21,6 +23,12 @@ struct Args {
     /// So many steps in each stage, to try things.
     #[arg(long)]
     steps: Option<usize>,
+    /// Train the hybrid: this GGUF file of a language model stays as it is, behind the vision tower in --tower.
+    #[arg(long)]
+    decoder: Option<PathBuf>,
+    /// The checkpoint whose vision tower the hybrid begins with.
+    #[arg(long, default_value = "crates/explainer/models/phantom", requires = "decoder")]
+    tower: PathBuf,
     /// Go on where the run in this folder stopped.
     #[arg(long)]
     resume: bool,
@@ -30,6 +38,9 @@ struct Args {
     /// How many phantoms.
     #[arg(long, default_value_t = 500, requires = "evaluate")]
     pictures: u64,
+    /// Ask about phantoms that are not those of the last word, to see how a training goes.
+    #[arg(long, requires = "evaluate", requires = "decoder")]
+    rehearsal: bool,
     /// Side of these phantoms in pixels.
     #[arg(long, default_value_t = 896, requires = "evaluate")]
     size: u32,
@@ -38,6 +49,9 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     tch::set_num_threads(1); // the lanes are the threads
+    if let Some(decoder) = &args.decoder {
+        return of_hybrid(&args, decoder);
+    }
     let recipe = Recipe::full(args.variant);
     if let Some(folder) = &args.evaluate {
         let plan = Plan {
@@ -51,6 +65,30 @@ fn main() -> Result<()> {
     let recipe = args.steps.map_or(recipe.clone(), |steps| recipe.with_steps(steps));
     let out = args.out.context("--out is missing")?;
     Run::open(&recipe, &out, args.resume)?.finish(&mut std::io::stdout())
+}
+
+/// The hybrid: trained, or asked about phantoms.
+fn of_hybrid(args: &Args, decoder: &Path) -> Result<()> {
+    let recipe = hybrid::run::Recipe::full(args.variant);
+    if let Some(folder) = &args.evaluate {
+        let plan = hybrid::evaluate::Plan {
+            pictures: args.pictures,
+            seed: recipe.seed,
+            variant: args.variant,
+            purpose: if args.rehearsal { Purpose::Dialogue } else { Purpose::Evaluation },
+        };
+        let evaluation = hybrid::evaluate::evaluate(decoder, folder, &plan)?;
+        print!("{}", evaluation.text());
+        let path = folder.join(format!("evaluation-{}.json", plan.variant.name()));
+        return std::fs::write(&path, format!("{:#}\n", evaluation.to_json(&plan)))
+            .with_context(|| format!("could not write {}", path.display()));
+    }
+    let recipe = args.steps.map_or(recipe.clone(), |steps| recipe.with_steps(steps));
+    let out = args.out.as_ref().context("--out is missing")?;
+    let sources =
+        hybrid::run::Sources { decoder: decoder.to_owned(), tower: args.tower.clone() };
+    let mut run = hybrid::run::Run::open(&recipe, &sources, out, args.resume)?;
+    run.finish(&mut std::io::stdout())
 }
 
 fn report(folder: &Path, plan: &Plan) -> Result<()> {

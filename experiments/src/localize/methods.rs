@@ -290,6 +290,7 @@ impl<'a> Maps<'a> {
             Word::Side => "right",
             Word::Level if zone.level == Level::Lower => "upper",
             Word::Level => "lower",
+            Word::Size => "small",
         }
     }
 }

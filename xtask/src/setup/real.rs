@@ -60,7 +60,12 @@ pub(crate) fn find() -> Option<PathBuf> {
     files.into_iter().all(|file| folder.join(file.name).is_file()).then_some(folder)
 }
 
-/// What to do where [`find`] gave `None`.
+/// The GGUF file of the real model, when it is there.
+pub(crate) fn find_weights() -> Option<PathBuf> {
+    Some(folder().ok()?.join(MODEL.name)).filter(|file| file.is_file())
+}
+
+/// What to do where [`find`] or [`find_weights`] gave `None`.
 pub(crate) fn advice() -> &'static str {
     "the real weights are not there (cargo xtask setup --real-weights)"
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use checkpoint_files::companions::CHAT_TEMPLATE;
+use checkpoint_files::gguf_names::stored;
 
 use super::Size;
 use super::model::{EMBEDDING, Model, Tensor};
@@ -22,46 +23,6 @@ const TOWER: &str = "mmproj-F16.gguf";
 /// What llama.cpp calls a file that is mostly `Q4_K_M`, and mostly float16.
 const MOSTLY_Q4_K_M: u32 = 15;
 const MOSTLY_F16: u32 = 1;
-
-/// Parts of a layer of the language model: the names in transformers, and in GGUF files.
-const TEXT: [(&str, &str); 13] = [
-    ("input_layernorm", "attn_norm"),
-    ("post_attention_layernorm", "post_attention_norm"),
-    ("pre_feedforward_layernorm", "ffn_norm"),
-    ("post_feedforward_layernorm", "post_ffw_norm"),
-    ("self_attn.q_proj", "attn_q"),
-    ("self_attn.k_proj", "attn_k"),
-    ("self_attn.v_proj", "attn_v"),
-    ("self_attn.o_proj", "attn_output"),
-    ("self_attn.q_norm", "attn_q_norm"),
-    ("self_attn.k_norm", "attn_k_norm"),
-    ("mlp.gate_proj", "ffn_gate"),
-    ("mlp.up_proj", "ffn_up"),
-    ("mlp.down_proj", "ffn_down"),
-];
-
-/// Parts of a layer of the vision tower.
-const VISION: [(&str, &str); 8] = [
-    ("layer_norm1", "ln1"),
-    ("layer_norm2", "ln2"),
-    ("self_attn.q_proj", "attn_q"),
-    ("self_attn.k_proj", "attn_k"),
-    ("self_attn.v_proj", "attn_v"),
-    ("self_attn.out_proj", "attn_out"),
-    ("mlp.fc1", "ffn_up"),
-    ("mlp.fc2", "ffn_down"),
-];
-
-/// What stands in front of a part, outside of layers.
-const OTHERS: [(&str, &str); 7] = [
-    ("language_model.model.embed_tokens", "token_embd"),
-    ("language_model.model.norm", "output_norm"),
-    ("vision_tower.vision_model.embeddings.patch_embedding", "v.patch_embd"),
-    ("vision_tower.vision_model.embeddings.position_embedding", "v.position_embd"),
-    ("vision_tower.vision_model.post_layernorm", "v.post_ln"),
-    ("multi_modal_projector.mm_soft_emb_norm", "mm.soft_emb_norm"),
-    ("multi_modal_projector.mm_input_projection_weight", "mm.input_projection.weight"),
-];
 
 /// Both files.
 pub(crate) struct Files<'a> {
@@ -116,7 +77,7 @@ impl<'a> Files<'a> {
 /// A tensor under its name in GGUF files, in the type that `Q4_K_M` gives it. Files hold 1 + w of Gemma's norms.
 fn entry(tensor: Tensor, layers: usize, rows: usize) -> Entry {
     let is_embedding = tensor.name == EMBEDDING;
-    let (name, layer) = renamed(&tensor.name);
+    let (name, layer) = stored(&tensor.name).expect("every tensor has a name in GGUF files");
     let is_gemmas_norm = tensor.shape.len() == 1 && !name.starts_with("v.");
     let Normal { mean, deviation } = tensor.normal;
     let mean = if is_gemmas_norm { 1.0 + mean } else { mean };
@@ -143,26 +104,6 @@ fn quantised(name: &str, layer: usize, layers: usize) -> Stored {
     } else {
         Stored::Q4K
     }
-}
-
-/// The name in GGUF files, and the number of the layer.
-fn renamed(name: &str) -> (String, usize) {
-    for (ours, theirs) in OTHERS {
-        if let Some(rest) = name.strip_prefix(ours) {
-            return (format!("{theirs}{rest}"), 0);
-        }
-    }
-    let text =
-        name.strip_prefix("language_model.model.layers.").map(|rest| ("blk", rest, &TEXT[..]));
-    let layers = text.or_else(|| {
-        let rest = name.strip_prefix("vision_tower.vision_model.encoder.layers.")?;
-        Some(("v.blk", rest, &VISION[..]))
-    });
-    let (start, rest, parts) = layers.expect("every tensor has a name in GGUF files");
-    let (layer, part) = rest.split_once('.').expect("a layer has parts");
-    let (part, kind) = part.rsplit_once('.').expect("a part is a weight or a bias");
-    let (_, theirs) = parts.iter().find(|(ours, _)| *ours == part).expect("every part has a name");
-    (format!("{start}.{layer}.{theirs}.{kind}"), layer.parse().expect("layers are counted"))
 }
 
 fn model_fields(model: &Model, vocabulary: &Vocabulary) -> Fields {

@@ -27,6 +27,8 @@ use names::{Part, Spelling};
 pub(crate) const CONFIG: &str = "adapter_config.json";
 /// Its weights.
 pub(crate) const WEIGHTS: &str = "adapter_model.safetensors";
+/// The chat template that trainers save beside it.
+const CHAT_TEMPLATE: &str = "chat_template.jinja";
 /// Its weights as pickle, which PEFT wrote before safetensors.
 const PICKLE: &str = "adapter_model.bin";
 
@@ -86,6 +88,11 @@ impl Adapter {
     /// Its files: configuration and weights.
     pub fn files(&self) -> [PathBuf; 2] {
         [CONFIG, WEIGHTS].map(|name| self.folder.join(name))
+    }
+
+    /// The chat template that it was trained with, where one was saved beside it.
+    pub fn chat_template(&self) -> Option<PathBuf> {
+        Some(self.folder.join(CHAT_TEMPLATE)).filter(|path| path.exists())
     }
 
     /// Opens a folder as PEFT writes it.

@@ -8,6 +8,7 @@
 use tch::{Kind, Tensor};
 
 use super::{TILE, Weight};
+use crate::LowRankPair;
 
 /// `W ← g ⊙ W + B·A`, float32 on the CPU until it is placed.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) struct LowRank {
     pub(crate) gain: Option<Tensor>,
 }
 
-/// A quantised matrix with what adapters add to it, first to last.
+/// A matrix with what adapters add to it, first to last, as second products: a quantised one, or one whose addition is being trained.
 #[derive(Debug)]
 pub(crate) struct Adapted {
     base: Weight,
@@ -83,6 +84,13 @@ pub(crate) fn adapted(base: Weight, parts: Vec<LowRank>, kind: Kind) -> Weight {
         merged.narrow(0, start, rows).copy_(&stretch(&base, &parts, start, rows));
     }
     Weight::Dense(merged)
+}
+
+/// The matrix with a pair beside it, whatever it is stored as: products are part of the graph of both tensors of the pair.
+pub(crate) fn beside(base: Weight, pair: &LowRankPair) -> Weight {
+    let placed = |tensor: &Tensor| tensor.to_device_(base.device(), base.kind(), false, false);
+    let part = LowRank { down: placed(&pair.down), up: placed(&pair.up), gain: None };
+    Weight::Adapted(Box::new(Adapted { base, parts: vec![part] }))
 }
 
 /// Rows `start..start + rows` with these parts, in float32.
@@ -270,5 +278,27 @@ mod tests {
         let gradient = Tensor::run_backward(&[(y * &dy).sum(Kind::Float)], &[&x], false, false);
         assert_same(&weight.product_back(&dy), &gradient[0].to_kind(Kind::Double), 2e-2);
         assert_eq!(weight.product_back(&dy).kind(), Kind::BFloat16);
+    }
+
+    /// A pair in training: the product is that with the merged matrix, and gradients reach the pair and what is multiplied.
+    #[test]
+    fn a_pair_beside_is_part_of_the_graph() {
+        tch::manual_seed(13);
+        let leaf = |shape: &[i64]| random(shape).set_requires_grad(true);
+        let (base, x, dy) = (random(&[6, 5]), leaf(&[4, 5]), random(&[4, 6]));
+        let pair = LowRankPair { down: leaf(&[2, 5]), up: leaf(&[6, 2]) };
+        let leaves = [&pair.down, &pair.up, &x];
+        let pulled = |y: Tensor| {
+            let z = (&y * &dy).sum(Kind::Float);
+            (y, Tensor::run_backward(&[z], &leaves, false, false))
+        };
+        let merged = &base + pair.up.matmul(&pair.down);
+        let (expected, gradients) = pulled(x.matmul(&merged.tr()));
+        let (found, pulled) =
+            pulled(beside(Weight::Dense(base.shallow_clone()), &pair).product(&x, None));
+        assert_same(&found, &expected, 1e-6);
+        for (found, expected) in pulled.iter().zip(&gradients) {
+            assert_same(found, expected, 1e-5);
+        }
     }
 }

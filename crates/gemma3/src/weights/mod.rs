@@ -30,6 +30,7 @@ pub(crate) use index::parse as parse_index;
 pub(crate) use index::{INDEX, SINGLE};
 pub(crate) use layout::visit as visit_layout;
 pub(crate) use memory::InMemory;
+pub use memory::LowRankPair;
 pub(crate) use names::canonical;
 pub(crate) use shard::{Shard, kind_of};
 

@@ -1,0 +1,160 @@
+//! The training of the hybrid, saved as it goes.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use gemma3_processor::{Processor, ProcessorOptions};
+use gemma3_tch::guard;
+use quantised_weights::Gguf;
+use tch::Tensor;
+
+use super::decoder::{Decoder, first_parameters};
+use super::examples::Examples;
+use super::export;
+use crate::checkpoint::{self, State};
+use crate::forward::{self, Choice, Tally};
+use crate::lanes::{Task, in_lanes, leaves, pulled, summed};
+use crate::optimizer;
+use crate::progress::Progress;
+use crate::recipe::{Stage, Variant};
+
+/// Steps between two saved states.
+const SAVE_EVERY: usize = 25;
+/// Pictures are as large as the vision tower takes them.
+pub const SIZE: u32 = 224;
+
+/// All that decides a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// Decides everything that is random.
+    pub seed: u64,
+    /// Which lesson.
+    pub variant: Variant,
+    /// Rank of the adapter.
+    pub rank: usize,
+    /// What the adapter's change is multiplied by, α over the rank.
+    pub scale: f64,
+    /// The steps.
+    pub stage: Stage,
+}
+
+impl Recipe {
+    /// The run that made the hybrid of the project.
+    pub fn full(variant: Variant) -> Self {
+        let stage = Stage { steps: 600, pictures: 8, rate: 1e-3, warm_up: 30, questions: 7 };
+        Self { seed: 1, variant, rank: 16, scale: 2.0, stage }
+    }
+
+    /// The same run with so many steps.
+    #[must_use]
+    pub fn with_steps(mut self, steps: usize) -> Self {
+        self.stage.steps = steps;
+        self.stage.warm_up = self.stage.warm_up.min(steps / 5 + 1);
+        self
+    }
+}
+
+/// Files that a run begins from.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The GGUF file of the language model.
+    pub decoder: PathBuf,
+    /// The checkpoint whose vision tower is taken.
+    pub tower: PathBuf,
+}
+
+/// A run in a folder.
+pub struct Run {
+    recipe: Recipe,
+    folder: PathBuf,
+    decoder: Decoder,
+    examples: Examples,
+    /// Where it stands.
+    pub state: State,
+}
+
+impl Run {
+    /// Begins a run, or with `resume` goes on where the one in this folder stopped.
+    ///
+    /// # Errors
+    /// Files that are not what they should be.
+    pub fn open(recipe: &Recipe, sources: &Sources, folder: &Path, resume: bool) -> Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("could not create {}", folder.display()))?;
+        let tower = checkpoint::config(&sources.tower)?;
+        let vision = tower.vision.as_ref().context("the tower's checkpoint sees no pictures")?;
+        let decoder = Decoder::open(&sources.decoder, vision, tower.mm_tokens_per_image)?;
+        let path = folder.join("training.safetensors");
+        let state = if resume && path.exists() {
+            State::load(&path, recipe)?
+        } else {
+            let first = first_parameters(&sources.tower, &decoder.config, recipe)?;
+            State::begin(Task::Hybrid, first)
+        };
+        export::write(folder, &decoder.config, &state.parameters, recipe)?;
+        let examples = Examples::new(processor(&sources.decoder, folder)?, decoder.config.text.vocab_size, recipe.seed, recipe.variant, SIZE)?;
+        Ok(Self { recipe: recipe.clone(), folder: folder.to_owned(), decoder, examples, state })
+    }
+
+    /// Runs what is left, and writes what was learnt.
+    ///
+    /// # Errors
+    /// Those of a step, and files that cannot be written.
+    pub fn finish(&mut self, out: &mut dyn Write) -> Result<()> {
+        let steps = self.recipe.stage.steps;
+        let mut progress = Progress::new(out, Task::Hybrid.name(), steps, self.state.step);
+        while self.state.step < steps {
+            let (tally, norm) = self.step()?;
+            progress.step(self.state.step, tally, norm)?;
+            if self.state.step.is_multiple_of(SAVE_EVERY) || self.state.step == steps {
+                self.state.save(&self.folder.join("training.safetensors"), &self.recipe)?;
+            }
+        }
+        export::write(&self.folder, &self.decoder.config, &self.state.parameters, &self.recipe)
+    }
+
+    /// One step of the optimizer: the sums over its examples, and the norm of its gradient.
+    ///
+    /// # Errors
+    /// What libtorch fails with.
+    pub fn step(&mut self) -> Result<(Tally, f64)> {
+        let stage = &self.recipe.stage;
+        let first = (self.state.step * stage.pictures) as u64;
+        let (examples, scale) = (&self.examples, self.recipe.scale);
+        let (gradients, tally) = in_lanes(
+            first..first + stage.pictures as u64,
+            || (self.decoder.lent(), leaves(&self.state.parameters, |_| true)),
+            |(decoder, leaves), indices| {
+                let model = decoder.model(&leaves, scale)?;
+                let learning: Vec<&Tensor> = leaves.values().collect();
+                summed(&learning, indices, |index| {
+                    let (case, example) = examples.example(index)?;
+                    let beginning = examples.beginning(&case);
+                    Ok(guard("learning to answer", || {
+                        let choice = Choice::Among(&example.choice);
+                        let losses = forward::packed_answers(&model, beginning, &example.asked, choice);
+                        pulled(losses, &learning)
+                    })?)
+                })
+            },
+        )?;
+        let rate = optimizer::rate(stage, self.state.step);
+        let mut learning = self.state.learning();
+        let norm = self.state.optimizer.step(&mut learning, &gradients, rate);
+        self.state.step += 1;
+        Ok((tally, norm))
+    }
+}
+
+/// Prompts and pictures as the finished model has them.
+///
+/// # Errors
+/// Files that are not what they should be.
+pub fn processor(decoder: &Path, folder: &Path) -> Result<Processor> {
+    let read = |path: &Path| -> Result<Gguf> { Ok(Gguf::read(path, std::fs::File::open(path)?)?) };
+    let chat_template = Some(folder.join(export::TEMPLATE));
+    let options = ProcessorOptions { chat_template, ..ProcessorOptions::default() };
+    let (model, tower) = (read(decoder)?, read(&folder.join(export::TOWER))?);
+    Ok(Processor::from_gguf(&model, Some(&tower), options)?)
+}
