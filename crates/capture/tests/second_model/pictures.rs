@@ -8,7 +8,7 @@ use attention_capture::{
     Costs, Engine, Error, Goal, ImagePart, ImageRecorder, Keep, Ledger, Objective, PatchOptions,
     PatchStates, Patches, Retained, Rules, Spread, States, Streaming, witness_patches,
 };
-use attention_relevancy::ndarray::{Array2, Axis, s};
+use attention_relevancy::ndarray::{Array1, Array2, Axis, s};
 use attention_relevancy::{Target, Update};
 use gemma3_tch::Sequence;
 use std::ops::Range;
@@ -108,8 +108,8 @@ impl Graph {
         Self { pixels, attention, features, tokens }
     }
 
-    /// What autograd finds for one goal, with the relevancy that the retained engine leaves at the tokens.
-    fn expected(&self, logits: &Tensor, goal: &Goal, relevancy: &ImagePart) -> Expected {
+    /// What autograd finds for one goal, beside the relevancy `[t]` of the tokens.
+    fn expected(&self, logits: &Tensor, goal: &Goal, relevancy: &Array1<f32>) -> Expected {
         let logit =
             |target: &Target| logits.get(target.logit_row() as i64).get(i64::from(target.token()));
         let z: Tensor = goal.targets().iter().map(logit).sum();
@@ -127,7 +127,8 @@ impl Graph {
             fused: fused.collect(),
             scores: wide(&product(&self.features, &dfeatures, -1).view(grid())),
             pixels: wide(&product(&self.pixels, &dpixels, 0)),
-            part: ImagePart { relevancy: relevancy.relevancy.clone(), gradient },
+            relevancy: relevancy.clone(),
+            gradient: wide(&gradient),
         }
     }
 }
@@ -136,7 +137,8 @@ struct Expected {
     fused: Vec<Tensor>,  // of each layer, [P, P]
     scores: Array2<f64>, // of each patch
     pixels: Array2<f64>,
-    part: ImagePart,
+    relevancy: Array1<f32>, // of the tokens
+    gradient: Array2<f64>,  // at the tokens
 }
 
 impl Expected {
@@ -153,7 +155,7 @@ impl Expected {
                 }
                 _ => 1.0 / (k * k) as f64,
             };
-            f64::from(self.part.relevancy[row / k * TOKENS[1] as usize + column / k]) * share
+            f64::from(self.relevancy[row / k * TOKENS[1] as usize + column / k]) * share
         })
     }
 
@@ -215,12 +217,11 @@ fn patches_and_pixels_are_what_autograd_finds() {
         .zip(&swept)
         .zip(&rows)
         .map(|((goal, part), row)| {
-            let expected = graph.expected(&logits, goal, part);
-            let relevancy = row.relevancy.slice(s![IMAGE]).to_owned().insert_axis(Axis(0));
-            let found = part.relevancy.clone().insert_axis(Axis(0));
-            assert_same("relevancy at the tokens", &found, &relevancy.mapv(f64::from));
-            let (found, own) = (narrow(&part.gradient), wide(&expected.part.gradient));
-            assert_same("gradient at the tokens", &found, &own);
+            let relevancy = row.relevancy.slice(s![IMAGE]).to_owned();
+            let expected = graph.expected(&logits, goal, &relevancy);
+            let rows = [&part.relevancy, &relevancy].map(|row| row.clone().insert_axis(Axis(0)));
+            assert_same("relevancy at the tokens", &rows[0], &rows[1].mapv(f64::from));
+            assert_same("gradient at the tokens", &narrow(&part.gradient), &expected.gradient);
             expected
         })
         .collect();
