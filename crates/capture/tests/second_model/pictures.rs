@@ -92,8 +92,10 @@ impl Graph {
             let a = Tensor::stack(&scores, 0).softmax(-1, Kind::Float);
             let heads = a.matmul(&Tensor::stack(&values, 0)); // [H, P, d]
             let heads = Tensor::cat(&heads.unbind(0), 1);
-            let inner = n.matmul(&layer.up.tr()).relu().square();
-            x = &x + heads.matmul(&layer.o.tr()) + inner.matmul(&layer.down.tr());
+            let h = &x + heads.matmul(&layer.o.tr());
+            let taken = if layer.beside { n } else { layer.norm.forward(&h) };
+            let inner = taken.matmul(&layer.up.tr()).relu().square();
+            x = h + inner.matmul(&layer.down.tr());
             attention.push(a);
         }
         let features = tower.last_norm.forward(&x);

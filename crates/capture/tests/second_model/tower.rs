@@ -1,5 +1,5 @@
 //! A vision tower that is no SigLIP: a picture that is no square, RMS norms without a bias, one of them behind the patch embedding,
-//! attention and MLP beside each other in a layer in place of one behind the other, a squared rectifier, a projector that is a plain linear map;
+//! attention and MLP beside each other in some layers in place of one behind the other, a squared rectifier, a projector that is a plain linear map;
 //! heads, their width and who sees whom differ by layer.
 //!
 //! Symbols: P patches, t tokens, W hidden width of the tower, D that of the language model, F feed-forward width, p pixels of a patch's
@@ -47,13 +47,16 @@ impl RmsNorm {
     }
 }
 
-/// `y = x + o·attention(norm x) + down·relu(up·norm x)²`, one norm for both.
+/// `h = x + o·attention(norm x)`, `y = h + down·relu(up·norm h)²`, one norm for both; where they stand beside each other the MLP takes x
+/// in place of h.
 #[derive(Debug)]
 pub(crate) struct TowerLayer {
     site: Site,
     pub(crate) dims: Dims,
     /// Whether a patch sees those after it.
     pub(crate) sees_all: bool,
+    /// Whether attention and MLP stand beside each other.
+    pub(crate) beside: bool,
     pub(crate) norm: RmsNorm,
     pub(crate) q: Tensor,    // [H·d, W]
     pub(crate) k: Tensor,    // [K·d, W]
@@ -82,13 +85,14 @@ impl Trace for TowerTrace {
 }
 
 impl TowerLayer {
-    fn random(layer: usize, dims: Dims, sees_all: bool) -> Self {
+    fn random(layer: usize, dims: Dims, [sees_all, beside]: [bool; 2]) -> Self {
         let (q, k) = (dims.heads * dims.width, dims.key_heads * dims.width);
         let inner = 2 * WIDTH + layer;
         Self {
             site: Site { tower: Tower::Vision, layer },
             dims,
             sees_all,
+            beside,
             norm: RmsNorm::random(),
             q: random([q, WIDTH]) * 1.5,
             k: random([k, WIDTH]) * 1.5,
@@ -101,7 +105,9 @@ impl TowerLayer {
 
     /// What attention makes of the input, and the state of the MLP before its activation.
     fn halves(&self, x: &Tensor, heads: &Tensor) -> [Tensor; 2] {
-        [x + join(heads).matmul(&self.o.tr()), self.norm.forward(x).matmul(&self.up.tr())]
+        let attended = x + join(heads).matmul(&self.o.tr());
+        let taken = self.norm.forward(if self.beside { x } else { &attended });
+        [attended, taken.matmul(&self.up.tr())]
     }
 
     fn sum(&self, attended: &Tensor, inner: &Tensor) -> Tensor {
@@ -164,10 +170,17 @@ impl Layer for TowerLayer {
         self.sum(attended, inner)
     }
 
-    fn pull_merge(&self, TowerTrace([x, _, inner]): &TowerTrace, dy: &Tensor) -> MergeGradient {
+    fn pull_merge(
+        &self,
+        TowerTrace([x, attended, inner]): &TowerTrace,
+        dy: &Tensor,
+    ) -> MergeGradient {
         let dinner = dy.matmul(&self.down) * inner.relu() * 2.0;
-        let dx = dy + self.norm.pull_back(x, &dinner.matmul(&self.up));
-        MergeGradient { x: dx, heads: split(&dy.matmul(&self.o), self.dims.heads) }
+        let taken = if self.beside { x } else { attended };
+        let dx = dy + self.norm.pull_back(taken, &dinner.matmul(&self.up));
+        let dattended = if self.beside { dy } else { &dx };
+        let heads = split(&dattended.matmul(&self.o), self.dims.heads);
+        MergeGradient { x: dx, heads }
     }
 
     fn pull_project(
@@ -214,14 +227,18 @@ impl ToyTower {
     pub(crate) fn random() -> Self {
         tch::manual_seed(29);
         let dims = |heads, key_heads, width| Dims { heads, key_heads, width, window: None };
-        let layers = [(dims(2, 2, 5), true), (dims(4, 2, 3), true), (dims(5, 5, 2), false)];
+        let layers = [
+            (dims(2, 2, 5), [true, true]),
+            (dims(4, 2, 3), [true, false]),
+            (dims(5, 5, 2), [false; 2]),
+        ];
         let layers = layers.into_iter().enumerate();
         Self {
             patch: random([WIDTH, (CHANNELS * SIDE * SIDE) as usize]),
             position: Tensor::randn([grid().iter().product(), WIDTH as i64], OPTIONS) * 0.3,
             first_norm: RmsNorm::random(),
             layers: layers
-                .map(|(layer, (dims, sees_all))| TowerLayer::random(layer, dims, sees_all))
+                .map(|(layer, (dims, how))| TowerLayer::random(layer, dims, how))
                 .collect(),
             last_norm: RmsNorm::random(),
             projection: random([HIDDEN, WIDTH]),
