@@ -379,8 +379,7 @@ fn what_was_kept_of_a_picture_gives_the_same_maps() {
             let expected = case.explain(image, &parts[image], options.clone()).unwrap();
             for keep in [Keep::Inputs, Keep::Everything] {
                 let states = PatchStates::of(&case.model, picture, keep).unwrap();
-                let width = case.model.kind().elt_size_in_bytes() as u64;
-                let bytes = keep.patch_bytes(&case.model.vision().unwrap().config, width);
+                let bytes = keep.patch_bytes(case.model.vision().unwrap());
                 assert_eq!(states.bytes(), bytes, "{}, {keep:?}", case.name);
                 let tokens = case.model.encode_image(&pixels).unwrap();
                 assert_eq!(states.tokens(&case.model).unwrap(), tokens, "{}", case.name);

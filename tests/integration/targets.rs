@@ -233,8 +233,8 @@ fn what_is_kept_of_pictures_changes_no_map() {
     assert!(answer.patch_bytes() == 0);
     let options = published().with_resolution(Resolution::Pixels);
     let expected = explainer.explain(&answer, &asks, &options).unwrap();
-    let config = &model(&fixture).config().vision.clone().unwrap();
-    let bytes = |keep: Keep| 2 * keep.patch_bytes(config, 4);
+    let model = model(&fixture);
+    let bytes = |keep: Keep| 2 * keep.patch_bytes(model.vision().unwrap());
     let budgets = [
         (8 * bytes(Keep::Everything), Some(bytes(Keep::Everything))),
         (4 * bytes(Keep::Everything) - 1, Some(bytes(Keep::Inputs))),

@@ -1,9 +1,9 @@
 //! What a sweep costs, and how it is cut so that it fits into a memory budget.
 
-use crate::gemma::{EncoderLayer, VisionConfig};
+use crate::model::patch_count;
 use crate::seam::{Layer, Placement, PullCost};
-use crate::sweep::{self, PassCost, Setting};
-use crate::{Error, Keep, LanguageModel};
+use crate::sweep::{self, PassCost, RowFold, Setting};
+use crate::{Error, Keep, LanguageModel, PictureTower};
 use tch::Kind;
 
 /// What is to be swept.
@@ -77,17 +77,17 @@ pub(crate) struct PatchCut {
 
 impl PatchCut {
     /// The largest that fits; [`Error::Budget`] where one goal and one row do not. More is kept where that takes no goal and no row
-    /// from the sweep. What is `kept` already is not counted again. `setting` is that of the passes.
+    /// from the sweep. What is `kept` already is not counted again. Every layer is folded by `fold`.
     pub(crate) fn new(
-        config: &VisionConfig,
-        setting: &Setting,
+        tower: &impl PictureTower,
+        fold: RowFold,
         goals: usize,
         kept: Option<Keep>,
         budget: u64,
     ) -> Result<Self, Error> {
         let cut = |keep, anew| {
-            let cost = Cost::vision(config, setting, anew);
-            let size = SweepSize { tokens: config.patches(), goals, kept: 0 };
+            let cost = Cost::vision(tower, fold, anew);
+            let size = SweepSize { tokens: patch_count(tower), goals, kept: 0 };
             let Cut { goals, rows } = Cut::fitting(&cost, size, budget)?;
             Ok::<_, Error>(Self { goals, rows, keep })
         };
@@ -102,19 +102,17 @@ impl PatchCut {
     }
 
     /// The least budget with which [`PatchCut::new`] succeeds.
-    pub(crate) fn least(config: &VisionConfig, setting: &Setting, is_kept: bool) -> u64 {
+    pub(crate) fn least(tower: &impl PictureTower, fold: RowFold, is_kept: bool) -> u64 {
         let anew = (!is_kept).then_some(Keep::Inputs);
-        Cost::vision(config, setting, anew).bytes(1, 1)
+        Cost::vision(tower, fold, anew).bytes(1, 1)
     }
 }
 
 /// Bytes that a run of the vision tower takes on a GPU and does not leave to the sweep: the activations of a layer and, of the same
 /// size, what libraries load for it and pieces that the allocator keeps. (An H200 had 250 MB taken after it, where the activations of
 /// Gemma3 4B are 146 MB.)
-fn run_on_gpu(config: &VisionConfig, width: u64) -> u64 {
-    let [d, f, p] =
-        [config.hidden_size, config.intermediate_size, config.patches()].map(|n| n as u64);
-    2 * width * p * (2 * f + 8 * d)
+fn run_on_gpu(tower: &impl PictureTower) -> u64 {
+    2 * patch_count(tower) as u64 * tower.run_bytes()
 }
 
 /// Bytes of a number in the dtype of the weights.
@@ -123,7 +121,7 @@ fn width(placement: Placement) -> u64 {
 }
 
 /// Bytes that a sweep over one layer holds at a time: those of the pass, which stand beside its code, and those of the pull-backs around
-/// it ([`Layer::pull_cost`], [`EncoderLayer::pull_cost`]). Tests compare the sum with what is really used (`tests/memory`).
+/// it ([`Layer::pull_cost`]). Tests compare the sum with what is really used (`tests/memory`).
 struct Cost {
     /// Whatever the number of goals.
     shared: u64,
@@ -134,15 +132,33 @@ struct Cost {
 impl Cost {
     /// Over any layer of a language model and so many tokens.
     fn text<M: LanguageModel>(model: &M, tokens: usize) -> Self {
-        let of_layer = |layer: &M::Layer| {
+        Self::of_any(model.layers(), tokens, |layer| {
+            Setting::text(layer.dims(), model.placement(), tokens)
+        })
+    }
+
+    /// Over any layer of a vision tower, with the cost of running the tower `anew` and keeping that much of the run.
+    fn vision<T: PictureTower>(tower: &T, fold: RowFold, anew: Option<Keep>) -> Self {
+        let setting = |layer: &T::Layer| Setting::vision(tower, layer, fold);
+        let cost = Self::of_any(tower.layers(), patch_count(tower), setting);
+        let run = anew.map_or(0, |keep| {
+            let left = if cost.pass.is_tight { run_on_gpu(tower) } else { 0 };
+            keep.patch_bytes(tower) + left
+        });
+        Self { shared: cost.shared + run, ..cost }
+    }
+
+    /// Over any of these layers, for so many tokens or patches.
+    fn of_any<L: Layer>(layers: &[L], tokens: usize, setting: impl Fn(&L) -> Setting) -> Self {
+        let of_layer = |layer: &L| {
             let PullCost { shared, per_gradient } = layer.pull_cost();
             Self {
                 shared: tokens as u64 * shared,
                 per_goal: tokens as u64 * per_gradient,
-                pass: sweep::cost(&Setting::text(layer.dims(), model.placement(), tokens)),
+                pass: sweep::cost(&setting(layer)),
             }
         };
-        model.layers().iter().map(of_layer).reduce(Self::or).expect("a model has layers")
+        layers.iter().map(of_layer).reduce(Self::or).expect("a model has layers")
     }
 
     /// What holds for either.
@@ -152,18 +168,6 @@ impl Cost {
             per_goal: self.per_goal.max(other.per_goal),
             pass: self.pass.or(other.pass),
         }
-    }
-
-    /// Over a layer of the vision tower, with the cost of running the tower `anew` and keeping that much of the run.
-    fn vision(config: &VisionConfig, setting: &Setting, anew: Option<Keep>) -> Self {
-        let (width, pass) = (width(setting.placement), sweep::cost(setting));
-        let PullCost { shared, per_gradient } = EncoderLayer::pull_cost(config, width);
-        let run = anew.map_or(0, |keep| {
-            let left = if pass.is_tight { run_on_gpu(config, width) } else { 0 };
-            keep.patch_bytes(config, width) + left
-        });
-        let patches = config.patches() as u64;
-        Self { shared: patches * shared + run, per_goal: patches * per_gradient, pass }
     }
 
     fn of_row(&self, goals: u64) -> u64 {
@@ -179,23 +183,23 @@ impl Cost {
 impl Keep {
     /// Bytes that recording a run of `model` over `tokens` tokens takes.
     pub fn bytes<M: LanguageModel>(self, model: &M, tokens: usize) -> u64 {
-        let d = model.width() as u64;
-        let of_layer = |layer: &M::Layer| match self {
-            Self::Inputs => d,
-            Self::Everything => layer.trace_numbers(),
-        };
-        let layers: u64 = model.layers().iter().map(of_layer).sum();
-        width(model.placement()) * tokens as u64 * (layers + d)
+        width(model.placement()) * self.numbers(model.layers(), model.width(), tokens)
     }
 
-    /// Bytes that [`crate::PatchStates`] of one picture take, when hidden states have `width` bytes a number.
-    pub fn patch_bytes(self, config: &VisionConfig, width: u64) -> u64 {
-        let [d, l, p] = [config.hidden_size, config.num_hidden_layers, config.patches()];
-        let states = match self {
-            Self::Inputs => l + 1,
-            Self::Everything => 2 * l + 1,
+    /// Bytes that [`crate::PatchStates`] of one picture take.
+    pub fn patch_bytes(self, tower: &impl PictureTower) -> u64 {
+        let numbers = self.numbers(tower.layers(), tower.width(), patch_count(tower));
+        width(tower.placement()) * numbers
+    }
+
+    /// Numbers that are kept of so many tokens or patches between layers of that width.
+    fn numbers(self, layers: &[impl Layer], width: usize, tokens: usize) -> u64 {
+        let of_layer = |layer: &_| match self {
+            Self::Inputs => width as u64,
+            Self::Everything => Layer::trace_numbers(layer),
         };
-        width * (p * d * states) as u64
+        let layers: u64 = layers.iter().map(of_layer).sum();
+        tokens as u64 * (layers + width as u64)
     }
 }
 

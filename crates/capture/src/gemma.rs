@@ -1,17 +1,11 @@
-//! Where models are joined: Gemma3, as engines and ledger ask for it. No other file of the engines names a model.
-//!
-//! What goes on through the vision tower (`patches.rs`) is made for this one tower and takes its types as they are; what sweeps over patches
-//! cost is asked of them too.
+//! Where models are joined: Gemma3, as engines ask for it. No other file names a model.
 
-use crate::budget::Cut;
-use crate::ledger::Costs;
-use crate::{Error, ImagePart, Keep, LanguageModel, Patches};
-use attention_relevancy::Update;
-use gemma3_tch::{DecoderLayer, DecoderTrace, Gemma3, Placement, Sequence, SequenceLayout, Watch};
+use crate::{LanguageModel, PictureModel, PictureTower};
+use gemma3_tch::{
+    DecoderLayer, DecoderTrace, EncoderLayer, Error, Gemma3, Placement, Sequence, SequenceLayout,
+    Vision, Watch,
+};
 use tch::Tensor;
-
-/// The vision tower, by whose sizes sweeps over patches are planned.
-pub(crate) use gemma3_tch::{EncoderLayer, VisionConfig};
 
 /// The model that is meant where none is named.
 pub(crate) type Joined = Gemma3;
@@ -69,29 +63,66 @@ impl LanguageModel for Gemma3 {
     }
 }
 
-impl Costs for Gemma3 {
+impl PictureModel for Gemma3 {
+    type Tower = Vision;
+
+    fn tower(&self) -> Result<&Vision, Error> {
+        self.vision()
+    }
+}
+
+impl PictureTower for Vision {
+    type Layer = EncoderLayer;
+
+    fn layers(&self) -> &[EncoderLayer] {
+        self.tower.layers()
+    }
+
     fn placement(&self) -> Placement {
-        self.placement()
+        self.tower.placement()
     }
 
-    fn states(&self, keep: Keep, tokens: usize) -> u64 {
-        keep.bytes(self, tokens)
+    fn picture(&self) -> [usize; 3] {
+        [self.config.num_channels, self.config.image_size, self.config.image_size]
     }
 
-    fn sweep(&self, tokens: usize) -> u64 {
-        Cut::least(self, tokens)
+    fn patches(&self) -> [usize; 2] {
+        [self.config.patches_per_side(); 2]
     }
 
-    fn picture(&self, keep: Keep) -> Option<u64> {
-        let vision = self.config().vision.as_ref()?;
-        Some(keep.patch_bytes(vision, self.kind().elt_size_in_bytes() as u64))
+    fn tokens(&self) -> [usize; 2] {
+        [self.projector.tokens_per_side(); 2]
     }
 
-    fn patches(&self, update: Update, is_kept: bool) -> Result<u64, Error> {
-        Patches::least_budget(self, update, is_kept)
+    fn width(&self) -> usize {
+        self.config.hidden_size
     }
 
-    fn part(&self) -> u64 {
-        ImagePart::bytes(self.config().mm_tokens_per_image, self.width())
+    fn embed(&self, picture: &Tensor) -> Tensor {
+        self.tower.embed(picture)
+    }
+
+    fn features(&self, last: &Tensor) -> Tensor {
+        self.tower.features(last)
+    }
+
+    fn project(&self, features: &Tensor) -> Tensor {
+        self.projector.forward(features)
+    }
+
+    fn pull_project(&self, features: &Tensor, dtokens: &Tensor) -> Tensor {
+        self.projector.pull_back(features, dtokens)
+    }
+
+    fn pull_features(&self, last: &Tensor, dfeatures: &Tensor) -> Tensor {
+        self.tower.pull_features(last, dfeatures)
+    }
+
+    fn pull_embed(&self, _: &Tensor, dembedded: &Tensor) -> Tensor {
+        self.tower.pull_embed(dembedded)
+    }
+
+    fn run_bytes(&self) -> u64 {
+        self.tower.layers().iter().map(EncoderLayer::run_bytes).max().unwrap_or(0)
     }
 }

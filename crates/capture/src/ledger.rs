@@ -13,9 +13,12 @@
 //! ([`gemma3_tch::PullCost`]), the pass of a backend (`sweep/backend.rs`), an observer ([`Observer::bytes`](crate::Observer::bytes)),
 //! recorded states ([`Keep::bytes`]), what waits at pictures ([`ImagePart::bytes`](crate::ImagePart::bytes)).
 
+use crate::budget::Cut;
 use crate::seam::{Bytes, Placement, available_memory, check_memory};
 use crate::states::StatesSize;
-use crate::{Error, Goal, Keep, PatchStates, SweepOptions};
+use crate::{
+    Error, Goal, ImagePart, Keep, LanguageModel, Patches, PictureModel, PictureTower, SweepOptions,
+};
 use attention_relevancy::Update;
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +32,7 @@ pub struct Ledger<'a> {
     keeps_pictures: bool,
 }
 
-/// What holding and sweeping the states of a model costs, in bytes: all that a [`Ledger`] asks.
+/// What holding and sweeping the states of a model costs, in bytes: all that a [`Ledger`] asks. Every [`PictureModel`] tells it.
 pub trait Costs: fmt::Debug {
     /// Where the model is.
     fn placement(&self) -> Placement;
@@ -53,13 +56,40 @@ pub trait Costs: fmt::Debug {
     fn part(&self) -> u64;
 }
 
+impl<M: PictureModel> Costs for M {
+    fn placement(&self) -> Placement {
+        LanguageModel::placement(self)
+    }
+
+    fn states(&self, keep: Keep, tokens: usize) -> u64 {
+        keep.bytes(self, tokens)
+    }
+
+    fn sweep(&self, tokens: usize) -> u64 {
+        Cut::least(self, tokens)
+    }
+
+    fn picture(&self, keep: Keep) -> Option<u64> {
+        Some(keep.patch_bytes(self.tower().ok()?))
+    }
+
+    fn patches(&self, update: Update, is_kept: bool) -> Result<u64, Error> {
+        Patches::least_budget(self, update, is_kept)
+    }
+
+    fn part(&self) -> u64 {
+        let tokens = self.tower().map_or(0, |tower| tower.tokens().into_iter().product());
+        ImagePart::bytes(tokens, self.width())
+    }
+}
+
 /// What is held of a run while it is explained.
 #[derive(Clone, Copy, Debug)]
-pub struct Held<'a> {
+pub struct Held {
     /// Images of the sequence.
     pub images: usize,
-    /// What was kept of them: of all or of none.
-    pub pictures: &'a [PatchStates],
+    /// Bytes that were kept of them ([`PatchStates::bytes`](crate::PatchStates::bytes)): of all, or 0.
+    pub pictures: u64,
     /// Tokens for which [`Ledger::keep_states`] was asked.
     pub planned: usize,
     /// What was kept of the language model.
@@ -107,25 +137,25 @@ impl<'a> Ledger<'a> {
         Ok(keep.map(|(keep, _)| keep))
     }
 
-    /// How much of a run over `tokens` tokens is kept beside what was kept of its pictures.
+    /// How much of a run over `tokens` tokens is kept beside the `pictures` bytes that were kept of its pictures.
     ///
     /// Fails where the machine has less memory free than that takes.
-    pub fn keep_states(&self, tokens: usize, pictures: &[PatchStates]) -> Result<Keep, Error> {
+    pub fn keep_states(&self, tokens: usize, pictures: u64) -> Result<Keep, Error> {
         let (keep, bytes) = self.states_within(tokens, tokens, self.beside(pictures));
         self.check(&format!("keeping the states of {tokens} tokens"), bytes)?;
         Ok(keep)
     }
 
-    /// Bytes that are left beside what was kept of pictures.
-    pub fn beside(&self, pictures: &[PatchStates]) -> u64 {
-        self.budget.saturating_sub(pictures.iter().map(PatchStates::bytes).sum())
+    /// Bytes that are left beside those that were kept of pictures.
+    fn beside(&self, pictures: u64) -> u64 {
+        self.budget.saturating_sub(pictures)
     }
 
     /// What is left for explanations.
     ///
     /// Fails with [`Error::Budget`] where it is too little for the demand.
-    pub fn room(&self, held: Held<'a>, demand: Demand) -> Result<Room<'a>, Error> {
-        let least = demand.bytes(self.model, !held.pictures.is_empty())?;
+    pub fn room(&self, held: Held, demand: Demand) -> Result<Room<'a>, Error> {
+        let least = demand.bytes(self.model, held.pictures != 0)?;
         let bytes = self.beside(held.pictures).saturating_sub(held.states.bytes);
         if bytes < least {
             let (alone, kept) = (demand.bytes(self.model, false)?, demand.bytes(self.model, true)?);
@@ -146,7 +176,7 @@ impl<'a> Ledger<'a> {
 
     /// [`Error::Budget`] with the least budget that does. What is kept grows with the budget, so this iterates to the first that holds
     /// both what is then kept and the bytes that explanations need, which depend on whether pictures are kept.
-    fn too_small(&self, held: Held<'_>, needed: impl Fn(bool) -> u64) -> Error {
+    fn too_small(&self, held: Held, needed: impl Fn(bool) -> u64) -> Error {
         let with_kept = |budget: u64| {
             let pictures = self.pictures_within(held.images, budget).map(|(_, bytes)| bytes);
             let bytes = pictures.unwrap_or(0);
@@ -210,7 +240,7 @@ impl Demand {
 #[derive(Clone, Copy, Debug)]
 pub struct Room<'a> {
     ledger: Ledger<'a>,
-    held: Held<'a>,
+    held: Held,
     bytes: u64,
     /// Bytes without which the demand cannot be met.
     least: u64,
@@ -350,7 +380,7 @@ mod tests {
     #[test]
     fn everything_is_kept_where_it_fits() {
         let ledger = |budget| Ledger::new(&Priced, budget, true);
-        let states = |budget| ledger(budget).keep_states(3, &[]).unwrap();
+        let states = |budget| ledger(budget).keep_states(3, 0).unwrap();
         assert_eq!([600, 599].map(states), [Keep::Everything, Keep::Inputs]);
         let pictures = |budget| ledger(budget).keep_pictures(2).unwrap();
         let expected = [Some(Keep::Everything), Some(Keep::Inputs), Some(Keep::Inputs), None];

@@ -2,7 +2,8 @@
 //!
 //! A run of the model is recorded or captured through its seam ([`gemma3_tch::Attend`], [`gemma3_tch::Watch`]), and an [`Engine`] explains
 //! [`Goal`]s by [`Rules`]. The model is any [`LanguageModel`], of layers that are cut at their attention and can be pulled back
-//! ([`gemma3_tch::Layer`]); Gemma3 is one, and is meant where a type names none.
+//! ([`gemma3_tch::Layer`]), and one that sees pictures is a [`PictureModel`] with a [`PictureTower`] of such layers. Gemma3 is one, and is
+//! meant where a type names none.
 //!
 //! | engine | keeps | for |
 //! |---|---|---|
@@ -74,7 +75,7 @@ mod readout;
 mod start;
 mod sweep;
 
-pub use model::LanguageModel;
+pub use model::{LanguageModel, PictureModel, PictureTower};
 
 pub use engine::Engine;
 pub use error::Error;

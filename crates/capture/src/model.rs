@@ -1,8 +1,8 @@
-//! What engines ask of a language model.
+//! What engines ask of a language model, and the sweep over patches of the vision tower of one.
 //!
-//! Symbols: S tokens, D hidden width, V vocabulary.
+//! Symbols: S tokens, D hidden width, V vocabulary. Of a tower: P patches and t tokens of one picture, W hidden width, T goals.
 
-use crate::seam::{Dims, Layer, Placement, Sequence, SequenceLayout, Watch};
+use crate::seam::{Dims, Layer, MaskRule, ModelError, Placement, Sequence, SequenceLayout, Watch};
 use std::fmt;
 use tch::Tensor;
 
@@ -59,6 +59,86 @@ pub trait LanguageModel: fmt::Debug {
         self.layers().iter().map(Layer::dims).collect()
     }
 }
+
+/// A language model that may see pictures.
+pub trait PictureModel: LanguageModel {
+    /// What it sees them with.
+    type Tower: PictureTower;
+
+    /// What it sees pictures with.
+    ///
+    /// # Errors
+    /// [`gemma3_tch::Error::NoVision`] for a model that sees none.
+    fn tower(&self) -> Result<&Self::Tower, ModelError>;
+}
+
+/// What makes tokens of a picture, and can be pulled back from them to the pixels: patches are embedded, go through layers and a norm, and
+/// squares of k×k of them become a token each.
+///
+/// Heads, their width and who sees whom are asked of each layer ([`Layer::dims`], [`Layer::mask`]), so layers may differ in all of them.
+/// Every row of a layer is a patch: there is no class token. Pull-backs go from the gradient at the output to that at the input, float32
+/// whatever the dtype of the tower, for T gradients at once.
+pub trait PictureTower: fmt::Debug {
+    /// A layer over patches. A tower with layers of several kinds has an enum here.
+    type Layer: Layer;
+
+    /// The layers, first to last, at least one.
+    fn layers(&self) -> &[Self::Layer];
+
+    /// Where the tower is, and the dtype that its layers compute in.
+    fn placement(&self) -> Placement;
+
+    /// The shape of a picture: channels, rows and columns.
+    fn picture(&self) -> [usize; 3];
+
+    /// Rows and columns of its patches; P is their product.
+    fn patches(&self) -> [usize; 2];
+
+    /// Rows and columns of its tokens, each a k-th of those of the patches; t is their product.
+    fn tokens(&self) -> [usize; 2];
+
+    /// Hidden width W, the same between all layers.
+    fn width(&self) -> usize;
+
+    /// The first layer's input `[P, W]`, patches row by row, of a picture of the shape that [`PictureTower::picture`] tells, float32.
+    fn embed(&self, picture: &Tensor) -> Tensor;
+
+    /// Patch features `[P, W]` from the last layer's output `[P, W]`: what the tokens are made of.
+    fn features(&self, last: &Tensor) -> Tensor;
+
+    /// The tokens `[t, D]`, row by row, from patch features `[P, W]`, part of the graph where they are. A token is made of the features of
+    /// its k×k patches and of no other.
+    fn project(&self, features: &Tensor) -> Tensor;
+
+    /// Pull-back of [`PictureTower::project`]: from the gradient at the tokens `[T, t, D]` to that at the features, `[T, P, W]`.
+    fn pull_project(&self, features: &Tensor, dtokens: &Tensor) -> Tensor;
+
+    /// Pull-back of [`PictureTower::features`]: from the gradient at the features `[T, P, W]` to that at `last`, `[T, P, W]`.
+    fn pull_features(&self, last: &Tensor, dfeatures: &Tensor) -> Tensor;
+
+    /// Pull-back of [`PictureTower::embed`]: from the gradient at the first layer's input `[T, P, W]` to that at the picture, the shape of
+    /// the picture behind T.
+    fn pull_embed(&self, picture: &Tensor, dembedded: &Tensor) -> Tensor;
+
+    /// Bytes that running a layer holds at a time, for each patch, in the layer where they are most.
+    fn run_bytes(&self) -> u64;
+}
+
+/// Which patches a patch sees in a layer of a vision tower.
+pub(crate) fn patch_mask(layer: &impl Layer) -> MaskRule {
+    layer.mask(&SequenceLayout::unforked(Vec::new()))
+}
+
+/// Patches P of a picture.
+pub(crate) fn patch_count(tower: &impl PictureTower) -> usize {
+    tower.patches().into_iter().product()
+}
+
+/// A layer of the vision tower of a model.
+pub(crate) type TowerLayer<M> = <<M as PictureModel>::Tower as PictureTower>::Layer;
+
+/// What the layers of the vision tower of a model compute.
+pub(crate) type PatchTraceOf<M> = <TowerLayer<M> as Layer>::Trace;
 
 /// What the layers of a model compute.
 pub(crate) type TraceOf<M> = <<M as LanguageModel>::Layer as Layer>::Trace;

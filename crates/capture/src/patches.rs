@@ -4,18 +4,22 @@
 //! A token's relevancy is spread over the patches that its mean was taken of, and the row over patches is pulled back through the
 //! layers of the vision tower, `r ← r·(I + Ā)`, with the gradient of the same scalar. No P×P value exists.
 //!
-//! Symbols: T goals, t tokens of the picture, P patches (side g), D hidden width of the vision tower, s pixels of the picture's side.
+//! The tower is any [`PictureTower`] of a [`PictureModel`].
+//!
+//! Symbols: T goals, t tokens of the picture, P patches, D hidden width of the language model, W that of the vision tower.
 
 mod states;
 mod witness;
 
 use crate::budget::PatchCut;
+use crate::gemma::Joined;
+use crate::model::{TowerLayer, patch_mask};
+use crate::seam::{AttentionLayer, Layer, guard};
 use crate::streaming::finite;
 use crate::sweep::{self, Folds, Pass, RowFold, Rows, Setting};
-use crate::{Error, ImagePart, SweepOptions, convert};
+use crate::{Error, ImagePart, PictureModel, PictureTower, SweepOptions, convert};
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use attention_relevancy::{HeadFusion, PatchMap, Update, unpool};
-use gemma3_tch::{AttentionLayer, EncoderLayer, Gemma3, MaskRule, Vision, guard};
 pub use states::PatchStates;
 use states::check_picture;
 use tch::{Kind, Tensor};
@@ -49,51 +53,56 @@ pub struct PatchOptions {
 
 /// The sweep over the patches of one picture.
 #[derive(Debug)]
-pub struct Patches<'a> {
-    model: &'a Gemma3,
+pub struct Patches<'a, M: PictureModel = Joined> {
+    model: &'a M,
     picture: &'a Tensor,
-    states: Option<&'a PatchStates>,
+    states: Option<&'a PatchStates<M>>,
     options: PatchOptions,
 }
 
-impl<'a> Patches<'a> {
-    /// `picture` is `[3, s, s]` float32, as [`Gemma3::picture`] gives it.
-    pub fn new(model: &'a Gemma3, picture: &'a Tensor, options: PatchOptions) -> Self {
+impl<'a, M: PictureModel> Patches<'a, M> {
+    /// `picture` has the shape that [`PictureTower::picture`] tells, float32; for Gemma3 [`gemma3_tch::Gemma3::picture`] gives it.
+    pub fn new(model: &'a M, picture: &'a Tensor, options: PatchOptions) -> Self {
         Self { model, picture, states: None, options }
     }
 
     /// The same sweep over what was kept of a run over this very picture; without it, there is one run more. The budget is for what
     /// comes on top of it.
     #[must_use]
-    pub fn over(mut self, states: &'a PatchStates) -> Self {
+    pub fn over(mut self, states: &'a PatchStates<M>) -> Self {
         self.states = Some(states);
         self
     }
 
     /// The least [`SweepOptions::memory_budget`] for such a sweep, over states that are kept or not; less is [`Error::Budget`].
     ///
-    /// Fails for a model that sees no pictures.
-    pub fn least_budget(model: &Gemma3, update: Update, is_kept: bool) -> Result<u64, Error> {
-        let vision = model.vision()?;
-        Ok(PatchCut::least(&vision.config, &setting(model, vision, update), is_kept))
+    /// # Errors
+    /// Those of [`PictureModel::tower`]: a model that sees no pictures.
+    pub fn least_budget(model: &M, update: Update, is_kept: bool) -> Result<u64, Error> {
+        Ok(PatchCut::least(model.tower()?, fold(update), is_kept))
     }
 
     /// Why a GPU that should have a kernel for such a sweep does without it: the maps are the same, but take longer. `None` where there is
     /// nothing to tell.
-    pub fn missing_kernel(model: &Gemma3, update: Update) -> Option<String> {
-        sweep::missing(&setting(model, model.vision().ok()?, update))
+    pub fn missing_kernel(model: &M, update: Update) -> Option<String> {
+        let tower = model.tower().ok()?;
+        let missing = |layer| sweep::missing(&Setting::vision(tower, layer, fold(update)));
+        tower.layers().iter().find_map(missing)
     }
 
     /// Explains each goal from what it left at the tokens of the picture ([`ImageRecorder`](crate::ImageRecorder)): one sweep for as
     /// many goals as fit into memory.
+    ///
+    /// # Errors
+    /// Those of [`PictureModel::tower`]; [`Error::Picture`], [`Error::PatchStates`] and [`Error::ImagePart`] for what is of another model;
+    /// [`Error::Budget`], [`Error::Cancelled`], [`Error::VisionGradient`]; and what libtorch fails with.
     pub fn explain(&self, parts: &[ImagePart]) -> Result<Vec<PatchMap>, Error> {
-        self.check(parts)?;
+        let tower = self.model.tower()?;
+        self.check(tower, parts)?;
         let _no_grad = tch::no_grad_guard();
-        let vision = self.model.vision()?;
         let kept = self.states.map(PatchStates::keep);
         let budget = self.options.sweep.memory_budget;
-        let setting = setting(self.model, vision, self.options.update);
-        let cut = PatchCut::new(&vision.config, &setting, parts.len(), kept, budget)?;
+        let cut = PatchCut::new(tower, fold(self.options.update), parts.len(), kept, budget)?;
         let made;
         let states = if let Some(states) = self.states {
             states
@@ -103,17 +112,16 @@ impl<'a> Patches<'a> {
         };
         let mut maps = Vec::new();
         for parts in parts.chunks(cut.goals) {
-            let sweep = Sweep { engine: self, vision, states, parts, block: cut.rows };
+            let sweep = Sweep { engine: self, tower, states, parts, block: cut.rows };
             maps.extend(guard("sweeping back through the vision tower", || sweep.run())??);
         }
         Ok(maps)
     }
 
-    fn check(&self, parts: &[ImagePart]) -> Result<(), Error> {
-        check_picture(self.model, self.picture)?;
-        self.states.map_or(Ok(()), |states| states.check(self.model))?;
-        let config = self.model.config();
-        let expected = [config.mm_tokens_per_image, config.text.hidden_size];
+    fn check(&self, tower: &M::Tower, parts: &[ImagePart]) -> Result<(), Error> {
+        check_picture(tower, self.picture)?;
+        self.states.map_or(Ok(()), |states| states.check(tower))?;
+        let expected = [tower.tokens().into_iter().product(), self.model.width()];
         let fits = |part: &ImagePart| {
             part.relevancy.len() == expected[0]
                 && part.gradient.size() == expected.map(|n| n as i64)
@@ -130,74 +138,71 @@ impl<'a> Patches<'a> {
     }
 }
 
-/// What kind of passes the sweep has.
-fn setting(model: &Gemma3, vision: &Vision, update: Update) -> Setting {
-    Setting::vision(&vision.config, model.placement(), fold(update))
-}
-
 /// One sweep for some goals.
-struct Sweep<'a> {
-    engine: &'a Patches<'a>,
-    vision: &'a Vision,
-    states: &'a PatchStates,
+struct Sweep<'a, M: PictureModel> {
+    engine: &'a Patches<'a, M>,
+    tower: &'a M::Tower,
+    states: &'a PatchStates<M>,
     parts: &'a [ImagePart],
     block: usize,
 }
 
-impl Sweep<'_> {
+impl<M: PictureModel> Sweep<'_, M> {
     fn run(&self) -> Result<Vec<PatchMap>, Error> {
-        let vision = &self.vision.tower;
-        let dfeatures = self.start(); // [T, P, D]
-        let mut dy = vision.pull_features(&self.states.last, &dfeatures);
+        let dfeatures = self.start(); // [T, P, W]
+        let mut dy = self.tower.pull_features(&self.states.last, &dfeatures);
+        let layers = self.tower.layers();
         if !finite([&dy]) {
-            return Err(Error::VisionGradient { layer: vision.layers().len().saturating_sub(1) });
+            return Err(Error::VisionGradient { layer: layers.len().saturating_sub(1) });
         }
         let unpooled = self.unpool(&dfeatures)?;
         drop(dfeatures);
         let mut rows = self.rows(&unpooled);
-        for layer in vision.layers().iter().rev() {
+        for layer in layers.iter().rev() {
             self.engine.cancelled()?;
             (dy, rows) = self.step(layer, &dy, &rows);
             if !finite([&dy, &rows.relevancy]) {
                 return Err(Error::VisionGradient { layer: layer.site().layer });
             }
         }
-        let pixels = self.engine.options.pixels.then(|| self.pixels(&dy)); // [T, s, s]
+        let pixels = self.engine.options.pixels.then(|| self.pixels(&dy)); // [T, rows, columns]
         let patches = convert::matrix(&rows.relevancy);
         let map = |(goal, unpooled): (usize, Array2<f32>)| {
-            PatchMap::new(unpooled, square(patches.row(goal))).with_pixels(
+            PatchMap::new(unpooled, grid(patches.row(goal), self.tower.patches())).with_pixels(
                 pixels.as_ref().map(|pixels| convert::matrix(&pixels.get(goal as i64))),
             )
         };
         Ok(unpooled.into_iter().enumerate().map(map).collect())
     }
 
-    /// The gradient of each goal at the patch features, `[T, P, D]`.
+    /// The gradient of each goal at the patch features, `[T, P, W]`.
     fn start(&self) -> Tensor {
-        let device = self.engine.model.placement().device;
+        let device = self.tower.placement().device;
         let gradients: Vec<Tensor> =
             self.parts.iter().map(|part| part.gradient.to_device(device).to_kind(FLOAT)).collect();
-        let features = self.vision.tower.features(&self.states.last);
-        self.vision.projector.pull_back(&features, &Tensor::stack(&gradients, 0))
+        let features = self.tower.features(&self.states.last);
+        self.tower.pull_project(&features, &Tensor::stack(&gradients, 0))
     }
 
-    /// The relevancy of each goal's tokens, spread over the patches, `[g, g]`.
+    /// The relevancy of each goal's tokens, spread over the patches, a grid of them.
     fn unpool(&self, dfeatures: &Tensor) -> Result<Vec<Array2<f32>>, Error> {
-        let features = self.vision.tower.features(&self.states.last);
+        let features = self.tower.features(&self.states.last);
+        let (patches, tokens) = (self.tower.patches(), self.tower.tokens());
         let spread = |(goal, part): (usize, &ImagePart)| {
             let scores = match self.engine.options.spread {
                 Spread::Even => features.select(1, 0).zeros_like(),
                 Spread::GradientActivation => scores(&features, &dfeatures.get(goal as i64)),
             };
             let scores = convert::matrix(&scores.unsqueeze(0));
-            Ok(unpool(square(part.relevancy.view()).view(), square(scores.row(0)).view())?)
+            let relevancy = grid(part.relevancy.view(), tokens);
+            Ok(unpool(relevancy.view(), grid(scores.row(0), patches).view())?)
         };
         self.parts.iter().enumerate().map(spread).collect()
     }
 
     /// The rows that the sweep starts with; none is rolled out.
     fn rows(&self, unpooled: &[Array2<f32>]) -> Rows {
-        let device = self.engine.model.placement().device;
+        let device = self.tower.placement().device;
         let values: Vec<f32> = unpooled.iter().flatten().copied().collect();
         let relevancy = Tensor::from_slice(&values).view([unpooled.len() as i64, -1]);
         let relevancy = relevancy.to_device(device);
@@ -205,11 +210,11 @@ impl Sweep<'_> {
     }
 
     /// One layer down: the gradient at its input, and the rows.
-    fn step(&self, layer: &EncoderLayer, dy: &Tensor, rows: &Rows) -> (Tensor, Rows) {
-        let x = &self.states.inputs[layer.site().layer];
-        let merged = layer.pull_merge(&self.states.hidden(layer), dy);
-        let mask = MaskRule::all();
-        let qkv = layer.project(x, mask.place(0));
+    fn step(&self, layer: &TowerLayer<M>, dy: &Tensor, rows: &Rows) -> (Tensor, Rows) {
+        let trace = self.states.trace(layer);
+        let merged = layer.pull_merge(&trace, dy);
+        let mask = patch_mask(layer);
+        let qkv = layer.qkv(&trace, mask.place(0));
         let swept = Pass {
             qkv: &qkv,
             mask: &mask,
@@ -222,13 +227,13 @@ impl Sweep<'_> {
             block: self.block,
         }
         .run(rows);
-        let dx = layer.pull_project(x, &swept.gradient).g_add_(&merged.x);
+        let dx = layer.pull_project(&trace, mask.place(0), &swept.gradient).g_add_(&merged.x);
         (dx, swept.rows)
     }
 
-    /// Gradient × input at the pixels, channels summed, `[T, s, s]`; `dy` is the gradient at the first layer's input.
+    /// Gradient × input at the pixels, channels summed, `[T, rows, columns]`; `dy` is the gradient at the first layer's input.
     fn pixels(&self, dy: &Tensor) -> Tensor {
-        let dpixels = self.vision.tower.pull_embed(dy); // [T, 3, s, s]
+        let dpixels = self.tower.pull_embed(self.engine.picture, dy); // [T, channels, rows, columns]
         (dpixels * self.engine.picture).sum_dim_intlist(1, false, FLOAT)
     }
 }
@@ -253,8 +258,7 @@ fn scores(features: &Tensor, dfeatures: &Tensor) -> Tensor {
     Tensor::cat(&pairs.map(of).collect::<Vec<_>>(), 0)
 }
 
-/// The cells of a square grid, row by row, as the grid.
-fn square(cells: ArrayView1<'_, f32>) -> Array2<f32> {
-    let side = cells.len().isqrt();
-    cells.to_owned().into_shape_with_order((side, side)).expect("tokens and patches fill a square")
+/// Cells row by row as their grid of so many rows and columns.
+fn grid(cells: ArrayView1<'_, f32>, shape: [usize; 2]) -> Array2<f32> {
+    cells.to_owned().into_shape_with_order(shape).expect("tokens and patches fill their grids")
 }

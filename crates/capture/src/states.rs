@@ -211,7 +211,7 @@ impl<M: LanguageModel> States<M> {
             Kept::Trace(pieces) => TraceOf::<M>::concatenated(pieces).rows(&all),
             Kept::Input(x) => {
                 let x = x.narrow(0, 0, end as i64);
-                layer.run(&x, 0, &self.mask(layer), &mut Fast).1
+                layer.trace(&x, 0, &self.mask(layer), &mut Fast)
             }
         }
     }

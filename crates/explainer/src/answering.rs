@@ -40,7 +40,8 @@ impl Request<'_> {
         let (generated, states) = if options.record && self.profile == Profile::Sound {
             let context = self.model.config().text.max_position_embeddings;
             let planned = longest_run(n_prompt, options.max_new_tokens, context);
-            let keep = self.ledger().keep_states(planned, &prompted.patches)?;
+            let pictures = prompted.patches.iter().map(PatchStates::bytes).sum();
+            let keep = self.ledger().keep_states(planned, pictures)?;
             let mut recorder = Recorder::generating(&self.model, keep);
             let generated =
                 self.model.generate(prompt, &generation, &mut recorder, &mut on_token)?;

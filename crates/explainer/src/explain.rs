@@ -158,13 +158,13 @@ impl Request<'_> {
         let states = if let Some(states) = states {
             states
         } else {
-            let keep = self.ledger().keep_states(sequence.ids().len(), images.kept)?;
+            let keep = self.ledger().keep_states(sequence.ids().len(), images.kept_bytes())?;
             made = States::of(&self.model, sequence, keep)?;
             &made
         };
         let held = Held {
             images: sequence.images().len(),
-            pictures: images.kept,
+            pictures: images.kept_bytes(),
             planned,
             states: states.size(),
         };

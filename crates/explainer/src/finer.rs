@@ -30,6 +30,11 @@ impl<'a> Images<'a> {
             kept: &answer.patches,
         }
     }
+
+    /// Bytes that were kept of them.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept.iter().map(PatchStates::bytes).sum()
+    }
 }
 
 /// Goals that go through the vision tower together: pixels of one take 3.2 MB in Gemma3 4B.

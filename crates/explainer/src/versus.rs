@@ -4,8 +4,7 @@ use crate::error::Cause;
 use crate::plan::{in_place_of, layout, text};
 use crate::{Answer, Ask, Engine, Error, ExplainOptions, Request};
 use attention_capture::{
-    Attribution, Demand, Goal, Held, PatchStates, Retained, Room, Rules, States, Streaming,
-    branch_targets,
+    Attribution, Demand, Goal, Held, Retained, Room, Rules, States, Streaming, branch_targets,
 };
 use attention_relevancy::ndarray::{Array1, Array2, s};
 use attention_relevancy::{Explanation, Objective, Score, Target};
@@ -68,7 +67,7 @@ impl Request<'_> {
         let found = match options.engine {
             Engine::Retained => self.versus_retained(&sequence, &targets, options)?,
             Engine::Auto | Engine::Streaming => {
-                let how = (options, answer.patches.as_slice());
+                let how = (options, answer.patch_bytes());
                 self.versus_streaming(&sequence, &targets, how, &mut notes)?
             }
         };
@@ -137,7 +136,7 @@ impl Request<'_> {
         &self,
         sequence: &Sequence,
         targets: &[Vec<Target>; 2],
-        (options, pictures): (&ExplainOptions, &[PatchStates]),
+        (options, pictures): (&ExplainOptions, u64),
         notes: &mut Vec<String>,
     ) -> Result<Found, Error> {
         let tokens = sequence.ids().len();

@@ -5,8 +5,8 @@
 use crate::attention::{join_gradient, join_heads, split_gradient, split_heads};
 use crate::layers::{LayerNorm, Linear, tiles};
 use crate::{
-    AttentionLayer, Error, MergeGradient, Place, PullCost, Qkv, QkvGradient, Site, Tower,
-    VisionConfig, WeightPath,
+    Attend, AttentionLayer, Dims, Error, Layer, MaskRule, MergeGradient, Place, PullCost, Qkv,
+    QkvGradient, SequenceLayout, Site, Tower, Trace, VisionConfig, WeightPath,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -51,38 +51,81 @@ impl AttentionLayer for EncoderLayer {
     }
 
     fn merge(&self, x: &Tensor, heads: &Tensor) -> Tensor {
-        self.output(&self.hidden(x, heads))
+        self.second_half(&self.hidden(x, heads))
     }
 }
 
-/// The layer's second half in two steps, and pull-backs: from the gradient at the output to that at the input, float32 whatever
-/// the dtype of the weights, for any number of gradients at once (leading dimensions). Products with weights are made in the dtype
-/// of the weights.
-impl EncoderLayer {
-    /// What the pull-backs hold when a number of the weights' dtype has `width` bytes: the activations of the MLP and hidden states, and
-    /// the gradients at them.
-    pub fn pull_cost(config: &VisionConfig, width: u64) -> PullCost {
-        const FLOAT_BYTES: u64 = 4;
-        let [d, f] = [config.hidden_size, config.intermediate_size].map(|n| n as u64);
-        PullCost {
-            shared: width * (f + 4 * d) + FLOAT_BYTES * 4 * d,
-            per_gradient: width * f + FLOAT_BYTES * 10 * d,
-        }
+/// What an encoder layer computed for n patches, as much as its pull-back needs. `[n, D]` each, in the dtype of the tower.
+#[derive(Debug)]
+pub struct EncoderTrace {
+    /// The layer's input.
+    pub x: Tensor,
+    /// What stands between attention and MLP.
+    pub hidden: Tensor,
+}
+
+impl Trace for EncoderTrace {
+    fn input(&self) -> &Tensor {
+        &self.x
     }
 
-    /// What stands between attention and MLP, `[n, D]`: `h = x + out_proj(heads)`.
-    pub fn hidden(&self, x: &Tensor, heads: &Tensor) -> Tensor {
-        x + self.self_attn.out_proj.forward(&join_heads(heads))
+    fn tensors(&self) -> Vec<&Tensor> {
+        vec![&self.x, &self.hidden]
     }
 
-    /// The layer's output `[n, D]`: `y = h + mlp(norm h)`.
-    pub fn output(&self, hidden: &Tensor) -> Tensor {
-        let inner = self.fc1.forward(&self.layer_norm2.forward(hidden));
-        hidden + self.fc2.forward(&inner.gelu("tanh"))
+    fn from_tensors(tensors: Vec<Tensor>) -> Self {
+        let [x, hidden] =
+            <[Tensor; 2]>::try_from(tensors).expect("a trace is made of the tensors of others");
+        Self { x, hidden }
+    }
+}
+
+/// Products with weights are made in the dtype of the weights.
+impl Layer for EncoderLayer {
+    type Trace = EncoderTrace;
+
+    fn dims(&self) -> Dims {
+        let VisionAttention { q_proj, n_heads, .. } = &self.self_attn;
+        let heads = *n_heads as usize;
+        Dims { heads, key_heads: heads, width: q_proj.size()[0] as usize / heads, window: None }
     }
 
-    /// Pull-back of [`AttentionLayer::merge`]: `hidden` is [`EncoderLayer::hidden`] of what it took, `dy` is `[…, n, D]`.
-    pub fn pull_merge(&self, hidden: &Tensor, dy: &Tensor) -> MergeGradient {
+    /// Every patch sees every patch.
+    fn mask(&self, _: &SequenceLayout) -> MaskRule {
+        MaskRule::all()
+    }
+
+    fn run(
+        &self,
+        x: &Tensor,
+        start: usize,
+        mask: &MaskRule,
+        attend: &mut dyn Attend,
+    ) -> (Tensor, EncoderTrace) {
+        let trace = self.trace(x, start, mask, attend);
+        (self.output(&trace), trace)
+    }
+
+    fn trace(
+        &self,
+        x: &Tensor,
+        start: usize,
+        mask: &MaskRule,
+        attend: &mut dyn Attend,
+    ) -> EncoderTrace {
+        let heads = attend.attend(self.site, &self.project(x, mask.place(start)), mask);
+        EncoderTrace { x: x.shallow_clone(), hidden: self.hidden(x, &heads) }
+    }
+
+    fn qkv(&self, trace: &EncoderTrace, place: Place) -> Qkv {
+        self.project(&trace.x, place)
+    }
+
+    fn output(&self, trace: &EncoderTrace) -> Tensor {
+        self.second_half(&trace.hidden)
+    }
+
+    fn pull_merge(&self, EncoderTrace { hidden, .. }: &EncoderTrace, dy: &Tensor) -> MergeGradient {
         // y = h + mlp(norm h)
         let dn = self.pull_mlp(&self.layer_norm2.forward(hidden), dy);
         let dh = self.layer_norm2.pull_back(hidden, &dn).g_add_(dy);
@@ -91,14 +134,64 @@ impl EncoderLayer {
         MergeGradient { x: dh, heads }
     }
 
-    /// Pull-back of [`AttentionLayer::project`], as many queries as keys: the gradient at `x`, `[…, n, D]`.
-    pub fn pull_project(&self, x: &Tensor, gradient: &QkvGradient) -> Tensor {
+    fn pull_project(&self, trace: &EncoderTrace, _: Place, gradient: &QkvGradient) -> Tensor {
         let VisionAttention { q_proj, k_proj, v_proj, .. } = &self.self_attn;
-        let mut dn = q_proj.pull_back(&join_gradient(&gradient.q));
-        for (linear, gradient) in [(k_proj, &gradient.k), (v_proj, &gradient.v)] {
-            dn = dn.g_add_(&linear.pull_back(&join_gradient(gradient)));
+        let QkvGradient { q, k, v, skip } = gradient;
+        let mut dn = k_proj.pull_back(&join_gradient(k)); // […, n, D]
+        let m = q.size()[q.dim() - 2];
+        let from_queries = q_proj.pull_back(&join_gradient(q)); // […, m, D]
+        let _ = dn.narrow(-2, *skip as i64, m).g_add_(&from_queries); // a view: the sum lands in `dn`
+        drop(from_queries);
+        dn = dn.g_add_(&v_proj.pull_back(&join_gradient(v)));
+        self.layer_norm1.pull_back(&trace.x, &dn)
+    }
+
+    fn trace_numbers(&self) -> u64 {
+        2 * self.sizes()[0]
+    }
+
+    /// The activations of the MLP and hidden states, and the gradients at them.
+    fn pull_cost(&self) -> PullCost {
+        const FLOAT_BYTES: u64 = 4;
+        let ([d, f], width) = (self.sizes(), self.number_bytes());
+        PullCost {
+            shared: width * (f + 4 * d) + FLOAT_BYTES * 4 * d,
+            per_gradient: width * f + FLOAT_BYTES * 10 * d,
         }
-        self.layer_norm1.pull_back(x, &dn)
+    }
+}
+
+impl EncoderLayer {
+    /// The dtype that its products are made in.
+    pub fn kind(&self) -> Kind {
+        self.fc1.kind()
+    }
+
+    /// Bytes that running it holds at a time, for each patch: its activations.
+    pub fn run_bytes(&self) -> u64 {
+        let [d, f] = self.sizes();
+        self.number_bytes() * (2 * f + 8 * d)
+    }
+
+    /// Hidden width D and feed-forward width F.
+    fn sizes(&self) -> [u64; 2] {
+        let [f, d] = self.fc1.size();
+        [d, f].map(|n| n as u64)
+    }
+
+    fn number_bytes(&self) -> u64 {
+        self.kind().elt_size_in_bytes() as u64
+    }
+
+    /// What stands between attention and MLP, `[n, D]`: `h = x + out_proj(heads)`.
+    fn hidden(&self, x: &Tensor, heads: &Tensor) -> Tensor {
+        x + self.self_attn.out_proj.forward(&join_heads(heads))
+    }
+
+    /// The layer's output `[n, D]`: `y = h + mlp(norm h)`.
+    fn second_half(&self, hidden: &Tensor) -> Tensor {
+        let inner = self.fc1.forward(&self.layer_norm2.forward(hidden));
+        hidden + self.fc2.forward(&inner.gelu("tanh"))
     }
 
     /// Pull-back of `fc2(gelu(fc1 x))`: `x` is `[n, D]`, `dy` `[…, n, D]`. What lies between the products is one operation on a GPU. On a
@@ -164,7 +257,7 @@ impl VisionAttention {
 mod tests {
     use super::*;
     use crate::examples::{assert_same, checkpoint, random};
-    use crate::{Config, MaskRule, Placement, Weights};
+    use crate::{Config, Fast, Placement, Weights};
 
     /// Layer 1 of a reference checkpoint in float32: its width and its heads.
     fn layer() -> (EncoderLayer, [i64; 2]) {
@@ -183,7 +276,8 @@ mod tests {
         let x = random(&[n, width]).set_requires_grad(true);
         let heads = random(&[n_heads, n, width / n_heads]).set_requires_grad(true);
         let dy = random(&[2, n, width]);
-        let found = layer.pull_merge(&layer.hidden(&x.detach(), &heads.detach()), &dy);
+        let hidden = layer.hidden(&x.detach(), &heads.detach());
+        let found = layer.pull_merge(&EncoderTrace { x: x.detach(), hidden }, &dy);
         for target in 0..2 {
             let z = (layer.merge(&x, &heads) * dy.get(target)).sum(Kind::Float);
             let expected = Tensor::run_backward(&[z], &[&x, &heads], false, false);
@@ -192,21 +286,42 @@ mod tests {
         }
     }
 
+    /// Fewer queries than keys among them: a layer is one, whoever sweeps it.
     #[test]
     fn the_pull_back_of_project_is_that_of_autograd() {
         tch::manual_seed(6);
         let ((layer, [width, n_heads]), n) = (layer(), 9);
         let x = random(&[n, width]).set_requires_grad(true);
-        let heads = || random(&[2, n_heads, n, width / n_heads]);
-        let gradient = QkvGradient { q: heads(), k: heads(), v: heads(), skip: 0 };
-        let found = layer.pull_project(&x.detach(), &gradient);
-        for target in 0..2 {
-            let qkv = layer.project(&x, MaskRule::all().place(0));
-            let pairs = [(qkv.q, &gradient.q), (qkv.k, &gradient.k), (qkv.v, &gradient.v)];
-            let terms = pairs.map(|(x, dy)| (x * dy.get(target)).sum(Kind::Float));
-            let z: Tensor = terms.into_iter().sum();
-            let expected = Tensor::run_backward(&[z], &[&x], false, false).remove(0);
-            assert_same("x", &found.get(target), &expected);
+        let trace = EncoderTrace { x: x.detach(), hidden: x.detach() };
+        let place = MaskRule::all().place(0);
+        for skip in [0, 4] {
+            let heads = |rows| random(&[2, n_heads, rows, width / n_heads]);
+            let (q, k, v) = (heads(n - skip), heads(n), heads(n));
+            let gradient = QkvGradient { q, k, v, skip: skip as usize };
+            let found = layer.pull_project(&trace, place, &gradient);
+            for target in 0..2 {
+                let Qkv { q, k, v, .. } = layer.project(&x, place);
+                let q = q.narrow(1, skip, n - skip);
+                let pairs = [(q, &gradient.q), (k, &gradient.k), (v, &gradient.v)];
+                let terms = pairs.map(|(x, dy)| (x * dy.get(target)).sum(Kind::Float));
+                let z: Tensor = terms.into_iter().sum();
+                let expected = Tensor::run_backward(&[z], &[&x], false, false).remove(0);
+                assert_same("x", &found.get(target), &expected);
+            }
         }
+    }
+
+    /// A run is its trace and what comes of it, and gives what the forward pass gives.
+    #[test]
+    fn a_run_gives_output_and_trace() {
+        tch::manual_seed(7);
+        let ((layer, [width, _]), mask) = (layer(), MaskRule::all());
+        let x = random(&[9, width]);
+        let (y, trace) = layer.run(&x, 0, &mask, &mut Fast);
+        assert_eq!(y, layer.forward(&x, 0, &mask, &mut Fast));
+        assert_eq!(trace.hidden, layer.trace(&x, 0, &mask, &mut Fast).hidden);
+        assert_eq!(layer.qkv(&trace, mask.place(0)).q, layer.project(&x, mask.place(0)).q);
+        let numbers: usize = trace.tensors().into_iter().map(|x| x.numel() / 9).sum();
+        assert_eq!(numbers as u64, layer.trace_numbers());
     }
 }

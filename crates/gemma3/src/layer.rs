@@ -34,7 +34,7 @@ pub trait AttentionLayer {
     }
 }
 
-/// A layer of a language model that can be pulled back from what it computed.
+/// A layer that can be pulled back from what it computed: of a language model over tokens, or of a vision tower over patches.
 ///
 /// Pull-backs go from the gradient at the output to that at the input, float32 whatever the dtype of the weights, for any number of
 /// gradients at once (leading dimensions). Layers of one model may differ in all of their [`Dims`]; D is that of the model.
@@ -58,6 +58,17 @@ pub trait Layer: AttentionLayer + fmt::Debug {
         mask: &MaskRule,
         attend: &mut dyn Attend,
     ) -> (Tensor, Self::Trace);
+
+    /// The trace of [`Layer::run`] alone; a layer whose trace ends before its output does not make the output for it.
+    fn trace(
+        &self,
+        x: &Tensor,
+        start: usize,
+        mask: &MaskRule,
+        attend: &mut dyn Attend,
+    ) -> Self::Trace {
+        self.run(x, start, mask, attend).1
+    }
 
     /// Queries, keys and values of the n tokens at `place` from their trace.
     fn qkv(&self, trace: &Self::Trace, place: Place) -> Qkv;

@@ -4,8 +4,8 @@
 //! ([`AttentionLayer`]: `forward(x) = merge(x, attend(project(x)))`), and how attention is computed is an argument ([`Attend`]):
 //! [`Fast`] for a sequence in one go, [`Cached`] for token by token, or one of your own, which may also see what each layer of the
 //! language model computed ([`Watch`]). Which keys a query may see is a rule ([`MaskRule`]) that makes the block of a mask when one is
-//! needed. All of it can also be pulled back without a graph: layers ([`Layer`], which names no architecture, and
-//! [`EncoderLayer::pull_merge`]), projector ([`Projector::pull_back`]) and patch embedding ([`VisionModel::pull_embed`]).
+//! needed. All of it can also be pulled back without a graph: layers ([`Layer`], which names no architecture), projector
+//! ([`Projector::pull_back`]) and patch embedding ([`VisionModel::pull_embed`]).
 //!
 //! ```no_run
 //! use gemma3_processor::{Message, Picture, PictureOptions, Processor, ProcessorOptions};
@@ -67,7 +67,7 @@ pub use checkpoint::Checkpoint;
 pub use config::{Config, GenerationConfig, LayerType, Rope, TextConfig, VisionConfig};
 pub use decoder::{DecoderLayer, DecoderTrace};
 pub use device::{DeviceSpec, DtypeSpec, set_threads, threads};
-pub use encoder::EncoderLayer;
+pub use encoder::{EncoderLayer, EncoderTrace};
 pub use error::Error;
 pub use fork::{Fork, Place};
 pub use generate::{Generated, GenerationOptions, StopReason};

@@ -37,6 +37,11 @@ impl Projector {
         })
     }
 
+    /// Image tokens along one side of a picture: t is its square.
+    pub fn tokens_per_side(&self) -> usize {
+        (self.patches_per_side / self.pool) as usize
+    }
+
     /// Image tokens `[t, hidden]`, row by row, from patch features `[P, D]`. They are not scaled like token embeddings.
     pub fn forward(&self, patches: &Tensor) -> Tensor {
         let tokens = self.mm_soft_emb_norm.forward(&self.pool(patches));

@@ -5,7 +5,8 @@
 use crate::layers::LayerNorm;
 use crate::weight::Weight;
 use crate::{
-    Attend, AttentionLayer, EncoderLayer, Error, MaskRule, Tower, VisionConfig, WeightPath,
+    Attend, AttentionLayer, EncoderLayer, Error, MaskRule, Placement, Tower, VisionConfig,
+    WeightPath,
 };
 use tch::{Kind, Tensor};
 
@@ -36,6 +37,13 @@ impl VisionModel {
     /// The layers, first to last.
     pub fn layers(&self) -> &[EncoderLayer] {
         &self.layers
+    }
+
+    /// Where the weights are, and the dtype that its products are made in.
+    pub fn placement(&self) -> Placement {
+        let PatchEmbedding { weight, position, .. } = &self.embeddings;
+        let kind = self.layers.first().map_or(weight.kind(), EncoderLayer::kind);
+        Placement { device: position.device(), kind: Some(kind) }
     }
 
     /// Patch features `[P, D]` of one picture `[3, s, s]`, patches row by row.

@@ -140,16 +140,25 @@ fn names_flag(line: &str) -> bool {
     })
 }
 
-/// Engines know models by traits: one file joins them, one takes the words of the seam, and the sweep through the vision tower is made for
-/// the one that there is.
+/// Engines and the sweep over patches know models by traits: one file joins them, one takes the words of the seam.
 fn model_name(path: &str, text: &str) -> Breach {
     const HOMES: [&str; 2] = ["crates/capture/src/gemma.rs", "crates/capture/src/seam.rs"];
-    const SIGNS: [&str; 6] =
-        ["gemma3_tch", "Gemma3", "DecoderLayer", "DecoderTrace", "TextConfig", "TextModel"];
+    const SIGNS: [&str; 11] = [
+        "gemma3_tch",
+        "Gemma3",
+        "DecoderLayer",
+        "DecoderTrace",
+        "TextConfig",
+        "TextModel",
+        "EncoderLayer",
+        "EncoderTrace",
+        "VisionConfig",
+        "VisionModel",
+        "Projector",
+    ];
     let concerns = path.starts_with("crates/capture/src/")
         && is_product(path)
         && !HOMES.contains(&path)
-        && !path.starts_with("crates/capture/src/patches")
         && !path.ends_with("/tests.rs");
     let line = code_position(text, &SIGNS).filter(|_| concerns)?;
     Some((line, "only crates/capture/src/gemma.rs names a model; engines take it by its traits"))
@@ -313,10 +322,22 @@ mod tests {
     #[test]
     fn models_are_joined_in_one_file() {
         let breach = "crates/capture/src/a.rs:2: only crates/capture/src/gemma.rs names a model; engines take it by its traits";
-        for line in ["use gemma3_tch::Qkv;", "fn a(model: &Gemma3) {}", "let c: TextConfig = b;"] {
+        for line in [
+            "use gemma3_tch::Qkv;",
+            "fn a(model: &Gemma3) {}",
+            "let c: TextConfig = b;",
+            "fn a(layer: &EncoderLayer) {}",
+            "fn a(trace: &EncoderTrace) {}",
+            "let c: VisionConfig = b;",
+            "fn a(tower: &VisionModel, projector: &Projector) {}",
+        ] {
             let text = format!("//! A.\n{line}\n");
             check(FILE, &text, &[breach]);
-            for home in ["gemma.rs", "seam.rs", "patches.rs", "patches/a.rs", "sweep/tests.rs"] {
+            for file in ["patches.rs", "patches/a.rs"] {
+                let path = format!("crates/capture/src/{file}");
+                check(&path, &text, &[&breach.replace("crates/capture/src/a.rs", &path)]);
+            }
+            for home in ["gemma.rs", "seam.rs", "sweep/tests.rs"] {
                 check(&format!("crates/capture/src/{home}"), &text, &[]);
             }
             check("crates/explainer/src/a.rs", &text, &[]);

@@ -1,87 +1,104 @@
 //! What a run of the vision tower leaves for the sweep back through it.
 
-use crate::{Error, Keep};
-use gemma3_tch::{Attend, AttentionLayer, EncoderLayer, Fast, Gemma3, MaskRule, guard};
+use crate::gemma::Joined;
+use crate::model::{PatchTraceOf, TowerLayer, patch_count, patch_mask};
+use crate::seam::{AttentionLayer, Fast, Layer, Trace, guard};
+use crate::{Error, Keep, PictureModel, PictureTower};
 use tch::Tensor;
 
 /// What is kept of one run of the vision tower over a picture: [`crate::Patches`] then does not run the tower again.
 ///
-/// Symbols: P patches, D hidden width of the vision tower.
+/// Symbols: P patches, W hidden width of the vision tower.
 #[derive(Debug)]
-pub struct PatchStates {
-    /// The layers' inputs `[P, D]`.
-    pub(super) inputs: Vec<Tensor>,
-    /// What stands between attention and MLP of each layer, `[P, D]`; `None` if it is recomputed.
-    pub(super) hidden: Vec<Tensor>,
-    /// The last layer's output `[P, D]`.
+pub struct PatchStates<M: PictureModel = Joined> {
+    keep: Keep,
+    /// First to last.
+    layers: Vec<Kept<PatchTraceOf<M>>>,
+    /// The last layer's output `[P, W]`.
     pub(super) last: Tensor,
 }
 
-impl PatchStates {
-    /// Runs the vision tower over `picture`, `[3, s, s]` float32 as [`Gemma3::picture`] gives it. With [`Keep::Everything`] what stands
-    /// between attention and MLP is kept beside the layers' inputs, so that no attention is made again for it.
+/// What is kept of a layer.
+#[derive(Debug)]
+enum Kept<T> {
+    /// Its input `[P, W]`: it is rebuilt when the sweep comes to it.
+    Input(Tensor),
+    /// All that its pull-back needs.
+    Trace(T),
+}
+
+impl<M: PictureModel> PatchStates<M> {
+    /// Runs the vision tower over `picture`, of the shape that [`PictureTower::picture`] tells, float32 (for Gemma3
+    /// [`gemma3_tch::Gemma3::picture`] gives it). With [`Keep::Everything`] what the layers' pull-backs need is kept beside their inputs, so
+    /// that no attention is made again for it.
     ///
     /// # Errors
-    /// [`Error::Picture`] for another shape, and what libtorch fails with.
-    pub fn of(model: &Gemma3, picture: &Tensor, keep: Keep) -> Result<Self, Error> {
+    /// [`Error::Picture`] for another shape, those of [`PictureModel::tower`], and what libtorch fails with.
+    pub fn of(model: &M, picture: &Tensor, keep: Keep) -> Result<Self, Error> {
         Self::record(model, picture, keep, || Ok(()))
     }
 
     /// As [`PatchStates::of`], but calls `go_on` before each layer and stops if it fails.
     pub(super) fn record(
-        model: &Gemma3,
+        model: &M,
         picture: &Tensor,
         keep: Keep,
         go_on: impl Fn() -> Result<(), Error>,
     ) -> Result<Self, Error> {
-        check_picture(model, picture)?;
+        let tower = model.tower()?;
+        check_picture(tower, picture)?;
         let _no_grad = tch::no_grad_guard();
         let run = || {
-            let vision = &model.vision()?.tower;
-            let (mut inputs, mut kept) = (Vec::new(), Vec::new());
-            let mut x = vision.embed(picture);
-            for layer in vision.layers() {
+            let mut layers = Vec::new();
+            let mut x = tower.embed(picture);
+            for layer in tower.layers() {
                 go_on()?;
-                let hidden = attended(layer, &x);
-                inputs.push(x);
-                x = layer.output(&hidden);
-                if keep == Keep::Everything {
-                    kept.push(hidden);
-                }
+                let (y, trace) = layer.run(&x, 0, &patch_mask(layer), &mut Fast);
+                layers.push(match keep {
+                    Keep::Inputs => Kept::Input(x),
+                    Keep::Everything => Kept::Trace(trace),
+                });
+                x = y;
             }
-            Ok(Self { inputs, hidden: kept, last: x })
+            Ok(Self { keep, layers, last: x })
         };
         guard("running the vision tower", run)?
     }
 
-    /// The picture's tokens `[t, hidden]`, as [`Gemma3::encode_image`] gives them.
-    pub fn tokens(&self, model: &Gemma3) -> Result<Tensor, Error> {
+    /// The picture's tokens `[t, D]` in the dtype of the language model, as they stand in a sequence.
+    ///
+    /// # Errors
+    /// Those of [`PictureModel::tower`], and what libtorch fails with.
+    pub fn tokens(&self, model: &M) -> Result<Tensor, Error> {
         let _no_grad = tch::no_grad_guard();
-        let vision = model.vision()?;
+        let tower = model.tower()?;
         Ok(guard("projecting the patches of a picture", || {
-            let features = vision.tower.features(&self.last);
-            vision.projector.forward(&features).to_kind(model.kind())
+            let tokens = tower.project(&tower.features(&self.last));
+            let kind = model.placement().kind;
+            kind.map_or_else(|| tokens.shallow_clone(), |kind| tokens.to_kind(kind))
         })?)
     }
 
     /// Bytes that it takes; [`Keep::patch_bytes`] tells it beforehand.
     pub fn bytes(&self) -> u64 {
         let of = |tensor: &Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
-        let layers = self.inputs.iter().chain(&self.hidden);
-        of(&self.last) + layers.map(of).sum::<u64>()
+        let layer = |kept: &Kept<PatchTraceOf<M>>| match kept {
+            Kept::Input(x) => of(x),
+            Kept::Trace(trace) => trace.tensors().into_iter().map(of).sum(),
+        };
+        of(&self.last) + self.layers.iter().map(layer).sum::<u64>()
     }
 
     /// What is kept of it.
     pub(crate) fn keep(&self) -> Keep {
-        if self.hidden.is_empty() { Keep::Inputs } else { Keep::Everything }
+        self.keep
     }
 
-    /// Whether they are of this model.
-    pub(super) fn check(&self, model: &Gemma3) -> Result<(), Error> {
-        let config = &model.vision()?.config;
-        let expected = config.num_hidden_layers;
-        let expected_shape = [config.patches(), config.hidden_size];
-        let (found, shape) = (self.inputs.len(), self.last.size());
+    /// Whether they are of this tower.
+    pub(super) fn check(&self, tower: &M::Tower) -> Result<(), Error> {
+        let expected = tower.layers().len();
+        let expected_shape = [patch_count(tower), tower.width()];
+        let (found, shape) = (self.layers.len(), self.last.size());
         if found == expected && shape == expected_shape.map(|n| n as i64) {
             Ok(())
         } else {
@@ -89,28 +106,21 @@ impl PatchStates {
         }
     }
 
-    /// What stands between attention and MLP of a layer, kept or made again, `[P, D]`.
-    pub(super) fn hidden(&self, layer: &EncoderLayer) -> Tensor {
-        let index = layer.site().layer;
-        let kept = self.hidden.get(index).map(Tensor::shallow_clone);
-        kept.unwrap_or_else(|| attended(layer, &self.inputs[index]))
+    /// What a layer computed, kept or made again.
+    pub(super) fn trace(&self, layer: &TowerLayer<M>) -> PatchTraceOf<M> {
+        match &self.layers[layer.site().layer] {
+            Kept::Input(x) => layer.trace(x, 0, &patch_mask(layer), &mut Fast),
+            Kept::Trace(trace) => trace.rows(&(0..trace.input().size()[0] as usize)),
+        }
     }
 }
 
-pub(super) fn check_picture(model: &Gemma3, picture: &Tensor) -> Result<(), Error> {
-    let config = &model.vision()?.config;
-    let expected = [config.num_channels, config.image_size, config.image_size];
-    let found = picture.size();
+/// Whether `picture` has the shape that the tower takes.
+pub(super) fn check_picture(tower: &impl PictureTower, picture: &Tensor) -> Result<(), Error> {
+    let (expected, found) = (tower.picture(), picture.size());
     if found == expected.map(|n| n as i64) {
         Ok(())
     } else {
         Err(Error::Picture { expected, found })
     }
-}
-
-/// What stands between attention and MLP of a layer, `[P, D]`, from its input.
-pub(super) fn attended(layer: &EncoderLayer, x: &Tensor) -> Tensor {
-    let mask = MaskRule::all();
-    let heads = Fast.attend(layer.site(), &layer.project(x, mask.place(0)), &mask);
-    layer.hidden(x, &heads)
 }

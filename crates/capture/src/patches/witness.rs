@@ -1,43 +1,44 @@
 //! The pass of [`Patches`](crate::Patches) held against the plain one, on a model's own numbers.
 
-use super::states::{attended, check_picture};
-use crate::Error;
-use crate::sweep::{Folds, Pass, RowFold, Rows};
+use super::fold;
+use super::states::check_picture;
+use crate::model::patch_mask;
+use crate::seam::{Fast, Layer, guard};
+use crate::sweep::{Folds, Pass, Rows};
 use crate::witness::difference;
-use attention_relevancy::{HeadFusion, Update};
-use gemma3_tch::{AttentionLayer, Gemma3, MaskRule, guard};
+use crate::{Error, PictureModel, PictureTower};
+use attention_relevancy::Update;
 use tch::{Kind, Tensor};
 
 /// Query rows of a block: eight arrays of `H·64·P` numbers are all that is held.
 const BLOCK: usize = 64;
 
 /// Sweeps back over the first layer of the vision tower twice, as [`Patches`](crate::Patches) does it here and by plain products of libtorch,
-/// on `picture`, `[3, s, s]` float32 as [`Gemma3::picture`] gives it; the gradient at the layer's output is that output. For the row and the
-/// gradients of queries, keys and values the largest difference over the largest number; `None` where plain products are all there is.
+/// on `picture`, of the shape that [`PictureTower::picture`] tells, float32; the gradient at the layer's output is that output. For the row
+/// and the gradients of queries, keys and values the largest difference over the largest number; `None` where plain products are all there is.
 ///
 /// # Errors
-/// [`Error::Picture`] for another shape, and what libtorch fails with.
-pub fn witness_patches(model: &Gemma3, picture: &Tensor) -> Result<Option<[f64; 4]>, Error> {
-    check_picture(model, picture)?;
+/// [`Error::Picture`] for another shape, those of [`PictureModel::tower`], and what libtorch fails with.
+pub fn witness_patches<M: PictureModel>(
+    model: &M,
+    picture: &Tensor,
+) -> Result<Option<[f64; 4]>, Error> {
+    let tower = model.tower()?;
+    check_picture(tower, picture)?;
     let _no_grad = tch::no_grad_guard();
-    let tower = &model.vision()?.tower;
     let twice = || {
         let layer = tower.layers().first()?;
-        let x = tower.embed(picture);
-        let hidden = attended(layer, &x);
-        let dy = layer.output(&hidden).to_kind(Kind::Float).unsqueeze(0);
-        let mask = MaskRule::all();
-        let qkv = layer.project(&x, mask.place(0));
+        let (x, mask) = (tower.embed(picture), patch_mask(layer));
+        let (y, trace) = layer.run(&x, 0, &mask, &mut Fast);
+        let dy = y.to_kind(Kind::Float).unsqueeze(0);
+        let qkv = layer.qkv(&trace, mask.place(0));
         let patches = qkv.tokens();
         let pass = Pass {
             qkv: &qkv,
             mask: &mask,
             queries: 0..patches,
-            dheads: &layer.pull_merge(&hidden, &dy).heads,
-            folds: Folds {
-                relevancy: Some(RowFold::new(Update::Additive, HeadFusion::Mean)),
-                rollouts: Vec::new(),
-            },
+            dheads: &layer.pull_merge(&trace, &dy).heads,
+            folds: Folds { relevancy: Some(fold(Update::Additive)), rollouts: Vec::new() },
             block: BLOCK,
         };
         let even = Tensor::ones([1, patches as i64], (Kind::Float, x.device())) / patches as f64;

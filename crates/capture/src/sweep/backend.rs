@@ -1,8 +1,9 @@
 //! What does a pass, and what is asked of it.
 
 use super::pass::{Pass, RowFold, Rows, Swept};
-use crate::gemma::VisionConfig;
-use crate::seam::{Dims, Placement};
+use crate::PictureTower;
+use crate::model::{patch_count, patch_mask};
+use crate::seam::{Dims, Layer, MaskRule, Placement};
 
 /// A way to do the pass over a layer.
 ///
@@ -61,15 +62,16 @@ impl Setting {
         }
     }
 
-    /// Passes over layers of the vision tower.
-    pub(crate) fn vision(config: &VisionConfig, placement: Placement, relevancy: RowFold) -> Self {
+    /// Passes over a layer of a vision tower.
+    pub(crate) fn vision<T: PictureTower>(tower: &T, layer: &T::Layer, relevancy: RowFold) -> Self {
+        let dims = layer.dims();
         Self {
-            placement,
-            heads: config.num_attention_heads,
-            key_heads: config.num_attention_heads,
-            width: config.hidden_size / config.num_attention_heads,
-            keys: config.patches(),
-            sees_all: true,
+            placement: tower.placement(),
+            heads: dims.heads,
+            key_heads: dims.key_heads,
+            width: dims.width,
+            keys: patch_count(tower),
+            sees_all: patch_mask(layer) == MaskRule::all(),
             relevancy: Some(relevancy),
             rollouts: 0,
         }

@@ -7,12 +7,12 @@ use gemma3_tch::Sequence;
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
-const DOUBLE: (Kind, Device) = (Kind::Double, Device::Cpu);
+pub(crate) const DOUBLE: (Kind, Device) = (Kind::Double, Device::Cpu);
 
 /// A run with its graph.
 pub(crate) struct Definition {
-    logits: Tensor,         // [S, V]
-    attention: Vec<Tensor>, // [H, S, S] each
+    pub(crate) logits: Tensor, // [S, V]
+    attention: Vec<Tensor>,    // [H, S, S] each
 }
 
 /// A scalar: some tokens with the rows that predict them.
@@ -41,7 +41,8 @@ impl Definition {
             };
             let (scores, values): (Vec<_>, Vec<_>) = (0..dims.heads).map(of_head).unzip();
             let a = Tensor::stack(&scores, 0).softmax(-1, Kind::Float); // [H, S, S]
-            let a = if attention.is_empty() { a.detach().set_requires_grad(true) } else { a };
+            // Above the first layer it is part of the graph; there it is where embeddings are.
+            let a = if a.requires_grad() { a } else { a.set_requires_grad(true) };
             let outputs: Vec<Tensor> =
                 values.iter().enumerate().map(|(head, v)| a.get(head as i64).matmul(v)).collect();
             let h = &x + Tensor::cat(&outputs, 1).matmul(&layer.o.tr());
@@ -76,10 +77,6 @@ impl Definition {
         }
         let rows = targets.iter().map(|&(position, _)| r.get(position as i64 - 1));
         rows.sum::<Tensor>() / targets.len() as f64
-    }
-
-    pub(crate) fn logits(&self) -> Tensor {
-        self.logits.detach()
     }
 }
 

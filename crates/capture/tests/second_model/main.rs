@@ -1,10 +1,13 @@
 //! The seam is one: a model that is no Gemma, written against public traits alone, is explained by both engines, and both find what
 //! autograd finds where the method is written down.
 //!
-//! No two layers of it have heads of one width or number: whoever takes a size from another layer fails here.
+//! No two layers of it have heads of one width or number: whoever takes a size from another layer fails here. So it is with its vision tower
+//! (`pictures.rs`).
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 mod definition;
+mod pictures;
+mod tower;
 mod toy;
 
 use attention_capture::{
@@ -226,7 +229,8 @@ fn methods_scores_and_witness_serve_it_too() {
         }
     }
 
-    let definition = Definition::new(&toy, &sequence).logits().log_softmax(-1, Kind::Double);
+    let definition = Definition::new(&toy, &sequence).logits.detach();
+    let definition = definition.log_softmax(-1, Kind::Double);
     let forced = forced_scores(&toy, &sequence, &targets()).unwrap();
     let scored = [&engine as &dyn Engine, &retained].map(|e| e.scores(&targets()).unwrap());
     for scores in scored.iter().chain([&forced]) {

@@ -3,19 +3,20 @@
 //!
 //! Symbols as in the crate, and F feed-forward width.
 
-use attention_capture::LanguageModel;
+use crate::tower::ToyTower;
+use attention_capture::{LanguageModel, PictureModel};
 use gemma3_tch::{
-    Attend, AttentionLayer, Dims, Layer, MaskRule, MergeGradient, Place, Placement, PullCost, Qkv,
-    QkvGradient, Sequence, SequenceLayout, Site, Tower, Trace, Watch,
+    Attend, AttentionLayer, Dims, Error, Layer, MaskRule, MergeGradient, Place, Placement,
+    PullCost, Qkv, QkvGradient, Sequence, SequenceLayout, Site, Tower, Trace, Watch,
 };
 use tch::{Device, Kind, Tensor};
 
 pub(crate) const WIDTH: usize = 12;
 pub(crate) const VOCABULARY: usize = 23;
 const EPS: f64 = 1e-5;
-const OPTIONS: (Kind, Device) = (Kind::Float, Device::Cpu);
+pub(crate) const OPTIONS: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-fn random(shape: [usize; 2]) -> Tensor {
+pub(crate) fn random(shape: [usize; 2]) -> Tensor {
     let [outputs, inputs] = shape.map(|n| n as i64);
     Tensor::randn([outputs, inputs], OPTIONS) / (inputs as f64).sqrt()
 }
@@ -83,7 +84,7 @@ impl Trace for ToyTrace {
 }
 
 /// `[…, n, H·d]` → `[…, H, n, d]`.
-fn split(x: &Tensor, n_heads: usize) -> Tensor {
+pub(crate) fn split(x: &Tensor, n_heads: usize) -> Tensor {
     let mut shape = x.size();
     let width = shape.pop().unwrap() / n_heads as i64;
     shape.extend([n_heads as i64, width]);
@@ -91,7 +92,7 @@ fn split(x: &Tensor, n_heads: usize) -> Tensor {
 }
 
 /// `[…, H, n, d]` → `[…, n, H·d]`.
-fn join(x: &Tensor) -> Tensor {
+pub(crate) fn join(x: &Tensor) -> Tensor {
     x.transpose(-3, -2).flatten(-2, -1)
 }
 
@@ -233,10 +234,12 @@ pub(crate) struct Toy {
     pub(crate) norm: Norm,
     pub(crate) head: Tensor, // [V, D]
     pub(crate) bias: Tensor, // [V]
+    pub(crate) tower: Option<ToyTower>,
 }
 
 impl Toy {
     pub(crate) fn random() -> Self {
+        let tower = Some(ToyTower::random());
         tch::manual_seed(19);
         let dims = |heads, key_heads, width, window| Dims { heads, key_heads, width, window };
         let dims =
@@ -248,6 +251,7 @@ impl Toy {
             norm: Norm::random(),
             head: random([VOCABULARY, WIDTH]) * 2.0,
             bias: Tensor::randn([VOCABULARY as i64], OPTIONS),
+            tower,
         }
     }
 
@@ -328,5 +332,13 @@ impl LanguageModel for Toy {
 
     fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor) -> Tensor {
         self.norm.pull_back(rows, dnormed)
+    }
+}
+
+impl PictureModel for Toy {
+    type Tower = ToyTower;
+
+    fn tower(&self) -> Result<&ToyTower, Error> {
+        self.tower.as_ref().ok_or(Error::NoVision)
     }
 }

@@ -52,13 +52,13 @@ impl Request<'_> {
         let states = if let Some(states) = &answer.states {
             states
         } else {
-            let keep = ledger.keep_states(tokens, &answer.patches)?;
+            let keep = ledger.keep_states(tokens, answer.patch_bytes())?;
             made = States::of(&self.model, &answer.sequence, keep)?;
             &made
         };
         let held = Held {
             images: answer.sequence.images().len(),
-            pictures: &answer.patches,
+            pictures: answer.patch_bytes(),
             planned: tokens,
             states: states.size(),
         };
