@@ -23,7 +23,8 @@ fn visualize(criterion: &mut Criterion) {
         ("bicubic", Interpolation::Bicubic, vec![]),
         ("bicubic with contours", Interpolation::Bicubic, vec![0.5, 0.9]),
     ] {
-        let options = OverlayOptions { interpolation, contours, ..OverlayOptions::default() };
+        let options =
+            OverlayOptions::default().with_interpolation(interpolation).with_contours(contours);
         group.bench_function(format!("overlay 3000 x 3000, {name}"), |bencher| {
             let map = GridMap::whole(cells.view(), &picture);
             bencher.iter(|| overlay(black_box(&picture), &[map], &options).expect("drawn"));

@@ -234,6 +234,17 @@ mod tests {
         state
     }
 
+    /// States that were written before are still of the same recipe.
+    #[test]
+    fn the_fingerprint_of_a_recipe_keeps_its_text() {
+        let text = fingerprint(&Recipe::tiny(Variant::Sound));
+        let start = "Recipe { seed: 1, variant: Sound, sizes: Sizes { vision: \
+            Vision { image: 64, patch: 16, hidden: 16, layers: 2, heads: 2, inner: 32 }, text: \
+            Text { hidden: 32, layers: 6, heads: 2, key_heads: 1, head: 16, inner: 64, window: 64 }, \
+            grid: 4 }, sight: Stage {";
+        assert!(text.starts_with(start), "{text}");
+    }
+
     #[test]
     fn a_state_is_read_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();

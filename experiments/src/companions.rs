@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use checkpoint_files::companions::{Companions, Vision};
+use checkpoint_files::companions::Companions;
 use gemma3_tch::Config;
 use serde_json::json;
 
@@ -27,7 +27,7 @@ pub fn config(sizes: &Sizes) -> Result<Config> {
 }
 
 fn companions(sizes: &Sizes) -> Companions<'static> {
-    let (text, vision) = (&sizes.text, &sizes.vision);
+    let text = &sizes.text;
     Companions {
         ids: IDS,
         image_tokens: sizes.grid * sizes.grid,
@@ -44,14 +44,7 @@ fn companions(sizes: &Sizes) -> Companions<'static> {
             "sliding_window": text.window,
             "vocab_size": Vocabulary::new().len(),
         }),
-        vision: Vision {
-            image: vision.image,
-            patch: vision.patch,
-            hidden: vision.hidden,
-            layers: vision.layers,
-            heads: vision.heads,
-            feed_forward: vision.inner,
-        },
+        vision: sizes.vision,
         dtype: "bfloat16",
         // The most likely token, always: the answers are trained to be one thing.
         sampling: json!({ "do_sample": false }),

@@ -1,6 +1,7 @@
 //! All that decides a training run, in one place: sizes of the model, stages, steps and rates.
 
 use anyhow::{Result, bail};
+use checkpoint_files::companions::Vision;
 
 /// Which lesson the data teach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,23 +40,6 @@ pub struct Sizes {
     pub text: Text,
     /// Image tokens along one side.
     pub grid: usize,
-}
-
-/// Sizes of the image encoder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Vision {
-    /// Side of the picture in pixels.
-    pub image: usize,
-    /// Side of a patch in pixels.
-    pub patch: usize,
-    /// Width of a patch's features.
-    pub hidden: usize,
-    /// Layers.
-    pub layers: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Width inside the feed-forward part.
-    pub inner: usize,
 }
 
 /// Sizes of the language model.

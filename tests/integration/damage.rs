@@ -142,7 +142,7 @@ const DAMAGES: &[Damage] = &[
 
 pub(crate) fn try_load(dir: &Path) -> Result<Explainer, Error> {
     // This program cannot render templates apart.
-    let processor = ProcessorOptions { trust_template: true, ..ProcessorOptions::default() };
+    let processor = ProcessorOptions::default().with_trust_template(true);
     let options = LoadOptions::default().with_device(DeviceSpec::Cpu).with_processor(processor);
     Explainer::load(&ModelSource::Directory(dir.to_owned()), &options)
 }

@@ -325,7 +325,7 @@ fn a_picture_that_is_none_is_an_error() {
     assert_says("no.png", &missing.to_string(), &["cannot read ", "no.png: "]);
     let grey = Fixture::folder().join("pictures/grey16.png");
     let window = Some(Window::Range { low: 9, high: 9 });
-    let empty = Picture::open(&grey, &PictureOptions { window, ..Default::default() }).unwrap_err();
+    let empty = Picture::open(&grey, &PictureOptions::default().with_window(window)).unwrap_err();
     assert_says("window", &empty.to_string(), &["the window 9..9 is empty or out of order"]);
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn processor_options(fixture: &Fixture) -> ProcessorOptions {
         "torchvision" => Resize::TorchVision,
         other => panic!("unknown resize {other}"),
     };
-    ProcessorOptions { resize, ..ProcessorOptions::default() }
+    ProcessorOptions::default().with_resize(resize)
 }
 
 pub(crate) fn pictures(fixture: &Fixture) -> Vec<Picture> {

@@ -35,7 +35,7 @@ pub struct Vision {
     /// Attention heads.
     pub heads: usize,
     /// Width inside the feed-forward part.
-    pub feed_forward: usize,
+    pub inner: usize,
 }
 
 /// What the files say of a model.
@@ -103,7 +103,7 @@ impl Companions<'_> {
         json!({
             "hidden_size": vision.hidden,
             "image_size": vision.image,
-            "intermediate_size": vision.feed_forward,
+            "intermediate_size": vision.inner,
             "model_type": "siglip_vision_model",
             "num_attention_heads": vision.heads,
             "num_hidden_layers": vision.layers,

@@ -294,17 +294,15 @@ impl PictureArgs {
             ResizeArg::Torchvision => Resize::TorchVision,
             ResizeArg::Pillow => Resize::Pillow,
         };
-        ProcessorOptions {
-            resize,
-            pan_and_scan: self.pan_and_scan,
-            pad_to_square: self.pad_to_square,
-            trust_template: self.trust_template,
-            ..ProcessorOptions::default()
-        }
+        ProcessorOptions::default()
+            .with_resize(resize)
+            .with_pan_and_scan(self.pan_and_scan)
+            .with_pad_to_square(self.pad_to_square)
+            .with_trust_template(self.trust_template)
     }
 
     pub(crate) fn options(&self) -> PictureOptions {
-        PictureOptions { window: self.window, ..PictureOptions::default() }
+        PictureOptions::default().with_window(self.window)
     }
 }
 

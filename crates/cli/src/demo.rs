@@ -63,7 +63,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
         OPACITY.name()
     ));
     output::blank_line();
-    let presentation = Presentation { report: true, ..Presentation::default() };
+    let presentation = Presentation::default().with_report(true);
     let written = sound.explainer.write(folder, &answer, &explained, &presentation)?;
     output::line(args.out.join(BOTH).display());
     let Exported { overlays, pictures, record, report, .. } = written;

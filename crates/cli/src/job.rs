@@ -196,7 +196,11 @@ impl Job {
     /// What is drawn and written.
     pub(crate) fn presentation(&self) -> Presentation {
         let OutputArgs { date, keep_paths, no_report, .. } = self.output.clone();
-        Presentation { report: !no_report, date, keep_paths, ..self.shown.presentation() }
+        self.shown
+            .presentation()
+            .with_report(!no_report)
+            .with_date(date)
+            .with_keep_paths(keep_paths)
     }
 }
 

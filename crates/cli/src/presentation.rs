@@ -106,33 +106,29 @@ impl PresentationArgs {
             _ => Orientation::None,
         };
         let opacity = if self.constant_alpha { Opacity::Constant } else { Opacity::ByValue };
-        let overlay = OverlayOptions {
-            colormap: self.colormap,
-            interpolation: self.interpolation,
-            opacity: opacity(self.alpha),
-            grid_lines: self.interpolation == Interpolation::Cells,
-            contours: self.contours.clone(),
-            orientation: self.orientation.unwrap_or(default),
-            ..OverlayOptions::default()
-        };
+        let overlay = OverlayOptions::default()
+            .with_colormap(self.colormap)
+            .with_interpolation(self.interpolation)
+            .with_opacity(opacity(self.alpha))
+            .with_grid_lines(self.interpolation == Interpolation::Cells)
+            .with_contours(self.contours.clone())
+            .with_orientation(self.orientation.unwrap_or(default));
         let mut figures = Vec::new();
         for figure in &self.figures {
             if !figures.contains(figure) {
                 figures.push(*figure);
             }
         }
-        Presentation {
-            overlay,
-            common_scale: self.common_scale,
-            regions: self.regions.clone(),
-            shows_template: self.template_tokens == TemplateArg::Show,
-            figures,
-            format: match self.figure_format {
+        Presentation::default()
+            .with_overlay(overlay)
+            .with_common_scale(self.common_scale)
+            .with_regions(self.regions.clone())
+            .with_shows_template(self.template_tokens == TemplateArg::Show)
+            .with_figures(figures)
+            .with_format(match self.figure_format {
                 FormatArg::Png => FigureFormat::Png,
                 FormatArg::Svg => FigureFormat::Svg,
-            },
-            ..Presentation::default()
-        }
+            })
     }
 
     /// What is more than a figure can show.

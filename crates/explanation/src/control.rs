@@ -57,17 +57,14 @@ pub(crate) fn control_overlay(
         }
         None => "no relevancy on the mean picture".to_owned(),
     };
-    let caption = Caption {
-        quantity: "relevancy − that on the mean picture".to_owned(),
-        ..Caption::new(target.label())
-            .subtitled(subtitle)
-            .noted("red: more on this picture, blue: more on the mean picture")
-    };
-    let options = OverlayOptions {
-        colormap: Colormap::Coolwarm,
-        scale: Scale::Own,
-        contours: Vec::new(),
-        ..options.clone()
-    };
+    let caption = Caption::new(target.label())
+        .subtitled(subtitle)
+        .noted("red: more on this picture, blue: more on the mean picture")
+        .measuring("relevancy − that on the mean picture");
+    let options = options
+        .clone()
+        .with_colormap(Colormap::Coolwarm)
+        .with_scale(Scale::Own)
+        .with_contours(Vec::new());
     Ok(single_figure(&panel, &caption, &options)?)
 }

@@ -137,6 +137,6 @@ pub(crate) fn figure(
     let difference =
         panel(2, "this model − the other".to_owned(), minus(detail.unwrap_or_default()));
     let caption = Caption::new(target.label()).subtitled(counterpart.probabilities(target));
-    let options = OverlayOptions { scale: Scale::common(&pair)?, ..options.clone() };
+    let options = options.clone().with_scale(Scale::common(&pair)?);
     Ok(difference_figure(&pair, &difference, &caption, &options)?)
 }

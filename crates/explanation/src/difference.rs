@@ -53,7 +53,7 @@ pub(crate) fn phrases(
         .subtitled(difference_text(versus.log_ratio()));
     let own = !common_scale;
     let scale = if own { Scale::Own } else { Scale::common(&maps)? };
-    let options = OverlayOptions { scale, ..options.clone() };
+    let options = options.clone().with_scale(scale);
     Ok(difference_figure(&maps, &difference, &caption, &options)?)
 }
 
@@ -97,6 +97,6 @@ pub(crate) fn pictures(
         panel(2, last).labelled("last map − first map", "red: more in the last, blue: less");
     let caption = Caption::new(target.label())
         .subtitled(format!("probability {}", target.probability_text()));
-    let options = OverlayOptions { scale: Scale::common(&pair)?, ..options.clone() };
+    let options = options.clone().with_scale(Scale::common(&pair)?);
     Ok(difference_figure(&pair, &difference, &caption, &options)?)
 }

@@ -150,12 +150,10 @@ impl Fine {
 
     /// How it is drawn. Pixels have signs.
     pub(crate) fn options(self, options: &OverlayOptions) -> OverlayOptions {
-        let own = OverlayOptions { scale: Scale::Own, grid_lines: false, ..options.clone() };
+        let own = options.clone().with_scale(Scale::Own).with_grid_lines(false);
         match self {
             Self::Patches => own,
-            Self::Pixels => {
-                OverlayOptions { colormap: Colormap::Coolwarm, contours: Vec::new(), ..own }
-            }
+            Self::Pixels => own.with_colormap(Colormap::Coolwarm).with_contours(Vec::new()),
         }
     }
 
@@ -178,11 +176,10 @@ impl Fine {
             Self::Patches => Caption::new("").quantity,
             Self::Pixels => self.caption().to_owned(),
         };
-        let caption = Caption::new(target.label()).subtitled(subtitle).noted(self.note());
-        let caption = Caption { quantity, ..caption };
+        let caption =
+            Caption::new(target.label()).subtitled(subtitle).noted(self.note()).measuring(quantity);
         if zero {
-            let caption = Caption { note: String::new(), ..caption };
-            return bare(panel.picture, outlines, &caption, options).map(Some);
+            return bare(panel.picture, outlines, &caption.noted(""), options).map(Some);
         }
         Ok(Some(single_figure(&panel, &caption, &self.options(options))?))
     }

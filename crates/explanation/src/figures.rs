@@ -130,7 +130,7 @@ fn comparison(
         let panel = Panel::new(explained.picture(image), maps).outlined(outlines);
         ComparisonRow { panel: panel.labelled(label, ""), text }
     });
-    let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
+    let options = options.clone().with_scale(Scale::Own);
     let rows: Vec<_> = rows.collect();
     let note = "each method on its own scale; blue: against the word (methods with signs)";
     let signed = grids.iter().any(|grid| grid.iter().any(|&value| value < 0.0));
@@ -181,7 +181,7 @@ fn heads(
     let silent = target.is_empty();
     let caption = if silent { caption.noted(NOTHING_SPEAKS) } else { caption };
     let weighted = if silent { &[] } else { weighted.as_slice() };
-    let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
+    let options = options.clone().with_scale(Scale::Own);
     Ok(heads_figure(explained.picture(image), &attention, weighted, &caption, &options)?)
 }
 
@@ -194,7 +194,7 @@ fn resolutions(
 ) -> Result<Figure, Error> {
     target.finer(image).ok_or(Error::NoFiner)?;
     let tokens = explained.cells(image, target.relevancy().relevancy());
-    let own = OverlayOptions { scale: Scale::Own, ..options.clone() };
+    let own = options.clone().with_scale(Scale::Own);
     let mut drawn = vec![heated(explained, image, ("tokens", &tokens), &own)?];
     for fine in Fine::ALL {
         if let Some(grid) = fine.grid(target, image) {
@@ -261,7 +261,7 @@ fn words(
         .noted(
             "percent: share of all relevancy of the word, text included, that is in this picture",
         );
-    let options = OverlayOptions { scale: Scale::Own, ..options.clone() };
+    let options = options.clone().with_scale(Scale::Own);
     Ok(grid_figure(&[Section::new("", panels.collect())], None, &caption, &options)?)
 }
 

@@ -30,6 +30,7 @@ mod file_name;
 mod stored; // and read
 
 mod error;
+mod setters;
 
 #[cfg(test)]
 mod tests;

@@ -9,10 +9,12 @@ use relevancy_visualization::image::RgbImage;
 use relevancy_visualization::{Frame, GridMap, OverlayOptions, RegionSpec, region_weights};
 
 use crate::Error;
+use crate::setters::setters;
 
 /// What is drawn and counted when results are written.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
+#[non_exhaustive]
 pub struct Presentation {
     /// How heat is drawn; its orientation also says whose sides regions have.
     pub overlay: OverlayOptions,
@@ -34,6 +36,18 @@ pub struct Presentation {
     /// A date for the record and the page; none is taken from the clock, so that the same input gives the same files.
     pub date: Option<String>,
 }
+
+setters!(Presentation {
+    with_overlay = overlay: OverlayOptions,
+    with_common_scale = common_scale: bool,
+    with_regions = regions: Option<RegionSpec>,
+    with_figures = figures: Vec<FigureKind>,
+    with_format = format: FigureFormat,
+    with_report = report: bool,
+    with_shows_template = shows_template: bool,
+    with_keep_paths = keep_paths: bool,
+    with_date = date: Option<String>,
+});
 
 impl Presentation {
     /// A path as record and page show it: whole, or its last part. Of `.` and the like it is the folder's name.

@@ -239,19 +239,15 @@ fn explained(presentation: &Presentation) -> Explained<'static> {
 }
 
 fn presentation() -> Presentation {
-    Presentation {
-        overlay: OverlayOptions {
-            orientation: relevancy_visualization::Orientation::Pa,
-            ..OverlayOptions::default()
-        },
-        regions: Some(RegionSpec::Cxr),
-        figures: FigureKind::ALL
-            .into_iter()
-            .filter(|kind| *kind != FigureKind::Difference)
-            .collect(),
-        report: true,
-        ..Presentation::default()
-    }
+    Presentation::default()
+        .with_overlay(
+            OverlayOptions::default().with_orientation(relevancy_visualization::Orientation::Pa),
+        )
+        .with_regions(Some(RegionSpec::Cxr))
+        .with_figures(
+            FigureKind::ALL.into_iter().filter(|kind| *kind != FigureKind::Difference).collect(),
+        )
+        .with_report(true)
 }
 
 fn written(explained: &Explained<'_>, folder: &Path) -> Exported {

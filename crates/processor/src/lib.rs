@@ -78,3 +78,4 @@ mod error;
 mod files;
 mod gguf;
 mod quote;
+mod setters;

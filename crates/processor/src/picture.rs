@@ -9,11 +9,13 @@ use image::{DynamicImage, RgbImage};
 
 use crate::Error;
 use crate::files;
+use crate::setters::setters;
 use crate::window::{AppliedWindow, Window, apply};
 use decode::Decoded;
 
 /// How pictures are read. `default()` fits trusted and untrusted files alike.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct PictureOptions {
     /// Window for 16-bit grey; `None` chooses [`Window::DEFAULT`] and warns.
     pub window: Option<Window>,
@@ -39,6 +41,14 @@ impl Default for PictureOptions {
         }
     }
 }
+
+setters!(PictureOptions {
+    with_window = window: Option<Window>,
+    with_max_side = max_side: u32,
+    with_max_pixels = max_pixels: u64,
+    with_max_decoded_bytes = max_decoded_bytes: u64,
+    with_max_file_bytes = max_file_bytes: u64,
+});
 
 /// What happened to a picture that its user should know.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -14,6 +14,7 @@ use crate::picture::Picture;
 use crate::pixels::{Pixels, Scaling};
 use crate::prompt::{self, ImageWords};
 use crate::resize::{Resize, resize};
+use crate::setters::setters;
 use crate::template::ChatTemplate;
 use crate::tokenizer::TextTokenizer;
 use crate::views::{CropRule, View, views};
@@ -21,6 +22,7 @@ use crate::{Error, gguf};
 
 /// What can be chosen about the inputs; the default is what transformers 5 does.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct ProcessorOptions {
     /// Whose resize arithmetic.
     pub resize: Resize,
@@ -40,6 +42,14 @@ pub struct ProcessorOptions {
     /// nothing can be asked about a picture. It is rendered as the checkpoint's would be.
     pub chat_template: Option<PathBuf>,
 }
+
+setters!(ProcessorOptions {
+    with_resize = resize: Resize,
+    with_pan_and_scan = pan_and_scan: bool,
+    with_crops = crops: CropRule,
+    with_pad_to_square = pad_to_square: bool,
+    with_trust_template = trust_template: bool,
+});
 
 /// Prepares inputs for one checkpoint.
 #[derive(Debug)]

@@ -5,9 +5,11 @@ use image::imageops::{crop_imm, replace};
 
 use crate::Error;
 use crate::geometry::Rect;
+use crate::setters::setters;
 
 /// When and how pan-and-scan cuts a picture. Defaults: `processing_gemma3.py`, transformers 5.23.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct CropRule {
     /// Crops smaller than this on a side are not made.
     pub min_crop_size: u32,
@@ -22,6 +24,12 @@ impl Default for CropRule {
         Self { min_crop_size: 256, max_crops: 4, min_ratio: 1.2 }
     }
 }
+
+setters!(CropRule {
+    with_min_crop_size = min_crop_size: u32,
+    with_max_crops = max_crops: u32,
+    with_min_ratio = min_ratio: f64,
+});
 
 /// A square larger than this would take over 800 MB.
 const MAX_SQUARE: u64 = 1 << 28;

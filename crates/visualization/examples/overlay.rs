@@ -24,8 +24,7 @@ fn main() -> Result<(), Error> {
     let placement = Placement { x0: -68.0, y0: 0.0, x1: 828.0, y1: 896.0 };
     let maps = [GridMap { grid: relevancy.view(), placement }];
     let options = OverlayOptions::default();
-    let caption =
-        Caption { subtitle: "token 271 of the answer".to_owned(), ..Caption::new("effusion") };
+    let caption = Caption::new("effusion").subtitled("token 271 of the answer");
 
     save_png(&overlay(&picture, &maps, &options)?, folder.join("overlay.png"))?;
     save_png(&overlay_figure(&picture, &maps, &caption, &options)?, folder.join("figure.png"))

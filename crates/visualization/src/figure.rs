@@ -29,6 +29,7 @@ mod single;
 /// Japanese, Korean, Indic scripts, most emoji) is drawn with a font of the system, and only where none has it becomes `·`; the
 /// SVG keeps it and leaves the font to its reader. Without such characters pixels are the same on every machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Caption {
     /// The explained word. Empty: no title.
     pub title: String,
@@ -61,6 +62,12 @@ impl Caption {
     #[must_use]
     pub fn noted(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
+    }
+
+    /// The caption with what the colour bar measures.
+    #[must_use]
+    pub fn measuring(self, quantity: impl Into<String>) -> Self {
+        Self { quantity: quantity.into(), ..self }
     }
 
     /// The caption with what the contour lines are, where there are some.

@@ -86,6 +86,7 @@ mod words;
 
 mod bytes;
 mod escape;
+mod setters;
 
 #[cfg(feature = "svg")]
 mod colorbar;

@@ -1,5 +1,6 @@
 //! How a map is drawn.
 
+use crate::setters::setters;
 use crate::{Colormap, Error, Interpolation, Orientation};
 
 /// How much of the picture the colours hide; every number is within 0 (nothing) and 1 (all).
@@ -47,6 +48,7 @@ pub enum Scale {
 
 /// How heat is drawn, and what is drawn over it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct OverlayOptions {
     /// The colours.
     pub colormap: Colormap,
@@ -79,6 +81,16 @@ impl Default for OverlayOptions {
         }
     }
 }
+
+setters!(OverlayOptions {
+    with_colormap = colormap: Colormap,
+    with_interpolation = interpolation: Interpolation,
+    with_opacity = opacity: Opacity,
+    with_scale = scale: Scale,
+    with_grid_lines = grid_lines: bool,
+    with_contours = contours: Vec<f64>,
+    with_orientation = orientation: Orientation,
+});
 
 impl OverlayOptions {
     /// The map as the model has it: cells with their edges.

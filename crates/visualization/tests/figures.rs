@@ -23,31 +23,26 @@ fn figure(size: (u32, u32), grid: &Array2<f32>, caption: &Caption) -> RgbImage {
 
 /// Every golden picture, by file name.
 fn drawn() -> Vec<(&'static str, RgbImage)> {
-    let subtitle = |text: &str, caption: Caption| Caption { subtitle: text.to_owned(), ..caption };
     let padded = {
         let picture = picture(240, 160);
         let placement = Placement { x0: 0.0, y0: -40.0, x1: 240.0, y1: 200.0 };
         let grid = peak(1.0);
-        let options = OverlayOptions {
-            colormap: Colormap::Jet,
-            interpolation: Interpolation::Cells,
-            opacity: Opacity::Constant(0.5),
-            scale: Scale::Shared { max: 0.8 },
-            ..OverlayOptions::default()
-        };
+        let options = OverlayOptions::default()
+            .with_colormap(Colormap::Jet)
+            .with_interpolation(Interpolation::Cells)
+            .with_opacity(Opacity::Constant(0.5))
+            .with_scale(Scale::Shared { max: 0.8 });
         overlay(&picture, &[GridMap { grid: grid.view(), placement }], &options).unwrap()
     };
     let marked = {
         let picture = picture(420, 360);
         let grid = peak(1.0);
         let maps = [GridMap::whole(grid.view(), &picture)];
-        let options = OverlayOptions {
-            contours: vec![0.75, 0.95],
-            orientation: Orientation::Pa,
-            grid_lines: true,
-            interpolation: Interpolation::Bicubic,
-            ..OverlayOptions::default()
-        };
+        let options = OverlayOptions::default()
+            .with_contours(vec![0.75, 0.95])
+            .with_orientation(Orientation::Pa)
+            .with_grid_lines(true)
+            .with_interpolation(Interpolation::Bicubic);
         let outlines = [
             Outline::rectangle([210.0, 180.0, 400.0, 340.0], "effusion"),
             Outline::rectangle([-50.0, 5.0, 120.0, 90.0], "past the border"),
@@ -59,12 +54,12 @@ fn drawn() -> Vec<(&'static str, RgbImage)> {
         let grid = Array2::from_shape_fn((8, 8), |(r, c)| {
             peak(1.0)[[r, c]] - 0.6 * peak(1.0)[[7 - r, 7 - c]]
         });
-        let options = OverlayOptions { colormap: Colormap::Coolwarm, ..OverlayOptions::cells() };
+        let options = OverlayOptions::cells().with_colormap(Colormap::Coolwarm);
         let map = GridMap::whole(grid.view(), &picture);
         overlay_figure(&picture, &[map], &Caption::new("difference"), &options).unwrap()
     };
-    let portrait = subtitle("position 271", Caption::new("cardiomegaly"));
-    let escaped = subtitle("résumé <b> & ₂ \u{378}", Caption::new("<script>alert(1)</script>"));
+    let portrait = Caption::new("cardiomegaly").subtitled("position 271");
+    let escaped = Caption::new("<script>alert(1)</script>").subtitled("résumé <b> & ₂ \u{378}");
     vec![
         ("heat-jet-cells-padded", padded),
         ("heat-marks", marked),
@@ -98,7 +93,7 @@ fn opacity_zero_leaves_every_byte() {
     let grid = peak(2.0);
     let map = GridMap { grid: grid.view(), placement: Placement::whole(&picture) };
     for opacity in [Opacity::Constant(0.0), Opacity::ByValue(0.0)] {
-        let options = OverlayOptions { opacity, ..OverlayOptions::default() };
+        let options = OverlayOptions::default().with_opacity(opacity);
         assert_eq!(overlay(&picture, &[map], &options).unwrap(), picture);
     }
 }
@@ -107,11 +102,9 @@ fn opacity_zero_leaves_every_byte() {
 fn bicubic_stays_within_the_cells_and_meets_their_centres() {
     let black = RgbImage::new(90, 90);
     let grid = array![[0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 0.5]];
-    let options = OverlayOptions {
-        interpolation: Interpolation::Bicubic,
-        opacity: Opacity::Constant(1.0),
-        ..OverlayOptions::default()
-    };
+    let options = OverlayOptions::default()
+        .with_interpolation(Interpolation::Bicubic)
+        .with_opacity(Opacity::Constant(1.0));
     let drawn = overlay(&black, &[GridMap::whole(grid.view(), &black)], &options).unwrap();
     let table = Colormap::Inferno.table();
     // Pixels 14 and 15 lie half a pixel beside the centre of the first cell.
@@ -125,11 +118,9 @@ fn signed_maps_need_a_diverging_colour_map() {
     let black = RgbImage::new(3, 1);
     let grid = array![[-2.0, 0.0, 1.0]];
     let map = [GridMap::whole(grid.view(), &black)];
-    let mut options = OverlayOptions {
-        interpolation: Interpolation::Cells,
-        opacity: Opacity::Constant(1.0),
-        ..OverlayOptions::default()
-    };
+    let mut options = OverlayOptions::default()
+        .with_interpolation(Interpolation::Cells)
+        .with_opacity(Opacity::Constant(1.0));
     assert!(matches!(overlay(&black, &map, &options), Err(Error::Negative { .. })));
     options.colormap = Colormap::Coolwarm;
     let drawn = overlay(&black, &map, &options).unwrap();
@@ -152,7 +143,7 @@ fn a_constant_map_is_one_colour() {
     let grid = Array2::from_elem((3, 5), 0.25);
     let map = GridMap { grid: grid.view(), placement: Placement::whole(&black) };
     for interpolation in [Interpolation::Cells, Interpolation::Bilinear] {
-        let mut options = OverlayOptions { interpolation, ..OverlayOptions::default() };
+        let mut options = OverlayOptions::default().with_interpolation(interpolation);
         options.opacity = Opacity::Constant(1.0);
         let last = Rgb(Colormap::Inferno.table()[255]);
         assert!(overlay(&black, &[map], &options).unwrap().pixels().all(|p| *p == last));
@@ -166,8 +157,7 @@ fn a_constant_map_is_one_colour() {
 fn stained(picture: &RgbImage, marked: (usize, usize), placement: Placement) -> [u32; 4] {
     let mut grid = Array2::zeros((16, 16));
     grid[marked] = 1.0;
-    let options =
-        OverlayOptions { interpolation: Interpolation::Cells, ..OverlayOptions::default() };
+    let options = OverlayOptions::default().with_interpolation(Interpolation::Cells);
     let drawn = overlay(picture, &[GridMap { grid: grid.view(), placement }], &options).unwrap();
     let changed: Vec<_> = drawn
         .enumerate_pixels()
@@ -203,11 +193,9 @@ fn where_maps_overlap_the_largest_value_shows() {
         GridMap { grid: whole.view(), placement: Placement::whole(&black) },
         GridMap { grid: crop.view(), placement: Placement { x0: 2.0, y0: 0.0, x1: 4.0, y1: 1.0 } },
     ];
-    let options = OverlayOptions {
-        interpolation: Interpolation::Cells,
-        opacity: Opacity::Constant(1.0),
-        ..OverlayOptions::default()
-    };
+    let options = OverlayOptions::default()
+        .with_interpolation(Interpolation::Cells)
+        .with_opacity(Opacity::Constant(1.0));
     let drawn = overlay(&black, &maps, &options).unwrap();
     let expected = [128, 128, 255, 64].map(|i| Rgb(Colormap::Inferno.table()[i]));
     assert!(drawn.pixels().eq(expected.iter()), "{drawn:?}");
@@ -218,7 +206,7 @@ fn nothing_is_drawn_outside_the_maps_or_on_an_empty_scale() {
     let picture = picture(20, 10);
     let grid = array![[3000.0_f32]];
     let left = Placement { x0: 0.0, y0: 0.0, x1: 10.0, y1: 10.0 };
-    let opaque = OverlayOptions { opacity: Opacity::Constant(1.0), ..OverlayOptions::default() };
+    let opaque = OverlayOptions::default().with_opacity(Opacity::Constant(1.0));
     let drawn =
         overlay(&picture, &[GridMap { grid: grid.view(), placement: left }], &opaque).unwrap();
     for (x, y, pixel) in drawn.enumerate_pixels() {
@@ -235,26 +223,23 @@ fn options_out_of_range_are_refused() {
     let grid = array![[1.0]];
     let map = GridMap { grid: grid.view(), placement: Placement::whole(&picture) };
     for value in [-0.1, 1.1, f32::NAN] {
-        let options =
-            OverlayOptions { opacity: Opacity::Constant(value), ..OverlayOptions::default() };
+        let options = OverlayOptions::default().with_opacity(Opacity::Constant(value));
         assert!(matches!(overlay(&picture, &[map], &options), Err(Error::BadOpacity { .. })));
     }
     for value in [-0.1, 1.1, f64::NAN] {
-        let options = OverlayOptions { contours: vec![value], ..OverlayOptions::default() };
+        let options = OverlayOptions::default().with_contours(vec![value]);
         assert!(matches!(overlay(&picture, &[map], &options), Err(Error::BadQuantile { .. })));
     }
     for max in [-1.0, f32::NAN, f32::INFINITY] {
-        let options = OverlayOptions { scale: Scale::Shared { max }, ..OverlayOptions::default() };
+        let options = OverlayOptions::default().with_scale(Scale::Shared { max });
         assert!(matches!(overlay(&picture, &[map], &options), Err(Error::BadScale { .. })));
     }
 }
 
 #[test]
 fn extreme_shapes_give_bounded_figures() {
-    let caption = Caption {
-        subtitle: "subtitle ".repeat(40),
-        ..Caption::new("a very long explained phrase ".repeat(100))
-    };
+    let caption =
+        Caption::new("a very long explained phrase ".repeat(100)).subtitled("subtitle ".repeat(40));
     for (width, height) in [(1, 1), (20_000, 30), (30, 20_000), (2, 599), (601, 1)] {
         let figure = figure((width, height), &peak(1e-9), &caption);
         let (wide, high) = (f64::from(figure.width()), f64::from(figure.height()));

@@ -54,7 +54,7 @@ fn figures(picture: &RgbImage, text: &TextRelevancy) -> Vec<(&'static str, Figur
     let (grid, other) = (peak(0.02), peak(0.013).reversed_axes());
     let maps = [GridMap::whole(grid.view(), picture)];
     let others = [GridMap::whole(other.view(), picture)];
-    let options = OverlayOptions { orientation: Orientation::Pa, ..OverlayOptions::default() };
+    let options = OverlayOptions::default().with_orientation(Orientation::Pa);
     let caption = Caption::new("effusion").subtitled("probability 0.93");
     let panel = Panel::new(picture, &maps);
     let rows = [("relevancy", &maps), ("rollout", &others)].map(|(method, maps)| ComparisonRow {
@@ -64,10 +64,10 @@ fn figures(picture: &RgbImage, text: &TextRelevancy) -> Vec<(&'static str, Figur
     let layers = [(0, maps[0]), (12, others[0]), (24, maps[0])];
     let signed = &grid - &other;
     let weighted = [GridMap::whole(signed.view(), picture), maps[0]];
-    let diverging = OverlayOptions { colormap: Colormap::Coolwarm, ..OverlayOptions::cells() };
+    let diverging = OverlayOptions::cells().with_colormap(Colormap::Coolwarm);
     let words = [("effusion", &maps), ("pneumoultramicroscopicsilicovolcanoconiosis", &others)];
     let sheet = words.map(|(word, maps)| Panel::new(picture, maps).labelled(word, "p 0.9"));
-    let shared = OverlayOptions { scale: Scale::common(&sheet).unwrap(), ..options.clone() };
+    let shared = options.clone().with_scale(Scale::common(&sheet).unwrap());
     let pair = [("current", &maps), ("prior", &others)];
     let pair = pair.map(|(label, maps)| Panel::new(picture, maps).labelled(label, ""));
     let signed_panel = Panel::new(picture, &weighted[..1]).labelled("difference", "signed");
@@ -134,9 +134,9 @@ fn a_map_of_zeros_and_a_text_of_nothing_are_drawn() {
     let zero = Array2::zeros((3, 3));
     let maps = [GridMap::whole(zero.view(), &picture)];
     let empty = TextRelevancy::from_tokens::<&str>([], &[]).unwrap();
-    let caption = Caption { quantity: String::new(), ..Caption::new("") };
+    let caption = Caption::new("").measuring("");
     let panel = Panel::new(&picture, &maps);
-    let options = OverlayOptions { contours: vec![0.0, 1.0], ..OverlayOptions::cells() };
+    let options = OverlayOptions::cells().with_contours(vec![0.0, 1.0]);
     three_panel_figure(&panel, &empty, &caption, &options).unwrap().to_image().unwrap();
     side_by_side_figure(&[panel], &caption, &options).unwrap().to_image().unwrap();
 }

@@ -610,7 +610,7 @@ fn heat_is_what_the_crate_draws() {
     {
         set(&mut browser, "smooth", name);
         browser.hover("h1");
-        let options = OverlayOptions { interpolation, ..OverlayOptions::default() };
+        let options = OverlayOptions::default().with_interpolation(interpolation);
         let map = GridMap { grid, placement: Placement::whole(&plain) };
         let expected = overlay(&plain, &[map], &options).unwrap();
         let found = browser.eval(&format!(

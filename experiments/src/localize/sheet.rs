@@ -143,5 +143,5 @@ fn outline(mask: &Mask) -> Outline {
 }
 
 fn options() -> OverlayOptions {
-    OverlayOptions { interpolation: Interpolation::Cells, ..OverlayOptions::default() }
+    OverlayOptions::default().with_interpolation(Interpolation::Cells)
 }

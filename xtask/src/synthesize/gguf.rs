@@ -173,7 +173,7 @@ fn tower_fields(model: &Model) -> Fields {
         ("image_size", vision.image),
         ("patch_size", vision.patch),
         ("embedding_length", vision.hidden),
-        ("feed_forward_length", vision.feed_forward),
+        ("feed_forward_length", vision.inner),
         ("block_count", vision.layers),
         ("attention.head_count", vision.heads),
         ("projection_dim", model.text.hidden),

@@ -47,11 +47,11 @@ pub(crate) const EMBEDDING: &str = "language_model.model.embed_tokens.weight";
 
 /// The vision tower of every published size.
 const SIGLIP: Vision =
-    Vision { hidden: 1152, layers: 27, heads: 16, feed_forward: 4304, image: 896, patch: 14 };
+    Vision { hidden: 1152, layers: 27, heads: 16, inner: 4304, image: 896, patch: 14 };
 
 /// A vision tower that costs next to nothing.
 const SMALL_SIGLIP: Vision =
-    Vision { hidden: 32, layers: 2, heads: 2, feed_forward: 64, image: 448, patch: 14 };
+    Vision { hidden: 32, layers: 2, heads: 2, inner: 64, image: 448, patch: 14 };
 
 impl Model {
     pub(crate) fn new(size: Size) -> Self {
@@ -189,14 +189,14 @@ fn list_vision(vision: &Vision, list: &mut List) {
 }
 
 fn list_vision_layer(vision: &Vision, list: &mut List, layer: &str) {
-    let Vision { hidden, feed_forward, .. } = *vision;
+    let Vision { hidden, inner, .. } = *vision;
     list.layer_norm(&format!("{layer}.layer_norm1"), hidden);
     for name in ["q_proj", "k_proj", "v_proj", "out_proj"] {
         list.linear(&format!("{layer}.self_attn.{name}"), [hidden, hidden]);
     }
     list.layer_norm(&format!("{layer}.layer_norm2"), hidden);
-    list.linear(&format!("{layer}.mlp.fc1"), [feed_forward, hidden]);
-    list.linear(&format!("{layer}.mlp.fc2"), [hidden, feed_forward]);
+    list.linear(&format!("{layer}.mlp.fc1"), [inner, hidden]);
+    list.linear(&format!("{layer}.mlp.fc2"), [hidden, inner]);
 }
 
 const BIAS: Normal = Normal { mean: 0.0, deviation: 0.02 };

@@ -59,7 +59,7 @@ impl Copy {
 
     pub(crate) fn load(&self) -> Result<Processor, Error> {
         // The templates of these tests are their own.
-        let options = ProcessorOptions { trust_template: true, ..Default::default() };
+        let options = ProcessorOptions::default().with_trust_template(true);
         Processor::from_dir(self.path(), options)
     }
 

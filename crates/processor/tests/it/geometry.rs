@@ -63,7 +63,7 @@ fn padded_pictures_map_back_in_both_directions() {
         [([600, 300], [[40, 30], [500, 250]]), ([301, 600], [[40, 30], [260, 550]])]
     {
         for mark in marks {
-            let options = ProcessorOptions { pad_to_square: true, ..Default::default() };
+            let options = ProcessorOptions::default().with_pad_to_square(true);
             let found = images(marked(size[0], size[1], mark), options);
             assert_found(&found[0], mark);
         }
@@ -72,7 +72,7 @@ fn padded_pictures_map_back_in_both_directions() {
 
 #[test]
 fn the_padding_lies_outside_the_picture() {
-    let options = ProcessorOptions { pad_to_square: true, ..Default::default() };
+    let options = ProcessorOptions::default().with_pad_to_square(true);
     let found = images(marked(600, 300, [300, 150]), options);
     let map = found[0].0.geometry;
     assert_eq!(
@@ -89,7 +89,7 @@ fn the_padding_lies_outside_the_picture() {
 #[test]
 fn a_crop_shows_its_part_and_the_others_do_not() {
     let mark = [700, 150];
-    let options = ProcessorOptions { pan_and_scan: true, ..Default::default() };
+    let options = ProcessorOptions::default().with_pan_and_scan(true);
     let found = images(marked(900, 300, mark), options);
     assert_eq!(found.len(), 4);
     assert_found(&found[0], mark);

@@ -47,7 +47,7 @@ fn opening_a_file_names_it() {
     std::fs::write(&path, encoded(formula::picture(4, 4, 0), ImageFormat::Png)).unwrap();
     let options = PictureOptions::default();
     assert!(Picture::open(&path, &options).unwrap().name().ends_with("chest.png"));
-    let small = PictureOptions { max_file_bytes: 20, ..options.clone() };
+    let small = options.clone().with_max_file_bytes(20);
     let error = Picture::open(&path, &small).unwrap_err().to_string();
     assert!(error.contains("chest.png") && error.contains("20"), "{error}");
     let error = Picture::open(&dir.path().join("absent.png"), &options).unwrap_err().to_string();
@@ -128,10 +128,8 @@ fn sixteen_bit_grey_goes_through_a_window_and_says_so() {
         assert_eq!(chosen.rgb().as_raw()[..3], [0, 0, 0]);
         assert_eq!(chosen.rgb().as_raw()[297..], [255, 255, 255]);
 
-        let options = PictureOptions {
-            window: Some(Window::Range { low: 0, high: 2000 }),
-            ..Default::default()
-        };
+        let options =
+            PictureOptions::default().with_window(Some(Window::Range { low: 0, high: 2000 }));
         let given = read_with(&bytes, &options).unwrap();
         assert!(given.warnings().is_empty() && !given.window().unwrap().chosen);
         assert_eq!(given.rgb().as_raw()[0], 128, "1000 of 2000 is half, rounded up");
@@ -141,11 +139,10 @@ fn sixteen_bit_grey_goes_through_a_window_and_says_so() {
 #[test]
 fn a_window_that_is_not_used_or_empty_is_told() {
     let bytes = encoded(formula::picture(3, 3, 0), ImageFormat::Png);
-    let options = PictureOptions { window: Some(Window::MinMax), ..Default::default() };
+    let options = PictureOptions::default().with_window(Some(Window::MinMax));
     assert_eq!(read_with(&bytes, &options).unwrap().warnings(), [Warning::WindowUnused]);
     let grey = ImageBuffer::<Luma<u16>, _>::from_raw(1, 1, vec![5]).unwrap();
-    let options =
-        PictureOptions { window: Some(Window::Range { low: 9, high: 3 }), ..Default::default() };
+    let options = PictureOptions::default().with_window(Some(Window::Range { low: 9, high: 3 }));
     assert!(matches!(
         read_with(&encoded(grey, ImageFormat::Png), &options),
         Err(Error::Window { .. })
@@ -216,10 +213,9 @@ fn changed_bytes_never_panic() {
             let mut bytes = whole.clone();
             bytes[at] ^= 0xFF;
             // Either is fine: some changes only alter colours.
-            if let Ok(picture) = read_with(
-                &bytes,
-                &PictureOptions { max_decoded_bytes: 1 << 22, ..Default::default() },
-            ) {
+            if let Ok(picture) =
+                read_with(&bytes, &PictureOptions::default().with_max_decoded_bytes(1 << 22))
+            {
                 assert!(picture.width() > 0 && picture.height() > 0);
             }
         }
@@ -240,10 +236,10 @@ fn decompression_bombs_meet_the_limits() {
         matches!(big, Error::PictureLimit { found: 900_000_000, limit: 67_108_864, .. }),
         "{big}"
     );
-    let deep = PictureOptions { max_pixels: 1 << 40, ..Default::default() };
+    let deep = PictureOptions::default().with_max_pixels(1 << 40);
     let deep = read_with(&header(30_000, 30_000), &deep).unwrap_err();
     assert!(matches!(deep, Error::PictureLimit { found: 2_700_000_000, .. }), "{deep}");
-    let small = PictureOptions { max_decoded_bytes: 100, ..Default::default() };
+    let small = PictureOptions::default().with_max_decoded_bytes(100);
     let bytes = encoded(formula::picture(10, 10, 0), ImageFormat::Bmp);
     assert!(matches!(read_with(&bytes, &small), Err(Error::PictureLimit { .. })));
 }

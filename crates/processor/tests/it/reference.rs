@@ -55,7 +55,8 @@ fn ids_and_pixels_equal_those_of_transformers() {
         {
             let name = format!("{} ({backend})", case["name"]);
             let pan_and_scan = case["pan_and_scan"].as_bool().unwrap();
-            let options = ProcessorOptions { resize, pan_and_scan, ..Default::default() };
+            let options =
+                ProcessorOptions::default().with_resize(resize).with_pan_and_scan(pan_and_scan);
             let (processor, pictures) = (processor(options), pictures(case));
             let inputs = processor.prepare(&messages(case), &pictures).unwrap();
             assert_eq!(inputs.prompt, case["prompt"].as_str().unwrap(), "{name}");
@@ -81,7 +82,7 @@ fn the_golden_picture_gives_exactly_the_golden_pixels() {
     let file = fixtures().join("picture.png");
     let picture = Picture::open(&file, &PictureOptions::default()).unwrap();
     for (resize, backend) in [(Resize::TorchVision, "torchvision"), (Resize::Pillow, "pillow")] {
-        let inputs = processor(ProcessorOptions { resize, ..Default::default() })
+        let inputs = processor(ProcessorOptions::default().with_resize(resize))
             .prepare(
                 &[Message::user(1, "Where is the opacity in this X-ray?")],
                 std::slice::from_ref(&picture),
@@ -100,7 +101,7 @@ fn the_golden_picture_gives_exactly_the_golden_pixels() {
 fn spans_belong_to_their_pictures() {
     let pictures =
         [picture(900, 300, 0), picture(60, 60, 1)].map(|p| Picture::from_rgb(p).unwrap());
-    let options = ProcessorOptions { pan_and_scan: true, ..Default::default() };
+    let options = ProcessorOptions::default().with_pan_and_scan(true);
     let inputs = processor(options).prepare(&[Message::user(2, "a")], &pictures).unwrap();
     let of: Vec<usize> = inputs.images.iter().map(|image| image.picture).collect();
     assert_eq!(of, [0, 0, 0, 0, 1]);

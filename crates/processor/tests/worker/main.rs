@@ -39,7 +39,7 @@ fn asked(template: &str, trust_template: bool, turns: &[Message]) -> Result<Vec<
         std::fs::copy(&from, dir.path().join(from.file_name().expect("a name"))).expect("copied");
     }
     std::fs::write(dir.path().join("chat_template.jinja"), template).expect("written");
-    let options = ProcessorOptions { trust_template, ..Default::default() };
+    let options = ProcessorOptions::default().with_trust_template(trust_template);
     Ok(Processor::from_dir(dir.path(), options)?.prepare(turns, &[])?.ids)
 }
 

@@ -94,12 +94,11 @@ fn figures(picture: &RgbImage) -> Result<Vec<(&'static str, Figure)>, Error> {
     let boxes: Vec<_> =
         answer_boxes(ANSWER).boxes.iter().map(|b| b.region(&frame.seen).outline()).collect();
     let marked = Panel::new(picture, &maps).outlined(&boxes);
-    let smooth = OverlayOptions {
-        interpolation: Interpolation::Bicubic,
-        contours: vec![0.9, 0.97],
-        orientation: Orientation::Pa,
-        ..options.clone()
-    };
+    let smooth = options
+        .clone()
+        .with_interpolation(Interpolation::Bicubic)
+        .with_contours(vec![0.9, 0.97])
+        .with_orientation(Orientation::Pa);
 
     let rows = ["gradient-weighted relevancy", "rollout"].into_iter().zip([&maps, &heart_maps]);
     let rows: Vec<_> = rows
@@ -120,7 +119,7 @@ fn figures(picture: &RgbImage) -> Result<Vec<(&'static str, Figure)>, Error> {
         depths[..4].iter().map(|grid| GridMap::whole(grid.view(), picture)).collect();
     let signed: Vec<Array2<f32>> = depths[..4].iter().map(|grid| grid - &heart * 0.4).collect();
     let weighted: Vec<_> = signed.iter().map(|grid| GridMap::whole(grid.view(), picture)).collect();
-    let diverging = OverlayOptions { colormap: Colormap::Coolwarm, ..OverlayOptions::cells() };
+    let diverging = OverlayOptions::cells().with_colormap(Colormap::Coolwarm);
 
     let words =
         ["pleural", "effusion", "left", "pneumoultramicroscopicsilicovolcanoconiosis", "heart"];
@@ -129,7 +128,7 @@ fn figures(picture: &RgbImage) -> Result<Vec<(&'static str, Figure)>, Error> {
         .zip([&maps, &maps, &heart_maps, &maps, &heart_maps])
         .map(|(word, maps)| Panel::new(picture, maps).labelled(*word, "p 0.93"))
         .collect();
-    let shared = OverlayOptions { scale: Scale::common(&sheet)?, ..options.clone() };
+    let shared = options.clone().with_scale(Scale::common(&sheet)?);
     let pair = [
         Panel::new(picture, &maps).labelled("2024-03-01", "current"),
         Panel::new(picture, &heart_maps).labelled("2023-11-17", "prior"),
