@@ -170,7 +170,7 @@ fn published(name: &str) -> String {
 }
 
 /// Writes tensors in that type; the file is there as a whole or not at all.
-pub fn write(
+pub(crate) fn write(
     path: &Path,
     tensors: &[(String, Tensor)],
     dtype: Dtype,
@@ -221,7 +221,7 @@ fn read(view: &TensorView<'_>) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Variant;
+    use crate::recipe::{Recipe, Variant};
 
     fn state() -> State {
         let parameters = [("head.weight", 1.5), ("vision_tower.a", 2.5), ("lm", -3.0)];

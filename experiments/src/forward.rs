@@ -147,8 +147,7 @@ fn chosen(model: &Gemma3, rows: &Tensor, asked: &Asked, choice: Choice<'_>) -> (
     };
     let (logits, answers) = (logits.to_kind(Kind::Float), Tensor::from_slice(&answers));
     let loss = logits.cross_entropy_loss(&answers, None::<&Tensor>, Reduction::Sum, -100, 0.0);
-    let decided: Vec<bool> =
-        asked.turns.iter().flat_map(|turn| &turn.decided).copied().collect();
+    let decided: Vec<bool> = asked.turns.iter().flat_map(|turn| &turn.decided).copied().collect();
     let decided = Tensor::from_slice(&decided);
     let right = logits.argmax(-1, false).eq_tensor(&answers).logical_and(&decided);
     let tally = Tally {
@@ -217,7 +216,8 @@ mod tests {
         let model = Gemma3::from_tensors(config.clone(), &parameters::initial(&config, 1)).unwrap();
         let mut asked = examples.asked(Task::Answers, 5).unwrap();
         let all = asked.turns.len();
-        let loss = |asked: &Asked| packed_answers(&model, examples.beginning(), asked, Choice::All).0;
+        let loss =
+            |asked: &Asked| packed_answers(&model, examples.beginning(), asked, Choice::All).0;
         let together = loss(&asked).double_value(&[]);
         asked.turns.truncate(1);
         let (alone, _) = answers(&model, examples.beginning(), &asked, Choice::All);
@@ -231,7 +231,8 @@ mod tests {
         let mut own = examples.asked(Task::Answers, 5).unwrap();
         own.turns.truncate(1);
         own.turns[0].ids[shortened] = other;
-        let (changed, changed_first) = (loss(&asked).double_value(&[]), loss(&own).double_value(&[]));
+        let (changed, changed_first) =
+            (loss(&asked).double_value(&[]), loss(&own).double_value(&[]));
         assert!(1 < all && ((together - first) - (changed - changed_first)).abs() < 1e-3);
     }
 

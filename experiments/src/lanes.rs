@@ -36,9 +36,7 @@ impl Task {
         let sight = ["vision_tower.", "multi_modal_projector.", HEAD];
         match self {
             Self::Sight => sight.iter().any(|part| name.starts_with(part)),
-            Self::Answers | Self::Dialogue | Self::Review | Self::Hybrid => {
-                !name.starts_with(HEAD)
-            }
+            Self::Answers | Self::Dialogue | Self::Review | Self::Hybrid => !name.starts_with(HEAD),
         }
     }
 
@@ -91,30 +89,37 @@ impl Learner<'_> {
         parameters: &Parameters,
         of: Range<u64>,
     ) -> Result<(Vec<Tensor>, Tally)> {
-        in_lanes(of, || leaves(parameters, |name| self.task.learns(name)), |leaves, indices| {
-            let model = Gemma3::from_tensors(self.config.clone(), &leaves)?;
-            let learning: Vec<&Tensor> = leaves
-                .iter()
-                .filter(|(name, _)| self.task.learns(name))
-                .map(|(_, leaf)| leaf)
-                .collect();
-            summed(&learning, indices, |index| match self.task {
-                Task::Sight => {
-                    let seen = self.examples.seen(index)?;
-                    let head = [&leaves["head.weight"], &leaves["head.bias"]];
-                    Ok(guard("learning to see", || {
-                        pulled(forward::sight(&model, head, &seen), &learning)
-                    })?)
-                }
-                task @ (Task::Answers | Task::Dialogue | Task::Review | Task::Hybrid) => {
-                    let asked = self.examples.asked(task, index)?;
-                    Ok(guard("learning to answer", || {
-                        let beginning = self.examples.beginning();
-                        pulled(forward::answers(&model, beginning, &asked, Choice::All), &learning)
-                    })?)
-                }
-            })
-        })
+        in_lanes(
+            of,
+            || leaves(parameters, |name| self.task.learns(name)),
+            |leaves, indices| {
+                let model = Gemma3::from_tensors(self.config.clone(), &leaves)?;
+                let learning: Vec<&Tensor> = leaves
+                    .iter()
+                    .filter(|(name, _)| self.task.learns(name))
+                    .map(|(_, leaf)| leaf)
+                    .collect();
+                summed(&learning, indices, |index| match self.task {
+                    Task::Sight => {
+                        let seen = self.examples.seen(index)?;
+                        let head = [&leaves["head.weight"], &leaves["head.bias"]];
+                        Ok(guard("learning to see", || {
+                            pulled(forward::sight(&model, head, &seen), &learning)
+                        })?)
+                    }
+                    task @ (Task::Answers | Task::Dialogue | Task::Review | Task::Hybrid) => {
+                        let asked = self.examples.asked(task, index)?;
+                        Ok(guard("learning to answer", || {
+                            let beginning = self.examples.beginning();
+                            pulled(
+                                forward::answers(&model, beginning, &asked, Choice::All),
+                                &learning,
+                            )
+                        })?)
+                    }
+                })
+            },
+        )
     }
 }
 

@@ -71,9 +71,8 @@ impl Attend for Packed {
     fn attend(&mut self, _: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
         let all = 0..qkv.tokens();
         let visible = mask.block(&all, &all, qkv.q.device());
-        let visible = visible.map_or(self.allowed.shallow_clone(), |visible| {
-            visible.logical_and(&self.allowed)
-        });
+        let visible = visible
+            .map_or(self.allowed.shallow_clone(), |visible| visible.logical_and(&self.allowed));
         let repeat = |x: &Tensor| match qkv.group() {
             1 => x.shallow_clone(),
             group => x.repeat_interleave_self_int(group, 0, None),

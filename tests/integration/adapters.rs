@@ -92,12 +92,10 @@ fn in_bfloat16_an_adapter_is_the_merged_model_but_for_rounding() {
         let (adapter, targets) = (folder(kind), fixture.numbers("targets"));
         let distance = |adapters: &[(&Path, f64)]| {
             let placement = Placement { kind: Some(Kind::BFloat16), ..Placement::AS_STORED };
-            let model =
-                checkpoint(&fixture.model(), adapters).unwrap().load(placement).unwrap();
+            let model = checkpoint(&fixture.model(), adapters).unwrap().load(placement).unwrap();
             let sequence = answered(&fixture, &model);
             let states = States::of(&model, &sequence, Keep::Everything).unwrap();
-            let engine =
-                Streaming::new(&model, sequence.ids(), &states, SweepOptions::default());
+            let engine = Streaming::new(&model, sequence.ids(), &states, SweepOptions::default());
             let rules = Rules::new(Objective::Logit, Update::Additive);
             let of_target = |(&position, wanted): (&usize, ArrayView1<'_, f64>)| {
                 let target = Target::new(position, sequence.ids()[position]).unwrap();

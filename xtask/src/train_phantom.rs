@@ -65,7 +65,10 @@ impl Options {
             ensure!(*steps > 0, "--steps is at least 1");
         }
         if let Job::Evaluate { size: Some(_), .. } = &job {
-            ensure!(decoder.is_none(), "--size is not for a hybrid, which sees pictures of 224 pixels");
+            ensure!(
+                decoder.is_none(),
+                "--size is not for a hybrid, which sees pictures of 224 pixels"
+            );
         }
         Ok(Self { variant, decoder, job })
     }
@@ -130,7 +133,9 @@ mod tests {
     }
 
     fn shown(words: &[&str]) -> String {
-        process::shown(&parse(words).unwrap().arguments(Path::new("target"), Path::new("real.gguf")))
+        process::shown(
+            &parse(words).unwrap().arguments(Path::new("target"), Path::new("real.gguf")),
+        )
     }
 
     #[test]

@@ -43,11 +43,14 @@ const OTHERS: [(&str, &str); 7] = [
 /// The name in GGUF files of a tensor that is called so in a checkpoint, in the spelling of transformers before version 5 or without
 /// `model.` and `vision_model.`, and the number of its layer, 0 outside of layers. `None`: such a file has no such tensor.
 pub fn stored(name: &str) -> Option<(String, usize)> {
-    let name = name
-        .replacen("language_model.model.", "language_model.", 1)
-        .replacen("vision_tower.vision_model.", "vision_tower.", 1);
+    let name = name.replacen("language_model.model.", "language_model.", 1).replacen(
+        "vision_tower.vision_model.",
+        "vision_tower.",
+        1,
+    );
     let other = OTHERS.iter().find_map(|(ours, theirs)| {
-        let rest = name.strip_prefix(ours).filter(|rest| rest.is_empty() || rest.starts_with('.'))?;
+        let rest =
+            name.strip_prefix(ours).filter(|rest| rest.is_empty() || rest.starts_with('.'))?;
         Some(format!("{theirs}{rest}"))
     });
     if let Some(other) = other {

@@ -34,7 +34,7 @@ pub(crate) enum Command {
     #[command(after_help = explain_args::TARGETS)]
     Explain(Box<ExplainArgs>),
     /// Answer a question about pictures
-    Answer(AnswerArgs),
+    Answer(Box<AnswerArgs>),
     /// Rebuild report.html from a folder that explain wrote
     Report(ReportArgs),
     /// Describe a checkpoint and estimate the memory it needs
@@ -149,6 +149,9 @@ pub(crate) struct PictureArgs {
     /// Render the model's chat template without limits on time and memory; use it only for a template that you have read
     #[arg(long)]
     trust_template: bool,
+    /// A file with the chat template, in the place of the model's own or of one that lies beside an --adapter; base models have none
+    #[arg(long, value_name = "FILE")]
+    chat_template: Option<PathBuf>,
     /// Which library's resampling to reproduce when resizing pictures
     #[arg(long, value_enum, default_value_t, help_heading = "Pictures")]
     resize: ResizeArg,
@@ -299,6 +302,7 @@ impl PictureArgs {
             .with_pan_and_scan(self.pan_and_scan)
             .with_pad_to_square(self.pad_to_square)
             .with_trust_template(self.trust_template)
+            .with_chat_template(self.chat_template.clone())
     }
 
     pub(crate) fn options(&self) -> PictureOptions {

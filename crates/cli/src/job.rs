@@ -248,7 +248,7 @@ mod tests {
         let lines = [
             "--file model-Q4_K_M.gguf --mmproj mmproj.gguf",
             "--revision main --offline --device cuda:1 --dtype bfloat16 --threads 3 --trust-template",
-            "--resize pillow --pan-and-scan --pad-to-square --window 3,900",
+            "--chat-template t.jinja --resize pillow --pan-and-scan --pad-to-square --window 3,900",
             "--window min-max --max-new-tokens 7 --ignore-stop --sample --seed 5",
             "--window 1%,99.5% --system S --text T --image b.png",
             "--answer yes --keyword a#2 --substring b --position 3 --position 5..7 --sentence 2",

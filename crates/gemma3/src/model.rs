@@ -3,8 +3,9 @@
 use crate::adapter::AdaptedWeights;
 use crate::weights::InMemory;
 use crate::{
-    AppliedAdapter, Checkpoint, Config, DecoderTrace, Error, Fast, Fork, LowRankPair, Placement, Projector,
-    SequenceLayout, TextModel, VisionConfig, VisionModel, Watch, WeightPath, Weights, guard,
+    AppliedAdapter, Checkpoint, Config, DecoderTrace, Error, Fast, Fork, LowRankPair, Placement,
+    Projector, SequenceLayout, TextModel, VisionConfig, VisionModel, Watch, WeightPath, Weights,
+    guard,
 };
 use gemma3_processor::{Pixels, Prepared};
 use std::collections::BTreeMap;

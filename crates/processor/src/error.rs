@@ -90,13 +90,18 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
-    /// None of the three places holds a chat template.
+    /// A checkpoint that sees pictures has no chat template, in none of the three files of a directory or in the metadata of a GGUF file.
     #[error(
-        "no chat template in {}: neither chat_template.jinja nor chat_template.json nor tokenizer_config.json has one",
-        path.display()
+        "no chat template in {}{}; a question about a picture needs one: base models have none, and a file with one can be given",
+        path.display(),
+        if path.is_dir() {
+            ": neither chat_template.jinja nor chat_template.json nor tokenizer_config.json has one"
+        } else {
+            ""
+        }
     )]
     NoTemplate {
-        /// The checkpoint directory.
+        /// The checkpoint directory, or the GGUF file.
         path: PathBuf,
     },
     /// A GGUF file that cannot be used.

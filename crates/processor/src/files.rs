@@ -147,8 +147,16 @@ impl<T> Document<T> {
 
 /// The text of a file that must be UTF-8.
 pub(crate) fn read_text_if_present(path: &Path, limit: u64) -> Result<Option<String>, Error> {
-    let Some(bytes) = read_if_present(path, limit)? else { return Ok(None) };
-    String::from_utf8(bytes).map(Some).map_err(|error| Error::Read {
+    read_if_present(path, limit)?.map(|bytes| text(path, bytes)).transpose()
+}
+
+/// The same of a file that must be there.
+pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, Error> {
+    text(path, read(path, limit)?)
+}
+
+fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|error| Error::Read {
         path: path.into(),
         source: std::io::Error::new(ErrorKind::InvalidData, error),
     })

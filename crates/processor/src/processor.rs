@@ -49,6 +49,7 @@ setters!(ProcessorOptions {
     with_crops = crops: CropRule,
     with_pad_to_square = pad_to_square: bool,
     with_trust_template = trust_template: bool,
+    with_chat_template = chat_template: Option<PathBuf>,
 });
 
 /// Prepares inputs for one checkpoint.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 
 pub(crate) use self::job::Job;
 use crate::config::token_text;
-use crate::files::{Document, read_text_if_present};
+use crate::files::{Document, read_text, read_text_if_present};
 use crate::message::Message;
 use crate::{Error, worker};
 
@@ -111,8 +111,7 @@ impl ChatTemplate {
 
 /// The text of a file with a template.
 pub(crate) fn file(path: &Path) -> Result<String, Error> {
-    let text = read_text_if_present(path, SOURCE_LIMIT as u64)?;
-    text.ok_or_else(|| Error::NoTemplate { path: path.to_owned() })
+    read_text(path, SOURCE_LIMIT as u64)
 }
 
 fn find(dir: &Path, tokenizer: &Document<Map<String, Json>>) -> Result<(PathBuf, String), Error> {
@@ -210,7 +209,7 @@ mod tests {
         std::fs::write(dir.path().join("chat_template.jinja"), "x").unwrap();
         let tokenizer = Document { path: "tokenizer_config.json".into(), value: Map::new() };
         // The program of this test does not serve.
-        let error = ChatTemplate::read(dir.path(), &tokenizer, false).unwrap_err();
+        let error = ChatTemplate::read(dir.path(), &tokenizer, None, false).unwrap_err();
         assert!(matches!(error, Error::UnknownTemplate { .. }), "{error}");
         assert!(error.to_string().contains("chat_template.jinja"), "{error}");
         let large = "x".repeat(SOURCE_LIMIT + 1);

@@ -85,8 +85,7 @@ fn of_hybrid(args: &Args, decoder: &Path) -> Result<()> {
     }
     let recipe = args.steps.map_or(recipe.clone(), |steps| recipe.with_steps(steps));
     let out = args.out.as_ref().context("--out is missing")?;
-    let sources =
-        hybrid::run::Sources { decoder: decoder.to_owned(), tower: args.tower.clone() };
+    let sources = hybrid::run::Sources { decoder: decoder.to_owned(), tower: args.tower.clone() };
     let mut run = hybrid::run::Run::open(&recipe, &sources, out, args.resume)?;
     run.finish(&mut std::io::stdout())
 }

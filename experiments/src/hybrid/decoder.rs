@@ -53,7 +53,8 @@ impl Decoder {
             Ok((name, if is_gain { tensor - 1.0 } else { tensor }))
         };
         let frozen = names.into_iter().map(load).collect::<Result<Parameters>>()?;
-        let config = Config { vision: Some(vision.clone()), mm_tokens_per_image: image_tokens, ..text };
+        let config =
+            Config { vision: Some(vision.clone()), mm_tokens_per_image: image_tokens, ..text };
         Ok(Self { config, frozen })
     }
 
@@ -81,15 +82,19 @@ pub struct Lent {
 impl Lent {
     /// As [`Decoder::model`].
     pub fn model(&self, parameters: &Parameters, scale: f64) -> Result<Gemma3> {
-        let mut tensors: Parameters =
-            self.frozen.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
+        let mut tensors: Parameters = self
+            .frozen
+            .iter()
+            .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+            .collect();
         let mut pairs: BTreeMap<String, [Option<Tensor>; 2]> = BTreeMap::new();
         for (name, tensor) in parameters {
             let Some(part) = name.strip_prefix(ADAPTER) else {
                 tensors.insert(name.clone(), tensor.shallow_clone());
                 continue;
             };
-            let (module, which) = part.rsplit_once('.').context("a part of an adapter has a name")?;
+            let (module, which) =
+                part.rsplit_once('.').context("a part of an adapter has a name")?;
             let pair = pairs.entry(module.to_owned()).or_default();
             match which {
                 "down" => pair[0] = Some(tensor.shallow_clone()),
@@ -115,16 +120,23 @@ pub fn first_parameters(tower: &Path, config: &Config, recipe: &Recipe) -> Resul
     let mut all: Parameters = checkpoint::parameters(tower)?;
     all.retain(|name, _| kept(name));
     ensure!(!all.is_empty(), "{} has no vision tower", tower.display());
-    let (width, hidden) = (config.vision.as_ref().map_or(0, |v| v.hidden_size), config.text.hidden_size);
+    let (width, hidden) =
+        (config.vision.as_ref().map_or(0, |v| v.hidden_size), config.text.hidden_size);
     let name = "multi_modal_projector.mm_input_projection_weight";
     // As large as the embedding of a word: about one.
-    all.insert(name.to_owned(), normal(name, [width, hidden], (width as f64).powf(-0.5), recipe.seed));
+    all.insert(
+        name.to_owned(),
+        normal(name, [width, hidden], (width as f64).powf(-0.5), recipe.seed),
+    );
     for (module, [outputs, inputs]) in modules(config) {
         let (down, up) = (format!("{ADAPTER}{module}.down"), format!("{ADAPTER}{module}.up"));
         let deviation = (inputs as f64).powf(-0.5);
         let first = normal(&down, [recipe.rank, inputs], deviation, recipe.seed);
         all.insert(down, first);
-        all.insert(up, Tensor::zeros([outputs as i64, recipe.rank as i64], (Kind::Float, Device::Cpu)));
+        all.insert(
+            up,
+            Tensor::zeros([outputs as i64, recipe.rank as i64], (Kind::Float, Device::Cpu)),
+        );
     }
     Ok(all)
 }
@@ -132,9 +144,8 @@ pub fn first_parameters(tower: &Path, config: &Config, recipe: &Recipe) -> Resul
 /// The modules that the adapter reaches, with outputs and inputs.
 pub fn modules(config: &Config) -> Vec<(String, [usize; 2])> {
     let shapes: BTreeMap<String, Vec<usize>> = config.tensors().into_iter().collect();
-    let of_layer = |layer: usize| {
-        MODULES.map(|part| format!("language_model.layers.{layer}.{part}"))
-    };
+    let of_layer =
+        |layer: usize| MODULES.map(|part| format!("language_model.layers.{layer}.{part}"));
     let all = (0..config.text.num_hidden_layers).flat_map(of_layer);
     let shaped = |module: String| match shapes.get(&format!("{module}.weight"))?.as_slice() {
         &[outputs, inputs] => Some((module, [outputs, inputs])),

@@ -74,7 +74,10 @@ impl Evaluation {
         if query.about == super::language::About::All {
             let said = sentences(found);
             let right = sentences(expected);
-            right.iter().enumerate().for_each(|(at, clause)| share.count(said.get(at) == Some(clause)));
+            right
+                .iter()
+                .enumerate()
+                .for_each(|(at, clause)| share.count(said.get(at) == Some(clause)));
         } else {
             share.count(found == expected);
         }
@@ -90,7 +93,8 @@ impl Evaluation {
         let families = self.clauses.iter().map(|(family, share)| (*family, *share));
         for (name, share) in all.into_iter().chain(families) {
             let Share { right, all } = share;
-            let _ = writeln!(table, "| {name} | {right} | {all} | {:.1} % |", 100.0 * share.value());
+            let _ =
+                writeln!(table, "| {name} | {right} | {all} | {:.1} % |", 100.0 * share.value());
         }
         table
     }
@@ -124,7 +128,9 @@ pub fn evaluate(decoder: &Path, folder: &Path, plan: &Plan) -> Result<Evaluation
         Ok(found)
     })?;
     let mut sum = Evaluation::default();
-    parts.into_iter().for_each(|part| sum.add(part));
+    for part in parts {
+        sum.add(part);
+    }
     Ok(sum)
 }
 

@@ -82,9 +82,11 @@ impl Examples {
         let one = Prompts::new(&processor, Query::of_one(), &[black()?])?;
         let two = Prompts::new(&processor, Query::of_two(), &[black()?, black()?])?;
         let tokenizer = processor.tokenizer();
-        let end_of_turn = tokenizer.id("<end_of_turn>").context("the tokenizer has no end of a turn")?;
+        let end_of_turn =
+            tokenizer.id("<end_of_turn>").context("the tokenizer has no end of a turn")?;
         let known = (0..FREQUENT).chain([end_of_turn]).collect();
-        let mut examples = Self { seed, variant, size, processor, one, two, end_of_turn, vocabulary, known };
+        let mut examples =
+            Self { seed, variant, size, processor, one, two, end_of_turn, vocabulary, known };
         let mut said: BTreeSet<u32> = examples.known.iter().copied().collect();
         for index in 0..120 {
             for turn in examples.turns(&examples.case(Purpose::Sight, index)?, |_| true)? {
@@ -121,7 +123,8 @@ impl Examples {
             return Ok(Case { prior: None, scene, sizes });
         }
         let count = scene.findings().len() as u64;
-        let other = if count == 0 { scene.clone() } else { scene.without((mix(draw) % count) as usize) };
+        let other =
+            if count == 0 { scene.clone() } else { scene.without((mix(draw) % count) as usize) };
         let (prior, scene) = match draw % 5 {
             0 => (scene.clone(), scene),
             1 | 2 => (scene, other),
@@ -184,7 +187,7 @@ impl Examples {
     /// Those of its parts.
     pub fn example(&self, index: u64) -> Result<(Case, Example)> {
         let case = self.case(Purpose::Answers, index)?;
-        let chosen = self.chosen(&case, number(self.seed, Purpose::Answers, index));
+        let chosen = chosen(&case, number(self.seed, Purpose::Answers, index));
         let mut turns = self.turns(&case, |query| chosen.contains(&query))?;
         // Which of them is the nearest to the picture is drawn, too.
         let first = (mix(index) % turns.len().max(1) as u64) as usize;
@@ -197,39 +200,39 @@ impl Examples {
         let asked = Asked { pixels: self.pixels(&case)?, turns };
         Ok((case, Example { asked, choice: choice.into_iter().collect() }))
     }
+}
 
-    /// A report and some short questions, more of them about what is there; of two pictures every question.
-    fn chosen(&self, case: &Case, number: u64) -> Vec<Query> {
-        let mut state = number ^ 0x5bd1;
-        let mut draw = |below: usize| {
-            state = mix(state);
-            (state % below as u64) as usize
-        };
-        if case.prior.is_some() {
-            return Query::of_two();
-        }
-        let mut chosen = vec![Query { about: About::All, wording: draw(3) }];
-        let (present, absent): (Vec<_>, Vec<_>) =
-            FindingKind::ALL.into_iter().partition(|kind| has(&case.scene, *kind));
-        for turn in 0..SHORT {
-            let wanted = if draw(5) < 3 || absent.is_empty() { &present } else { &absent };
-            let kinds = if wanted.is_empty() { &absent } else { wanted };
-            let kind = kinds[draw(kinds.len())];
-            let sized = SIZED.into_iter().filter(|kind| {
-                found(&case.scene, *kind).is_some_and(|(at, _)| case.sizes[at].is_some())
-            });
-            let sized: Vec<_> = sized.collect();
-            let about = match turn {
-                0 => About::Count,
-                1 if !sized.is_empty() => About::Size(sized[draw(sized.len())]),
-                _ if draw(2) == 0 => About::Presence(kind),
-                _ => About::Place(kind),
-            };
-            let query = Query { about, wording: draw(about.wordings()) };
-            if !chosen.contains(&query) {
-                chosen.push(query);
-            }
-        }
-        chosen
+/// A report and some short questions, more of them about what is there; of two pictures every question.
+fn chosen(case: &Case, number: u64) -> Vec<Query> {
+    let mut state = number ^ 0x5bd1;
+    let mut draw = |below: usize| {
+        state = mix(state);
+        (state % below as u64) as usize
+    };
+    if case.prior.is_some() {
+        return Query::of_two();
     }
+    let mut chosen = vec![Query { about: About::All, wording: draw(3) }];
+    let (present, absent): (Vec<_>, Vec<_>) =
+        FindingKind::ALL.into_iter().partition(|kind| has(&case.scene, *kind));
+    for turn in 0..SHORT {
+        let wanted = if draw(5) < 3 || absent.is_empty() { &present } else { &absent };
+        let kinds = if wanted.is_empty() { &absent } else { wanted };
+        let kind = kinds[draw(kinds.len())];
+        let sized = SIZED.into_iter().filter(|kind| {
+            found(&case.scene, *kind).is_some_and(|(at, _)| case.sizes[at].is_some())
+        });
+        let sized: Vec<_> = sized.collect();
+        let about = match turn {
+            0 => About::Count,
+            1 if !sized.is_empty() => About::Size(sized[draw(sized.len())]),
+            _ if draw(2) == 0 => About::Presence(kind),
+            _ => About::Place(kind),
+        };
+        let query = Query { about, wording: draw(about.wordings()) };
+        if !chosen.contains(&query) {
+            chosen.push(query);
+        }
+    }
+    chosen
 }

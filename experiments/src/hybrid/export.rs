@@ -28,7 +28,12 @@ pub const TEMPLATE: &str = "chat_template.jinja";
 ///
 /// # Errors
 /// Files that cannot be written.
-pub fn write(folder: &Path, config: &Config, parameters: &Parameters, recipe: &Recipe) -> Result<()> {
+pub fn write(
+    folder: &Path,
+    config: &Config,
+    parameters: &Parameters,
+    recipe: &Recipe,
+) -> Result<()> {
     tower(&folder.join(TOWER), config, parameters)?;
     let pairs = parameters.iter().filter_map(|(name, tensor)| {
         let (module, which) = name.strip_prefix(ADAPTER)?.rsplit_once('.')?;
@@ -38,7 +43,12 @@ pub fn write(folder: &Path, config: &Config, parameters: &Parameters, recipe: &R
     });
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let pairs: Vec<(String, Tensor)> = pairs.collect();
-    checkpoint::write(&folder.join("adapter_model.safetensors"), &pairs, Dtype::F16, Some(metadata))?;
+    checkpoint::write(
+        &folder.join("adapter_model.safetensors"),
+        &pairs,
+        Dtype::F16,
+        Some(metadata),
+    )?;
     let modules = MODULES.map(|part| part.rsplit('.').next().unwrap_or(part));
     let adapter = json!({
         "base_model_name_or_path": "google/gemma-3-270m",
@@ -60,7 +70,8 @@ fn tower(path: &Path, config: &Config, parameters: &Parameters) -> Result<()> {
     let vision = config.vision.as_ref().context("a hybrid sees pictures")?;
     let mut tensors = Vec::new();
     for (name, tensor) in parameters.iter().filter(|(name, _)| !name.starts_with(ADAPTER)) {
-        let (stored, _) = gguf_names::stored(name).with_context(|| format!("{name} has no name in GGUF files"))?;
+        let (stored, _) = gguf_names::stored(name)
+            .with_context(|| format!("{name} has no name in GGUF files"))?;
         // Gemma's norm is stored as 1 + w.
         let gain = f64::from(u8::from(stored == "mm.soft_emb_norm.weight"));
         let values = Vec::<f32>::try_from((tensor.to_kind(Kind::Float) + gain).flatten(0, -1))?;
@@ -83,16 +94,24 @@ fn tower(path: &Path, config: &Config, parameters: &Parameters) -> Result<()> {
         ("clip.vision.block_count", size(vision.num_hidden_layers)),
         ("clip.vision.attention.head_count", size(vision.num_attention_heads)),
         ("clip.vision.projection_dim", size(config.text.hidden_size)),
-        ("clip.vision.projector.scale_factor", size(vision.image_size / vision.patch_size / tokens)),
-        ("clip.vision.attention.layer_norm_epsilon", gguf_file::Value::F32(vision.layer_norm_eps as f32)),
+        (
+            "clip.vision.projector.scale_factor",
+            size(vision.image_size / vision.patch_size / tokens),
+        ),
+        (
+            "clip.vision.attention.layer_norm_epsilon",
+            gguf_file::Value::F32(vision.layer_norm_eps as f32),
+        ),
         ("clip.vision.image_mean", half()),
         ("clip.vision.image_std", half()),
     ];
-    let fields: Vec<(&str, &gguf_file::Value)> = fields.iter().map(|(name, value)| (*name, value)).collect();
+    let fields: Vec<(&str, &gguf_file::Value)> =
+        fields.iter().map(|(name, value)| (*name, value)).collect();
     let tensors: Vec<(&str, &QTensor)> =
         tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     let partial = path.with_extension("partial");
-    let mut file = File::create(&partial).with_context(|| format!("could not write {}", path.display()))?;
+    let mut file =
+        File::create(&partial).with_context(|| format!("could not write {}", path.display()))?;
     gguf_file::write(&mut file, &fields, &tensors)?;
     std::fs::rename(&partial, path).with_context(|| format!("could not write {}", path.display()))
 }

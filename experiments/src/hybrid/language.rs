@@ -93,7 +93,9 @@ impl About {
     /// Whether a case has an answer: sizes are asked of what is there and plainly small or large, changes of two pictures.
     pub fn fits(self, case: &Case) -> bool {
         match self {
-            Self::Size(kind) => found(&case.scene, kind).is_some_and(|(at, _)| case.sizes[at].is_some()),
+            Self::Size(kind) => {
+                found(&case.scene, kind).is_some_and(|(at, _)| case.sizes[at].is_some())
+            }
             Self::Change => case.prior.is_some(),
             Self::All | Self::Presence(_) | Self::Place(_) | Self::Count => case.prior.is_none(),
         }
@@ -115,9 +117,11 @@ impl Query {
     pub fn text(self) -> String {
         let first = self.wording == 0;
         match self.about {
-            About::All => ["Describe the radiograph.", "What are the findings?", "Write a short report."]
-                [self.wording]
-                .to_owned(),
+            About::All => {
+                ["Describe the radiograph.", "What are the findings?", "Write a short report."]
+                    [self.wording]
+                    .to_owned()
+            }
             About::Presence(kind) if first => format!("Is there {}?", kind.with_article()),
             About::Presence(kind) => format!("Do you see {}?", kind.with_article()),
             About::Place(kind) if first => format!("Where is the {kind}?"),
@@ -259,9 +263,7 @@ fn report(scene: &Scene, wording: usize) -> Answer {
                 let answer = answer.decided(&format!("{space}{capital}"));
                 place(named(answer, finding).fixed(" is seen"), finding).fixed(".")
             }
-            (_, None) => {
-                answer.decided(&format!("{space}No")).fixed(&format!(" {name} is seen."))
-            }
+            (_, None) => answer.decided(&format!("{space}No")).fixed(&format!(" {name} is seen.")),
         }
     };
     FindingKind::ALL.into_iter().fold(Answer::default(), clause)
@@ -356,9 +358,21 @@ mod tests {
         let case = case();
         let nodule = FindingKind::Nodule;
         for (about, expected) in [
-            (About::Presence(nodule), vec!["Yes, there is a nodule in the left upper zone.", "Yes. It is in the left upper zone."]),
-            (About::Presence(FindingKind::Opacity), vec!["No, there is no opacity.", "No, I do not see an opacity."]),
-            (About::Place(FindingKind::Effusion), vec!["The pleural effusion is on the right side.", "Right side."]),
+            (
+                About::Presence(nodule),
+                vec![
+                    "Yes, there is a nodule in the left upper zone.",
+                    "Yes. It is in the left upper zone.",
+                ],
+            ),
+            (
+                About::Presence(FindingKind::Opacity),
+                vec!["No, there is no opacity.", "No, I do not see an opacity."],
+            ),
+            (
+                About::Place(FindingKind::Effusion),
+                vec!["The pleural effusion is on the right side.", "Right side."],
+            ),
             (About::Place(FindingKind::Device), vec!["There is no pacemaker.", "No pacemaker."]),
             (About::Size(nodule), vec!["The nodule is small.", "Small."]),
             (About::Size(FindingKind::Effusion), vec![]),
@@ -374,7 +388,8 @@ mod tests {
         let Case { scene, sizes, .. } = case();
         let without = scene.without(0);
         let of = |prior: &Scene, scene: &Scene| {
-            let case = Case { prior: Some(prior.clone()), scene: scene.clone(), sizes: sizes.clone() };
+            let case =
+                Case { prior: Some(prior.clone()), scene: scene.clone(), sizes: sizes.clone() };
             said(&case, About::Change)
         };
         assert_eq!(
@@ -383,7 +398,10 @@ mod tests {
         );
         assert_eq!(
             of(&scene, &without),
-            ["The nodule in the left upper zone is gone.", "Gone: a nodule in the left upper zone."]
+            [
+                "The nodule in the left upper zone is gone.",
+                "Gone: a nodule in the left upper zone."
+            ]
         );
         assert_eq!(of(&scene, &scene), ["Nothing changed.", "No change."]);
     }

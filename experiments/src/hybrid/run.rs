@@ -93,7 +93,13 @@ impl Run {
             State::begin(Task::Hybrid, first)
         };
         export::write(folder, &decoder.config, &state.parameters, recipe)?;
-        let examples = Examples::new(processor(&sources.decoder, folder)?, decoder.config.text.vocab_size, recipe.seed, recipe.variant, SIZE)?;
+        let examples = Examples::new(
+            processor(&sources.decoder, folder)?,
+            decoder.config.text.vocab_size,
+            recipe.seed,
+            recipe.variant,
+            SIZE,
+        )?;
         Ok(Self { recipe: recipe.clone(), folder: folder.to_owned(), decoder, examples, state })
     }
 
@@ -133,7 +139,8 @@ impl Run {
                     let beginning = examples.beginning(&case);
                     Ok(guard("learning to answer", || {
                         let choice = Choice::Among(&example.choice);
-                        let losses = forward::packed_answers(&model, beginning, &example.asked, choice);
+                        let losses =
+                            forward::packed_answers(&model, beginning, &example.asked, choice);
                         pulled(losses, &learning)
                     })?)
                 })
@@ -153,8 +160,8 @@ impl Run {
 /// Files that are not what they should be.
 pub fn processor(decoder: &Path, folder: &Path) -> Result<Processor> {
     let read = |path: &Path| -> Result<Gguf> { Ok(Gguf::read(path, std::fs::File::open(path)?)?) };
-    let chat_template = Some(folder.join(export::TEMPLATE));
-    let options = ProcessorOptions { chat_template, ..ProcessorOptions::default() };
+    let options =
+        ProcessorOptions::default().with_chat_template(Some(folder.join(export::TEMPLATE)));
     let (model, tower) = (read(decoder)?, read(&folder.join(export::TOWER))?);
     Ok(Processor::from_gguf(&model, Some(&tower), options)?)
 }
