@@ -101,6 +101,28 @@ fn texts_of_a_file_are_cut_and_cleaned_in_its_error() {
     }
 }
 
+/// A template that is given goes before the checkpoint's own, and serves where there is none.
+#[test]
+fn a_template_can_be_given() {
+    let expected = ask(&processor(ProcessorOptions::default()), 1, "a").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("given.jinja");
+    let given = ProcessorOptions::default().with_chat_template(Some(path.clone()));
+    let load = |copy: &Copy| Processor::from_dir(copy.path(), given.clone());
+    let bare = Copy::new().remove("chat_template.jinja");
+    let error = load(&bare).unwrap_err().to_string();
+    assert!(error.contains("given.jinja"), "{error}");
+    let own = include_str!("../fixtures/checkpoint/chat_template.jinja");
+    std::fs::write(&path, own).unwrap();
+    let other = Copy::new().template("{{ raise_exception('not this one') }}");
+    for copy in [&bare, &other] {
+        assert_eq!(ask(&load(copy).unwrap(), 1, "a").unwrap(), expected);
+    }
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    let error = load(&bare).unwrap_err().to_string();
+    assert!(error.contains("given.jinja"), "{error}");
+}
+
 #[test]
 fn both_spellings_of_ids_and_other_places_of_settings_are_read() {
     let expected = ask(&processor(ProcessorOptions::default()), 1, "a").unwrap();
