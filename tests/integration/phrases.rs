@@ -245,6 +245,7 @@ fn every_method() -> Vec<Method> {
         Method::GradCamHidden { layer: 0 },
         Method::GradCamHidden { layer: 2 },
         Method::InputGradient,
+        Method::MeanCell,
         Method::Tam,
     ]
 }

@@ -74,6 +74,9 @@ impl MethodArg {
             MethodId::GradCam => "Grad-CAM on the attention of one layer",
             MethodId::GradCamHidden => "Grad-CAM on the hidden states before one layer",
             MethodId::InputGradient => "Gradient × input at the embeddings",
+            MethodId::MeanCell => {
+                "What the word would lose if a cell became the mean cell of its picture, to first order"
+            }
             MethodId::Tam => {
                 "Token activation map: where the word can be read off the hidden states, not what caused it"
             }
@@ -167,6 +170,7 @@ impl MethodArgs {
                 Method::GradCamHidden { layer: self.cam_layer.unwrap_or(middle) }
             }
             MethodId::InputGradient => Method::InputGradient,
+            MethodId::MeanCell => Method::MeanCell,
             MethodId::Tam => Method::Tam,
             _ => return None,
         }))

@@ -24,7 +24,7 @@ pub enum Compared {
 impl Compared {
     /// Whether its values have signs.
     pub fn is_signed(&self) -> bool {
-        matches!(self, Self::Other(Method::InputGradient))
+        matches!(self, Self::Other(Method::InputGradient | Method::MeanCell))
     }
 
     /// Its stable id, as record and command spell it. [`Compared`]'s text has its choices too.
@@ -49,6 +49,7 @@ fn id(method: &Method) -> MethodId {
         Method::GradCamAttention { .. } => MethodId::GradCam,
         Method::GradCamHidden { .. } => MethodId::GradCamHidden,
         Method::InputGradient => MethodId::InputGradient,
+        Method::MeanCell => MethodId::MeanCell,
         Method::Tam => MethodId::Tam,
     }
 }

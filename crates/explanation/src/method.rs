@@ -31,13 +31,15 @@ pub enum MethodId {
     GradCamHidden,
     /// Gradient × input at the embeddings.
     InputGradient,
+    /// What the scalar would lose if a cell became the mean cell, to first order.
+    MeanCell,
     /// Token activation map.
     Tam,
 }
 
 impl MethodId {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RelevancyAdditive,
         Self::RelevancyStochastic,
         Self::Rollout,
@@ -48,6 +50,7 @@ impl MethodId {
         Self::GradCam,
         Self::GradCamHidden,
         Self::InputGradient,
+        Self::MeanCell,
         Self::Tam,
     ];
 
@@ -64,6 +67,7 @@ impl MethodId {
             Self::GradCam => "grad-cam",
             Self::GradCamHidden => "grad-cam-hidden",
             Self::InputGradient => "input-gradient",
+            Self::MeanCell => "mean-cell",
             Self::Tam => "tam",
         }
     }

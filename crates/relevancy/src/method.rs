@@ -72,6 +72,10 @@ pub enum Method {
     /// [`input_gradient`](crate::input_gradient) at the input embeddings, images included. It has signs. The gradient of
     /// several tokens is that of their mean.
     InputGradient,
+    /// [`mean_cell_drop`](crate::mean_cell_drop) at the input embeddings of each image before the explained token: what the scalar would
+    /// lose, to first order, if a cell became the mean cell of its image. It has signs, and the unit of the scalar; zero on text. The
+    /// gradient of several tokens is that of their mean.
+    MeanCell,
     /// The token activation map ([`tam`](crate::tam)), from the last hidden states alone. Image tokens are those of images
     /// that end before the explained token, each a grid of its own, square where it can be. The context are all tokens of text before the
     /// predicting row, markers included, with another id than the explained one, each with the activation at its own position; the
@@ -122,6 +126,7 @@ impl fmt::Display for Method {
                 return write!(f, "Grad-CAM on hidden states before layer {layer}");
             }
             Self::InputGradient => "gradient × input",
+            Self::MeanCell => "drop towards the mean cell",
             Self::Tam => "token activation map",
         };
         f.write_str(name)?;
@@ -145,6 +150,7 @@ impl Method {
             Self::GradCamAttention { .. }
             | Self::GradCamHidden { .. }
             | Self::InputGradient
+            | Self::MeanCell
             | Self::Tam => return Vec::new(),
         };
         let changed = [

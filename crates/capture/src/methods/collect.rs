@@ -93,6 +93,7 @@ impl<'a> Collector<'a> {
             | Method::ObjectAttention { .. }
             | Method::GradCamHidden { .. }
             | Method::InputGradient
+            | Method::MeanCell
             | Method::Tam => false,
         })
     }
@@ -211,6 +212,7 @@ impl Planned<'_> {
             | Method::GradCamAttention { .. }
             | Method::GradCamHidden { .. }
             | Method::InputGradient
+            | Method::MeanCell
             | Method::Tam => None,
         }
     }
@@ -226,6 +228,7 @@ impl Planned<'_> {
             | Method::GradCamAttention { .. }
             | Method::GradCamHidden { .. }
             | Method::InputGradient
+            | Method::MeanCell
             | Method::Tam => None,
         }
     }
@@ -243,7 +246,9 @@ impl Planned<'_> {
             Method::TokenAttention { .. } | Method::ObjectAttention { .. } => {
                 unread.map(|position| Unavailable::NotRead { position })
             }
-            Method::GradCamAttention { .. } | Method::GradCamHidden { .. } if no_image() => {
+            Method::GradCamAttention { .. } | Method::GradCamHidden { .. } | Method::MeanCell
+                if no_image() =>
+            {
                 Some(Unavailable::NoImage)
             }
             // Until a row that sees the image comes along.
@@ -255,6 +260,7 @@ impl Planned<'_> {
             | Method::RawAttention { .. }
             | Method::GradientAttention { .. }
             | Method::InputGradient
+            | Method::MeanCell
             | Method::Tam => None,
         }
     }
@@ -297,6 +303,7 @@ impl Planned<'_> {
             | Method::ObjectAttention { .. }
             | Method::GradCamHidden { .. }
             | Method::InputGradient
+            | Method::MeanCell
             | Method::Tam => return None,
         };
         Some(row.expect("attention and gradient are of one row, and heads were checked"))

@@ -37,6 +37,6 @@ fn plan(method: &Method, dims: &[Dims]) -> Result<Option<Fold>, Error> {
         }
         Method::GradCamAttention { layer } => within(*layer, n),
         Method::GradCamHidden { layer } => within(*layer, n + 1),
-        Method::InputGradient | Method::Tam => Ok(None),
+        Method::InputGradient | Method::MeanCell | Method::Tam => Ok(None),
     }
 }

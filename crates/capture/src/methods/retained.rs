@@ -12,6 +12,7 @@ use crate::{
 use attention_relevancy::ndarray::{Array1, Array2, Array3, Axis, concatenate, s};
 use attention_relevancy::{
     Method, MethodRow, Propagation, RetainedLayer, Target, Update, grad_cam_hidden, input_gradient,
+    mean_cell_drop,
 };
 use std::ops::Range;
 use tch::Tensor;
@@ -120,6 +121,15 @@ impl<M: LanguageModel> Retained<'_, M> {
             if layer == 0 && collector.wants(&Method::InputGradient) {
                 let row = input_gradient(hidden.view(), gradient.view())?;
                 collector.put(index, &Method::InputGradient, &Ok(row));
+            }
+            if layer == 0 && collector.wants(&Method::MeanCell) {
+                let mut row = Array1::zeros(self.ids().len());
+                for image in collector.facts().images_before(goal) {
+                    let [cells, gradient] =
+                        [&hidden, &gradient].map(|x| x.slice(s![image.clone(), ..]));
+                    row.slice_mut(s![image.clone()]).assign(&mean_cell_drop(cells, gradient)?);
+                }
+                collector.put(index, &Method::MeanCell, &Ok(row));
             }
         }
         Ok(())

@@ -85,6 +85,7 @@ impl<M: LanguageModel> Streaming<'_, M> {
         let layer = swept.layer;
         let hidden = collector.wants_hidden(layer);
         let input = layer == 0 && collector.wants(&Method::InputGradient);
+        let cells = layer == 0 && collector.wants(&Method::MeanCell);
         for (index, goal) in collector.goals().filter(|(index, _)| swept.goals.contains(index)) {
             let gradient = swept.input_gradient.get((index - swept.goals.start) as i64); // [n, D]
             let tokens = goal.targets().len() as f64;
@@ -98,6 +99,11 @@ impl<M: LanguageModel> Streaming<'_, M> {
                 let products = products(swept.input, &gradient) / tokens;
                 row.slice_mut(s![swept.keys.clone()]).assign(&convert::row(&products));
                 collector.put(index, &Method::InputGradient, &Ok(row));
+            }
+            if cells {
+                let images = collector.facts().images_before(goal);
+                let row = self.mean_cell_drop(swept, &(&gradient / tokens), &images);
+                collector.put(index, &Method::MeanCell, &Ok(row));
             }
         }
     }
@@ -119,6 +125,23 @@ impl<M: LanguageModel> Streaming<'_, M> {
             let hidden = self.states().input(swept.layer, image); // [t, D]
             let map = convert::row(&products(&hidden, &weights.expand_as(&hidden)).relu());
             row.slice_mut(s![image.clone()]).assign(&map);
+        }
+        row
+    }
+
+    /// `(e_j − ē)·∂z/∂e_j` on the cells of each image, ē its mean cell, from the gradient `[n, D]` at the keys of the first layer.
+    fn mean_cell_drop(
+        &self,
+        swept: &LayerSwept<'_>,
+        gradient: &Tensor,
+        images: &[Range<usize>],
+    ) -> Array1<f32> {
+        let mut row = Array1::zeros(self.tokens());
+        for image in images {
+            let cells = self.states().input(0, image).to_kind(Kind::Double); // [t, D]
+            let apart = &cells - cells.mean_dim([0_i64].as_slice(), true, Kind::Double);
+            let drop = products(&apart, &at_span(gradient, &swept.keys, image));
+            row.slice_mut(s![image.clone()]).assign(&convert::row(&drop));
         }
         row
     }

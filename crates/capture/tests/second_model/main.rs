@@ -217,6 +217,7 @@ fn methods_scores_and_witness_serve_it_too() {
         Method::GradCamAttention { layer: 2 },
         Method::GradCamHidden { layer: 1 },
         Method::InputGradient,
+        Method::MeanCell,
         Method::Tam,
     ];
     let (goals, rules) = (goals(), Rules::default());
