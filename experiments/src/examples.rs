@@ -14,7 +14,7 @@ use crate::scenes::{Purpose, has, mix, number, scene};
 use crate::vocabulary::IDS;
 
 /// A cell shows a finding that covers so much of it.
-const COVERED: f32 = 0.08;
+pub const COVERED: f32 = 0.08;
 
 /// Makes the examples of a run. Each depends on its number alone.
 pub struct Examples {

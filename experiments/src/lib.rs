@@ -8,8 +8,10 @@
 //! ```
 //!
 //! Four stages ([`recipe`]): first the vision tower learns, cell by cell, which findings it sees; then the whole model learns to
-//! answer, first mostly reports, then twice more short questions. The forward pass is that of `gemma3-tch`, on tensors in memory. Everything follows from a seed, and a run that was
-//! interrupted goes on with the same numbers.
+//! answer, first mostly reports, then twice more short questions. The forward pass is that of `gemma3-tch`, on tensors in memory. Everything
+//! follows from a seed, and a run that was interrupted goes on with the same numbers.
+//!
+//! [`hybrid`] trains a vision tower, a projector and an adapter in front of a real language model that stays as it is.
 
 pub mod recipe;
 

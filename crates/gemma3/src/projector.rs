@@ -44,8 +44,12 @@ impl Projector {
 
     /// Image tokens `[t, hidden]`, row by row, from patch features `[P, D]`. They are not scaled like token embeddings.
     pub fn forward(&self, patches: &Tensor) -> Tensor {
-        let tokens = self.mm_soft_emb_norm.forward(&self.pool(patches));
-        self.mm_input_projection_weight.product_back(&tokens)
+        self.mm_input_projection_weight.product_back(&self.normed(patches))
+    }
+
+    /// What is projected, `[t, D]`: the normed means of the patches of each token.
+    pub fn normed(&self, patches: &Tensor) -> Tensor {
+        self.mm_soft_emb_norm.forward(&self.pool(patches))
     }
 
     /// The mean of the k×k patches that each token stands for: `[t, D]` from `[P, D]`.

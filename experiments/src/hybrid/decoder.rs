@@ -15,6 +15,9 @@ use crate::parameters::Parameters;
 /// Names of parameters that belong to the adapter begin so; then the canonical name of the module, then `.down` or `.up`.
 pub const ADAPTER: &str = "adapter.";
 
+/// The matrix of the projector.
+pub const PROJECTOR: &str = "multi_modal_projector.mm_input_projection_weight";
+
 /// The modules of a layer that the adapter reaches, all that multiply.
 pub const MODULES: [&str; 7] = [
     "self_attn.q_proj",
@@ -122,7 +125,7 @@ pub fn first_parameters(tower: &Path, config: &Config, recipe: &Recipe) -> Resul
     ensure!(!all.is_empty(), "{} has no vision tower", tower.display());
     let (width, hidden) =
         (config.vision.as_ref().map_or(0, |v| v.hidden_size), config.text.hidden_size);
-    let name = "multi_modal_projector.mm_input_projection_weight";
+    let name = PROJECTOR;
     // As large as the embedding of a word: about one.
     all.insert(
         name.to_owned(),

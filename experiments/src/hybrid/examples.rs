@@ -84,7 +84,8 @@ impl Examples {
         let tokenizer = processor.tokenizer();
         let end_of_turn =
             tokenizer.id("<end_of_turn>").context("the tokenizer has no end of a turn")?;
-        let known = (0..FREQUENT).chain([end_of_turn]).collect();
+        let frequent = 0..FREQUENT.min(vocabulary as u32);
+        let known = frequent.chain([end_of_turn]).collect();
         let mut examples =
             Self { seed, variant, size, processor, one, two, end_of_turn, vocabulary, known };
         let mut said: BTreeSet<u32> = examples.known.iter().copied().collect();
@@ -175,7 +176,16 @@ impl Examples {
         scenes.map(|scene| self.looked_at(&scene.render(self.size))).collect()
     }
 
-    fn looked_at(&self, phantom: &Phantom) -> Result<Pixels> {
+    /// Phantom `index` of those that the projector begins with.
+    pub fn seen(&self, index: u64) -> Phantom {
+        scene(self.seed, Purpose::Sight, index, self.variant).render(self.size)
+    }
+
+    /// What the vision tower takes of a phantom.
+    ///
+    /// # Errors
+    /// What the processor refuses.
+    pub fn looked_at(&self, phantom: &Phantom) -> Result<Pixels> {
         let message = Message::user(1, "?");
         let mut prepared = self.processor.prepare(&[message], &[picture(phantom)?])?;
         Ok(prepared.pixels.remove(0))

@@ -198,7 +198,7 @@ pub fn found(scene: &Scene, kind: FindingKind) -> Option<(usize, &Finding)> {
 }
 
 /// Whether fluid, air and devices, whose level is always the same, are told by their side alone.
-fn is_placed_by_level(kind: FindingKind) -> bool {
+pub fn is_placed_by_level(kind: FindingKind) -> bool {
     kind.zones().any(|zone| zone.level == Level::Middle)
 }
 

@@ -7,3 +7,4 @@ pub mod examples;
 pub mod export;
 pub mod language;
 pub mod run;
+pub mod spelling;

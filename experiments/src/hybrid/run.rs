@@ -11,7 +11,7 @@ use tch::Tensor;
 
 use super::decoder::{Decoder, first_parameters};
 use super::examples::Examples;
-use super::export;
+use super::{decoder, export, spelling};
 use crate::checkpoint::{self, State};
 use crate::forward::{self, Choice, Tally};
 use crate::lanes::{Task, in_lanes, leaves, pulled, summed};
@@ -35,6 +35,8 @@ pub struct Recipe {
     pub rank: usize,
     /// What the adapter's change is multiplied by, α over the rank.
     pub scale: f64,
+    /// Phantoms that the projector is fitted to before the first step.
+    pub spelled: u64,
     /// The steps.
     pub stage: Stage,
 }
@@ -43,7 +45,7 @@ impl Recipe {
     /// The run that made the hybrid of the project.
     pub fn full(variant: Variant) -> Self {
         let stage = Stage { steps: 600, pictures: 8, rate: 1e-3, warm_up: 30, questions: 7 };
-        Self { seed: 1, variant, rank: 16, scale: 2.0, stage }
+        Self { seed: 1, variant, rank: 16, scale: 2.0, spelled: 300, stage }
     }
 
     /// The same run with so many steps.
@@ -86,20 +88,21 @@ impl Run {
         let vision = tower.vision.as_ref().context("the tower's checkpoint sees no pictures")?;
         let decoder = Decoder::open(&sources.decoder, vision, tower.mm_tokens_per_image)?;
         let path = folder.join("training.safetensors");
-        let state = if resume && path.exists() {
-            State::load(&path, recipe)?
-        } else {
-            let first = first_parameters(&sources.tower, &decoder.config, recipe)?;
-            State::begin(Task::Hybrid, first)
-        };
+        let saved = (resume && path.exists()).then(|| State::load(&path, recipe)).transpose()?;
+        let is_new = saved.is_none();
+        let first = || first_parameters(&sources.tower, &decoder.config, recipe);
+        let mut state = saved
+            .map_or_else(|| Ok(State::begin(Task::Hybrid, first()?)), Ok::<_, anyhow::Error>)?;
+        // The processor reads them.
         export::write(folder, &decoder.config, &state.parameters, recipe)?;
-        let examples = Examples::new(
-            processor(&sources.decoder, folder)?,
-            decoder.config.text.vocab_size,
-            recipe.seed,
-            recipe.variant,
-            SIZE,
-        )?;
+        let processor = processor(&sources.decoder, folder)?;
+        let vocabulary = decoder.config.text.vocab_size;
+        let examples = Examples::new(processor, vocabulary, recipe.seed, recipe.variant, SIZE)?;
+        if is_new {
+            let fitted =
+                spelling::projector(&decoder, &state.parameters, &examples, recipe.spelled)?;
+            state.parameters.insert(decoder::PROJECTOR.to_owned(), fitted);
+        }
         Ok(Self { recipe: recipe.clone(), folder: folder.to_owned(), decoder, examples, state })
     }
 
@@ -114,10 +117,18 @@ impl Run {
             let (tally, norm) = self.step()?;
             progress.step(self.state.step, tally, norm)?;
             if self.state.step.is_multiple_of(SAVE_EVERY) || self.state.step == steps {
-                self.state.save(&self.folder.join("training.safetensors"), &self.recipe)?;
+                self.save()?;
             }
         }
         export::write(&self.folder, &self.decoder.config, &self.state.parameters, &self.recipe)
+    }
+
+    /// Keeps where the run stands.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save(&self) -> Result<()> {
+        self.state.save(&self.folder.join("training.safetensors"), &self.recipe)
     }
 
     /// One step of the optimizer: the sums over its examples, and the norm of its gradient.

@@ -1,0 +1,69 @@
+//! A small hybrid from beginning to end, around the language model of a fixture.
+#![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
+
+use std::path::{Path, PathBuf};
+
+use experiments::hybrid::evaluate::{Plan, evaluate};
+use experiments::hybrid::export::TOWER;
+use experiments::hybrid::run::{Recipe, Run, Sources};
+use experiments::recipe::Variant;
+use experiments::scenes::Purpose;
+use medgemma_explainer::{
+    AdapterSource, Ask, DtypeSpec, ExplainOptions, Explainer, LoadOptions, ModelSource, Picture,
+    Question,
+};
+
+fn sources() -> Sources {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    Sources {
+        decoder: root.join("tests/fixtures/gguf/model.gguf"),
+        tower: root.join("crates/explainer/models/phantom"),
+    }
+}
+
+fn recipe() -> Recipe {
+    let mut recipe = Recipe::full(Variant::Sound).with_steps(3);
+    (recipe.rank, recipe.spelled, recipe.stage.pictures) = (2, 3, 2);
+    recipe
+}
+
+fn files(folder: &Path) -> Vec<Vec<u8>> {
+    let names = [TOWER, "adapter_model.safetensors", "adapter_config.json", "chat_template.jinja"];
+    names.map(|name| std::fs::read(folder.join(name)).unwrap()).to_vec()
+}
+
+#[test]
+fn a_hybrid_is_trained_resumed_and_read_as_users_files_are() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let [whole, parts] = [0, 1].map(|at| folders[at].path());
+    let open = |folder: &Path, resume| Run::open(&recipe(), &sources(), folder, resume).unwrap();
+    open(whole, false).finish(&mut Vec::new()).unwrap();
+    // Each time one step further, as if the machine had gone off after it.
+    for _ in 0..2 {
+        let mut run = open(parts, true);
+        let before = run.state.parameters["adapter.language_model.layers.0.mlp.up_proj.up"].copy();
+        run.step().unwrap();
+        assert_ne!(run.state.parameters["adapter.language_model.layers.0.mlp.up_proj.up"], before);
+        run.save().unwrap();
+    }
+    open(parts, true).finish(&mut Vec::new()).unwrap();
+    assert!(files(whole) == files(parts), "another model came out");
+
+    let plan = Plan { pictures: 2, seed: 1, variant: Variant::Sound, purpose: Purpose::Dialogue };
+    let evaluation = evaluate(&sources().decoder, whole, &plan).unwrap();
+    // The first has two pictures and two questions; reports of the other have five clauses in three wordings.
+    assert_eq!((evaluation.clauses["change"].all, evaluation.clauses["report"].all), (2, 15));
+    assert!(evaluation.total().right < evaluation.total().all);
+
+    let adapters = vec![AdapterSource::parse(whole.to_str().unwrap(), true)];
+    let options = LoadOptions::default().with_dtype(DtypeSpec::Float32);
+    let options = options.with_mmproj(Some(whole.join(TOWER))).with_adapters(adapters);
+    let source = ModelSource::Directory(PathBuf::from(&sources().decoder));
+    let explainer = Explainer::load(&source, &options).unwrap();
+    assert_eq!(explainer.inspection().adapters()[0].kind, "LoRA");
+    let picture = Picture::from_rgb(gemma3_processor::image::RgbImage::new(224, 224)).unwrap();
+    let answer =
+        explainer.given(Question::new(vec![picture], "Is there a nodule?"), "No.").unwrap();
+    let found = explainer.explain(&answer, &[Ask::Answer], &ExplainOptions::default()).unwrap();
+    assert_eq!(found.targets[0].relevancy().image_grid(0).unwrap().dim(), (16, 16));
+}
