@@ -44,7 +44,7 @@ pub struct Recipe {
 impl Recipe {
     /// The run that made the hybrid of the project.
     pub fn full(variant: Variant) -> Self {
-        let stage = Stage { steps: 600, pictures: 8, rate: 1e-3, warm_up: 30, questions: 7 };
+        let stage = Stage { steps: 600, pictures: 8, rate: 8e-4, warm_up: 30, questions: 7 };
         Self { seed: 1, variant, rank: 16, scale: 2.0, spelled: 300, stage }
     }
 

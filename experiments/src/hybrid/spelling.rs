@@ -14,8 +14,8 @@ use super::language::is_placed_by_level;
 use crate::examples::COVERED;
 use crate::parameters::Parameters;
 
-/// A cell that shows something counts as so many that do not: few do.
-const POSITIVE_WEIGHT: f64 = 6.0;
+/// The cells of a finding count together as so many that show nothing, whether it covers three or ten.
+const WEIGHT: f64 = 400.0;
 /// What is added to the diagonal, as a share of the cells.
 const RIDGE: f64 = 1e-4;
 /// What a cell without a finding spells.
@@ -49,9 +49,8 @@ pub fn projector(
             let patches = vision.tower.forward(&picture, &mut Fast)?;
             Ok::<_, gemma3_tch::Error>(vision.projector.normed(&patches).to_kind(Kind::Double)) // [c, W]
         })??;
-        let (spelled, shown) = spelled(&model, examples, &phantom)?;
-        let weights = (shown * (POSITIVE_WEIGHT - 1.0) + 1.0).unsqueeze(1); // [c, 1]
-        let weighted = (&features * weights).tr();
+        let (spelled, weights) = spelled(&model, examples, &phantom)?;
+        let weighted = (&features * weights.unsqueeze(1)).tr();
         squares += weighted.matmul(&features);
         products += weighted.matmul(&spelled);
         cells += features.size()[0] as f64;
@@ -60,26 +59,28 @@ pub fn projector(
     Ok(Tensor::linalg_solve(&squares, &products, true).to_kind(Kind::Float))
 }
 
-/// What the cells of a phantom spell, `[c, D]`, the sum over what each shows, and whether it shows anything, `[c]`.
+/// What the cells of a phantom spell, `[c, D]`, the sum over what each shows, and how much each counts, `[c]`.
 fn spelled(model: &Gemma3, examples: &Examples, phantom: &Phantom) -> Result<(Tensor, Tensor)> {
     let tokens = model.config().mm_tokens_per_image;
     let nothing = word(model, examples, NOTHING)?;
     let rows = nothing.unsqueeze(0).repeat([tokens as i64, 1]);
-    let shown = Tensor::zeros([tokens as i64], (Kind::Double, rows.device()));
+    let weights = Tensor::ones([tokens as i64], (Kind::Double, rows.device()));
     for (finding, mask) in phantom.scene().findings().iter().zip(phantom.masks()) {
         let text = sentence(finding, model, examples)?;
         let covered = mask.cells(tokens.isqrt() as u32);
-        for (cell, _) in covered.iter().enumerate().filter(|(_, share)| COVERED < **share) {
-            let mut row = rows.get(cell as i64);
-            if shown.double_value(&[cell as i64]) == 0.0 {
+        let shows = |(_, share): &(usize, &f32)| COVERED < **share;
+        let count = covered.iter().enumerate().filter(shows).count() as f64;
+        for (cell, _) in covered.iter().enumerate().filter(shows) {
+            let (mut row, mut weight) = (rows.get(cell as i64), weights.get(cell as i64));
+            if weight.double_value(&[]) <= 1.0 {
                 row.copy_(&text);
             } else {
                 row += &text;
             }
-            let _ = shown.get(cell as i64).fill_(1.0);
+            weight += WEIGHT / count;
         }
     }
-    Ok((rows, shown))
+    Ok((rows, weights))
 }
 
 /// The words for a finding: what it is, its side, and its level where that is told.
@@ -89,9 +90,9 @@ fn sentence(finding: &Finding, model: &Gemma3, examples: &Examples) -> Result<Te
     Ok(if is_placed_by_level(finding.kind) { sum + of(finding.zone.level.name())? } else { sum })
 }
 
-/// A word as the decoder takes it in, behind a space; the mean over its tokens `[D]`.
+/// The first token of a word behind a space, as the decoder takes it in, `[D]`: what would be said of it next.
 fn word(model: &Gemma3, examples: &Examples, text: &str) -> Result<Tensor> {
     let ids = examples.processor().tokenizer().encode(&format!(" {text}"))?;
     let rows = guard("looking up a word", || model.text().embed(&ids))?;
-    Ok(rows.to_kind(Kind::Double).mean_dim([0_i64].as_slice(), false, Kind::Double))
+    Ok(rows.get(0).to_kind(Kind::Double))
 }
