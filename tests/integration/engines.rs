@@ -47,6 +47,7 @@ fn check(fixture: &Fixture, model: &Gemma3, sequence: &Sequence, options: &Sweep
         for objective in [
             Objective::Logit,
             Objective::LogProbability,
+            Objective::LogOdds,
             Objective::Contrast(Foil::RunnerUp),
             Objective::Contrast(Foil::Token(foil)),
         ] {

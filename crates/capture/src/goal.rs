@@ -196,7 +196,10 @@ pub(crate) fn check_foils(
 ) -> Result<(), Error> {
     let of_objective = match objective {
         Objective::Contrast(Foil::Token(token)) => Some(token),
-        Objective::Contrast(Foil::RunnerUp) | Objective::Logit | Objective::LogProbability => None,
+        Objective::Contrast(Foil::RunnerUp)
+        | Objective::Logit
+        | Objective::LogProbability
+        | Objective::LogOdds => None,
     };
     let mut foils = goals.iter().flat_map(Goal::foils).flatten().chain(of_objective);
     match foils.find(|&token| vocabulary <= token as usize) {

@@ -1,6 +1,6 @@
-//! The logarithm of a token's probability, and its gradient at the logits.
+//! The logarithm of a token's probability and that of its odds, and their gradients at the logits.
 //!
-//! Both are small differences where the model is sure of the token: `log p` is near zero, and of the gradient, one-hot − p, every entry is.
+//! Those of the probability are small differences where the model is sure of the token: `log p` is near zero, and of the gradient, one-hot − p, every entry is.
 //! In float32 `1 − p` is exactly zero from 1 − p ≈ 6·10⁻⁸ on, in bfloat16 from 4·10⁻³ on. What is left is as good a gradient as any other,
 //! only shorter, so neither is made by a subtraction here: all is said by what the other tokens of the vocabulary have.
 
@@ -10,9 +10,23 @@ use tch::{Kind, Tensor};
 ///
 /// `log p_y = −ln(1 + Σ_{v≠y} exp(z_v − z_y))`.
 pub(crate) fn log_probabilities(logits: &Tensor, tokens: &[u32]) -> Tensor {
+    log_odds(logits, tokens).log_sigmoid()
+}
+
+/// The logarithm of the odds of one token a row, `[n]` float32, from logits `[n, V]`; part of the graph where they are.
+///
+/// `ln(p_y/(1 − p_y)) = z_y − ln Σ_{v≠y} exp(z_v)`.
+pub(crate) fn log_odds(logits: &Tensor, tokens: &[u32]) -> Tensor {
     let (logits, own) = (logits.to_kind(Kind::Float), column(tokens, logits));
     let others = logits.scatter_value(1, &own, f64::NEG_INFINITY).logsumexp([1], true); // [n, 1]
-    (logits.gather(1, &own, false) - others).log_sigmoid().squeeze_dim(1)
+    (logits.gather(1, &own, false) - others).squeeze_dim(1)
+}
+
+/// The gradient of [`log_odds`] at the logits, one-hot − q, `[n, V]` float32: q are the probabilities of the others among themselves.
+pub(crate) fn log_odds_gradients(logits: &Tensor, tokens: &[u32]) -> Tensor {
+    let own = column(tokens, logits);
+    let others = logits.to_kind(Kind::Float).scatter_value(1, &own, f64::NEG_INFINITY);
+    others.softmax(-1, Kind::Float).neg().scatter_value(1, &own, 1.0)
 }
 
 /// The gradient of [`log_probabilities`] at the logits, one-hot − p, `[n, V]` float32. Each row sums to zero to the accuracy of float32
@@ -67,6 +81,20 @@ mod tests {
             let autograd = Tensor::run_backward(&[sum], &[&narrow], false, false).remove(0);
             for found in [&by_hand, &autograd] {
                 assert!(off(found, &plain) < 1e-6, "gap {gap}");
+            }
+            // Over 1 − p it is that of the odds.
+            let rest = plain.narrow(1, 0, 1);
+            let odds = log_odds(&narrow, &[0; 3]);
+            let p = exact.softmax(-1, Kind::Double).narrow(1, 0, 1).squeeze_dim(1);
+            assert!(
+                off(&odds.detach(), &(p.log() - rest.squeeze_dim(1).log())) < 1e-6,
+                "gap {gap}"
+            );
+            let by_hand = log_odds_gradients(&narrow.detach(), &[0; 3]);
+            let sum = odds.sum(Kind::Float);
+            let autograd = Tensor::run_backward(&[sum], &[&narrow], false, false).remove(0);
+            for found in [&by_hand, &autograd] {
+                assert!(off(found, &(&plain / rest)) < 1e-6, "gap {gap}");
             }
         }
     }

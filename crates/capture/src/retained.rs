@@ -7,7 +7,7 @@ use crate::attention::Float;
 use crate::folding::Fold;
 use crate::gemma::Joined;
 use crate::goal::{check_foils, check_targets, foils, index, logit_rows};
-use crate::likelihood::{column, log_probabilities};
+use crate::likelihood::{column, log_odds, log_probabilities};
 use crate::seam::{
     Attend, Layer, MaskRule, Qkv, Sequence, SequenceLayout, Site, Trace, Watch, guard,
 };
@@ -179,6 +179,7 @@ impl<M: LanguageModel> Retained<'_, M> {
         let by_target = match objective {
             Objective::Logit => logit(&tokens),
             Objective::LogProbability => log_probabilities(&logits, &tokens),
+            Objective::LogOdds => log_odds(&logits, &tokens),
             Objective::Contrast(foil) => {
                 let named: Vec<Option<u32>> = goal.foils().collect();
                 logit(&tokens) - logit(&foils(foil, &tokens, &named, &logits))

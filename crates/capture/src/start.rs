@@ -5,7 +5,7 @@
 //! left over.
 
 use crate::goal::{LOGIT_ROWS, foils, index};
-use crate::likelihood::log_probability_gradients;
+use crate::likelihood::{log_odds_gradients, log_probability_gradients};
 use crate::states::States;
 use crate::{Goal, LanguageModel, Objective};
 use std::ops::Range;
@@ -96,6 +96,7 @@ impl<M: LanguageModel> Start<'_, M> {
             Objective::LogProbability => {
                 model.pull_head(&by_row(&log_probability_gradients(&logits(), &tokens)))
             }
+            Objective::LogOdds => model.pull_head(&by_row(&log_odds_gradients(&logits(), &tokens))),
             Objective::Contrast(foil) => {
                 let named: Vec<Option<u32>> = terms.iter().map(|term| term.foil).collect();
                 let foils = foils(foil, &tokens, &named, &logits());

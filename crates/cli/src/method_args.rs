@@ -112,6 +112,8 @@ enum ObjectiveArg {
     Logit,
     /// The logarithm of its probability
     LogProbability,
+    /// The logarithm of its odds: a contrast with all other tokens, by their probability
+    LogOdds,
 }
 
 impl HowArgs {
@@ -245,6 +247,7 @@ impl HowArgs {
             }
             (None, Some(ObjectiveArg::Logit)) => Objective::Logit,
             (None, Some(ObjectiveArg::LogProbability)) => Objective::LogProbability,
+            (None, Some(ObjectiveArg::LogOdds)) => Objective::LogOdds,
         }
     }
 }

@@ -13,6 +13,10 @@ pub enum Objective {
     Logit,
     /// The logarithm of the token's probability.
     LogProbability,
+    /// The logarithm of the odds that it is this token and no other, `ln(p/(1 − p))`: its logit minus the logarithm of the sum of the
+    /// exponentials of all others. So it is a contrast with every other token at once, each by its probability among the others. Its
+    /// gradient is that of the log-probability over `1 − p`: it does not vanish where the model is sure.
+    LogOdds,
     /// The logit of the token minus that of another one: why this and not that. Like the logarithm of the probability, and unlike
     /// the logit, it does not change when the same number is added to all logits, which changes no answer.
     Contrast(Foil),
@@ -28,12 +32,13 @@ pub enum Foil {
     Token(u32),
 }
 
-/// The name in lower case: `logit`, `log-probability`, `contrast`, `contrast with token 7`.
+/// The name in lower case: `logit`, `log-probability`, `log-odds`, `contrast`, `contrast with token 7`.
 impl fmt::Display for Objective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Logit => f.write_str("logit"),
             Self::LogProbability => f.write_str("log-probability"),
+            Self::LogOdds => f.write_str("log-odds"),
             Self::Contrast(Foil::RunnerUp) => f.write_str("contrast with the runner-up"),
             Self::Contrast(Foil::Token(token)) => write!(f, "contrast with token {token}"),
         }

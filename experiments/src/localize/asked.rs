@@ -38,10 +38,28 @@ pub(super) enum Shown {
     RawAttention,
     Rollout,
     /// The row of the one method that the options name.
-    Method {
-        /// Whether its values keep their sign.
-        sign: bool,
-    },
+    Method(Signed),
+}
+
+/// What of a value with a sign is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signed {
+    /// All: it has none below zero.
+    Kept,
+    /// Its size.
+    Absolute,
+    /// What is above zero.
+    Positive,
+}
+
+impl Signed {
+    pub(super) fn of(self, value: f32) -> f32 {
+        match self {
+            Self::Kept => value,
+            Self::Absolute => value.abs(),
+            Self::Positive => value.max(0.0),
+        }
+    }
 }
 
 impl Tokens {
@@ -101,8 +119,12 @@ impl Asked {
                 let asked = plain(options.with_methods(methods).with_span(SpanRule::Sum));
                 let whole = rowwise == Method::WholeWordAttention;
                 let tokens = if whole { Tokens::Word } else { asked.tokens };
-                let sign = rowwise != Method::InputGradient;
-                Self { shown: Shown::Method { sign }, tokens, ..asked }
+                let signed = match rowwise {
+                    Method::InputGradient => Signed::Absolute,
+                    Method::MeanCell => Signed::Positive,
+                    _ => Signed::Kept,
+                };
+                Self { shown: Shown::Method(signed), tokens, ..asked }
             }
         })
     }
@@ -117,6 +139,7 @@ fn compared(method: Method, model: &LanguageModel) -> Option<Rowwise> {
         Method::GradCamAttention => Rowwise::GradCamAttention { layer: model.last_global_layer() },
         Method::GradCamHidden => Rowwise::GradCamHidden { layer: model.layers / 2 },
         Method::InputGradient => Rowwise::InputGradient,
+        Method::MeanCell => Rowwise::MeanCell,
         Method::Tam => Rowwise::Tam,
         Method::RawMean => raw(all),
         Method::RawGlobal => raw(Layers::Global),

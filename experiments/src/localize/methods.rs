@@ -129,9 +129,9 @@ impl<'a> Maps<'a> {
             }
             Shown::RawAttention => image(&target.raw_attention().to_vec()),
             Shown::Rollout => image(&target.rollout().to_vec()),
-            Shown::Method { sign } => {
+            Shown::Method(signed) => {
                 let row = target.methods()[0].clone()?;
-                image(&if sign { row } else { row.mapv(f32::abs) }.to_vec())
+                image(&row.mapv(|value| signed.of(value)).to_vec())
             }
         })
     }
@@ -271,13 +271,34 @@ impl<'a> Maps<'a> {
         Ok(match goals {
             Goals::None | Goals::Logit => Objective::Logit,
             Goals::LogProbability => Objective::LogProbability,
+            Goals::LogOdds => Objective::LogOdds,
             Goals::RunnerUp => Objective::Contrast(Foil::RunnerUp),
+            Goals::Blank => Objective::Contrast(Foil::Token(self.on_grey(word)?)),
             Goals::Named => {
                 let (ask, foil) = (Ask::Position(word.positions.start), self.foil(word));
                 let explainer = self.reader.explainer();
                 Objective::Contrast(explainer.foil(&self.sound, &ask, foil, false)?.foil)
             }
         })
+    }
+
+    /// The most likely token other than the word's own, at the row that predicts it, where the picture is an even grey of its mean.
+    fn on_grey(&self, word: &Spoken) -> Result<u32> {
+        let _no_grad = tch::no_grad_guard();
+        let (model, reading) = (self.reader.model(), self.reading);
+        let vision = model.vision()?;
+        let grey = reading.picture.mean_dim([1_i64, 2].as_slice(), true, tch::Kind::Float);
+        let grey = grey.expand_as(&reading.picture);
+        let features = vision.tower.forward(&grey, &mut gemma3_tch::Fast)?;
+        let features = vision.projector.forward(&features).to_kind(model.kind());
+        let ids = reading.sequence.ids().to_vec();
+        let sequence = model.sequence(ids, vec![reading.image.clone()], vec![features])?;
+        let last = model.forward(&sequence, &mut gemma3_tch::Fast);
+        let position = word.positions.start;
+        let logits = model.text().logits(&last.narrow(0, position as i64 - 1, 1)).get(0);
+        let own = i64::from(reading.sequence.ids()[position]);
+        let _ = logits.get(own).fill_(f64::NEG_INFINITY);
+        Ok(u32::try_from(logits.argmax(-1, false).int64_value(&[]))?)
     }
 
     /// What could have been said instead.

@@ -28,6 +28,8 @@ pub enum Method {
     GradCamHidden,
     /// Gradient × input at the input embeddings, without its sign.
     InputGradient,
+    /// The drop towards the mean cell, to first order; where it is above zero.
+    MeanCell,
     /// The token activation map.
     Tam,
     /// Head mean of the last layer's attention.
@@ -98,10 +100,14 @@ pub enum Goals {
     Logit,
     /// The logarithm of the probability.
     LogProbability,
+    /// The logarithm of the odds.
+    LogOdds,
     /// The logit minus that of the runner-up.
     RunnerUp,
     /// The logit minus that of a foil of the same kind: `clear`, `none`, the other side, another level.
     Named,
+    /// The logit minus that of the token that the same row would most likely have chosen on an even grey, among the others.
+    Blank,
 }
 
 /// A method with its objective.
@@ -116,13 +122,15 @@ pub struct Setting {
 impl Setting {
     /// All that are compared, mistakes last.
     pub fn all() -> Vec<Self> {
-        let gradient = [Goals::Logit, Goals::LogProbability, Goals::RunnerUp, Goals::Named];
+        let gradient =
+            [Goals::Logit, Goals::LogProbability, Goals::LogOdds, Goals::RunnerUp, Goals::Named];
         let with = |method: Method| gradient.map(|goals| Self { method, goals });
         let without = |method: Method| Self { method, goals: Goals::None };
         let two =
             |method: Method| [Goals::Logit, Goals::RunnerUp].map(|goals| Self { method, goals });
         let mut all = Vec::new();
         all.extend(with(Method::Relevancy(Update::Additive)));
+        all.push(Self { method: Method::Relevancy(Update::Additive), goals: Goals::Blank });
         for extent in [Extent::Word, Extent::Sentence] {
             let rules = [Rule::Mean, Rule::Sum, Rule::Reliance];
             let span = |rule| Self { method: Method::Span(extent, rule), goals: Goals::RunnerUp };
@@ -137,6 +145,7 @@ impl Setting {
         all.extend(two(Method::GradCamAttention));
         all.extend(two(Method::GradCamHidden));
         all.extend(two(Method::InputGradient));
+        all.extend(two(Method::MeanCell));
         let forward = [Method::RawLast, Method::RawMean, Method::RawGlobal, Method::Rollout];
         let forward_of_word = [Method::OwnAttention, Method::WholeWordAttention, Method::Tam];
         all.extend(forward.map(without));
@@ -175,6 +184,7 @@ impl fmt::Display for Setting {
             Method::GradCamAttention => "Grad-CAM on attention, last global layer",
             Method::GradCamHidden => "Grad-CAM on hidden states, middle layer",
             Method::InputGradient => "gradient × input, absolute value",
+            Method::MeanCell => "drop towards the mean cell, above zero",
             Method::Tam => "token activation map",
             Method::RawLast => "raw attention, last layer",
             Method::RawMean => "raw attention, mean of all layers",
@@ -198,8 +208,10 @@ impl fmt::Display for Setting {
             Goals::None => Ok(()),
             Goals::Logit => f.write_str(", logit"),
             Goals::LogProbability => f.write_str(", log-probability"),
+            Goals::LogOdds => f.write_str(", log-odds"),
             Goals::RunnerUp => f.write_str(", contrast with the runner-up"),
             Goals::Named => f.write_str(", contrast with a named foil"),
+            Goals::Blank => f.write_str(", contrast with what an even grey would have said"),
         }
     }
 }

@@ -73,9 +73,14 @@ fn both_engines_find_what_autograd_finds() {
         let _ = others.get(token).fill_(f64::NEG_INFINITY);
         logits.get(token) - logits.get(others.argmax(0, false).int64_value(&[]))
     };
-    let objectives: [(Objective, Scalar<'_>); 3] = [
+    let log_odds = |logits: &Tensor, token| {
+        let p = logits.softmax(-1, Kind::Double).get(token);
+        &p.log() - (&p * -1.0 + 1.0).log()
+    };
+    let objectives: [(Objective, Scalar<'_>); 4] = [
         (Objective::Logit, &logit),
         (Objective::LogProbability, &log_probability),
+        (Objective::LogOdds, &log_odds),
         (Objective::Contrast(Foil::RunnerUp), &contrast),
     ];
     let retained = Retained::run(&toy, &sequence).unwrap();

@@ -42,7 +42,7 @@ fn wrong_use_is_refused_before_anything_is_done() {
         (&["--resize", "lanczos"], "[possible values: torchvision, pillow]"),
         (&["--engine", "fast"], "unknown engine \"fast\"; use auto"),
         (&["--update", "none"], "[possible values: additive, stochastic]"),
-        (&["--objective", "loss"], "[possible values: contrast, logit, log-probability]"),
+        (&["--objective", "loss"], "[possible values: contrast, logit, log-probability, log-odds]"),
         (&["--colormap", "rainbow"], "rainbow"),
         (&["--position", "-1"], "-1"),
         (&["--position", "last"], "last"),
