@@ -70,7 +70,8 @@ pub enum Method {
         layer: usize,
     },
     /// [`input_gradient`](crate::input_gradient) at the input embeddings, images included. It has signs. The gradient of
-    /// several tokens is that of their mean.
+    /// several tokens is that of their mean. In a sweep by another [`Backward`](crate::Backward) rule than the gradient it is the score of
+    /// that rule.
     InputGradient,
     /// The token activation map ([`tam`](crate::tam)), from the last hidden states alone. Image tokens are those of images
     /// that end before the explained token, each a grid of its own, square where it can be. The context are all tokens of text before the

@@ -89,7 +89,7 @@ fn wrong_use_is_refused_before_anything_is_done() {
 /// said anything.
 #[test]
 fn a_backward_rule_is_recorded_or_refused() {
-    let fixture = Fixture::open("short-window");
+    let fixture = Fixture::open("bfloat16");
     for backward in ["gradient", "cp-lrp", "attn-lrp"] {
         let folder = tempdir().unwrap();
         let more = ["--backward", backward, "--resolution", "patches"];
