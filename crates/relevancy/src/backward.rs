@@ -32,12 +32,13 @@ use std::str::FromStr;
 /// are multiplications by a constant. LRP is patented (Fraunhofer HHI): commercial use may need a licence.
 ///
 /// # Limits
-/// Relevance sums to z, `Σx⊙x̄ = z`, where a model has no biases, z is linear in the logits and the rule is `CpLrp`: norms, gates and
-/// attention are then linear maps. Biases absorb relevance. `AttnLrp` loses some in every softmax, whose entries do not sum to what goes
-/// in; and where both products of a query and a key see the same token.
+/// By `CpLrp` norms, gates and attention are linear maps, so relevance sums to z, `Σ x⊙x̄ = z`, where the model has no biases and z is linear in
+/// the logits. Biases absorb relevance. By `AttnLrp` it does not sum to z: softmax does not conserve it, the other three steps do.
+/// A model with several ways to write the same product (`(ab)c` and `a(bc)`) has several results by `AttnLrp`.
 ///
 /// # Cost
-/// No more than that of the gradient.
+/// No more than that of the gradient, in time and memory, in a language model. Passes over a vision tower that are made for the gradient
+/// alone are left to plain products.
 ///
 /// Closed, as [`Objective`](crate::Objective) is: an engine that matches it has said what it does with every rule there is, and does not
 /// compile when there is one more.
