@@ -90,14 +90,15 @@ fn relevance_is_conserved_by_cp_lrp() {
             let goals = goals(&sequence, prompt);
             let logits = reference_logits(&model, &sequence);
             let mut worst = 0f64;
-            for objective in [Objective::Logit, Objective::Contrast(Foil::RunnerUp)] {
+            let contrast = Objective::Contrast(Foil::RunnerUp);
+            for (objective, is_contrast) in [(Objective::Logit, false), (contrast, true)] {
                 let backward = Backward::CpLrp;
                 let rules = Rules { objective, backward, ..Rules::default() };
                 let methods = [Method::InputGradient];
                 let found = with_methods(&engine, &goals, &rules, &methods).unwrap();
                 for (goal, (_, rows)) in goals.iter().zip(&found) {
                     let targets = goal.targets();
-                    let terms = targets.iter().map(|&it| terms(&logits, it, objective));
+                    let terms = targets.iter().map(|&it| terms(&logits, it, is_contrast));
                     let terms: Vec<f64> =
                         terms.flatten().map(|x| x / targets.len() as f64).collect();
                     let size: f64 = terms.iter().map(|x| x.abs()).sum();
@@ -119,19 +120,13 @@ fn reference_logits(model: &Gemma3, sequence: &Sequence) -> Tensor {
     model.text().logits(&output).to_kind(Kind::Double)
 }
 
-/// What the scalar of a target is the sum of.
-fn terms(logits: &Tensor, target: Target, objective: Objective) -> Vec<f64> {
-    let row = logits.get(target.logit_row() as i64);
+/// What the scalar of a target is the sum of: its logit and, against the runner-up, that of the likeliest other token.
+fn terms(logits: &Tensor, target: Target, is_contrast: bool) -> Vec<f64> {
+    let row = logits.get(target.logit_row() as i64).copy();
     let own = row.double_value(&[i64::from(target.token())]);
-    match objective {
-        Objective::Logit => vec![own],
-        Objective::Contrast(_) => {
-            let others = row.copy();
-            let _ = others.get(i64::from(target.token())).fill_(f64::NEG_INFINITY);
-            vec![own, -others.max().double_value(&[])]
-        }
-        Objective::LogProbability => unreachable!("it is not linear in the logits"),
-    }
+    let _ = row.get(i64::from(target.token())).fill_(f64::NEG_INFINITY);
+    let other = -row.max().double_value(&[]);
+    if is_contrast { vec![own, other] } else { vec![own] }
 }
 
 /// From the logit through language model, projector and vision tower to the pixels, in one graph.
