@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 mod adapters; // adapters against PEFT, in every spelling, and damaged ones
+mod backward; // the backward rules, against a decoder with its graph cut, and what they conserve
 mod compared; // methods beside the relevancy, its heads and layers, the public Python program
 mod damage; // checkpoints that cannot be loaded
+mod detached; // the reference of the backward rules: Gemma3 and SigLIP with their graph cut
 mod diagnose; // what a checkpoint must pass, and spoilt ones do not
 mod engines; // the streaming engine against the retained one
 mod explainer; // the facade: from pictures and a prompt to explanations

@@ -241,7 +241,8 @@ fn patches_and_pixels_are_those_of_one_graph() {
                              expected: &[Expected],
                              (spread, memory_budget)| {
                     let sweep = SweepOptions { memory_budget, cancel: None };
-                    let options = PatchOptions { spread, update, pixels: true, sweep };
+                    let rest = PatchOptions::default();
+                    let options = PatchOptions { spread, update, pixels: true, sweep, ..rest };
                     let found = case.explain(image, parts, options).unwrap();
                     assert_eq!(found.len(), expected.len());
                     for (goal, found) in found.iter().enumerate() {

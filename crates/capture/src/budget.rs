@@ -2,7 +2,7 @@
 
 use crate::model::patch_count;
 use crate::seam::{Layer, Placement, PullCost};
-use crate::sweep::{self, PassCost, RowFold, Setting};
+use crate::sweep::{self, PassCost, PatchPass, Setting};
 use crate::{Error, Keep, LanguageModel, PictureTower};
 use tch::Kind;
 
@@ -77,16 +77,16 @@ pub(crate) struct PatchCut {
 
 impl PatchCut {
     /// The largest that fits; [`Error::Budget`] where one goal and one row do not. More is kept where that takes no goal and no row
-    /// from the sweep. What is `kept` already is not counted again. Every layer is folded by `fold`.
+    /// from the sweep. What is `kept` already is not counted again. The passes over all layers are like `pass`.
     pub(crate) fn new(
         tower: &impl PictureTower,
-        fold: RowFold,
+        pass: PatchPass,
         goals: usize,
         kept: Option<Keep>,
         budget: u64,
     ) -> Result<Self, Error> {
         let cut = |keep, anew| {
-            let cost = Cost::vision(tower, fold, anew);
+            let cost = Cost::vision(tower, pass, anew);
             let size = SweepSize { tokens: patch_count(tower), goals, kept: 0 };
             let Cut { goals, rows } = Cut::fitting(&cost, size, budget)?;
             Ok::<_, Error>(Self { goals, rows, keep })
@@ -102,9 +102,9 @@ impl PatchCut {
     }
 
     /// The least budget with which [`PatchCut::new`] succeeds.
-    pub(crate) fn least(tower: &impl PictureTower, fold: RowFold, is_kept: bool) -> u64 {
+    pub(crate) fn least(tower: &impl PictureTower, pass: PatchPass, is_kept: bool) -> u64 {
         let anew = (!is_kept).then_some(Keep::Inputs);
-        Cost::vision(tower, fold, anew).bytes(1, 1)
+        Cost::vision(tower, pass, anew).bytes(1, 1)
     }
 }
 
@@ -138,8 +138,8 @@ impl Cost {
     }
 
     /// Over any layer of a vision tower, with the cost of running the tower `anew` and keeping that much of the run.
-    fn vision<T: PictureTower>(tower: &T, fold: RowFold, anew: Option<Keep>) -> Self {
-        let setting = |layer: &T::Layer| Setting::vision(tower, layer, fold);
+    fn vision<T: PictureTower>(tower: &T, pass: PatchPass, anew: Option<Keep>) -> Self {
+        let setting = |layer: &T::Layer| Setting::vision(tower, layer, pass);
         let cost = Self::of_any(tower.layers(), patch_count(tower), setting);
         let run = anew.map_or(0, |keep| {
             let left = if cost.pass.is_tight { run_on_gpu(tower) } else { 0 };

@@ -2,7 +2,7 @@
 
 use crate::Layers;
 use crate::seam::ModelError;
-use attention_relevancy::StepError;
+use attention_relevancy::{Backward, StepError};
 use std::convert::Infallible;
 
 /// Why no explanation could be made.
@@ -54,6 +54,14 @@ pub enum Error {
         chosen: Layers,
         /// Layers of the model.
         layers: usize,
+    },
+    /// The engine that keeps every attention takes gradients from a graph, and the graph gives nothing else.
+    #[error(
+        "the engine that keeps every attention explains by the gradient alone, not by the rule {backward}; the streaming engine does"
+    )]
+    Backward {
+        /// The rule asked for.
+        backward: Backward,
     },
     /// The caller asked to stop.
     #[error("cancelled")]

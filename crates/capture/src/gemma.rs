@@ -2,8 +2,8 @@
 
 use crate::{LanguageModel, PictureModel, PictureTower};
 use gemma3_tch::{
-    DecoderLayer, DecoderTrace, EncoderLayer, Error, Gemma3, Placement, Sequence, SequenceLayout,
-    Vision, Watch,
+    DecoderLayer, DecoderTrace, EncoderLayer, Error, Gemma3, Placement, PullRule, Sequence,
+    SequenceLayout, Vision, Watch,
 };
 use tch::Tensor;
 
@@ -58,8 +58,8 @@ impl LanguageModel for Gemma3 {
         self.text().pull_head(dlogits)
     }
 
-    fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor) -> Tensor {
-        self.text().pull_norm(rows, dnormed)
+    fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor, rule: PullRule) -> Tensor {
+        self.text().pull_norm(rows, dnormed, rule)
     }
 }
 
@@ -110,15 +110,15 @@ impl PictureTower for Vision {
         self.projector.forward(features)
     }
 
-    fn pull_project(&self, features: &Tensor, dtokens: &Tensor) -> Tensor {
-        self.projector.pull_back(features, dtokens)
+    fn pull_project(&self, features: &Tensor, dtokens: &Tensor, rule: PullRule) -> Tensor {
+        self.projector.pull_back(features, dtokens, rule)
     }
 
-    fn pull_features(&self, last: &Tensor, dfeatures: &Tensor) -> Tensor {
-        self.tower.pull_features(last, dfeatures)
+    fn pull_features(&self, last: &Tensor, dfeatures: &Tensor, rule: PullRule) -> Tensor {
+        self.tower.pull_features(last, dfeatures, rule)
     }
 
-    fn pull_embed(&self, _: &Tensor, dembedded: &Tensor) -> Tensor {
+    fn pull_embed(&self, _: &Tensor, dembedded: &Tensor, _: PullRule) -> Tensor {
         self.tower.pull_embed(dembedded)
     }
 

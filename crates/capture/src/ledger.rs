@@ -19,7 +19,7 @@ use crate::states::StatesSize;
 use crate::{
     Error, Goal, ImagePart, Keep, LanguageModel, Patches, PictureModel, PictureTower, SweepOptions,
 };
-use attention_relevancy::Update;
+use attention_relevancy::{Backward, Update};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -50,7 +50,7 @@ pub trait Costs: fmt::Debug {
     ///
     /// # Errors
     /// For a model that sees no pictures.
-    fn patches(&self, update: Update, is_kept: bool) -> Result<u64, Error>;
+    fn patches(&self, update: Update, backward: Backward, is_kept: bool) -> Result<u64, Error>;
 
     /// What one goal leaves at one picture.
     fn part(&self) -> u64;
@@ -73,8 +73,8 @@ impl<M: PictureModel> Costs for M {
         Some(keep.patch_bytes(self.tower().ok()?))
     }
 
-    fn patches(&self, update: Update, is_kept: bool) -> Result<u64, Error> {
-        Patches::least_budget(self, update, is_kept)
+    fn patches(&self, update: Update, backward: Backward, is_kept: bool) -> Result<u64, Error> {
+        Patches::least_budget(self, update, backward, is_kept)
     }
 
     fn part(&self) -> u64 {
@@ -110,6 +110,8 @@ pub struct Demand {
 pub struct FinerDemand {
     /// How rows are folded in the vision tower.
     pub update: Update,
+    /// How the sweep goes back through it.
+    pub backward: Backward,
     /// Goals that go through the vision tower together: what they leave at a picture is held all the while.
     pub goals: usize,
 }
@@ -225,9 +227,9 @@ impl Demand {
     /// The least bytes, when pictures are kept or not.
     fn bytes(&self, model: &dyn Costs, is_kept: bool) -> Result<u64, Error> {
         let tokens = if self.tokens == 0 { 0 } else { model.sweep(self.tokens) };
-        let Some(FinerDemand { update, .. }) = self.finer else { return Ok(tokens) };
+        let Some(FinerDemand { update, backward, .. }) = self.finer else { return Ok(tokens) };
         // Parts are gathered while the tokens are swept, and held while the patches of one picture are.
-        Ok(tokens.max(model.patches(update, is_kept)?) + self.parts(model))
+        Ok(tokens.max(model.patches(update, backward, is_kept)?) + self.parts(model))
     }
 
     /// Bytes of what the goals leave at one picture.
@@ -368,7 +370,7 @@ mod tests {
             Some(if keep == Keep::Everything { 1000 } else { 100 })
         }
 
-        fn patches(&self, _: Update, is_kept: bool) -> Result<u64, Error> {
+        fn patches(&self, _: Update, _: Backward, is_kept: bool) -> Result<u64, Error> {
             Ok(if is_kept { 50 } else { 150 })
         }
 
@@ -390,7 +392,8 @@ mod tests {
 
     #[test]
     fn a_demand_is_the_dearer_of_its_sweeps_and_what_waits_between_them() {
-        let finer = Some(FinerDemand { update: Update::Additive, goals: 2 });
+        let (update, backward) = (Update::Additive, Backward::Gradient);
+        let finer = Some(FinerDemand { update, backward, goals: 2 });
         let least = |demand: Demand| {
             let error = Ledger::new(&Priced, 0, true).check_prompt(demand).unwrap_err();
             let Error::Budget { smallest, .. } = error else { panic!("{error}") };

@@ -100,6 +100,6 @@ pub use ledger::{Costs, Demand, FinerDemand, Held, Ledger, Room};
 pub use patches::{PatchOptions, PatchStates, Patches, Spread, witness_patches};
 
 pub use attention_relevancy::{
-    Foil, Folding, HeadMaps, HeadShares, HeadWeights, Layers, Method, MethodRow, Objective,
-    PatchMap, Pool, Score, Unavailable,
+    Backward, Foil, Folding, HeadMaps, HeadShares, HeadWeights, Layers, Method, MethodRow,
+    Objective, PatchMap, Pool, Score, Unavailable,
 };

@@ -2,7 +2,9 @@
 //!
 //! Symbols: S tokens, D hidden width, V vocabulary. Of a tower: P patches and t tokens of one picture, W hidden width, T goals.
 
-use crate::seam::{Dims, Layer, MaskRule, ModelError, Placement, Sequence, SequenceLayout, Watch};
+use crate::seam::{
+    Dims, Layer, MaskRule, ModelError, Placement, PullRule, Sequence, SequenceLayout, Watch,
+};
 use std::fmt;
 use tch::Tensor;
 
@@ -51,8 +53,9 @@ pub trait LanguageModel: fmt::Debug {
     /// is to be made in float32: the gradient of a log-probability sums to zero, and what is rounded first would be left over.
     fn pull_head(&self, dlogits: &Tensor) -> Tensor;
 
-    /// Pull-back of the norm: from the gradient at what the head takes to that at rows of the last layer's output, float32 `[m, D]`.
-    fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor) -> Tensor;
+    /// Pull-back of the norm by that rule: from the gradient at what the head takes to that at rows of the last layer's output, float32
+    /// `[m, D]`.
+    fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor, rule: PullRule) -> Tensor;
 
     /// The sizes of every layer's attention, first to last.
     fn dims(&self) -> Vec<Dims> {
@@ -77,7 +80,7 @@ pub trait PictureModel: LanguageModel {
 ///
 /// Heads, their width and who sees whom are asked of each layer ([`Layer::dims`], [`Layer::mask`]), so layers may differ in all of them.
 /// Every row of a layer is a patch: there is no class token. Pull-backs go from the gradient at the output to that at the input, float32
-/// whatever the dtype of the tower, for T gradients at once.
+/// whatever the dtype of the tower, for T gradients at once; each is told by which rule.
 pub trait PictureTower: fmt::Debug {
     /// A layer over patches. A tower with layers of several kinds has an enum here.
     type Layer: Layer;
@@ -111,14 +114,14 @@ pub trait PictureTower: fmt::Debug {
     fn project(&self, features: &Tensor) -> Tensor;
 
     /// Pull-back of [`PictureTower::project`]: from the gradient at the tokens `[T, t, D]` to that at the features, `[T, P, W]`.
-    fn pull_project(&self, features: &Tensor, dtokens: &Tensor) -> Tensor;
+    fn pull_project(&self, features: &Tensor, dtokens: &Tensor, rule: PullRule) -> Tensor;
 
     /// Pull-back of [`PictureTower::features`]: from the gradient at the features `[T, P, W]` to that at `last`, `[T, P, W]`.
-    fn pull_features(&self, last: &Tensor, dfeatures: &Tensor) -> Tensor;
+    fn pull_features(&self, last: &Tensor, dfeatures: &Tensor, rule: PullRule) -> Tensor;
 
     /// Pull-back of [`PictureTower::embed`]: from the gradient at the first layer's input `[T, P, W]` to that at the picture, the shape of
     /// the picture behind T.
-    fn pull_embed(&self, picture: &Tensor, dembedded: &Tensor) -> Tensor;
+    fn pull_embed(&self, picture: &Tensor, dembedded: &Tensor, rule: PullRule) -> Tensor;
 
     /// Bytes that running a layer holds at a time, for each patch, in the layer where they are most.
     fn run_bytes(&self) -> u64;

@@ -14,12 +14,13 @@ mod witness;
 use crate::budget::PatchCut;
 use crate::gemma::Joined;
 use crate::model::{TowerLayer, patch_mask};
-use crate::seam::{AttentionLayer, Layer, guard};
+use crate::rules::pull_rule;
+use crate::seam::{AttentionLayer, Layer, PullRule, guard};
 use crate::streaming::finite;
-use crate::sweep::{self, Folds, Pass, RowFold, Rows, Setting};
+use crate::sweep::{self, Folds, Pass, PatchPass, RowFold, Rows, Setting};
 use crate::{Error, ImagePart, PictureModel, PictureTower, SweepOptions, convert};
 use attention_relevancy::ndarray::{Array2, ArrayView1};
-use attention_relevancy::{HeadFusion, PatchMap, Update, unpool};
+use attention_relevancy::{Backward, HeadFusion, PatchMap, Update, unpool};
 pub use states::PatchStates;
 use states::check_picture;
 use tch::{Kind, Tensor};
@@ -45,6 +46,9 @@ pub struct PatchOptions {
     pub spread: Spread,
     /// Through the layers of the vision tower.
     pub update: Update,
+    /// How the sweep goes back through what is not linear: by the rule that the gradients at the tokens were made by
+    /// ([`Rules::backward`](crate::Rules)). By another than the gradient every layer is done by plain products of libtorch.
+    pub backward: Backward,
     /// Whether the gradient is pulled back to the pixels, too.
     pub pixels: bool,
     /// Memory beside the model, with what is kept of the vision tower in it, and a flag to stop.
@@ -78,15 +82,21 @@ impl<'a, M: PictureModel> Patches<'a, M> {
     ///
     /// # Errors
     /// Those of [`PictureModel::tower`]: a model that sees no pictures.
-    pub fn least_budget(model: &M, update: Update, is_kept: bool) -> Result<u64, Error> {
-        Ok(PatchCut::least(model.tower()?, fold(update), is_kept))
+    pub fn least_budget(
+        model: &M,
+        update: Update,
+        backward: Backward,
+        is_kept: bool,
+    ) -> Result<u64, Error> {
+        Ok(PatchCut::least(model.tower()?, pass(update, backward), is_kept))
     }
 
     /// Why a GPU that should have a kernel for such a sweep does without it: the maps are the same, but take longer. `None` where there is
     /// nothing to tell.
-    pub fn missing_kernel(model: &M, update: Update) -> Option<String> {
+    pub fn missing_kernel(model: &M, update: Update, backward: Backward) -> Option<String> {
         let tower = model.tower().ok()?;
-        let missing = |layer| sweep::missing(&Setting::vision(tower, layer, fold(update)));
+        let pass = pass(update, backward);
+        let missing = |layer| sweep::missing(&Setting::vision(tower, layer, pass));
         tower.layers().iter().find_map(missing)
     }
 
@@ -102,7 +112,8 @@ impl<'a, M: PictureModel> Patches<'a, M> {
         let _no_grad = tch::no_grad_guard();
         let kept = self.states.map(PatchStates::keep);
         let budget = self.options.sweep.memory_budget;
-        let cut = PatchCut::new(tower, fold(self.options.update), parts.len(), kept, budget)?;
+        let pass = pass(self.options.update, self.options.backward);
+        let cut = PatchCut::new(tower, pass, parts.len(), kept, budget)?;
         let made;
         let states = if let Some(states) = self.states {
             states
@@ -112,7 +123,7 @@ impl<'a, M: PictureModel> Patches<'a, M> {
         };
         let mut maps = Vec::new();
         for parts in parts.chunks(cut.goals) {
-            let sweep = Sweep { engine: self, tower, states, parts, block: cut.rows };
+            let sweep = Sweep { engine: self, tower, states, parts, pass, block: cut.rows };
             maps.extend(guard("sweeping back through the vision tower", || sweep.run())??);
         }
         Ok(maps)
@@ -144,13 +155,14 @@ struct Sweep<'a, M: PictureModel> {
     tower: &'a M::Tower,
     states: &'a PatchStates<M>,
     parts: &'a [ImagePart],
+    pass: PatchPass,
     block: usize,
 }
 
 impl<M: PictureModel> Sweep<'_, M> {
     fn run(&self) -> Result<Vec<PatchMap>, Error> {
         let dfeatures = self.start(); // [T, P, W]
-        let mut dy = self.tower.pull_features(&self.states.last, &dfeatures);
+        let mut dy = self.tower.pull_features(&self.states.last, &dfeatures, self.rule());
         let layers = self.tower.layers();
         if !finite([&dy]) {
             return Err(Error::VisionGradient { layer: layers.len().saturating_sub(1) });
@@ -181,7 +193,12 @@ impl<M: PictureModel> Sweep<'_, M> {
         let gradients: Vec<Tensor> =
             self.parts.iter().map(|part| part.gradient.to_device(device).to_kind(FLOAT)).collect();
         let features = self.tower.features(&self.states.last);
-        self.tower.pull_project(&features, &Tensor::stack(&gradients, 0))
+        self.tower.pull_project(&features, &Tensor::stack(&gradients, 0), self.rule())
+    }
+
+    /// What is asked of the layers.
+    fn rule(&self) -> PullRule {
+        pull_rule(self.pass.backward)
     }
 
     /// The relevancy of each goal's tokens, spread over the patches, a grid of them.
@@ -212,7 +229,7 @@ impl<M: PictureModel> Sweep<'_, M> {
     /// One layer down: the gradient at its input, and the rows.
     fn step(&self, layer: &TowerLayer<M>, dy: &Tensor, rows: &Rows) -> (Tensor, Rows) {
         let trace = self.states.trace(layer);
-        let merged = layer.pull_merge(&trace, dy);
+        let merged = layer.pull_merge(&trace, dy, self.rule());
         let mask = patch_mask(layer);
         let qkv = layer.qkv(&trace, mask.place(0));
         let swept = Pass {
@@ -220,27 +237,26 @@ impl<M: PictureModel> Sweep<'_, M> {
             mask: &mask,
             queries: 0..qkv.tokens(),
             dheads: &merged.heads,
-            folds: Folds {
-                relevancy: Some(fold(self.engine.options.update)),
-                rollouts: Vec::new(),
-            },
+            backward: self.pass.backward,
+            folds: Folds { relevancy: Some(self.pass.fold), rollouts: Vec::new() },
             block: self.block,
         }
         .run(rows);
-        let dx = layer.pull_project(&trace, mask.place(0), &swept.gradient).g_add_(&merged.x);
+        let (place, rule) = (mask.place(0), self.rule());
+        let dx = layer.pull_project(&trace, place, &swept.gradient, rule).g_add_(&merged.x);
         (dx, swept.rows)
     }
 
     /// Gradient × input at the pixels, channels summed, `[T, rows, columns]`; `dy` is the gradient at the first layer's input.
     fn pixels(&self, dy: &Tensor) -> Tensor {
-        let dpixels = self.tower.pull_embed(self.engine.picture, dy); // [T, channels, rows, columns]
+        let dpixels = self.tower.pull_embed(self.engine.picture, dy, self.rule()); // [T, channels, rows, columns]
         (dpixels * self.engine.picture).sum_dim_intlist(1, false, FLOAT)
     }
 }
 
-/// How every layer of the vision tower is folded: by the mean of its heads.
-fn fold(update: Update) -> RowFold {
-    RowFold::new(update, HeadFusion::Mean)
+/// The passes over the vision tower: every layer is folded by the mean of its heads.
+fn pass(update: Update, backward: Backward) -> PatchPass {
+    PatchPass { fold: RowFold::new(update, HeadFusion::Mean), backward }
 }
 
 /// Gradient × activation of each patch `[P]`: `x·∂z/∂x`. The terms nearly cancel in many patches, and shares magnify what rounding

@@ -16,7 +16,7 @@ use crate::{
 };
 use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
 use attention_relevancy::{
-    Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
+    Backward, Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
 };
 use tch::{Kind, Tensor};
 
@@ -69,8 +69,14 @@ impl<M: LanguageModel> Engine for Retained<'_, M> {
         goal::scores(targets, |targets| self.logits(targets))
     }
 
-    /// The graph is kept: any number of goals may follow.
+    /// The graph is kept: any number of goals may follow. Fails with [`Error::Backward`] for another rule than the gradient.
     fn explain(&self, goals: &[Goal], rules: &Rules) -> Result<Vec<Attribution>, Error> {
+        match rules.backward {
+            Backward::Gradient => {}
+            backward @ (Backward::CpLrp | Backward::AttnLrp) => {
+                return Err(Error::Backward { backward });
+            }
+        }
         check_foils(rules.objective, goals, self.model.vocabulary())?;
         goals.iter().map(|goal| self.attribution(goal, rules)).collect()
     }

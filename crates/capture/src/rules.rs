@@ -1,8 +1,9 @@
 //! By which rules goals are explained.
 
 use crate::folding::Fold;
+use crate::seam::PullRule;
 use crate::{Error, LanguageModel};
-use attention_relevancy::{Folding, Objective, Update};
+use attention_relevancy::{Backward, Folding, Objective, Update};
 
 /// By which rules goals are explained: the choices that every engine takes. The default is the published rule.
 ///
@@ -15,16 +16,28 @@ pub struct Rules {
     pub update: Update,
     /// How heads and layers are folded into that row. The baselines of an [`Attribution`](crate::Attribution) are not touched by it.
     pub folding: Folding,
+    /// How the sweep goes back through what is not linear. All that is made of gradients, methods of comparison included, is then made of
+    /// what that rule gives in their place; what is read off attention alone is not touched by it.
+    pub backward: Backward,
 }
 
 impl Rules {
-    /// With the mean of the heads of all layers.
+    /// With the mean of the heads of all layers, by the gradient.
     pub fn new(objective: Objective, update: Update) -> Self {
-        Self { objective, update, folding: Folding::default() }
+        Self { objective, update, ..Self::default() }
     }
 
     /// Fails with [`Error::LayerChoice`] or [`Error::Relevancy`] where the model does not have these layers or heads.
     pub fn check<M: LanguageModel>(&self, model: &M) -> Result<(), Error> {
         Fold::of(&self.folding, &model.dims()).map(drop)
+    }
+}
+
+/// What a backward rule asks of layers and norms; what it asks of attention is said by whoever does the pass over it.
+pub(crate) fn pull_rule(backward: Backward) -> PullRule {
+    match backward {
+        Backward::Gradient => PullRule::Gradient,
+        Backward::CpLrp => PullRule::ConstantGates,
+        Backward::AttnLrp => PullRule::SplitGates,
     }
 }

@@ -5,6 +5,6 @@
 
 pub(crate) use gemma3_tch::{
     Attend, AttentionLayer, Bytes, Cached, Dims, Error as ModelError, Fast, Fork, Layer, MaskRule,
-    Placement, PullCost, Qkv, QkvGradient, Sequence, SequenceLayout, Site, Tower, Trace, Watch,
-    available_memory, check_memory, guard, threads,
+    Placement, PullCost, PullRule, Qkv, QkvGradient, Sequence, SequenceLayout, Site, Tower, Trace,
+    Watch, available_memory, check_memory, guard, threads,
 };

@@ -6,8 +6,9 @@
 
 use crate::goal::{LOGIT_ROWS, foils, index};
 use crate::likelihood::{log_odds_gradients, log_probability_gradients};
+use crate::rules::pull_rule;
 use crate::states::States;
-use crate::{Goal, LanguageModel, Objective};
+use crate::{Backward, Goal, LanguageModel, Objective};
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
@@ -19,6 +20,8 @@ pub(crate) struct Start<'a, M: LanguageModel> {
     pub(crate) states: &'a States<M>,
     pub(crate) goals: &'a [Goal],
     pub(crate) objective: Objective,
+    /// By which rule the norm is pulled back. What the scalar takes of the logits is its gradient, whatever the rule.
+    pub(crate) backward: Backward,
 }
 
 /// A row that predicts targets of a goal.
@@ -49,7 +52,8 @@ impl<M: LanguageModel> Start<'_, M> {
         for rows in rows.chunks(LOGIT_ROWS) {
             let at: Vec<usize> = rows.iter().map(|row| row.at).collect();
             let hidden = output.index_select(0, &index(&at, output.device()));
-            let gradients = self.model.pull_norm(&hidden, &self.at_head(rows, &hidden));
+            let (at_head, rule) = (self.at_head(rows, &hidden), pull_rule(self.backward));
+            let gradients = self.model.pull_norm(&hidden, &at_head, rule);
             for (nth, row) in rows.iter().enumerate() {
                 let at = dy.get(row.goal as i64).get((row.at - first) as i64); // a view
                 at.shallow_clone().copy_(&gradients.get(nth as i64));

@@ -8,6 +8,7 @@ use crate::budget::{Cut, SweepSize};
 use crate::folding::Fold;
 use crate::gemma::Joined;
 use crate::goal::{check_foils, check_targets};
+use crate::rules::pull_rule;
 use crate::seam::{AttentionLayer, Layer, Trace, guard};
 use crate::start::Start;
 use crate::states::States;
@@ -216,6 +217,7 @@ impl<M: LanguageModel> Sweep<'_, M> {
             states: self.engine.states,
             goals: self.goals,
             objective: self.how.rules.objective,
+            backward: self.how.rules.backward,
         }
         .gradients();
         let starts: Vec<f32> =
@@ -233,7 +235,9 @@ impl<M: LanguageModel> Sweep<'_, M> {
         let (queries, mask) = (state.support.clone(), self.engine.states.mask(layer));
         let keys = mask.keys(&queries, queries.end);
         let trace = self.engine.states.trace(layer, queries.end);
-        let merged = layer.pull_merge(&trace.rows(&queries), &state.dy);
+        let backward = self.how.rules.backward;
+        let rule = pull_rule(backward);
+        let merged = layer.pull_merge(&trace.rows(&queries), &state.dy, rule);
 
         let trace = trace.rows(&keys);
         let qkv = layer.qkv(&trace, mask.place(keys.start));
@@ -242,12 +246,14 @@ impl<M: LanguageModel> Sweep<'_, M> {
             mask: &mask,
             queries: queries.clone(),
             dheads: &merged.heads,
+            backward,
             folds: self.how.folds(layer.site().layer),
             block: self.how.block,
         }
         .run(&state.rows);
 
-        let dx = layer.pull_project(&trace, mask.place(keys.start), &swept.gradient); // [T, n, D]
+        let place = mask.place(keys.start);
+        let dx = layer.pull_project(&trace, place, &swept.gradient, rule); // [T, n, D]
         let skip = (queries.start - keys.start) as i64;
         let _ = dx.narrow(1, skip, queries.len() as i64).g_add_(&merged.x); // a view: the sum lands in `dx`
         let seen = LayerSwept {

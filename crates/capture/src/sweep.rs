@@ -5,8 +5,8 @@
 //!
 //! | backend | takes |
 //! |---|---|
-//! | [`cpu`] | layers of the vision tower on a CPU with vector registers |
-//! | [`cuda`] | layers of the vision tower in bfloat16 on an NVIDIA GPU |
+//! | [`cpu`] | layers of the vision tower on a CPU with vector registers, by the gradient |
+//! | [`cuda`] | layers of the vision tower in bfloat16 on an NVIDIA GPU, by the gradient |
 //! | [`products`] | everything, one product of libtorch after the other: the reference |
 //!
 //! A new backend is a file beside these and a line in [`BACKENDS`]. The row rule is that of `attention-relevancy`
@@ -24,7 +24,7 @@ mod products;
 mod weights;
 
 pub(crate) use backend::{PassCost, Setting};
-pub(crate) use pass::{Folds, Pass, RowFold, Rows, Swept};
+pub(crate) use pass::{Folds, Pass, PatchPass, RowFold, Rows, Swept};
 
 use backend::Backend;
 

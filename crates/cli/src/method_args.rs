@@ -2,8 +2,8 @@
 
 use clap::ValueEnum;
 use medgemma_explainer::{
-    Compared, Engine, ExplainOptions, Explainer, Foil, HeadLayer, Objective, Profile, Resolution,
-    Update, Words,
+    Backward, Compared, Engine, ExplainOptions, Explainer, Foil, HeadLayer, Objective, Profile,
+    Resolution, Update, Words,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,10 @@ pub(crate) struct HowArgs {
     /// How a layer updates the relevancy R; Ā is the mean over heads of (attention × its gradient)⁺
     #[arg(long, value_enum, default_value_t, help_heading = "Method")]
     update: UpdateArg,
+    /// How the sweep goes back through what is not linear: by the gradient, or by a rule of layer-wise relevance propagation, with
+    /// which input-gradient is the LRP score of a token. The rules other than gradient need a build with the feature lrp
+    #[arg(long, value_enum, default_value_t, help_heading = "Method")]
+    backward: BackwardArg,
     /// The quantity whose gradient is taken; contrast by default
     #[arg(long, value_enum, help_heading = "Method")]
     objective: Option<ObjectiveArg>,
@@ -43,7 +47,7 @@ pub(crate) struct HowArgs {
     /// Reproduce another program exactly, so that its figures can be compared. seed: the public Python program medgemma-
     /// explainer, with its second <bos>, causal attention between image tokens, keywords within a single token, and spans
     /// explained by the sum of their logits; the figures of its notebook also need --layers global
-    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "span", "phrase", "resolution", "reliance", "reliance_picture", "blank_control"], help_heading = "Method")]
+    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "backward", "span", "phrase", "resolution", "reliance", "reliance_picture", "blank_control"], help_heading = "Method")]
     reproduce: Option<ReproduceArg>,
 
     /// Words of the answer that report.html explains in addition to the targets; content by default, none where each would take
@@ -104,6 +108,18 @@ enum UpdateArg {
 
 #[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
+enum BackwardArg {
+    /// The gradient: the published rule
+    #[default]
+    Gradient,
+    /// Conservative propagation: attention, gates and the scale of norms are constant; scores sum to the logit
+    CpLrp,
+    /// Attention-aware LRP: the scale of norms is constant, products of two give half to each
+    AttnLrp,
+}
+
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
 enum ObjectiveArg {
     /// The logit of the token minus that of the most likely other one
     #[default]
@@ -134,6 +150,11 @@ impl HowArgs {
             let message = format!("{option} needs the streaming engine; leave out {engine}");
             return Some(Problem { kind: Kind::Conflict, message });
         }
+        if self.backward != BackwardArg::Gradient && self.engine == Engine::Retained {
+            let [backward, engine] = ["backward", "engine"].map(named);
+            let message = format!("{backward} needs the streaming engine; leave out {engine}");
+            return Some(Problem { kind: Kind::Conflict, message });
+        }
         let [contrast, objective, reproduce] = ["contrast", "objective", "reproduce"].map(named);
         let conflict = |one: &str, other: &str| {
             let message = format!("{one} cannot be used with {other}");
@@ -147,6 +168,7 @@ impl HowArgs {
             (self.objective.is_some(), objective),
             (self.contrast.is_some(), contrast),
             (self.update != UpdateArg::Additive, named("update")),
+            (self.backward != BackwardArg::Gradient, named("backward")),
             (self.resolution != Resolution::Tokens, named("resolution")),
         ];
         let other = others.into_iter().find(|(is_asked, _)| *is_asked);
@@ -222,6 +244,7 @@ impl HowArgs {
         } else {
             ExplainOptions::default()
                 .with_update(self.update())
+                .with_backward(self.backward())
                 .with_objective(self.objective())
                 .with_resolution(self.resolution)
         };
@@ -237,6 +260,14 @@ impl HowArgs {
         match self.update {
             UpdateArg::Additive => Update::Additive,
             UpdateArg::Stochastic => Update::Stochastic,
+        }
+    }
+
+    fn backward(&self) -> Backward {
+        match self.backward {
+            BackwardArg::Gradient => Backward::Gradient,
+            BackwardArg::CpLrp => Backward::CpLrp,
+            BackwardArg::AttnLrp => Backward::AttnLrp,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What can be asked of an answer, and what is found.
 
-use attention_relevancy::{Foil, Folding, Objective, Update};
+use attention_relevancy::{Backward, Foil, Folding, Objective, Update};
 use explanation_record::{Resolution, SpanRule, TargetExplanation};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -78,6 +78,11 @@ pub enum HeadLayer {
     Number(usize),
 }
 
+/// Whether this build explains by rules of layer-wise relevance propagation ([`Backward::CpLrp`], [`Backward::AttnLrp`]): whether the feature
+/// `lrp` is on. It is off by default, because the technique is patented (Fraunhofer HHI), so that commercial use may need a licence;
+/// without it such a rule is [`ErrorKind::Argument`](crate::ErrorKind::Argument), before the model runs.
+pub const HAS_LRP: bool = cfg!(feature = "lrp");
+
 /// How an answer is explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -86,6 +91,9 @@ pub struct ExplainOptions {
     pub engine: Engine,
     /// How a layer acts on the row.
     pub update: Update,
+    /// How the sweep goes back through what is not linear in the model: relevancy, and those of the methods that take gradients, are made
+    /// of what comes of it. Any rule but the gradient needs the feature `lrp` ([`HAS_LRP`]), and only the streaming engine has it.
+    pub backward: Backward,
     /// Which heads and layers the relevancy is made of.
     pub folding: Folding,
     /// The scalar that is differentiated.
@@ -110,6 +118,7 @@ pub struct ExplainOptions {
 setters!(ExplainOptions {
     with_engine = engine: Engine,
     with_update = update: Update,
+    with_backward = backward: Backward,
     with_folding = folding: Folding,
     with_objective = objective: Objective,
     with_span = span: SpanRule,
@@ -128,6 +137,7 @@ impl Default for ExplainOptions {
         Self {
             engine: Engine::default(),
             update: Update::default(),
+            backward: Backward::default(),
             folding: Folding::default(),
             objective: Objective::Contrast(Foil::RunnerUp),
             span: SpanRule::default(),

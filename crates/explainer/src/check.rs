@@ -6,8 +6,8 @@ use crate::answering::check_question;
 use crate::compared::rules;
 use crate::error::Cause;
 use crate::{
-    Ask, Compared, Engine, Error, ExplainOptions, Explainer, HeadLayer, Profile, Question, Request,
-    Resolution,
+    Ask, Compared, Engine, Error, ExplainOptions, Explainer, HAS_LRP, HeadLayer, Profile, Question,
+    Request, Resolution,
 };
 
 impl Explainer {
@@ -67,6 +67,7 @@ impl Request<'_> {
     }
 
     fn check_options(&self, options: &ExplainOptions) -> Result<(), Error> {
+        check_backward(options)?;
         rules(options).check(&self.model)?;
         for method in &options.methods {
             if let Compared::Other(method) = method {
@@ -93,7 +94,11 @@ impl Request<'_> {
             return Ok(());
         }
         let finer = options.resolution != Resolution::Tokens && images != 0;
-        let finer = finer.then_some(FinerDemand { update: options.update, goals: 1 });
+        let finer = finer.then_some(FinerDemand {
+            update: options.update,
+            backward: options.backward,
+            goals: 1,
+        });
         let checked = self.ledger().check_prompt(Demand { tokens: prompt, finer });
         checked.map_err(|error| match error {
             attention_capture::Error::Budget { budget, smallest } => {
@@ -101,5 +106,45 @@ impl Request<'_> {
             }
             error => error.into(),
         })
+    }
+}
+
+/// Whether this build and the engine asked for know the backward rule.
+///
+/// # Errors
+/// [`crate::ErrorKind::Argument`].
+pub(crate) fn check_backward(options: &ExplainOptions) -> Result<(), Error> {
+    let (backward, engine) = (options.backward, options.engine);
+    if backward.is_lrp() && !HAS_LRP {
+        return Err(Cause::NoLrp { backward }.into());
+    }
+    if backward.is_lrp() && engine == Engine::Retained {
+        return Err(Cause::BackwardRetained { backward }.into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Backward, ErrorKind};
+
+    #[test]
+    fn a_rule_that_is_not_there_is_refused() {
+        for backward in Backward::ALL {
+            let of = |engine| {
+                let options = ExplainOptions::default().with_backward(backward).with_engine(engine);
+                check_backward(&options).map_err(|error| (error.kind(), error.to_string()))
+            };
+            if !backward.is_lrp() {
+                assert_eq!([Engine::Auto, Engine::Retained].map(of), [Ok(()), Ok(())]);
+                continue;
+            }
+            let (kind, message) = of(Engine::Retained).unwrap_err();
+            assert_eq!(kind, ErrorKind::Argument);
+            assert!(message.contains(backward.name()), "{message}");
+            assert_eq!(of(Engine::Streaming).is_ok(), HAS_LRP);
+            assert_eq!(message.contains("the feature `lrp`"), !HAS_LRP, "{message}");
+        }
     }
 }

@@ -68,8 +68,8 @@ pub(crate) type WithRows = (Attribution, Vec<MethodRow>);
 
 /// The rules of the relevancy itself.
 pub(crate) fn rules(options: &ExplainOptions) -> Rules {
-    let ExplainOptions { objective, update, ref folding, .. } = *options;
-    Rules { objective, update, folding: folding.clone() }
+    let ExplainOptions { objective, update, backward, ref folding, .. } = *options;
+    Rules { objective, update, folding: folding.clone(), backward }
 }
 
 /// From one sweep, which observers look at, and from one more for each update that was asked for.

@@ -4,7 +4,7 @@ use attention_capture::{
     Engine as _, Patches, ROW_SUM_TOLERANCE, States, Streaming, SweepOptions, forced_scores,
     witness_attention, witness_patches,
 };
-use attention_relevancy::{Target, Update};
+use attention_relevancy::{Backward, Target, Update};
 use gemma3_tch::Weights;
 use serde_json::json;
 use std::fmt;
@@ -171,7 +171,7 @@ impl Request<'_> {
         let picture = self.model.picture(&self.pixels(images, 0))?;
         let twice = witness_patches(&self.model, &picture)?.map(checks::same_sweep);
         Ok(twice.unwrap_or_else(|| {
-            let why = Patches::missing_kernel(&self.model, Update::Additive);
+            let why = Patches::missing_kernel(&self.model, Update::Additive, Backward::Gradient);
             let plain = "this device has no fast sweep for this data type";
             Check::skipped("patches", why.as_deref().unwrap_or(plain))
         }))

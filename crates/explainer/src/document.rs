@@ -136,6 +136,7 @@ impl Explainer {
             reproduce: (self.profile == Profile::PythonProgram).then(|| "seed".to_owned()),
             engine: options.engine.to_string(),
             update: options.update.to_string(),
+            backward: options.backward.to_string(),
             objective: self.objective(explanations),
             heads: options.folding.heads.to_string(),
             folded_layers: options.folding.layers.to_string(),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::{Ask, Missing};
+use crate::{Ask, Backward, Missing};
 
 pub use kind::ErrorKind;
 
@@ -307,6 +307,22 @@ pub(crate) enum Cause {
     /// Maps finer than tokens were asked of the retained engine.
     #[error("patches and pixels need the streaming engine; leave the engine at auto or streaming")]
     FinerRetained,
+    /// A rule of layer-wise relevance propagation was asked of a build without it.
+    #[error(
+        "this build has no backward rule {backward}: it was made without the feature `lrp`, because layer-wise relevance propagation is patented and commercial use may need a licence"
+    )]
+    NoLrp {
+        /// The rule asked for.
+        backward: Backward,
+    },
+    /// Another backward rule than the gradient was asked of the retained engine.
+    #[error(
+        "the backward rule {backward} needs the streaming engine; leave the engine at auto or streaming"
+    )]
+    BackwardRetained {
+        /// The rule asked for.
+        backward: Backward,
+    },
     /// No engine has this name.
     #[error("unknown engine {found:?}; use auto, streaming or retained")]
     UnknownEngine {

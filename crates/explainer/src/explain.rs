@@ -1,5 +1,6 @@
 //! Explaining an answer.
 
+use crate::check::check_backward;
 use crate::error::Cause;
 use crate::finer::{Images, demand};
 use crate::plan::{Found, Part, Plan, distribute, every_target, goals, in_place_of, text};
@@ -79,6 +80,7 @@ impl Request<'_> {
         options: &ExplainOptions,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Found>, Error> {
+        check_backward(options)?;
         match options.engine {
             Engine::Retained => self.retained(run.sequence, plans, options),
             Engine::Auto | Engine::Streaming => self.streaming(run, plans, options, notes),
@@ -210,7 +212,7 @@ impl Request<'_> {
         let (found, ran_out) = room.within(sweep)?;
         notes.extend(ran_out.map(|error| format!("{error}; repeated with smaller blocks")));
         if options.resolution != Resolution::Tokens {
-            let why = Patches::missing_kernel(&self.model, options.update);
+            let why = Patches::missing_kernel(&self.model, options.update, options.backward);
             notes.extend(why.map(|why| {
                 format!(
                     "the maps are right, but patches took longer than necessary on this GPU: {why}"

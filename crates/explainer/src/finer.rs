@@ -45,7 +45,8 @@ pub(crate) fn demand(plans: &[Plan], images: Images<'_>, options: &ExplainOption
     let goals = |part: Range<usize>| plans[part].iter().map(|plan| plan.goals.len()).sum();
     let goals = parts(plans, GOALS).into_iter().map(goals).max().unwrap_or(0);
     let finer = options.resolution != Resolution::Tokens && !images.shown.is_empty();
-    let finer = finer.then_some(FinerDemand { update: options.update, goals });
+    let finer =
+        finer.then_some(FinerDemand { update: options.update, backward: options.backward, goals });
     Demand { finer, ..Demand::of(&all_goals(plans)) }
 }
 
@@ -121,6 +122,7 @@ impl Request<'_> {
             left = rest;
             let patch_options = PatchOptions {
                 update: options.update,
+                backward: options.backward,
                 pixels: options.resolution == Resolution::Pixels && plans[0].asked,
                 sweep: room.sweep(self.context.cancel.clone()),
                 ..PatchOptions::default()

@@ -38,7 +38,7 @@ mod words;
 
 pub use adapter::{AdapterSource, AppliedAdapter};
 pub use answer::{Answer, AnswerOptions, Question};
-pub use ask::{Ask, Engine, ExplainOptions, Explanations, HeadLayer, Missing};
+pub use ask::{Ask, Engine, ExplainOptions, Explanations, HAS_LRP, HeadLayer, Missing};
 pub use blank::Blank;
 pub use compared::Compared;
 pub use control::BlankControl;
@@ -59,8 +59,8 @@ pub use versus::{PhraseExplanation, VersusExplanation};
 pub use words::Words;
 
 pub use attention_relevancy::{
-    Explanation, Foil, Folding, HeadFusion, HeadMaps, HeadShares, HeadWeights, Layers, Method,
-    MethodRow, Objective, PatchMap, Pool, Score, Shares, Unavailable, Update,
+    Backward, Explanation, Foil, Folding, HeadFusion, HeadMaps, HeadShares, HeadWeights, Layers,
+    Method, MethodRow, Objective, PatchMap, Pool, Score, Shares, Unavailable, Update,
 };
 pub use explanation_record::{
     BlankKind, BoxAgreement, Counterpart, DependsOnPicture, Explained, Exported, FigureFormat,

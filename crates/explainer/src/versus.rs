@@ -1,5 +1,6 @@
 //! A phrase of the answer against another in its place: which of them the model favours, and what speaks for each.
 
+use crate::check::check_backward;
 use crate::error::Cause;
 use crate::plan::{in_place_of, layout, text};
 use crate::{Answer, Ask, Engine, Error, ExplainOptions, Request};
@@ -44,11 +45,11 @@ impl Request<'_> {
     /// Sets what `ask` finds in the answer against the phrase `against` in its place; of several places the first. The other phrase is
     /// written as it would stand there: with the spaces of the tokens that it replaces.
     ///
-    /// Of the options it is the engine, the update and the thinking trace that count: the objective is the logarithm of the
+    /// Of the options it is the engine, the update, the backward rule and the thinking trace that count: the objective is the logarithm of the
     /// probability of a whole phrase.
     ///
     /// # Errors
-    /// What `ask` may fail with; [`crate::ErrorKind::Target`] for no phrase and for the same; [`crate::ErrorKind::Question`] where the other phrase
+    /// What `ask` may fail with; [`crate::ErrorKind::Argument`] for a backward rule that is not there; [`crate::ErrorKind::Target`] for no phrase and for the same; [`crate::ErrorKind::Question`] where the other phrase
     /// does not fit, or cannot be written as plain text.
     pub fn explain_versus(
         &self,
@@ -58,6 +59,7 @@ impl Request<'_> {
         options: &ExplainOptions,
     ) -> Result<VersusExplanation, Error> {
         let started = Instant::now();
+        check_backward(options)?;
         let positions = self.positions(answer, ask, options.trace)?.swap_remove(0);
         let against = self.in_place(answer, &positions, against)?;
         let phrase = &answer.sequence.ids()[positions.clone()];
@@ -176,8 +178,9 @@ impl Found {
             Goal::contrast(phrase.clone(), against.clone()),
         ];
         let goals = goals.map(|goal| goal.expect("neither phrase is empty"));
-        let found =
-            engine.explain(&goals, &Rules::new(Objective::LogProbability, options.update))?;
+        let (objective, update) = (Objective::LogProbability, options.update);
+        let rules = Rules { backward: options.backward, ..Rules::new(objective, update) };
+        let found = engine.explain(&goals, &rules)?;
         let rows = <[Attribution; 3]>::try_from(found).expect("one for each goal");
         Ok(Self {
             scores: [engine.scores(phrase)?, engine.scores(against)?],

@@ -1,5 +1,6 @@
 //! The interactive page of an explained answer: by the program that explained, or later from a folder.
 
+use attention_relevancy::Backward;
 use relevancy_visualization::Orientation;
 use relevancy_visualization::report::{
     Fact, Grid, Picture, Region, Report, Target, Token, TokenKind,
@@ -180,6 +181,9 @@ fn settings_facts(explained: &Explained<'_>) -> Vec<Fact> {
         Fact::new("Decoding", sampling),
         Fact::new("Answer ended by", &explained.stop),
     ];
+    if settings.backward != Backward::Gradient.name() {
+        facts.push(Fact::new("Backward rule", &settings.backward));
+    }
     if let Some(program) = &settings.reproduce {
         facts.push(Fact::new("Reproduces", program));
     }

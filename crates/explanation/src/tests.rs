@@ -118,6 +118,7 @@ fn settings() -> Settings {
         reproduce: None,
         engine: "streaming".to_owned(),
         update: "additive".to_owned(),
+        backward: "gradient".to_owned(),
         objective: "logit".to_owned(),
         heads: "mean".to_owned(),
         folded_layers: "all".to_owned(),

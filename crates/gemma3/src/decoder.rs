@@ -3,10 +3,10 @@
 //! Symbols: n tokens of this call, H query heads, K key/value heads, d head width, D hidden width, F feed-forward width.
 
 use crate::attention::{join_gradient, join_heads, split_gradient, split_heads};
-use crate::layers::{Linear, RmsNorm, Rotary, tiles};
+use crate::layers::{Linear, RmsNorm, Rotary, gelu_ratio, tiles};
 use crate::{
     Attend, AttentionLayer, Dims, Error, Layer, LayerType, MaskRule, MergeGradient, Place,
-    PullCost, Qkv, QkvGradient, Site, TextConfig, Tower, Trace, WeightPath,
+    PullCost, PullRule, Qkv, QkvGradient, Site, TextConfig, Tower, Trace, WeightPath,
 };
 use tch::{Kind, Tensor};
 
@@ -157,26 +157,32 @@ impl Layer for DecoderLayer {
         self.hidden(trace) + self.post_feedforward_layernorm.forward(&trace.mlp)
     }
 
-    fn pull_merge(&self, trace: &DecoderTrace, dy: &Tensor) -> MergeGradient {
+    fn pull_merge(&self, trace: &DecoderTrace, dy: &Tensor, rule: PullRule) -> MergeGradient {
         // y = h + post(mlp(pre(h)))
-        let dmlp = self.post_feedforward_layernorm.pull_back(&trace.mlp, dy);
-        let dn = self.mlp.pull_back(&trace.gate, &trace.up, &dmlp);
-        let dh = dy + self.pre_feedforward_layernorm.pull_back(&self.hidden(trace), &dn);
+        let dmlp = self.post_feedforward_layernorm.pull_back(&trace.mlp, dy, rule);
+        let dn = self.mlp.pull_back([&trace.gate, &trace.up], &dmlp, rule);
+        let dh = dy + self.pre_feedforward_layernorm.pull_back(&self.hidden(trace), &dn, rule);
         // h = x + post(o_proj(heads))
-        let dattended = self.post_attention_layernorm.pull_back(&trace.attended, &dh);
+        let dattended = self.post_attention_layernorm.pull_back(&trace.attended, &dh, rule);
         let heads =
             split_gradient(&self.self_attn.o_proj.pull_back(&dattended), self.self_attn.n_heads);
         MergeGradient { x: dh, heads }
     }
 
-    fn pull_project(&self, trace: &DecoderTrace, place: Place, gradient: &QkvGradient) -> Tensor {
+    fn pull_project(
+        &self,
+        trace: &DecoderTrace,
+        place: Place,
+        gradient: &QkvGradient,
+        rule: PullRule,
+    ) -> Tensor {
         let (skip, m) = (gradient.skip as i64, gradient.q.size()[gradient.q.dim() - 2]);
-        let dn = self.self_attn.pull_keys(trace, place, gradient); // [.., n, D]
+        let dn = self.self_attn.pull_keys(trace, place, gradient, rule); // [.., n, D]
         let q = trace.q.narrow(0, skip, m);
         let later = place.after(gradient.skip);
-        let from_queries = self.self_attn.pull_queries(&q, later, &gradient.q); // [.., m, D]
+        let from_queries = self.self_attn.pull_queries(&q, later, &gradient.q, rule); // [.., m, D]
         let _ = dn.narrow(-2, skip, m).g_add_(&from_queries); // a view: the sum lands in `dn`
-        self.input_layernorm.pull_back(&trace.x, &dn)
+        self.input_layernorm.pull_back(&trace.x, &dn, rule)
     }
 
     fn trace_numbers(&self) -> u64 {
@@ -244,16 +250,22 @@ impl SelfAttention {
     }
 
     /// From the gradient at rotated queries `[…, H, m, d]` to that at the normalised input `[…, m, D]`; `q` is `[m, H·d]`.
-    fn pull_queries(&self, q: &Tensor, place: Place, dq: &Tensor) -> Tensor {
+    fn pull_queries(&self, q: &Tensor, place: Place, dq: &Tensor, rule: PullRule) -> Tensor {
         let [dq] = self.rotary.pull_back([dq], place, q.kind());
-        let dq = self.q_norm.pull_back(&split_heads(q, self.n_heads), &dq);
+        let dq = self.q_norm.pull_back(&split_heads(q, self.n_heads), &dq, rule);
         self.q_proj.pull_back(&join_gradient(&dq))
     }
 
     /// From the gradients at rotated keys and at values to that at the normalised input `[…, n, D]`.
-    fn pull_keys(&self, trace: &DecoderTrace, place: Place, gradient: &QkvGradient) -> Tensor {
+    fn pull_keys(
+        &self,
+        trace: &DecoderTrace,
+        place: Place,
+        gradient: &QkvGradient,
+        rule: PullRule,
+    ) -> Tensor {
         let [dk] = self.rotary.pull_back([&gradient.k], place, trace.k.kind());
-        let dk = self.k_norm.pull_back(&split_heads(&trace.k, self.n_key_heads), &dk);
+        let dk = self.k_norm.pull_back(&split_heads(&trace.k, self.n_key_heads), &dk, rule);
         self.k_proj.pull_back(&join_gradient(&dk))
             + self.v_proj.pull_back(&join_gradient(&gradient.v))
     }
@@ -287,26 +299,49 @@ impl GatedMlp {
 
     /// `gate`, `up` `[n, F]`, `dy` `[…, n, D]`.
     ///
-    /// With a = gelu(gate) and b = up⊙gelu′(gate): dup = dp⊙a and dgate = dp⊙b. What lies between the products is done for some
-    /// rows and one gradient at a time, so that it stays in the cache, and only in float32 while it is there.
-    fn pull_back(&self, gate: &Tensor, up: &Tensor, dy: &Tensor) -> Tensor {
+    /// With a and b of [`factors`]: dup = dp⊙a and dgate = dp⊙b. What lies between the products is done for some rows and one gradient at
+    /// a time, so that it stays in the cache, and only in float32 while it is there.
+    fn pull_back(&self, [gate, up]: [&Tensor; 2], dy: &Tensor, rule: PullRule) -> Tensor {
         let dproduct = self.down_proj.pull_back_narrow(dy); // […, n, F]
         let [n, width] = <[i64; 2]>::try_from(gate.size()).expect("gates are [n, F]");
-        let (dup, dgate) = (dproduct.empty_like(), dproduct.empty_like());
-        let [from, to_up, to_gate] = [&dproduct, &dup, &dgate].map(|x| x.view([-1, n, width]));
+        let dup = dproduct.empty_like();
+        let dgate = match rule {
+            PullRule::Gradient | PullRule::SplitGates => Some(dproduct.empty_like()),
+            PullRule::ConstantGates => None,
+        };
+        let flat = |x: &Tensor| x.view([-1, n, width]);
+        let (from, to_up, to_gate) = (flat(&dproduct), flat(&dup), dgate.as_ref().map(flat));
         for (row, rows) in tiles(gate) {
-            let gate = gate.narrow(0, row, rows).to_kind(Kind::Float);
-            let a = gate.gelu("tanh");
-            let slope = gate.gelu_backward(&gate.ones_like(), "tanh");
-            let b = slope * up.narrow(0, row, rows).to_kind(Kind::Float);
+            let [gate, up] = [gate, up].map(|x| x.narrow(0, row, rows).to_kind(Kind::Float));
+            let (a, b) = factors(&gate, &up, rule);
             for goal in 0..from.size()[0] {
                 let part = |x: &Tensor| x.get(goal).narrow(0, row, rows);
                 let dp = part(&from).to_kind(Kind::Float);
                 part(&to_up).copy_(&(&dp * &a));
-                part(&to_gate).copy_(&(dp * &b));
+                if let Some((to_gate, b)) = to_gate.as_ref().zip(b.as_ref()) {
+                    part(to_gate).copy_(&(dp * b));
+                }
             }
         }
-        self.up_proj.pull_back(&dup) + self.gate_proj.pull_back(&dgate)
+        let from_up = self.up_proj.pull_back(&dup);
+        match dgate {
+            Some(dgate) => from_up + self.gate_proj.pull_back(&dgate),
+            None => from_up,
+        }
+    }
+}
+
+/// What the gradient at `gelu(gate)⊙up` is multiplied with: for that at `up`, and for that at `gate`, `None` where gates are constant.
+/// Float32, of the shape of both.
+fn factors(gate: &Tensor, up: &Tensor, rule: PullRule) -> (Tensor, Option<Tensor>) {
+    let a = gate.gelu("tanh");
+    match rule {
+        PullRule::Gradient => {
+            let slope = gate.gelu_backward(&gate.ones_like(), "tanh");
+            (a, Some(slope * up))
+        }
+        PullRule::ConstantGates => (a, None),
+        PullRule::SplitGates => (a * 0.5, Some(gelu_ratio(gate) * up * 0.5)),
     }
 }
 
@@ -355,7 +390,7 @@ mod tests {
         let dy = random(&[2, n, width]);
         let (y, trace) = run(&layer, &x.detach(), &heads.detach(), 0);
         assert_same("output", &layer.output(&trace), &y);
-        let found = layer.pull_merge(&trace, &dy);
+        let found = layer.pull_merge(&trace, &dy, PullRule::Gradient);
         for target in 0..2 {
             let z = (layer.merge(&x, &heads) * dy.get(target)).sum(Kind::Float);
             let expected = gradients(&z, &[&x, &heads]);
@@ -377,7 +412,7 @@ mod tests {
             skip: skip as usize,
         };
         let place = MaskRule::all().place(start);
-        let found = layer.pull_project(&trace, place, &gradient);
+        let found = layer.pull_project(&trace, place, &gradient, PullRule::Gradient);
         for target in 0..2 {
             let qkv = layer.project(&x, place);
             let q = qkv.q.narrow(1, skip, n - skip) * gradient.q.get(target);
@@ -385,5 +420,42 @@ mod tests {
             let z = q.sum(Kind::Float) + k.sum(Kind::Float) + v.sum(Kind::Float);
             assert_same("x", &found.get(target), &gradients(&z, &[&x])[0]);
         }
+    }
+    /// A product of gates by each rule, against autograd of the same product with what is constant detached from the graph; and against
+    /// finite differences of that product, along a direction.
+    #[test]
+    fn gates_are_pulled_back_by_each_rule() {
+        tch::manual_seed(7);
+        let [gate, up, dy] = [(); 3].map(|()| random(&[6, 11]));
+        let product = |gate: &Tensor, up: &Tensor, rule, ratio: &Tensor| match rule {
+            PullRule::Gradient => gate.gelu("tanh") * up,
+            PullRule::ConstantGates => gate.gelu("tanh").detach() * up,
+            PullRule::SplitGates => {
+                let of_up = gate.gelu("tanh").detach() * up;
+                (of_up + gate * ratio * up.detach()) * 0.5
+            }
+        };
+        // Half of GELU and half of its tanh, in place of the quotient.
+        let ratio = gelu_ratio(&gate);
+        for rule in [PullRule::Gradient, PullRule::ConstantGates, PullRule::SplitGates] {
+            let (a, b) = factors(&gate, &up, rule);
+            let b = b.unwrap_or_else(|| gate.zeros_like());
+            let [gate, up] = [&gate, &up].map(|x| x.detach().set_requires_grad(true));
+            let y = product(&gate, &up, rule, &ratio);
+            assert_same("product", &y.detach(), &(gate.gelu("tanh") * &up).detach());
+            let z = (y * &dy).sum(Kind::Float);
+            let found = Tensor::run_backward(&[&z], &[&up], true, false).remove(0);
+            assert_same("up", &(&dy * &a), &found);
+            let at_gate = match rule {
+                PullRule::Gradient | PullRule::SplitGates => gradients(&z, &[&gate]).remove(0),
+                PullRule::ConstantGates => gate.zeros_like(),
+            };
+            assert_near("gate", &(&dy * &b), &at_gate);
+        }
+    }
+
+    fn assert_near(what: &str, found: &Tensor, expected: &Tensor) {
+        let off = (found - expected).abs().max().double_value(&[]);
+        assert!(off <= 2e-6 * (1.0 + expected.abs().max().double_value(&[])), "{what}: {off}");
     }
 }

@@ -3,10 +3,10 @@
 //! Symbols: n patches of one picture, H heads, d head width, D = H·d hidden width, F feed-forward width.
 
 use crate::attention::{join_gradient, join_heads, split_gradient, split_heads};
-use crate::layers::{LayerNorm, Linear, tiles};
+use crate::layers::{LayerNorm, Linear, gelu_ratio, tiles};
 use crate::{
-    Attend, AttentionLayer, Dims, Error, Layer, MaskRule, MergeGradient, Place, PullCost, Qkv,
-    QkvGradient, SequenceLayout, Site, Tower, Trace, VisionConfig, WeightPath,
+    Attend, AttentionLayer, Dims, Error, Layer, MaskRule, MergeGradient, Place, PullCost, PullRule,
+    Qkv, QkvGradient, SequenceLayout, Site, Tower, Trace, VisionConfig, WeightPath,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -125,16 +125,27 @@ impl Layer for EncoderLayer {
         self.second_half(&trace.hidden)
     }
 
-    fn pull_merge(&self, EncoderTrace { hidden, .. }: &EncoderTrace, dy: &Tensor) -> MergeGradient {
+    fn pull_merge(
+        &self,
+        EncoderTrace { hidden, .. }: &EncoderTrace,
+        dy: &Tensor,
+        rule: PullRule,
+    ) -> MergeGradient {
         // y = h + mlp(norm h)
-        let dn = self.pull_mlp(&self.layer_norm2.forward(hidden), dy);
-        let dh = self.layer_norm2.pull_back(hidden, &dn).g_add_(dy);
+        let dn = self.pull_mlp(&self.layer_norm2.forward(hidden), dy, rule);
+        let dh = self.layer_norm2.pull_back(hidden, &dn, rule).g_add_(dy);
         // h = x + out_proj(heads)
         let heads = split_gradient(&self.self_attn.out_proj.pull_back(&dh), self.self_attn.n_heads);
         MergeGradient { x: dh, heads }
     }
 
-    fn pull_project(&self, trace: &EncoderTrace, _: Place, gradient: &QkvGradient) -> Tensor {
+    fn pull_project(
+        &self,
+        trace: &EncoderTrace,
+        _: Place,
+        gradient: &QkvGradient,
+        rule: PullRule,
+    ) -> Tensor {
         let VisionAttention { q_proj, k_proj, v_proj, .. } = &self.self_attn;
         let QkvGradient { q, k, v, skip } = gradient;
         let mut dn = k_proj.pull_back(&join_gradient(k)); // […, n, D]
@@ -143,7 +154,7 @@ impl Layer for EncoderLayer {
         let _ = dn.narrow(-2, *skip as i64, m).g_add_(&from_queries); // a view: the sum lands in `dn`
         drop(from_queries);
         dn = dn.g_add_(&v_proj.pull_back(&join_gradient(v)));
-        self.layer_norm1.pull_back(&trace.x, &dn)
+        self.layer_norm1.pull_back(&trace.x, &dn, rule)
     }
 
     fn trace_numbers(&self) -> u64 {
@@ -196,18 +207,26 @@ impl EncoderLayer {
 
     /// Pull-back of `fc2(gelu(fc1 x))`: `x` is `[n, D]`, `dy` `[…, n, D]`. What lies between the products is one operation on a GPU. On a
     /// CPU it is done for some rows and one gradient at a time, so that it stays in the cache, and only in float32 while it is
-    /// there; what has one slope for all gradients is made once.
-    fn pull_mlp(&self, x: &Tensor, dy: &Tensor) -> Tensor {
+    /// there; what has one slope for all gradients is made once. GELU is no gate here: by the rules that are not the gradient it
+    /// multiplies with gelu(x)/x, held constant, which no operation of libtorch does: they go the way of the CPU.
+    fn pull_mlp(&self, x: &Tensor, dy: &Tensor, rule: PullRule) -> Tensor {
         let inner = self.fc1.forward(x);
         let dinner = self.fc2.pull_back_narrow(dy); // […, n, F]
-        if x.device() != Device::Cpu {
+        let is_one_operation = match rule {
+            PullRule::Gradient => x.device() != Device::Cpu,
+            PullRule::ConstantGates | PullRule::SplitGates => false,
+        };
+        if is_one_operation {
             return self.fc1.pull_back(&inner.gelu_backward(&dinner, "tanh"));
         }
         let [n, width] = <[i64; 2]>::try_from(inner.size()).expect("[n, F]");
         let flat = dinner.view([-1, n, width]);
         for (row, rows) in tiles(&inner) {
             let inner = inner.narrow(0, row, rows).to_kind(Kind::Float);
-            let slope = inner.gelu_backward(&inner.ones_like(), "tanh");
+            let slope = match rule {
+                PullRule::Gradient => inner.gelu_backward(&inner.ones_like(), "tanh"),
+                PullRule::ConstantGates | PullRule::SplitGates => gelu_ratio(&inner),
+            };
             for goal in 0..flat.size()[0] {
                 let mut part = flat.get(goal).narrow(0, row, rows); // a view: the product lands in `dinner`
                 part.copy_(&(part.to_kind(Kind::Float) * &slope));
@@ -277,7 +296,8 @@ mod tests {
         let heads = random(&[n_heads, n, width / n_heads]).set_requires_grad(true);
         let dy = random(&[2, n, width]);
         let hidden = layer.hidden(&x.detach(), &heads.detach());
-        let found = layer.pull_merge(&EncoderTrace { x: x.detach(), hidden }, &dy);
+        let trace = EncoderTrace { x: x.detach(), hidden };
+        let found = layer.pull_merge(&trace, &dy, PullRule::Gradient);
         for target in 0..2 {
             let z = (layer.merge(&x, &heads) * dy.get(target)).sum(Kind::Float);
             let expected = Tensor::run_backward(&[z], &[&x, &heads], false, false);
@@ -298,7 +318,7 @@ mod tests {
             let heads = |rows| random(&[2, n_heads, rows, width / n_heads]);
             let (q, k, v) = (heads(n - skip), heads(n), heads(n));
             let gradient = QkvGradient { q, k, v, skip: skip as usize };
-            let found = layer.pull_project(&trace, place, &gradient);
+            let found = layer.pull_project(&trace, place, &gradient, PullRule::Gradient);
             for target in 0..2 {
                 let Qkv { q, k, v, .. } = layer.project(&x, place);
                 let q = q.narrow(1, skip, n - skip);
@@ -323,5 +343,40 @@ mod tests {
         assert_eq!(layer.qkv(&trace, mask.place(0)).q, layer.project(&x, mask.place(0)).q);
         let numbers: usize = trace.tensors().into_iter().map(|x| x.numel() / 9).sum();
         assert_eq!(numbers as u64, layer.trace_numbers());
+    }
+    /// By the rules that are not the gradient, against autograd of the layer with the deviation of its norms and the ratio of GELU cut from
+    /// the graph.
+    #[test]
+    fn with_constant_factors_pull_backs_are_those_of_the_linear_maps() {
+        tch::manual_seed(8);
+        let ((layer, [width, n_heads]), n) = (layer(), 9);
+        let x = random(&[n, width]).set_requires_grad(true);
+        let heads = random(&[n_heads, n, width / n_heads]).set_requires_grad(true);
+        let dy = random(&[2, n, width]);
+        let place = MaskRule::all().place(0);
+        let hidden = layer.hidden(&x, &heads);
+        let inner = layer.fc1.forward(&layer.layer_norm2.with_constant_deviation(&hidden));
+        let inner = &inner * (inner.gelu("tanh") / &inner).detach();
+        let y = &hidden + layer.fc2.forward(&inner);
+        assert_same("output", &y.detach(), &layer.merge(&x, &heads).detach());
+        let qkv = layer.self_attn.project(&layer.layer_norm1.with_constant_deviation(&x), 0);
+        for rule in [PullRule::ConstantGates, PullRule::SplitGates] {
+            let trace = EncoderTrace { x: x.detach(), hidden: hidden.detach() };
+            let found = layer.pull_merge(&trace, &dy, rule);
+            let [q, k, v] = [(); 3].map(|()| random(&[2, n_heads, n, width / n_heads]));
+            let gradient = QkvGradient { q, k, v, skip: 0 };
+            let projected = layer.pull_project(&trace, place, &gradient, rule);
+            for target in 0..2 {
+                let z = (&y * dy.get(target)).sum(Kind::Float);
+                let expected = Tensor::run_backward(&[z], &[&x, &heads], true, false);
+                assert_same("x", &found.x.get(target), &expected[0]);
+                assert_same("heads", &found.heads.get(target), &expected[1]);
+                let pairs = [(&qkv.q, &gradient.q), (&qkv.k, &gradient.k), (&qkv.v, &gradient.v)];
+                let z = pairs.map(|(x, dy)| (x * dy.get(target)).sum(Kind::Float));
+                let z: Tensor = z.into_iter().sum();
+                let expected = Tensor::run_backward(&[z], &[&x], true, false).remove(0);
+                assert_same("projected", &projected.get(target), &expected);
+            }
+        }
     }
 }

@@ -37,7 +37,7 @@ pub trait AttentionLayer {
 /// A layer that can be pulled back from what it computed: of a language model over tokens, or of a vision tower over patches.
 ///
 /// Pull-backs go from the gradient at the output to that at the input, float32 whatever the dtype of the weights, for any number of
-/// gradients at once (leading dimensions). Layers of one model may differ in all of their [`Dims`]; D is that of the model.
+/// gradients at once (leading dimensions). By another [`PullRule`] than the first, what is called a gradient is what that rule makes of one. Layers of one model may differ in all of their [`Dims`]; D is that of the model.
 pub trait Layer: AttentionLayer + fmt::Debug {
     /// What the layer computed for n tokens, as much as its pull-back needs.
     type Trace: Trace;
@@ -76,17 +76,42 @@ pub trait Layer: AttentionLayer + fmt::Debug {
     /// The layer's output `[n, D]` from its trace.
     fn output(&self, trace: &Self::Trace) -> Tensor;
 
-    /// Pull-back of [`AttentionLayer::merge`]: `dy` is `[…, n, D]`.
-    fn pull_merge(&self, trace: &Self::Trace, dy: &Tensor) -> MergeGradient;
+    /// Pull-back of [`AttentionLayer::merge`] by that rule: `dy` is `[…, n, D]`.
+    fn pull_merge(&self, trace: &Self::Trace, dy: &Tensor, rule: PullRule) -> MergeGradient;
 
-    /// Pull-back of [`AttentionLayer::project`] for the n tokens at `place`: the gradient at `x`, `[…, n, D]`, as a tensor of its own.
-    fn pull_project(&self, trace: &Self::Trace, place: Place, gradient: &QkvGradient) -> Tensor;
+    /// Pull-back of [`AttentionLayer::project`] by that rule for the n tokens at `place`: the gradient at `x`, `[…, n, D]`, as a tensor of
+    /// its own.
+    fn pull_project(
+        &self,
+        trace: &Self::Trace,
+        place: Place,
+        gradient: &QkvGradient,
+        rule: PullRule,
+    ) -> Tensor;
 
     /// Numbers that a trace has for each token.
     fn trace_numbers(&self) -> u64;
 
     /// What the pull-backs hold.
     fn pull_cost(&self) -> PullCost;
+}
+
+/// How a pull-back goes through what is not linear. What is linear (products with weights, residual connections, rotations, means) is
+/// pulled back in one way.
+///
+/// Closed: a layer that matches it has said what it does with every rule there is. It speaks of norms, gates and activations, which are
+/// what a layer has outside of its attention; what becomes of attention is decided by whoever computes that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PullRule {
+    /// The gradient.
+    #[default]
+    Gradient,
+    /// Everything is linear with factors that are held constant: the σ that a norm divides by, the gate φ(a) of a product φ(a)⊙u, and the
+    /// ratio φ(x)/x of an activation that is no gate. So `x ⊙ x̄` sums to the same number at input and output of all that has no bias.
+    ConstantGates,
+    /// The same for norms and activations; each factor of a product φ(a)⊙u gets half, φ(a) as an activation: `ū = ½ȳ⊙φ(a)`,
+    /// `ā = ½ȳ⊙u⊙φ(a)/a`.
+    SplitGates,
 }
 
 /// The sizes of one layer's attention.

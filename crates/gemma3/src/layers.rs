@@ -2,10 +2,12 @@
 //!
 //! Each is checked against its shape when it is loaded, so that its forward pass can only fail by exhaustion. They
 //! also have a pull-back: `pull_back(…, dy)` takes the gradient at the output, float32, to the gradient at the input, float32.
-//! Weights are frozen and get none. Forward and backward stand in pairs; the test at the end holds each against autograd.
+//! Weights are frozen and get none. Forward and backward stand in pairs; the test at the end holds each against autograd. What is not
+//! linear takes a [`PullRule`].
 
 use crate::weight::Weight;
-use crate::{Error, Place, WeightPath};
+use crate::{Error, Place, PullRule, WeightPath};
+use std::f64::consts::PI;
 use tch::{Device, Kind, Tensor};
 
 /// `y = x·Wᵀ + b`, `W: [outputs, inputs]`.
@@ -80,18 +82,19 @@ impl RmsNorm {
     }
 
     /// `dy` may have any number of leading dimensions before those of `x`: several gradients.
-    pub(crate) fn pull_back(&self, x: &Tensor, dy: &Tensor) -> Tensor {
-        pull_norm([x, dy], &self.gain, self.eps, |x| x)
+    pub(crate) fn pull_back(&self, x: &Tensor, dy: &Tensor, rule: PullRule) -> Tensor {
+        pull_norm([x, dy], &self.gain, self.eps, |x| x, rule)
     }
 }
 
 /// Pull-back of `y = σ·c(x)·gain + constant` with `σ = (mean(c(x)²) + ε)^-½`, c linear and its own transpose: the identity, or what
-/// takes the mean away. With `n = σ·c(x)` and `g = c(gain·dy)`: `dx = σ·(g − n·mean(n·g))`.
+/// takes the mean away. With `n = σ·c(x)` and `g = c(gain·dy)`: `dx = σ·(g − n·mean(n·g))`, or `dx = σ·g` where σ is held constant.
 fn pull_norm(
     [x, dy]: [&Tensor; 2],
     gain: &Tensor,
     eps: f64,
     c: impl Fn(Tensor) -> Tensor,
+    rule: PullRule,
 ) -> Tensor {
     let width = gain.size()[0];
     let x = x.reshape([-1, width]);
@@ -105,8 +108,14 @@ fn pull_norm(
         for goal in 0..flat.size()[0] {
             let part = |dy: &Tensor| dy.get(goal).narrow(0, row, rows);
             let mut g = c(part(&flat) * gain);
-            let along = (&g * &x).mean_dim(-1, true, Kind::Float);
-            part(&to).copy_(&g.addcmul_(&x, &along.neg()).g_mul_(&sigma));
+            match rule {
+                PullRule::Gradient => {
+                    let along = (&g * &x).mean_dim(-1, true, Kind::Float);
+                    g = g.addcmul_(&x, &along.neg());
+                }
+                PullRule::ConstantGates | PullRule::SplitGates => {}
+            }
+            part(&to).copy_(&g.g_mul_(&sigma));
         }
     }
     dx
@@ -144,11 +153,19 @@ impl LayerNorm {
         x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false)
     }
 
-    /// As [`RmsNorm::pull_back`].
-    pub(crate) fn pull_back(&self, x: &Tensor, dy: &Tensor) -> Tensor {
+    /// As [`RmsNorm::pull_back`]. The mean is differentiated by every rule: taking it away is linear.
+    pub(crate) fn pull_back(&self, x: &Tensor, dy: &Tensor, rule: PullRule) -> Tensor {
         let centred = |x: Tensor| &x - x.mean_dim(-1, true, Kind::Float);
-        pull_norm([x, dy], &self.weight.to_kind(Kind::Float), self.eps, centred)
+        pull_norm([x, dy], &self.weight.to_kind(Kind::Float), self.eps, centred, rule)
     }
+}
+
+/// What the tanh form of GELU multiplies x with, `gelu(x)/x = ½(1 + tanh(√(2/π)(x + 0.044715x³)))`, float32. It is the logistic function of
+/// twice that argument: no quotient, so none of zeros, and no difference of nearly equal numbers for large negative x.
+pub(crate) fn gelu_ratio(x: &Tensor) -> Tensor {
+    let x = x.to_kind(Kind::Float);
+    let argument = (x.square() * 0.044_715 + 1.0) * x;
+    (argument * (8.0 / PI).sqrt()).sigmoid()
 }
 
 /// Rotary position embedding, half-split layout: pairs are `(x[i], x[i + d/2])`.
@@ -203,6 +220,15 @@ fn rotate_half(x: &Tensor) -> Tensor {
 mod tests {
     use super::*;
 
+    impl LayerNorm {
+        /// [`LayerNorm::forward`] whose deviation is cut from the graph.
+        pub(crate) fn with_constant_deviation(&self, x: &Tensor) -> Tensor {
+            let centred = x - x.mean_dim(-1, true, Kind::Float);
+            let variance = centred.square().mean_dim(-1, true, Kind::Float);
+            centred * (variance + self.eps).rsqrt().detach() * &self.weight + &self.bias
+        }
+    }
+
     #[test]
     fn rotation_is_by_the_half_split_pairs() {
         let rope = crate::Rope { theta: 10_000.0, factor: 1.0 };
@@ -253,10 +279,16 @@ mod tests {
 
         let norm = RmsNorm { gain: random(&[5]), eps: 1e-6 };
         let dy = random(&[4, 5]);
-        assert_same(&norm.pull_back(&x, &dy), &autograd(&x, &dy, |x| norm.forward(x)));
+        assert_same(
+            &norm.pull_back(&x, &dy, PullRule::Gradient),
+            &autograd(&x, &dy, |x| norm.forward(x)),
+        );
 
         let norm = LayerNorm { weight: random(&[5]), bias: random(&[5]), eps: 1e-6 };
-        assert_same(&norm.pull_back(&x, &dy), &autograd(&x, &dy, |x| norm.forward(x)));
+        assert_same(
+            &norm.pull_back(&x, &dy, PullRule::Gradient),
+            &autograd(&x, &dy, |x| norm.forward(x)),
+        );
 
         let rotary = Rotary::new(6, crate::Rope { theta: 100.0, factor: 2.0 }, Device::Cpu);
         let (x, dy) = (random(&[3, 4, 6]), random(&[3, 4, 6]));
@@ -265,5 +297,47 @@ mod tests {
             &found,
             &autograd(&x, &dy, |x| rotary.forward([x], Place::new(9, None))[0].shallow_clone()),
         );
+    }
+    /// The norms and GELU as linear maps with a constant factor, made by detaching the factor from the graph. What comes of it is no
+    /// gradient of the function, but relevance is conserved where there is no bias: `Σ x⊙x̄ = Σ y⊙ȳ`.
+    #[test]
+    fn with_constant_factors_each_pull_back_is_that_of_the_linear_map() {
+        tch::manual_seed(4);
+        let (x, dy) = (random(&[4, 5]), random(&[4, 5]));
+        let rms = RmsNorm { gain: random(&[5]), eps: 1e-6 };
+        let layer = LayerNorm { weight: random(&[5]), bias: random(&[5]), eps: 1e-6 };
+        let sigma =
+            |x: &Tensor| (x.square().mean_dim(-1, true, Kind::Float) + 1e-6).rsqrt().detach();
+        let expected = [
+            autograd(&x, &dy, |x| x * sigma(x) * &rms.gain),
+            autograd(&x, &dy, |x| layer.with_constant_deviation(x)),
+        ];
+        for rule in [PullRule::ConstantGates, PullRule::SplitGates] {
+            assert_same(&rms.pull_back(&x, &dy, rule), &expected[0]);
+            assert_same(&layer.pull_back(&x, &dy, rule), &expected[1]);
+        }
+        let sum = |x: Tensor| x.sum(Kind::Double).double_value(&[]);
+        let (input, output) = (sum(&x * &expected[0]), sum(rms.forward(&x) * &dy));
+        assert!((input - output).abs() < 1e-5, "{input} {output}");
+
+        // A finite difference of the linear map with the factors of x, along a direction: exact but for rounding.
+        let (direction, step) = (random(&[4, 5]), 0.25);
+        let along = |x: &Tensor, factors: &Tensor| sum(x * factors * &rms.gain * &dy);
+        let factors = sigma(&x);
+        let slope = (along(&(&x + &direction * step), &factors) - along(&x, &factors)) / step;
+        let found = sum(&direction * &expected[0]);
+        assert!((slope - found).abs() < 1e-5 * (1.0 + slope.abs()), "{slope} {found}");
+    }
+
+    /// Wherever x is: at zero, where a quotient has no value, and where GELU has all but died.
+    #[test]
+    fn the_ratio_of_gelu_is_gelu_over_its_argument() {
+        let x = Tensor::from_slice(&[-9.0, -4.0, -1.0, -1e-3, 1e-30, 0.5, 3.0, 30.0f64]);
+        let (found, expected) = (gelu_ratio(&x).to_kind(Kind::Double), x.gelu("tanh") / &x);
+        // GELU itself is made with a difference that rounding eats for large negative x.
+        let off = (&found - expected).abs().max().double_value(&[]);
+        assert!(off < 1e-7, "{found:?}");
+        let zero = Tensor::from_slice(&[0f32, -0.0]);
+        assert_eq!(Vec::<f32>::try_from(gelu_ratio(&zero)).unwrap(), [0.5, 0.5]);
     }
 }

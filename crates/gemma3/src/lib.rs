@@ -73,7 +73,9 @@ pub use fork::{Fork, Place};
 pub use generate::{Generated, GenerationOptions, StopReason};
 pub use guard::guard;
 pub use inspect::{Inspection, Misshapen, Parameters};
-pub use layer::{AttentionLayer, Dims, Layer, MergeGradient, PullCost, QkvGradient, Trace};
+pub use layer::{
+    AttentionLayer, Dims, Layer, MergeGradient, PullCost, PullRule, QkvGradient, Trace,
+};
 pub use layout::SequenceLayout;
 pub use mask::MaskRule;
 pub use memory::{Bytes, available_memory, check_memory, free_device_memory};

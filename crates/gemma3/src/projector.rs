@@ -4,7 +4,7 @@
 
 use crate::layers::RmsNorm;
 use crate::weight::Weight;
-use crate::{Config, Error, VisionConfig, WeightPath};
+use crate::{Config, Error, PullRule, VisionConfig, WeightPath};
 use tch::{Kind, Tensor};
 
 /// Patches to image tokens: average pooling of square neighbourhoods, norm, projection.
@@ -61,12 +61,12 @@ impl Projector {
         pooled.flatten(2, 3).squeeze_dim(0).tr()
     }
 
-    /// Pull-back of [`Projector::forward`]: from the gradient at the tokens `[T, t, hidden]` to that at the patch features `[T, P, D]`,
+    /// Pull-back of [`Projector::forward`] by that rule: from the gradient at the tokens `[T, t, hidden]` to that at the patch features `[T, P, D]`,
     /// float32. Patches of one token have the same gradient: a k²-th of that at their mean.
-    pub fn pull_back(&self, patches: &Tensor, dtokens: &Tensor) -> Tensor {
+    pub fn pull_back(&self, patches: &Tensor, dtokens: &Tensor, rule: PullRule) -> Tensor {
         let weight = &self.mm_input_projection_weight;
         let dn = weight.product(&dtokens.to_kind(weight.kind()), None).to_kind(Kind::Float);
-        let dpooled = self.mm_soft_emb_norm.pull_back(&self.pool(patches), &dn); // [T, t, D]
+        let dpooled = self.mm_soft_emb_norm.pull_back(&self.pool(patches), &dn, rule); // [T, t, D]
         let (k, cells) = (self.pool, self.patches_per_side / self.pool);
         let [n_goals, width] = [dtokens.size()[0], patches.size()[1]];
         let share = dpooled.view([n_goals, cells, 1, cells, 1, width]) / (k * k) as f64;
@@ -77,7 +77,7 @@ impl Projector {
 #[cfg(test)]
 mod tests {
     use crate::examples::{assert_same, checkpoint, random};
-    use crate::{Gemma3, Placement};
+    use crate::{Gemma3, Placement, PullRule};
     use tch::{Kind, Tensor};
 
     /// The projector, and both ends of the vision tower.
@@ -101,8 +101,8 @@ mod tests {
         let (dpatches, dtokens) = (random(&[2, n_patches, width]), random(&[2, n_tokens, hidden]));
         let found = [
             vision.pull_embed(&dpatches),
-            vision.pull_features(&last.detach(), &dpatches),
-            sight.projector.pull_back(&last.detach(), &dtokens),
+            vision.pull_features(&last.detach(), &dpatches, PullRule::Gradient),
+            sight.projector.pull_back(&last.detach(), &dtokens, PullRule::Gradient),
         ];
         for goal in 0..2 {
             let gradient = |y: Tensor, dy: &Tensor, x: &Tensor| {
@@ -114,6 +114,30 @@ mod tests {
             assert_same("last", &at_last, &gradient(vision.features(&last), &dpatches, &last));
             let tokens = sight.projector.forward(&last);
             assert_same("patches", &at_patches, &gradient(tokens, &dtokens, &last));
+        }
+    }
+    /// The projector has no bias: with a constant σ it is a linear map, and `Σ x⊙x̄` is the same at tokens and patches. The last norm of the
+    /// tower has a bias, which takes its part, and what is linear with it is the map of its input less that bias.
+    #[test]
+    fn relevance_goes_through_the_projector_and_the_last_norm() {
+        tch::manual_seed(9);
+        let model = Gemma3::load(&checkpoint(), Placement::AS_STORED).unwrap();
+        let (config, sight) = (model.config(), model.vision().unwrap());
+        let sizes = [sight.config.patches(), sight.config.hidden_size];
+        let last = random(&sizes.map(|n| n as i64));
+        let tokens = [config.mm_tokens_per_image, config.text.hidden_size].map(|n| n as i64);
+        let (dtokens, dpatches) = (random(&tokens).unsqueeze(0), last.randn_like().unsqueeze(0));
+        let sum = |x: Tensor| x.sum(Kind::Double).double_value(&[]);
+        for rule in [PullRule::ConstantGates, PullRule::SplitGates] {
+            let from = sum(sight.projector.forward(&last) * dtokens.get(0));
+            let found = sum(sight.projector.pull_back(&last, &dtokens, rule).get(0) * &last);
+            assert!((from - found).abs() < 1e-5 * from.abs().max(1.0), "{from} {found}");
+
+            let features = |x: &Tensor| sight.tower.features(x);
+            let without_bias = features(&last) - features(&last.zeros_like());
+            let from = sum(without_bias * dpatches.get(0));
+            let found = sum(sight.tower.pull_features(&last, &dpatches, rule).get(0) * &last);
+            assert!((from - found).abs() < 1e-5 * from.abs().max(1.0), "{from} {found}");
         }
     }
 }

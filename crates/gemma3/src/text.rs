@@ -5,7 +5,9 @@
 use crate::decoder::{DecoderLayer, DecoderTrace};
 use crate::layers::RmsNorm;
 use crate::weight::Weight;
-use crate::{AttentionLayer, Error, Layer, SequenceLayout, TextConfig, Watch, WeightPath};
+use crate::{
+    AttentionLayer, Error, Layer, PullRule, SequenceLayout, TextConfig, Watch, WeightPath,
+};
 use tch::{Kind, Tensor};
 
 /// Token embeddings, decoder layers, final norm and the (usually tied) head.
@@ -92,10 +94,10 @@ impl TextModel {
         self.head().product_back_wide(dlogits)
     }
 
-    /// Pull-back of the final norm: from the gradient at what the head takes to that at rows of the last layer's output, float32
+    /// Pull-back of the final norm by that rule: from the gradient at what the head takes to that at rows of the last layer's output, float32
     /// `[m, D]`.
-    pub fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor) -> Tensor {
-        self.norm.pull_back(rows, dnormed)
+    pub fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor, rule: PullRule) -> Tensor {
+        self.norm.pull_back(rows, dnormed, rule)
     }
 
     /// The head's weights `[V, D]`: its own, or those of the embedding.

@@ -5,8 +5,8 @@
 use crate::layers::LayerNorm;
 use crate::weight::Weight;
 use crate::{
-    Attend, AttentionLayer, EncoderLayer, Error, MaskRule, Placement, Tower, VisionConfig,
-    WeightPath,
+    Attend, AttentionLayer, EncoderLayer, Error, MaskRule, Placement, PullRule, Tower,
+    VisionConfig, WeightPath,
 };
 use tch::{Kind, Tensor};
 
@@ -68,13 +68,13 @@ impl VisionModel {
         self.post_layernorm.forward(last)
     }
 
-    /// Pull-back of [`VisionModel::features`]: from the gradient at the features `[…, P, D]` to that at `last`, float32.
-    pub fn pull_features(&self, last: &Tensor, dfeatures: &Tensor) -> Tensor {
-        self.post_layernorm.pull_back(last, dfeatures)
+    /// Pull-back of [`VisionModel::features`] by that rule: from the gradient at the features `[…, P, D]` to that at `last`, float32.
+    pub fn pull_features(&self, last: &Tensor, dfeatures: &Tensor, rule: PullRule) -> Tensor {
+        self.post_layernorm.pull_back(last, dfeatures, rule)
     }
 
     /// Pull-back of [`VisionModel::embed`]: from the gradient at the first layer's input `[…, P, D]` to that at the pixels
-    /// `[…, 3, s, s]`, float32.
+    /// `[…, 3, s, s]`, float32. It is linear: the same by every rule.
     pub fn pull_embed(&self, dembedded: &Tensor) -> Tensor {
         self.embeddings.pull_back(dembedded)
     }

@@ -20,8 +20,8 @@
 //!   [`Explanation`] is the raw row read with both, and [`Scale`] brings values to a common range without touching the raw ones.
 //! - [`HeadFusion`] says how heads become one; [`gradient_attention_row`], [`gradient_weighted_row`], [`grad_cam_attention_row`],
 //!   [`grad_cam_hidden`], [`input_gradient`] and [`tam`] are other methods, to compare with.
-//! - [`Objective`], [`Folding`] and [`Method`] say what is asked of an engine: the scalar that is differentiated, which heads and layers
-//!   are folded, what the relevancy is compared with.
+//! - [`Objective`], [`Backward`], [`Folding`] and [`Method`] say what is asked of an engine: the scalar that is differentiated, by which rule,
+//!   which heads and layers are folded, what the relevancy is compared with.
 //! - [`Score`], [`MethodRow`], [`HeadShares`] and [`PatchMap`] are what an engine finds out beside the row, as plain arrays.
 //! - [`unpool()`] spreads the relevancy of tokens over the finer cells that were averaged into them.
 //! - [`raw_attention_row`] and [`rollout_row`] are the baselines; [`check_attention`] rejects arrays that cannot be attention.
@@ -92,6 +92,7 @@ pub use ndarray;
 pub use crate::{
     agreement::{by_value, rank_correlation, top_overlap},
     attention::FusedAttention,
+    backward::{Backward, UnknownBackward},
     baseline::{raw_attention_row, rollout_row},
     error::{Error, ErrorKind, StepError},
     explanation::{Explanation, Shares},
@@ -129,6 +130,7 @@ mod baseline;
 mod gradient;
 pub mod tam;
 
+mod backward;
 mod method;
 mod objective;
 

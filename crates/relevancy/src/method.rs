@@ -70,7 +70,8 @@ pub enum Method {
         layer: usize,
     },
     /// [`input_gradient`](crate::input_gradient) at the input embeddings, images included. It has signs. The gradient of
-    /// several tokens is that of their mean.
+    /// several tokens is that of their mean. In a sweep by another [`Backward`](crate::Backward) rule than the gradient it is the score of
+    /// that rule.
     InputGradient,
     /// [`mean_cell_drop`](crate::mean_cell_drop) at the input embeddings of each image before the explained token: what the scalar would
     /// lose, to first order, if a cell became the mean cell of its image. It has signs, and the unit of the scalar; zero on text. The

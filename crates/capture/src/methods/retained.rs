@@ -20,7 +20,8 @@ use tch::Tensor;
 impl<M: LanguageModel> Retained<'_, M> {
     /// [`Engine::explain`], and for each goal the row of every method, in the order of `methods`.
     ///
-    /// Fails with [`Error::Layer`], [`Error::LayerChoice`] or [`Error::Relevancy`] for layers and heads that the model does not have.
+    /// Fails with [`Error::Layer`], [`Error::LayerChoice`] or [`Error::Relevancy`] for layers and heads that the model does not have, and
+    /// with [`Error::Backward`] for another rule than the gradient.
     pub fn explain_methods(
         &self,
         goals: &[Goal],

@@ -1,13 +1,13 @@
 //! The pass of [`Patches`](crate::Patches) held against the plain one, on a model's own numbers.
 
-use super::fold;
+use super::pass;
 use super::states::check_picture;
 use crate::model::patch_mask;
-use crate::seam::{Fast, Layer, guard};
+use crate::seam::{Fast, Layer, PullRule, guard};
 use crate::sweep::{Folds, Pass, Rows};
 use crate::witness::difference;
 use crate::{Error, PictureModel, PictureTower};
-use attention_relevancy::Update;
+use attention_relevancy::{Backward, Update};
 use tch::{Kind, Tensor};
 
 /// Query rows of a block: eight arrays of `H·64·P` numbers are all that is held.
@@ -33,12 +33,14 @@ pub fn witness_patches<M: PictureModel>(
         let dy = y.to_kind(Kind::Float).unsqueeze(0);
         let qkv = layer.qkv(&trace, mask.place(0));
         let patches = qkv.tokens();
+        let alike = pass(Update::Additive, Backward::Gradient);
         let pass = Pass {
             qkv: &qkv,
             mask: &mask,
             queries: 0..patches,
-            dheads: &layer.pull_merge(&trace, &dy).heads,
-            folds: Folds { relevancy: Some(fold(Update::Additive)), rollouts: Vec::new() },
+            dheads: &layer.pull_merge(&trace, &dy, PullRule::Gradient).heads,
+            backward: alike.backward,
+            folds: Folds { relevancy: Some(alike.fold), rollouts: Vec::new() },
             block: BLOCK,
         };
         let even = Tensor::ones([1, patches as i64], (Kind::Float, x.device())) / patches as f64;

@@ -1,14 +1,15 @@
 //! What does a pass, and what is asked of it.
 
-use super::pass::{Pass, RowFold, Rows, Swept};
+use super::pass::{Pass, PatchPass, RowFold, Rows, Swept};
 use crate::PictureTower;
 use crate::model::{patch_count, patch_mask};
 use crate::seam::{Dims, Layer, MaskRule, Placement};
+use attention_relevancy::Backward;
 
 /// A way to do the pass over a layer.
 ///
 /// What it takes must not depend on anything but the [`Setting`], so that a sweep can be planned before it starts. It matches
-/// [`RowFold`] whole: a rule that is new does not compile until every backend has said what it does with it.
+/// [`RowFold`] and [`Backward`] whole: a rule that is new does not compile until every backend has said what it does with it.
 pub(crate) trait Backend: Sync {
     /// Whether it does passes of this kind.
     fn accepts(&self, setting: &Setting) -> bool;
@@ -43,12 +44,15 @@ pub(crate) struct Setting {
     pub(crate) sees_all: bool,
     /// How the relevancy row is folded; `None`: left as it is, or differently from layer to layer.
     pub(crate) relevancy: Option<RowFold>,
+    /// How gradients go back through attention.
+    pub(crate) backward: Backward,
     /// Rollouts that are carried along.
     pub(crate) rollouts: usize,
 }
 
 impl Setting {
-    /// Passes over a layer of a language model with attention of that size, in a sequence of so many tokens.
+    /// Passes over a layer of a language model with attention of that size, in a sequence of so many tokens. They are planned as those
+    /// of the gradient are: what is not dense is the reference's by every rule, and costs it no more by another.
     pub(crate) fn text(dims: Dims, placement: Placement, tokens: usize) -> Self {
         Self {
             placement,
@@ -58,12 +62,13 @@ impl Setting {
             keys: tokens,
             sees_all: false,
             relevancy: None,
+            backward: Backward::Gradient,
             rollouts: 1,
         }
     }
 
     /// Passes over a layer of a vision tower.
-    pub(crate) fn vision<T: PictureTower>(tower: &T, layer: &T::Layer, relevancy: RowFold) -> Self {
+    pub(crate) fn vision<T: PictureTower>(tower: &T, layer: &T::Layer, pass: PatchPass) -> Self {
         let dims = layer.dims();
         Self {
             placement: tower.placement(),
@@ -72,7 +77,8 @@ impl Setting {
             width: dims.width,
             keys: patch_count(tower),
             sees_all: patch_mask(layer) == MaskRule::all(),
-            relevancy: Some(relevancy),
+            relevancy: Some(pass.fold),
+            backward: pass.backward,
             rollouts: 0,
         }
     }

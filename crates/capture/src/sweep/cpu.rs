@@ -20,7 +20,7 @@ use super::weights::row_weights;
 use super::{Pass, PassCost, RowFold, Rows, Setting, Swept};
 use crate::convert::numbers;
 use crate::seam::QkvGradient;
-use attention_relevancy::{HeadRule, RowRule};
+use attention_relevancy::{Backward, HeadRule, RowRule};
 use kernel::{AtHead, Pull, RowSums};
 use lanes::Single;
 use operands::{Goal, Head, Matrix, Operands, Pulled};
@@ -34,10 +34,11 @@ use tch::{Kind, Tensor};
 pub(super) struct Cpu;
 
 impl Backend for Cpu {
-    /// Dense passes on a processor with vector registers, folded by the mean of the heads.
+    /// Dense passes by the gradient on a processor with vector registers, folded by the mean of the heads.
     fn accepts(&self, setting: &Setting) -> bool {
         setting.is_dense()
             && setting.relevancy.is_some_and(folds)
+            && pulls(setting.backward)
             && setting.placement.on_cpu()
             && !matches!(Processor::here().arch, Arch::Scalar)
     }
@@ -56,6 +57,14 @@ impl Backend for Cpu {
 }
 
 const COUNTED_ROWS: u64 = 64;
+
+/// Whether it pulls attention back so.
+fn pulls(backward: Backward) -> bool {
+    match backward {
+        Backward::Gradient => true,
+        Backward::CpLrp | Backward::AttnLrp => false,
+    }
+}
 
 /// Whether it folds rows so.
 fn folds(RowFold { rule, heads }: RowFold) -> bool {

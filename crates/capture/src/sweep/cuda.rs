@@ -14,7 +14,7 @@ mod tests;
 use super::backend::Backend;
 use super::{Pass, PassCost, RowFold, Rows, Setting, Swept};
 use crate::seam::{Placement, QkvGradient};
-use attention_relevancy::{HeadRule, RowRule, RowWeights};
+use attention_relevancy::{Backward, HeadRule, RowRule, RowWeights};
 use kernel::Kernel;
 use std::sync::Arc;
 use tch::{Kind, Tensor};
@@ -22,7 +22,7 @@ use tch::{Kind, Tensor};
 pub(super) struct Cuda;
 
 impl Backend for Cuda {
-    /// Dense passes in bfloat16 where there is a [`Kernel`], folded by the mean of the heads and with weights that do not depend on the
+    /// Dense passes by the gradient in bfloat16 where there is a [`Kernel`], folded by the mean of the heads and with weights that do not depend on the
     /// row.
     fn accepts(&self, setting: &Setting) -> bool {
         is_made_for(setting) && matches!(kernel(setting.placement, setting.keys), Some(Ok(_)))
@@ -65,7 +65,11 @@ const MOST_ROWS: u64 = 1024;
 const WORKSPACE: u64 = 32 << 20;
 
 fn is_made_for(setting: &Setting) -> bool {
-    setting.is_dense() && setting.relevancy.and_then(fixed_weights).is_some()
+    let by_gradient = match setting.backward {
+        Backward::Gradient => true,
+        Backward::CpLrp | Backward::AttnLrp => false,
+    };
+    by_gradient && setting.is_dense() && setting.relevancy.and_then(fixed_weights).is_some()
 }
 
 /// The weights of every row where it folds rows so.

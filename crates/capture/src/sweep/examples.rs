@@ -3,7 +3,7 @@
 use super::{Folds, Pass, RowFold, Rows};
 use crate::convert;
 use crate::seam::{MaskRule, Qkv};
-use attention_relevancy::{HeadFusion, Propagation, RetainedLayer, Update};
+use attention_relevancy::{Backward, HeadFusion, Propagation, RetainedLayer, Update};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
@@ -59,6 +59,7 @@ impl Example {
             mask: &self.mask,
             queries: self.queries.clone(),
             dheads: &self.dheads,
+            backward: Backward::Gradient,
             folds: Folds {
                 relevancy: Some(RowFold::new(update, HeadFusion::Mean)),
                 rollouts: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::Setting;
 use crate::seam::{MaskRule, Placement, Qkv, QkvGradient};
-use attention_relevancy::{HeadFusion, HeadRule, RowRule, Update};
+use attention_relevancy::{Backward, HeadFusion, HeadRule, RowRule, Update};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -29,6 +29,15 @@ impl RowFold {
     }
 }
 
+/// What the passes over all layers of a vision tower have in common.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct PatchPass {
+    /// How every layer is folded.
+    pub(crate) fold: RowFold,
+    /// How gradients go back through attention.
+    pub(crate) backward: Backward,
+}
+
 /// What a layer does to the rows. `None` leaves a row as it is.
 pub(crate) struct Folds {
     pub(crate) relevancy: Option<RowFold>,
@@ -43,8 +52,11 @@ pub(crate) struct Pass<'a> {
     pub(crate) mask: &'a MaskRule,
     /// The m positions that the rows and `dheads` stand on.
     pub(crate) queries: Range<usize>,
-    /// The gradient at the output of the heads `[T, H, m, d]`, float32.
+    /// The gradient at the output of the heads `[T, H, m, d]`, float32; by another rule than the gradient, what that rule made of it. `∇A`
+    /// is made of it in one way, `dO·Vᵀ`.
     pub(crate) dheads: &'a Tensor,
+    /// How the gradients at queries, keys and values are made of it.
+    pub(crate) backward: Backward,
     pub(crate) folds: Folds,
     /// Query rows of a block of attention, for a backend that makes blocks.
     pub(crate) block: usize,
@@ -74,6 +86,7 @@ impl Pass<'_> {
             keys: keys as usize,
             sees_all: self.qkv.start == 0 && *self.mask == MaskRule::all(),
             relevancy: self.folds.relevancy,
+            backward: self.backward,
             rollouts: rows.rollouts.len(),
         }
     }

@@ -7,7 +7,7 @@ use super::weights::row_weights;
 use super::{Pass, PassCost, RowFold, Rows, Setting, Swept};
 use crate::attention::Float;
 use crate::seam::QkvGradient;
-use attention_relevancy::{HeadRule, Update};
+use attention_relevancy::{Backward, HeadRule, Update};
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
@@ -44,7 +44,15 @@ pub(super) fn run(pass: &Pass<'_>, rows: &Rows) -> Swept {
         sums.add(pass, rows, &float, &Block { rows: block, keys });
     }
     let skip = pass.queries.start - pass.qkv.start;
-    let gradient = QkvGradient { q: sums.dq, k: sums.dk, v: sums.dv, skip };
+    let gradient = match pass.backward {
+        Backward::Gradient | Backward::CpLrp => {
+            QkvGradient { q: sums.dq, k: sums.dk, v: sums.dv, skip }
+        }
+        // Half of a product is its attention's, and half of that each factor's of the scores.
+        Backward::AttnLrp => {
+            QkvGradient { q: sums.dq * 0.25, k: sums.dk * 0.25, v: sums.dv * 0.5, skip }
+        }
+    };
     Swept {
         rows: Rows { relevancy: sums.relevancy, rollouts: sums.rollouts },
         gradient,
@@ -109,14 +117,20 @@ impl Sums {
             }
         }
 
-        // softmax: dS = A⊙∇A − A·Σ_j(A⊙∇A)
-        let total = weighted.sum_dim_intlist(-1, true, FLOAT);
-        let dscores = weighted.addcmul_(&attention, &total.neg());
-        let dq = grouped.query_gradient(&dscores, &float.keys(keys)) * float.scale;
-        self.dq.narrow(2, within, queries.len() as i64).copy_(&dq);
         let at = (keys.start - pass.qkv.start) as i64;
         let slice = |sum: &Tensor| sum.narrow(2, at, keys.len() as i64);
-        let _ = slice(&self.dk).g_add_(&grouped.key_gradient(&dscores, &float.queries(queries)));
+        match pass.backward {
+            Backward::Gradient | Backward::AttnLrp => {
+                // softmax: dS = A⊙∇A − A·Σ_j(A⊙∇A)
+                let total = weighted.sum_dim_intlist(-1, true, FLOAT);
+                let dscores = weighted.addcmul_(&attention, &total.neg());
+                let dq = grouped.query_gradient(&dscores, &float.keys(keys)) * float.scale;
+                self.dq.narrow(2, within, queries.len() as i64).copy_(&dq);
+                let dk = grouped.key_gradient(&dscores, &float.queries(queries));
+                let _ = slice(&self.dk).g_add_(&dk);
+            }
+            Backward::CpLrp => {} // attention is constant
+        }
         let _ = slice(&self.dv).g_add_(&grouped.value_gradient(&attention));
     }
 
@@ -214,7 +228,7 @@ impl Grouped {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::examples::{Example, assert_folded};
+    use crate::sweep::examples::{Example, assert_folded, random};
 
     #[test]
     fn rows_are_folded_by_the_row_rule() {
@@ -223,6 +237,49 @@ mod tests {
                 let layer = Example::new(shape, Kind::Float);
                 let found = run(&layer.pass(update), &layer.rows);
                 assert_folded(&layer, update, &found, &format!("{shape:?}, {update:?}"));
+            }
+        }
+    }
+    /// Attention of two goals by each rule, against autograd of `softmax(q·kᵀ)·v` with what is constant detached from the graph.
+    #[test]
+    fn attention_is_pulled_back_by_each_rule() {
+        let mut layer = Example::new([2, 3, 20, 33, 5], FLOAT);
+        layer.dheads = random(&[2, 3, 20, 5]);
+        for backward in Backward::ALL {
+            let pass = Pass { backward, ..layer.pass(Update::Additive) };
+            let found = run(&pass, &layer.rows);
+            assert_folded(&layer, Update::Additive, &found, backward.name());
+            let qkv = [&layer.qkv.q, &layer.qkv.k, &layer.qkv.v];
+            let [q, k, v] = qkv.map(|x| x.copy().set_requires_grad(true));
+            let queries = q.narrow(1, 13, 20);
+            let scores = |q: &Tensor, k: &Tensor| q.matmul(&k.transpose(1, 2)) * layer.qkv.scale;
+            let heads = match backward {
+                Backward::Gradient => scores(&queries, &k).softmax(-1, FLOAT).matmul(&v),
+                Backward::CpLrp => scores(&queries, &k).softmax(-1, FLOAT).detach().matmul(&v),
+                Backward::AttnLrp => {
+                    let halves = scores(&queries.detach(), &k) + scores(&queries, &k.detach());
+                    let attention = (halves * 0.5).softmax(-1, FLOAT);
+                    (attention.detach().matmul(&v) + attention.matmul(&v.detach())) * 0.5
+                }
+            };
+            for goal in 0..2 {
+                let z = (&heads * layer.dheads.get(goal)).sum(FLOAT);
+                let leaves = match backward {
+                    Backward::Gradient | Backward::AttnLrp => vec![&v, &q, &k],
+                    Backward::CpLrp => vec![&v],
+                };
+                let mut expected = Tensor::run_backward(&[z], &leaves, true, false);
+                expected.resize_with(3, || q.detach().zeros_like());
+                let found = &found.gradient;
+                let pairs = [
+                    (found.v.get(goal), &expected[0]),
+                    (found.q.get(goal), &expected[1].narrow(1, 13, 20)),
+                    (found.k.get(goal), &expected[2]),
+                ];
+                for (found, expected) in pairs {
+                    let off = (found - expected).abs().max().double_value(&[]);
+                    assert!(off < 1e-5, "{backward}: {off}");
+                }
             }
         }
     }

@@ -6,13 +6,14 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 mod definition;
+mod detached;
 mod pictures;
 mod tower;
 mod toy;
 
 use attention_capture::{
-    Engine, Error, Foil, Folding, Goal, HeadRecorder, HeadWeights, Keep, LanguageModel, Layers,
-    Method, MethodRecorder, Objective, Pool, Recorder, Retained, Rules, States, Streaming,
+    Backward, Engine, Error, Foil, Folding, Goal, HeadRecorder, HeadWeights, Keep, LanguageModel,
+    Layers, Method, MethodRecorder, Objective, Pool, Recorder, Retained, Rules, States, Streaming,
     SweepOptions, forced_scores, witness_attention,
 };
 use attention_relevancy::ndarray::Array1;
@@ -65,7 +66,7 @@ fn row(tensor: &Tensor) -> Array1<f32> {
 #[test]
 fn both_engines_find_what_autograd_finds() {
     let (toy, sequence) = (Toy::random(), sequence());
-    let (definition, goals) = (Definition::new(&toy, &sequence), goals());
+    let (definition, goals) = (Definition::new(&toy, &sequence, Backward::Gradient), goals());
     let logit = |logits: &Tensor, token| logits.get(token);
     let log_probability = |logits: &Tensor, token| logits.log_softmax(-1, Kind::Double).get(token);
     let contrast = |logits: &Tensor, token| {
@@ -103,6 +104,61 @@ fn both_engines_find_what_autograd_finds() {
                     assert_same(&what, &found.relevancy, expected);
                 }
             }
+        }
+    }
+}
+
+/// Relevancy and gradient × input of the balanced sweeps. Biases of norms and head take relevance, so it does not sum to the logit here.
+#[test]
+fn each_backward_rule_is_what_autograd_finds_with_what_it_holds_constant() {
+    let (toy, sequence) = (Toy::random(), sequence());
+    let logit = |logits: &Tensor, token| logits.get(token);
+    let mut rows = Vec::new();
+    for backward in Backward::ALL {
+        let definition = Definition::new(&toy, &sequence, backward);
+        let rules = Rules { backward, ..Rules::default() };
+        for (keep, budget) in [
+            (Keep::Inputs, Streaming::least_budget(&toy, sequence.ids().len() - 1) + 4096),
+            (Keep::Everything, 1 << 29),
+        ] {
+            let states = States::of(&toy, &sequence, keep).unwrap();
+            let engine = Streaming::new(&toy, sequence.ids(), &states, options(budget));
+            let (goals, methods) = (goals(), [Method::InputGradient]);
+            let mut recorder = MethodRecorder::new(&engine, &goals, &methods).unwrap();
+            let found = engine.observe(&goals, &rules, &mut [&mut recorder]).unwrap();
+            let scores = recorder.finish().unwrap();
+            let targets = [&TARGETS[..1], &TARGETS[1..], &TARGETS[..]];
+            for ((found, scores), targets) in found.iter().zip(scores).zip(targets) {
+                let expected = row(&definition.relevancy(targets, &logit, [true; 4]));
+                assert_same(&format!("relevancy, {backward}"), &found.relevancy, &expected);
+                let expected = row(&definition.input_gradient(targets, &logit));
+                let score = scores[0].as_ref().unwrap();
+                assert_same(&format!("gradient × input, {backward}"), score, &expected);
+            }
+            rows.push(found[2].relevancy.clone());
+        }
+    }
+    // No two rules say the same.
+    for (a, b) in [(0, 2), (0, 4), (2, 4)] {
+        let off = (&rows[a] - &rows[b]).mapv(f32::abs).sum() / rows[a].sum();
+        assert!(1e-2 < off, "{off}");
+    }
+}
+
+/// The engine that keeps every attention has a graph of gradients, and says so.
+#[test]
+fn the_retained_engine_explains_by_the_gradient_alone() {
+    let (toy, sequence) = (Toy::random(), sequence());
+    let retained = Retained::run(&toy, &sequence).unwrap();
+    for backward in [Backward::CpLrp, Backward::AttnLrp] {
+        let rules = Rules { backward, ..Rules::default() };
+        let refusals = [
+            retained.explain(&goals(), &rules).err(),
+            retained.explain_methods(&goals(), &rules, &[Method::InputGradient]).err(),
+        ];
+        for error in refusals.map(Option::unwrap) {
+            assert!(matches!(error, Error::Backward { backward: named } if named == backward));
+            assert!(error.to_string().contains(backward.name()), "{error}");
         }
     }
 }
@@ -185,7 +241,9 @@ fn heads_and_windows_are_those_of_each_layer() {
     let folding_global = Folding::default().with_layers(Layers::Global);
     let rules = Rules { folding: folding_global, ..Rules::default() };
     let (definition, logit) =
-        (Definition::new(&toy, &sequence), |logits: &Tensor, token| logits.get(token));
+        (Definition::new(&toy, &sequence, Backward::Gradient), |logits: &Tensor, token| {
+            logits.get(token)
+        });
     let expected = row(&definition.relevancy(&TARGETS, &logit, [true, false, true, true]));
     assert_same("global layers", &engine.explain(&goals, &rules).unwrap()[2].relevancy, &expected);
 
@@ -235,7 +293,7 @@ fn methods_scores_and_witness_serve_it_too() {
         }
     }
 
-    let definition = Definition::new(&toy, &sequence).logits.detach();
+    let definition = Definition::new(&toy, &sequence, Backward::Gradient).logits.detach();
     let definition = definition.log_softmax(-1, Kind::Double);
     let forced = forced_scores(&toy, &sequence, &targets()).unwrap();
     let scored = [&engine as &dyn Engine, &retained].map(|e| e.scores(&targets()).unwrap());

@@ -1,12 +1,14 @@
 //! From pixels to a logit in one graph, and back: patches and pixels of a picture as the method is written down, and as the sweep finds them.
 
 use crate::definition::{DOUBLE, Definition};
-use crate::tower::{CHANNELS, POOL, SIDE, TOKENS, ToyTower, grid};
+use crate::detached::Detached;
+use crate::tower::{CHANNELS, EPS, POOL, RmsNorm, SIDE, TOKENS, ToyTower, grid};
 use crate::toy::{OPTIONS, Toy, VOCABULARY, WIDTH};
 use crate::{TOLERANCE, options};
 use attention_capture::{
-    Costs, Engine, Error, Goal, ImagePart, ImageRecorder, Keep, Ledger, Objective, PatchOptions,
-    PatchStates, Patches, Retained, Rules, Spread, States, Streaming, witness_patches,
+    Backward, Costs, Engine, Error, Goal, ImagePart, ImageRecorder, Keep, Ledger, Objective,
+    PatchOptions, PatchStates, Patches, Retained, Rules, Spread, States, Streaming,
+    witness_patches,
 };
 use attention_relevancy::ndarray::{Array1, Array2, Axis, s};
 use attention_relevancy::{Target, Update};
@@ -41,11 +43,11 @@ fn goals() -> Vec<Goal> {
 }
 
 /// What goals leave at the tokens of the picture.
-fn parts(toy: &Toy, sequence: &Sequence) -> Vec<ImagePart> {
+fn parts(toy: &Toy, sequence: &Sequence, backward: Backward) -> Vec<ImagePart> {
     let states = States::of(toy, sequence, Keep::Inputs).unwrap();
     let engine = Streaming::new(toy, sequence.ids(), &states, options(1 << 29));
     let mut recorder = ImageRecorder::new(&engine, &[0]).unwrap();
-    let rules = Rules::new(Objective::Logit, Update::Additive);
+    let rules = Rules { backward, ..Rules::new(Objective::Logit, Update::Additive) };
     let found = engine.observe(&goals(), &rules, &mut [&mut recorder]).unwrap();
     let mut parts = recorder.finish(found.iter()).remove(0);
     for part in &mut parts {
@@ -58,12 +60,16 @@ fn parts(toy: &Toy, sequence: &Sequence) -> Vec<ImagePart> {
 struct Graph {
     pixels: Tensor,
     attention: Vec<Tensor>, // [H, P, P] each
+    probes: Vec<Tensor>,    // [H, P, P] each: where the gradient of attention is read
     features: Tensor,       // [P, W]
     tokens: Tensor,         // [t, D]
 }
 
 impl Graph {
-    fn new(tower: &ToyTower, picture: &Tensor) -> Self {
+    /// With gradients by that rule.
+    fn new(tower: &ToyTower, picture: &Tensor, backward: Backward) -> Self {
+        let by = Detached(backward);
+        let norm = |RmsNorm(gain): &RmsNorm, x: &Tensor| by.norm(x, gain, EPS);
         let pixels = picture.copy().set_requires_grad(true);
         let [rows, columns] = grid();
         let patch = |at: i64| {
@@ -72,10 +78,10 @@ impl Graph {
         };
         let patches = (0..rows * columns).map(patch).collect::<Vec<_>>();
         let embedded = Tensor::stack(&patches, 0).matmul(&tower.patch.tr()) + &tower.position;
-        let mut x = tower.first_norm.forward(&embedded);
-        let mut attention = Vec::new();
+        let mut x = norm(&tower.first_norm, &embedded);
+        let (mut attention, mut probes) = (Vec::new(), Vec::new());
         for layer in &tower.layers {
-            let (n, dims) = (layer.norm.forward(&x), layer.dims);
+            let (n, dims) = (norm(&layer.norm, &x), layer.dims);
             let later = Tensor::ones([rows * columns; 2], OPTIONS).triu(1).gt(0.0);
             let hidden = if layer.sees_all { later.zeros_like() } else { later };
             let of_head = |head: usize| {
@@ -85,20 +91,22 @@ impl Graph {
                 };
                 let shared = head / (dims.heads / dims.key_heads);
                 let (q, k) = (part(&layer.q, head), part(&layer.k, shared));
-                let scores = q.matmul(&k.tr()) / (dims.width as f64).sqrt();
+                let scores = by.product(&q, &k.tr()) / (dims.width as f64).sqrt();
                 (scores.masked_fill(&hidden, f64::NEG_INFINITY), part(&layer.v, shared))
             };
             let (scores, values): (Vec<_>, Vec<_>) = (0..dims.heads).map(of_head).unzip();
             let a = Tensor::stack(&scores, 0).softmax(-1, Kind::Float);
-            let heads = a.matmul(&Tensor::stack(&values, 0)); // [H, P, d]
+            let (heads, probe) = by.attend(&a, &Tensor::stack(&values, 0)); // [H, P, d]
             let heads = Tensor::cat(&heads.unbind(0), 1);
             let h = &x + heads.matmul(&layer.o.tr());
-            let taken = if layer.beside { n } else { layer.norm.forward(&h) };
-            let inner = taken.matmul(&layer.up.tr()).relu().square();
+            let taken = if layer.beside { n } else { norm(&layer.norm, &h) };
+            let inner = taken.matmul(&layer.up.tr());
+            let inner = by.activation(&inner, inner.relu().square());
             x = h + inner.matmul(&layer.down.tr());
-            attention.push(a);
+            attention.push(a.detach());
+            probes.push(probe);
         }
-        let features = tower.last_norm.forward(&x);
+        let features = norm(&tower.last_norm, &x);
         let token = |at: i64| {
             let (row, column) = (at / TOKENS[1] * POOL, at % TOKENS[1] * POOL);
             let cells = features.view([rows, columns, -1]);
@@ -107,7 +115,7 @@ impl Graph {
         };
         let means = (0..TOKENS[0] * TOKENS[1]).map(token).collect::<Vec<_>>();
         let tokens = Tensor::stack(&means, 0).matmul(&tower.projection.tr()) + &tower.bias;
-        Self { pixels, attention, features, tokens }
+        Self { pixels, attention, probes, features, tokens }
     }
 
     /// What autograd finds for one goal, beside the relevancy `[t]` of the tokens.
@@ -116,7 +124,7 @@ impl Graph {
             |target: &Target| logits.get(target.logit_row() as i64).get(i64::from(target.token()));
         let z: Tensor = goal.targets().iter().map(logit).sum();
         let leaves: Vec<&Tensor> =
-            self.attention.iter().chain([&self.tokens, &self.features, &self.pixels]).collect();
+            self.probes.iter().chain([&self.tokens, &self.features, &self.pixels]).collect();
         let mut gradients = Tensor::run_backward(&[z * STRENGTH], &leaves, true, false);
         let [dpixels, dfeatures, gradient] = [(); 3].map(|()| gradients.pop().unwrap());
         let double = |x: &Tensor| x.detach().to_kind(Kind::Double);
@@ -203,15 +211,15 @@ fn assert_same(what: &str, found: &Array2<f32>, expected: &Array2<f64>) {
 fn patches_and_pixels_are_what_autograd_finds() {
     let toy = Toy::random();
     let (tower, picture) = (toy.tower.as_ref().unwrap(), picture());
-    let graph = Graph::new(tower, &picture);
+    let graph = Graph::new(tower, &picture, Backward::Gradient);
     let whole = sequence(graph.tokens.shallow_clone());
-    let logits = Definition::new(&toy, &whole).logits;
+    let logits = Definition::new(&toy, &whole, Backward::Gradient).logits;
     let states =
         [Keep::Inputs, Keep::Everything].map(|keep| PatchStates::of(&toy, &picture, keep).unwrap());
     let tokens = states[0].tokens(&toy).unwrap();
     assert_same("tokens", &narrow(&tokens), &wide(&graph.tokens));
     let sequence = sequence(tokens);
-    let swept = parts(&toy, &sequence);
+    let swept = parts(&toy, &sequence, Backward::Gradient);
     let retained = Retained::run(&toy, &sequence).unwrap();
     let rows = retained.explain(&goals(), &Rules::new(Objective::Logit, Update::Additive)).unwrap();
     let expected: Vec<Expected> = goals()
@@ -227,11 +235,12 @@ fn patches_and_pixels_are_what_autograd_finds() {
             expected
         })
         .collect();
-    let least = |is_kept| Patches::least_budget(&toy, Update::Additive, is_kept).unwrap();
+    let backward = Backward::Gradient;
+    let least = |is_kept| Patches::least_budget(&toy, Update::Additive, backward, is_kept).unwrap();
     for (spread, update) in SPREADS.into_iter().flat_map(|spread| UPDATES.map(|u| (spread, u))) {
         for memory_budget in [least(false), 1 << 29] {
             let sweep = options(memory_budget);
-            let options = PatchOptions { spread, update, pixels: true, sweep };
+            let options = PatchOptions { spread, update, backward, pixels: true, sweep };
             let engine = || Patches::new(&toy, &picture, options.clone());
             let [inputs, everything] = states.each_ref().map(|states| engine().over(states));
             for engine in [engine(), inputs, everything] {
@@ -248,6 +257,39 @@ fn patches_and_pixels_are_what_autograd_finds() {
                     let added = size(&(&end - &start)) / size(&end);
                     assert!(0.05 < added, "{what}: the layers add {added:.1e}");
                 }
+            }
+        }
+    }
+}
+
+/// The same by the rules of relevance: from the logit to the pixels, every layer by plain products.
+#[test]
+fn balanced_patches_and_pixels_are_what_autograd_finds_with_what_is_held_constant() {
+    let toy = Toy::random();
+    let (tower, picture) = (toy.tower.as_ref().unwrap(), picture());
+    let states = PatchStates::of(&toy, &picture, Keep::Inputs).unwrap();
+    let swept_sequence = sequence(states.tokens(&toy).unwrap());
+    for backward in [Backward::CpLrp, Backward::AttnLrp] {
+        let graph = Graph::new(tower, &picture, backward);
+        let whole = sequence(graph.tokens.shallow_clone());
+        let logits = Definition::new(&toy, &whole, backward).logits;
+        let swept = parts(&toy, &swept_sequence, backward);
+        let least = Patches::least_budget(&toy, Update::Additive, backward, false).unwrap();
+        for memory_budget in [least, 1 << 29] {
+            let sweep = options(memory_budget);
+            let options = PatchOptions { backward, pixels: true, sweep, ..PatchOptions::default() };
+            let found = Patches::new(&toy, &picture, options).explain(&swept).unwrap();
+            for ((goal, part), found) in goals().iter().zip(&swept).zip(&found) {
+                let expected = graph.expected(&logits, goal, &part.relevancy);
+                let what = format!("{backward}, {memory_budget} bytes");
+                let gradient = narrow(&part.gradient);
+                assert_same(&format!("at the tokens, {what}"), &gradient, &expected.gradient);
+                let start = expected.unpooled(Spread::GradientActivation);
+                let end = expected.patches(&start, Update::Additive);
+                assert_same(&format!("unpooled, {what}"), &found.unpooled, &start);
+                assert_same(&format!("patches, {what}"), &found.patches, &end);
+                let pixels = found.pixels.as_ref().unwrap();
+                assert_same(&format!("pixels, {what}"), pixels, &expected.pixels);
             }
         }
     }
@@ -281,14 +323,15 @@ fn costs_are_those_of_each_layer_of_the_tower() {
     }
     assert_eq!(Costs::part(&toy), 4 * 6 * (WIDTH as u64 + 1));
 
-    let least = Costs::patches(&toy, Update::Additive, false).unwrap();
+    let least = Costs::patches(&toy, Update::Additive, Backward::Gradient, false).unwrap();
     let options = PatchOptions { sweep: options(least - 1), ..PatchOptions::default() };
     let sequence = sequence(Tensor::zeros([6, WIDTH as i64], OPTIONS));
-    let parts = parts(&toy, &sequence);
+    let parts = parts(&toy, &sequence, Backward::Gradient);
     let error = Patches::new(&toy, &picture, options).explain(&parts).unwrap_err();
     assert!(matches!(error, Error::Budget { smallest, .. } if smallest == least), "{error}");
 
-    let over_kept = |toy: &Toy| Patches::least_budget(toy, Update::Additive, true).unwrap();
+    let over_kept =
+        |toy: &Toy| Patches::least_budget(toy, Update::Additive, Backward::Gradient, true).unwrap();
     let alone = [0, 1, 2].map(|layer| {
         let mut one = Toy::random();
         let layers = &mut one.tower.as_mut().unwrap().layers;
@@ -328,14 +371,14 @@ fn a_model_without_a_tower_sees_no_pictures() {
     let refusals = [
         PatchStates::of(&toy, &picture, Keep::Inputs).err(),
         Patches::new(&toy, &picture, PatchOptions::default()).explain(&[]).err(),
-        Patches::least_budget(&toy, Update::Additive, true).err(),
+        Patches::least_budget(&toy, Update::Additive, Backward::Gradient, true).err(),
         witness_patches(&toy, &picture).err(),
     ];
     for refusal in refusals {
         let error = refusal.expect("there is no tower");
         assert!(matches!(error, Error::Model(gemma3_tch::Error::NoVision)), "{error}");
     }
-    assert_eq!(Patches::missing_kernel(&toy, Update::Additive), None);
+    assert_eq!(Patches::missing_kernel(&toy, Update::Additive, Backward::Gradient), None);
     assert_eq!(Costs::picture(&toy, Keep::Inputs), None);
     assert_eq!(Ledger::new(&toy, 1 << 30, true).keep_pictures(1).unwrap(), None);
 }

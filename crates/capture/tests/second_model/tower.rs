@@ -8,13 +8,13 @@
 use crate::toy::{OPTIONS, WIDTH as HIDDEN, join, random, split};
 use attention_capture::PictureTower;
 use gemma3_tch::{
-    Attend, AttentionLayer, Dims, Layer, MaskRule, MergeGradient, Place, Placement, PullCost, Qkv,
-    QkvGradient, SequenceLayout, Site, Tower, Trace,
+    Attend, AttentionLayer, Dims, Layer, MaskRule, MergeGradient, Place, Placement, PullCost,
+    PullRule, Qkv, QkvGradient, SequenceLayout, Site, Tower, Trace,
 };
 use tch::{Device, Kind, Tensor};
 
 pub(crate) const WIDTH: usize = 10;
-const EPS: f64 = 1e-4;
+pub(crate) const EPS: f64 = 1e-4;
 
 pub(crate) const CHANNELS: i64 = 2;
 /// Pixels of a patch's side, p.
@@ -26,7 +26,7 @@ pub(crate) const POOL: i64 = 2;
 
 /// `y = gain·x/√(mean x² + ε)`.
 #[derive(Debug)]
-pub(crate) struct RmsNorm(Tensor);
+pub(crate) struct RmsNorm(pub(crate) Tensor);
 
 impl RmsNorm {
     fn random() -> Self {
@@ -38,12 +38,16 @@ impl RmsNorm {
         x / (mean + EPS).sqrt() * &self.0
     }
 
-    /// With `σ = (mean x² + ε)^-½`, `n = x·σ` and `g = gain·dy`: `dx = σ·(g − n·mean(n·g))`.
-    fn pull_back(&self, x: &Tensor, dy: &Tensor) -> Tensor {
+    /// With `σ = (mean x² + ε)^-½`, `n = x·σ` and `g = gain·dy`: `dx = σ·(g − n·mean(n·g))`, or `σ·g` where σ is
+    /// constant.
+    fn pull_back(&self, x: &Tensor, dy: &Tensor, rule: PullRule) -> Tensor {
         let sigma = (x.square().mean_dim(-1, true, Kind::Float) + EPS).rsqrt();
         let (n, g) = (x * &sigma, dy * &self.0);
         let along = (&n * &g).mean_dim(-1, true, Kind::Float);
-        (g - n * along) * sigma
+        match rule {
+            PullRule::Gradient => (g - n * along) * sigma,
+            PullRule::ConstantGates | PullRule::SplitGates => g * sigma,
+        }
     }
 }
 
@@ -174,10 +178,15 @@ impl Layer for TowerLayer {
         &self,
         TowerTrace([x, attended, inner]): &TowerTrace,
         dy: &Tensor,
+        rule: PullRule,
     ) -> MergeGradient {
-        let dinner = dy.matmul(&self.down) * inner.relu() * 2.0;
+        let slope = match rule {
+            PullRule::Gradient => 2.0,
+            PullRule::ConstantGates | PullRule::SplitGates => 1.0,
+        };
+        let dinner = dy.matmul(&self.down) * inner.relu() * slope;
         let taken = if self.beside { x } else { attended };
-        let dx = dy + self.norm.pull_back(taken, &dinner.matmul(&self.up));
+        let dx = dy + self.norm.pull_back(taken, &dinner.matmul(&self.up), rule);
         let dattended = if self.beside { dy } else { &dx };
         let heads = split(&dattended.matmul(&self.o), self.dims.heads);
         MergeGradient { x: dx, heads }
@@ -188,10 +197,11 @@ impl Layer for TowerLayer {
         TowerTrace([x, ..]): &TowerTrace,
         _: Place,
         QkvGradient { q, k, v, skip }: &QkvGradient,
+        rule: PullRule,
     ) -> Tensor {
         assert_eq!(*skip, 0, "every patch is a query");
         let dn = join(q).matmul(&self.q) + join(k).matmul(&self.k) + join(v).matmul(&self.v);
-        self.norm.pull_back(x, &dn)
+        self.norm.pull_back(x, &dn, rule)
     }
 
     fn trace_numbers(&self) -> u64 {
@@ -311,7 +321,7 @@ impl PictureTower for ToyTower {
         means.view([-1, WIDTH as i64]).linear(&self.projection, Some(&self.bias))
     }
 
-    fn pull_project(&self, _: &Tensor, dtokens: &Tensor) -> Tensor {
+    fn pull_project(&self, _: &Tensor, dtokens: &Tensor, _: PullRule) -> Tensor {
         let [rows, columns] = TOKENS;
         let share = dtokens.matmul(&self.projection) / (POOL * POOL) as f64; // [T, t, W]
         let share = share.view([-1, rows, 1, columns, 1, WIDTH as i64]);
@@ -319,12 +329,12 @@ impl PictureTower for ToyTower {
         share.reshape([dtokens.size()[0], -1, WIDTH as i64])
     }
 
-    fn pull_features(&self, last: &Tensor, dfeatures: &Tensor) -> Tensor {
-        self.last_norm.pull_back(last, dfeatures)
+    fn pull_features(&self, last: &Tensor, dfeatures: &Tensor, rule: PullRule) -> Tensor {
+        self.last_norm.pull_back(last, dfeatures, rule)
     }
 
-    fn pull_embed(&self, picture: &Tensor, dembedded: &Tensor) -> Tensor {
-        let dpatches = self.first_norm.pull_back(&self.embedded(picture), dembedded);
+    fn pull_embed(&self, picture: &Tensor, dembedded: &Tensor, rule: PullRule) -> Tensor {
+        let dpatches = self.first_norm.pull_back(&self.embedded(picture), dembedded, rule);
         Self::join(&dpatches.matmul(&self.patch))
     }
 

@@ -7,13 +7,13 @@ use crate::tower::ToyTower;
 use attention_capture::{LanguageModel, PictureModel};
 use gemma3_tch::{
     Attend, AttentionLayer, Dims, Error, Layer, MaskRule, MergeGradient, Place, Placement,
-    PullCost, Qkv, QkvGradient, Sequence, SequenceLayout, Site, Tower, Trace, Watch,
+    PullCost, PullRule, Qkv, QkvGradient, Sequence, SequenceLayout, Site, Tower, Trace, Watch,
 };
 use tch::{Device, Kind, Tensor};
 
 pub(crate) const WIDTH: usize = 12;
 pub(crate) const VOCABULARY: usize = 23;
-const EPS: f64 = 1e-5;
+pub(crate) const EPS: f64 = 1e-5;
 pub(crate) const OPTIONS: (Kind, Device) = (Kind::Float, Device::Cpu);
 
 pub(crate) fn random(shape: [usize; 2]) -> Tensor {
@@ -38,14 +38,18 @@ impl Norm {
         x.layer_norm(WIDTH as i64, Some(&self.gain), Some(&self.bias), EPS, false)
     }
 
-    /// With `n = (x − mean x)·σ` and `g = gain·dy`: `dx = σ·(g − mean g − n·mean(n·g))`.
-    fn pull_back(&self, x: &Tensor, dy: &Tensor) -> Tensor {
+    /// With `n = (x − mean x)·σ` and `g = gain·dy`: `dx = σ·(g − mean g − n·mean(n·g))`, without its last term where σ is constant.
+    fn pull_back(&self, x: &Tensor, dy: &Tensor, rule: PullRule) -> Tensor {
         let mean = |x: &Tensor| x.mean_dim(-1, true, Kind::Float);
         let centred = x - mean(x);
         let sigma = (mean(&centred.square()) + EPS).rsqrt();
         let n = centred * &sigma;
         let g = dy * &self.gain;
-        (&g - mean(&g) - &n * mean(&(&g * &n))) * sigma
+        let centred = &g - mean(&g);
+        match rule {
+            PullRule::Gradient => (centred - &n * mean(&(&g * &n))) * sigma,
+            PullRule::ConstantGates | PullRule::SplitGates => centred * sigma,
+        }
     }
 }
 
@@ -193,10 +197,18 @@ impl Layer for ToyLayer {
         h + inner.tanh().matmul(&self.down.tr())
     }
 
-    fn pull_merge(&self, ToyTrace([.., h, inner]): &ToyTrace, dy: &Tensor) -> MergeGradient {
-        let slope = inner.tanh().square().neg() + 1.0;
+    fn pull_merge(
+        &self,
+        ToyTrace([.., h, inner]): &ToyTrace,
+        dy: &Tensor,
+        rule: PullRule,
+    ) -> MergeGradient {
+        let slope = match rule {
+            PullRule::Gradient => inner.tanh().square().neg() + 1.0,
+            PullRule::ConstantGates | PullRule::SplitGates => inner.tanh() / inner,
+        };
         let dinner = dy.matmul(&self.down) * slope;
-        let dh = dy + self.mlp_norm.pull_back(h, &dinner.matmul(&self.up));
+        let dh = dy + self.mlp_norm.pull_back(h, &dinner.matmul(&self.up), rule);
         let heads = split(&dh.matmul(&self.o), self.dims.heads);
         MergeGradient { x: dh, heads }
     }
@@ -206,13 +218,14 @@ impl Layer for ToyLayer {
         ToyTrace([x, ..]): &ToyTrace,
         place: Place,
         gradient: &QkvGradient,
+        rule: PullRule,
     ) -> Tensor {
         let QkvGradient { q, k, v, skip } = gradient;
         let (m, n) = (q.size()[q.dim() - 2], x.size()[0]);
         let from_queries = join(&(q * damping_at(place.after(*skip), m))).matmul(&self.q);
         let dn = join(&(k * damping_at(place, n))).matmul(&self.k) + join(v).matmul(&self.v);
         let _ = dn.narrow(-2, *skip as i64, m).g_add_(&from_queries);
-        self.norm.pull_back(x, &dn)
+        self.norm.pull_back(x, &dn, rule)
     }
 
     fn trace_numbers(&self) -> u64 {
@@ -330,8 +343,8 @@ impl LanguageModel for Toy {
         dlogits.matmul(&self.head)
     }
 
-    fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor) -> Tensor {
-        self.norm.pull_back(rows, dnormed)
+    fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor, rule: PullRule) -> Tensor {
+        self.norm.pull_back(rows, dnormed, rule)
     }
 }
 

@@ -42,6 +42,9 @@ fn wrong_use_is_refused_before_anything_is_done() {
         (&["--resize", "lanczos"], "[possible values: torchvision, pillow]"),
         (&["--engine", "fast"], "unknown engine \"fast\"; use auto"),
         (&["--update", "none"], "[possible values: additive, stochastic]"),
+        (&["--backward", "lrp"], "[possible values: gradient, cp-lrp, attn-lrp]"),
+        (&["--backward", "cp-lrp", "--reproduce", "seed"], "cannot be used with"),
+        (&["--backward", "cp-lrp", "--engine", "retained"], "needs the streaming engine"),
         (&["--objective", "loss"], "[possible values: contrast, logit, log-probability, log-odds]"),
         (&["--colormap", "rainbow"], "rainbow"),
         (&["--position", "-1"], "-1"),
@@ -80,6 +83,26 @@ fn wrong_use_is_refused_before_anything_is_done() {
         run(explain_args(args, &out, &[])).refused("--prompt <TEXT>");
     }
     assert_eq!(names(root.path()), [""; 0]);
+}
+
+/// Rules of layer-wise relevance propagation are there in a build with the feature `lrp` alone, and otherwise refused before the model has
+/// said anything.
+#[test]
+fn a_backward_rule_is_recorded_or_refused() {
+    let fixture = Fixture::open("bfloat16");
+    for backward in ["gradient", "cp-lrp", "attn-lrp"] {
+        let folder = tempdir().unwrap();
+        let more = ["--backward", backward, "--resolution", "patches"];
+        if backward == "gradient" || medgemma_explainer::HAS_LRP {
+            explain(&fixture, folder.path(), &more).done();
+            assert_eq!(record(folder.path())["settings"]["backward"], backward);
+        } else {
+            let told = explain(&fixture, folder.path(), &more);
+            assert_eq!(told.stdout, "");
+            told.failed(&["no backward rule", backward, "the feature `lrp`"]);
+            assert_eq!(names(folder.path()), [""; 0]);
+        }
+    }
 }
 
 #[test]

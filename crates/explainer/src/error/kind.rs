@@ -88,6 +88,8 @@ impl Cause {
             Self::LayersRetained
             | Self::HeadsRetained
             | Self::FinerRetained
+            | Self::BackwardRetained { .. }
+            | Self::NoLrp { .. }
             | Self::FinerReproduced
             | Self::UnknownEngine { .. }
             | Self::BlankReproduced => ErrorKind::Argument,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use attention_relevancy::Backward;
 use relevancy_visualization::{Colormap, Orientation};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -46,6 +47,9 @@ pub struct Settings {
     pub engine: String,
     /// How a layer acts on the row.
     pub update: String,
+    /// How the sweep went back through what is not linear: gradient, cp-lrp or attn-lrp; gradient in records of older programs.
+    #[serde(default = "gradient")]
+    pub backward: String,
     /// The scalar that was differentiated.
     pub objective: String,
     /// How heads become one in a layer of the relevancy.
@@ -87,6 +91,11 @@ pub struct Settings {
     /// Whether tokens of the chat template count among those of the text: show or hide.
     #[serde(default)]
     pub template_tokens: TemplateTokens,
+}
+
+/// How every older program went back.
+fn gradient() -> String {
+    Backward::Gradient.to_string()
 }
 
 /// Whether tokens of the chat template count among those of the text.

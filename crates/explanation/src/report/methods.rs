@@ -1,5 +1,6 @@
 //! What each method says of targets and words, on the page.
 
+use attention_relevancy::Backward;
 use attention_relevancy::ndarray::{Array1, Array2, ArrayView2};
 use relevancy_visualization::report::{Attribution, Method, Signs};
 
@@ -58,11 +59,11 @@ impl<'a> Methods<'a> {
     /// Their names.
     pub(super) fn names(&self) -> Vec<Method> {
         let settings = &self.explained.settings;
-        let relevancy = Method {
-            note: format!("Update: {} · objective: {}", settings.update, settings.objective),
-            layers: self.layer_names(),
-            ..Method::new("relevancy")
-        };
+        let mut note = format!("Update: {} · objective: {}", settings.update, settings.objective);
+        if settings.backward != Backward::Gradient.name() {
+            note = format!("{note} · backward rule: {}", settings.backward);
+        }
+        let relevancy = Method { note, layers: self.layer_names(), ..Method::new("relevancy") };
         [Some(relevancy), self.patches(), self.pixels(), self.blank_control()]
             .into_iter()
             .flatten()

@@ -110,6 +110,23 @@ fn pictures_larger_than_their_files_let_expect_are_not_read() {
     assert!(error.contains("not in the folder"), "{error}");
 }
 
+/// A record of before there were backward rules was made by the gradient.
+#[test]
+fn a_record_without_a_backward_rule_is_one_of_the_gradient() {
+    let plain = record(4, 0, &[]);
+    let of = |record: &Value| {
+        let folder = folder(record, 0.0);
+        Stored::open(folder.path()).unwrap().report().unwrap()
+    };
+    assert!(plain["settings"].get("backward").is_none());
+    let older = of(&plain);
+    let mut changed = plain.clone();
+    changed["settings"]["backward"] = json!("gradient");
+    assert_eq!(of(&changed), older);
+    changed["settings"]["backward"] = json!("cp-lrp");
+    assert!(of(&changed).contains("cp-lrp") && !older.contains("cp-lrp"));
+}
+
 /// What a record says of sizes is compared with the file before it is believed.
 #[test]
 fn absurd_sizes_are_refused() {

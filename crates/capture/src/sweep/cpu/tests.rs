@@ -4,7 +4,7 @@ use super::*;
 use crate::seam::{MaskRule, Qkv, SequenceLayout};
 use crate::sweep::Folds;
 use crate::sweep::examples::{Example, assert_folded, assert_same, random};
-use attention_relevancy::{HeadFusion, Update};
+use attention_relevancy::{Backward, HeadFusion, Update};
 use tch::Device;
 
 /// Every kind of registers that there is here, and none.
@@ -148,14 +148,21 @@ fn what_it_is_not_made_for_is_left_to_the_reference() {
     let causal = MaskRule::causal(None, &SequenceLayout::unforked(Vec::new()));
     let fold = |heads| Some(RowFold::new(Update::Additive, heads));
     let mean = fold(HeadFusion::Mean);
-    let made_for = |mask: &MaskRule, relevancy, n_rollouts: usize| {
+    let by_rule = |backward, mask: &MaskRule, relevancy, n_rollouts: usize| {
         let folds = Folds { relevancy, rollouts: vec![Some(HeadRule::Mean); n_rollouts] };
         let dheads = random(&[1, 2, 8, 4]);
-        let pass = Pass { qkv: &qkv, mask, queries: 0..8, dheads: &dheads, folds, block: 8 };
+        let (queries, block) = (0..8, 8);
+        let pass = Pass { qkv: &qkv, mask, queries, dheads: &dheads, backward, folds, block };
         let row = || Tensor::ones([1, 8], (Kind::Float, Device::Cpu));
         let rollouts = (0..n_rollouts).map(|_| row()).collect();
         Cpu.accepts(&pass.setting(&Rows { relevancy: row(), rollouts }))
     };
+    let made_for = |mask: &MaskRule, relevancy, n_rollouts| {
+        by_rule(Backward::Gradient, mask, relevancy, n_rollouts)
+    };
+    for backward in Backward::ALL.into_iter().filter(|backward| backward.is_lrp()) {
+        assert!(!by_rule(backward, &MaskRule::all(), mean, 0), "{backward}");
+    }
     assert_eq!(made_for(&MaskRule::all(), mean, 0), !matches!(Arch::new(), Arch::Scalar));
     assert!(!made_for(&causal, mean, 0));
     assert!(!made_for(&MaskRule::all(), fold(HeadFusion::Max), 0));

@@ -5,7 +5,7 @@
 use super::*;
 use crate::sweep::examples::{Example, assert_folded, assert_same, random};
 use attention_relevancy::Update;
-use gemma3_tch::{EncoderTrace, Gemma3, Layer as _};
+use gemma3_tch::{EncoderTrace, Gemma3, Layer as _, PullRule};
 use std::io::Write;
 use std::path::Path;
 use tch::Device;
@@ -135,7 +135,7 @@ fn a_layer_on_a_gpu_pulls_back_what_one_on_a_cpu_does() {
         let layer = &model.vision().unwrap().tower.layers()[1];
         let hidden = at(&hidden.get(0));
         let trace = EncoderTrace { x: hidden.shallow_clone(), hidden };
-        let pulled = layer.pull_merge(&trace, &at(&dy));
+        let pulled = layer.pull_merge(&trace, &at(&dy), PullRule::Gradient);
         [pulled.x, pulled.heads].map(|x| x.to_device(Device::Cpu))
     });
     for (found, expected) in found.iter().zip(&expected) {
