@@ -199,6 +199,21 @@ fn finer_maps_are_drawn_kept_and_shown() {
     );
 }
 
+/// A model whose tokens are single patches: its finer map has as many cells, and is another.
+#[test]
+fn patches_as_large_as_tokens_are_shown() {
+    let (fixture, folder) = (Fixture::open("short-window"), tempdir().unwrap());
+    explain(&fixture, folder.path(), &["--resolution", "patches"]).done();
+    let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    let island = island(&page);
+    assert_eq!(
+        (&island["methods"][1]["name"], &island["methods"][1]["parts"]),
+        (&json!("relevancy of patches"), &json!(1))
+    );
+    run(["report", &text(folder.path())]).done();
+    assert_eq!(fs::read_to_string(folder.path().join("report.html")).unwrap(), page);
+}
+
 /// A folder that anybody may have written.
 #[test]
 fn a_folder_that_is_spoilt_is_named() {

@@ -103,7 +103,8 @@ fn check_rows(report: &Report<'_>, index: usize, target: &Target<'_>) -> Result<
     Ok(())
 }
 
-/// Finer values: an empty list if the method has none, otherwise one array of the right size for each grid.
+/// Finer values: one array of the right size for each grid. Where cells are cut into one part, which is as fine as they are, there may
+/// be none.
 fn check_parts(
     report: &Report<'_>,
     place: RowPlace,
@@ -111,11 +112,12 @@ fn check_parts(
 ) -> Result<(), ReportError> {
     let method = &report.methods[place.method];
     let wrong = |problem: String| ReportError::Parts { place, problem };
-    if method.parts == 0 || (method.parts > 1 && !method.layers.is_empty()) {
+    let is_cut = method.parts > 1 || !parts.is_empty();
+    if method.parts == 0 || (is_cut && !method.layers.is_empty()) {
         let (parts, layers) = (method.parts, method.layers.len());
         return Err(wrong(format!("its method has {parts} parts a side and {layers} layers")));
     }
-    let expected = if method.parts == 1 { 0 } else { report.grids.len() };
+    let expected = if is_cut { report.grids.len() } else { 0 };
     if parts.len() != expected {
         return Err(wrong(format!("there are {} arrays, not {expected}", parts.len())));
     }

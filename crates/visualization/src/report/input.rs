@@ -120,7 +120,7 @@ pub struct Method {
     /// The names of the recorded layers, in the order of [`Attribution::layers`]. Empty: none were recorded.
     pub layers: Vec<String>,
     /// Into how many parts each cell of a grid is cut along each side: above 1 every attribution has [`Attribution::parts`], and
-    /// there are no layers.
+    /// where one has them there are no layers.
     pub parts: usize,
     /// What its values mean where they have signs; `None`: they start at zero.
     pub signs: Option<Signs>,
@@ -185,7 +185,7 @@ pub struct Attribution<'a> {
     /// The same by layer, one `[S]` for each name in [`Method::layers`]; empty where there are none for this target.
     pub layers: Vec<ArrayView1<'a, f32>>,
     /// For each grid values that are finer than its cells, `[rows·parts, columns·parts]`, as `row` has them. They are shown in the place
-    /// of the cells; shares stay those of `row`. Empty where [`Method::parts`] is 1.
+    /// of the cells; shares stay those of `row`. May be empty where [`Method::parts`] is 1.
     pub parts: Vec<ArrayView2<'a, f32>>,
 }
 
