@@ -225,7 +225,7 @@ fn finer_parts_that_do_not_fit_are_refused() {
     let error = refused(|report| report.methods[2].parts = 0);
     assert!(matches!(error, ReportError::Parts { .. }), "{error}");
     let error = refused(|report| report.methods[2].parts = 1);
-    assert!(error.to_string().ends_with("there are 1 arrays, not 0"), "{error}");
+    assert!(error.to_string().ends_with("array 0 is [64, 64], not [16, 16]"), "{error}");
     let error = refused(|report| {
         report.methods[0].parts = 4;
         let parts = report.targets[0].attributions[2].as_mut().unwrap().parts.clone();
