@@ -42,7 +42,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// The run that made the hybrid of the project.
+    /// The run that is planned for the hybrid of the project; it has not been made to its end yet.
     pub fn full(variant: Variant) -> Self {
         let stage = Stage { steps: 600, pictures: 8, rate: 8e-4, warm_up: 30, questions: 7 };
         Self { seed: 1, variant, rank: 16, scale: 2.0, spelled: 300, stage }
