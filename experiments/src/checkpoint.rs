@@ -66,6 +66,17 @@ impl State {
 
     /// Reads the state of a run of the same recipe.
     pub fn load(path: &Path, recipe: &impl Debug) -> Result<Self> {
+        let (state, made_by) = Self::read(path)?;
+        ensure!(
+            made_by == fingerprint(recipe),
+            "{} is of another recipe; name another folder with --out, or train without --resume",
+            path.display()
+        );
+        Ok(state)
+    }
+
+    /// Reads the state of a run of any recipe, and which one it was.
+    pub fn read(path: &Path) -> Result<(Self, String)> {
         let bytes =
             std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
         let (_, header) = SafeTensors::read_metadata(&bytes)?;
@@ -73,11 +84,6 @@ impl State {
         let field = |name: &str| {
             metadata.get(name).with_context(|| format!("{} has no {name}", path.display()))
         };
-        ensure!(
-            *field("recipe")? == fingerprint(recipe),
-            "{} is of another recipe; name another folder with --out, or train without --resume",
-            path.display()
-        );
         let task = Task::parse(field("task")?).context("a task of another name")?;
         let step: usize = field("step")?.parse()?;
         let file = SafeTensors::deserialize(&bytes)?;
@@ -91,7 +97,8 @@ impl State {
         let [means, squares] =
             ["mean", "square"].map(|kind| take(kind).into_values().collect::<Vec<_>>());
         let optimizer = AdamW { means, squares, steps: step };
-        Ok(Self { task, step, parameters: take("parameter"), optimizer })
+        let state = Self { task, step, parameters: take("parameter"), optimizer };
+        Ok((state, field("recipe")?.clone()))
     }
 }
 

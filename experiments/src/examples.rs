@@ -35,6 +35,22 @@ pub struct Beginning {
     pub images: Vec<std::ops::Range<usize>>,
 }
 
+impl Beginning {
+    /// The same with so many tokens for each image.
+    #[must_use]
+    pub fn with_image_tokens(&self, counts: &[usize]) -> Self {
+        let (mut ids, mut images, mut done) = (Vec::new(), Vec::new(), 0);
+        for (image, &count) in self.images.iter().zip(counts) {
+            ids.extend(&self.ids[done..image.start]);
+            images.push(ids.len()..ids.len() + count);
+            ids.extend(std::iter::repeat_n(self.ids[image.start], count));
+            done = image.end;
+        }
+        ids.extend(&self.ids[done..]);
+        Self { ids, images }
+    }
+}
+
 /// A picture and what is in which cell of it.
 pub struct Seen {
     /// Input of the vision tower.
@@ -49,6 +65,8 @@ pub struct Asked {
     pub pixels: Vec<Pixels>,
     /// Questions with answers.
     pub turns: Vec<Turn>,
+    /// The image tokens that are shown of each picture, ascending; all where there is none.
+    pub cells: Option<Vec<Vec<i64>>>,
 }
 
 /// A question and its answer as tokens, from where prompts begin to differ.
@@ -155,7 +173,7 @@ impl Examples {
             .into_iter()
             .map(|question| self.turn(question, &scene))
             .collect::<Result<_>>()?;
-        Ok(Asked { pixels: vec![self.pixels(&phantom)?], turns })
+        Ok(Asked { pixels: vec![self.pixels(&phantom)?], turns, cells: None })
     }
 
     /// A question about a scene, and its answer.

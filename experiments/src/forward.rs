@@ -91,13 +91,13 @@ pub fn answers(
     asked: &Asked,
     choice: Choice<'_>,
 ) -> (Tensor, Tally) {
-    let features = asked.pixels.iter().map(|pixels| image_tokens(model, pixels)).collect();
+    let (beginning, features) = begun(model, beginning, asked);
     let sequence = model
         .sequence(beginning.ids.clone(), beginning.images.clone(), features)
         .expect("the spans of the images were found by the processor");
     let mut prefix = Prefix::default();
     let _ = model.forward(&sequence, &mut prefix);
-    let rows = asked.turns.iter().map(|turn| continued(model, &mut prefix, beginning, turn));
+    let rows = asked.turns.iter().map(|turn| continued(model, &mut prefix, &beginning, turn));
     chosen(model, &Tensor::cat(&rows.collect::<Vec<_>>(), 0), asked, choice)
 }
 
@@ -113,7 +113,7 @@ pub fn packed_answers(
     asked: &Asked,
     choice: Choice<'_>,
 ) -> (Tensor, Tally) {
-    let features = asked.pixels.iter().map(|pixels| image_tokens(model, pixels)).collect();
+    let (beginning, features) = begun(model, beginning, asked);
     // The last token of a turn is only predicted.
     let shown = |turn: &Turn| turn.ids.len() - 1;
     let mut ids = beginning.ids.clone();
@@ -129,6 +129,17 @@ pub fn packed_answers(
         .expect("the spans of the images were found by the processor");
     let last = model.forward(&sequence, &mut Packed::new(beginning.ids.len(), &turns));
     chosen(model, &last.index_select(0, &Tensor::from_slice(&rows)), asked, choice)
+}
+
+/// What is asked begins with, and the image tokens in it: those that are shown.
+fn begun(model: &Gemma3, beginning: &Beginning, asked: &Asked) -> (Beginning, Vec<Tensor>) {
+    let all = asked.pixels.iter().map(|pixels| image_tokens(model, pixels));
+    let Some(cells) = &asked.cells else {
+        return (beginning.clone(), all.collect());
+    };
+    let shown = |(all, cells): (Tensor, &Vec<i64>)| all.index_select(0, &Tensor::from_slice(cells));
+    let counts: Vec<usize> = cells.iter().map(Vec::len).collect();
+    (beginning.with_image_tokens(&counts), all.zip(cells).map(shown).collect())
 }
 
 /// The loss of the rows `[a of all turns, D]` of the last layer that choose the tokens of the answers.
@@ -234,6 +245,43 @@ mod tests {
         let (changed, changed_first) =
             (loss(&asked).double_value(&[]), loss(&own).double_value(&[]));
         assert!(1 < all && ((together - first) - (changed - changed_first)).abs() < 1e-3);
+    }
+
+    /// The same tokens in another way: features that were chosen outside, in a prompt that was written for so few.
+    #[test]
+    fn cells_that_are_not_shown_are_not_in_the_prompt() {
+        let recipe = Recipe::tiny(Variant::Sound);
+        let folder = tempfile::tempdir().unwrap();
+        companions::write(folder.path(), &recipe.sizes).unwrap();
+        let examples = Examples::new(&recipe, folder.path()).unwrap();
+        let config = companions::config(&recipe.sizes).unwrap();
+        let model = Gemma3::from_tensors(config.clone(), &parameters::initial(&config, 1)).unwrap();
+        let mut asked = examples.asked(Task::Answers, 5).unwrap();
+        asked.turns.truncate(1);
+        let Beginning { ids, images } = examples.beginning();
+        let all = image_tokens(&model, &asked.pixels[0]);
+        let (cells, turn) = ([1i64, 4, 9], &asked.turns[0]);
+        let image = images[0].start..images[0].start + cells.len();
+        let ids = [&ids[..image.end], &ids[images[0].end..], &turn.ids[..]].concat();
+        let rows = (ids.len() - turn.decided.len() - 1) as i64;
+        let shown = all.index_select(0, &Tensor::from_slice(&cells));
+        let sequence = model.sequence(ids, vec![image], vec![shown]).unwrap();
+        let logits = model.text().logits(&model.forward(&sequence, &mut Fast));
+        let answer: Vec<i64> = turn.ids[turn.prompt..].iter().map(|&id| id.into()).collect();
+        let expected = logits.narrow(0, rows, answer.len() as i64).cross_entropy_loss(
+            &Tensor::from_slice(&answer),
+            None::<&Tensor>,
+            Reduction::Sum,
+            -100,
+            0.0,
+        );
+        let whole = packed_answers(&model, examples.beginning(), &asked, Choice::All).1.loss;
+        asked.cells = Some(vec![cells.to_vec()]);
+        for way in [packed_answers, answers] {
+            let loss = way(&model, examples.beginning(), &asked, Choice::All).1.loss;
+            assert!((loss / expected.double_value(&[]) - 1.0).abs() < 1e-5, "{loss} {expected}");
+            assert!((loss / whole - 1.0).abs() > 1e-3, "the cells change nothing");
+        }
     }
 
     /// Rounding: both ways add up the same numbers in another order.

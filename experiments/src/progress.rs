@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::forward::Tally;
 
 /// Steps that a line sums up.
-const EVERY: usize = 10;
+const EVERY: usize = 5;
 
 /// Reports the steps of a stage.
 pub struct Progress<'a> {
@@ -16,6 +16,8 @@ pub struct Progress<'a> {
     name: &'static str,
     steps: usize,
     first: usize,
+    /// What each step costs, beside the others.
+    work: Vec<f64>,
     started: Instant,
     sum: Tally,
 }
@@ -23,7 +25,15 @@ pub struct Progress<'a> {
 impl<'a> Progress<'a> {
     /// Of a stage with `steps` steps, of which `first` are done.
     pub fn new(out: &'a mut dyn Write, name: &'static str, steps: usize, first: usize) -> Self {
-        Self { out, name, steps, first, started: Instant::now(), sum: Tally::default() }
+        let work = vec![1.0; steps];
+        Self { out, name, steps, first, work, started: Instant::now(), sum: Tally::default() }
+    }
+
+    /// For steps that do not all cost the same.
+    #[must_use]
+    pub fn with_work(mut self, work: Vec<f64>) -> Self {
+        self.work = work;
+        self
     }
 
     /// Takes in a step and the norm of its gradient; `done` steps are done now.
@@ -33,7 +43,9 @@ impl<'a> Progress<'a> {
             return Ok(());
         }
         let each = self.started.elapsed().as_secs_f64() / (done - self.first) as f64;
-        let left = each * (self.steps - done) as f64 / 60.0;
+        let work = |steps: std::ops::Range<usize>| self.work[steps].iter().sum::<f64>();
+        let share = work(done..self.steps) / work(self.first..done);
+        let left = self.started.elapsed().as_secs_f64() * share / 60.0;
         let Tally { loss, terms, right, decided } = std::mem::take(&mut self.sum);
         writeln!(
             self.out,

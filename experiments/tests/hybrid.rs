@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use experiments::checkpoint::State;
 use experiments::hybrid::evaluate::{Plan, evaluate};
 use experiments::hybrid::export::TOWER;
 use experiments::hybrid::run::{Recipe, Run, Sources};
@@ -18,6 +19,7 @@ fn sources() -> Sources {
     Sources {
         decoder: root.join("tests/fixtures/gguf/model.gguf"),
         tower: root.join("crates/explainer/models/phantom"),
+        learnt: None,
     }
 }
 
@@ -48,6 +50,14 @@ fn a_hybrid_is_trained_resumed_and_read_as_users_files_are() {
     }
     open(parts, true).finish(&mut Vec::new()).unwrap();
     assert!(files(whole) == files(parts), "another model came out");
+
+    // What was learnt goes on from where it ended, with the optimizer begun anew.
+    let further = tempfile::tempdir().unwrap();
+    let learnt = Sources { learnt: Some(whole.to_owned()), ..sources() };
+    let run = Run::open(&recipe(), &learnt, further.path(), false).unwrap();
+    let (before, _) = State::read(&whole.join("training.safetensors")).unwrap();
+    assert!(before.parameters.iter().all(|(name, tensor)| run.state.parameters[name] == *tensor));
+    assert_eq!((before.step, run.state.step), (3, 0));
 
     let plan = Plan { pictures: 2, seed: 1, variant: Variant::Sound, purpose: Purpose::Dialogue };
     let evaluation = evaluate(&sources().decoder, whole, &plan).unwrap();

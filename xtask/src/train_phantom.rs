@@ -34,7 +34,7 @@ const REAL: &str = "gemma-3-270m";
 
 #[derive(Debug, PartialEq)]
 enum Job {
-    Train { steps: Option<usize>, out: Option<PathBuf>, resume: bool },
+    Train { steps: Option<usize>, learnt: Option<PathBuf>, out: Option<PathBuf>, resume: bool },
     Evaluate { folder: PathBuf, pictures: Option<u64>, size: Option<u32>, rehearsal: bool },
 }
 
@@ -57,12 +57,16 @@ impl Options {
             },
             None => Job::Train {
                 steps: args.opt_value_from_str("--steps")?,
+                learnt: args.opt_value_from_os_str("--learnt", path)?,
                 out: args.opt_value_from_os_str("--out", path)?,
                 resume: args.contains("--resume"),
             },
         };
         if let Job::Train { steps: Some(steps), .. } = &job {
             ensure!(*steps > 0, "--steps is at least 1");
+        }
+        if let Job::Train { learnt: Some(_), .. } = &job {
+            ensure!(decoder.is_some(), "--learnt is for a hybrid: name its --decoder");
         }
         if let Job::Evaluate { size: Some(_), .. } = &job {
             ensure!(
@@ -84,12 +88,15 @@ impl Options {
             });
         }
         match &self.job {
-            Job::Train { steps, out, resume } => {
+            Job::Train { steps, learnt, out, resume } => {
                 let name = if self.decoder.is_some() { "hybrid-" } else { "" };
                 let usual = || target.join("train-phantom").join(format!("{name}{}", self.variant));
                 command.arg("--out").arg(out.clone().unwrap_or_else(usual));
                 if let Some(steps) = steps {
                     command.args(["--steps", &steps.to_string()]);
+                }
+                if let Some(learnt) = learnt {
+                    command.arg("--learnt").arg(learnt);
                 }
                 if *resume {
                     command.arg("--resume");
@@ -157,6 +164,9 @@ mod tests {
     fn a_hybrid_has_a_decoder() {
         let expected = "train-phantom --variant sound --decoder real.gguf --out target/train-phantom/hybrid-sound";
         assert_eq!(shown(&["--decoder", REAL]), expected);
+        let words = ["--decoder", "x.gguf", "--variant", "shortcut", "--learnt", "y", "--out", "z"];
+        let expected = "train-phantom --variant shortcut --decoder x.gguf --out z --learnt y";
+        assert_eq!(shown(&words), expected);
         let words = ["--decoder", "x.gguf", "--evaluate", "y", "--rehearsal"];
         let expected = "train-phantom --variant sound --decoder x.gguf --evaluate y --rehearsal";
         assert_eq!(shown(&words), expected);
@@ -165,6 +175,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert!(parse(&["--decoder", REAL, "--evaluate", "x", "--size", "224"]).is_err());
+        assert!(parse(&["--learnt", "x"]).is_err());
         assert!(parse(&["--variant", "other"]).is_err());
         assert!(parse(&["--steps", "0"]).is_err());
         assert!(parse(&["--steps", "many"]).is_err());

@@ -29,6 +29,9 @@ struct Args {
     /// The checkpoint whose vision tower the hybrid begins with.
     #[arg(long, default_value = "crates/explainer/models/phantom", requires = "decoder")]
     tower: PathBuf,
+    /// Begin with what the hybrid in this folder has learnt, in the place of the first lessons.
+    #[arg(long, requires = "decoder")]
+    learnt: Option<PathBuf>,
     /// Go on where the run in this folder stopped.
     #[arg(long)]
     resume: bool,
@@ -69,7 +72,10 @@ fn main() -> Result<()> {
 
 /// The hybrid: trained, or asked about phantoms.
 fn of_hybrid(args: &Args, decoder: &Path) -> Result<()> {
-    let recipe = hybrid::run::Recipe::full(args.variant);
+    let recipe = match args.learnt {
+        Some(_) => hybrid::run::Recipe::further(args.variant),
+        None => hybrid::run::Recipe::full(args.variant),
+    };
     if let Some(folder) = &args.evaluate {
         let plan = hybrid::evaluate::Plan {
             pictures: args.pictures,
@@ -85,7 +91,11 @@ fn of_hybrid(args: &Args, decoder: &Path) -> Result<()> {
     }
     let recipe = args.steps.map_or(recipe.clone(), |steps| recipe.with_steps(steps));
     let out = args.out.as_ref().context("--out is missing")?;
-    let sources = hybrid::run::Sources { decoder: decoder.to_owned(), tower: args.tower.clone() };
+    let sources = hybrid::run::Sources {
+        decoder: decoder.to_owned(),
+        tower: args.tower.clone(),
+        learnt: args.learnt.clone(),
+    };
     let mut run = hybrid::run::Run::open(&recipe, &sources, out, args.resume)?;
     run.finish(&mut std::io::stdout())
 }

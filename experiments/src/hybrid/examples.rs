@@ -9,7 +9,7 @@ use gemma3_processor::{Message, Picture, Pixels, Processor};
 use phantom_radiograph::{FindingKind, Phantom, Scene};
 
 use super::language::{About, Case, Query, SIZED, Size, found};
-use crate::examples::{Asked, Beginning, Turn, picture, shared_beginning};
+use crate::examples::{Asked, Beginning, COVERED, Turn, picture, shared_beginning};
 use crate::recipe::Variant;
 use crate::scenes::{Purpose, has, mix, number, scene};
 
@@ -17,6 +17,8 @@ use crate::scenes::{Purpose, has, mix, number, scene};
 const PAIRS: u64 = 6;
 /// Short questions about a picture, beside one report.
 const SHORT: usize = 6;
+/// One in so many cells that are shown may be of the same finding.
+const OF_EACH: usize = 8;
 /// Tokens that learn not to be said, whatever the answers: the first of the vocabulary, which are the ones that are said most, and some
 /// of the others, drawn anew for each example.
 const FREQUENT: u32 = 16_384;
@@ -191,11 +193,36 @@ impl Examples {
         Ok(prepared.pixels.remove(0))
     }
 
-    /// Example `index` of the training.
+    /// So many of the cells of each picture, with some of those of each finding among them, ascending.
+    fn cells(&self, case: &Case, count: usize, index: u64) -> Vec<Vec<i64>> {
+        let mut random = SplitMix::new(mix(index ^ self.seed ^ 0x5e11));
+        let tokens = self.one.beginning.images[0].len();
+        let scenes = case.prior.iter().chain([&case.scene]);
+        let kept = |scene: &Scene| {
+            let phantom = scene.render(self.size);
+            let covers = phantom.masks().iter().map(|mask| mask.cells(tokens.isqrt() as u32));
+            let covers: Vec<Vec<f32>> = covers.collect();
+            let shows = |cell: usize| covers.iter().any(|cover| COVERED < cover[cell]);
+            let mut kept = BTreeSet::new();
+            for cover in &covers {
+                let mut all: Vec<usize> = (0..tokens).filter(|c| COVERED < cover[*c]).collect();
+                shuffle(&mut all, &mut random);
+                kept.extend(all.into_iter().take((count / OF_EACH).max(1)));
+            }
+            let mut others: Vec<usize> = (0..tokens).filter(|cell| !shows(*cell)).collect();
+            shuffle(&mut others, &mut random);
+            let missing = count.saturating_sub(kept.len());
+            kept.extend(others.into_iter().take(missing));
+            kept.into_iter().map(|cell| cell as i64).collect()
+        };
+        scenes.map(kept).collect()
+    }
+
+    /// Example `index` of the training, with so many cells of each picture.
     ///
     /// # Errors
     /// Those of its parts.
-    pub fn example(&self, index: u64) -> Result<(Case, Example)> {
+    pub fn example(&self, index: u64, cells: Option<usize>) -> Result<(Case, Example)> {
         let case = self.case(Purpose::Answers, index)?;
         let chosen = chosen(&case, number(self.seed, Purpose::Answers, index));
         let mut turns = self.turns(&case, |query| chosen.contains(&query))?;
@@ -207,8 +234,15 @@ impl Examples {
         let others = std::iter::repeat_with(|| (random.number() % self.vocabulary as u64) as u32);
         choice.extend(others.take(OTHERS));
         choice.extend(turns.iter().flat_map(|turn| &turn.ids[turn.prompt..]));
-        let asked = Asked { pixels: self.pixels(&case)?, turns };
+        let cells = cells.map(|count| self.cells(&case, count, index));
+        let asked = Asked { pixels: self.pixels(&case)?, turns, cells };
         Ok((case, Example { asked, choice: choice.into_iter().collect() }))
+    }
+}
+
+fn shuffle(all: &mut [usize], random: &mut SplitMix) {
+    for at in (1..all.len()).rev() {
+        all.swap(at, (random.number() % (at as u64 + 1)) as usize);
     }
 }
 

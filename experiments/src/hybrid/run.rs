@@ -19,8 +19,12 @@ use crate::optimizer;
 use crate::progress::Progress;
 use crate::recipe::{Stage, Variant};
 
+/// The file that a run goes on from.
+const STATE: &str = "training.safetensors";
 /// Steps between two saved states.
 const SAVE_EVERY: usize = 25;
+/// Tokens of the questions about a picture and of their answers, about.
+const TEXT: usize = 200;
 /// Pictures are as large as the vision tower takes them.
 pub const SIZE: u32 = 224;
 
@@ -39,13 +43,53 @@ pub struct Recipe {
     pub spelled: u64,
     /// The steps.
     pub stage: Stage,
+    /// What is different in the first steps, in order. All that follow are about whole pictures, and all parameters learn.
+    pub lessons: Vec<Lesson>,
+}
+
+/// Steps that are easier. A decoder that never saw a picture does not begin to look among 256 tokens of which three show something; among
+/// 24 it begins after 30 steps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lesson {
+    /// So many steps.
+    pub steps: usize,
+    /// Image tokens that are shown of each picture: some of every finding, and others.
+    pub cells: usize,
+    /// Whether tower and projector stay as they are.
+    pub only_adapter: bool,
 }
 
 impl Recipe {
-    /// The run that is planned for the hybrid of the project; it has not been made to its end yet.
+    /// The run that made the hybrid of the project.
     pub fn full(variant: Variant) -> Self {
-        let stage = Stage { steps: 600, pictures: 8, rate: 8e-4, warm_up: 30, questions: 7 };
-        Self { seed: 1, variant, rank: 16, scale: 2.0, spelled: 300, stage }
+        let stage = Stage { steps: 750, pictures: 8, rate: 8e-4, warm_up: 30, questions: 7 };
+        let lessons = vec![
+            Lesson { steps: 150, cells: 24, only_adapter: true },
+            Lesson { steps: 150, cells: 72, only_adapter: false },
+        ];
+        Self { seed: 1, variant, rank: 16, scale: 2.0, spelled: 300, stage, lessons }
+    }
+
+    /// A run that begins with what another one learnt: it needs no lessons.
+    pub fn further(variant: Variant) -> Self {
+        let full = Self::full(variant);
+        let stage = Stage { steps: 300, rate: 5e-4, ..full.stage };
+        Self { seed: 2, spelled: 0, stage, lessons: Vec::new(), ..full }
+    }
+
+    /// The lesson that a step belongs to, if it is one of the first.
+    pub fn lesson(&self, step: usize) -> Option<&Lesson> {
+        let mut end = 0;
+        self.lessons.iter().find(|lesson| {
+            end += lesson.steps;
+            step < end
+        })
+    }
+
+    /// What a step costs beside others: tokens of a picture and of the questions about it.
+    fn work(&self, step: usize, image_tokens: usize) -> f64 {
+        let cells = self.lesson(step).map_or(image_tokens, |lesson| lesson.cells);
+        (cells + TEXT) as f64
     }
 
     /// The same run with so many steps.
@@ -53,6 +97,9 @@ impl Recipe {
     pub fn with_steps(mut self, steps: usize) -> Self {
         self.stage.steps = steps;
         self.stage.warm_up = self.stage.warm_up.min(steps / 5 + 1);
+        for lesson in &mut self.lessons {
+            lesson.steps = lesson.steps.min(steps / 3);
+        }
         self
     }
 }
@@ -64,6 +111,8 @@ pub struct Sources {
     pub decoder: PathBuf,
     /// The checkpoint whose vision tower is taken.
     pub tower: PathBuf,
+    /// The folder of a run, if all begins with what that learnt.
+    pub learnt: Option<PathBuf>,
 }
 
 /// A run in a folder.
@@ -87,10 +136,13 @@ impl Run {
         let tower = checkpoint::config(&sources.tower)?;
         let vision = tower.vision.as_ref().context("the tower's checkpoint sees no pictures")?;
         let decoder = Decoder::open(&sources.decoder, vision, tower.mm_tokens_per_image)?;
-        let path = folder.join("training.safetensors");
+        let path = folder.join(STATE);
         let saved = (resume && path.exists()).then(|| State::load(&path, recipe)).transpose()?;
         let is_new = saved.is_none();
-        let first = || first_parameters(&sources.tower, &decoder.config, recipe);
+        let first = || match &sources.learnt {
+            Some(run) => Ok(State::read(&run.join(STATE))?.0.parameters),
+            None => first_parameters(&sources.tower, &decoder.config, recipe),
+        };
         let mut state = saved
             .map_or_else(|| Ok(State::begin(Task::Hybrid, first()?)), Ok::<_, anyhow::Error>)?;
         // The processor reads them.
@@ -98,7 +150,7 @@ impl Run {
         let processor = processor(&sources.decoder, folder)?;
         let vocabulary = decoder.config.text.vocab_size;
         let examples = Examples::new(processor, vocabulary, recipe.seed, recipe.variant, SIZE)?;
-        if is_new {
+        if is_new && sources.learnt.is_none() {
             let fitted =
                 spelling::projector(&decoder, &state.parameters, &examples, recipe.spelled)?;
             state.parameters.insert(decoder::PROJECTOR.to_owned(), fitted);
@@ -112,7 +164,10 @@ impl Run {
     /// Those of a step, and files that cannot be written.
     pub fn finish(&mut self, out: &mut dyn Write) -> Result<()> {
         let steps = self.recipe.stage.steps;
-        let mut progress = Progress::new(out, Task::Hybrid.name(), steps, self.state.step);
+        let tokens = self.decoder.config.mm_tokens_per_image;
+        let work = (0..steps).map(|step| self.recipe.work(step, tokens)).collect();
+        let mut progress =
+            Progress::new(out, Task::Hybrid.name(), steps, self.state.step).with_work(work);
         while self.state.step < steps {
             let (tally, norm) = self.step()?;
             progress.step(self.state.step, tally, norm)?;
@@ -128,7 +183,7 @@ impl Run {
     /// # Errors
     /// A file that cannot be written.
     pub fn save(&self) -> Result<()> {
-        self.state.save(&self.folder.join("training.safetensors"), &self.recipe)
+        self.state.save(&self.folder.join(STATE), &self.recipe)
     }
 
     /// One step of the optimizer: the sums over its examples, and the norm of its gradient.
@@ -139,14 +194,19 @@ impl Run {
         let stage = &self.recipe.stage;
         let first = (self.state.step * stage.pictures) as u64;
         let (examples, scale) = (&self.examples, self.recipe.scale);
+        let lesson = self.recipe.lesson(self.state.step);
+        let cells = lesson.map(|lesson| lesson.cells);
+        let only_adapter = lesson.is_some_and(|lesson| lesson.only_adapter);
+        let learns = |name: &str| !only_adapter || name.starts_with(decoder::ADAPTER);
         let (gradients, tally) = in_lanes(
             first..first + stage.pictures as u64,
-            || (self.decoder.lent(), leaves(&self.state.parameters, |_| true)),
+            || (self.decoder.lent(), leaves(&self.state.parameters, learns)),
             |(decoder, leaves), indices| {
                 let model = decoder.model(&leaves, scale)?;
-                let learning: Vec<&Tensor> = leaves.values().collect();
+                let learning: Vec<&Tensor> =
+                    leaves.iter().filter(|(name, _)| learns(name)).map(|(_, leaf)| leaf).collect();
                 summed(&learning, indices, |index| {
-                    let (case, example) = examples.example(index)?;
+                    let (case, example) = examples.example(index, cells)?;
                     let beginning = examples.beginning(&case);
                     Ok(guard("learning to answer", || {
                         let choice = Choice::Among(&example.choice);
@@ -158,6 +218,12 @@ impl Run {
             },
         )?;
         let rate = optimizer::rate(stage, self.state.step);
+        // What does not learn yet has no gradient.
+        let mut found = gradients.into_iter().peekable();
+        let all = self.state.parameters.iter().map(|(name, parameter)| {
+            found.next_if(|_| learns(name)).unwrap_or_else(|| parameter.zeros_like())
+        });
+        let gradients: Vec<Tensor> = all.collect();
         let mut learning = self.state.learning();
         let norm = self.state.optimizer.step(&mut learning, &gradients, rate);
         self.state.step += 1;
