@@ -66,17 +66,6 @@ impl State {
 
     /// Reads the state of a run of the same recipe.
     pub fn load(path: &Path, recipe: &impl Debug) -> Result<Self> {
-        let (state, made_by) = Self::read(path)?;
-        ensure!(
-            made_by == fingerprint(recipe),
-            "{} is of another recipe; name another folder with --out, or train without --resume",
-            path.display()
-        );
-        Ok(state)
-    }
-
-    /// Reads the state of a run of any recipe, and which one it was.
-    pub fn read(path: &Path) -> Result<(Self, String)> {
         let bytes =
             std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
         let (_, header) = SafeTensors::read_metadata(&bytes)?;
@@ -84,6 +73,11 @@ impl State {
         let field = |name: &str| {
             metadata.get(name).with_context(|| format!("{} has no {name}", path.display()))
         };
+        ensure!(
+            *field("recipe")? == fingerprint(recipe),
+            "{} is of another recipe; name another folder with --out, or train without --resume",
+            path.display()
+        );
         let task = Task::parse(field("task")?).context("a task of another name")?;
         let step: usize = field("step")?.parse()?;
         let file = SafeTensors::deserialize(&bytes)?;
@@ -97,8 +91,7 @@ impl State {
         let [means, squares] =
             ["mean", "square"].map(|kind| take(kind).into_values().collect::<Vec<_>>());
         let optimizer = AdamW { means, squares, steps: step };
-        let state = Self { task, step, parameters: take("parameter"), optimizer };
-        Ok((state, field("recipe")?.clone()))
+        Ok(Self { task, step, parameters: take("parameter"), optimizer })
     }
 }
 
@@ -129,7 +122,7 @@ pub fn with_parameters(folder: &Path, parameters: &Parameters, dtype: Dtype) -> 
     Ok(copy)
 }
 
-fn export_as(folder: &Path, parameters: &Parameters, dtype: Dtype) -> Result<()> {
+pub(crate) fn export_as(folder: &Path, parameters: &Parameters, dtype: Dtype) -> Result<()> {
     let model = parameters.iter().filter(|(name, _)| Task::Answers.learns(name));
     let tensors: Vec<_> =
         model.map(|(name, tensor)| (published(name), tensor.shallow_clone())).collect();
@@ -147,11 +140,16 @@ pub fn config(folder: &Path) -> Result<Config> {
 
 /// The parameters of the checkpoint that [`export`] wrote into `folder`, float32.
 pub fn parameters(folder: &Path) -> Result<Parameters> {
-    let path = folder.join("model.safetensors");
+    let tensors = tensors(&folder.join("model.safetensors"))?;
+    Ok(tensors.into_iter().map(|(name, tensor)| (short(&name), tensor)).collect())
+}
+
+/// The tensors of a file of this program, float32.
+pub(crate) fn tensors(path: &Path) -> Result<Parameters> {
     let bytes =
-        std::fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
+        std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
     let file = SafeTensors::deserialize(&bytes)?;
-    file.iter().map(|(name, view)| Ok((short(name), read(&view)?))).collect()
+    file.iter().map(|(name, view)| Ok((name.to_owned(), read(&view)?))).collect()
 }
 
 /// The names that files of the family before transformers 5 have, beside the canonical ones.
@@ -219,7 +217,10 @@ fn read(view: &TensorView<'_>) -> Result<Tensor> {
         Dtype::BF16 => {
             view.data().as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect()
         }
-        other => bail!("a tensor is {other:?}; this program writes float32 and bfloat16"),
+        Dtype::F16 => {
+            view.data().as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect()
+        }
+        other => bail!("a tensor is {other:?}; this program writes float32, bfloat16 and float16"),
     };
     let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
     Ok(Tensor::from_slice(&values).f_view(shape.as_slice())?)

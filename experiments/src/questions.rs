@@ -24,11 +24,31 @@ pub struct Piece {
     pub text: String,
     /// Whether the picture decides them.
     pub decided: bool,
-    /// The finding that they tell of, as an index into those of the scene, and what of it.
-    pub shows: Option<(usize, Word)>,
+    /// What they tell of, and what of it.
+    pub shows: Option<(Topic, Word)>,
 }
 
-/// What a word tells of a finding.
+/// What a word of an answer tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// A finding, as an index into those of the scene.
+    Finding(usize),
+    /// A kind of finding that is not there.
+    Absent(FindingKind),
+    /// All findings together.
+    Findings,
+}
+
+/// A question with its right answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// What is asked.
+    pub question: String,
+    /// What is right.
+    pub answer: Answer,
+}
+
+/// What a word tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Word {
     /// What it is, for all but devices.
@@ -39,14 +59,15 @@ pub enum Word {
     Side,
     /// `upper`, `middle` or `lower`.
     Level,
-    /// `small` or `large`; the questions here have no such word.
+    /// `small` or `large`; the questions here have no such word, nor the next two.
     Size,
+    /// That there is none.
+    Absence,
+    /// How many there are.
+    Count,
 }
 
 impl Word {
-    /// Those of the questions here.
-    pub const ALL: [Self; 4] = [Self::Finding, Self::Device, Self::Side, Self::Level];
-
     /// The name in tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -55,6 +76,8 @@ impl Word {
             Self::Side => "side",
             Self::Level => "level",
             Self::Size => "size",
+            Self::Absence => "negation",
+            Self::Count => "count",
         }
     }
 }
@@ -82,6 +105,11 @@ impl Question {
             Self::Where(kind) => format!("Where is the {}?", asked(kind)),
             Self::Is(kind) => format!("Is there {} {}?", article(kind), asked(kind)),
         }
+    }
+
+    /// With its right answer.
+    pub fn exchange(self, scene: &Scene) -> Exchange {
+        Exchange { question: self.text(), answer: self.answer(scene) }
     }
 
     /// The right answer for a scene.
@@ -124,7 +152,7 @@ impl Answer {
         self.0.iter().map(|piece| piece.text.as_str()).collect()
     }
 
-    fn piece(mut self, text: &str, decided: bool, shows: Option<(usize, Word)>) -> Self {
+    fn piece(mut self, text: &str, decided: bool, shows: Option<(Topic, Word)>) -> Self {
         self.0.push(Piece { text: text.to_owned(), decided, shows });
         self
     }
@@ -138,12 +166,17 @@ impl Answer {
     }
 
     pub(crate) fn shows(self, text: &str, finding: usize, word: Word) -> Self {
-        self.piece(&format!(" {text}"), true, Some((finding, word)))
+        self.tells(&format!(" {text}"), Topic::Finding(finding), word)
     }
 
     /// As [`shows`](Self::shows), at the beginning of the answer.
     pub(crate) fn begins(self, text: &str, finding: usize, word: Word) -> Self {
-        self.piece(text, true, Some((finding, word)))
+        self.tells(text, Topic::Finding(finding), word)
+    }
+
+    /// Words as they stand, the space before them included.
+    pub(crate) fn tells(self, text: &str, topic: Topic, word: Word) -> Self {
+        self.piece(text, true, Some((topic, word)))
     }
 
     /// ` in the right middle zone`; for a device, ` on the left side`.

@@ -9,11 +9,9 @@ use gemma3_tch::{Cached, Checkpoint, Fast, Gemma3, GenerationOptions, Sequence, 
 use medgemma_explainer::{
     Context, DeviceSpec, DtypeSpec, Explainer, LoadOptions, ModelSource, Profile,
 };
-use phantom_radiograph::Scene;
 use tch::Tensor;
 
-use crate::questions::{Answer, Question, Word};
-use crate::vocabulary::IDS;
+use crate::questions::{Exchange, Question, Topic, Word};
 
 /// No right answer is as long.
 const LONGEST: usize = 96;
@@ -27,37 +25,40 @@ pub struct Reader {
     /// The same weights, for what is no question of an application's.
     model: Gemma3,
     dtype: DtypeSpec,
+    end_of_turn: u32,
 }
 
-/// A question about a phantom with its right answer.
+/// A question about phantoms with its right answer.
 pub struct Reading {
-    /// What is asked.
+    /// What is asked, with the pictures.
     pub question: medgemma_explainer::Question,
+    /// The words of the question.
+    pub asked: String,
     /// The right answer.
     pub text: String,
     /// Prompt and answer.
     pub sequence: Sequence,
-    /// Positions of the image in it.
-    pub image: Range<usize>,
-    /// What the image says there, `[256, D]`.
-    pub features: Tensor,
-    /// The image as the vision tower takes it, `[3, s, s]`.
-    pub picture: Tensor,
+    /// Positions of the images in it.
+    pub images: Vec<Range<usize>>,
+    /// What each image says there, `[256, D]`.
+    pub features: Vec<Tensor>,
+    /// The images as the vision tower takes them, `[3, s, s]` each.
+    pub pictures: Vec<Tensor>,
     /// The first position of the answer.
     pub answer: usize,
-    /// The words of the answer that tell of a finding.
+    /// The words of the answer that tell of a finding, or that there is none.
     pub words: Vec<Spoken>,
 }
 
-/// A word that tells of a finding.
+/// A word that tells of a finding, or that there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spoken {
     /// The word.
     pub text: String,
     /// What it tells.
     pub word: Word,
-    /// Of which finding of the scene.
-    pub finding: usize,
+    /// Of what.
+    pub topic: Topic,
     /// Where its tokens stand. The first one decides, others only end the word.
     pub positions: Range<usize>,
     /// Where the tokens of its sentence stand, the full stop among them.
@@ -76,7 +77,10 @@ impl Reader {
         let placement =
             checkpoint.placement(gemma3_tch::DeviceSpec::Cpu, dtype.to_string().parse()?)?;
         let model = checkpoint.load(placement)?;
-        Ok(Self { explainer: load(folder, dtype, Profile::Sound)?, model, dtype })
+        let explainer = load(folder, dtype, Profile::Sound)?;
+        let end_of_turn = explainer.processor().tokenizer().id("<end_of_turn>");
+        let end_of_turn = end_of_turn.context("the tokenizer has no end of a turn")?;
+        Ok(Self { explainer, model, dtype, end_of_turn })
     }
 
     /// The model.
@@ -96,30 +100,25 @@ impl Reader {
 
     /// The answers to these questions about one picture.
     pub fn ask(&self, picture: &Picture, questions: &[Question]) -> Result<Vec<String>> {
-        let mut features = None;
-        let answer = |question: &Question| {
-            let (prompt, _) = self.prompt(picture, *question, &mut features)?;
-            self.generate(&prompt)
-        };
+        let shown = self.shown(std::slice::from_ref(picture))?;
+        let answer = |question: &Question| self.generate(&self.prompt(&shown, &question.text())?);
         questions.iter().map(answer).collect()
     }
 
-    /// The right answers to these questions, as they would stand behind the prompt.
-    pub fn read(
-        &self,
-        scene: &Scene,
-        picture: &Picture,
-        questions: &[Question],
-    ) -> Result<Vec<Reading>> {
-        let mut features = None;
-        let pixels = self.pixels(picture)?;
-        let read = |question: &Question| {
-            let (prompt, image) = self.prompt(picture, *question, &mut features)?;
-            let features = features.as_ref().context("the picture was encoded")?;
-            let asked = medgemma_explainer::Question::new(vec![picture.clone()], question.text());
-            self.reading((asked, &question.answer(scene)), &prompt, image, (features, &pixels))
-        };
-        questions.iter().map(read).collect()
+    /// The right answers to these questions about the same pictures, as they would stand behind the prompt.
+    pub fn read(&self, pictures: &[Picture], exchanges: &[Exchange]) -> Result<Vec<Reading>> {
+        let shown = self.shown(pictures)?;
+        exchanges.iter().map(|exchange| self.reading(&shown, exchange)).collect()
+    }
+
+    /// What the vision tower makes of pictures.
+    fn shown<'p>(&self, pictures: &'p [Picture]) -> Result<Shown<'p>> {
+        let pixels = pictures.iter().map(|picture| self.prepared(picture));
+        let pixels = pixels.collect::<Result<Vec<_>>>()?;
+        let features = pixels.iter().map(|pixels| Ok(self.model().encode_image(pixels)?));
+        let features = features.collect::<Result<Vec<_>>>()?;
+        let pixels = pixels.iter().map(|pixels| Ok(self.model().picture(pixels)?));
+        Ok(Shown { pictures, pixels: pixels.collect::<Result<Vec<_>>>()?, features })
     }
 
     /// A picture as the vision tower takes it, `[3, s, s]`.
@@ -149,15 +148,14 @@ impl Reader {
         })?;
         let chosen = Vec::<i64>::try_from(logits.argmax(-1, false))?;
         let right = ids[answer..].iter().map(|&id| i64::from(id));
-        Ok(chosen.into_iter().eq(right.chain([IDS.end_of_turn as i64])))
+        Ok(chosen.into_iter().eq(right.chain([i64::from(self.end_of_turn)])))
     }
 
-    /// Whether this model, with its own look at the picture, would say what another one read.
+    /// Whether this model, with its own look at the pictures, would say what another one read.
     pub fn would_say(&self, reading: &Reading) -> Result<bool> {
-        let picture = reading.question.pictures.first().context("a reading has a picture")?;
-        let features = self.model.encode_image(&self.prepared(picture)?)?;
-        let (ids, images) = (reading.sequence.ids().to_vec(), vec![reading.image.clone()]);
-        let sequence = self.model.sequence(ids, images, vec![features])?;
+        let shown = self.shown(&reading.question.pictures)?;
+        let (ids, images) = (reading.sequence.ids().to_vec(), reading.images.clone());
+        let sequence = self.model.sequence(ids, images, shown.features)?;
         self.chooses(&sequence, reading.answer)
     }
 
@@ -171,24 +169,12 @@ impl Reader {
         Ok(self.explainer.processor().tokenizer().encode(&format!(" {word}"))?)
     }
 
-    /// The prompt as a sequence, and where the image is in it; the picture is encoded once.
-    fn prompt(
-        &self,
-        picture: &Picture,
-        question: Question,
-        features: &mut Option<Tensor>,
-    ) -> Result<(Sequence, Range<usize>)> {
-        let message = Message::user(1, question.text());
-        let prepared =
-            self.explainer.processor().prepare(&[message], std::slice::from_ref(picture))?;
-        let image = &prepared.images[0];
-        let tokens = match features {
-            Some(tokens) => tokens.shallow_clone(),
-            None => self.model().encode_image(&prepared.pixels[0])?,
-        };
-        *features = Some(tokens.shallow_clone());
-        let span = image.span.clone();
-        Ok((self.model().sequence(prepared.ids, vec![span.clone()], vec![tokens])?, span))
+    /// The prompt as a sequence.
+    fn prompt(&self, shown: &Shown<'_>, question: &str) -> Result<Sequence> {
+        let message = Message::user(shown.pictures.len(), question);
+        let prepared = self.explainer.processor().prepare(&[message], shown.pictures)?;
+        let spans = prepared.images.iter().map(|image| image.span.clone()).collect();
+        Ok(self.model().sequence(prepared.ids, spans, shown.features())?)
     }
 
     fn generate(&self, prompt: &Sequence) -> Result<String> {
@@ -202,13 +188,9 @@ impl Reader {
         Ok(self.explainer.processor().tokenizer().decode(&answer.tokens, true))
     }
 
-    fn reading(
-        &self,
-        (question, right): (medgemma_explainer::Question, &Answer),
-        prompt: &Sequence,
-        image: Range<usize>,
-        (features, picture): (&Tensor, &Tensor),
-    ) -> Result<Reading> {
+    fn reading(&self, shown: &Shown<'_>, exchange: &Exchange) -> Result<Reading> {
+        let Exchange { question: asked, answer: right } = exchange;
+        let prompt = self.prompt(shown, asked)?;
         let (mut ids, mut words) = (prompt.ids().to_vec(), Vec::<Spoken>::new());
         let answer = ids.len();
         let mut sentence = answer;
@@ -216,10 +198,10 @@ impl Reader {
             let spelled = self.explainer.processor().tokenizer().encode(&piece.text)?;
             let start = ids.len();
             ids.extend(spelled);
-            if let Some((finding, word)) = piece.shows {
+            if let Some((topic, word)) = piece.shows {
                 let text = piece.text.trim().to_owned();
                 let (positions, sentence) = (start..ids.len(), sentence..ids.len());
-                words.push(Spoken { text, word, finding, positions, sentence });
+                words.push(Spoken { text, word, topic, positions, sentence });
             }
             for spoken in words.iter_mut().filter(|spoken| spoken.sentence.start == sentence) {
                 spoken.sentence.end = ids.len();
@@ -228,11 +210,48 @@ impl Reader {
                 sentence = ids.len();
             }
         }
-        let (text, features) = (right.text(), features.shallow_clone());
-        let tokens = vec![features.shallow_clone()];
-        let sequence = self.model().sequence(ids, vec![image.clone()], tokens)?;
-        let picture = picture.shallow_clone();
-        Ok(Reading { question, text, sequence, image, features, picture, answer, words })
+        let images = prompt.images().to_vec();
+        let sequence = self.model().sequence(ids, images.clone(), shown.features())?;
+        let asked = asked.clone();
+        let question = medgemma_explainer::Question::new(shown.pictures.to_vec(), asked.clone());
+        let pictures = shown.pixels.iter().map(Tensor::shallow_clone).collect();
+        let (text, features) = (right.text(), shown.features());
+        Ok(Reading { question, asked, text, sequence, images, features, pictures, answer, words })
+    }
+}
+
+/// Pictures that went through the vision tower.
+struct Shown<'p> {
+    pictures: &'p [Picture],
+    pixels: Vec<Tensor>,
+    features: Vec<Tensor>,
+}
+
+impl Shown<'_> {
+    fn features(&self) -> Vec<Tensor> {
+        self.features.iter().map(Tensor::shallow_clone).collect()
+    }
+}
+
+impl Reading {
+    /// What a row of all tokens says of the image tokens, picture by picture.
+    pub fn of_images(&self, row: &[f32]) -> Vec<f32> {
+        self.images.iter().flat_map(|image| &row[image.clone()]).copied().collect()
+    }
+
+    /// Image tokens of all pictures.
+    pub fn image_tokens(&self) -> usize {
+        self.images.iter().map(Range::len).sum()
+    }
+}
+
+impl Spoken {
+    /// The finding that it tells of, as an index into those of the scene.
+    pub fn finding(&self) -> Option<usize> {
+        match self.topic {
+            Topic::Finding(finding) => Some(finding),
+            Topic::Absent(_) | Topic::Findings => None,
+        }
     }
 }
 

@@ -3,16 +3,23 @@
 
 use std::path::{Path, PathBuf};
 
-use experiments::checkpoint::State;
+use experiments::hybrid::cases;
 use experiments::hybrid::evaluate::{Plan, evaluate};
 use experiments::hybrid::export::TOWER;
+use experiments::hybrid::language::{About, Query};
+use experiments::hybrid::merged::{self, Files};
 use experiments::hybrid::run::{Recipe, Run, Sources};
+use experiments::localize::case::{Case, Language, Usual};
+use experiments::localize::methods::Maps;
+use experiments::localize::settings::Setting;
+use experiments::reader::Reader;
 use experiments::recipe::Variant;
 use experiments::scenes::Purpose;
 use medgemma_explainer::{
     AdapterSource, Ask, DtypeSpec, ExplainOptions, Explainer, LoadOptions, ModelSource, Picture,
     Question,
 };
+use safetensors::Dtype;
 
 fn sources() -> Sources {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -51,13 +58,17 @@ fn a_hybrid_is_trained_resumed_and_read_as_users_files_are() {
     open(parts, true).finish(&mut Vec::new()).unwrap();
     assert!(files(whole) == files(parts), "another model came out");
 
-    // What was learnt goes on from where it ended, with the optimizer begun anew.
+    // What was learnt goes on from where it ended, but for the adapter's rounding to float16, with the optimizer begun anew.
     let further = tempfile::tempdir().unwrap();
     let learnt = Sources { learnt: Some(whole.to_owned()), ..sources() };
     let run = Run::open(&recipe(), &learnt, further.path(), false).unwrap();
-    let (before, _) = State::read(&whole.join("training.safetensors")).unwrap();
-    assert!(before.parameters.iter().all(|(name, tensor)| run.state.parameters[name] == *tensor));
+    let before = open(whole, true).state;
     assert_eq!((before.step, run.state.step), (3, 0));
+    assert!(before.parameters.keys().eq(run.state.parameters.keys()));
+    for (name, tensor) in &before.parameters {
+        let off = (tensor - &run.state.parameters[name]).abs().max().double_value(&[]);
+        assert!(off <= tensor.abs().max().double_value(&[]) / 1024.0, "{name}: {off}");
+    }
 
     let plan = Plan { pictures: 2, seed: 1, variant: Variant::Sound, purpose: Purpose::Dialogue };
     let evaluation = evaluate(&sources().decoder, whole, &plan).unwrap();
@@ -76,4 +87,40 @@ fn a_hybrid_is_trained_resumed_and_read_as_users_files_are() {
         explainer.given(Question::new(vec![picture], "Is there a nodule?"), "No.").unwrap();
     let found = explainer.explain(&answer, &[Ask::Answer], &ExplainOptions::default()).unwrap();
     assert_eq!(found.targets[0].relevancy().image_grid(0).unwrap().dim(), (16, 16));
+
+    // As one checkpoint it is the same model, and every map of the benchmark can be made of it.
+    let tokenizer =
+        sources().decoder.parent().unwrap().join("../short-window/model/tokenizer.json");
+    let files = Files { decoder: &sources().decoder, tokenizer: &tokenizer, trained: whole };
+    let merged = merged::write(files, Dtype::F32).unwrap();
+    let reader = Reader::open_as(merged.path(), DtypeSpec::Float32).unwrap();
+    let natural = Language::Natural(Usual::new(1));
+    let case = Case::unseen(&natural, 1, 1).unwrap();
+    // The answer is the same tokens as a whole and piece by piece with this tokenizer, which is none of words.
+    let query = Query { about: About::Count, wording: 1 };
+    let asked = cases::Case::of((1, Variant::Sound), Purpose::Evaluation, 1, 224);
+    let exchange = query.exchange(&asked).unwrap();
+    let reading = reader.read(&case.pictures().unwrap(), &[exchange]).unwrap().remove(0);
+    assert_eq!(reading.words.len(), 1);
+    let answer = explainer.given(reading.question.clone(), &reading.text).unwrap();
+    let ids = answer.tokens().iter().map(|token| token.id);
+    assert!(ids.eq(reading.sequence.ids().iter().copied()), "another tokenizer");
+    let own = explainer.explain(&answer, &[Ask::Answer], &ExplainOptions::default()).unwrap();
+    let other = reader.explainer().given(reading.question.clone(), &reading.text).unwrap();
+    let other =
+        reader.explainer().explain(&other, &[Ask::Answer], &ExplainOptions::default()).unwrap();
+    let [own, other] =
+        [own, other].map(|found| found.targets[0].relevancy().image_grid(0).unwrap().to_owned());
+    let largest = own.iter().fold(0.0, |most: f32, x| most.max(*x));
+    let off = (&own - &other).iter().fold(0.0, |most: f32, x| most.max(x.abs()));
+    assert!(off < 1e-4 * largest, "{off} of {largest}");
+    let settings = Setting::of_a_deep_model();
+    let maps = Maps::new(&reader, &case, &reading).unwrap();
+    let together = maps.all(&settings, 1).unwrap();
+    for (at, (setting, found)) in settings.iter().zip(together).enumerate() {
+        if at.is_multiple_of(8) {
+            assert_eq!(found, maps.of(*setting, 1).unwrap(), "{setting}");
+        }
+        assert!(!found.is_empty() && found.iter().all(|map| map.len() == 256), "{setting}");
+    }
 }

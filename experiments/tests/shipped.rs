@@ -6,6 +6,7 @@ use attention_relevancy::Update;
 use experiments::companions;
 use experiments::evaluate::{Plan, evaluate};
 use experiments::localize::benchmark::{self, measure};
+use experiments::localize::case::Language;
 use experiments::localize::settings::{Goals, Method, Setting};
 use experiments::localize::tag;
 use experiments::questions::Word;
@@ -42,8 +43,9 @@ fn its_finding_words_point_at_their_findings_and_random_maps_do_not() {
     let best = Setting { method: Method::Relevancy(Update::Additive), goals: Goals::Named };
     let settings = [best, Setting { method: Method::Random, goals: Goals::None }];
     let plan = benchmark::Plan { pictures: 12, seed: SEED };
-    let found = measure(&folder("phantom"), plan, &settings).unwrap();
-    let words: Vec<_> = found.items.iter().filter(|item| item.word == Word::Finding).collect();
+    let found = measure(&folder("phantom"), plan, &Language::Places, &settings).unwrap();
+    let words: Vec<_> =
+        found.items.iter().filter(|item| item.group.word == Word::Finding).collect();
     assert!(words.len() >= 5, "{}", words.len());
     let pointing = |setting: usize| {
         let right = words.iter().filter(|word| word.measures[setting].pointing).count();

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use attention_relevancy::Update;
-use experiments::examples::picture;
-use experiments::localize::benchmark::Case;
+use experiments::localize::case::{Case, Language};
 use experiments::localize::methods::{Maps, PerWord};
 use experiments::localize::settings::{Extent, Goals, Method, Rule, Setting};
 use experiments::questions::Question;
@@ -18,12 +17,16 @@ fn folder() -> PathBuf {
 
 /// The first unseen phantoms with a finding, each with its answers.
 fn cases(reader: &Reader) -> anyhow::Result<Vec<(Case, Vec<Reading>)>> {
-    let cases = (0..8).map(|index| Case::unseen(1, index));
-    let answered = |case: Case| {
-        let readings = reader.read(&case.scene, &picture(&case.phantom)?, &case.questions())?;
+    let cases = (0..8).map(|index| Case::unseen(&Language::Places, 1, index));
+    let answered = |case: anyhow::Result<Case>| {
+        let case = case?;
+        let readings = reader.read(&case.pictures()?, &case.exchanges)?;
         Ok((case, readings))
     };
-    cases.filter(|case| !case.scene.findings().is_empty()).take(3).map(answered).collect()
+    let has_findings = |case: &anyhow::Result<Case>| {
+        case.as_ref().is_ok_and(|case| !case.scene.findings().is_empty())
+    };
+    cases.filter(has_findings).take(3).map(answered).collect()
 }
 
 #[test]
@@ -31,8 +34,8 @@ fn a_sentence_holds_its_word_and_ends_with_the_only_full_stop() {
     let processor = Processor::from_dir(&folder(), ProcessorOptions::default()).unwrap();
     let reader = Reader::open(&folder()).unwrap();
     for (case, readings) in cases(&reader).unwrap() {
-        for (question, reading) in case.questions().iter().zip(readings) {
-            let answer = question.answer(&case.scene).text();
+        for (exchange, reading) in case.exchanges.iter().zip(readings) {
+            let answer = exchange.answer.text();
             for word in &reading.words {
                 let ids = &reading.sequence.ids()[word.sentence.clone()];
                 let sentence = processor.tokenizer().decode(ids, true);
@@ -43,7 +46,7 @@ fn a_sentence_holds_its_word_and_ends_with_the_only_full_stop() {
                 let (inner, outer) = (&word.positions, &word.sentence);
                 assert!(outer.start <= inner.start && inner.end < outer.end, "{sentence:?}");
             }
-            assert!(*question != Question::Describe || !reading.words.is_empty());
+            assert!(exchange.question != Question::Describe.text() || !reading.words.is_empty());
         }
     }
 }
@@ -55,7 +58,7 @@ fn one_token_is_what_every_rule_makes_of_it_and_phrases_are_its_contrast() {
     let mut compared = 0;
     for (case, readings) in cases(&reader).unwrap() {
         for reading in readings {
-            let maps = Maps::new(&reader, &case.scene, &reading).unwrap();
+            let maps = Maps::new(&reader, &case, &reading).unwrap();
             let of = |method, goals| maps.of(Setting { method, goals }, 0).unwrap();
             let relevancy = |goals| of(Method::Relevancy(Update::Additive), goals);
             let [runner_up, named] = [Goals::RunnerUp, Goals::Named].map(relevancy);

@@ -7,12 +7,15 @@ use anyhow::{Context, Result};
 use attention_relevancy::Update;
 use clap::Parser;
 use experiments::document::{replaced, save};
+use experiments::hybrid::merged;
 use experiments::localize::benchmark::{self, Plan};
+use experiments::localize::case::{Language, Usual};
 use experiments::localize::page::Results;
 use experiments::localize::settings::{Goals, Method, Setting};
 use experiments::localize::{randomized, sheet, tag};
 use experiments::reader::Reader;
 use experiments::recipe::{Recipe, Variant};
+use safetensors::Dtype;
 
 /// Compares maps of the project's checkpoints with the masks of what their words tell of.
 #[derive(Parser)]
@@ -29,7 +32,14 @@ struct Args {
     /// Phantoms for each of the two studies: random weights, and the tag.
     #[arg(long, default_value_t = 40)]
     study: u64,
-    /// The tables go into localization.md of this folder, between its marks, and the data into localization.json.
+    /// The folder of a trained hybrid, in the place of the two checkpoints.
+    #[arg(long, requires = "decoder", conflicts_with_all = ["model", "shortcut"])]
+    hybrid: Option<PathBuf>,
+    /// The GGUF file of its language model; tokenizer.json lies beside it.
+    #[arg(long, requires = "hybrid")]
+    decoder: Option<PathBuf>,
+    /// The tables go into localization.md of this folder, between its marks, and the data into localization.json; those of a
+    /// hybrid into localization-hybrid.md and .json.
     #[arg(long, default_value = "docs")]
     out: PathBuf,
 }
@@ -38,23 +48,42 @@ fn main() -> Result<()> {
     let args = Args::parse();
     tch::set_num_threads(1); // the lanes are the threads
     let seed = Recipe::full(Variant::Sound).seed;
-    let settings = Setting::all();
-    let studied = vec![
+    match args.hybrid.as_ref().zip(args.decoder.as_ref()) {
+        Some((trained, decoder)) => of_hybrid(&args, seed, trained, decoder),
+        None => of_small_models(&args, seed),
+    }
+}
+
+/// The settings of the two studies.
+fn studied() -> Vec<Setting> {
+    vec![
         Setting { method: Method::Relevancy(Update::Additive), goals: Goals::Logit },
         Setting::CONTRAST,
-    ];
+    ]
+}
+
+fn of_small_models(args: &Args, seed: u64) -> Result<()> {
+    let language = Language::Places;
     let plan = Plan { pictures: args.pictures, seed };
-    let measured = benchmark::measure(&args.model, plan, &settings)?;
+    let settings = Setting::all();
+    let measured = benchmark::measure(&args.model, plan, &language, &settings)?;
     println!("{} words of {} right answers", measured.items.len(), measured.right);
-    let stages = randomized::measure(&args.model, (seed, args.study), &studied)?;
+    let of = (seed, args.study);
+    let stages = randomized::measure(&args.model, of, &language, &studied())?;
     println!("random weights: done");
     let tagged = [
-        tag::measure(&args.model, args.study, &studied)?,
-        tag::measure(&args.shortcut, args.study, &studied)?,
+        tag::measure(&args.model, args.study, &studied())?,
+        tag::measure(&args.shortcut, args.study, &studied())?,
     ];
-    let results =
-        Results { settings, benchmark: measured, pictures: args.pictures, studied, stages, tagged };
-    write(&args.out, &results)?;
+    let results = Results {
+        settings,
+        benchmark: measured,
+        pictures: args.pictures,
+        studied: studied(),
+        stages,
+        tagged: Some(tagged),
+    };
+    write(&args.out, "localization", &results)?;
     let [sound, shortcut] = [Reader::open(&args.model)?, Reader::open(&args.shortcut)?];
     let pictures = args.out.join("images");
     std::fs::create_dir_all(&pictures)?;
@@ -63,24 +92,44 @@ fn main() -> Result<()> {
     sheet::models(models, &pictures.join("localization-models.png"))
 }
 
+fn of_hybrid(args: &Args, seed: u64, trained: &Path, decoder: &Path) -> Result<()> {
+    let tokenizer = decoder.with_file_name("tokenizer.json");
+    let files = merged::Files { decoder, tokenizer: &tokenizer, trained };
+    let checkpoint = merged::write(files, Dtype::BF16)?;
+    let language = Language::Natural(Usual::new(seed));
+    let plan = Plan { pictures: args.pictures, seed };
+    let settings = Setting::of_a_deep_model();
+    let measured = benchmark::measure(checkpoint.path(), plan, &language, &settings)?;
+    println!("{} words of {} right answers", measured.items.len(), measured.right);
+    let of = (seed, args.study);
+    let stages = randomized::measure(checkpoint.path(), of, &language, &studied())?;
+    let results = Results {
+        settings,
+        benchmark: measured,
+        pictures: args.pictures,
+        studied: studied(),
+        stages,
+        tagged: None,
+    };
+    write(&args.out, "localization-hybrid", &results)
+}
+
 /// Puts each table between its marks in the page.
-fn write(folder: &Path, results: &Results) -> Result<()> {
-    let path = folder.join("localization.md");
+fn write(folder: &Path, name: &str, results: &Results) -> Result<()> {
+    let path = folder.join(name).with_extension("md");
     let mut page = std::fs::read_to_string(&path)
         .with_context(|| format!("could not read {}", path.display()))?;
     let measured = format!(
         "{} pictures, {} answers, {} of them right from the first token to the last.\n\n",
         results.pictures, results.benchmark.answers, results.benchmark.right
     );
-    for (name, table) in [
-        ("words", measured + &results.tables()),
-        ("random", results.randomization()),
-        ("tag", results.tag()),
-    ] {
+    let tag = results.tagged.as_ref().map(|_| ("tag", results.tag()));
+    let tables = [("words", measured + &results.tables()), ("random", results.randomization())];
+    for (mark, table) in tables.into_iter().chain(tag) {
         println!("{table}");
-        page = replaced(&page, name, &table)
-            .with_context(|| format!("{} has no marks for {name}", path.display()))?;
+        page = replaced(&page, mark, &table)
+            .with_context(|| format!("{} has no marks for {mark}", path.display()))?;
     }
     save(&path, &page)?;
-    save(&folder.join("localization.json"), &format!("{:#}\n", results.to_json()))
+    save(&folder.join(name).with_extension("json"), &format!("{:#}\n", results.to_json()))
 }

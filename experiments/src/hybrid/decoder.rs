@@ -29,7 +29,7 @@ pub const MODULES: [&str; 7] = [
     "mlp.down_proj",
 ];
 
-/// A decoder whose weights are expanded to bfloat16 and never change.
+/// A decoder whose weights are expanded and never change.
 pub struct Decoder {
     /// Of the whole model, vision tower included.
     pub config: Config,
@@ -37,11 +37,17 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// The language model in a GGUF file, behind a vision tower of this size with so many image tokens.
+    /// The language model in a GGUF file, behind a vision tower of this size with so many image tokens; its matrices are expanded to
+    /// `kind`.
     ///
     /// # Errors
     /// What the file is not.
-    pub fn open(file: &Path, vision: &VisionConfig, image_tokens: usize) -> Result<Self> {
+    pub fn open(
+        file: &Path,
+        vision: &VisionConfig,
+        image_tokens: usize,
+        kind: Kind,
+    ) -> Result<Self> {
         let checkpoint = Checkpoint::open_gguf(file, None)?;
         let text = checkpoint.inspection().config;
         let names = text.tensors();
@@ -49,7 +55,7 @@ impl Decoder {
         let weights = Weights::at(&place)?;
         let load = |(name, shape): (String, Vec<usize>)| {
             let is_gain = shape.len() == 1;
-            let kind = Some(if is_gain { Kind::Float } else { Kind::BFloat16 });
+            let kind = Some(if is_gain { Kind::Float } else { kind });
             let root = weights.root(Placement { device: Device::Cpu, kind });
             let tensor = root.tensor(&name, &shape)?;
             // The file holds 1 + w.
@@ -67,6 +73,11 @@ impl Decoder {
     /// Parameters of another model.
     pub fn model(&self, parameters: &Parameters, scale: f64) -> Result<Gemma3> {
         self.lent().model(parameters, scale)
+    }
+
+    /// The tensors of the language model, which stay as they are.
+    pub fn frozen(&self) -> &Parameters {
+        &self.frozen
     }
 
     /// The same tensors for another thread.

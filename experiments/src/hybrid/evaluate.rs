@@ -13,9 +13,10 @@ use gemma3_tch::{
 use serde_json::{Value, json};
 use tch::Tensor;
 
+use super::cases::Case;
 use super::examples::Examples;
 use super::export;
-use super::language::{Case, Query};
+use super::language::Query;
 use super::run::{SIZE, processor};
 use crate::examples::Turn;
 use crate::forward::image_tokens;
@@ -122,7 +123,7 @@ pub fn evaluate(decoder: &Path, folder: &Path, plan: &Plan) -> Result<Evaluation
         let (model, examples) = open(decoder, folder, plan)?;
         let mut found = Evaluation::default();
         for index in indices {
-            let case = examples.case(plan.purpose, index)?;
+            let case = examples.case(plan.purpose, index);
             ask(&model, &examples, &case, &mut found)?;
         }
         Ok(found)

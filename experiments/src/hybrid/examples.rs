@@ -8,13 +8,12 @@ use gemma3_processor::image::RgbImage;
 use gemma3_processor::{Message, Picture, Pixels, Processor};
 use phantom_radiograph::{FindingKind, Phantom, Scene};
 
-use super::language::{About, Case, Query, SIZED, Size, found};
+use super::cases::Case;
+use super::language::{About, Query, SIZED, found};
 use crate::examples::{Asked, Beginning, COVERED, Turn, picture, shared_beginning};
 use crate::recipe::Variant;
 use crate::scenes::{Purpose, has, mix, number, scene};
 
-/// One in so many examples has two pictures.
-const PAIRS: u64 = 6;
 /// Short questions about a picture, beside one report.
 const SHORT: usize = 6;
 /// One in so many cells that are shown may be of the same finding.
@@ -23,13 +22,6 @@ const OF_EACH: usize = 8;
 /// of the others, drawn anew for each example.
 const FREQUENT: u32 = 16_384;
 const OTHERS: usize = 2048;
-
-/// Shares of a picture between which a finding is neither small nor large: the limits of the middle third of those in 400 phantoms.
-const BOUNDS: [(FindingKind, [f64; 2]); 3] = [
-    (FindingKind::Opacity, [0.0111, 0.0132]),
-    (FindingKind::Nodule, [0.0015, 0.0021]),
-    (FindingKind::Effusion, [0.0236, 0.0317]),
-];
 
 /// Makes the examples.
 pub struct Examples {
@@ -92,7 +84,7 @@ impl Examples {
             Self { seed, variant, size, processor, one, two, end_of_turn, vocabulary, known };
         let mut said: BTreeSet<u32> = examples.known.iter().copied().collect();
         for index in 0..120 {
-            for turn in examples.turns(&examples.case(Purpose::Sight, index)?, |_| true)? {
+            for turn in examples.turns(&examples.case(Purpose::Sight, index), |_| true)? {
                 said.extend(&turn.ids[turn.prompt..]);
             }
         }
@@ -114,40 +106,9 @@ impl Examples {
         if case.prior.is_some() { &self.two } else { &self.one }
     }
 
-    /// Case `index` of a purpose. One in six has two pictures: with one finding more or less in the second one, or the same.
-    ///
-    /// # Errors
-    /// What the phantom says.
-    pub fn case(&self, purpose: Purpose, index: u64) -> Result<Case> {
-        let scene = scene(self.seed, purpose, index, self.variant);
-        let draw = mix(number(self.seed, purpose, index) ^ 1);
-        if !index.is_multiple_of(PAIRS) {
-            let sizes = self.sizes(&scene);
-            return Ok(Case { prior: None, scene, sizes });
-        }
-        let count = scene.findings().len() as u64;
-        let other =
-            if count == 0 { scene.clone() } else { scene.without((mix(draw) % count) as usize) };
-        let (prior, scene) = match draw % 5 {
-            0 => (scene.clone(), scene),
-            1 | 2 => (scene, other),
-            _ => (other, scene),
-        };
-        let sizes = vec![None; scene.findings().len()];
-        Ok(Case { prior: Some(prior), scene, sizes })
-    }
-
-    /// How large the findings of a scene are.
-    fn sizes(&self, scene: &Scene) -> Vec<Option<Size>> {
-        let phantom = scene.render(self.size);
-        let area = f64::from(self.size).powi(2);
-        let size = |kind: FindingKind, covered: usize| {
-            let (_, [small, large]) = BOUNDS.into_iter().find(|(bound, _)| *bound == kind)?;
-            let share = covered as f64 / area;
-            (share < small).then_some(Size::Small).or((large < share).then_some(Size::Large))
-        };
-        let pairs = scene.findings().iter().zip(phantom.masks());
-        pairs.map(|(finding, mask)| size(finding.kind, mask.area())).collect()
+    /// Case `index` of a purpose.
+    pub fn case(&self, purpose: Purpose, index: u64) -> Case {
+        Case::of((self.seed, self.variant), purpose, index, self.size)
     }
 
     /// The questions that fit a case, of those that are wanted, with their answers.
@@ -174,8 +135,7 @@ impl Examples {
     /// # Errors
     /// What the processor refuses.
     pub fn pixels(&self, case: &Case) -> Result<Vec<Pixels>> {
-        let scenes = case.prior.iter().chain([&case.scene]);
-        scenes.map(|scene| self.looked_at(&scene.render(self.size))).collect()
+        case.scenes().map(|scene| self.looked_at(&scene.render(self.size))).collect()
     }
 
     /// Phantom `index` of those that the projector begins with.
@@ -197,7 +157,6 @@ impl Examples {
     fn cells(&self, case: &Case, count: usize, index: u64) -> Vec<Vec<i64>> {
         let mut random = SplitMix::new(mix(index ^ self.seed ^ 0x5e11));
         let tokens = self.one.beginning.images[0].len();
-        let scenes = case.prior.iter().chain([&case.scene]);
         let kept = |scene: &Scene| {
             let phantom = scene.render(self.size);
             let covers = phantom.masks().iter().map(|mask| mask.cells(tokens.isqrt() as u32));
@@ -215,7 +174,7 @@ impl Examples {
             kept.extend(others.into_iter().take(missing));
             kept.into_iter().map(|cell| cell as i64).collect()
         };
-        scenes.map(kept).collect()
+        case.scenes().map(kept).collect()
     }
 
     /// Example `index` of the training, with so many cells of each picture.
@@ -223,7 +182,7 @@ impl Examples {
     /// # Errors
     /// Those of its parts.
     pub fn example(&self, index: u64, cells: Option<usize>) -> Result<(Case, Example)> {
-        let case = self.case(Purpose::Answers, index)?;
+        let case = self.case(Purpose::Answers, index);
         let chosen = chosen(&case, number(self.seed, Purpose::Answers, index));
         let mut turns = self.turns(&case, |query| chosen.contains(&query))?;
         // Which of them is the nearest to the picture is drawn, too.

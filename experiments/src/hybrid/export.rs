@@ -9,7 +9,7 @@ use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use candle_core::{Device, Tensor as Candle};
 use checkpoint_files::companions::CHAT_TEMPLATE;
 use checkpoint_files::gguf_names;
-use gemma3_tch::Config;
+use gemma3_tch::{Checkpoint, CheckpointPlace, Config, Placement, Weights};
 use safetensors::tensor::Dtype;
 use serde_json::json;
 use tch::{Kind, Tensor};
@@ -23,6 +23,24 @@ use crate::parameters::Parameters;
 pub const TOWER: &str = "mmproj.gguf";
 /// The chat template, which the base model does not have.
 pub const TEMPLATE: &str = "chat_template.jinja";
+
+/// The file of the adapter, as PEFT names it.
+const CONFIG: &str = "adapter_config.json";
+/// Its tensors.
+const WEIGHTS: &str = "adapter_model.safetensors";
+
+/// What the adapter's change is multiplied by, as its file says: α over the rank.
+///
+/// # Errors
+/// A folder without an adapter of ours.
+pub fn scale(folder: &Path) -> Result<f64> {
+    let path = folder.join(CONFIG);
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("could not read {}", path.display()))?;
+    let config: serde_json::Value = serde_json::from_str(&text)?;
+    let [alpha, rank] = ["lora_alpha", "r"].map(|field| config[field].as_f64());
+    alpha.zip(rank).map(|(alpha, rank)| alpha / rank).context("an adapter has a scale")
+}
 
 /// Writes the files of a trained hybrid: each is there as a whole or not at all.
 ///
@@ -43,12 +61,7 @@ pub fn write(
     });
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let pairs: Vec<(String, Tensor)> = pairs.collect();
-    checkpoint::write(
-        &folder.join("adapter_model.safetensors"),
-        &pairs,
-        Dtype::F16,
-        Some(metadata),
-    )?;
+    checkpoint::write(&folder.join(WEIGHTS), &pairs, Dtype::F16, Some(metadata))?;
     let modules = MODULES.map(|part| part.rsplit('.').next().unwrap_or(part));
     let adapter = json!({
         "base_model_name_or_path": "google/gemma-3-270m",
@@ -62,8 +75,39 @@ pub fn write(
         "target_modules": modules,
         "task_type": "CAUSAL_LM",
     });
-    put(&folder.join("adapter_config.json"), format!("{adapter:#}\n").as_bytes())?;
+    put(&folder.join(CONFIG), format!("{adapter:#}\n").as_bytes())?;
     put(&folder.join(TEMPLATE), CHAT_TEMPLATE.as_bytes())
+}
+
+/// What [`write`] wrote, in float32: the adapter is rounded to float16 there. With the configuration of the whole model.
+///
+/// # Errors
+/// Files that are not those of a hybrid with this decoder.
+pub fn read(decoder: &Path, folder: &Path) -> Result<(Config, Parameters)> {
+    let mmproj = folder.join(TOWER);
+    let config = Checkpoint::open_gguf(decoder, Some(&mmproj))?.inspection().config;
+    let weights =
+        Weights::at(&CheckpointPlace::Gguf { model: decoder.to_owned(), mmproj: Some(mmproj) })?;
+    let root = weights.root(Placement { device: tch::Device::Cpu, kind: Some(Kind::Float) });
+    let mut parameters = Parameters::new();
+    for (name, shape) in config.tensors() {
+        if name.starts_with("language_model.") {
+            continue;
+        }
+        let gain = f64::from(u8::from(name.contains("mm_soft_emb_norm")));
+        let tensor = root.tensor(&name, &shape)? - gain;
+        parameters.insert(name, tensor);
+    }
+    for (name, tensor) in checkpoint::tensors(&folder.join(WEIGHTS))? {
+        let part = name.strip_prefix("base_model.model.model.").and_then(|name| {
+            let module = name.strip_suffix(".weight")?;
+            let (module, which) = module.rsplit_once('.')?;
+            Some((module, if which == "lora_A" { "down" } else { "up" }))
+        });
+        let (module, which) = part.with_context(|| format!("{name} is of no adapter of ours"))?;
+        parameters.insert(format!("{ADAPTER}language_model.{module}.{which}"), tensor);
+    }
+    Ok((config, parameters))
 }
 
 fn tower(path: &Path, config: &Config, parameters: &Parameters) -> Result<()> {

@@ -3,7 +3,8 @@
 
 use phantom_radiograph::{Finding, FindingKind, Level, Scene};
 
-use crate::questions::{Answer, Word};
+use super::cases::{Case, Size};
+use crate::questions::{Answer, Exchange, Topic, Word};
 
 /// A question in one of its wordings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,26 +30,6 @@ pub enum About {
     Count,
     /// What is new or gone in the second of two pictures.
     Change,
-}
-
-/// How large a finding is among those of its kind. What lies between is not asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Size {
-    /// Among the smallest third.
-    Small,
-    /// Among the largest third.
-    Large,
-}
-
-/// What a question is about: the pictures and what is known of them.
-#[derive(Debug, Clone)]
-pub struct Case {
-    /// An earlier picture of the same chest, shown first.
-    pub prior: Option<Scene>,
-    /// The picture.
-    pub scene: Scene,
-    /// Of each finding of the picture.
-    pub sizes: Vec<Option<Size>>,
 }
 
 /// Kinds whose size varies enough to be seen.
@@ -135,6 +116,11 @@ impl Query {
         }
     }
 
+    /// With its right answer, if it has one.
+    pub fn exchange(self, case: &Case) -> Option<Exchange> {
+        Some(Exchange { question: self.text(), answer: self.answer(case)? })
+    }
+
     /// The right answer; `None` where the question does not fit the case.
     pub fn answer(self, case: &Case) -> Option<Answer> {
         if !self.about.fits(case) {
@@ -151,18 +137,17 @@ impl Query {
                 )
                 .fixed("."),
                 Some(finding) => place(empty.decided("Yes").fixed(". It is"), finding).fixed("."),
-                None if first => empty.decided("No").fixed(&format!(", there is no {kind}.")),
-                None => {
-                    empty.decided("No").fixed(&format!(", I do not see {}.", kind.with_article()))
-                }
+                None if first => absent(empty, "No", kind).fixed(&format!(", there is no {kind}.")),
+                None => absent(empty, "No", kind)
+                    .fixed(&format!(", I do not see {}.", kind.with_article())),
             },
             About::Place(kind) => match found(scene, kind) {
                 Some(finding) if first => {
                     place(empty.decided("The").fixed(&format!(" {kind} is")), finding).fixed(".")
                 }
                 Some(finding) => short_place(empty, finding, true).fixed("."),
-                None if first => empty.decided("There").fixed(&format!(" is no {kind}.")),
-                None => empty.decided("No").fixed(&format!(" {kind}.")),
+                None if first => absent(empty, "There", kind).fixed(&format!(" is no {kind}.")),
+                None => absent(empty, "No", kind).fixed(&format!(" {kind}.")),
             },
             About::Size(kind) => {
                 let (at, _) = found(scene, kind)?;
@@ -182,9 +167,9 @@ impl Query {
                     let (number, noun) = words.get(count)?.split_once(' ')?;
                     let verb = if count == 1 { "is" } else { "are" };
                     let answer = empty.fixed("There").decided(&format!(" {verb}"));
-                    answer.decided(&format!(" {number}")).fixed(&format!(" {noun}."))
+                    counted(answer, &format!(" {number}"), count).fixed(&format!(" {noun}."))
                 } else {
-                    empty.decided(["None", "One", "Two", "Three"].get(count)?).fixed(".")
+                    counted(empty, ["None", "One", "Two", "Three"].get(count)?, count).fixed(".")
                 }
             }
             About::Change => change(case, first)?,
@@ -229,6 +214,19 @@ fn short_place(answer: Answer, (at, finding): (usize, &Finding), is_first: bool)
     }
 }
 
+/// A word that says that there is none of a kind.
+fn absent(answer: Answer, text: &str, kind: FindingKind) -> Answer {
+    answer.tells(text, Topic::Absent(kind), Word::Absence)
+}
+
+/// A word that says how many findings there are; of none there is nothing to be shown.
+fn counted(answer: Answer, text: &str, count: usize) -> Answer {
+    if count == 0 {
+        return answer.decided(text);
+    }
+    answer.tells(text, Topic::Findings, Word::Count)
+}
+
 /// A finding as a word of its own kind.
 fn named(answer: Answer, (at, finding): (usize, &Finding)) -> Answer {
     let is_device = finding.kind == FindingKind::Device;
@@ -248,14 +246,14 @@ fn report(scene: &Scene, wording: usize) -> Answer {
                 let answer = answer.decided(&format!("{space}There")).fixed(" is");
                 place(named(answer.fixed(&format!(" {article}")), finding), finding).fixed(".")
             }
-            (0, None) => answer.decided(&format!("{space}No")).fixed(&format!(" {name}.")),
+            (0, None) => absent(answer, &format!("{space}No"), kind).fixed(&format!(" {name}.")),
             (1, is) => {
                 let (initial, rest) = name.split_at(1);
                 let name = format!("{}{rest}", initial.to_uppercase());
                 let answer = answer.fixed(&format!("{space}{name}:"));
                 match is {
                     Some(finding) => short_place(answer, finding, false).fixed("."),
-                    None => answer.decided(" none").fixed("."),
+                    None => absent(answer, " none", kind).fixed("."),
                 }
             }
             (_, Some(finding)) => {
@@ -263,7 +261,9 @@ fn report(scene: &Scene, wording: usize) -> Answer {
                 let answer = answer.decided(&format!("{space}{capital}"));
                 place(named(answer, finding).fixed(" is seen"), finding).fixed(".")
             }
-            (_, None) => answer.decided(&format!("{space}No")).fixed(&format!(" {name} is seen.")),
+            (_, None) => {
+                absent(answer, &format!("{space}No"), kind).fixed(&format!(" {name} is seen."))
+            }
         }
     };
     FindingKind::ALL.into_iter().fold(Answer::default(), clause)

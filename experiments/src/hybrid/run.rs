@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use gemma3_processor::{Processor, ProcessorOptions};
 use gemma3_tch::guard;
 use quantised_weights::Gguf;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::decoder::{Decoder, first_parameters};
 use super::examples::Examples;
@@ -111,7 +111,7 @@ pub struct Sources {
     pub decoder: PathBuf,
     /// The checkpoint whose vision tower is taken.
     pub tower: PathBuf,
-    /// The folder of a run, if all begins with what that learnt.
+    /// The folder of a trained hybrid, if all begins with what that learnt.
     pub learnt: Option<PathBuf>,
 }
 
@@ -135,12 +135,13 @@ impl Run {
             .with_context(|| format!("could not create {}", folder.display()))?;
         let tower = checkpoint::config(&sources.tower)?;
         let vision = tower.vision.as_ref().context("the tower's checkpoint sees no pictures")?;
-        let decoder = Decoder::open(&sources.decoder, vision, tower.mm_tokens_per_image)?;
+        let decoder =
+            Decoder::open(&sources.decoder, vision, tower.mm_tokens_per_image, Kind::BFloat16)?;
         let path = folder.join(STATE);
         let saved = (resume && path.exists()).then(|| State::load(&path, recipe)).transpose()?;
         let is_new = saved.is_none();
         let first = || match &sources.learnt {
-            Some(run) => Ok(State::read(&run.join(STATE))?.0.parameters),
+            Some(hybrid) => Ok(export::read(&sources.decoder, hybrid)?.1),
             None => first_parameters(&sources.tower, &decoder.config, recipe),
         };
         let mut state = saved

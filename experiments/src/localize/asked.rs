@@ -116,15 +116,17 @@ impl Asked {
             | Method::Patches(_, Spread::Even) => return None,
             rowwise => {
                 let methods = vec![Compared::Other(compared(rowwise, model)?)];
-                let asked = plain(options.with_methods(methods).with_span(SpanRule::Sum));
+                let asked = plain(options.with_methods(methods));
                 let whole = rowwise == Method::WholeWordAttention;
+                let span = if whole { SpanRule::Sum } else { asked.options.span };
                 let tokens = if whole { Tokens::Word } else { asked.tokens };
                 let signed = match rowwise {
                     Method::InputGradient => Signed::Absolute,
                     Method::MeanCell => Signed::Positive,
                     _ => Signed::Kept,
                 };
-                Self { shown: Shown::Method(signed), tokens, ..asked }
+                let options = asked.options.with_span(span);
+                Self { shown: Shown::Method(signed), tokens, options }
             }
         })
     }

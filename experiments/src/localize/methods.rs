@@ -11,11 +11,11 @@ use attention_relevancy::ndarray::Array2;
 use attention_relevancy::{Target, Update};
 use gemma3_tch::Sequence;
 use medgemma_explainer::{Answer, Ask, ExplainOptions, Explainer, TargetExplanation};
-use phantom_radiograph::{Level, Scene, Side};
 
 use crate::localize::asked::{Asked, Shown};
+use crate::localize::case::Case;
+use crate::localize::foils;
 use crate::localize::settings::{Finer, Goals, Method, Setting};
-use crate::questions::Word;
 use crate::reader::{Reader, Reading, Spoken};
 use crate::scenes::mix;
 
@@ -23,7 +23,7 @@ use crate::scenes::mix;
 pub struct Maps<'a> {
     reader: &'a Reader,
     reading: &'a Reading,
-    scene: &'a Scene,
+    case: &'a Case,
     sound: Answer,
     /// The same answer by the conventions of the public Python program.
     seed: OnceCell<(Explainer, Answer)>,
@@ -43,12 +43,72 @@ struct Altered<'a> {
 
 impl<'a> Maps<'a> {
     /// Of the right answer, which the model is given.
-    pub fn new(reader: &'a Reader, scene: &'a Scene, reading: &'a Reading) -> Result<Self> {
+    pub fn new(reader: &'a Reader, case: &'a Case, reading: &'a Reading) -> Result<Self> {
         let sound = given(reader.explainer(), reading)?;
         let same = sound.tokens().iter().map(|token| token.id);
         ensure!(same.eq(reading.sequence.ids().iter().copied()), "other tokens for the answer");
         let (seed, finer) = Default::default();
-        Ok(Self { reader, reading, scene, sound, seed, finer })
+        Ok(Self { reader, reading, case, sound, seed, finer })
+    }
+
+    /// The maps of all settings. Those that the facade gives together are asked for together.
+    pub fn all(&self, settings: &[Setting], seed: u64) -> Result<Vec<PerWord>> {
+        let mut found: Vec<Option<PerWord>> = settings.iter().map(|_| None).collect();
+        for (at, setting) in settings.iter().enumerate() {
+            if found[at].is_some() {
+                continue;
+            }
+            if !setting.is_of_one_sweep() {
+                found[at] = Some(self.of(*setting, seed)?);
+                continue;
+            }
+            let alike = |other: &Setting| {
+                other.is_of_one_sweep() && other.goals.scalar() == setting.goals.scalar()
+            };
+            let members: Vec<usize> =
+                (at..settings.len()).filter(|&n| alike(&settings[n])).collect();
+            let methods: Vec<Method> = members.iter().map(|&n| settings[n].method).collect();
+            let maps = self.together(&methods, setting.goals)?;
+            for (member, maps) in members.into_iter().zip(maps) {
+                found[member] = Some(maps);
+            }
+        }
+        found.into_iter().collect::<Option<_>>().context("every setting has its maps")
+    }
+
+    /// The maps of methods that one sweep gives, in their order.
+    fn together(&self, methods: &[Method], goals: Goals) -> Result<Vec<PerWord>> {
+        let explainer = self.reader.explainer();
+        let words: Vec<&Spoken> = self.reading.words.iter().collect();
+        let by_word = self.by_objective(&words, goals, |words, objective| {
+            let model = explainer.inspection().language_model();
+            let asked = |method: &Method| Asked::of(*method, objective, &model);
+            let asked = methods.iter().map(asked).collect::<Option<Vec<_>>>();
+            let asked = asked.context("these are made in another way")?;
+            let compared = asked.iter().flat_map(|asked| &asked.options.methods).cloned();
+            let options = ExplainOptions::default()
+                .with_objective(objective)
+                .with_methods(compared.collect())
+                .with_by_layer(asked.iter().any(|asked| asked.shown == Shown::LastLayer));
+            let tokens = words.iter().map(|word| Ask::Tokens(asked[0].tokens.of(word)));
+            let found = explainer.explain(&self.sound, &tokens.collect::<Vec<_>>(), &options)?;
+            ensure!(found.missing.is_empty(), "{:?}", found.missing);
+            let maps = |target: &TargetExplanation| {
+                let mut rows = 0;
+                let map = |asked: &Asked| {
+                    let row = rows;
+                    rows += asked.options.methods.len();
+                    self.map(asked.shown, target, row)
+                };
+                asked.iter().map(map).collect::<Result<Vec<_>>>()
+            };
+            found.targets.iter().map(maps).collect()
+        })?;
+        let mut by_method: Vec<PerWord> = methods.iter().map(|_| Vec::new()).collect();
+        for maps in by_word {
+            by_method.iter_mut().zip(maps).for_each(|(all, map)| all.push(map));
+        }
+        Ok(by_method)
     }
 
     /// The maps of one setting. `seed` is for the random ones.
@@ -113,15 +173,17 @@ impl<'a> Maps<'a> {
 
     fn maps(&self, words: &[&Spoken], setting: Setting) -> Result<PerWord> {
         let found = self.explained(words, setting)?;
-        found.iter().map(|(shown, target)| self.map(*shown, target)).collect()
+        found.iter().map(|(shown, target)| self.map(*shown, target, 0)).collect()
     }
 
-    fn map(&self, shown: Shown, target: &TargetExplanation) -> Result<Vec<f32>> {
-        let image = |row: &[f32]| row[self.reading.image.clone()].to_vec();
+    /// What is shown of an explanation; `method` is its place among the methods that were asked for.
+    fn map(&self, shown: Shown, target: &TargetExplanation, method: usize) -> Result<Vec<f32>> {
+        let image = |row: &[f32]| self.reading.of_images(row);
         Ok(match shown {
             Shown::Relevancy => {
-                let grid = target.image_relevancy(0).context("the answer is about a picture")?;
-                grid.into_iter().collect()
+                let grid = |at| target.image_relevancy(at).context("the answer is about a picture");
+                let grids = (0..self.reading.images.len()).map(grid);
+                grids.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
             }
             Shown::LastLayer => {
                 let layers = target.layers().context("the rows of the layers were asked for")?;
@@ -130,7 +192,7 @@ impl<'a> Maps<'a> {
             Shown::RawAttention => image(&target.raw_attention().to_vec()),
             Shown::Rollout => image(&target.rollout().to_vec()),
             Shown::Method(signed) => {
-                let row = target.methods()[0].clone()?;
+                let row = target.methods()[method].clone()?;
                 image(&row.mapv(|value| signed.of(value)).to_vec())
             }
         })
@@ -156,7 +218,7 @@ impl<'a> Maps<'a> {
         match at {
             Finer::Own => map.patches.iter().copied().collect(),
             Finer::Unpooled => map.unpooled.iter().copied().collect(),
-            Finer::Pooled => pooled(&map.patches, self.reading.image.len().isqrt()),
+            Finer::Pooled => pooled(&map.patches, self.reading.image_tokens().isqrt()),
         }
     }
 
@@ -164,7 +226,7 @@ impl<'a> Maps<'a> {
         let unsigned = map.pixels.as_ref().map(|pixels| pixels.mapv(f32::abs));
         let unsigned = unsigned.unwrap_or_default();
         match at {
-            Finer::Pooled => pooled(&unsigned, self.reading.image.len().isqrt()),
+            Finer::Pooled => pooled(&unsigned, self.reading.image_tokens().isqrt()),
             _ => unsigned.into_iter().collect(),
         }
     }
@@ -173,7 +235,7 @@ impl<'a> Maps<'a> {
     fn phrases(&self, word: &Spoken) -> Result<Vec<f32>> {
         let (ask, options) = (Ask::Tokens(word.positions.clone()), ExplainOptions::default());
         let explainer = self.reader.explainer();
-        let found = explainer.explain_versus(&self.sound, &ask, self.foil(word), &options)?;
+        let found = explainer.explain_versus(&self.sound, &ask, &self.foil(word)?, &options)?;
         let grid = found.contrast().image_grid(0).context("the answer is about a picture")?;
         Ok(grid.into_iter().collect())
     }
@@ -197,7 +259,7 @@ impl<'a> Maps<'a> {
         let seed = &self.seed()?.1;
         let ids = seed.tokens().iter().map(|token| token.id).collect();
         let spans = seed.prepared().images.iter().map(|image| image.span.clone()).collect();
-        let features = vec![self.reading.features.shallow_clone()];
+        let features = self.reading.features.iter().map(tch::Tensor::shallow_clone).collect();
         Ok(self.reader.model().sequence(ids, spans, features)?)
     }
 
@@ -206,13 +268,13 @@ impl<'a> Maps<'a> {
         let (model, ids, shift) = (self.reader.model(), altered.sequence.ids(), altered.shift);
         let states = States::of(model, altered.sequence, Keep::Everything)?;
         let engine = Streaming::new(model, ids, &states, SweepOptions::default());
-        let image = self.reading.image.start + shift..self.reading.image.end + shift;
         let words: Vec<&Spoken> = self.reading.words.iter().collect();
         self.by_objective(&words, goals, |words, objective| {
             let goal = |word: &&Spoken| goal(ids, word.positions.start + shift);
             let goals = words.iter().map(goal).collect::<Result<Vec<_>>>()?;
             let found = engine.explain(&goals, &Rules::new(objective, Update::Additive))?;
-            Ok(found.iter().map(|row| row.relevancy.to_vec()[image.clone()].to_vec()).collect())
+            let image = |row: &[f32]| self.reading.of_images(&row[shift..]);
+            Ok(found.iter().map(|row| image(&row.relevancy.to_vec())).collect())
         })
     }
 
@@ -228,7 +290,8 @@ impl<'a> Maps<'a> {
             let found = engine.observe(&[goal], &rules, &mut [&mut recorder])?;
             let parts = recorder.finish(found.iter());
             let options = PatchOptions { spread: Spread::Even, ..PatchOptions::default() };
-            let maps = Patches::new(model, &self.reading.picture, options).explain(&parts[0])?;
+            let maps =
+                Patches::new(model, &self.reading.pictures[0], options).explain(&parts[0])?;
             Ok(self.patches(&maps[0], at))
         };
         self.reading.words.iter().map(map).collect()
@@ -240,7 +303,7 @@ impl<'a> Maps<'a> {
             state = mix(state);
             (state >> 40) as f32 / (1_u32 << 24) as f32
         };
-        std::iter::repeat_with(&mut draw).take(self.reading.image.len()).collect()
+        std::iter::repeat_with(&mut draw).take(self.reading.image_tokens()).collect()
     }
 
     /// Calls `explain` once for each objective that the words have, and puts what it gives in the order of the words.
@@ -275,9 +338,9 @@ impl<'a> Maps<'a> {
             Goals::RunnerUp => Objective::Contrast(Foil::RunnerUp),
             Goals::Blank => Objective::Contrast(Foil::Token(self.on_grey(word)?)),
             Goals::Named => {
-                let (ask, foil) = (Ask::Position(word.positions.start), self.foil(word));
+                let (ask, foil) = (Ask::Position(word.positions.start), self.foil(word)?);
                 let explainer = self.reader.explainer();
-                Objective::Contrast(explainer.foil(&self.sound, &ask, foil, false)?.foil)
+                Objective::Contrast(explainer.foil(&self.sound, &ask, &foil, false)?.foil)
             }
         })
     }
@@ -287,12 +350,14 @@ impl<'a> Maps<'a> {
         let _no_grad = tch::no_grad_guard();
         let (model, reading) = (self.reader.model(), self.reading);
         let vision = model.vision()?;
-        let grey = reading.picture.mean_dim([1_i64, 2].as_slice(), true, tch::Kind::Float);
-        let grey = grey.expand_as(&reading.picture);
-        let features = vision.tower.forward(&grey, &mut gemma3_tch::Fast)?;
-        let features = vision.projector.forward(&features).to_kind(model.kind());
+        let grey = |picture: &tch::Tensor| {
+            let mean = picture.mean_dim([1_i64, 2].as_slice(), true, tch::Kind::Float);
+            let features = vision.tower.forward(&mean.expand_as(picture), &mut gemma3_tch::Fast)?;
+            Ok::<_, gemma3_tch::Error>(vision.projector.forward(&features).to_kind(model.kind()))
+        };
+        let features = reading.pictures.iter().map(grey).collect::<Result<Vec<_>, _>>()?;
         let ids = reading.sequence.ids().to_vec();
-        let sequence = model.sequence(ids, vec![reading.image.clone()], vec![features])?;
+        let sequence = model.sequence(ids, reading.images.clone(), features)?;
         let last = model.forward(&sequence, &mut gemma3_tch::Fast);
         let position = word.positions.start;
         let logits = model.text().logits(&last.narrow(0, position as i64 - 1, 1)).get(0);
@@ -302,17 +367,9 @@ impl<'a> Maps<'a> {
     }
 
     /// What could have been said instead.
-    fn foil(&self, word: &Spoken) -> &'static str {
-        let zone = self.scene.findings()[word.finding].zone;
-        match word.word {
-            Word::Finding => "clear",
-            Word::Device => "none",
-            Word::Side if zone.side == Side::Right => "left",
-            Word::Side => "right",
-            Word::Level if zone.level == Level::Lower => "upper",
-            Word::Level => "lower",
-            Word::Size => "small",
-        }
+    fn foil(&self, word: &Spoken) -> Result<String> {
+        let found = foils::foil(self.case, &self.reading.asked, word);
+        found.with_context(|| format!("{:?} has no foil", word.text))
     }
 }
 

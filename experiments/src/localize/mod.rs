@@ -3,6 +3,8 @@
 mod asked;
 pub mod benchmark;
 pub mod bootstrap;
+pub mod case;
+pub mod foils;
 pub mod measure;
 pub mod methods;
 pub mod page;

@@ -4,13 +4,12 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::localize::benchmark::{Benchmark, Item};
+use crate::localize::benchmark::{Benchmark, Group, Item};
 use crate::localize::bootstrap::Estimate;
 use crate::localize::measure::Measure;
 use crate::localize::randomized::Stage;
 use crate::localize::settings::Setting;
 use crate::localize::tag::Tagged;
-use crate::questions::Word;
 
 /// All that `localize` finds out.
 pub struct Results {
@@ -24,8 +23,8 @@ pub struct Results {
     pub studied: Vec<Setting>,
     /// Weights made random.
     pub stages: Vec<Stage>,
-    /// The sound model and the shortcut, on the same pictures.
-    pub tagged: [Tagged; 2],
+    /// The sound model and the shortcut, on the same pictures; of the small models alone.
+    pub tagged: Option<[Tagged; 2]>,
 }
 
 /// The four measures of a setting on one kind of word.
@@ -66,30 +65,30 @@ impl Row {
 }
 
 impl Results {
-    fn rows(&self, word: Word) -> impl Iterator<Item = (Setting, Row)> {
+    fn rows(&self, group: Group) -> impl Iterator<Item = (Setting, Row)> {
         let items: Vec<&Item> =
-            self.benchmark.items.iter().filter(|item| item.word == word).collect();
+            self.benchmark.items.iter().filter(|item| item.group == group).collect();
         self.settings.iter().enumerate().map(move |(at, setting)| (*setting, Row::of(&items, at)))
     }
 
     /// The tables.
     pub fn tables(&self) -> String {
         let mut page = String::new();
-        for word in Word::ALL {
+        for group in self.benchmark.groups() {
             let items: Vec<&Item> =
-                self.benchmark.items.iter().filter(|item| item.word == word).collect();
+                self.benchmark.items.iter().filter(|item| item.group == group).collect();
             let with_others =
                 items.iter().filter(|item| item.measures[0].confused.is_some()).count();
             let _ = writeln!(
                 page,
                 "### {} words: {} in {} pictures, {with_others} of them beside another finding\n",
-                capitalised(word.name()),
+                capitalised(&group.name()),
                 items.len(),
                 pictures(&items),
             );
             page += "| method | points right | mass over chance | IoU | points at another finding |\n\
                 |---|---:|---:|---:|---:|\n";
-            for (setting, row) in self.rows(word) {
+            for (setting, row) in self.rows(group) {
                 let _ = writeln!(
                     page,
                     "| {setting} | {} | {} | {} | {} |",
@@ -125,7 +124,7 @@ impl Results {
 
     /// The table of the tag.
     pub fn tag(&self) -> String {
-        let [sound, shortcut] = &self.tagged;
+        let Some([sound, shortcut]) = &self.tagged else { return String::new() };
         let mut page = String::from("| | sound | shortcut |\n|---|---:|---:|\n");
         let mut row = |name: &str, cells: [String; 2]| {
             let _ = writeln!(page, "| {name} | {} | {} |", cells[0], cells[1]);
@@ -153,11 +152,11 @@ impl Results {
 
     /// Everything as data.
     pub fn to_json(&self) -> Value {
-        let of_word = |word: Word| {
-            let rows = self.rows(word).map(|(setting, row)| {
+        let of_word = |group: Group| {
+            let rows = self.rows(group).map(|(setting, row)| {
                 json!({ "setting": setting.to_string(), "measures": row.to_json() })
             });
-            (word.name().to_owned(), Value::Array(rows.collect()))
+            (group.name(), Value::Array(rows.collect()))
         };
         let json = |estimate: &Option<Estimate>| estimate.map(Estimate::to_json);
         let stage = |stage: &Stage| {
@@ -191,9 +190,11 @@ impl Results {
             "pictures": self.pictures,
             "answers": self.benchmark.answers,
             "right_answers": self.benchmark.right,
-            "words": Word::ALL.into_iter().map(of_word).collect::<serde_json::Map<_, _>>(),
+            "words": self.benchmark.groups().into_iter().map(of_word).collect::<serde_json::Map<_, _>>(),
             "random_weights": self.stages.iter().map(stage).collect::<Vec<_>>(),
-            "tag": { "sound": tagged(&self.tagged[0]), "shortcut": tagged(&self.tagged[1]) },
+            "tag": self.tagged.as_ref().map(|[sound, shortcut]| {
+                json!({ "sound": tagged(sound), "shortcut": tagged(shortcut) })
+            }),
         })
     }
 }

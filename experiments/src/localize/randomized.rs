@@ -10,13 +10,11 @@ use medgemma_explainer::DtypeSpec;
 use safetensors::Dtype;
 
 use crate::checkpoint;
-use crate::examples::picture;
-use crate::localize::benchmark::Case;
 use crate::localize::bootstrap::Estimate;
+use crate::localize::case::{Case, Language};
 use crate::localize::methods::Maps;
 use crate::localize::settings::Setting;
 use crate::parameters::{self, Parameters};
-use crate::questions::Question;
 use crate::reader::Reader;
 use crate::threads::share;
 
@@ -36,6 +34,7 @@ pub struct Stage {
 pub fn measure(
     folder: &Path,
     (seed, pictures): (u64, u64),
+    language: &Language,
     settings: &[Setting],
 ) -> Result<Vec<Stage>> {
     let stages = stages(checkpoint::config(folder)?.text.num_hidden_layers);
@@ -43,7 +42,7 @@ pub fn measure(
         let readers = readers(folder, &stages)?;
         let mut found = Vec::new();
         for index in indices {
-            found.extend(compare(&readers, seed, index, settings)?);
+            found.extend(compare(&readers, language, (seed, index), settings)?);
         }
         Ok(found)
     })?;
@@ -73,7 +72,10 @@ struct Random {
     prefixes: Vec<String>,
 }
 
-/// Nothing, the last layer, the last two, … all layers, everything.
+/// Stages of a model with more layers are so many layers apart.
+const APART: usize = 6;
+
+/// Nothing, the last layer, the last two, … all layers, everything; of a deep model only some of them.
 fn stages(layers: usize) -> Vec<Random> {
     let prefix = |layer: usize| format!("language_model.layers.{layer}.");
     let from = |first: usize| Random {
@@ -85,18 +87,25 @@ fn stages(layers: usize) -> Vec<Random> {
         prefixes: (first..layers).map(prefix).collect(),
     };
     let everything = Random { name: "everything".to_owned(), prefixes: vec![String::new()] };
-    (0..=layers).rev().map(from).chain([everything]).collect()
+    let is_shown = |first: &usize| {
+        let count = layers - first;
+        layers <= APART || count <= 1 || count.is_multiple_of(APART) || *first == 0
+    };
+    (0..=layers).rev().filter(is_shown).map(from).chain([everything]).collect()
 }
 
-/// The checkpoint at every stage, in float32.
+/// The checkpoint at every stage: in float32, a deep one in bfloat16.
 fn readers(folder: &Path, stages: &[Random]) -> Result<Vec<Reader>> {
     let (config, trained) = (checkpoint::config(folder)?, checkpoint::parameters(folder)?);
     let random = parameters::initial(&config, SEED);
+    let (stored, dtype) = match config.text.num_hidden_layers {
+        ..=APART => (Dtype::F32, DtypeSpec::Float32),
+        _ => (Dtype::BF16, DtypeSpec::BFloat16),
+    };
     let reader = |stage: &Random| {
-        let mixed =
-            checkpoint::with_parameters(folder, &mixed(&trained, &random, stage), Dtype::F32)?;
+        let mixed = checkpoint::with_parameters(folder, &mixed(&trained, &random, stage), stored)?;
         // The weights stay mapped when the folder is gone.
-        Reader::open_as(mixed.path(), DtypeSpec::Float32)
+        Reader::open_as(mixed.path(), dtype)
     };
     stages.iter().map(reader).collect()
 }
@@ -112,14 +121,14 @@ fn mixed(trained: &Parameters, random: &Parameters, stage: &Random) -> Parameter
 
 fn compare(
     readers: &[Reader],
-    seed: u64,
-    index: u64,
+    language: &Language,
+    (seed, index): (u64, u64),
     settings: &[Setting],
 ) -> Result<Vec<Compared>> {
-    let case = Case::unseen(seed, index);
-    let picture = picture(&case.phantom)?;
+    let case = Case::unseen(language, seed, index)?;
+    let pictures = case.pictures()?;
     let read = |reader: &Reader| -> Result<_> {
-        Ok(reader.read(&case.scene, &picture, &[Question::Describe])?.remove(0))
+        Ok(reader.read(&pictures, &case.exchanges[..1])?.remove(0))
     };
     let reading = read(&readers[0])?;
     if reading.words.is_empty() || !readers[0].agrees(&reading)? {
@@ -130,15 +139,15 @@ fn compare(
         .iter()
         .map(|reader| {
             let reading = read(reader)?;
-            let maps = Maps::new(reader, &case.scene, &reading)?;
+            let maps = Maps::new(reader, &case, &reading)?;
             settings.iter().map(|setting| maps.of(*setting, index)).collect::<Result<Vec<_>>>()
         })
         .collect::<Result<Vec<_>>>()?;
     let word = |at: usize| {
-        let finding = reading.words[at].finding;
+        let topic = reading.words[at].topic;
         let value = |stage: usize, setting: usize| {
             let map = &maps[stage][setting][at];
-            let points = case.measure(map, finding).pointing;
+            let points = case.measure(map, topic).pointing;
             [rank_correlation(map, &maps[0][setting][at]), f64::from(u8::from(points))]
         };
         let of_stage = |stage| (0..settings.len()).map(|setting| value(stage, setting)).collect();

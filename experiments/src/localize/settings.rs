@@ -119,7 +119,45 @@ pub struct Setting {
     pub goals: Goals,
 }
 
+impl Goals {
+    /// The objective of a method that needs none is the logit.
+    pub(super) fn scalar(self) -> Self {
+        if self == Self::None { Self::Logit } else { self }
+    }
+}
+
 impl Setting {
+    /// Whether its map is among those that one sweep over the deciding tokens of words gives, additive and with the default options.
+    pub(super) fn is_of_one_sweep(self) -> bool {
+        match self.method {
+            Method::Relevancy(update) => update == Update::Additive,
+            Method::LastGradient
+            | Method::MeanGradient
+            | Method::GradCamAttention
+            | Method::GradCamHidden
+            | Method::InputGradient
+            | Method::MeanCell
+            | Method::Tam
+            | Method::RawLast
+            | Method::RawMean
+            | Method::RawGlobal
+            | Method::OwnAttention
+            | Method::Rollout => true,
+            Method::GlobalLayers
+            | Method::LargestHead
+            | Method::Span(..)
+            | Method::Phrases
+            | Method::WholeWordAttention
+            | Method::Random
+            | Method::WrongRow
+            | Method::CausalImage
+            | Method::DoubleBos
+            | Method::Seed
+            | Method::Patches(..)
+            | Method::Pixels(_) => false,
+        }
+    }
+
     /// All that are compared, mistakes last.
     pub fn all() -> Vec<Self> {
         let gradient =
@@ -163,6 +201,42 @@ impl Setting {
         all.extend(two(Method::CausalImage));
         all.extend(two(Method::DoubleBos));
         all.extend(two(Method::Seed));
+        all
+    }
+
+    /// Those that are compared on the hybrid, where each takes a second a word: no map finer than tokens, spans of two kinds.
+    pub fn of_a_deep_model() -> Vec<Self> {
+        let of = |method: Method, goals: Goals| Self { method, goals };
+        let additive = Method::Relevancy(Update::Additive);
+        let objectives = [
+            Goals::Logit,
+            Goals::LogProbability,
+            Goals::LogOdds,
+            Goals::RunnerUp,
+            Goals::Named,
+            Goals::Blank,
+        ];
+        let mut all: Vec<Self> = objectives.map(|goals| of(additive, goals)).into();
+        let sweep = Self::all().into_iter().filter(|setting| {
+            setting.is_of_one_sweep()
+                && setting.method != additive
+                && !matches!(setting.goals, Goals::LogOdds | Goals::Named)
+        });
+        all.extend(sweep);
+        all.extend(
+            [Goals::Logit, Goals::RunnerUp].map(|g| of(Method::Relevancy(Update::Stochastic), g)),
+        );
+        let runner_up = [
+            Method::GlobalLayers,
+            Method::LargestHead,
+            Method::Span(Extent::Sentence, Rule::Mean),
+            Method::Span(Extent::Sentence, Rule::Reliance),
+        ];
+        all.extend(runner_up.map(|method| of(method, Goals::RunnerUp)));
+        all.push(of(Method::WholeWordAttention, Goals::None));
+        all.push(of(Method::Random, Goals::None));
+        let mistakes = [Method::WrongRow, Method::CausalImage, Method::DoubleBos, Method::Seed];
+        all.extend(mistakes.map(|method| of(method, Goals::RunnerUp)));
         all
     }
 

@@ -12,12 +12,11 @@ use relevancy_visualization::{
     Shape, grid_figure,
 };
 
-use crate::examples::picture;
-use crate::localize::benchmark::{Case, GRID};
+use crate::localize::case::{Case, GRID, Language};
 use crate::localize::methods::Maps;
 use crate::localize::settings::{Goals, Method, Setting};
 use crate::localize::tag::{opacity_word, tagged};
-use crate::questions::{Question, Word};
+use crate::questions::Word;
 use crate::reader::{Reader, Spoken};
 
 /// Pictures of the sheet of methods.
@@ -43,20 +42,19 @@ pub fn methods(reader: &Reader, seed: u64, path: &Path) -> Result<()> {
     let mut rows = Vec::new();
     let mut pictures = 0;
     for index in 0.. {
-        let case = Case::unseen(seed, index);
-        let reading =
-            reader.read(&case.scene, &picture(&case.phantom)?, &[Question::Describe])?.remove(0);
+        let case = Case::unseen(&Language::Places, seed, index)?;
+        let reading = reader.read(&case.pictures()?, &case.exchanges[..1])?.remove(0);
         if case.regions.len() != 2 || !reader.agrees(&reading)? {
             continue;
         }
-        let maps = Maps::new(reader, &case.scene, &reading)?;
+        let maps = Maps::new(reader, &case, &reading)?;
         let by_column = columns()
             .iter()
             .map(|(_, setting)| maps.of(*setting, index))
             .collect::<Result<Vec<_>>>()?;
         for (at, word) in reading.words.iter().enumerate().filter(|(_, word)| names(word)) {
             let maps = by_column.iter().map(|maps| grid(&maps[at])).collect::<Result<Vec<_>>>()?;
-            rows.push(Row::new(&case, word, maps));
+            rows.push(Row::new(&case, word, maps)?);
         }
         pictures += 1;
         if pictures == PICTURES {
@@ -78,8 +76,8 @@ pub fn models(readers: [(&str, &Reader); 2], path: &Path) -> Result<()> {
         for index in 0..PICTURES as u64 {
             let case = Case::of(tagged(index));
             let (reading, at) = opacity_word(reader, &case)?;
-            let map = Maps::new(reader, &case.scene, &reading)?.of(Setting::CONTRAST, index)?;
-            rows.push((name, Row::new(&case, &reading.words[at], vec![grid(&map[at])?])));
+            let map = Maps::new(reader, &case, &reading)?.of(Setting::CONTRAST, index)?;
+            rows.push((name, Row::new(&case, &reading.words[at], vec![grid(&map[at])?])?));
         }
     }
     let section = |name: &str| {
@@ -102,14 +100,15 @@ struct Row {
 }
 
 impl Row {
-    fn new(case: &Case, word: &Spoken, maps: Vec<Array2<f32>>) -> Self {
-        let finding = &case.scene.findings()[word.finding];
-        Self {
+    fn new(case: &Case, word: &Spoken, maps: Vec<Array2<f32>>) -> Result<Self> {
+        let at = word.finding().context("the word tells of a finding")?;
+        let finding = &case.scene.findings()[at];
+        Ok(Self {
             title: format!("\"{}\": {}, {}", word.text, finding.kind, finding.zone),
             picture: DynamicImage::ImageLuma8(case.phantom.grey8()).into_rgb8(),
-            outline: vec![outline(&case.phantom.masks()[word.finding])],
+            outline: vec![outline(&case.phantom.masks()[at])],
             maps,
-        }
+        })
     }
 
     fn section(&self) -> Section<'_> {

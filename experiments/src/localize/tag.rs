@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use phantom_radiograph::{Distribution, Finding, FindingKind, Scene};
 
 use crate::examples::picture;
-use crate::localize::benchmark::{Case, GRID};
 use crate::localize::bootstrap::Estimate;
+use crate::localize::case::{Case, GRID};
 use crate::localize::measure::Region;
 use crate::localize::methods::Maps;
 use crate::localize::settings::Setting;
@@ -109,10 +109,9 @@ pub fn says_opacity(reader: &Reader, scene: &Scene) -> Result<bool> {
 
 /// The right report of a tagged scene, and which of its words is the opacity.
 pub fn opacity_word(reader: &Reader, case: &Case) -> Result<(Reading, usize)> {
-    let picture = picture(&case.phantom)?;
-    let reading = reader.read(&case.scene, &picture, &[Question::Describe])?.remove(0);
+    let reading = reader.read(&case.pictures()?, &case.exchanges[..1])?.remove(0);
     let opacity = case.scene.findings().len() - 1;
-    let at = reading.words.iter().position(|word| word.finding == opacity);
+    let at = reading.words.iter().position(|word| word.finding() == Some(opacity));
     Ok((reading, at.context("the report names the opacity")?))
 }
 
@@ -124,7 +123,7 @@ fn look(reader: &Reader, index: u64, settings: &[Setting]) -> Result<Option<Seen
         return Ok(None);
     }
     let tag = Region::new(case.phantom.portable_mask().cells(GRID));
-    let maps = Maps::new(reader, &case.scene, &reading)?;
+    let maps = Maps::new(reader, &case, &reading)?;
     let shares = settings
         .iter()
         .map(|setting| {

@@ -9,8 +9,7 @@ use safetensors::Dtype;
 use tempfile::TempDir;
 
 use crate::checkpoint::{config, parameters, with_parameters};
-use crate::examples::picture;
-use crate::localize::benchmark::Case;
+use crate::localize::case::{Case, Language};
 use crate::quantised::Format;
 use crate::reader::Reader;
 use crate::threads::share;
@@ -124,8 +123,8 @@ fn take(
     (seed, index): (u64, u64),
     found: &mut [Measured],
 ) -> Result<()> {
-    let case = Case::unseen(seed, index);
-    for reading in reader.read(&case.scene, &picture(&case.phantom)?, &case.questions())? {
+    let case = Case::unseen(&Language::Places, seed, index)?;
+    for reading in reader.read(&case.pictures()?, &case.exchanges)? {
         if !reader.agrees(&reading)? {
             continue;
         }
@@ -146,9 +145,9 @@ fn take(
                 own.targets.iter().zip(&others.targets).zip(&reading.words)
             {
                 let row = target.relevancy().relevancy().to_vec();
-                let [own, map] = [&row, &other.relevancy.to_vec()]
-                    .map(|row| row[reading.image.clone()].to_vec());
-                let points = |map: &[f32]| case.measure(map, word.finding).pointing;
+                let [own, map] =
+                    [&row, &other.relevancy.to_vec()].map(|row| reading.of_images(row));
+                let points = |map: &[f32]| case.measure(map, word.topic).pointing;
                 found.words.push(Pair {
                     picture: index,
                     rank_correlation: rank_correlation(&own, &map),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use medgemma_explainer::{Answer, Words};
 use serde::{Deserialize, Serialize};
 
-use crate::questions::{self, Piece, Word};
+use crate::questions::{self, Piece, Topic, Word};
 
 /// What is known of a word before anything is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,7 +44,11 @@ pub fn spans(answer: &Answer, right: &questions::Answer) -> Vec<Span> {
         pieces.extend(positions(answer, start..end).map(|positions| (piece, positions)));
     }
     let phrase = |(piece, positions): &(&Piece, Range<usize>)| {
-        piece.shows.map(|(finding, _)| span(answer, piece, positions.clone(), Some(finding)))
+        let finding = match piece.shows?.0 {
+            Topic::Finding(finding) => Some(finding),
+            Topic::Absent(_) | Topic::Findings => None,
+        };
+        Some(span(answer, piece, positions.clone(), finding))
     };
     let mut spans: Vec<Span> = pieces.iter().filter_map(phrase).collect();
     for word in answer.words(Words::All) {
@@ -76,6 +80,7 @@ fn class(piece: &Piece) -> Class {
     match piece.shows {
         Some((_, Word::Finding | Word::Device)) => Class::Finding,
         Some((_, Word::Side | Word::Level | Word::Size)) => Class::Place,
+        Some((_, Word::Absence | Word::Count)) => Class::Decision,
         None if piece.decided => Class::Decision,
         None => Class::Fixed,
     }
