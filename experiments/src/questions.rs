@@ -57,8 +57,10 @@ pub enum Word {
     Device,
     /// `right` or `left`.
     Side,
-    /// `upper`, `middle` or `lower`.
+    /// `upper`, `middle` or `lower`, of a kind that may be at more than one.
     Level,
+    /// The same of a kind that is always at the same level: what names the kind decides it, not the picture.
+    LevelOfKind,
     /// `small` or `large`; the questions here have no such word, nor the next two.
     Size,
     /// That there is none.
@@ -75,6 +77,7 @@ impl Word {
             Self::Device => "device",
             Self::Side => "side",
             Self::Level => "level",
+            Self::LevelOfKind => "level of a kind that has but one",
             Self::Size => "size",
             Self::Absence => "negation",
             Self::Count => "count",
@@ -185,9 +188,11 @@ impl Answer {
         if finding.kind == FindingKind::Device {
             return self.fixed(" on the").shows(zone.side.name(), index, Word::Side).fixed(" side");
         }
+        let varies = finding.kind.zones().any(|other| other.level != zone.level);
+        let level = if varies { Word::Level } else { Word::LevelOfKind };
         self.fixed(" in the")
             .shows(zone.side.name(), index, Word::Side)
-            .shows(zone.level.name(), index, Word::Level)
+            .shows(zone.level.name(), index, level)
             .fixed(" zone")
     }
 }

@@ -9,7 +9,7 @@ use gemma3_tch::{Cached, Checkpoint, Fast, Gemma3, GenerationOptions, Sequence, 
 use medgemma_explainer::{
     Context, DeviceSpec, DtypeSpec, Explainer, LoadOptions, ModelSource, Profile,
 };
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::questions::{Exchange, Question, Topic, Word};
 
@@ -157,6 +157,36 @@ impl Reader {
         let (ids, images) = (reading.sequence.ids().to_vec(), reading.images.clone());
         let sequence = self.model.sequence(ids, images, shown.features)?;
         self.chooses(&sequence, reading.answer)
+    }
+
+    /// What the log-odds of the token at a position lose where these image tokens, given by the covered share of each, become the mean of
+    /// those of their picture, in nats: whether what is shown there decides the word. The log-probability of a sure word would not tell.
+    pub fn drop(&self, reading: &Reading, position: usize, covered: &[f32]) -> Result<f64> {
+        let _no_grad = tch::no_grad_guard();
+        let mut start = 0;
+        let hidden = reading.features.iter().map(|cells| {
+            let covered = &covered[start..start + cells.size()[0] as usize];
+            start += covered.len();
+            let hidden: Vec<bool> = covered.iter().map(|share| *share > 0.0).collect();
+            let mean = cells.mean_dim([0_i64].as_slice(), true, Kind::Float).to_kind(cells.kind());
+            mean.where_self(&Tensor::from_slice(&hidden).unsqueeze(1), cells)
+        });
+        let hidden = hidden.collect();
+        let whole = reading.features.iter().map(Tensor::shallow_clone).collect();
+        let of = |features| -> Result<f64> {
+            let (ids, images) = (reading.sequence.ids().to_vec(), reading.images.clone());
+            let own = i64::from(ids[position]);
+            let sequence = self.model.sequence(ids, images, features)?;
+            let logits = guard("reading an answer", || {
+                let last = self.model.forward(&sequence, &mut Fast);
+                self.model.text().logits(&last.narrow(0, position as i64 - 1, 1))
+            })?;
+            let logits = logits.get(0).to_kind(Kind::Double);
+            let logit = logits.double_value(&[own]);
+            let _ = logits.get(own).fill_(f64::NEG_INFINITY);
+            Ok(logit - logits.logsumexp([0_i64].as_slice(), false).double_value(&[]))
+        };
+        Ok(of(whole)? - of(hidden)?)
     }
 
     /// The id of a word after a space; the first of its pieces.

@@ -30,6 +30,8 @@ pub struct Item {
     pub picture: u64,
     /// What it tells, and of how many pictures.
     pub group: Group,
+    /// What its log-odds lose in nats where the right place is hidden ([`Reader::drop`]).
+    pub drop: f64,
     /// In the order of the settings.
     pub measures: Vec<Measure>,
 }
@@ -52,6 +54,9 @@ impl Group {
         }
     }
 }
+
+/// A word is decided by what its right place shows where hiding that costs it so many nats: less than this, and no map can be right.
+pub const DECIDED: f64 = 1.0;
 
 /// All that was measured.
 #[derive(Debug, Clone, Default)]
@@ -115,12 +120,18 @@ impl Benchmark {
             }
             let maps = Maps::new(reader, case, &reading)?;
             let by_setting = maps.all(settings, number(seed, Purpose::Evaluation, index))?;
-            self.items.extend(reading.words.iter().enumerate().map(|(at, word)| Item {
-                picture: index,
-                group: Group { word: word.word, pictures: reading.images.len() },
-                measures:
-                    by_setting.iter().map(|maps| case.measure(&maps[at], word.topic)).collect(),
-            }));
+            for (at, word) in reading.words.iter().enumerate() {
+                let place = case.region(word.topic);
+                self.items.push(Item {
+                    picture: index,
+                    group: Group { word: word.word, pictures: reading.images.len() },
+                    drop: reader.drop(&reading, word.positions.start, place.cells())?,
+                    measures: by_setting
+                        .iter()
+                        .map(|maps| case.measure(&maps[at], word.topic))
+                        .collect(),
+                });
+            }
         }
         Ok(())
     }

@@ -153,9 +153,21 @@ impl Case {
                 Measure::of(map, own, &others)
             }
             Topic::Findings => Measure::of(map, &union(regions), &[]),
+            Topic::Absent(_) => Measure::of(map, &self.region(topic), &all()),
+        }
+    }
+
+    /// The right place of what a word tells of, in the cells of tokens of all pictures.
+    ///
+    /// # Panics
+    /// For a word of negation outside of a natural language.
+    pub fn region(&self, topic: Topic) -> Region {
+        match topic {
+            Topic::Finding(index) => self.regions[index].clone(),
+            Topic::Findings => union(&self.regions),
             Topic::Absent(kind) => {
                 let usual = self.usual.as_ref().expect("negation is of a natural language");
-                Measure::of(map, &usual.of(kind), &all())
+                usual.of(kind)
             }
         }
     }

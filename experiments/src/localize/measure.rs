@@ -18,8 +18,16 @@ pub struct Measure {
     pub mass: f64,
     /// Area of the tenth of the cells with the largest values that the mask covers, divided by the area of both together.
     pub iou: f64,
-    /// Whether the largest cell touches another finding and not this one; none where there is no other.
+    /// Relevance rank accuracy (Arras, Osman and Samek 2022): of as many cells with the largest values as the mask touches, the share that
+    /// touch it.
+    pub rank_accuracy: f64,
+    /// Whether the largest cell touches another finding and not this one; `None` where there is no other.
     pub confused: Option<bool>,
+    /// Whether all cells that touch this finding have more of the map's values together than those of any other; `None` where there is no
+    /// other. The largest cell favours what is small.
+    pub outweighs: Option<bool>,
+    /// Share of the map's values on other findings where this one is not; `None` where there is no other.
+    pub elsewhere: Option<f64>,
 }
 
 /// The share of cells that count as shown: those above the 0.9 quantile.
@@ -55,6 +63,12 @@ impl Region {
         if all > 0.0 { inside / all } else { 0.0 }
     }
 
+    /// The sum of a map's values on the cells that it touches.
+    fn sum(&self, map: &[f32]) -> f64 {
+        let on = map.iter().zip(&self.cells).filter(|(_, cell)| **cell > 0.0);
+        on.map(|(&value, _)| f64::from(value)).sum()
+    }
+
     fn touches(&self, cell: Option<usize>) -> bool {
         cell.is_some_and(|cell| self.cells[cell] > 0.0)
     }
@@ -71,11 +85,25 @@ impl Measure {
         let shown = || order[..count].iter().filter(|&&cell| map[cell] > 0.0);
         let both: f64 = shown().map(|&cell| f64::from(region.cells[cell])).sum();
         let either = shown().count() as f64 + region.area() - both;
+        let touched = region.cells.iter().filter(|cell| **cell > 0.0).count();
+        let first = order.iter().take(touched).filter(|&&cell| map[cell] > 0.0);
+        let hits = first.filter(|&&cell| region.touches(Some(cell))).count();
+        let all: f64 = map.iter().map(|&value| f64::from(value)).sum();
+        let beside = |cell: usize| {
+            !region.touches(Some(cell)) && others.iter().any(|other| other.touches(Some(cell)))
+        };
+        let on_others: f64 =
+            (0..map.len()).filter(|&cell| beside(cell)).map(|cell| f64::from(map[cell])).sum();
+        let own = region.sum(map);
+        let has_others = !others.is_empty();
         Self {
             pointing,
+            rank_accuracy: hits as f64 / touched.max(1) as f64,
+            outweighs: has_others.then(|| others.iter().all(|other| other.sum(map) < own)),
+            elsewhere: has_others.then(|| if all > 0.0 { on_others / all } else { 0.0 }),
             mass: region.mass(map) / region.share().max(f64::MIN_POSITIVE),
             iou: if either > 0.0 { both / either } else { 0.0 },
-            confused: (!others.is_empty()).then_some(elsewhere && !pointing),
+            confused: has_others.then_some(elsewhere && !pointing),
         }
     }
 }
@@ -106,6 +134,8 @@ mod tests {
         assert!(found.pointing && found.confused == Some(false));
         // 1·1 + 0.5·0.5 of 1.5, against 1.5 of 20 cells.
         assert!((found.mass - 1.25 / 1.5 / 0.075).abs() < 1e-9);
+        assert_eq!((found.rank_accuracy, found.outweighs), (1.0, Some(true)));
+        assert_eq!(found.elsewhere, Some(0.0));
         // Two cells are shown, 1.5 of them are covered.
         assert!((found.iou - 1.5 / 2.0).abs() < 1e-9);
     }
@@ -115,6 +145,8 @@ mod tests {
         let [region, other] = regions();
         let found = Measure::of(&map(&[(10, 1.0), (4, 0.5)]), &region, &[&other]);
         assert!(!found.pointing && found.confused == Some(true));
+        assert_eq!((found.rank_accuracy, found.outweighs), (0.5, Some(false)));
+        assert!((found.elsewhere.unwrap() - 2.0 / 3.0).abs() < 1e-9);
         let elsewhere = Measure::of(&map(&[(0, 1.0)]), &region, &[&other]);
         assert!(!elsewhere.pointing && elsewhere.confused == Some(false));
         assert_eq!(Measure::of(&map(&[(0, 1.0)]), &region, &[]).confused, None);

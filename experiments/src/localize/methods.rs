@@ -2,20 +2,22 @@
 
 use std::cell::{OnceCell, RefCell};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use attention_capture::{
-    Engine, Foil, Goal, ImageRecorder, Keep, Objective, PatchMap, PatchOptions, Patches, Rules,
-    Spread, States, Streaming, SweepOptions,
+    Attribution, Engine, Foil, Goal, ImageRecorder, Keep, Objective, PatchMap, PatchOptions,
+    Patches, Rules, Spread, States, Streaming, SweepOptions,
 };
 use attention_relevancy::ndarray::Array2;
 use attention_relevancy::{Target, Update};
-use gemma3_tch::Sequence;
+use gemma3_tch::{DecoderTrace, Fast, Sequence, Watch};
 use medgemma_explainer::{Answer, Ask, ExplainOptions, Explainer, TargetExplanation};
+use tch::{Kind, Tensor};
 
 use crate::localize::asked::{Asked, Shown};
 use crate::localize::case::Case;
 use crate::localize::foils;
 use crate::localize::settings::{Finer, Goals, Method, Setting};
+use crate::prefix::Hidden;
 use crate::reader::{Reader, Reading, Spoken};
 use crate::scenes::mix;
 
@@ -116,6 +118,7 @@ impl<'a> Maps<'a> {
         let Setting { method, goals } = setting;
         let words = &self.reading.words;
         match method {
+            Method::Relevancy(_) if goals == Goals::TwoSided => self.two_sided(),
             Method::Random => Ok((0..words.len() as u64).map(|n| self.random(seed, n)).collect()),
             Method::Phrases => words.iter().map(|word| self.phrases(word)).collect(),
             Method::CausalImage => {
@@ -259,8 +262,7 @@ impl<'a> Maps<'a> {
         let seed = &self.seed()?.1;
         let ids = seed.tokens().iter().map(|token| token.id).collect();
         let spans = seed.prepared().images.iter().map(|image| image.span.clone()).collect();
-        let features = self.reading.features.iter().map(tch::Tensor::shallow_clone).collect();
-        Ok(self.reader.model().sequence(ids, spans, features)?)
+        Ok(self.reader.model().sequence(ids, spans, self.features())?)
     }
 
     /// Relevancy in a sequence that the facade does not make.
@@ -276,6 +278,40 @@ impl<'a> Maps<'a> {
             let image = |row: &[f32]| self.reading.of_images(&row[shift..]);
             Ok(found.iter().map(|row| image(&row.relevancy.to_vec())).collect())
         })
+    }
+
+    /// Relevancy of the word against what would have been said without a look, less that of the opposite.
+    fn two_sided(&self) -> Result<PerWord> {
+        let (model, sequence) = (self.reader.model(), &self.reading.sequence);
+        let states = States::of(model, sequence, Keep::Everything)?;
+        let engine = Streaming::new(model, sequence.ids(), &states, SweepOptions::default());
+        let mut goals = Vec::new();
+        for word in &self.reading.words {
+            let target = target(sequence.ids(), word.positions.start)?;
+            let foil = self.unseen(word)?;
+            goals.push(Goal::token(target).with_foils(vec![foil]));
+            // Once for it and twice against it: once against it.
+            let opposite = Goal::contrast(vec![target], vec![target; 2]).context("targets")?;
+            goals.push(opposite.with_foils(vec![foil; 3]));
+        }
+        let rules = Rules::new(Objective::Contrast(Foil::RunnerUp), Update::Additive);
+        let found = engine.explain(&goals, &rules)?;
+        let image = |row: &Attribution| self.reading.of_images(&row.relevancy.to_vec());
+        let less = |pair: &[Attribution]| {
+            let [own, opposite] = [&pair[0], &pair[1]].map(image);
+            own.iter().zip(opposite).map(|(own, opposite)| (own - opposite).max(0.0)).collect()
+        };
+        Ok(found.chunks_exact(2).map(less).collect())
+    }
+
+    fn features(&self) -> Vec<Tensor> {
+        self.reading.features.iter().map(Tensor::shallow_clone).collect()
+    }
+
+    /// The most likely token other than the word's own, at the row that predicts it, where nothing behind the pictures sees them.
+    fn unseen(&self, word: &Spoken) -> Result<u32> {
+        let mut hidden = Hidden::new(self.reading.sequence.ids().len(), &self.reading.images);
+        self.instead(word, self.features(), &mut hidden)
     }
 
     /// Patches among which the relevancy of their token is spread evenly, which the facade does not offer.
@@ -336,7 +372,15 @@ impl<'a> Maps<'a> {
             Goals::LogProbability => Objective::LogProbability,
             Goals::LogOdds => Objective::LogOdds,
             Goals::RunnerUp => Objective::Contrast(Foil::RunnerUp),
-            Goals::Blank => Objective::Contrast(Foil::Token(self.on_grey(word)?)),
+            Goals::Blank => {
+                Objective::Contrast(Foil::Token(self.instead(word, self.on_grey()?, &mut Fast)?))
+            }
+            Goals::MeanCells => {
+                let features = self.of_mean_cells();
+                Objective::Contrast(Foil::Token(self.instead(word, features, &mut Fast)?))
+            }
+            Goals::Hidden => Objective::Contrast(Foil::Token(self.unseen(word)?)),
+            Goals::TwoSided => bail!("two maps are no objective of the facade"),
             Goals::Named => {
                 let (ask, foil) = (Ask::Position(word.positions.start), self.foil(word)?);
                 let explainer = self.reader.explainer();
@@ -345,20 +389,39 @@ impl<'a> Maps<'a> {
         })
     }
 
-    /// The most likely token other than the word's own, at the row that predicts it, where the picture is an even grey of its mean.
-    fn on_grey(&self, word: &Spoken) -> Result<u32> {
+    /// Image tokens of pictures that are an even grey of their mean.
+    fn on_grey(&self) -> Result<Vec<Tensor>> {
+        let model = self.reader.model();
+        let vision = model.vision()?;
+        let grey = |picture: &Tensor| {
+            let mean = picture.mean_dim([1_i64, 2].as_slice(), true, Kind::Float);
+            let features = vision.tower.forward(&mean.expand_as(picture), &mut Fast)?;
+            Ok(vision.projector.forward(&features).to_kind(model.kind()))
+        };
+        self.reading.pictures.iter().map(grey).collect()
+    }
+
+    /// Image tokens that are all the mean of those of their picture.
+    fn of_mean_cells(&self) -> Vec<Tensor> {
+        let mean = |cells: &Tensor| {
+            let mean = cells.mean_dim([0_i64].as_slice(), true, Kind::Float);
+            mean.to_kind(cells.kind()).expand_as(cells)
+        };
+        self.reading.features.iter().map(mean).collect()
+    }
+
+    /// The most likely token other than the word's own, at the row that predicts it, with these image tokens and this attention.
+    fn instead(
+        &self,
+        word: &Spoken,
+        features: Vec<Tensor>,
+        watch: &mut dyn Watch<DecoderTrace>,
+    ) -> Result<u32> {
         let _no_grad = tch::no_grad_guard();
         let (model, reading) = (self.reader.model(), self.reading);
-        let vision = model.vision()?;
-        let grey = |picture: &tch::Tensor| {
-            let mean = picture.mean_dim([1_i64, 2].as_slice(), true, tch::Kind::Float);
-            let features = vision.tower.forward(&mean.expand_as(picture), &mut gemma3_tch::Fast)?;
-            Ok::<_, gemma3_tch::Error>(vision.projector.forward(&features).to_kind(model.kind()))
-        };
-        let features = reading.pictures.iter().map(grey).collect::<Result<Vec<_>, _>>()?;
         let ids = reading.sequence.ids().to_vec();
         let sequence = model.sequence(ids, reading.images.clone(), features)?;
-        let last = model.forward(&sequence, &mut gemma3_tch::Fast);
+        let last = model.forward(&sequence, watch);
         let position = word.positions.start;
         let logits = model.text().logits(&last.narrow(0, position as i64 - 1, 1)).get(0);
         let own = i64::from(reading.sequence.ids()[position]);
@@ -388,6 +451,10 @@ fn pooled(map: &Array2<f32>, side: usize) -> Vec<f32> {
 }
 
 fn goal(ids: &[u32], position: usize) -> Result<Goal> {
+    Ok(Goal::token(target(ids, position)?))
+}
+
+fn target(ids: &[u32], position: usize) -> Result<Target> {
     let token = ids.get(position).context("the word is followed by a token")?;
-    Ok(Goal::token(Target::new(position, *token)?))
+    Ok(Target::new(position, *token)?)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::localize::benchmark::{Benchmark, Group, Item};
+use crate::localize::benchmark::{Benchmark, DECIDED, Group, Item};
 use crate::localize::bootstrap::Estimate;
 use crate::localize::measure::Measure;
 use crate::localize::randomized::Stage;
@@ -27,29 +27,44 @@ pub struct Results {
     pub tagged: Option<[Tagged; 2]>,
 }
 
-/// The four measures of a setting on one kind of word.
+/// The measures of a setting on one kind of word.
 struct Row {
     pointing: Option<Estimate>,
     mass: Option<Estimate>,
     iou: Option<Estimate>,
+    rank_accuracy: Option<Estimate>,
     confused: Option<Estimate>,
+    outweighs: Option<Estimate>,
+    elsewhere: Option<Estimate>,
+    /// Pointing of the words that what their right place shows decides.
+    decided: Option<Estimate>,
+    /// The same for pointing at another finding.
+    confused_decided: Option<Estimate>,
 }
 
 impl Row {
     fn of(items: &[&Item], setting: usize) -> Self {
-        let estimate = |value: &dyn Fn(&Measure) -> Option<f64>| {
+        let of = |all: bool, value: &dyn Fn(&Measure) -> Option<f64>| {
             let values: Vec<(u64, f64)> = items
                 .iter()
+                .filter(|item| all || DECIDED <= item.drop)
                 .filter_map(|item| Some((item.picture, value(&item.measures[setting])?)))
                 .collect();
             Estimate::of(&values)
         };
+        let estimate = |value: &dyn Fn(&Measure) -> Option<f64>| of(true, value);
+        let of_decided = |value: &dyn Fn(&Measure) -> Option<f64>| of(false, value);
         let truth = |is: bool| f64::from(u8::from(is));
         Self {
             pointing: estimate(&|m| Some(truth(m.pointing))),
             mass: estimate(&|m| Some(m.mass)),
             iou: estimate(&|m| Some(m.iou)),
+            rank_accuracy: estimate(&|m| Some(m.rank_accuracy)),
             confused: estimate(&|m| m.confused.map(truth)),
+            outweighs: estimate(&|m| m.outweighs.map(truth)),
+            elsewhere: estimate(&|m| m.elsewhere),
+            decided: of_decided(&|m| Some(truth(m.pointing))),
+            confused_decided: of_decided(&|m| m.confused.map(truth)),
         }
     }
 
@@ -59,7 +74,12 @@ impl Row {
             "pointing": json(self.pointing),
             "mass_over_chance": json(self.mass),
             "iou": json(self.iou),
+            "rank_accuracy": json(self.rank_accuracy),
             "confusion": json(self.confused),
+            "outweighs_others": json(self.outweighs),
+            "share_on_others": json(self.elsewhere),
+            "pointing_of_decided": json(self.decided),
+            "confusion_of_decided": json(self.confused_decided),
         })
     }
 }
@@ -77,25 +97,29 @@ impl Results {
         for group in self.benchmark.groups() {
             let items: Vec<&Item> =
                 self.benchmark.items.iter().filter(|item| item.group == group).collect();
+            let decided = items.iter().filter(|item| DECIDED <= item.drop).count();
             let with_others =
                 items.iter().filter(|item| item.measures[0].confused.is_some()).count();
             let _ = writeln!(
                 page,
-                "### {} words: {} in {} pictures, {with_others} of them beside another finding\n",
+                "### {} words: {} in {} pictures, {with_others} of them beside another finding, {decided} decided by what is shown\n",
                 capitalised(&group.name()),
                 items.len(),
                 pictures(&items),
             );
-            page += "| method | points right | mass over chance | IoU | points at another finding |\n\
-                |---|---:|---:|---:|---:|\n";
+            page += "| method | points right | mass over chance | rank accuracy | points at another finding | share on others | outweighs others | decided: points right |\n\
+                |---|---:|---:|---:|---:|---:|---:|---:|\n";
             for (setting, row) in self.rows(group) {
                 let _ = writeln!(
                     page,
-                    "| {setting} | {} | {} | {} | {} |",
+                    "| {setting} | {} | {} | {} | {} | {} | {} | {} |",
                     percent(row.pointing),
                     times(row.mass),
-                    plain(row.iou),
+                    percent(row.rank_accuracy),
                     percent(row.confused),
+                    percent(row.elsewhere),
+                    percent(row.outweighs),
+                    percent(row.decided),
                 );
             }
             page.push('\n');

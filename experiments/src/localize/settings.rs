@@ -108,6 +108,12 @@ pub enum Goals {
     Named,
     /// The logit minus that of the token that the same row would most likely have chosen on an even grey, among the others.
     Blank,
+    /// The same where every cell of the picture is the mean of its cells.
+    MeanCells,
+    /// The same where nothing behind the picture sees it.
+    Hidden,
+    /// That of [`Goals::Hidden`] less the map of its opposite, of the foil against the word; where it is above zero.
+    TwoSided,
 }
 
 /// A method with its objective.
@@ -130,7 +136,9 @@ impl Setting {
     /// Whether its map is among those that one sweep over the deciding tokens of words gives, additive and with the default options.
     pub(super) fn is_of_one_sweep(self) -> bool {
         match self.method {
-            Method::Relevancy(update) => update == Update::Additive,
+            Method::Relevancy(update) => {
+                update == Update::Additive && self.goals != Goals::TwoSided
+            }
             Method::LastGradient
             | Method::MeanGradient
             | Method::GradCamAttention
@@ -168,7 +176,9 @@ impl Setting {
             |method: Method| [Goals::Logit, Goals::RunnerUp].map(|goals| Self { method, goals });
         let mut all = Vec::new();
         all.extend(with(Method::Relevancy(Update::Additive)));
-        all.push(Self { method: Method::Relevancy(Update::Additive), goals: Goals::Blank });
+        let blanks = [Goals::Blank, Goals::MeanCells, Goals::Hidden, Goals::TwoSided];
+        let additive = |goals| Self { method: Method::Relevancy(Update::Additive), goals };
+        all.extend(blanks.map(additive));
         for extent in [Extent::Word, Extent::Sentence] {
             let rules = [Rule::Mean, Rule::Sum, Rule::Reliance];
             let span = |rule| Self { method: Method::Span(extent, rule), goals: Goals::RunnerUp };
@@ -215,6 +225,9 @@ impl Setting {
             Goals::RunnerUp,
             Goals::Named,
             Goals::Blank,
+            Goals::MeanCells,
+            Goals::Hidden,
+            Goals::TwoSided,
         ];
         let mut all: Vec<Self> = objectives.map(|goals| of(additive, goals)).into();
         let sweep = Self::all().into_iter().filter(|setting| {
@@ -286,6 +299,15 @@ impl fmt::Display for Setting {
             Goals::RunnerUp => f.write_str(", contrast with the runner-up"),
             Goals::Named => f.write_str(", contrast with a named foil"),
             Goals::Blank => f.write_str(", contrast with what an even grey would have said"),
+            Goals::MeanCells => {
+                f.write_str(", contrast with what the mean of all cells would have said")
+            }
+            Goals::TwoSided => f.write_str(
+                ", contrast with what would have been said without a look, less its opposite",
+            ),
+            Goals::Hidden => {
+                f.write_str(", contrast with what would have been said without a look")
+            }
         }
     }
 }

@@ -79,7 +79,7 @@ fn positions(answer: &Answer, bytes: Range<usize>) -> Option<Range<usize>> {
 fn class(piece: &Piece) -> Class {
     match piece.shows {
         Some((_, Word::Finding | Word::Device)) => Class::Finding,
-        Some((_, Word::Side | Word::Level | Word::Size)) => Class::Place,
+        Some((_, Word::Side | Word::Level | Word::LevelOfKind | Word::Size)) => Class::Place,
         Some((_, Word::Absence | Word::Count)) => Class::Decision,
         None if piece.decided => Class::Decision,
         None => Class::Fixed,
