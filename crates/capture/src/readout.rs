@@ -3,7 +3,7 @@
 use crate::attention::Float;
 use crate::seam::{MaskRule, Qkv};
 use crate::{LayerSwept, convert};
-use attention_relevancy::ndarray::{Array2, Axis};
+use attention_relevancy::ndarray::{Array2, Axis, s};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -35,6 +35,12 @@ impl Keys {
     /// All positions in order.
     pub(crate) fn positions(&self) -> impl Iterator<Item = usize> {
         self.0.iter().cloned().flatten()
+    }
+
+    /// The columns `[H, n]` of the keys among values of the tokens from `first` on, `[H, tokens]`.
+    pub(crate) fn of_tokens(&self, first: usize, values: &Array2<f32>) -> Array2<f32> {
+        let cover = self.cover();
+        self.columns(values.slice(s![.., cover.start - first..cover.end - first]).to_owned())
     }
 
     /// The columns `[H, n]` of the keys among those of [`Keys::cover`].

@@ -68,6 +68,7 @@ impl MethodArg {
             }
             MethodId::Rollout => "Attention rollout over --layers, heads fused by --heads",
             MethodId::RawAttention => "Attention of the row that predicts the token",
+            MethodId::ValueNorm => "raw-attention × the norm of the values that it carries",
             MethodId::TokenAttention => "Attention of the token itself, when the model reads it",
             MethodId::ObjectAttention => "token-attention over all tokens of the target together",
             MethodId::GradientAttention => "Attention × its gradient, positive part",
@@ -160,6 +161,7 @@ impl MethodArgs {
             }
             MethodId::Rollout => Method::Rollout { heads, layers },
             MethodId::RawAttention => Method::RawAttention { heads: self.heads, layers },
+            MethodId::ValueNorm => Method::ValueNorm { heads, layers },
             MethodId::TokenAttention => Method::TokenAttention { heads, layers, over },
             MethodId::ObjectAttention => Method::ObjectAttention { heads, layers, over },
             MethodId::GradientAttention => Method::GradientAttention { heads, layers },

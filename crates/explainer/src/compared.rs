@@ -43,6 +43,7 @@ fn id(method: &Method) -> MethodId {
     match method {
         Method::Rollout { .. } => MethodId::Rollout,
         Method::RawAttention { .. } => MethodId::RawAttention,
+        Method::ValueNorm { .. } => MethodId::ValueNorm,
         Method::TokenAttention { .. } => MethodId::TokenAttention,
         Method::ObjectAttention { .. } => MethodId::ObjectAttention,
         Method::GradientAttention { .. } => MethodId::GradientAttention,

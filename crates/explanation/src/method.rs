@@ -19,6 +19,8 @@ pub enum MethodId {
     Rollout,
     /// Attention of the row that predicts the target.
     RawAttention,
+    /// Attention × the norm of the values that it carries.
+    ValueNorm,
     /// Attention of the explained token itself.
     TokenAttention,
     /// The same of all tokens of a target together.
@@ -39,11 +41,12 @@ pub enum MethodId {
 
 impl MethodId {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::RelevancyAdditive,
         Self::RelevancyStochastic,
         Self::Rollout,
         Self::RawAttention,
+        Self::ValueNorm,
         Self::TokenAttention,
         Self::ObjectAttention,
         Self::GradientAttention,
@@ -61,6 +64,7 @@ impl MethodId {
             Self::RelevancyStochastic => "relevancy-stochastic",
             Self::Rollout => "rollout",
             Self::RawAttention => "raw-attention",
+            Self::ValueNorm => "value-norm",
             Self::TokenAttention => "token-attention",
             Self::ObjectAttention => "object-attention",
             Self::GradientAttention => "gradient-attention",

@@ -93,7 +93,7 @@ pub use crate::{
     agreement::{by_value, rank_correlation, top_overlap},
     attention::FusedAttention,
     backward::{Backward, UnknownBackward},
-    baseline::{raw_attention_row, rollout_row},
+    baseline::{raw_attention_row, rollout_row, value_norm_row},
     error::{Error, ErrorKind, StepError},
     explanation::{Explanation, Shares},
     folding::{Folding, Layers},

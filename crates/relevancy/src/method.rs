@@ -30,6 +30,14 @@ pub enum Method {
         /// The layers.
         layers: Layers,
     },
+    /// [`value_norm_row`](crate::value_norm_row) of the predicting row, `fuse_h[A·‖W_O·V‖]`, mean over the chosen layers: attention times
+    /// the length of what it carries.
+    ValueNorm {
+        /// How heads become one.
+        heads: HeadFusion,
+        /// The layers.
+        layers: Layers,
+    },
     /// Attention of the explained token itself, row p: what it looked at when it was read, after it had been chosen.
     TokenAttention {
         /// How heads become one.
@@ -117,6 +125,7 @@ impl fmt::Display for Method {
         let name = match self {
             Self::Rollout { .. } => "rollout",
             Self::RawAttention { .. } => "raw attention",
+            Self::ValueNorm { .. } => "value-norm attention",
             Self::TokenAttention { .. } => "token attention",
             Self::ObjectAttention { .. } => "object attention",
             Self::GradientAttention { .. } => "gradient attention",
@@ -140,7 +149,9 @@ impl Method {
     /// The choices that are not those by default.
     fn choices(&self) -> Vec<String> {
         let (heads, layers, over) = match self {
-            Self::Rollout { heads, layers } | Self::GradientAttention { heads, layers } => {
+            Self::Rollout { heads, layers }
+            | Self::ValueNorm { heads, layers }
+            | Self::GradientAttention { heads, layers } => {
                 (HeadWeights::Fused(*heads), layers, Pool::Mean)
             }
             Self::RawAttention { heads, layers } => (*heads, layers, Pool::Mean),

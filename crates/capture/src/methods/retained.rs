@@ -1,11 +1,11 @@
 //! The methods by their definitions, from every attention, every hidden state and their gradients in memory: the reference.
 
-use super::Collector;
 use super::activation::{self, Parts};
 use super::collect::Facts;
+use super::{Collector, PredictingRow};
 use crate::folding::Fold;
 use crate::readout::{AttentionRow, Keys};
-use crate::seam::{Layer, MaskRule, guard};
+use crate::seam::{AttentionLayer, Layer, MaskRule, guard};
 use crate::{
     Attribution, Engine, Error, Folding, Goal, LanguageModel, Objective, Retained, Rules, convert,
 };
@@ -82,14 +82,21 @@ impl<M: LanguageModel> Retained<'_, M> {
         collector: &mut Collector<'_>,
     ) {
         let goal = collector.goal(index);
-        let mask = self.model().layers()[layer].mask(self.layout());
+        let of_layer = &self.model().layers()[layer];
+        let mask = of_layer.mask(self.layout());
         let attention = convert::volume(&self.attention()[layer]);
         let gradient = convert::volume(gradient);
+        let norms = collector.wants_norms(layer).then(|| {
+            let qkv = of_layer.project(&self.inputs()[layer].detach(), mask.place(0));
+            convert::matrix(&self.model().value_norms(layer, &qkv.v))
+        });
         for (token, target) in goal.targets().iter().enumerate() {
             if collector.wants_rows(layer) {
                 let seen = visible(&attention, &mask, target.logit_row());
                 let gradient = visible(&gradient, &mask, target.logit_row());
-                collector.see_row(index, layer, &seen, &gradient.attention);
+                let norms = norms.as_ref().map(|norms| seen.keys.of_tokens(0, norms));
+                let row = PredictingRow { seen: &seen, gradient: &gradient.attention, norms };
+                collector.see_row(index, layer, &row);
             }
             if collector.wants_tokens(layer) {
                 let seen = visible(&attention, &mask, target.position());

@@ -1,8 +1,8 @@
 //! The methods from the reverse sweep and the recorded states. Nothing here has more than `[n, D]` or `[H, S]` numbers at a time.
 
-use super::Collector;
 use super::activation::{self, Parts};
 use super::collect::Facts;
+use super::{Collector, PredictingRow};
 use crate::gemma::Joined;
 use crate::images::at_span;
 use crate::readout::RowReader;
@@ -61,7 +61,7 @@ impl<M: LanguageModel> Observer for MethodRecorder<'_, M> {
     }
 
     fn see(&mut self, swept: &LayerSwept<'_>) {
-        see_rows(swept, &mut self.collector);
+        self.engine.see_rows(swept, &mut self.collector);
         self.engine.see_hidden(swept, &mut self.collector);
         if swept.layer == 0 {
             for rollout in swept.rollouts.iter().map(convert::matrix) {
@@ -80,6 +80,27 @@ impl<M: LanguageModel> fmt::Debug for MethodRecorder<'_, M> {
 }
 
 impl<M: LanguageModel> Streaming<'_, M> {
+    /// The predicting rows of the goals of this part of the sweep.
+    fn see_rows(&self, swept: &LayerSwept<'_>, collector: &mut Collector<'_>) {
+        if !collector.wants_rows(swept.layer) {
+            return;
+        }
+        let rows = swept.rows();
+        let norms = collector
+            .wants_norms(swept.layer)
+            .then(|| convert::matrix(&self.model().value_norms(swept.layer, &swept.qkv.v)));
+        for (index, goal) in collector.goals().filter(|(index, _)| swept.goals.contains(index)) {
+            for row in goal.targets().iter().map(|target| target.logit_row()) {
+                let seen = rows.attention(row);
+                let gradient = rows.gradient(&seen.keys, &swept.row_gradient(index, row));
+                let norms = norms.as_ref();
+                let norms = norms.map(|norms| seen.keys.of_tokens(swept.keys.start, norms));
+                let row = PredictingRow { seen: &seen, gradient: &gradient, norms };
+                collector.see_row(index, swept.layer, &row);
+            }
+        }
+    }
+
     /// Hidden states and input embeddings with their gradient.
     fn see_hidden(&self, swept: &LayerSwept<'_>, collector: &mut Collector<'_>) {
         let layer = swept.layer;
@@ -222,21 +243,6 @@ impl<M: LanguageModel> Streaming<'_, M> {
             interference.extend(convert::row(&sum));
         }
         Ok(Ok(parts.row(&own, &interference.into())?))
-    }
-}
-
-/// The predicting rows of the goals of this part of the sweep.
-fn see_rows(swept: &LayerSwept<'_>, collector: &mut Collector<'_>) {
-    if !collector.wants_rows(swept.layer) {
-        return;
-    }
-    let rows = swept.rows();
-    for (index, goal) in collector.goals().filter(|(index, _)| swept.goals.contains(index)) {
-        for row in goal.targets().iter().map(|target| target.logit_row()) {
-            let seen = rows.attention(row);
-            let gradient = rows.gradient(&seen.keys, &swept.row_gradient(index, row));
-            collector.see_row(index, swept.layer, &seen, &gradient);
-        }
     }
 }
 
