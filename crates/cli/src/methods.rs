@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use medgemma_explainer::{
     Compared, Explainer, Explanations, Folding, HeadFusion, HeadWeights, Layers, Method, MethodId,
-    Pool, Update,
+    Occlusion, Pool, Update,
 };
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,12 @@ impl MethodArg {
             }
             MethodId::Tam => {
                 "Token activation map: where the word can be read off the hidden states, not what caused it"
+            }
+            MethodId::OcclusionMeanEmbedding => {
+                "The true drop when the embedding of a cell becomes the mean of its picture; a forward pass for each cell"
+            }
+            MethodId::OcclusionKnockout => {
+                "The true drop when no token behind the pictures sees a cell; a short forward pass for each cell"
             }
             _ => "",
         }
@@ -174,6 +180,10 @@ impl MethodArgs {
             MethodId::InputGradient => Method::InputGradient,
             MethodId::MeanCell => Method::MeanCell,
             MethodId::Tam => Method::Tam,
+            MethodId::OcclusionMeanEmbedding => {
+                return Some(Compared::Occlusion(Occlusion::MeanEmbedding));
+            }
+            MethodId::OcclusionKnockout => return Some(Compared::Occlusion(Occlusion::Knockout)),
             _ => return None,
         }))
     }

@@ -37,11 +37,15 @@ pub enum MethodId {
     MeanCell,
     /// Token activation map.
     Tam,
+    /// What the scalar loses when the embedding of a cell becomes the mean of its picture.
+    OcclusionMeanEmbedding,
+    /// What the scalar loses when no token behind the pictures sees a cell.
+    OcclusionKnockout,
 }
 
 impl MethodId {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::RelevancyAdditive,
         Self::RelevancyStochastic,
         Self::Rollout,
@@ -55,6 +59,8 @@ impl MethodId {
         Self::InputGradient,
         Self::MeanCell,
         Self::Tam,
+        Self::OcclusionMeanEmbedding,
+        Self::OcclusionKnockout,
     ];
 
     /// The id as text, such as `grad-cam`.
@@ -73,6 +79,8 @@ impl MethodId {
             Self::InputGradient => "input-gradient",
             Self::MeanCell => "mean-cell",
             Self::Tam => "tam",
+            Self::OcclusionMeanEmbedding => "occlusion-mean-embedding",
+            Self::OcclusionKnockout => "occlusion-knockout",
         }
     }
 }

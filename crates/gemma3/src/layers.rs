@@ -48,7 +48,7 @@ impl Linear {
         self.weight.product(x, self.bias.as_ref())
     }
 
-    /// `‖W_h·v‖` for every head h, W_h the d columns of W behind it, without the bias: float32 `[H, n]` from values `[K, n, d]`; head h
+    /// `‖W_h·v‖` for every head h, `W_h` the d columns of W behind it, without the bias: float32 `[H, n]` from values `[K, n, d]`; head h
     /// takes those of `h / (H / K)`. Products are made in the dtype of the weights, their lengths in float32.
     pub(crate) fn head_norms(&self, values: &Tensor) -> Tensor {
         /// Tokens at a time: what they become is never held whole.

@@ -106,6 +106,7 @@ pub use crate::{
     matrix::{FusedMatrix, relevancy_matrix},
     method::{HeadWeights, Method, Pool},
     objective::{Foil, Objective},
+    occlusion::Occlusion,
     outcome::{HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable},
     propagation::Propagation,
     retained::RetainedLayer,
@@ -133,6 +134,7 @@ pub mod tam;
 mod backward;
 mod method;
 mod objective;
+mod occlusion;
 
 mod soundness;
 
