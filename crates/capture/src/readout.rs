@@ -83,6 +83,16 @@ impl<'a> RowReader<'a> {
         AttentionRow { keys, attention }
     }
 
+    /// What attention makes of a row, `[H, 1, d]`, float32.
+    pub(crate) fn output(&self, row: usize) -> Tensor {
+        let keys = Keys::of(self.mask, row, self.end).cover();
+        let attention = self.float.attention(&(row..row + 1), &keys, self.mask); // [H, 1, j]
+        let values = self.float.values(&keys); // [K, j, d]
+        let [heads, _, j] = <[i64; 3]>::try_from(attention.size()).expect("[H, 1, j]");
+        let grouped = attention.view([-1, self.float.group(), j]); // [K, G, j]
+        grouped.bmm(&values).view([heads, 1, -1])
+    }
+
     /// `∂z/∂A[h,j] = dO[h,:]·V[h,j,:]` for a row with the gradient `dheads` `[H, d]` at its output, `[H, n]`.
     pub(crate) fn gradient(&self, keys: &Keys, dheads: &Tensor) -> Array2<f32> {
         let values = self.float.values(&keys.cover()); // [K, j, d]

@@ -100,6 +100,11 @@ impl<M: LanguageModel> Retained<'_, M> {
         &self.inputs
     }
 
+    /// The output of a layer `[S, D]`, part of the graph.
+    pub(crate) fn output_of(&self, layer: usize) -> &Tensor {
+        self.inputs.get(layer + 1).unwrap_or(&self.hidden)
+    }
+
     /// The logits of all tokens, `[S, V]`.
     pub(crate) fn all_logits(&self) -> Result<Array2<f32>, Error> {
         let _no_grad = tch::no_grad_guard();

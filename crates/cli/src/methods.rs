@@ -72,6 +72,9 @@ impl MethodArg {
             MethodId::TokenAttention => "Attention of the token itself, when the model reads it",
             MethodId::ObjectAttention => "token-attention over all tokens of the target together",
             MethodId::GradientAttention => "Attention × its gradient, positive part",
+            MethodId::Legrad => {
+                "LeGrad: the gradient of each layer's own reading of the word at its attention, positive part"
+            }
             MethodId::GradCam => "Grad-CAM on the attention of one layer",
             MethodId::GradCamHidden => "Grad-CAM on the hidden states before one layer",
             MethodId::InputGradient => "Gradient × input at the embeddings",
@@ -171,6 +174,7 @@ impl MethodArgs {
             MethodId::TokenAttention => Method::TokenAttention { heads, layers, over },
             MethodId::ObjectAttention => Method::ObjectAttention { heads, layers, over },
             MethodId::GradientAttention => Method::GradientAttention { heads, layers },
+            MethodId::Legrad => Method::LeGrad { heads, layers },
             MethodId::GradCam => {
                 Method::GradCamAttention { layer: self.cam_layer.unwrap_or(last_full) }
             }

@@ -51,6 +51,7 @@ fn id(method: &Method) -> MethodId {
         Method::TokenAttention { .. } => MethodId::TokenAttention,
         Method::ObjectAttention { .. } => MethodId::ObjectAttention,
         Method::GradientAttention { .. } => MethodId::GradientAttention,
+        Method::LeGrad { .. } => MethodId::Legrad,
         Method::GradCamAttention { .. } => MethodId::GradCam,
         Method::GradCamHidden { .. } => MethodId::GradCamHidden,
         Method::InputGradient => MethodId::InputGradient,

@@ -27,6 +27,8 @@ pub enum MethodId {
     ObjectAttention,
     /// Attention × its gradient, where above zero.
     GradientAttention,
+    /// LeGrad: the gradient of each layer's own logit at its attention, where above zero.
+    Legrad,
     /// Grad-CAM on the attention of one layer.
     GradCam,
     /// Grad-CAM on the hidden states before one layer.
@@ -45,7 +47,7 @@ pub enum MethodId {
 
 impl MethodId {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::RelevancyAdditive,
         Self::RelevancyStochastic,
         Self::Rollout,
@@ -54,6 +56,7 @@ impl MethodId {
         Self::TokenAttention,
         Self::ObjectAttention,
         Self::GradientAttention,
+        Self::Legrad,
         Self::GradCam,
         Self::GradCamHidden,
         Self::InputGradient,
@@ -74,6 +77,7 @@ impl MethodId {
             Self::TokenAttention => "token-attention",
             Self::ObjectAttention => "object-attention",
             Self::GradientAttention => "gradient-attention",
+            Self::Legrad => "legrad",
             Self::GradCam => "grad-cam",
             Self::GradCamHidden => "grad-cam-hidden",
             Self::InputGradient => "input-gradient",

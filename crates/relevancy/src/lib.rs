@@ -99,7 +99,7 @@ pub use crate::{
     folding::{Folding, Layers},
     gradient::{
         grad_cam_attention_row, grad_cam_hidden, gradient_attention_row, gradient_weighted_row,
-        input_gradient, mean_cell_drop,
+        input_gradient, legrad_row, mean_cell_drop,
     },
     heads::{HeadFusion, HeadRule},
     layout::{ImageGrid, Segment, SegmentKind, TokenLayout},

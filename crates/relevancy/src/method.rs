@@ -64,6 +64,15 @@ pub enum Method {
         /// The layers.
         layers: Layers,
     },
+    /// [`legrad_row`](crate::legrad_row) of the predicting row, mean over the chosen layers: each layer by the gradient of a logit of its own,
+    /// that of the explained token read from the output of this layer at the predicting row, through the last norm and the head. Neither
+    /// the objective of the goal nor its [`Backward`](crate::Backward) rule counts.
+    LeGrad {
+        /// How heads become one.
+        heads: HeadFusion,
+        /// The layers.
+        layers: Layers,
+    },
     /// [`grad_cam_attention_row`](crate::grad_cam_attention_row) of the predicting row in one layer; the image is what the
     /// row sees of it.
     GradCamAttention {
@@ -129,6 +138,7 @@ impl fmt::Display for Method {
             Self::TokenAttention { .. } => "token attention",
             Self::ObjectAttention { .. } => "object attention",
             Self::GradientAttention { .. } => "gradient attention",
+            Self::LeGrad { .. } => "LeGrad",
             Self::GradCamAttention { layer } => {
                 return write!(f, "Grad-CAM on attention of layer {layer}");
             }
@@ -151,9 +161,8 @@ impl Method {
         let (heads, layers, over) = match self {
             Self::Rollout { heads, layers }
             | Self::ValueNorm { heads, layers }
-            | Self::GradientAttention { heads, layers } => {
-                (HeadWeights::Fused(*heads), layers, Pool::Mean)
-            }
+            | Self::GradientAttention { heads, layers }
+            | Self::LeGrad { heads, layers } => (HeadWeights::Fused(*heads), layers, Pool::Mean),
             Self::RawAttention { heads, layers } => (*heads, layers, Pool::Mean),
             Self::TokenAttention { heads, layers, over }
             | Self::ObjectAttention { heads, layers, over } => {

@@ -8,7 +8,7 @@ use crate::{Error, Goal};
 use attention_relevancy::ndarray::{Array1, Array2, s};
 use attention_relevancy::{
     Folding, HeadWeights, Method, MethodRow, Pool, Unavailable, grad_cam_attention_row,
-    gradient_attention_row, gradient_weighted_row, value_norm_row,
+    gradient_attention_row, gradient_weighted_row, legrad_row, value_norm_row,
 };
 use std::ops::Range;
 
@@ -31,6 +31,8 @@ pub(crate) struct PredictingRow<'a> {
     pub(crate) gradient: &'a Array2<f32>,
     /// `‖W_O·V‖` of the keys, `[H, n]`, where [`Collector::wants_norms`].
     pub(crate) norms: Option<Array2<f32>>,
+    /// `∂s/∂A`, `[H, n]`, s the logit of the explained token read off the output of this layer, where [`Collector::wants_own_logit`].
+    pub(crate) own_logit: Option<Array2<f32>>,
 }
 
 /// The rows of every method for every goal.
@@ -98,7 +100,8 @@ impl<'a> Collector<'a> {
         self.methods.iter().any(|planned| match planned.method {
             Method::RawAttention { .. }
             | Method::ValueNorm { .. }
-            | Method::GradientAttention { .. } => planned.folds(layer),
+            | Method::GradientAttention { .. }
+            | Method::LeGrad { .. } => planned.folds(layer),
             Method::GradCamAttention { layer: chosen } => *chosen == layer,
             Method::Rollout { .. }
             | Method::TokenAttention { .. }
@@ -115,6 +118,13 @@ impl<'a> Collector<'a> {
         self.methods.iter().any(|planned| {
             matches!(planned.method, Method::ValueNorm { .. }) && planned.folds(layer)
         })
+    }
+
+    /// Whether a method asks for the gradient of the logit that is read off the output of `layer` itself.
+    pub(crate) fn wants_own_logit(&self, layer: usize) -> bool {
+        self.methods
+            .iter()
+            .any(|planned| matches!(planned.method, Method::LeGrad { .. }) && planned.folds(layer))
     }
 
     /// Whether a method reads the rows of the explained tokens themselves in `layer`.
@@ -223,6 +233,7 @@ impl Planned<'_> {
             | Method::TokenAttention { .. }
             | Method::ObjectAttention { .. }
             | Method::GradientAttention { .. }
+            | Method::LeGrad { .. }
             | Method::GradCamAttention { .. }
             | Method::GradCamHidden { .. }
             | Method::InputGradient
@@ -240,6 +251,7 @@ impl Planned<'_> {
             | Method::RawAttention { .. }
             | Method::ValueNorm { .. }
             | Method::GradientAttention { .. }
+            | Method::LeGrad { .. }
             | Method::GradCamAttention { .. }
             | Method::GradCamHidden { .. }
             | Method::InputGradient
@@ -275,6 +287,7 @@ impl Planned<'_> {
             | Method::RawAttention { .. }
             | Method::ValueNorm { .. }
             | Method::GradientAttention { .. }
+            | Method::LeGrad { .. }
             | Method::InputGradient
             | Method::MeanCell
             | Method::Tam => None,
@@ -294,7 +307,7 @@ impl Planned<'_> {
     fn of_row(
         &self,
         layer: usize,
-        PredictingRow { seen, gradient, norms }: &PredictingRow<'_>,
+        PredictingRow { seen, gradient, norms, own_logit }: &PredictingRow<'_>,
         images: &[Range<usize>],
     ) -> Option<Array1<f32>> {
         let (attention, gradient) = (seen.attention.view(), gradient.view());
@@ -311,6 +324,11 @@ impl Planned<'_> {
                 value_norm_row(attention, norms.view(), heads)
             }
             Method::GradientAttention { .. } => gradient_attention_row(attention, gradient, heads?),
+            Method::LeGrad { .. } => {
+                let heads = heads?;
+                let gradient = own_logit.as_ref().expect("the gradient of its logit was asked for");
+                legrad_row(gradient.view(), heads)
+            }
             Method::GradCamAttention { layer: chosen } => {
                 let image = within(images, &seen.keys);
                 if *chosen != layer || image.is_empty() {

@@ -30,6 +30,7 @@ fn plan(method: &Method, dims: &[Dims]) -> Result<Option<Fold>, Error> {
         | Method::ObjectAttention { heads, layers, .. }
         | Method::ValueNorm { heads, layers }
         | Method::GradientAttention { heads, layers }
+        | Method::LeGrad { heads, layers }
         | Method::RawAttention { heads: HeadWeights::Fused(heads), layers } => {
             Fold::new(*heads, layers, dims).map(Some)
         }
