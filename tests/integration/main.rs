@@ -13,6 +13,7 @@ mod faults; // bad input at the facade: a clear error, no panic, nothing half-wr
 mod gguf; // checkpoints as GGUF files
 mod methods; // every method of comparison: both engines, and PyTorch
 mod model; // the model against transformers: pixels, features, logits, greedy answers
+mod occlusion; // cells of pictures taken away, against whole runs without them
 mod patches; // from the tokens of a picture to its patches and pixels, against one graph
 mod phrases; // one phrase against another: two branches behind one prefix
 mod real; // real trained weights, against transformers

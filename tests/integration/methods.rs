@@ -160,7 +160,9 @@ fn methods(n_layers: usize) -> Vec<Method> {
             let layers = || layers.clone();
             methods.push(Method::Rollout { heads, layers: layers() });
             methods.push(Method::RawAttention { heads: heads.into(), layers: layers() });
+            methods.push(Method::ValueNorm { heads, layers: layers() });
             methods.push(Method::GradientAttention { heads, layers: layers() });
+            methods.push(Method::LeGrad { heads, layers: layers() });
             for over in [Pool::Mean, Pool::Max, Pool::Sum] {
                 methods.push(Method::TokenAttention { heads, layers: layers(), over });
                 methods.push(Method::ObjectAttention { heads, layers: layers(), over });
@@ -470,6 +472,10 @@ fn reference_methods() -> Vec<(&'static str, Method)> {
         ("raw_mean", Method::RawAttention { heads: mean.into(), layers: all() }),
         ("raw_max_global", Method::RawAttention { heads: max.into(), layers: global() }),
         ("raw_weighted", Method::RawAttention { heads: HeadWeights::Gradient, layers: all() }),
+        ("value_norm", Method::ValueNorm { heads: mean, layers: all() }),
+        ("value_norm_max_global", Method::ValueNorm { heads: max, layers: global() }),
+        ("legrad", Method::LeGrad { heads: mean, layers: all() }),
+        ("legrad_max_global", Method::LeGrad { heads: max, layers: global() }),
         ("token_mean", Method::TokenAttention { heads: mean, layers: all(), over: Pool::Mean }),
         ("token_max", Method::TokenAttention { heads: mean, layers: all(), over: Pool::Max }),
         (
@@ -495,6 +501,8 @@ fn object_methods() -> Vec<(&'static str, Method)> {
         ("object_max", object(Pool::Max)),
         ("object_sum", object(Pool::Sum)),
         ("object_token_max", Method::TokenAttention { heads, layers: layers(), over: Pool::Max }),
+        ("object_value_norm", Method::ValueNorm { heads, layers: layers() }),
+        ("object_legrad", Method::LeGrad { heads, layers: layers() }),
         ("object_gradient_attention", Method::GradientAttention { heads, layers: layers() }),
         ("object_input_gradient", Method::InputGradient),
         ("object_tam", Method::Tam),

@@ -38,6 +38,8 @@ fn every_method_of_twenty_thousand_tokens_fits_into_a_fixed_budget() {
         Method::GradCamAttention { layer: 5 },
         Method::GradCamHidden { layer: 3 },
         Method::InputGradient,
+        Method::ValueNorm { heads: HeadFusion::Mean, layers: Layers::All },
+        Method::LeGrad { heads: HeadFusion::Mean, layers: Layers::All },
         Method::MeanCell,
         Method::Tam,
     ];

@@ -31,7 +31,7 @@ pub fn forced_scores_without_images<M: LanguageModel>(
     sequence: &Sequence,
     targets: &[Target],
 ) -> Result<Vec<Score>, Error> {
-    forced(model, sequence, targets, &mut Hiding(sequence.images()))
+    forced(model, sequence, targets, &mut Hiding { inner: Fast, spans: sequence.images() })
 }
 
 fn forced<M: LanguageModel>(
@@ -49,13 +49,16 @@ fn forced<M: LanguageModel>(
     goal::scores(targets, |targets| model.logits(&rows(targets)))
 }
 
-/// The fast attention with some spans hidden from all that stands behind them.
-struct Hiding<'a>(&'a [Range<usize>]);
+/// An attention with some spans hidden from all that stands behind them.
+pub(crate) struct Hiding<'a, A> {
+    pub(crate) inner: A,
+    pub(crate) spans: &'a [Range<usize>],
+}
 
-impl Attend for Hiding<'_> {
+impl<A: Attend> Attend for Hiding<'_, A> {
     fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
-        Fast.attend(site, qkv, &mask.clone().hiding(self.0.to_vec()))
+        self.inner.attend(site, qkv, &mask.clone().hiding(self.spans.to_vec()))
     }
 }
 
-impl<Trace> Watch<Trace> for Hiding<'_> {}
+impl<A: Attend, Trace> Watch<Trace> for Hiding<'_, A> {}

@@ -61,6 +61,10 @@ impl LanguageModel for Gemma3 {
     fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor, rule: PullRule) -> Tensor {
         self.text().pull_norm(rows, dnormed, rule)
     }
+
+    fn value_norms(&self, layer: usize, values: &Tensor) -> Tensor {
+        self.text().layers()[layer].value_norms(values)
+    }
 }
 
 impl PictureModel for Gemma3 {

@@ -1,7 +1,7 @@
 //! What is explained, and what comes out.
 
 use crate::Error;
-use crate::likelihood::log_probabilities;
+use crate::likelihood::{column, log_odds, log_probabilities};
 use crate::seam::guard;
 use attention_relevancy::ndarray::Array1;
 use attention_relevancy::{Foil, Objective, Score, Target};
@@ -20,6 +20,22 @@ pub(crate) fn foils(
             named.iter().zip(runners_up).map(|(named, up)| named.unwrap_or(up)).collect()
         }
         Foil::Token(token) => vec![token; tokens.len()],
+    }
+}
+
+/// The objective of each token by its row of float32 `logits` `[tokens, V]`, `[tokens]`, part of the graph where they are. A foil that is
+/// named stands for a runner-up.
+pub(crate) fn by_target(
+    objective: Objective,
+    logits: &Tensor,
+    (tokens, named): (&[u32], &[Option<u32>]),
+) -> Tensor {
+    let logit = |tokens: &[u32]| logits.gather(1, &column(tokens, logits), false).squeeze_dim(1);
+    match objective {
+        Objective::Logit => logit(tokens),
+        Objective::LogProbability => log_probabilities(logits, tokens),
+        Objective::LogOdds => log_odds(logits, tokens),
+        Objective::Contrast(foil) => logit(tokens) - logit(&foils(foil, tokens, named, logits)),
     }
 }
 

@@ -49,6 +49,7 @@ mod rules;
 
 // What is recorded of a run.
 mod forced;
+mod occlusion;
 mod states;
 mod witness;
 
@@ -83,6 +84,7 @@ pub use goal::{Attribution, Goal};
 pub use rules::Rules;
 
 pub use forced::{forced_scores, forced_scores_without_images};
+pub use occlusion::Occluder;
 pub use states::{Keep, Recorder, States, StatesSize};
 pub use witness::{AttentionBlock, witness_attention};
 
@@ -101,5 +103,5 @@ pub use patches::{PatchOptions, PatchStates, Patches, Spread, witness_patches};
 
 pub use attention_relevancy::{
     Backward, Foil, Folding, HeadMaps, HeadShares, HeadWeights, Layers, Method, MethodRow,
-    Objective, PatchMap, Pool, Score, Unavailable,
+    Objective, Occlusion, PatchMap, Pool, Score, Unavailable,
 };

@@ -57,6 +57,11 @@ pub trait LanguageModel: fmt::Debug {
     /// `[m, D]`.
     fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor, rule: PullRule) -> Tensor;
 
+    /// How long what each head adds to the stream is when it takes all of one token, `‖W_O·v‖`, `W_O` the columns of the layer's output
+    /// projection behind that head, without its bias and before any norm: float32 `[H, n]` from the values `[K, n, d]` of n tokens. Query
+    /// head h takes the values of head `h / (H / K)`.
+    fn value_norms(&self, layer: usize, values: &Tensor) -> Tensor;
+
     /// The sizes of every layer's attention, first to last.
     fn dims(&self) -> Vec<Dims> {
         self.layers().iter().map(Layer::dims).collect()

@@ -3,7 +3,7 @@
 use crate::attention::Float;
 use crate::seam::{MaskRule, Qkv};
 use crate::{LayerSwept, convert};
-use attention_relevancy::ndarray::{Array2, Axis};
+use attention_relevancy::ndarray::{Array2, Axis, s};
 use std::ops::Range;
 use tch::Tensor;
 
@@ -35,6 +35,12 @@ impl Keys {
     /// All positions in order.
     pub(crate) fn positions(&self) -> impl Iterator<Item = usize> {
         self.0.iter().cloned().flatten()
+    }
+
+    /// The columns `[H, n]` of the keys among values of the tokens from `first` on, `[H, tokens]`.
+    pub(crate) fn of_tokens(&self, first: usize, values: &Array2<f32>) -> Array2<f32> {
+        let cover = self.cover();
+        self.columns(values.slice(s![.., cover.start - first..cover.end - first]).to_owned())
     }
 
     /// The columns `[H, n]` of the keys among those of [`Keys::cover`].
@@ -75,6 +81,16 @@ impl<'a> RowReader<'a> {
         let attention = self.float.attention(&(row..row + 1), &keys.cover(), self.mask); // [H, 1, j]
         let attention = keys.columns(convert::matrix(&attention.squeeze_dim(1)));
         AttentionRow { keys, attention }
+    }
+
+    /// What attention makes of a row, `[H, 1, d]`, float32.
+    pub(crate) fn output(&self, row: usize) -> Tensor {
+        let keys = Keys::of(self.mask, row, self.end).cover();
+        let attention = self.float.attention(&(row..row + 1), &keys, self.mask); // [H, 1, j]
+        let values = self.float.values(&keys); // [K, j, d]
+        let [heads, _, j] = <[i64; 3]>::try_from(attention.size()).expect("[H, 1, j]");
+        let grouped = attention.view([-1, self.float.group(), j]); // [K, G, j]
+        grouped.bmm(&values).view([heads, 1, -1])
     }
 
     /// `∂z/∂A[h,j] = dO[h,:]·V[h,j,:]` for a row with the gradient `dheads` `[H, d]` at its output, `[H, n]`.

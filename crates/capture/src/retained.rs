@@ -6,8 +6,7 @@
 use crate::attention::Float;
 use crate::folding::Fold;
 use crate::gemma::Joined;
-use crate::goal::{check_foils, check_targets, foils, index, logit_rows};
-use crate::likelihood::{column, log_odds, log_probabilities};
+use crate::goal::{by_target, check_foils, check_targets, index, logit_rows};
 use crate::seam::{
     Attend, Layer, MaskRule, Qkv, Sequence, SequenceLayout, Site, Trace, Watch, guard,
 };
@@ -101,6 +100,11 @@ impl<M: LanguageModel> Retained<'_, M> {
         &self.inputs
     }
 
+    /// The output of a layer `[S, D]`, part of the graph.
+    pub(crate) fn output_of(&self, layer: usize) -> &Tensor {
+        self.inputs.get(layer + 1).unwrap_or(&self.hidden)
+    }
+
     /// The logits of all tokens, `[S, V]`.
     pub(crate) fn all_logits(&self) -> Result<Array2<f32>, Error> {
         let _no_grad = tch::no_grad_guard();
@@ -180,17 +184,8 @@ impl<M: LanguageModel> Retained<'_, M> {
         let rows = self.hidden.index_select(0, &index(&predicting.rows, device));
         let logits = self.model.logits(&rows).to_kind(Kind::Float);
         let logits = logits.index_select(0, &index(&predicting.of_target, device)); // [targets, V]
-        let logit =
-            |tokens: &[u32]| logits.gather(1, &column(tokens, &logits), false).squeeze_dim(1);
-        let by_target = match objective {
-            Objective::Logit => logit(&tokens),
-            Objective::LogProbability => log_probabilities(&logits, &tokens),
-            Objective::LogOdds => log_odds(&logits, &tokens),
-            Objective::Contrast(foil) => {
-                let named: Vec<Option<u32>> = goal.foils().collect();
-                logit(&tokens) - logit(&foils(foil, &tokens, &named, &logits))
-            }
-        };
+        let named: Vec<Option<u32>> = goal.foils().collect();
+        let by_target = by_target(objective, &logits, (&tokens, &named));
         let signs = Tensor::from_slice(&predicting.signs).to_device(device);
         (by_target * signs).sum(Kind::Float)
     }

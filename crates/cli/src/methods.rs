@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use medgemma_explainer::{
     Compared, Explainer, Explanations, Folding, HeadFusion, HeadWeights, Layers, Method, MethodId,
-    Pool, Update,
+    Occlusion, Pool, Update,
 };
 use serde::{Deserialize, Serialize};
 
@@ -68,9 +68,13 @@ impl MethodArg {
             }
             MethodId::Rollout => "Attention rollout over --layers, heads fused by --heads",
             MethodId::RawAttention => "Attention of the row that predicts the token",
+            MethodId::ValueNorm => "raw-attention × the norm of the values that it carries",
             MethodId::TokenAttention => "Attention of the token itself, when the model reads it",
             MethodId::ObjectAttention => "token-attention over all tokens of the target together",
             MethodId::GradientAttention => "Attention × its gradient, positive part",
+            MethodId::Legrad => {
+                "LeGrad: the gradient of each layer's own reading of the word at its attention, positive part"
+            }
             MethodId::GradCam => "Grad-CAM on the attention of one layer",
             MethodId::GradCamHidden => "Grad-CAM on the hidden states before one layer",
             MethodId::InputGradient => "Gradient × input at the embeddings",
@@ -79,6 +83,12 @@ impl MethodArg {
             }
             MethodId::Tam => {
                 "Token activation map: where the word can be read off the hidden states, not what caused it"
+            }
+            MethodId::OcclusionMeanEmbedding => {
+                "The true drop when the embedding of a cell becomes the mean of its picture; a forward pass for each cell"
+            }
+            MethodId::OcclusionKnockout => {
+                "The true drop when no token behind the pictures sees a cell; a short forward pass for each cell"
             }
             _ => "",
         }
@@ -160,9 +170,11 @@ impl MethodArgs {
             }
             MethodId::Rollout => Method::Rollout { heads, layers },
             MethodId::RawAttention => Method::RawAttention { heads: self.heads, layers },
+            MethodId::ValueNorm => Method::ValueNorm { heads, layers },
             MethodId::TokenAttention => Method::TokenAttention { heads, layers, over },
             MethodId::ObjectAttention => Method::ObjectAttention { heads, layers, over },
             MethodId::GradientAttention => Method::GradientAttention { heads, layers },
+            MethodId::Legrad => Method::LeGrad { heads, layers },
             MethodId::GradCam => {
                 Method::GradCamAttention { layer: self.cam_layer.unwrap_or(last_full) }
             }
@@ -172,6 +184,10 @@ impl MethodArgs {
             MethodId::InputGradient => Method::InputGradient,
             MethodId::MeanCell => Method::MeanCell,
             MethodId::Tam => Method::Tam,
+            MethodId::OcclusionMeanEmbedding => {
+                return Some(Compared::Occlusion(Occlusion::MeanEmbedding));
+            }
+            MethodId::OcclusionKnockout => return Some(Compared::Occlusion(Occlusion::Knockout)),
             _ => return None,
         }))
     }

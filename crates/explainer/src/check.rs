@@ -34,6 +34,7 @@ impl Request<'_> {
     ) -> Result<(), Error> {
         check_question(question)?;
         self.check_options(options)?;
+        self.check_occlusion(!question.pictures.is_empty(), options)?;
         let (mut ids, mut spans) =
             self.processor.prompt_ids(&question.messages, &question.pictures)?;
         if self.profile == Profile::PythonProgram {
@@ -79,6 +80,26 @@ impl Request<'_> {
             if layers <= layer {
                 return Err(attention_capture::Error::Layer { layer, layers }.into());
             }
+        }
+        Ok(())
+    }
+
+    /// Whether there are pictures, seen by this program's own rules, where cells of them are to be taken away.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Question`] without a picture, [`crate::ErrorKind::Argument`] in the profile of the reproduced program.
+    pub(crate) fn check_occlusion(
+        &self,
+        has_pictures: bool,
+        options: &ExplainOptions,
+    ) -> Result<(), Error> {
+        let asked = options.methods.iter().find(|asked| matches!(asked, Compared::Occlusion(_)));
+        let Some(method) = asked.map(Compared::id) else { return Ok(()) };
+        if self.profile == Profile::PythonProgram {
+            return Err(Cause::OcclusionReproduced { method }.into());
+        }
+        if !has_pictures {
+            return Err(Cause::OcclusionNoPictures { method }.into());
         }
         Ok(())
     }

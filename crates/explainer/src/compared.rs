@@ -4,7 +4,7 @@ use attention_capture::{
     Attribution, Engine, Error, Goal, MethodRecorder, Observer, Retained, Rules, Streaming,
 };
 use attention_relevancy::ndarray::Array1;
-use attention_relevancy::{Method, MethodRow, RowRule, Unavailable, Update};
+use attention_relevancy::{Method, MethodRow, Occlusion, RowRule, Unavailable, Update};
 use explanation_record::MethodId;
 use std::fmt;
 
@@ -19,12 +19,14 @@ pub enum Compared {
     Relevancy(Update),
     /// Another method, from the sweep of the explanation.
     Other(Method),
+    /// The true drop without each cell, from a forward pass for each: slow, and what the others are estimates of.
+    Occlusion(Occlusion),
 }
 
 impl Compared {
     /// Whether its values have signs.
     pub fn is_signed(&self) -> bool {
-        matches!(self, Self::Other(Method::InputGradient | Method::MeanCell))
+        matches!(self, Self::Other(Method::InputGradient | Method::MeanCell) | Self::Occlusion(_))
     }
 
     /// Its stable id, as record and command spell it. [`Compared`]'s text has its choices too.
@@ -35,6 +37,8 @@ impl Compared {
                 RowRule::Normalized(_) => MethodId::RelevancyStochastic,
             },
             Self::Other(method) => id(method),
+            Self::Occlusion(Occlusion::MeanEmbedding) => MethodId::OcclusionMeanEmbedding,
+            Self::Occlusion(Occlusion::Knockout) => MethodId::OcclusionKnockout,
         }
     }
 }
@@ -43,9 +47,11 @@ fn id(method: &Method) -> MethodId {
     match method {
         Method::Rollout { .. } => MethodId::Rollout,
         Method::RawAttention { .. } => MethodId::RawAttention,
+        Method::ValueNorm { .. } => MethodId::ValueNorm,
         Method::TokenAttention { .. } => MethodId::TokenAttention,
         Method::ObjectAttention { .. } => MethodId::ObjectAttention,
         Method::GradientAttention { .. } => MethodId::GradientAttention,
+        Method::LeGrad { .. } => MethodId::Legrad,
         Method::GradCamAttention { .. } => MethodId::GradCam,
         Method::GradCamHidden { .. } => MethodId::GradCamHidden,
         Method::InputGradient => MethodId::InputGradient,
@@ -59,6 +65,7 @@ impl fmt::Display for Compared {
         match self {
             Self::Relevancy(update) => write!(f, "relevancy, {update}"),
             Self::Other(method) => method.fmt(f),
+            Self::Occlusion(occlusion) => write!(f, "occlusion, {occlusion}"),
         }
     }
 }
@@ -72,11 +79,14 @@ pub(crate) fn rules(options: &ExplainOptions) -> Rules {
     Rules { objective, update, folding: folding.clone(), backward }
 }
 
-/// From one sweep, which observers look at, and from one more for each update that was asked for.
+/// Makes the rows of an occlusion for goals.
+pub(crate) type Occlude<'a> = dyn Fn(&[Goal], Occlusion) -> Result<Vec<MethodRow>, Error> + 'a;
+
+/// From one sweep, which observers look at, from one more for each update that was asked for, and from the passes of occlusions.
 pub(crate) fn streaming(
     engine: &Streaming<'_>,
     goals: &[Goal],
-    options: &ExplainOptions,
+    (options, occlude): (&ExplainOptions, &Occlude<'_>),
     observers: &mut [&mut dyn Observer],
 ) -> Result<Vec<WithRows>, Error> {
     let others = others(options);
@@ -86,17 +96,17 @@ pub(crate) fn streaming(
     observers.push(&mut recorder);
     let found = engine.observe(goals, &rules(options), &mut observers)?;
     let found = found.into_iter().zip(recorder.finish()?).collect();
-    all(found, (engine, goals), options)
+    all(found, (engine, goals), (options, occlude))
 }
 
 /// The same from every attention kept.
 pub(crate) fn retained(
     engine: &Retained<'_>,
     goals: &[Goal],
-    options: &ExplainOptions,
+    (options, occlude): (&ExplainOptions, &Occlude<'_>),
 ) -> Result<Vec<WithRows>, Error> {
     let found = engine.explain_methods(goals, &rules(options), &others(options))?;
-    all(found, (engine, goals), options)
+    all(found, (engine, goals), (options, occlude))
 }
 
 /// The mean of a method's rows over goals, with weights that sum to one; the reason if it has no row for one of them.
@@ -112,16 +122,16 @@ pub(crate) fn mean_row<'a>(
 fn others(options: &ExplainOptions) -> Vec<Method> {
     let other = |compared: &Compared| match compared {
         Compared::Other(method) => Some(method.clone()),
-        Compared::Relevancy(_) => None,
+        Compared::Relevancy(_) | Compared::Occlusion(_) => None,
     };
     options.methods.iter().filter_map(other).collect()
 }
 
-/// The rows of all methods in the order asked, from those of the sweep and from one more sweep for each update.
+/// The rows of all methods in the order asked, from those of the sweep, from one more sweep for each update, and from passes without cells.
 fn all(
     found: Vec<WithRows>,
     (engine, goals): (&dyn Engine, &[Goal]),
-    options: &ExplainOptions,
+    (options, occlude): (&ExplainOptions, &Occlude<'_>),
 ) -> Result<Vec<WithRows>, Error> {
     let (mut all, mut others): (Vec<WithRows>, Vec<_>) = found
         .into_iter()
@@ -134,6 +144,11 @@ fn all(
                 let found = engine.explain(goals, &rules)?;
                 for ((_, rows), found) in all.iter_mut().zip(found) {
                     rows.push(Ok(found.relevancy));
+                }
+            }
+            Compared::Occlusion(occlusion) => {
+                for ((_, rows), row) in all.iter_mut().zip(occlude(goals, *occlusion)?) {
+                    rows.push(row);
                 }
             }
             Compared::Other(_) => {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::{Ask, Backward, Missing};
+use crate::{Ask, Backward, MethodId, Missing};
 
 pub use kind::ErrorKind;
 
@@ -280,6 +280,22 @@ pub(crate) enum Cause {
     /// What pictures add was asked of a question that has none.
     #[error("the question has no picture, so nothing can be compared with an answer without it")]
     NoPictures,
+    /// Cells of pictures were to be taken away from a question that has none.
+    #[error(
+        "the method {method} takes cells of a picture away, but the question has no picture: add one, or leave the method out"
+    )]
+    OcclusionNoPictures {
+        /// The method asked for.
+        method: MethodId,
+    },
+    /// Cells of pictures were to be taken away under the rules of the reproduced program.
+    #[error(
+        "the reproduced program sees every image token as a picture of its own, which has no cells: leave the method {method} out, or explain by this program's own rules"
+    )]
+    OcclusionReproduced {
+        /// The method asked for.
+        method: MethodId,
+    },
     /// Layers were asked of an engine that has no row between them.
     #[error(
         "the relevancy by layer needs the streaming engine; leave the engine at auto or streaming"

@@ -9,10 +9,10 @@ use crate::{
     Resolution, SpanRule, compared, occurrence,
 };
 use attention_capture::{
-    DepthRecorder, EachLayer, Engine as _, HeadRecorder, Held, ImageRecorder, LayerSwept, Observer,
-    Patches, Retained, Room, States, Streaming,
+    DepthRecorder, EachLayer, Engine as _, Goal, HeadRecorder, Held, ImageRecorder, LayerSwept,
+    Observer, Occluder, Patches, Retained, Room, States, Streaming, SweepOptions,
 };
-use attention_relevancy::Foil;
+use attention_relevancy::{Foil, MethodRow, Objective, Occlusion};
 use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::time::Instant;
 
@@ -81,6 +81,7 @@ impl Request<'_> {
         notes: &mut Vec<String>,
     ) -> Result<Vec<Found>, Error> {
         check_backward(options)?;
+        self.check_occlusion(!run.sequence.images().is_empty(), options)?;
         match options.engine {
             Engine::Retained => self.retained(run.sequence, plans, options),
             Engine::Auto | Engine::Streaming => self.streaming(run, plans, options, notes),
@@ -135,7 +136,12 @@ impl Request<'_> {
         }
         self.check_retained(sequence.ids().len())?;
         let engine = Retained::run(&self.model, sequence)?;
-        let parts = compared::retained(&engine, &goals(plans), options)?;
+        let passes = SweepOptions {
+            memory_budget: self.memory_budget(),
+            cancel: self.context.cancel.clone(),
+        };
+        let occlude = self.occlude(sequence, options.objective, passes);
+        let parts = compared::retained(&engine, &goals(plans), (options, &occlude))?;
         let parts = parts.into_iter().map(Part::new).collect();
         Ok(distribute(plans, engine.scores(&every_target(plans))?, parts))
     }
@@ -178,6 +184,7 @@ impl Request<'_> {
             let pictures = room.images_waiting(goals.len(), pictures);
             let ids = sequence.ids();
             let options_of_sweep = room.sweep(self.context.cancel.clone());
+            let occlude = self.occlude(sequence, options.objective, options_of_sweep.clone());
             let engine = Streaming::new(&self.model, ids, states, options_of_sweep);
             let mut progress =
                 EachLayer(|swept: &LayerSwept<'_>| self.tell_progress(swept, goals.len()));
@@ -190,7 +197,8 @@ impl Request<'_> {
             let mut observers: Vec<&mut dyn Observer> = vec![&mut progress, &mut pictures];
             observers.extend(depths.as_mut().map(|depths| depths as &mut dyn Observer));
             observers.extend(heads.as_mut().map(|heads| heads as &mut dyn Observer));
-            let parts = compared::streaming(&engine, &goals, options, &mut observers)?;
+            let how = (options, &occlude as &compared::Occlude<'_>);
+            let parts = compared::streaming(&engine, &goals, how, &mut observers)?;
             let left = pictures.finish(parts.iter().map(|(attribution, _)| attribution));
             let mut parts: Vec<Part> = parts.into_iter().map(Part::new).collect();
             let depths = depths.into_iter().flat_map(DepthRecorder::finish);
@@ -220,6 +228,23 @@ impl Request<'_> {
             }));
         }
         Ok(found)
+    }
+
+    /// Takes cells of the pictures of a sequence away, in passes of these options, and tells how many are done.
+    fn occlude<'a>(
+        &'a self,
+        sequence: &'a Sequence,
+        objective: Objective,
+        passes: SweepOptions,
+    ) -> impl Fn(&[Goal], Occlusion) -> Result<Vec<MethodRow>, attention_capture::Error> + 'a {
+        let occluder = Occluder::new(&self.model, sequence, passes);
+        move |goals, occlusion| {
+            occluder.rows(goals, objective, occlusion, &mut |done, cells| {
+                if let Some(observer) = &self.context.progress {
+                    observer(done as u64, cells as u64);
+                }
+            })
+        }
     }
 
     /// Layers of all goals, done and in all.

@@ -60,7 +60,7 @@ pub use words::Words;
 
 pub use attention_relevancy::{
     Backward, Explanation, Foil, Folding, HeadFusion, HeadMaps, HeadShares, HeadWeights, Layers,
-    Method, MethodRow, Objective, PatchMap, Pool, Score, Shares, Unavailable, Update,
+    Method, MethodRow, Objective, Occlusion, PatchMap, Pool, Score, Shares, Unavailable, Update,
 };
 pub use explanation_record::{
     BlankKind, BoxAgreement, Counterpart, DependsOnPicture, Explained, Exported, FigureFormat,

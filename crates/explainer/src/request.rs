@@ -24,7 +24,8 @@ pub struct Context {
     /// Bytes that explaining may take beside the weights; `None`: as the model was loaded ([`LoadOptions::context`](crate::LoadOptions)).
     pub memory_budget: Option<u64>,
     /// Called after every layer of a sweep that explains, with the layers of all explained tokens done and in all; only by the
-    /// streaming engine. Methods of comparison with sweeps of their own begin again at zero.
+    /// streaming engine. Methods of comparison with sweeps of their own begin again at zero; occlusion, by either engine, tells of cells in
+    /// the place of layers.
     pub progress: Option<ExplainObserver>,
 }
 

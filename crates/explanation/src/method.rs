@@ -19,12 +19,16 @@ pub enum MethodId {
     Rollout,
     /// Attention of the row that predicts the target.
     RawAttention,
+    /// Attention × the norm of the values that it carries.
+    ValueNorm,
     /// Attention of the explained token itself.
     TokenAttention,
     /// The same of all tokens of a target together.
     ObjectAttention,
     /// Attention × its gradient, where above zero.
     GradientAttention,
+    /// LeGrad: the gradient of each layer's own logit at its attention, where above zero.
+    Legrad,
     /// Grad-CAM on the attention of one layer.
     GradCam,
     /// Grad-CAM on the hidden states before one layer.
@@ -35,23 +39,31 @@ pub enum MethodId {
     MeanCell,
     /// Token activation map.
     Tam,
+    /// What the scalar loses when the embedding of a cell becomes the mean of its picture.
+    OcclusionMeanEmbedding,
+    /// What the scalar loses when no token behind the pictures sees a cell.
+    OcclusionKnockout,
 }
 
 impl MethodId {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::RelevancyAdditive,
         Self::RelevancyStochastic,
         Self::Rollout,
         Self::RawAttention,
+        Self::ValueNorm,
         Self::TokenAttention,
         Self::ObjectAttention,
         Self::GradientAttention,
+        Self::Legrad,
         Self::GradCam,
         Self::GradCamHidden,
         Self::InputGradient,
         Self::MeanCell,
         Self::Tam,
+        Self::OcclusionMeanEmbedding,
+        Self::OcclusionKnockout,
     ];
 
     /// The id as text, such as `grad-cam`.
@@ -61,14 +73,18 @@ impl MethodId {
             Self::RelevancyStochastic => "relevancy-stochastic",
             Self::Rollout => "rollout",
             Self::RawAttention => "raw-attention",
+            Self::ValueNorm => "value-norm",
             Self::TokenAttention => "token-attention",
             Self::ObjectAttention => "object-attention",
             Self::GradientAttention => "gradient-attention",
+            Self::Legrad => "legrad",
             Self::GradCam => "grad-cam",
             Self::GradCamHidden => "grad-cam-hidden",
             Self::InputGradient => "input-gradient",
             Self::MeanCell => "mean-cell",
             Self::Tam => "tam",
+            Self::OcclusionMeanEmbedding => "occlusion-mean-embedding",
+            Self::OcclusionKnockout => "occlusion-knockout",
         }
     }
 }

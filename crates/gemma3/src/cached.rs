@@ -33,6 +33,40 @@ pub struct Cached {
     layers: Vec<Cache>,
 }
 
+impl Cached {
+    /// The attention of tokens that follow what is kept here, of which it keeps nothing: any number of continuations may start from the
+    /// same point, each in one go.
+    pub fn ahead(&self) -> Ahead<'_> {
+        Ahead { kept: self }
+    }
+}
+
+/// Plain attention over what a [`Cached`] keeps and the tokens of the call themselves: [`Cached::ahead`].
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead<'a> {
+    kept: &'a Cached,
+}
+
+impl Attend for Ahead<'_> {
+    fn check(&self, tower: Tower) -> Result<(), Error> {
+        self.kept.check(tower)
+    }
+
+    fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
+        match self.kept.layers.get(site.layer).filter(|cache| 0 < cache.len) {
+            None => Fast.attend(site, qkv, mask),
+            Some(cache) => {
+                let before = cache.kept();
+                let with = |kept: &Tensor, own: &Tensor| Tensor::cat(&[kept, own], 1);
+                let (k, v) = (with(&before.k, &qkv.k), with(&before.v, &qkv.v));
+                attend_in_blocks(qkv, &Kept { k, v, first: before.first }, mask)
+            }
+        }
+    }
+}
+
+impl<Trace> Watch<Trace> for Ahead<'_> {}
+
 impl Attend for Cached {
     fn check(&self, tower: Tower) -> Result<(), Error> {
         match tower {
@@ -239,6 +273,28 @@ mod tests {
                 "window {window:?}"
             );
         }
+    }
+
+    #[test]
+    fn continuations_start_from_the_same_point() {
+        tch::manual_seed(3);
+        let (prefill, total) = (90, 130);
+        let qkv = random(total as i64, 0);
+        for window in [None, Some(1), Some(16)] {
+            let mask = causal(window, &[5..37, 92..101]);
+            let expected = plain(&qkv, &mask).narrow(1, prefill as i64, (total - prefill) as i64);
+            let mut cached = Cached::default();
+            for rows in [0..60, 60..prefill] {
+                let _ = cached.attend(SITE, &piece(&qkv, rows), &mask);
+            }
+            let _ = cached.ahead().attend(SITE, &random(30, prefill), &mask);
+            let found = cached.ahead().attend(SITE, &piece(&qkv, prefill..total), &mask);
+            assert!(distance(&found, &expected) < 2e-6, "window {window:?}");
+        }
+        let nothing = Cached::default();
+        let mask = causal(None, &[]);
+        let found = nothing.ahead().attend(SITE, &qkv, &mask);
+        assert!(distance(&found, &plain(&qkv, &mask)) < 2e-6);
     }
 
     #[test]

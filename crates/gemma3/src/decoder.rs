@@ -50,6 +50,12 @@ impl DecoderLayer {
         })
     }
 
+    /// How long what each head adds is when it takes all of one token, `‖W_O·v‖` with the columns of `o_proj` behind that head, before the
+    /// norm that follows: float32 `[H, n]` from values `[K, n, d]`. It is α = 1 of the norm-based analysis of Kobayashi et al. (2020).
+    pub fn value_norms(&self, values: &Tensor) -> Tensor {
+        self.self_attn.o_proj.head_norms(values)
+    }
+
     /// What stands between attention and MLP: `h = x + post(attended)`.
     fn hidden(&self, trace: &DecoderTrace) -> Tensor {
         &trace.x + self.post_attention_layernorm.forward(&trace.attended)

@@ -6,6 +6,7 @@
 //! linear takes a [`PullRule`].
 
 use crate::weight::Weight;
+use crate::weight::low_rank::stretches;
 use crate::{Error, Place, PullRule, WeightPath};
 use std::f64::consts::PI;
 use tch::{Device, Kind, Tensor};
@@ -45,6 +46,32 @@ impl Linear {
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         self.weight.product(x, self.bias.as_ref())
+    }
+
+    /// `‖W_h·v‖` for every head h, `W_h` the d columns of W behind it, without the bias: float32 `[H, n]` from values `[K, n, d]`; head h
+    /// takes those of `h / (H / K)`. Products are made in the dtype of the weights, their lengths in float32.
+    pub(crate) fn head_norms(&self, values: &Tensor) -> Tensor {
+        /// Tokens at a time: what they become is never held whole.
+        const TOKENS: i64 = 256;
+        let [key_heads, n, d] = <[i64; 3]>::try_from(values.size()).expect("values are [K, n, d]");
+        let heads = self.size()[1] / d;
+        let values = values.to_kind(self.kind());
+        let squares = Tensor::zeros([heads, n], (Kind::Float, values.device()));
+        for (start, rows) in stretches(&self.weight) {
+            let weight = self.weight.stretch(start, rows, self.kind());
+            for head in 0..heads {
+                let weight = weight.narrow(1, head * d, d).tr(); // [d, rows]
+                let (values, squares) = (values.get(head * key_heads / heads), squares.get(head)); // views
+                for first in (0..n).step_by(TOKENS as usize) {
+                    let count = TOKENS.min(n - first);
+                    let part = values.narrow(0, first, count).matmul(&weight);
+                    let part = part.to_kind(Kind::Float).square();
+                    let part = part.sum_dim_intlist(1, false, Kind::Float);
+                    let _ = squares.narrow(0, first, count).g_add_(&part);
+                }
+            }
+        }
+        squares.sqrt()
     }
 
     /// `dx = dy·W`. The product is made in the dtype of the weights, as the forward product is.
@@ -252,6 +279,28 @@ mod tests {
             y
         };
         assert!((turn(8.0, 16) - turn(1.0, 2)).abs().max().double_value(&[]) < 1e-6);
+    }
+
+    /// Against one product for each token and head, the values of the head alone and zeros for all others; over more tokens than are
+    /// taken at a time.
+    #[test]
+    fn the_norm_of_a_head_is_that_of_what_it_adds_alone() {
+        tch::manual_seed(8);
+        let (heads, key_heads, n, d, outputs) = (4, 2, 300, 3, 10);
+        let bias = Some(Tensor::randn([outputs], (Kind::Float, Device::Cpu)));
+        let weight = Tensor::randn([outputs, heads * d], (Kind::Float, Device::Cpu));
+        let linear = Linear { weight: Weight::Dense(weight), bias };
+        let values = Tensor::randn([key_heads, n, d], (Kind::Float, Device::Cpu));
+        let found = linear.head_norms(&values);
+        assert_eq!(found.size(), [heads, n]);
+        for head in 0..heads {
+            let alone = Tensor::zeros([n, heads * d], (Kind::Float, Device::Cpu));
+            alone.narrow(1, head * d, d).copy_(&values.get(head / 2));
+            let added = linear.weight.product(&alone, None);
+            let norms = added.square().sum_dim_intlist(1, false, Kind::Double).sqrt();
+            let apart = (found.get(head) - &norms).abs().max().double_value(&[]);
+            assert!(apart < 1e-5 * norms.max().double_value(&[]), "{head}: {apart}");
+        }
     }
 
     /// The gradient that autograd finds for `f` at `x` against `dy`.

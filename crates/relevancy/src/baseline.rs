@@ -1,9 +1,10 @@
 //! What is read off attention alone, to compare an explanation with.
 
-use ndarray::{Array1, ArrayView3};
+use ndarray::{Array1, ArrayView2, ArrayView3};
 
 use crate::{
-    Error, ErrorKind, FusedAttention, Propagation, RetainedLayer, Update, retained::check_shape,
+    Error, ErrorKind, FusedAttention, HeadFusion, Propagation, RetainedLayer, Update,
+    retained::check_shape,
 };
 
 /// Raw attention: row `row` of the head mean of one layer's attention `[H, S, S]`, usually the last layer's. Returns `[S]`.
@@ -47,9 +48,37 @@ pub fn rollout_row(layers: &[ArrayView3<'_, f32>], row: usize) -> Result<Array1<
     Ok(propagation.finish())
 }
 
+/// Norm-based attention of one row, `fuse_h[A_h ⊙ ‖W_O^h·V^h‖]`, `[n]`, from attention `[H, n]` and the norms `[H, n]` of what each head
+/// would add to the stream if it took all of one token: `‖α·f(x)‖`, `f(x) = (x·W_V)·W_O` (Kobayashi, Kuribayashi, Yokoi and Inui,
+/// "Attention is Not Only a Weight: Analyzing Transformers with Vector Norms", EMNLP 2020, eq. 3 and 4, by head).
+///
+/// A token that much attention goes to may carry almost nothing: attention sinks have small values. What heads add to each other is not
+/// followed (the norm of their sum is at most the sum of their norms), and neither are the norm and the stream behind them.
+///
+/// ```
+/// use attention_relevancy::{HeadFusion, ndarray::array, value_norm_row};
+///
+/// let (attention, norms) = (array![[0.75, 0.25], [0.5, 0.5]], array![[0.0, 4.0], [2.0, 2.0]]);
+/// assert_eq!(value_norm_row(attention.view(), norms.view(), HeadFusion::Mean)?, array![0.5, 1.0]);
+/// # Ok::<(), attention_relevancy::Error>(())
+/// ```
+///
+/// Fails with [`ErrorKind::RowsShape`], [`ErrorKind::HeadRows`] or [`ErrorKind::Head`].
+pub fn value_norm_row(
+    attention: ArrayView2<'_, f32>,
+    norms: ArrayView2<'_, f32>,
+    heads: HeadFusion,
+) -> Result<Array1<f32>, Error> {
+    if attention.dim() != norms.dim() {
+        let [expected, found] = [attention, norms].map(|rows| rows.dim().into());
+        return Err(ErrorKind::RowsShape { expected, found }.into());
+    }
+    heads.fuse((&attention * &norms).view())
+}
+
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array3, array};
+    use ndarray::{Array2, Array3, array};
 
     use super::*;
 
@@ -70,6 +99,20 @@ mod tests {
         let last = array![[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]];
         assert_eq!(rollout_row(&[first.view(), last.view()], 2), Ok(array![0.25, 0.25, 0.5]));
         assert_eq!(rollout_row(&[last.view(), first.view()], 2), Ok(array![0.0, 0.5, 0.5]));
+    }
+
+    #[test]
+    fn norms_are_of_the_heads_and_keys_of_the_attention() {
+        let (rows, fewer) = (Array2::ones((2, 3)), Array2::ones((2, 2)));
+        let row = |norms: &Array2<f32>, heads| value_norm_row(rows.view(), norms.view(), heads);
+        let found = row(&fewer, HeadFusion::Mean);
+        let shape = ErrorKind::RowsShape { expected: [2, 3], found: [2, 2] };
+        assert_eq!(found, Err(shape.into()));
+        let found = row(&rows, HeadFusion::One(2));
+        assert_eq!(found, Err(ErrorKind::Head { head: 2, heads: 2 }.into()));
+        let norms = array![[1.0, 2.0, 3.0], [2.0, 1.0, 0.0]];
+        assert_eq!(row(&norms, HeadFusion::Max), Ok(array![2.0, 2.0, 3.0]));
+        assert_eq!(row(&norms, HeadFusion::One(1)), Ok(array![2.0, 1.0, 0.0]));
     }
 
     #[test]

@@ -24,6 +24,21 @@ pub fn gradient_attention_row(
     heads.fuse(products.view())
 }
 
+/// One layer of LeGrad at one row, `fuse_h[(∂s/∂A)⁺]`, `[n]`, from the gradient `[H, n]` of a score s that is read off the output of the same
+/// layer.
+///
+/// LeGrad (Bousselham, Boggust, Chaybouti, Strobelt and Kuehne, "LeGrad: An Explainability Method for Vision Transformers via Feature
+/// Formation Sensitivity", ICCV 2025), with the row that predicts the token in the place of the pooled or class token and its logit in the
+/// place of the similarity with a text; the mean over layers is the map. It asks to which attention the score is sensitive, not how much
+/// attention there is: a key that nothing was taken from counts as one that much was taken from. So the columns are to be keys that the
+/// row sees and no others: where a mask hides a key, there is a gradient all the same. What passed through other tokens is not followed,
+/// and in early layers the logit of a half-made state says little.
+///
+/// Fails with [`ErrorKind::HeadRows`] or [`ErrorKind::Head`].
+pub fn legrad_row(gradient: ArrayView2<'_, f32>, heads: HeadFusion) -> Result<Array1<f32>, Error> {
+    heads.fuse(gradient.mapv(positive).view())
+}
+
 /// Attention of one row with heads weighted by their gradient, `Σ_h w_h·A_h / Σ_h w_h`, `w_h = mean_j relu(∂z/∂A[h,j])`, `[n]`,
 /// from attention and gradient `[H, n]`; `n` are the keys that the row sees. The plain mean where no weight is above zero.
 ///
@@ -195,6 +210,14 @@ mod tests {
         assert_eq!(row(HeadFusion::Mean), Ok(array![0.5, 0.25, 0.125]));
         assert_eq!(row(HeadFusion::Max), Ok(array![1.0, 0.5, 0.25]));
         assert_eq!(row(HeadFusion::One(1)), Ok(array![0.0, 0.5, 0.0]));
+    }
+
+    #[test]
+    fn legrad_by_hand() {
+        let row = |heads| legrad_row(gradient().view(), heads);
+        assert_eq!(row(HeadFusion::Mean), Ok(array![2.5, 0.5, 0.5]));
+        assert_eq!(row(HeadFusion::Max), Ok(array![3.0, 1.0, 1.0]));
+        assert_eq!(row(HeadFusion::One(0)), Ok(array![2.0, 0.0, 1.0]));
     }
 
     #[test]

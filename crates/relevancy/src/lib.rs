@@ -93,19 +93,20 @@ pub use crate::{
     agreement::{by_value, rank_correlation, top_overlap},
     attention::FusedAttention,
     backward::{Backward, UnknownBackward},
-    baseline::{raw_attention_row, rollout_row},
+    baseline::{raw_attention_row, rollout_row, value_norm_row},
     error::{Error, ErrorKind, StepError},
     explanation::{Explanation, Shares},
     folding::{Folding, Layers},
     gradient::{
         grad_cam_attention_row, grad_cam_hidden, gradient_attention_row, gradient_weighted_row,
-        input_gradient, mean_cell_drop,
+        input_gradient, legrad_row, mean_cell_drop,
     },
     heads::{HeadFusion, HeadRule},
     layout::{ImageGrid, Segment, SegmentKind, TokenLayout},
     matrix::{FusedMatrix, relevancy_matrix},
     method::{HeadWeights, Method, Pool},
     objective::{Foil, Objective},
+    occlusion::Occlusion,
     outcome::{HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable},
     propagation::Propagation,
     retained::RetainedLayer,
@@ -133,6 +134,7 @@ pub mod tam;
 mod backward;
 mod method;
 mod objective;
+mod occlusion;
 
 mod soundness;
 

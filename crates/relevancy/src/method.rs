@@ -30,6 +30,14 @@ pub enum Method {
         /// The layers.
         layers: Layers,
     },
+    /// [`value_norm_row`](crate::value_norm_row) of the predicting row, `fuse_h[A·‖W_O·V‖]`, mean over the chosen layers: attention times
+    /// the length of what it carries.
+    ValueNorm {
+        /// How heads become one.
+        heads: HeadFusion,
+        /// The layers.
+        layers: Layers,
+    },
     /// Attention of the explained token itself, row p: what it looked at when it was read, after it had been chosen.
     TokenAttention {
         /// How heads become one.
@@ -51,6 +59,15 @@ pub enum Method {
     /// [`gradient_attention_row`](crate::gradient_attention_row) of the predicting row, `fuse_h[(A⊙∇A)⁺]`, mean over the
     /// chosen layers. What speaks against the goal is dropped; there is no signed form of it.
     GradientAttention {
+        /// How heads become one.
+        heads: HeadFusion,
+        /// The layers.
+        layers: Layers,
+    },
+    /// [`legrad_row`](crate::legrad_row) of the predicting row, mean over the chosen layers: each layer by the gradient of a logit of its own,
+    /// that of the explained token read from the output of this layer at the predicting row, through the last norm and the head. Neither
+    /// the objective of the goal nor its [`Backward`](crate::Backward) rule counts.
+    LeGrad {
         /// How heads become one.
         heads: HeadFusion,
         /// The layers.
@@ -117,9 +134,11 @@ impl fmt::Display for Method {
         let name = match self {
             Self::Rollout { .. } => "rollout",
             Self::RawAttention { .. } => "raw attention",
+            Self::ValueNorm { .. } => "value-norm attention",
             Self::TokenAttention { .. } => "token attention",
             Self::ObjectAttention { .. } => "object attention",
             Self::GradientAttention { .. } => "gradient attention",
+            Self::LeGrad { .. } => "LeGrad",
             Self::GradCamAttention { layer } => {
                 return write!(f, "Grad-CAM on attention of layer {layer}");
             }
@@ -140,9 +159,10 @@ impl Method {
     /// The choices that are not those by default.
     fn choices(&self) -> Vec<String> {
         let (heads, layers, over) = match self {
-            Self::Rollout { heads, layers } | Self::GradientAttention { heads, layers } => {
-                (HeadWeights::Fused(*heads), layers, Pool::Mean)
-            }
+            Self::Rollout { heads, layers }
+            | Self::ValueNorm { heads, layers }
+            | Self::GradientAttention { heads, layers }
+            | Self::LeGrad { heads, layers } => (HeadWeights::Fused(*heads), layers, Pool::Mean),
             Self::RawAttention { heads, layers } => (*heads, layers, Pool::Mean),
             Self::TokenAttention { heads, layers, over }
             | Self::ObjectAttention { heads, layers, over } => {

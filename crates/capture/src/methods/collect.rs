@@ -8,7 +8,7 @@ use crate::{Error, Goal};
 use attention_relevancy::ndarray::{Array1, Array2, s};
 use attention_relevancy::{
     Folding, HeadWeights, Method, MethodRow, Pool, Unavailable, grad_cam_attention_row,
-    gradient_attention_row, gradient_weighted_row,
+    gradient_attention_row, gradient_weighted_row, legrad_row, value_norm_row,
 };
 use std::ops::Range;
 
@@ -21,6 +21,18 @@ pub(crate) struct Facts<'a> {
     pub(crate) layout: &'a SequenceLayout,
     /// Tokens that the model read: all, or all but the last of an answer.
     pub(crate) read: usize,
+}
+
+/// What is known of a predicting row in one layer.
+pub(crate) struct PredictingRow<'a> {
+    /// Its keys, n of them, and its attention.
+    pub(crate) seen: &'a AttentionRow,
+    /// `∂z/∂A`, `[H, n]`.
+    pub(crate) gradient: &'a Array2<f32>,
+    /// `‖W_O·V‖` of the keys, `[H, n]`, where [`Collector::wants_norms`].
+    pub(crate) norms: Option<Array2<f32>>,
+    /// `∂s/∂A`, `[H, n]`, s the logit of the explained token read off the output of this layer, where [`Collector::wants_own_logit`].
+    pub(crate) own_logit: Option<Array2<f32>>,
 }
 
 /// The rows of every method for every goal.
@@ -86,7 +98,10 @@ impl<'a> Collector<'a> {
     /// Whether a method reads the predicting rows of `layer`.
     pub(crate) fn wants_rows(&self, layer: usize) -> bool {
         self.methods.iter().any(|planned| match planned.method {
-            Method::RawAttention { .. } | Method::GradientAttention { .. } => planned.folds(layer),
+            Method::RawAttention { .. }
+            | Method::ValueNorm { .. }
+            | Method::GradientAttention { .. }
+            | Method::LeGrad { .. } => planned.folds(layer),
             Method::GradCamAttention { layer: chosen } => *chosen == layer,
             Method::Rollout { .. }
             | Method::TokenAttention { .. }
@@ -96,6 +111,20 @@ impl<'a> Collector<'a> {
             | Method::MeanCell
             | Method::Tam => false,
         })
+    }
+
+    /// Whether a method weighs what the predicting rows of `layer` see by the length of its values.
+    pub(crate) fn wants_norms(&self, layer: usize) -> bool {
+        self.methods.iter().any(|planned| {
+            matches!(planned.method, Method::ValueNorm { .. }) && planned.folds(layer)
+        })
+    }
+
+    /// Whether a method asks for the gradient of the logit that is read off the output of `layer` itself.
+    pub(crate) fn wants_own_logit(&self, layer: usize) -> bool {
+        self.methods
+            .iter()
+            .any(|planned| matches!(planned.method, Method::LeGrad { .. }) && planned.folds(layer))
     }
 
     /// Whether a method reads the rows of the explained tokens themselves in `layer`.
@@ -112,20 +141,14 @@ impl<'a> Collector<'a> {
         self.methods.iter().any(|planned| planned.method == method)
     }
 
-    /// Takes in one predicting row of a goal in `layer`: attention and gradient `[H, keys]`.
-    pub(crate) fn see_row(
-        &mut self,
-        goal: usize,
-        layer: usize,
-        seen: &AttentionRow,
-        gradient: &Array2<f32>,
-    ) {
+    /// Takes in one predicting row of a goal in `layer`.
+    pub(crate) fn see_row(&mut self, goal: usize, layer: usize, row: &PredictingRow<'_>) {
         let targets = self.goals[goal].targets().len();
         for (planned, slot) in self.methods.iter().zip(&mut self.slots[goal]) {
-            if let Some(row) = planned.of_row(layer, seen, gradient, self.facts.layout.images()) {
+            if let Some(values) = planned.of_row(layer, row, self.facts.layout.images()) {
                 let weight = 1.0 / (targets * planned.layers()) as f32;
                 slot.sight(self.facts.ids.len());
-                slot.add(weight, &seen.keys, &row);
+                slot.add(weight, &row.seen.keys, &values);
             }
         }
     }
@@ -206,9 +229,11 @@ impl Planned<'_> {
                 Some(Folding::default().with_heads(*heads).with_layers(layers.clone()))
             }
             Method::RawAttention { .. }
+            | Method::ValueNorm { .. }
             | Method::TokenAttention { .. }
             | Method::ObjectAttention { .. }
             | Method::GradientAttention { .. }
+            | Method::LeGrad { .. }
             | Method::GradCamAttention { .. }
             | Method::GradCamHidden { .. }
             | Method::InputGradient
@@ -224,7 +249,9 @@ impl Planned<'_> {
             Method::ObjectAttention { over, .. } => Some((Tokens::Together, *over)),
             Method::Rollout { .. }
             | Method::RawAttention { .. }
+            | Method::ValueNorm { .. }
             | Method::GradientAttention { .. }
+            | Method::LeGrad { .. }
             | Method::GradCamAttention { .. }
             | Method::GradCamHidden { .. }
             | Method::InputGradient
@@ -258,7 +285,9 @@ impl Planned<'_> {
             }
             Method::Rollout { .. }
             | Method::RawAttention { .. }
+            | Method::ValueNorm { .. }
             | Method::GradientAttention { .. }
+            | Method::LeGrad { .. }
             | Method::InputGradient
             | Method::MeanCell
             | Method::Tam => None,
@@ -278,8 +307,7 @@ impl Planned<'_> {
     fn of_row(
         &self,
         layer: usize,
-        seen: &AttentionRow,
-        gradient: &Array2<f32>,
+        PredictingRow { seen, gradient, norms, own_logit }: &PredictingRow<'_>,
         images: &[Range<usize>],
     ) -> Option<Array1<f32>> {
         let (attention, gradient) = (seen.attention.view(), gradient.view());
@@ -290,7 +318,17 @@ impl Planned<'_> {
                 heads?;
                 gradient_weighted_row(attention, gradient)
             }
+            Method::ValueNorm { .. } => {
+                let heads = heads?;
+                let norms = norms.as_ref().expect("norms were asked for");
+                value_norm_row(attention, norms.view(), heads)
+            }
             Method::GradientAttention { .. } => gradient_attention_row(attention, gradient, heads?),
+            Method::LeGrad { .. } => {
+                let heads = heads?;
+                let gradient = own_logit.as_ref().expect("the gradient of its logit was asked for");
+                legrad_row(gradient.view(), heads)
+            }
             Method::GradCamAttention { layer: chosen } => {
                 let image = within(images, &seen.keys);
                 if *chosen != layer || image.is_empty() {

@@ -10,7 +10,7 @@ use crate::seam::Dims;
 use crate::{Error, LanguageModel};
 use attention_relevancy::{HeadFusion, HeadWeights, Method};
 
-pub(crate) use collect::Collector;
+pub(crate) use collect::{Collector, PredictingRow};
 pub use streaming::MethodRecorder;
 
 /// Fails where the model does not have the layers or heads of the method.
@@ -28,7 +28,9 @@ fn plan(method: &Method, dims: &[Dims]) -> Result<Option<Fold>, Error> {
         Method::Rollout { heads, layers }
         | Method::TokenAttention { heads, layers, .. }
         | Method::ObjectAttention { heads, layers, .. }
+        | Method::ValueNorm { heads, layers }
         | Method::GradientAttention { heads, layers }
+        | Method::LeGrad { heads, layers }
         | Method::RawAttention { heads: HeadWeights::Fused(heads), layers } => {
             Fold::new(*heads, layers, dims).map(Some)
         }

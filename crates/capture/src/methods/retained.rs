@@ -1,11 +1,11 @@
 //! The methods by their definitions, from every attention, every hidden state and their gradients in memory: the reference.
 
-use super::Collector;
 use super::activation::{self, Parts};
 use super::collect::Facts;
+use super::{Collector, PredictingRow};
 use crate::folding::Fold;
 use crate::readout::{AttentionRow, Keys};
-use crate::seam::{Layer, MaskRule, guard};
+use crate::seam::{AttentionLayer, Layer, MaskRule, guard};
 use crate::{
     Attribution, Engine, Error, Folding, Goal, LanguageModel, Objective, Retained, Rules, convert,
 };
@@ -15,7 +15,7 @@ use attention_relevancy::{
     mean_cell_drop,
 };
 use std::ops::Range;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 impl<M: LanguageModel> Retained<'_, M> {
     /// [`Engine::explain`], and for each goal the row of every method, in the order of `methods`.
@@ -42,7 +42,7 @@ impl<M: LanguageModel> Retained<'_, M> {
         for (index, goal) in collector.goals() {
             let [attention, hidden] = self.gradients(goal, rules.objective)?;
             for (layer, gradient) in attention.iter().enumerate() {
-                self.see_attention(index, layer, gradient, &mut collector);
+                self.see_attention(index, layer, gradient, &mut collector)?;
             }
             self.see_hidden(index, &hidden, &mut collector)?;
             if let Some(logits) = &logits {
@@ -80,22 +80,52 @@ impl<M: LanguageModel> Retained<'_, M> {
         layer: usize,
         gradient: &Tensor,
         collector: &mut Collector<'_>,
-    ) {
+    ) -> Result<(), Error> {
         let goal = collector.goal(index);
-        let mask = self.model().layers()[layer].mask(self.layout());
+        let of_layer = &self.model().layers()[layer];
+        let mask = of_layer.mask(self.layout());
         let attention = convert::volume(&self.attention()[layer]);
         let gradient = convert::volume(gradient);
+        let norms = collector.wants_norms(layer).then(|| {
+            let qkv = of_layer.project(&self.inputs()[layer].detach(), mask.place(0));
+            convert::matrix(&self.model().value_norms(layer, &qkv.v))
+        });
         for (token, target) in goal.targets().iter().enumerate() {
             if collector.wants_rows(layer) {
                 let seen = visible(&attention, &mask, target.logit_row());
                 let gradient = visible(&gradient, &mask, target.logit_row());
-                collector.see_row(index, layer, &seen, &gradient.attention);
+                let norms = norms.as_ref().map(|norms| seen.keys.of_tokens(0, norms));
+                let own_logit = collector.wants_own_logit(layer).then(|| {
+                    let gradient = convert::volume(&self.own_logit_gradient(layer, target)?);
+                    Ok::<_, Error>(visible(&gradient, &mask, target.logit_row()).attention)
+                });
+                let gradient = &gradient.attention;
+                let row = PredictingRow {
+                    seen: &seen,
+                    gradient,
+                    norms,
+                    own_logit: own_logit.transpose()?,
+                };
+                collector.see_row(index, layer, &row);
             }
             if collector.wants_tokens(layer) {
                 let seen = visible(&attention, &mask, target.position());
                 collector.see_token(index, token, layer, &seen);
             }
         }
+        Ok(())
+    }
+
+    /// The gradient of a target's logit, read off the output of `layer` at its predicting row, at the attention of that layer, `[H, S, S]`.
+    fn own_logit_gradient(&self, layer: usize, target: &Target) -> Result<Tensor, Error> {
+        let gradients = tch::with_grad(|| {
+            guard("pulling the gradient back", || {
+                let row = self.output_of(layer).narrow(0, target.logit_row() as i64, 1);
+                let logit = self.model().logits_of(&row, &[target.token()]).sum(Kind::Float);
+                Tensor::run_backward(&[logit], &[&self.attention()[layer]], true, false)
+            })
+        })?;
+        Ok(gradients.into_iter().next().expect("one gradient for one tensor"))
     }
 
     /// Hidden states with their gradient, layer by layer.

@@ -1,12 +1,12 @@
 //! The methods from the reverse sweep and the recorded states. Nothing here has more than `[n, D]` or `[H, S]` numbers at a time.
 
-use super::Collector;
 use super::activation::{self, Parts};
 use super::collect::Facts;
+use super::{Collector, PredictingRow};
 use crate::gemma::Joined;
 use crate::images::at_span;
 use crate::readout::RowReader;
-use crate::seam::{AttentionLayer, guard};
+use crate::seam::{Attend, AttentionLayer, Layer, MaskRule, PullRule, Qkv, Site, guard};
 use crate::{Error, Folding, Goal, LanguageModel, LayerSwept, Observer, Streaming, convert};
 use attention_relevancy::ndarray::{Array1, s};
 use attention_relevancy::{Method, MethodRow, Target};
@@ -61,7 +61,7 @@ impl<M: LanguageModel> Observer for MethodRecorder<'_, M> {
     }
 
     fn see(&mut self, swept: &LayerSwept<'_>) {
-        see_rows(swept, &mut self.collector);
+        self.engine.see_rows(swept, &mut self.collector);
         self.engine.see_hidden(swept, &mut self.collector);
         if swept.layer == 0 {
             for rollout in swept.rollouts.iter().map(convert::matrix) {
@@ -80,6 +80,49 @@ impl<M: LanguageModel> fmt::Debug for MethodRecorder<'_, M> {
 }
 
 impl<M: LanguageModel> Streaming<'_, M> {
+    /// The predicting rows of the goals of this part of the sweep.
+    fn see_rows(&self, swept: &LayerSwept<'_>, collector: &mut Collector<'_>) {
+        if !collector.wants_rows(swept.layer) {
+            return;
+        }
+        let rows = swept.rows();
+        let norms = collector
+            .wants_norms(swept.layer)
+            .then(|| convert::matrix(&self.model().value_norms(swept.layer, &swept.qkv.v)));
+        for (index, goal) in collector.goals().filter(|(index, _)| swept.goals.contains(index)) {
+            for target in goal.targets() {
+                let row = target.logit_row();
+                let seen = rows.attention(row);
+                let gradient = rows.gradient(&seen.keys, &swept.row_gradient(index, row));
+                let norms = norms.as_ref();
+                let norms = norms.map(|norms| seen.keys.of_tokens(swept.keys.start, norms));
+                let own_logit = collector.wants_own_logit(swept.layer).then(|| {
+                    rows.gradient(&seen.keys, &self.own_logit_gradient(swept, &rows, target))
+                });
+                let row = PredictingRow { seen: &seen, gradient: &gradient, norms, own_logit };
+                collector.see_row(index, swept.layer, &row);
+            }
+        }
+    }
+
+    /// The gradient of a target's logit, read off the output of the layer at its predicting row, at the output of attention there, `[H, d]`.
+    /// All behind attention is done token by token, so that one row is made again and pulled back.
+    fn own_logit_gradient(
+        &self,
+        swept: &LayerSwept<'_>,
+        rows: &RowReader<'_>,
+        target: &Target,
+    ) -> Tensor {
+        let (layer, row) = (&self.model().layers()[swept.layer], target.logit_row());
+        let x = swept.input.narrow(0, (row - swept.keys.start) as i64, 1);
+        let heads = rows.output(row).to_kind(swept.qkv.v.kind());
+        let trace = layer.trace(&x, row, swept.mask, &mut Given(heads));
+        let dnormed = self.model().head_gradients(&[target.token()]);
+        let dy = self.model().pull_norm(&layer.output(&trace), &dnormed, PullRule::Gradient);
+        let merged = layer.pull_merge(&trace, &dy.unsqueeze(0), PullRule::Gradient); // [1, H, 1, d]
+        merged.heads.get(0).squeeze_dim(1)
+    }
+
     /// Hidden states and input embeddings with their gradient.
     fn see_hidden(&self, swept: &LayerSwept<'_>, collector: &mut Collector<'_>) {
         let layer = swept.layer;
@@ -225,18 +268,12 @@ impl<M: LanguageModel> Streaming<'_, M> {
     }
 }
 
-/// The predicting rows of the goals of this part of the sweep.
-fn see_rows(swept: &LayerSwept<'_>, collector: &mut Collector<'_>) {
-    if !collector.wants_rows(swept.layer) {
-        return;
-    }
-    let rows = swept.rows();
-    for (index, goal) in collector.goals().filter(|(index, _)| swept.goals.contains(index)) {
-        for row in goal.targets().iter().map(|target| target.logit_row()) {
-            let seen = rows.attention(row);
-            let gradient = rows.gradient(&seen.keys, &swept.row_gradient(index, row));
-            collector.see_row(index, swept.layer, &seen, &gradient);
-        }
+/// The output of attention that is known already.
+struct Given(Tensor);
+
+impl Attend for Given {
+    fn attend(&mut self, _: Site, _: &Qkv, _: &MaskRule) -> Tensor {
+        self.0.shallow_clone()
     }
 }
 

@@ -273,6 +273,8 @@ fn methods_scores_and_witness_serve_it_too() {
     let (heads, layers, over) = (HeadFusion::Max, || Layers::All, Pool::Max);
     let methods = [
         Method::Rollout { heads, layers: layers() },
+        Method::ValueNorm { heads: HeadFusion::Mean, layers: layers() },
+        Method::LeGrad { heads: HeadFusion::Mean, layers: layers() },
         Method::RawAttention { heads: HeadWeights::Gradient, layers: layers() },
         Method::TokenAttention { heads, layers: layers(), over },
         Method::ObjectAttention { heads, layers: Layers::Global, over },

@@ -346,6 +346,17 @@ impl LanguageModel for Toy {
     fn pull_norm(&self, rows: &Tensor, dnormed: &Tensor, rule: PullRule) -> Tensor {
         self.norm.pull_back(rows, dnormed, rule)
     }
+
+    fn value_norms(&self, layer: usize, values: &Tensor) -> Tensor {
+        let layer = &self.layers[layer];
+        let (group, width) = (layer.dims.heads / layer.dims.key_heads, layer.dims.width as i64);
+        let of_head = |head: usize| {
+            let part = layer.o.narrow(1, head as i64 * width, width); // [D, d]
+            let added = values.get((head / group) as i64).matmul(&part.tr());
+            added.square().sum_dim_intlist(1, false, Kind::Float).sqrt()
+        };
+        Tensor::stack(&(0..layer.dims.heads).map(of_head).collect::<Vec<_>>(), 0)
+    }
 }
 
 impl PictureModel for Toy {

@@ -70,7 +70,8 @@ impl Cause {
             Self::EmptyPrompt
             | Self::EmptySystem
             | Self::AnswerTooLong { .. }
-            | Self::NoPictures => ErrorKind::Question,
+            | Self::NoPictures
+            | Self::OcclusionNoPictures { .. } => ErrorKind::Question,
             Self::PositionZero { .. }
             | Self::PositionInPrompt { .. }
             | Self::PositionInImage { .. }
@@ -91,6 +92,7 @@ impl Cause {
             | Self::BackwardRetained { .. }
             | Self::NoLrp { .. }
             | Self::FinerReproduced
+            | Self::OcclusionReproduced { .. }
             | Self::UnknownEngine { .. }
             | Self::BlankReproduced => ErrorKind::Argument,
             Self::Base { error, .. } => error.kind(),

@@ -106,7 +106,7 @@ fn stretch(base: &Weight, parts: &[LowRank], start: i64, rows: i64) -> Tensor {
 }
 
 /// Starts and lengths of tiles of all rows.
-pub(super) fn stretches(weight: &Weight) -> impl Iterator<Item = (i64, i64)> + use<> {
+pub(crate) fn stretches(weight: &Weight) -> impl Iterator<Item = (i64, i64)> + use<> {
     let [outputs, inputs] = weight.size();
     let rows = (TILE / inputs).max(1);
     (0..outputs).step_by(rows as usize).map(move |start| (start, rows.min(outputs - start)))
