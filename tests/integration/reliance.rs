@@ -382,6 +382,44 @@ fn foils_are_those_of_the_picture() {
     }
 }
 
+/// What would stand there without a look is the likeliest other token where the keys of the pictures are masked, in explanation and
+/// control; a question without pictures has none.
+#[test]
+fn unseen_foils_are_those_of_masked_keys() {
+    for name in ["short-window", "two-images"] {
+        let case = Case::open(name);
+        let options = ExplainOptions::default().with_objective(Objective::Contrast(Foil::Unseen));
+        let asks = [Ask::Answer];
+        let explained = case.explainer.explain(&case.answer, &asks, &options).unwrap();
+        let foils = explained.targets[0].foils().unwrap();
+        let (model, prepared) = (&case.model(), case.prepared());
+        let sequence =
+            model.encode(&prepared).unwrap().followed_by(&case.answer.generated().tokens);
+        let window = model.config().text.sliding_window;
+        let hidden = model.forward(&sequence, &mut Masked::new(&sequence, window));
+        let targets = targets(&sequence, prepared.ids.len());
+        assert_eq!(foils.len(), targets.len());
+        for (target, foil) in targets.iter().zip(foils) {
+            let logits = model.text().logits(&hidden.narrow(0, target.logit_row() as i64, 1));
+            let _ = logits.get(0).get(i64::from(target.token())).fill_(f64::NEG_INFINITY);
+            assert_eq!(i64::from(*foil), logits.argmax(-1, false).int64_value(&[0]), "{name}");
+        }
+        let scores = explained.targets[0].scores();
+        assert!(foils.iter().zip(scores).any(|(foil, score)| *foil != score.runner_up), "{name}");
+
+        let ask = [Ask::Position(targets[0].position())];
+        let one = case.explainer.explain(&case.answer, &ask, &options).unwrap();
+        let named = ExplainOptions::default()
+            .with_objective(Objective::Contrast(Foil::Token(foils[0])));
+        let expected = case.explainer.explain(&case.answer, &ask, &named).unwrap();
+        let row = |found: &Explanations| found.targets[0].relevancy().relevancy().to_owned();
+        assert_eq!(row(&one), row(&expected), "{name}");
+        let control = |found| case.explainer.blank_control(&case.answer, found).unwrap();
+        let [control, expected] = [&one, &expected].map(control);
+        assert_eq!(control.targets[0].relevancy, expected.targets[0].relevancy, "{name}");
+    }
+}
+
 /// A goal that names its foils is the contrast with them, in both engines.
 #[test]
 fn goals_may_name_their_foils() {

@@ -29,6 +29,11 @@ pub enum Error {
         /// Tokens that the model has.
         vocabulary: usize,
     },
+    /// What would stand there without a look at the pictures was asked for, and not named.
+    #[error(
+        "a contrast with the answer without a look at the pictures needs a foil for every target; set them with Goal::with_foils"
+    )]
+    UnnamedFoil,
     /// The hook saw another number of layers than the model has.
     #[error("attention of {found} layers was captured, but the model has {expected}")]
     Layers {

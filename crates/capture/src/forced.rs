@@ -2,11 +2,13 @@
 
 use crate::goal::{check_targets, logit_rows};
 use crate::model::TraceOf;
-use crate::seam::{Attend, Fast, MaskRule, Qkv, Sequence, Site, Watch, guard};
+use crate::seam::{
+    Attend, AttentionLayer, Fast, Layer, MaskRule, Qkv, Sequence, Site, Watch, guard,
+};
 use crate::{Error, LanguageModel, Score, goal};
 use attention_relevancy::Target;
 use std::ops::Range;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// Logit and log-probability of each target of a sequence that is given whole (teacher forcing), from the row before it. Of the
 /// pass only the last layer's output `[S, D]` is held.
@@ -24,14 +26,114 @@ pub fn forced_scores<M: LanguageModel>(
 /// The same with every picture hidden: in no layer does a token behind a picture see its keys (attention knock-out, Geva et al.
 /// 2023, of all heads and layers). Tokens and positions stay what they are.
 ///
+/// What a picture would compute is seen by nobody then, so its rows are not run: a pass costs as many rows as there are tokens beside
+/// pictures. A target that stands right behind an image token is predicted by the row of that; for such a one every row is run.
+///
 /// # Errors
 /// As [`forced_scores`].
+///
+/// # Panics
+/// Never: every row beside pictures is run.
 pub fn forced_scores_without_images<M: LanguageModel>(
     model: &M,
     sequence: &Sequence,
     targets: &[Target],
 ) -> Result<Vec<Score>, Error> {
-    forced(model, sequence, targets, &mut Hiding { inner: Fast, spans: sequence.images() })
+    let of_image =
+        |target: &Target| sequence.images().iter().any(|image| image.contains(&target.logit_row()));
+    if targets.iter().any(of_image) {
+        let mut hiding = Hiding { inner: Fast, spans: sequence.images() };
+        return forced(model, sequence, targets, &mut hiding);
+    }
+    check_targets(targets, sequence.ids(), sequence.ids().len())?;
+    let _no_grad = tch::no_grad_guard();
+    let end = targets.iter().map(|target| target.logit_row() + 1).max().unwrap_or(0);
+    let segments = beside(sequence.images(), end);
+    let outputs = guard("running the language model", || {
+        let embeddings = model.embed(sequence);
+        let mut attend = Segments::default();
+        let run = |segment: &Range<usize>| {
+            let x = embeddings.narrow(0, segment.start as i64, segment.len() as i64);
+            model.layers().iter().fold(x, |x, layer| {
+                layer.forward(&x, segment.start, &layer.mask(sequence.layout()), &mut attend)
+            })
+        };
+        let outputs: Vec<Tensor> = segments.iter().map(run).collect();
+        Tensor::cat(&outputs, 0)
+    })?;
+    let rows: Vec<usize> = segments.into_iter().flatten().collect();
+    let row = |target: &Target| {
+        let at = rows.binary_search(&target.logit_row());
+        at.expect("every row beside pictures was run") as i64
+    };
+    goal::scores(targets, |targets| {
+        let rows: Vec<i64> = targets.iter().map(row).collect();
+        let rows = Tensor::from_slice(&rows).to_device(outputs.device());
+        model.logits(&outputs.index_select(0, &rows))
+    })
+}
+
+/// The tokens before `end` that are of no picture, as runs in order.
+fn beside(images: &[Range<usize>], end: usize) -> Vec<Range<usize>> {
+    let starts = std::iter::once(0).chain(images.iter().map(|image| image.end));
+    let ends = images.iter().map(|image| image.start).chain([end]);
+    let runs = starts.zip(ends).map(|(start, run_end)| start..run_end.min(end));
+    runs.filter(|run| !run.is_empty()).collect()
+}
+
+/// Attention of runs of a sequence, in order, with gaps between them that nobody sees.
+#[derive(Default)]
+struct Segments {
+    /// Keys and values of the runs so far, by layer.
+    layers: Vec<Vec<Qkv>>,
+}
+
+/// Most query rows that attention is made for at once, to bound the mask.
+const QUERY_BLOCK: usize = 512;
+
+impl Attend for Segments {
+    fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
+        if self.layers.len() <= site.layer {
+            self.layers.resize_with(site.layer + 1, Vec::new);
+        }
+        let parts = &mut self.layers[site.layer];
+        let copy = |x: &Tensor| x.shallow_clone();
+        let Qkv { q, k, v, scale, start } = qkv;
+        parts.push(Qkv { q: copy(q), k: copy(k), v: copy(v), scale: *scale, start: *start });
+        let joined = |of: fn(&Qkv) -> &Tensor| {
+            let all = Tensor::cat(&parts.iter().map(of).collect::<Vec<_>>(), 1); // [K, n, d]
+            match qkv.group() {
+                1 => all,
+                group => all.repeat_interleave_self_int(group, 0, None),
+            }
+        };
+        let [k, v] = [joined(|part| &part.k), joined(|part| &part.v)].map(|x| x.unsqueeze(0));
+        let end = start + qkv.tokens();
+        let blocks = (*start..end).step_by(QUERY_BLOCK).map(|first| {
+            let queries = first..end.min(first + QUERY_BLOCK);
+            let visible = |part: &Qkv| {
+                let keys = part.start..part.start + part.tokens();
+                mask.block(&queries, &keys, q.device()).unwrap_or_else(|| {
+                    let size = [queries.len() as i64, keys.len() as i64];
+                    Tensor::ones(size, (Kind::Bool, q.device()))
+                })
+            };
+            let visible = Tensor::cat(&parts.iter().map(visible).collect::<Vec<_>>(), 1);
+            let q = q.narrow(1, (first - start) as i64, queries.len() as i64).unsqueeze(0);
+            let seen = Tensor::scaled_dot_product_attention(
+                &q,
+                &k,
+                &v,
+                Some(visible),
+                0.0,
+                false,
+                *scale,
+                false,
+            );
+            seen.squeeze_dim(0)
+        });
+        Tensor::cat(&blocks.collect::<Vec<_>>(), 1)
+    }
 }
 
 fn forced<M: LanguageModel>(
@@ -62,3 +164,17 @@ impl<A: Attend> Attend for Hiding<'_, A> {
 }
 
 impl<A: Attend, Trace> Watch<Trace> for Hiding<'_, A> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_beside_pictures_end_where_they_are_told() {
+        let images = [2..5, 7..9, 9..12];
+        assert_eq!(beside(&images, 20), [0..2, 5..7, 12..20]);
+        assert_eq!(beside(&images, 6), [0..2, 5..6]);
+        assert_eq!(beside(&images[..0], 4), std::slice::from_ref(&(0..4)));
+        assert!(beside(&[0..3], 2).is_empty());
+    }
+}

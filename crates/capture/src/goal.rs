@@ -19,6 +19,10 @@ pub(crate) fn foils(
             let runners_up = runners_up(tokens, logits);
             named.iter().zip(runners_up).map(|(named, up)| named.unwrap_or(up)).collect()
         }
+        Foil::Unseen => {
+            let named = named.iter().map(|named| named.expect("foils were checked"));
+            named.collect()
+        }
         Foil::Token(token) => vec![token; tokens.len()],
     }
 }
@@ -65,7 +69,8 @@ impl Goal {
     }
 
     /// The same goal with a named foil for each target instead of its runner-up: the contrast stays that of one run when
-    /// another run is explained. Only [`Foil::RunnerUp`] asks for them; targets past the end of `foils` keep their own.
+    /// another run is explained. [`Foil::RunnerUp`] asks for them, where targets past the end of `foils` keep their own, and
+    /// [`Foil::Unseen`], which needs one for every target.
     #[must_use]
     pub fn with_foils(self, foils: Vec<u32>) -> Self {
         Self { foils, ..self }
@@ -212,6 +217,13 @@ pub(crate) fn check_foils(
 ) -> Result<(), Error> {
     let of_objective = match objective {
         Objective::Contrast(Foil::Token(token)) => Some(token),
+        Objective::Contrast(Foil::Unseen) => {
+            let is_named = |goal: &Goal| goal.foils().all(|foil| foil.is_some());
+            if !goals.iter().all(is_named) {
+                return Err(Error::UnnamedFoil);
+            }
+            None
+        }
         Objective::Contrast(Foil::RunnerUp)
         | Objective::Logit
         | Objective::LogProbability

@@ -14,6 +14,7 @@ use crate::size::size;
 
 /// What `--contrast` names beside words.
 const RUNNER_UP: &str = "runner-up";
+const UNSEEN: &str = "unseen";
 
 /// How it is explained.
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -37,8 +38,9 @@ pub(crate) struct HowArgs {
     /// The quantity whose gradient is taken; contrast by default
     #[arg(long, value_enum, help_heading = "Method")]
     objective: Option<ObjectiveArg>,
-    /// Explain the token against WORD in its place ("left" against "right"), or against runner-up, the most likely other token:
-    /// the gradient is taken of the difference of their logits
+    /// Explain the token against WORD in its place ("left" against "right"), against runner-up, the most likely other token, or against
+    /// unseen, what would most likely stand there if no token behind the pictures saw them: the gradient is taken of the difference
+    /// of their logits
     #[arg(long, value_name = "WORD", value_parser = not_blank(), conflicts_with = "objective", help_heading = "Method")]
     contrast: Option<String>,
 
@@ -215,9 +217,9 @@ impl HowArgs {
         self.words == Some(WordsArg::None)
     }
 
-    /// The word that the targets are set against, unless it is the most likely other token.
+    /// The word that the targets are set against, where it is named.
     pub(crate) fn foil(&self) -> Option<&str> {
-        self.contrast.as_deref().filter(|word| *word != RUNNER_UP)
+        self.contrast.as_deref().filter(|word| ![RUNNER_UP, UNSEEN].contains(word))
     }
 
     /// Whether the engine starts from what is kept while the answer is generated.
@@ -272,7 +274,8 @@ impl HowArgs {
     }
 
     fn objective(&self) -> Objective {
-        match (&self.contrast, self.objective) {
+        match (self.contrast.as_deref(), self.objective) {
+            (Some(UNSEEN), _) => Objective::Contrast(Foil::Unseen),
             (Some(_), _) | (None, None | Some(ObjectiveArg::Contrast)) => {
                 Objective::Contrast(Foil::RunnerUp)
             }

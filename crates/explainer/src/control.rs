@@ -54,8 +54,9 @@ impl Request<'_> {
     ) -> Result<Vec<TargetExplanation>, Error> {
         let targets = &explanations.targets;
         let plan = |target: &TargetExplanation| {
-            let foils: Vec<u32> = target.scores().iter().map(|score| score.runner_up).collect();
-            Ok(Plan::new(answer, target.positions(), target.rule(), true)?.with_foils(&foils))
+            let runners_up = || target.scores().iter().map(|score| score.runner_up).collect();
+            let foils = target.foils().map_or_else(runners_up, <[u32]>::to_vec);
+            Ok(Plan::new(answer, target.positions(), target.rule(), true)?.with_foils(foils))
         };
         let plans: Vec<Plan> = targets.iter().map(plan).collect::<Result<_, Error>>()?;
         let options = ExplainOptions {

@@ -41,6 +41,10 @@ impl Request<'_> {
         spans.extend(words.filter(|word| !spans.contains(word)).collect::<Vec<_>>());
         let plan = |(index, positions)| Plan::new(answer, positions, options.span, index < asked);
         let plans: Vec<Plan> = spans.into_iter().enumerate().map(plan).collect::<Result<_, _>>()?;
+        let plans = match options.objective {
+            Objective::Contrast(Foil::Unseen) => self.unseen(answer, plans)?,
+            _ => plans,
+        };
         let mut notes = Vec::new();
         let run = Run {
             sequence: &answer.sequence,
@@ -70,6 +74,18 @@ impl Request<'_> {
             control: None,
             counterparts: None,
         })
+    }
+
+    /// The same plans with what would most likely stand in the place of each token if nothing behind the pictures saw them: one pass over
+    /// the tokens beside pictures, whatever their number.
+    fn unseen(&self, answer: &Answer, plans: Vec<Plan>) -> Result<Vec<Plan>, Error> {
+        let scores = self.blank_scores(answer, &Blank::Knockout, &every_target(&plans))?;
+        let mut foils = scores.into_iter().map(|score| score.runner_up);
+        let named = |plan: Plan| {
+            let foils = foils.by_ref().take(plan.tokens()).collect();
+            plan.with_foils(foils)
+        };
+        Ok(plans.into_iter().map(named).collect())
     }
 
     /// What the engine of the options finds out for each plan.

@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     targets: Vec<Target>,
     pub(crate) rule: SpanRule,
     pub(crate) goals: Vec<Goal>,
+    /// What each token is set against, where that was found out before.
+    foils: Option<Vec<u32>>,
     /// Whether somebody asked for it; otherwise it is a word beside.
     pub(crate) asked: bool,
 }
@@ -61,17 +63,22 @@ impl Plan {
             // A mean of tokens, whatever its weights.
             _ => targets.iter().map(|&target| Goal::token(target)).collect(),
         };
-        Ok(Self { positions, targets, rule, goals, asked })
+        Ok(Self { positions, targets, rule, goals, foils: None, asked })
     }
 
-    /// The same plan contrasted with the foils of another run of these tokens, not with its own runners-up.
-    pub(crate) fn with_foils(self, foils: &[u32]) -> Self {
-        let mut foils = foils.iter().copied();
+    /// The same plan with one foil for each token, not with its own runners-up.
+    pub(crate) fn with_foils(self, foils: Vec<u32>) -> Self {
+        let mut of_goals = foils.iter().copied();
         let mut named = |goal: Goal| {
-            let foils = foils.by_ref().take(goal.targets().len()).collect();
+            let foils = of_goals.by_ref().take(goal.targets().len()).collect();
             goal.with_foils(foils)
         };
-        Self { goals: self.goals.into_iter().map(&mut named).collect(), ..self }
+        let goals = self.goals.into_iter().map(&mut named).collect();
+        Self { goals, foils: Some(foils), ..self }
+    }
+
+    pub(crate) fn tokens(&self) -> usize {
+        self.targets.len()
     }
 
     /// The mean of what was found, with `weights` that sum to one or evenly.
@@ -100,6 +107,7 @@ impl Plan {
             occurrence: None,
             rule: self.rule,
             token_ids: self.targets.iter().map(|target| target.token()).collect(),
+            foils: self.foils,
             relevancy: Explanation::new(
                 self.targets,
                 row(|part| &part.relevancy),

@@ -98,6 +98,8 @@ pub struct TargetParts {
     pub token_ids: Vec<u32>,
     /// How the model rated each of them.
     pub scores: Vec<Score>,
+    /// What each token was set against, as token ids, where that was found out before; `None`: its runner-up, or nothing.
+    pub foils: Option<Vec<u32>>,
     /// The raw relevancy row `[S]` with its layout.
     pub relevancy: Explanation,
     /// Head mean of the last layer's attention `[S]` at the predicting position.
@@ -125,6 +127,12 @@ impl TargetExplanation {
     /// Says which occurrence of its text it is, from 1.
     pub fn number(&mut self, occurrence: Option<usize>) {
         self.parts.occurrence = occurrence;
+    }
+
+    /// What each token was set against, as token ids, where that was found out before the sweep
+    /// ([`Foil::Unseen`](attention_relevancy::Foil)); `None`: its runner-up, or nothing.
+    pub fn foils(&self) -> Option<&[u32]> {
+        self.parts.foils.as_deref()
     }
 
     /// The explained text.

@@ -44,6 +44,7 @@ fn explanation(positions: std::ops::Range<usize>, asked: bool) -> TargetExplanat
         HeadShares::new(table(3, 2, 3), table(3, 2, 4), table(3, 2, 5)).with_maps(Some(maps));
     let unavailable = Unavailable::NotRead { position: 9 };
     TargetExplanation::new(TargetParts {
+        foils: None,
         text: "Ödem".to_owned(),
         occurrence: Some(1),
         rule: SpanRule::Reliance,

@@ -28,11 +28,14 @@ pub enum Foil {
     /// The token with the highest logit beside the explained one, for each token its own ([`Score::runner_up`](crate::Score)), unless
     /// the engine is told another.
     RunnerUp,
+    /// The token that would most likely stand there, beside the explained one, if nothing behind the pictures saw them. An engine does not
+    /// know it: whoever asks names it for every token.
+    Unseen,
     /// This token of the vocabulary.
     Token(u32),
 }
 
-/// The name in lower case: `logit`, `log-probability`, `log-odds`, `contrast`, `contrast with token 7`.
+/// The name in lower case, such as `logit`, `log-probability`, `log-odds` or `contrast with token 7`.
 impl fmt::Display for Objective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -40,6 +43,9 @@ impl fmt::Display for Objective {
             Self::LogProbability => f.write_str("log-probability"),
             Self::LogOdds => f.write_str("log-odds"),
             Self::Contrast(Foil::RunnerUp) => f.write_str("contrast with the runner-up"),
+            Self::Contrast(Foil::Unseen) => {
+                f.write_str("contrast with the answer without a look at the pictures")
+            }
             Self::Contrast(Foil::Token(token)) => write!(f, "contrast with token {token}"),
         }
     }

@@ -54,7 +54,9 @@ impl Usual {
         }
         for (_, sum) in &mut sums {
             let most = sum.iter().fold(0.0, |most: f32, cell| most.max(*cell));
-            sum.iter_mut().for_each(|cell| *cell = f32::from(*cell > USUAL * most));
+            for cell in sum.iter_mut() {
+                *cell = f32::from(u8::from(*cell > USUAL * most));
+            }
         }
         Self(sums)
     }

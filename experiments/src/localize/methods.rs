@@ -309,7 +309,10 @@ impl<'a> Maps<'a> {
     }
 
     /// The most likely token other than the word's own, at the row that predicts it, where nothing behind the pictures sees them.
-    fn unseen(&self, word: &Spoken) -> Result<u32> {
+    ///
+    /// # Errors
+    /// What libtorch fails with.
+    pub fn unseen(&self, word: &Spoken) -> Result<u32> {
         let mut hidden = Hidden::new(self.reading.sequence.ids().len(), &self.reading.images);
         self.instead(word, self.features(), &mut hidden)
     }
@@ -379,7 +382,7 @@ impl<'a> Maps<'a> {
                 let features = self.of_mean_cells();
                 Objective::Contrast(Foil::Token(self.instead(word, features, &mut Fast)?))
             }
-            Goals::Hidden => Objective::Contrast(Foil::Token(self.unseen(word)?)),
+            Goals::Hidden => Objective::Contrast(Foil::Unseen),
             Goals::TwoSided => bail!("two maps are no objective of the facade"),
             Goals::Named => {
                 let (ask, foil) = (Ask::Position(word.positions.start), self.foil(word)?);

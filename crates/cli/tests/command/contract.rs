@@ -353,6 +353,21 @@ fn a_foil_is_named_by_its_token() {
     );
 }
 
+/// What would stand there without a look at the pictures is told for every token; without pictures there is nothing to look at.
+#[test]
+fn an_unseen_foil_is_told() {
+    let fixture = Fixture::open("short-window");
+    let folder = tempdir().unwrap();
+    explain(&fixture, folder.path(), &["--answer-span", "--contrast", "unseen"]).done();
+    let record = record(folder.path());
+    let objective = record["settings"]["objective"].as_str().unwrap();
+    assert_eq!(objective, "contrast with the answer without a look at the pictures");
+    let target = &record["targets"][0];
+    let [foils, tokens] = ["foil_ids", "token_ids"].map(|field| target[field].as_array().unwrap());
+    assert_eq!(foils.len(), tokens.len());
+    assert!(foils.iter().zip(tokens).all(|(foil, token)| foil != token));
+}
+
 #[test]
 fn help_and_version_are_data() {
     for args in

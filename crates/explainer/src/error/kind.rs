@@ -182,6 +182,7 @@ fn of_capture(error: &Capture) -> ErrorKind {
         Capture::Budget { .. } => ErrorKind::Budget,
         Capture::Target { .. } => ErrorKind::Target,
         Capture::Foil { .. }
+        | Capture::UnnamedFoil
         | Capture::Layer { .. }
         | Capture::LayerChoice { .. }
         | Capture::Image { .. } => ErrorKind::Argument,

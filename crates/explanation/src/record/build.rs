@@ -190,6 +190,7 @@ fn target_record(
         token_logits: scores.iter().map(|score| score.logit).collect(),
         token_log_probabilities: scores.iter().map(|score| score.log_probability).collect(),
         runner_up_ids: scores.iter().map(|score| score.runner_up).collect(),
+        foil_ids: explanation.foils().map(<[u32]>::to_vec),
         is_empty: explanation.is_empty(),
         image_share: explanation.relevancy().shares().map(|shares| shares.image()),
         methods: method_records(explanation, methods),

@@ -31,8 +31,11 @@ pub struct TargetRecord {
     pub token_logits: Vec<f32>,
     /// The logarithm of the probability of each token, in nats.
     pub token_log_probabilities: Vec<f32>,
-    /// For each token the most likely other one: what the objective `contrast` sets it against.
+    /// For each token the most likely other one: what the objective "contrast with the runner-up" sets it against.
     pub runner_up_ids: Vec<u32>,
+    /// What the objective "contrast with the answer without a look at the pictures" sets each token against; null for another one.
+    #[serde(default)]
+    pub foil_ids: Option<Vec<u32>>,
     /// Whether nothing speaks for it: its row of relevancy holds nothing but the self terms.
     #[serde(default)]
     pub is_empty: bool,

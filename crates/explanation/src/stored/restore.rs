@@ -170,6 +170,7 @@ impl Source<'_> {
             positions: start..end,
             token_ids: record.token_ids.clone(),
             scores: scores(record),
+            foils: record.foil_ids.clone(),
             relevancy,
             raw_attention: row(&rows.raw_attention),
             rollout: row(&rows.rollout),
