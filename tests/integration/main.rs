@@ -20,5 +20,6 @@ mod real; // real trained weights, against transformers
 mod relevancy; // the retained engine against autograd in PyTorch, and the mistakes that must not pass
 mod reliance; // what pictures add to an answer
 mod service; // many askers, one model
+mod sinks; // attention sinks, found and taken out of the relevancy
 mod support; // what these share
 mod targets; // every way of asking

@@ -409,8 +409,8 @@ fn unseen_foils_are_those_of_masked_keys() {
 
         let ask = [Ask::Position(targets[0].position())];
         let one = case.explainer.explain(&case.answer, &ask, &options).unwrap();
-        let named = ExplainOptions::default()
-            .with_objective(Objective::Contrast(Foil::Token(foils[0])));
+        let named =
+            ExplainOptions::default().with_objective(Objective::Contrast(Foil::Token(foils[0])));
         let expected = case.explainer.explain(&case.answer, &ask, &named).unwrap();
         let row = |found: &Explanations| found.targets[0].relevancy().relevancy().to_owned();
         assert_eq!(row(&one), row(&expected), "{name}");

@@ -21,6 +21,16 @@ pub enum Error {
         /// Length of the sequence.
         tokens: usize,
     },
+    /// What is to be taken out of the propagation is no token of the sequence.
+    #[error(
+        "position {position} was to be taken out of the propagation, but the sequence has {tokens} tokens"
+    )]
+    Removed {
+        /// The position asked for.
+        position: usize,
+        /// Length of the sequence.
+        tokens: usize,
+    },
     /// The foil of a contrast is not a token id of the model.
     #[error("foil token {token} is not one of the {vocabulary} tokens of the model")]
     Foil {

@@ -115,6 +115,12 @@ impl Goal {
         Predicting { rows, of_target, signs }
     }
 
+    /// Which of these tokens are no predicting rows of the goal.
+    pub(crate) fn removable(&self, tokens: &[usize]) -> Vec<usize> {
+        let predicts = |token: usize| self.targets.iter().any(|target| target.logit_row() == token);
+        tokens.iter().copied().filter(|&token| !predicts(token)).collect()
+    }
+
     /// One behind the last predicting position: nothing from there on is needed.
     pub(crate) fn end(&self) -> usize {
         self.targets.iter().map(|target| target.logit_row() + 1).max().unwrap_or(0)
@@ -232,6 +238,14 @@ pub(crate) fn check_foils(
     let mut foils = goals.iter().flat_map(Goal::foils).flatten().chain(of_objective);
     match foils.find(|&token| vocabulary <= token as usize) {
         Some(token) => Err(Error::Foil { token, vocabulary }),
+        None => Ok(()),
+    }
+}
+
+/// Whether what is taken out of the propagation are tokens of the sequence.
+pub(crate) fn check_removed(removed: &[usize], tokens: usize) -> Result<(), Error> {
+    match removed.iter().find(|&&position| tokens <= position) {
+        Some(&position) => Err(Error::Removed { position, tokens }),
         None => Ok(()),
     }
 }

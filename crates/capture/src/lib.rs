@@ -50,6 +50,7 @@ mod rules;
 // What is recorded of a run.
 mod forced;
 mod occlusion;
+mod sinks;
 mod states;
 mod witness;
 
@@ -85,6 +86,7 @@ pub use rules::Rules;
 
 pub use forced::{forced_scores, forced_scores_without_images};
 pub use occlusion::Occluder;
+pub use sinks::find_sinks;
 pub use states::{Keep, Recorder, States, StatesSize};
 pub use witness::{AttentionBlock, witness_attention};
 
@@ -103,5 +105,5 @@ pub use patches::{PatchOptions, PatchStates, Patches, Spread, witness_patches};
 
 pub use attention_relevancy::{
     Backward, Foil, Folding, HeadMaps, HeadShares, HeadWeights, Layers, Method, MethodRow,
-    Objective, Occlusion, PatchMap, Pool, Score, Unavailable,
+    Objective, Occlusion, PatchMap, Pool, Score, SinkRule, Sinks, Unavailable,
 };

@@ -6,7 +6,7 @@
 use crate::attention::Float;
 use crate::folding::Fold;
 use crate::gemma::Joined;
-use crate::goal::{by_target, check_foils, check_targets, index, logit_rows};
+use crate::goal::{by_target, check_foils, check_removed, check_targets, index, logit_rows};
 use crate::seam::{
     Attend, Layer, MaskRule, Qkv, Sequence, SequenceLayout, Site, Trace, Watch, guard,
 };
@@ -77,6 +77,7 @@ impl<M: LanguageModel> Engine for Retained<'_, M> {
             }
         }
         check_foils(rules.objective, goals, self.model.vocabulary())?;
+        check_removed(&rules.removed, self.ids.len())?;
         goals.iter().map(|goal| self.attribution(goal, rules)).collect()
     }
 }
@@ -121,6 +122,7 @@ impl<M: LanguageModel> Retained<'_, M> {
             })
         })?;
         let fold = Fold::of(&rules.folding, &self.model.dims())?;
+        let removed = goal.removable(&rules.removed);
         let start = goal.start(self.ids.len());
         let (mut relevancy, mut rollout) =
             (Propagation::from_row(start.clone()), Propagation::from_row(start.clone()));
@@ -139,6 +141,7 @@ impl<M: LanguageModel> Retained<'_, M> {
             if let Some(heads) = fold.at(layer) {
                 let fused = RetainedLayer::gradient_weighted(a, g)?;
                 relevancy.step(rules.update, &mut fused.with_heads(heads)?)?;
+                relevancy.clear(removed.iter().copied());
             }
             rollout.step(Update::Stochastic, &mut RetainedLayer::attention(a)?)?;
             if raw_attention.is_none() {

@@ -19,6 +19,10 @@ pub struct Rules {
     /// How the sweep goes back through what is not linear. All that is made of gradients, methods of comparison included, is then made of
     /// what that rule gives in their place; what is read off attention alone is not touched by it.
     pub backward: Backward,
+    /// Positions of tokens whose columns are taken out of the propagation, such as attention sinks
+    /// ([`SinkRule::Drop`](attention_relevancy::SinkRule)): after every layer the relevancy row is zero there, but for rows that predict a
+    /// target of its own goal. What passed through heads, and baselines and methods of comparison, are not touched by it.
+    pub removed: Vec<usize>,
 }
 
 impl Rules {

@@ -141,6 +141,11 @@ impl<M: LanguageModel> States<M> {
         Ok(Self { layers, output, layout: sequence.layout().clone(), tokens })
     }
 
+    /// Layers of the model.
+    pub(crate) fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
     /// Tokens that the model saw.
     pub fn tokens(&self) -> usize {
         self.tokens

@@ -7,7 +7,7 @@
 use crate::budget::{Cut, SweepSize};
 use crate::folding::Fold;
 use crate::gemma::Joined;
-use crate::goal::{check_foils, check_targets};
+use crate::goal::{check_foils, check_removed, check_targets};
 use crate::rules::pull_rule;
 use crate::seam::{AttentionLayer, Layer, Trace, guard};
 use crate::start::Start;
@@ -85,6 +85,7 @@ impl<'a, M: LanguageModel> Streaming<'a, M> {
     ) -> Result<Vec<Attribution>, Error> {
         let dims = self.model.dims();
         check_foils(rules.objective, goals, self.model.vocabulary())?;
+        check_removed(&rules.removed, self.tokens())?;
         goals
             .iter()
             .try_for_each(|goal| check_targets(goal.targets(), self.ids, self.states.tokens()))?;
@@ -183,12 +184,13 @@ struct State {
 impl<M: LanguageModel> Sweep<'_, M> {
     fn run(&self, observers: &mut [&mut dyn Observer]) -> Result<Vec<Attribution>, Error> {
         let mut state = self.start();
+        let kept = self.kept();
         let mut raw_attention = None;
         for layer in self.engine.model.layers().iter().rev() {
             if self.engine.options.cancelled() {
                 return Err(Error::Cancelled);
             }
-            let next = self.step(layer, &state, observers);
+            let next = self.step(layer, (&state, kept.as_ref()), observers);
             if !finite([&next.dy, &next.rows.relevancy]) {
                 return Err(Error::Gradient { layer: layer.site().layer });
             }
@@ -230,8 +232,28 @@ impl<M: LanguageModel> Sweep<'_, M> {
         State { support, dy, rows: Rows { relevancy, rollouts } }
     }
 
+    /// One where the row of a goal stays and zero where tokens are taken out of it, `[T, S]`; `None`: all stay.
+    fn kept(&self) -> Option<Tensor> {
+        let removed = &self.how.rules.removed;
+        if removed.is_empty() {
+            return None;
+        }
+        let mut kept = vec![1_f32; self.goals.len() * self.engine.tokens()];
+        for (goal, kept) in self.goals.iter().zip(kept.chunks_mut(self.engine.tokens())) {
+            goal.removable(removed).into_iter().for_each(|token| kept[token] = 0.0);
+        }
+        let device = self.engine.model.placement().device;
+        let kept = Tensor::from_slice(&kept).view([self.goals.len() as i64, -1]);
+        Some(kept.to_device(device))
+    }
+
     /// One layer down.
-    fn step(&self, layer: &M::Layer, state: &State, observers: &mut [&mut dyn Observer]) -> State {
+    fn step(
+        &self,
+        layer: &M::Layer,
+        (state, kept): (&State, Option<&Tensor>),
+        observers: &mut [&mut dyn Observer],
+    ) -> State {
         let (queries, mask) = (state.support.clone(), self.engine.states.mask(layer));
         let keys = mask.keys(&queries, queries.end);
         let trace = self.engine.states.trace(layer, queries.end);
@@ -241,7 +263,7 @@ impl<M: LanguageModel> Sweep<'_, M> {
 
         let trace = trace.rows(&keys);
         let qkv = layer.qkv(&trace, mask.place(keys.start));
-        let swept = Pass {
+        let mut swept = Pass {
             qkv: &qkv,
             mask: &mask,
             queries: queries.clone(),
@@ -251,6 +273,9 @@ impl<M: LanguageModel> Sweep<'_, M> {
             block: self.how.block,
         }
         .run(&state.rows);
+        if let Some(kept) = kept {
+            swept.rows.relevancy = &swept.rows.relevancy * kept;
+        }
 
         let place = mask.place(keys.start);
         let dx = layer.pull_project(&trace, place, &swept.gradient, rule); // [T, n, D]

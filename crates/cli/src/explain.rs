@@ -4,7 +4,7 @@ use crate::asked::{check_sight, warn_of};
 use crate::explain_args::ExplainArgs;
 use crate::job::{Answering, Job};
 use crate::versus::Pair;
-use crate::{answer, compare, methods, output, progress, reliance, shades, versus};
+use crate::{answer, compare, methods, output, progress, reliance, shades, sinks, versus};
 use medgemma_explainer::{
     Answer, Ask, Blank, ErrorKind, ExplainOptions, Explainer, Explanations, Exported, FigureKind,
     NOTHING_SPEAKS, Objective, OutputFolder, Picture, Presentation, Question, Resolution,
@@ -117,6 +117,7 @@ impl Done {
         output::blank_line();
         print_targets(answer, explanations, presentation.shows_template);
         methods::print(explanations);
+        sinks::print(answer, explanations);
         versus::print(explanations);
         reliance::print(explanations);
         compare::print(explanations);

@@ -24,6 +24,7 @@ mod progress;
 mod reliance;
 mod report;
 mod shades;
+mod sinks;
 mod size;
 mod spelled;
 mod targets;

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use medgemma_explainer::{
     Backward, Compared, Engine, ExplainOptions, Explainer, Foil, HeadLayer, Objective, Profile,
-    Resolution, Update, Words,
+    Resolution, SinkOptions, SinkRule, Update, Words,
 };
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,7 @@ pub(crate) struct HowArgs {
     /// Reproduce another program exactly, so that its figures can be compared. seed: the public Python program medgemma-
     /// explainer, with its second <bos>, causal attention between image tokens, keywords within a single token, and spans
     /// explained by the sum of their logits; the figures of its notebook also need --layers global
-    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "backward", "span", "phrase", "resolution", "reliance", "reliance_picture", "blank_control"], help_heading = "Method")]
+    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "backward", "span", "phrase", "resolution", "sinks", "reliance", "reliance_picture", "blank_control"], help_heading = "Method")]
     reproduce: Option<ReproduceArg>,
 
     /// Words of the answer that report.html explains in addition to the targets; content by default, none where each would take
@@ -61,6 +61,14 @@ pub(crate) struct HowArgs {
     #[arg(long, default_value_t, help_heading = "Method")]
     #[serde(with = "crate::spelled")]
     resolution: Resolution,
+    /// Look for attention sinks, tokens with massive activations, and tell them in the terminal, explanation.json and report.html.
+    /// keep: the relevancy stays what it is; drop: they receive nothing and pass nothing on
+    #[arg(long, value_enum, value_name = "RULE", help_heading = "Method")]
+    sinks: Option<SinksArg>,
+    /// Above which φ a token is a sink: its largest activation in a massive dimension over the root mean square of its state; 20 by
+    /// default, which no token of a model with fewer than 400 dimensions reaches
+    #[arg(long, value_name = "PHI", help_heading = "Method")]
+    sink_threshold: Option<f32>,
     /// Also record, in explanation.json and explanation.npz, layers: the relevancy by layer, also used by the slider of
     /// report.html and by --figures layers; heads: for every head what it carried, its entropy and its share in the pictures, and
     /// maps of the heads of one layer, also used by --figures heads
@@ -80,6 +88,15 @@ enum WordsArg {
     Content,
     /// Only the targets
     None,
+}
+
+#[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum SinksArg {
+    /// They stay in the relevancy
+    Keep,
+    /// They are taken out of the relevancy
+    Drop,
 }
 
 #[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +160,11 @@ impl HowArgs {
             let message = format!("{head_layer} is for the maps of {record} heads");
             return Some(Problem { kind: Kind::Missing, message });
         }
+        if self.sink_threshold.is_some() && self.sinks.is_none() {
+            let [threshold, sinks] = ["sink_threshold", "sinks"].map(named);
+            let message = format!("{threshold} is for {sinks} keep or drop");
+            return Some(Problem { kind: Kind::Missing, message });
+        }
         let beyond = format!("{} beyond tokens", named("resolution"));
         let asked =
             [(!self.record.is_empty(), record), (self.resolution != Resolution::Tokens, beyond)];
@@ -172,6 +194,7 @@ impl HowArgs {
             (self.update != UpdateArg::Additive, named("update")),
             (self.backward != BackwardArg::Gradient, named("backward")),
             (self.resolution != Resolution::Tokens, named("resolution")),
+            (self.sinks.is_some(), named("sinks")),
         ];
         let other = others.into_iter().find(|(is_asked, _)| *is_asked);
         other.and_then(|(_, other)| conflict(&reproduce, &other))
@@ -254,8 +277,20 @@ impl HowArgs {
             .with_engine(self.engine)
             .with_folding(self.compared.folding())
             .with_words(words)
+            .with_sinks(self.sinks())
             .with_by_layer(self.records_layers())
             .with_by_head(self.by_head())
+    }
+
+    fn sinks(&self) -> Option<SinkOptions> {
+        let options = SinkOptions::new(match self.sinks? {
+            SinksArg::Keep => SinkRule::Keep,
+            SinksArg::Drop => SinkRule::Drop,
+        });
+        Some(match self.sink_threshold {
+            Some(threshold) => options.with_threshold(threshold),
+            None => options,
+        })
     }
 
     fn update(&self) -> Update {

@@ -1,6 +1,8 @@
 //! What can be asked of an answer, and what is found.
 
-use attention_relevancy::{Backward, Foil, Folding, Objective, Update};
+use attention_relevancy::{
+    Backward, Foil, Folding, Objective, SinkFinder, SinkRule, Sinks, Update,
+};
 use explanation_record::{Resolution, SpanRule, TargetExplanation};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -83,8 +85,29 @@ pub enum HeadLayer {
 /// without it such a rule is [`ErrorKind::Argument`](crate::ErrorKind::Argument), before the model runs.
 pub const HAS_LRP: bool = cfg!(feature = "lrp");
 
+/// What is done about attention sinks, tokens with massive activations ([`SinkFinder`](attention_relevancy::SinkFinder)).
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SinkOptions {
+    /// Whether they stay in the relevancy.
+    pub rule: SinkRule,
+    /// Above which φ a token is one: 20 by default, which no token of a model with fewer than 400 dimensions reaches.
+    pub threshold: f32,
+}
+
+setters!(SinkOptions {
+    with_threshold = threshold: f32,
+});
+
+impl SinkOptions {
+    /// With the threshold by default.
+    pub fn new(rule: SinkRule) -> Self {
+        Self { rule, threshold: SinkFinder::THRESHOLD }
+    }
+}
+
 /// How an answer is explained.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ExplainOptions {
     /// The engine.
@@ -105,10 +128,12 @@ pub struct ExplainOptions {
     /// The words of the answer that are explained too, for the report; they share the work of what was asked.
     pub words: Words,
     /// Methods to compare the relevancy with, beside raw attention of the last layer and rollout; all from one sweep, but for
-    /// [`Compared::Relevancy`].
+    /// [`Compared::Relevancy`] and [`Compared::Occlusion`].
     pub methods: Vec<Compared>,
     /// How fine the maps of pictures are; beyond tokens only with the streaming engine.
     pub resolution: Resolution,
+    /// Whether attention sinks are looked for ([`Explanations::sinks`]), and what becomes of them in the relevancy; `None`: they are not.
+    pub sinks: Option<SinkOptions>,
     /// Whether the relevancy is kept after every layer; only the streaming engine can.
     pub by_layer: bool,
     /// Whether what every head did is kept for the targets, with the maps of the heads of one layer; only the streaming engine can.
@@ -126,6 +151,7 @@ setters!(ExplainOptions {
     with_words = words: Words,
     with_methods = methods: Vec<Compared>,
     with_resolution = resolution: Resolution,
+    with_sinks = sinks: Option<SinkOptions>,
     with_by_layer = by_layer: bool,
     with_by_head = by_head: Option<HeadLayer>,
 });
@@ -145,6 +171,7 @@ impl Default for ExplainOptions {
             words: Words::default(),
             methods: Vec::new(),
             resolution: Resolution::default(),
+            sinks: None,
             by_layer: false,
             by_head: None,
         }
@@ -183,6 +210,8 @@ pub struct Explanations {
     pub versus: Vec<VersusExplanation>,
     /// With what they were made; the engine is never [`Engine::Auto`].
     pub options: ExplainOptions,
+    /// The attention sinks of the run, where somebody asked ([`ExplainOptions::sinks`]).
+    pub sinks: Option<Sinks>,
     /// What went otherwise than planned, for people.
     pub notes: Vec<String>,
     /// How long it took.

@@ -7,7 +7,7 @@ use crate::compared::rules;
 use crate::error::Cause;
 use crate::{
     Ask, Compared, Engine, Error, ExplainOptions, Explainer, HAS_LRP, HeadLayer, Profile, Question,
-    Request, Resolution,
+    Request, Resolution, SinkOptions,
 };
 
 impl Explainer {
@@ -69,7 +69,12 @@ impl Request<'_> {
 
     fn check_options(&self, options: &ExplainOptions) -> Result<(), Error> {
         check_backward(options)?;
-        rules(options).check(&self.model)?;
+        rules(options, None).check(&self.model)?;
+        if let Some(SinkOptions { threshold, .. }) = options.sinks
+            && !(threshold.is_finite() && 0.0 < threshold)
+        {
+            return Err(Cause::SinkThreshold { threshold }.into());
+        }
         for method in &options.methods {
             if let Compared::Other(method) = method {
                 check_method(method, &self.model)?;

@@ -4,7 +4,9 @@ use attention_capture::{
     Attribution, Engine, Error, Goal, MethodRecorder, Observer, Retained, Rules, Streaming,
 };
 use attention_relevancy::ndarray::Array1;
-use attention_relevancy::{Method, MethodRow, Occlusion, RowRule, Unavailable, Update};
+use attention_relevancy::{
+    Method, MethodRow, Occlusion, RowRule, SinkRule, Sinks, Unavailable, Update,
+};
 use explanation_record::MethodId;
 use std::fmt;
 
@@ -73,10 +75,21 @@ impl fmt::Display for Compared {
 /// What an engine says of one goal: relevancy, and the rows of the methods that were asked for.
 pub(crate) type WithRows = (Attribution, Vec<MethodRow>);
 
-/// The rules of the relevancy itself.
-pub(crate) fn rules(options: &ExplainOptions) -> Rules {
+/// The rules of the relevancy itself in a run with these attention sinks.
+pub(crate) fn rules(options: &ExplainOptions, sinks: Option<&Sinks>) -> Rules {
     let ExplainOptions { objective, update, backward, ref folding, .. } = *options;
-    Rules { objective, update, folding: folding.clone(), backward }
+    let removed = match options.sinks.map(|asked| asked.rule) {
+        Some(SinkRule::Drop) => sinks.map(Sinks::positions).unwrap_or_default(),
+        Some(SinkRule::Keep) | None => Vec::new(),
+    };
+    Rules { objective, update, folding: folding.clone(), backward, removed }
+}
+
+/// How the goals of a run are explained.
+pub(crate) struct How<'a> {
+    pub(crate) options: &'a ExplainOptions,
+    pub(crate) rules: &'a Rules,
+    pub(crate) occlude: &'a Occlude<'a>,
 }
 
 /// Makes the rows of an occlusion for goals.
@@ -86,27 +99,27 @@ pub(crate) type Occlude<'a> = dyn Fn(&[Goal], Occlusion) -> Result<Vec<MethodRow
 pub(crate) fn streaming(
     engine: &Streaming<'_>,
     goals: &[Goal],
-    (options, occlude): (&ExplainOptions, &Occlude<'_>),
+    how: &How<'_>,
     observers: &mut [&mut dyn Observer],
 ) -> Result<Vec<WithRows>, Error> {
-    let others = others(options);
+    let others = others(how.options);
     let mut recorder = MethodRecorder::new(engine, goals, &others)?;
     let given = observers.iter_mut().map(|observer| &mut **observer as &mut dyn Observer);
     let mut observers: Vec<&mut dyn Observer> = given.collect();
     observers.push(&mut recorder);
-    let found = engine.observe(goals, &rules(options), &mut observers)?;
+    let found = engine.observe(goals, how.rules, &mut observers)?;
     let found = found.into_iter().zip(recorder.finish()?).collect();
-    all(found, (engine, goals), (options, occlude))
+    all(found, (engine, goals), how)
 }
 
 /// The same from every attention kept.
 pub(crate) fn retained(
     engine: &Retained<'_>,
     goals: &[Goal],
-    (options, occlude): (&ExplainOptions, &Occlude<'_>),
+    how: &How<'_>,
 ) -> Result<Vec<WithRows>, Error> {
-    let found = engine.explain_methods(goals, &rules(options), &others(options))?;
-    all(found, (engine, goals), (options, occlude))
+    let found = engine.explain_methods(goals, how.rules, &others(how.options))?;
+    all(found, (engine, goals), how)
 }
 
 /// The mean of a method's rows over goals, with weights that sum to one; the reason if it has no row for one of them.
@@ -131,23 +144,23 @@ fn others(options: &ExplainOptions) -> Vec<Method> {
 fn all(
     found: Vec<WithRows>,
     (engine, goals): (&dyn Engine, &[Goal]),
-    (options, occlude): (&ExplainOptions, &Occlude<'_>),
+    how: &How<'_>,
 ) -> Result<Vec<WithRows>, Error> {
     let (mut all, mut others): (Vec<WithRows>, Vec<_>) = found
         .into_iter()
         .map(|(attribution, rows)| ((attribution, Vec::new()), rows.into_iter()))
         .unzip();
-    for compared in &options.methods {
+    for compared in &how.options.methods {
         match compared {
             Compared::Relevancy(update) => {
-                let rules = Rules { update: *update, ..rules(options) };
+                let rules = Rules { update: *update, ..how.rules.clone() };
                 let found = engine.explain(goals, &rules)?;
                 for ((_, rows), found) in all.iter_mut().zip(found) {
                     rows.push(Ok(found.relevancy));
                 }
             }
             Compared::Occlusion(occlusion) => {
-                for ((_, rows), row) in all.iter_mut().zip(occlude(goals, *occlusion)?) {
+                for ((_, rows), row) in all.iter_mut().zip((how.occlude)(goals, *occlusion)?) {
                     rows.push(row);
                 }
             }

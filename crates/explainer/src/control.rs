@@ -69,7 +69,7 @@ impl Request<'_> {
         // There are no finer maps, but what is kept of the pictures still takes memory.
         let (images, planned) = (Images { shown: &[], ..Images::of(answer) }, sequence.ids().len());
         let run = Run { sequence, states: None, images, planned };
-        let found = self.found(run, &plans, &options, &mut Vec::new())?;
+        let (found, _) = self.found(run, &plans, &options, &mut Vec::new())?;
         let explained = |((plan, found), target): ((Plan, _), &TargetExplanation)| {
             plan.explanation(answer, found, target.token_weights().map(<[f32]>::to_vec))
         };

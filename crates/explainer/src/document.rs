@@ -6,7 +6,7 @@ use std::ops::Range;
 use attention_relevancy::{Foil, Objective};
 use explanation_record::record::{
     AnswerRecord, BlankRecord, GenerationRecord, MissingRecord, RelianceSettings, SamplingRecord,
-    Settings, TemplateTokens, Timings, TokenRecord, sha256,
+    Settings, SinksRecord, TemplateTokens, Timings, TokenRecord, sha256,
 };
 use explanation_record::{
     Explained, ExplainedImage, ExplainedPicture, ExplainedTarget, Exported, OutputFolder,
@@ -75,6 +75,7 @@ impl Explainer {
             boxes: Vec::new(),
             reliance: explanations.reliance.as_ref().map(|found| reliance(found, presentation)),
             other_model: explanations.counterparts.as_ref().map(|all| all.document(presentation)),
+            sinks: sinks(answer, explanations),
             generation: answer.options().map(generation),
             settings: self.settings(explanations, presentation),
             model: self.identity()?.record(presentation),
@@ -288,6 +289,11 @@ fn reliance(found: &Reliance, presentation: &Presentation) -> RelianceSettings {
         independent_nats: NATS_OF_A_CHANGE,
         seconds: found.duration.as_secs_f64(),
     }
+}
+
+fn sinks(answer: &Answer, explanations: &Explanations) -> Option<SinksRecord> {
+    let rule = explanations.options.sinks?.rule;
+    Some(SinksRecord::new(rule, explanations.sinks.as_ref()?, &answer.tokens))
 }
 
 fn generation(options: &AnswerOptions) -> GenerationRecord {

@@ -280,6 +280,14 @@ pub(crate) enum Cause {
     /// What pictures add was asked of a question that has none.
     #[error("the question has no picture, so nothing can be compared with an answer without it")]
     NoPictures,
+    /// A threshold for attention sinks that is none.
+    #[error(
+        "a threshold of {threshold} for attention sinks is not a number above zero; 20 is the usual one"
+    )]
+    SinkThreshold {
+        /// As asked for.
+        threshold: f32,
+    },
     /// Cells of pictures were to be taken away from a question that has none.
     #[error(
         "the method {method} takes cells of a picture away, but the question has no picture: add one, or leave the method out"

@@ -1,6 +1,7 @@
 //! Explaining an answer.
 
 use crate::check::check_backward;
+use crate::compared::rules;
 use crate::error::Cause;
 use crate::finer::{Images, demand};
 use crate::plan::{Found, Part, Plan, distribute, every_target, goals, in_place_of, text};
@@ -10,9 +11,9 @@ use crate::{
 };
 use attention_capture::{
     DepthRecorder, EachLayer, Engine as _, Goal, HeadRecorder, Held, ImageRecorder, LayerSwept,
-    Observer, Occluder, Patches, Retained, Room, States, Streaming, SweepOptions,
+    Observer, Occluder, Patches, Retained, Room, States, Streaming, SweepOptions, find_sinks,
 };
-use attention_relevancy::{Foil, MethodRow, Objective, Occlusion};
+use attention_relevancy::{Foil, MethodRow, Objective, Occlusion, Sinks};
 use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::time::Instant;
 
@@ -52,7 +53,7 @@ impl Request<'_> {
             images: Images::of(answer),
             planned: answer.planned(self.model.config().text.max_position_embeddings),
         };
-        let found = self.found(run, &plans, options, &mut notes)?;
+        let (found, sinks) = self.found(run, &plans, options, &mut notes)?;
         let weights = self.token_weights(answer, (&plans, asked), &found, &mut notes)?;
         let explained = plans.into_iter().zip(found).zip(weights);
         let explained =
@@ -68,6 +69,7 @@ impl Request<'_> {
             words,
             versus: Vec::new(),
             options: ExplainOptions { engine, ..options.clone() },
+            sinks,
             notes,
             duration: started.elapsed(),
             reliance: None,
@@ -88,14 +90,14 @@ impl Request<'_> {
         Ok(plans.into_iter().map(named).collect())
     }
 
-    /// What the engine of the options finds out for each plan.
+    /// What the engine of the options finds out for each plan, and the attention sinks of the run, where they are asked for.
     pub(crate) fn found(
         &self,
         run: Run<'_>,
         plans: &[Plan],
         options: &ExplainOptions,
         notes: &mut Vec<String>,
-    ) -> Result<Vec<Found>, Error> {
+    ) -> Result<(Vec<Found>, Option<Sinks>), Error> {
         check_backward(options)?;
         self.check_occlusion(!run.sequence.images().is_empty(), options)?;
         match options.engine {
@@ -140,7 +142,7 @@ impl Request<'_> {
         sequence: &Sequence,
         plans: &[Plan],
         options: &ExplainOptions,
-    ) -> Result<Vec<Found>, Error> {
+    ) -> Result<(Vec<Found>, Option<Sinks>), Error> {
         if options.by_layer {
             return Err(Cause::LayersRetained.into());
         }
@@ -157,9 +159,12 @@ impl Request<'_> {
             cancel: self.context.cancel.clone(),
         };
         let occlude = self.occlude(sequence, options.objective, passes);
-        let parts = compared::retained(&engine, &goals(plans), (options, &occlude))?;
+        let sinks = options.sinks.map(|asked| engine.sinks(asked.threshold)).transpose()?;
+        let rules = &rules(options, sinks.as_ref());
+        let how = compared::How { options, rules, occlude: &occlude };
+        let parts = compared::retained(&engine, &goals(plans), &how)?;
         let parts = parts.into_iter().map(Part::new).collect();
-        Ok(distribute(plans, engine.scores(&every_target(plans))?, parts))
+        Ok((distribute(plans, engine.scores(&every_target(plans))?, parts), sinks))
     }
 
     /// Whether the machine has the memory for every attention of so many tokens.
@@ -176,7 +181,7 @@ impl Request<'_> {
         plans: &[Plan],
         options: &ExplainOptions,
         notes: &mut Vec<String>,
-    ) -> Result<Vec<Found>, Error> {
+    ) -> Result<(Vec<Found>, Option<Sinks>), Error> {
         let goals = goals(plans);
         let made;
         let states = if let Some(states) = states {
@@ -193,6 +198,8 @@ impl Request<'_> {
             states: states.size(),
         };
         let room = self.ledger().room(held, demand(plans, images, options))?;
+        let sinks = options.sinks.map(|asked| find_sinks(states, asked.threshold)).transpose()?;
+        let rules = &rules(options, sinks.as_ref());
         let sweep = |room: Room<'_>| {
             // What they leave at pictures waits for the end of the sweep.
             let is_finer = options.resolution != Resolution::Tokens;
@@ -213,8 +220,8 @@ impl Request<'_> {
             let mut observers: Vec<&mut dyn Observer> = vec![&mut progress, &mut pictures];
             observers.extend(depths.as_mut().map(|depths| depths as &mut dyn Observer));
             observers.extend(heads.as_mut().map(|heads| heads as &mut dyn Observer));
-            let how = (options, &occlude as &compared::Occlude<'_>);
-            let parts = compared::streaming(&engine, &goals, how, &mut observers)?;
+            let how = compared::How { options, rules, occlude: &occlude };
+            let parts = compared::streaming(&engine, &goals, &how, &mut observers)?;
             let left = pictures.finish(parts.iter().map(|(attribution, _)| attribution));
             let mut parts: Vec<Part> = parts.into_iter().map(Part::new).collect();
             let depths = depths.into_iter().flat_map(DepthRecorder::finish);
@@ -227,7 +234,7 @@ impl Request<'_> {
                 part.heads = Some(heads);
             }
             let mut found = distribute(plans, engine.scores(&every_target(plans))?, parts);
-            let finer = self.finer(images, (&engine, &left), plans, (options, room))?;
+            let finer = self.finer(images, (&engine, &left), plans, (options, rules, room))?;
             for (found, finer) in found.iter_mut().zip(finer) {
                 found.finer = finer;
             }
@@ -243,7 +250,7 @@ impl Request<'_> {
                 )
             }));
         }
-        Ok(found)
+        Ok((found, sinks))
     }
 
     /// Takes cells of the pictures of a sequence away, in passes of these options, and tells how many are done.

@@ -2,13 +2,12 @@
 
 use attention_capture::{
     Demand, Error, FinerDemand, ImagePart, ImageRecorder, PatchOptions, PatchStates, Patches, Room,
-    Streaming,
+    Rules, Streaming,
 };
 use attention_relevancy::PatchMap;
 use gemma3_processor::{Picture, Pixels, PreparedImage};
 use std::ops::Range;
 
-use crate::compared::rules;
 use crate::plan::{Plan, goals as all_goals, mean};
 use crate::{Answer, ExplainOptions, Request, Resolution};
 
@@ -58,7 +57,7 @@ impl Request<'_> {
         images: Images<'_>,
         (engine, left): (&Streaming<'_>, &[Vec<ImagePart>]),
         plans: &[Plan],
-        (options, room): (&ExplainOptions, Room<'_>),
+        (options, rules, room): (&ExplainOptions, &Rules, Room<'_>),
     ) -> Result<Vec<Vec<Vec<PatchMap>>>, Error> {
         let mut maps: Vec<Vec<Vec<PatchMap>>> = plans.iter().map(|_| Vec::new()).collect();
         if options.resolution == Resolution::Tokens {
@@ -84,7 +83,7 @@ impl Request<'_> {
             }
             for numbers in rest.chunks(room.images_at_once(goals.len(), rest.len())) {
                 let mut pictures = ImageRecorder::new(engine, numbers)?;
-                let found = engine.observe(&goals, &rules(options), &mut [&mut pictures])?;
+                let found = engine.observe(&goals, rules, &mut [&mut pictures])?;
                 let left = pictures.finish(found.iter());
                 let room = room.beside(goals.len() * numbers.len());
                 for (&number, left) in numbers.iter().zip(left) {

@@ -38,7 +38,9 @@ mod words;
 
 pub use adapter::{AdapterSource, AppliedAdapter};
 pub use answer::{Answer, AnswerOptions, Question};
-pub use ask::{Ask, Engine, ExplainOptions, Explanations, HAS_LRP, HeadLayer, Missing};
+pub use ask::{
+    Ask, Engine, ExplainOptions, Explanations, HAS_LRP, HeadLayer, Missing, SinkOptions,
+};
 pub use blank::Blank;
 pub use compared::Compared;
 pub use control::BlankControl;
@@ -60,7 +62,8 @@ pub use words::Words;
 
 pub use attention_relevancy::{
     Backward, Explanation, Foil, Folding, HeadFusion, HeadMaps, HeadShares, HeadWeights, Layers,
-    Method, MethodRow, Objective, Occlusion, PatchMap, Pool, Score, Shares, Unavailable, Update,
+    Method, MethodRow, Objective, Occlusion, PatchMap, Pool, Score, Shares, Sink, SinkRule, Sinks,
+    Unavailable, Update,
 };
 pub use explanation_record::{
     BlankKind, BoxAgreement, Counterpart, DependsOnPicture, Explained, Exported, FigureFormat,

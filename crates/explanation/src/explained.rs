@@ -9,7 +9,7 @@ use relevancy_visualization::{Localization, Outline, Placement, RegionScore};
 
 use crate::record::{
     BoxRecord, GenerationRecord, MissingRecord, ModelRecord, RegionsRecord, RelianceSettings,
-    Settings, Timings,
+    Settings, SinksRecord, Timings,
 };
 use crate::text::file_name;
 use crate::{
@@ -57,6 +57,8 @@ pub struct Explained<'a> {
     pub reliance: Option<RelianceSettings>,
     /// The model that the targets were explained with as well, where somebody asked.
     pub other_model: Option<OtherModel>,
+    /// The attention sinks of the run, where somebody asked.
+    pub sinks: Option<SinksRecord>,
     /// How the answer was generated; `None` for one that was given.
     pub generation: Option<GenerationRecord>,
     /// With what it was explained and how it is shown.

@@ -15,6 +15,7 @@ pub use settings::{
     AdapterRecord, GenerationRecord, ModelRecord, OtherModelRecord, SamplingRecord, Settings,
     TemplateTokens, Timings, WeightFile,
 };
+pub use sinks::{SinkRecord, SinksRecord};
 pub use target::{
     AgreementRecord, ByHeadRecord, ByLayerRecord, CounterpartRecord, LocalizationRecord,
     MethodRecord, RegionScoreRecord, TargetRecord,
@@ -24,6 +25,7 @@ pub use versus::{PhraseRecord, VersusRecord};
 mod build;
 mod reliance;
 mod settings;
+mod sinks;
 mod target;
 mod versus;
 
@@ -79,6 +81,9 @@ pub struct Record {
     /// The model that the targets were explained with as well; null where nobody asked.
     #[serde(default)]
     pub other_model: Option<OtherModelRecord>,
+    /// The attention sinks of the run; null where nobody asked.
+    #[serde(default)]
+    pub sinks: Option<SinksRecord>,
     /// Null for an answer that was given and not generated.
     pub generation: Option<GenerationRecord>,
     /// With what the answer was explained, and how that is shown.

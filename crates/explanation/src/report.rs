@@ -184,6 +184,9 @@ fn settings_facts(explained: &Explained<'_>) -> Vec<Fact> {
     if settings.backward != Backward::Gradient.name() {
         facts.push(Fact::new("Backward rule", &settings.backward));
     }
+    if let Some(sinks) = &explained.sinks {
+        facts.push(Fact::new("Attention sinks", sinks.summary()));
+    }
     if let Some(program) = &settings.reproduce {
         facts.push(Fact::new("Reproduces", program));
     }

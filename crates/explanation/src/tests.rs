@@ -6,14 +6,15 @@ use std::path::Path;
 
 use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{
-    Explanation, HeadMaps, HeadShares, ImageGrid, PatchMap, Score, Target, TokenLayout, Unavailable,
+    Explanation, HeadMaps, HeadShares, ImageGrid, PatchMap, Score, SinkFinder, SinkRule, Target,
+    TokenLayout, Unavailable, ndarray,
 };
 use relevancy_visualization::image::RgbImage;
 use relevancy_visualization::{OverlayOptions, RegionSpec};
 
 use crate::record::{
     BlankRecord, GenerationRecord, MissingRecord, ModelRecord, RelianceSettings, SamplingRecord,
-    Settings, TemplateTokens, Timings, WeightFile, sha256,
+    Settings, SinksRecord, TemplateTokens, Timings, WeightFile, sha256,
 };
 use crate::target::TargetParts;
 use crate::*;
@@ -140,6 +141,13 @@ fn settings() -> Settings {
     }
 }
 
+fn sinks() -> SinksRecord {
+    let mut finder = SinkFinder::new(1.5);
+    let hidden = ndarray::array![[0.0, 7.0, 0.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]];
+    finder.see(1, 3, |at| hidden.slice(ndarray::s![at, ..]).to_owned());
+    SinksRecord::new(SinkRule::Drop, &finder.finish(), &tokens())
+}
+
 fn explained(presentation: &Presentation) -> Explained<'static> {
     let rgb = RgbImage::from_fn(8, 8, |x, y| [(20 * x) as u8, (30 * y) as u8, 7].into());
     let picture = ExplainedPicture {
@@ -184,6 +192,7 @@ fn explained(presentation: &Presentation) -> Explained<'static> {
         missing: vec![MissingRecord { asked: one.clone(), reason: one.clone() }],
         regions: None,
         boxes: Vec::new(),
+        sinks: Some(sinks()),
         other_model: Some(OtherModel {
             model: ModelRecord {
                 source: "base".to_owned(),

@@ -111,6 +111,7 @@ pub use crate::{
     propagation::Propagation,
     retained::RetainedLayer,
     scale::Scale,
+    sinks::{Sink, SinkFinder, SinkRule, Sinks},
     soundness::check_attention,
     target::Target,
     unpool::unpool,
@@ -136,6 +137,7 @@ mod method;
 mod objective;
 mod occlusion;
 
+mod sinks;
 mod soundness;
 
 mod agreement;

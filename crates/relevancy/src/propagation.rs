@@ -60,6 +60,15 @@ impl Propagation {
         Ok(())
     }
 
+    /// Sets the row to zero at some tokens: from here on they pass nothing on. Done after every step it takes their columns out of Ā
+    /// ([`SinkRule::Drop`](crate::SinkRule)).
+    ///
+    /// # Panics
+    /// At a position that is no token.
+    pub fn clear(&mut self, tokens: impl IntoIterator<Item = usize>) {
+        tokens.into_iter().for_each(|token| self.row[token] = 0.0);
+    }
+
     /// The row `[S]` as it stands.
     pub fn row(&self) -> ArrayView1<'_, f32> {
         self.row.view()
@@ -83,6 +92,26 @@ mod tests {
         assert_eq!(Propagation::unit(3, 1).unwrap().finish(), array![0.0, 1.0, 0.0]);
         assert_eq!(Propagation::unit(3, 3), Err(ErrorKind::Row { row: 3, tokens: 3 }.into()));
         assert_eq!(Propagation::unit(0, 0), Err(ErrorKind::Row { row: 0, tokens: 0 }.into()));
+    }
+
+    /// Clearing after every step is what Ā without the columns gives.
+    #[test]
+    fn cleared_tokens_receive_nothing_and_pass_nothing_on() {
+        let fused = array![[0.5, 0.0, 0.0], [0.25, 0.5, 0.0], [0.5, 0.25, 0.125]];
+        let mut without = fused.clone();
+        without.column_mut(1).fill(0.0);
+        let row = |fused: &Array2<f32>, cleared: Option<usize>| {
+            let mut propagation = Propagation::unit(3, 2).unwrap();
+            for _ in 0..3 {
+                let mut layer = FusedMatrix::new(fused.view()).unwrap();
+                propagation.step(Update::Additive, &mut layer).unwrap();
+                propagation.clear(cleared);
+            }
+            propagation.finish()
+        };
+        let cleared = row(&fused, Some(1));
+        assert_eq!(cleared, row(&without, None));
+        assert!(cleared[1] == 0.0 && cleared[0] < row(&fused, None)[0]);
     }
 
     #[test]

@@ -92,6 +92,7 @@ impl Cause {
             | Self::BackwardRetained { .. }
             | Self::NoLrp { .. }
             | Self::FinerReproduced
+            | Self::SinkThreshold { .. }
             | Self::OcclusionReproduced { .. }
             | Self::UnknownEngine { .. }
             | Self::BlankReproduced => ErrorKind::Argument,
@@ -185,6 +186,7 @@ fn of_capture(error: &Capture) -> ErrorKind {
         | Capture::UnnamedFoil
         | Capture::Layer { .. }
         | Capture::LayerChoice { .. }
+        | Capture::Removed { .. }
         | Capture::Image { .. } => ErrorKind::Argument,
         Capture::Gradient { .. } | Capture::VisionGradient { .. } | Capture::Logit { .. } => {
             ErrorKind::NotFinite

@@ -61,6 +61,7 @@ impl Record {
                 dtype: other.dtype.clone(),
                 seconds: other.seconds,
             }),
+            sinks: explained.sinks.clone(),
             generation: explained.generation.clone(),
             settings: explained.settings.clone(),
             model: explained.model.clone(),

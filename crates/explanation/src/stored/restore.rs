@@ -62,6 +62,7 @@ pub(super) fn explained(
             dtype: other.dtype.clone(),
             seconds: other.seconds,
         }),
+        sinks: record.sinks.clone(),
         generation: record.generation.clone(),
         settings: record.settings.clone(),
         model: record.model.clone(),
