@@ -71,7 +71,10 @@ fn a_hybrid_is_trained_resumed_and_read_as_users_files_are() {
     }
 
     let plan = Plan { pictures: 2, seed: 1, variant: Variant::Sound, purpose: Purpose::Dialogue };
-    let evaluation = evaluate(&sources().decoder, whole, &plan).unwrap();
+    let tokenizer =
+        sources().decoder.parent().unwrap().join("../short-window/model/tokenizer.json");
+    let files = Files { decoder: &sources().decoder, tokenizer: &tokenizer, trained: whole };
+    let evaluation = evaluate(files, &plan).unwrap();
     // The first has two pictures and two questions; reports of the other have five clauses in three wordings.
     assert_eq!((evaluation.clauses["change"].all, evaluation.clauses["report"].all), (2, 15));
     assert!(evaluation.total().right < evaluation.total().all);
@@ -89,9 +92,6 @@ fn a_hybrid_is_trained_resumed_and_read_as_users_files_are() {
     assert_eq!(found.targets[0].relevancy().image_grid(0).unwrap().dim(), (16, 16));
 
     // As one checkpoint it is the same model, and every map of the benchmark can be made of it.
-    let tokenizer =
-        sources().decoder.parent().unwrap().join("../short-window/model/tokenizer.json");
-    let files = Files { decoder: &sources().decoder, tokenizer: &tokenizer, trained: whole };
     let merged = merged::write(files, Dtype::F32).unwrap();
     let reader = Reader::open_as(merged.path(), DtypeSpec::Float32).unwrap();
     let natural = Language::Natural(Usual::new(1));

@@ -83,7 +83,9 @@ fn of_hybrid(args: &Args, decoder: &Path) -> Result<()> {
             variant: args.variant,
             purpose: if args.rehearsal { Purpose::Dialogue } else { Purpose::Evaluation },
         };
-        let evaluation = hybrid::evaluate::evaluate(decoder, folder, &plan)?;
+        let tokenizer = decoder.with_file_name("tokenizer.json");
+        let files = hybrid::merged::Files { decoder, tokenizer: &tokenizer, trained: folder };
+        let evaluation = hybrid::evaluate::evaluate(files, &plan)?;
         print!("{}", evaluation.text());
         let path = folder.join(format!("evaluation-{}.json", plan.variant.name()));
         return std::fs::write(&path, format!("{:#}\n", evaluation.to_json(&plan)))

@@ -1,4 +1,5 @@
-//! What a finished hybrid knows: unseen phantoms, every question in every wording, through the ordinary loader.
+//! What a finished hybrid knows: unseen phantoms, every question in every wording, asked of the merged checkpoint ([`super::merged`])
+//! through the ordinary loader.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,18 +7,19 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::Result;
+use gemma3_processor::{Processor, ProcessorOptions};
 use gemma3_tch::{
-    Adapter, AppliedAdapter, Cached, Checkpoint, DeviceSpec, DtypeSpec, Gemma3, GenerationOptions,
-    SequenceLayout, guard,
+    Cached, Checkpoint, DeviceSpec, DtypeSpec, Gemma3, GenerationOptions, SequenceLayout, guard,
 };
+use safetensors::Dtype;
 use serde_json::{Value, json};
 use tch::Tensor;
 
 use super::cases::Case;
 use super::examples::Examples;
-use super::export;
 use super::language::Query;
-use super::run::{SIZE, processor};
+use super::merged::{self, Files};
+use super::run::SIZE;
 use crate::examples::Turn;
 use crate::forward::image_tokens;
 use crate::prefix::Prefix;
@@ -114,13 +116,14 @@ impl Evaluation {
     }
 }
 
-/// Asks the hybrid whose files are in `folder`, with the language model in a GGUF file.
+/// Asks a hybrid.
 ///
 /// # Errors
 /// Files that are not what they should be, and what libtorch fails with.
-pub fn evaluate(decoder: &Path, folder: &Path, plan: &Plan) -> Result<Evaluation> {
+pub fn evaluate(files: Files<'_>, plan: &Plan) -> Result<Evaluation> {
+    let merged = merged::write(files, Dtype::BF16)?;
     let parts = share(plan.pictures, |indices| {
-        let (model, examples) = open(decoder, folder, plan)?;
+        let (model, examples) = open(merged.path(), plan)?;
         let mut found = Evaluation::default();
         for index in indices {
             let case = examples.case(plan.purpose, index);
@@ -136,16 +139,12 @@ pub fn evaluate(decoder: &Path, folder: &Path, plan: &Plan) -> Result<Evaluation
 }
 
 /// The model as the ordinary loader gives it, and what it is asked.
-///
-/// # Errors
-/// Files that are not what they should be.
-pub fn open(decoder: &Path, folder: &Path, plan: &Plan) -> Result<(Gemma3, Examples)> {
-    let checkpoint = Checkpoint::open_gguf(decoder, Some(&folder.join(export::TOWER)))?;
-    let adapter = AppliedAdapter { adapter: Adapter::open(folder)?, weight: 1.0 };
-    let checkpoint = checkpoint.adapted(vec![adapter])?;
+fn open(folder: &Path, plan: &Plan) -> Result<(Gemma3, Examples)> {
+    let checkpoint = Checkpoint::open(folder)?;
     let placement = checkpoint.placement(DeviceSpec::Cpu, DtypeSpec::default())?;
     let model = checkpoint.load(placement)?;
-    let (processor, vocabulary) = (processor(decoder, folder)?, model.config().text.vocab_size);
+    let processor = Processor::from_dir(folder, ProcessorOptions::default())?;
+    let vocabulary = model.config().text.vocab_size;
     Ok((model, Examples::new(processor, vocabulary, plan.seed, plan.variant, SIZE)?))
 }
 
