@@ -79,7 +79,7 @@ pub fn write(
     put(&folder.join(TEMPLATE), CHAT_TEMPLATE.as_bytes())
 }
 
-/// What [`write`] wrote, in float32: the adapter is rounded to float16 there. With the configuration of the whole model.
+/// What [`write()`] wrote, in float32: the adapter is rounded to float16 there. With the configuration of the whole model.
 ///
 /// # Errors
 /// Files that are not those of a hybrid with this decoder.
