@@ -194,6 +194,14 @@ mod tests {
     use crate::recipe::{Recipe, Variant};
     use crate::{companions, parameters};
 
+    fn tiny() -> (Examples, gemma3_tch::Config) {
+        let recipe = Recipe::tiny(Variant::Sound);
+        let folder = tempfile::tempdir().unwrap();
+        companions::write(folder.path(), &recipe.sizes).unwrap();
+        let examples = Examples::new(&recipe, folder.path()).unwrap();
+        (examples, companions::config(&recipe.sizes).unwrap())
+    }
+
     /// Each turn as a sequence of its own, in one go.
     fn apart(model: &Gemma3, examples: &Examples, asked: &Asked) -> Tensor {
         let Beginning { ids: beginning, images } = examples.beginning();
@@ -219,11 +227,7 @@ mod tests {
     /// A turn alone is where it would stand by itself: both ways are the same. Others change nothing but where it stands.
     #[test]
     fn packed_turns_do_not_see_each_other() {
-        let recipe = Recipe::tiny(Variant::Sound);
-        let folder = tempfile::tempdir().unwrap();
-        companions::write(folder.path(), &recipe.sizes).unwrap();
-        let examples = Examples::new(&recipe, folder.path()).unwrap();
-        let config = companions::config(&recipe.sizes).unwrap();
+        let (examples, config) = tiny();
         let model = Gemma3::from_tensors(config.clone(), &parameters::initial(&config, 1)).unwrap();
         let mut asked = examples.asked(Task::Answers, 5).unwrap();
         let all = asked.turns.len();
@@ -250,11 +254,7 @@ mod tests {
     /// The same tokens in another way: features that were chosen outside, in a prompt that was written for so few.
     #[test]
     fn cells_that_are_not_shown_are_not_in_the_prompt() {
-        let recipe = Recipe::tiny(Variant::Sound);
-        let folder = tempfile::tempdir().unwrap();
-        companions::write(folder.path(), &recipe.sizes).unwrap();
-        let examples = Examples::new(&recipe, folder.path()).unwrap();
-        let config = companions::config(&recipe.sizes).unwrap();
+        let (examples, config) = tiny();
         let model = Gemma3::from_tensors(config.clone(), &parameters::initial(&config, 1)).unwrap();
         let mut asked = examples.asked(Task::Answers, 5).unwrap();
         asked.turns.truncate(1);
@@ -287,11 +287,7 @@ mod tests {
     /// Rounding: both ways add up the same numbers in another order.
     #[test]
     fn turns_that_share_a_beginning_equal_turns_apart() {
-        let recipe = Recipe::tiny(Variant::Sound);
-        let folder = tempfile::tempdir().unwrap();
-        companions::write(folder.path(), &recipe.sizes).unwrap();
-        let examples = Examples::new(&recipe, folder.path()).unwrap();
-        let config = companions::config(&recipe.sizes).unwrap();
+        let (examples, config) = tiny();
         let leaves: parameters::Parameters = parameters::initial(&config, 1)
             .into_iter()
             .map(|(name, tensor)| (name, tensor.set_requires_grad(true)))

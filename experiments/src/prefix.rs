@@ -41,33 +41,6 @@ impl Attend for Prefix {
 
 impl<Trace> Watch<Trace> for Prefix {}
 
-/// Attention where some tokens are hidden from all that stand behind them.
-#[derive(Debug)]
-pub struct Hidden {
-    /// Whether a token may see another, as far as this goes, `[n, n]`.
-    allowed: Tensor,
-}
-
-impl Hidden {
-    /// Of a sequence of so many tokens.
-    pub fn new(tokens: usize, hidden: &[Range<usize>]) -> Self {
-        let allowed = Tensor::ones([tokens as i64; 2], (Kind::Bool, Device::Cpu));
-        for span in hidden {
-            let rows = allowed.narrow(0, span.end as i64, (tokens - span.end) as i64);
-            let _ = rows.narrow(1, span.start as i64, span.len() as i64).fill_(0);
-        }
-        Self { allowed }
-    }
-}
-
-impl Attend for Hidden {
-    fn attend(&mut self, _: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
-        masked(qkv, mask, &self.allowed)
-    }
-}
-
-impl<Trace> Watch<Trace> for Hidden {}
-
 /// Attention over a beginning and continuations behind each other, none of which sees another.
 #[derive(Debug)]
 pub struct Packed {
@@ -96,26 +69,22 @@ impl Packed {
 
 impl Attend for Packed {
     fn attend(&mut self, _: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
-        masked(qkv, mask, &self.allowed)
+        let all = 0..qkv.tokens();
+        let visible = mask.block(&all, &all, qkv.q.device());
+        let visible = visible
+            .map_or(self.allowed.shallow_clone(), |visible| visible.logical_and(&self.allowed));
+        let repeat = |x: &Tensor| match qkv.group() {
+            1 => x.shallow_clone(),
+            group => x.repeat_interleave_self_int(group, 0, None),
+        };
+        // By products in the dtype of the model: with heads as wide as those of a real decoder the fused attention, which computes in
+        // float32, takes a third of a step.
+        let (k, v) = (repeat(&qkv.k), repeat(&qkv.v)); // [H, n, d]
+        let scores = qkv.q.matmul(&k.transpose(-2, -1)).to_kind(Kind::Float) * qkv.scale;
+        let hidden = visible.logical_not();
+        let weights = scores.masked_fill(&hidden, f64::NEG_INFINITY).softmax(-1, Kind::Float);
+        weights.to_kind(v.kind()).matmul(&v)
     }
 }
 
 impl<Trace> Watch<Trace> for Packed {}
-
-/// Attention of a whole sequence where `allowed` `[n, n]` says besides the mask what a token may see.
-fn masked(qkv: &Qkv, mask: &MaskRule, allowed: &Tensor) -> Tensor {
-    let all = 0..qkv.tokens();
-    let visible = mask.block(&all, &all, qkv.q.device());
-    let visible = visible.map_or(allowed.shallow_clone(), |visible| visible.logical_and(allowed));
-    let repeat = |x: &Tensor| match qkv.group() {
-        1 => x.shallow_clone(),
-        group => x.repeat_interleave_self_int(group, 0, None),
-    };
-    // By products in the dtype of the model: with heads as wide as those of a real decoder the fused attention, which computes in
-    // float32, takes a third of a step.
-    let (k, v) = (repeat(&qkv.k), repeat(&qkv.v)); // [H, n, d]
-    let scores = qkv.q.matmul(&k.transpose(-2, -1)).to_kind(Kind::Float) * qkv.scale;
-    let hidden = visible.logical_not();
-    let weights = scores.masked_fill(&hidden, f64::NEG_INFINITY).softmax(-1, Kind::Float);
-    weights.to_kind(v.kind()).matmul(&v)
-}

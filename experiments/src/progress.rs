@@ -45,7 +45,7 @@ impl<'a> Progress<'a> {
         let each = self.started.elapsed().as_secs_f64() / (done - self.first) as f64;
         let work = |steps: std::ops::Range<usize>| self.work[steps].iter().sum::<f64>();
         let share = work(done..self.steps) / work(self.first..done);
-        let left = self.started.elapsed().as_secs_f64() * share / 60.0;
+        let left = (self.started.elapsed().as_secs_f64() * share / 60.0).max(0.0) + 0.0;
         let Tally { loss, terms, right, decided } = std::mem::take(&mut self.sum);
         writeln!(
             self.out,

@@ -63,27 +63,13 @@ fn studied() -> Vec<Setting> {
 }
 
 fn of_small_models(args: &Args, seed: u64) -> Result<()> {
-    let language = Language::Places;
-    let plan = Plan { pictures: args.pictures, seed };
-    let settings = Setting::all();
-    let measured = benchmark::measure(&args.model, plan, &language, &settings)?;
-    println!("{} words of {} right answers", measured.items.len(), measured.right);
-    let of = (seed, args.study);
-    let stages = randomized::measure(&args.model, of, &language, &studied())?;
-    println!("random weights: done");
+    let page = Page::open(&args.out, "localization")?;
+    let found = measured(args, seed, (&args.model, &Language::Places), Setting::all())?;
     let tagged = [
         tag::measure(&args.model, args.study, &studied())?,
         tag::measure(&args.shortcut, args.study, &studied())?,
     ];
-    let results = Results {
-        settings,
-        benchmark: measured,
-        pictures: args.pictures,
-        studied: studied(),
-        stages,
-        tagged: Some(tagged),
-    };
-    write(&args.out, "localization", &results)?;
+    page.write(&Results { tagged: Some(tagged), ..found })?;
     let [sound, shortcut] = [Reader::open(&args.model)?, Reader::open(&args.shortcut)?];
     let pictures = args.out.join("images");
     std::fs::create_dir_all(&pictures)?;
@@ -93,43 +79,70 @@ fn of_small_models(args: &Args, seed: u64) -> Result<()> {
 }
 
 fn of_hybrid(args: &Args, seed: u64, trained: &Path, decoder: &Path) -> Result<()> {
+    let page = Page::open(&args.out, "localization-hybrid")?;
     let tokenizer = decoder.with_file_name("tokenizer.json");
     let files = merged::Files { decoder, tokenizer: &tokenizer, trained };
     let checkpoint = merged::write(files, Dtype::BF16)?;
     let language = Language::Natural(Usual::new(seed));
-    let plan = Plan { pictures: args.pictures, seed };
     let settings = Setting::of_a_deep_model();
-    let measured = benchmark::measure(checkpoint.path(), plan, &language, &settings)?;
-    println!("{} words of {} right answers", measured.items.len(), measured.right);
-    let of = (seed, args.study);
-    let stages = randomized::measure(checkpoint.path(), of, &language, &studied())?;
-    let results = Results {
-        settings,
-        benchmark: measured,
-        pictures: args.pictures,
-        studied: studied(),
-        stages,
-        tagged: None,
-    };
-    write(&args.out, "localization-hybrid", &results)
+    page.write(&measured(args, seed, (checkpoint.path(), &language), settings)?)
 }
 
-/// Puts each table between its marks in the page.
-fn write(folder: &Path, name: &str, results: &Results) -> Result<()> {
-    let path = folder.join(name).with_extension("md");
-    let mut page = std::fs::read_to_string(&path)
-        .with_context(|| format!("could not read {}", path.display()))?;
-    let measured = format!(
-        "{} pictures, {} answers, {} of them right from the first token to the last.\n\n",
-        results.pictures, results.benchmark.answers, results.benchmark.right
-    );
-    let tag = results.tagged.as_ref().map(|_| ("tag", results.tag()));
-    let tables = [("words", measured + &results.tables()), ("random", results.randomization())];
-    for (mark, table) in tables.into_iter().chain(tag) {
-        println!("{table}");
-        page = replaced(&page, mark, &table)
-            .with_context(|| format!("{} has no marks for {mark}", path.display()))?;
+/// The benchmark and the study of random weights.
+fn measured(
+    args: &Args,
+    seed: u64,
+    (folder, language): (&Path, &Language),
+    settings: Vec<Setting>,
+) -> Result<Results> {
+    let plan = Plan { pictures: args.pictures, seed };
+    let benchmark = benchmark::measure(folder, plan, language, &settings)?;
+    println!("{} words of {} right answers", benchmark.items.len(), benchmark.right);
+    let stages = randomized::measure(folder, (seed, args.study), language, &studied())?;
+    println!("random weights: done");
+    let (pictures, studied) = (args.pictures, studied());
+    Ok(Results { settings, benchmark, pictures, studied, stages, tagged: None })
+}
+
+/// A page with marks for tables; it is read before anything is measured.
+struct Page {
+    path: PathBuf,
+    text: String,
+}
+
+impl Page {
+    /// The page of this name in a folder; one that is not there begins with nothing but the marks.
+    fn open(folder: &Path, name: &str) -> Result<Self> {
+        let path = folder.join(name).with_extension("md");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let marks = ["words", "random"]
+                    .map(|name| format!("<!-- {name} -->\n<!-- end of {name} -->\n"));
+                format!("# {name}\n\n{}", marks.join("\n"))
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("could not read {}", path.display()));
+            }
+        };
+        Ok(Self { path, text })
     }
-    save(&path, &page)?;
-    save(&folder.join(name).with_extension("json"), &format!("{:#}\n", results.to_json()))
+
+    /// Puts each table between its marks, and the data beside the page.
+    fn write(self, results: &Results) -> Result<()> {
+        let Self { path, text: mut page } = self;
+        let measured = format!(
+            "{} pictures, {} answers, {} of them right from the first token to the last.\n\n",
+            results.pictures, results.benchmark.answers, results.benchmark.right
+        );
+        let tag = results.tagged.as_ref().map(|_| ("tag", results.tag()));
+        let tables = [("words", measured + &results.tables()), ("random", results.randomization())];
+        for (mark, table) in tables.into_iter().chain(tag) {
+            println!("{table}");
+            page = replaced(&page, mark, &table)
+                .with_context(|| format!("{} has no marks for {mark}", path.display()))?;
+        }
+        save(&path, &page)?;
+        save(&path.with_extension("json"), &format!("{:#}\n", results.to_json()))
+    }
 }

@@ -233,10 +233,7 @@ impl Run {
 }
 
 /// Prompts and pictures as the finished model has them.
-///
-/// # Errors
-/// Files that are not what they should be.
-pub fn processor(decoder: &Path, folder: &Path) -> Result<Processor> {
+fn processor(decoder: &Path, folder: &Path) -> Result<Processor> {
     let read = |path: &Path| -> Result<Gguf> { Ok(Gguf::read(path, std::fs::File::open(path)?)?) };
     let options =
         ProcessorOptions::default().with_chat_template(Some(folder.join(export::TEMPLATE)));

@@ -87,11 +87,8 @@ pub struct Case {
 
 impl Case {
     /// Unseen phantom `index` with the questions of a language.
-    ///
-    /// # Errors
-    /// A language without questions for it.
-    pub fn unseen(language: &Language, seed: u64, index: u64) -> Result<Self> {
-        Ok(match language {
+    pub fn unseen(language: &Language, seed: u64, index: u64) -> Self {
+        match language {
             Language::Places => Self::of(scene(seed, Purpose::Evaluation, index, Variant::Sound)),
             Language::Natural(usual) => {
                 let of = (seed, Variant::Sound);
@@ -110,7 +107,7 @@ impl Case {
                     ..own
                 }
             }
-        })
+        }
     }
 
     /// Of a scene, with the questions for places: a report, and the place of everything that is there.

@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_foil_is_wrong_and_written_as_the_word_is() {
         let natural = Language::Natural(Usual::new(1));
-        let mut case = Case::unseen(&natural, 1, 1).unwrap();
+        let mut case = Case::unseen(&natural, 1, 1);
         let zone = Zone { side: Side::Left, level: Level::Upper };
         let nodule = Finding { kind: FindingKind::Nodule, zone, strength: 1.0, shape: 3 };
         case.scene = Scene::healthy(1).with(nodule);

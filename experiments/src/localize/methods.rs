@@ -9,7 +9,7 @@ use attention_capture::{
 };
 use attention_relevancy::ndarray::Array2;
 use attention_relevancy::{Target, Update};
-use gemma3_tch::{DecoderTrace, Fast, Sequence, Watch};
+use gemma3_tch::{Fast, Sequence};
 use medgemma_explainer::{Answer, Ask, ExplainOptions, Explainer, TargetExplanation};
 use tch::{Kind, Tensor};
 
@@ -17,7 +17,6 @@ use crate::localize::asked::{Asked, Shown};
 use crate::localize::case::Case;
 use crate::localize::foils;
 use crate::localize::settings::{Finer, Goals, Method, Setting};
-use crate::prefix::Hidden;
 use crate::reader::{Reader, Reading, Spoken};
 use crate::scenes::mix;
 
@@ -285,36 +284,33 @@ impl<'a> Maps<'a> {
         let (model, sequence) = (self.reader.model(), &self.reading.sequence);
         let states = States::of(model, sequence, Keep::Everything)?;
         let engine = Streaming::new(model, sequence.ids(), &states, SweepOptions::default());
-        let mut goals = Vec::new();
-        for word in &self.reading.words {
-            let target = target(sequence.ids(), word.positions.start)?;
-            let foil = self.unseen(word)?;
-            goals.push(Goal::token(target).with_foils(vec![foil]));
+        let options = ExplainOptions::default().with_objective(Objective::Contrast(Foil::Unseen));
+        let words = &self.reading.words;
+        let asks: Vec<Ask> = words.iter().map(|word| Ask::Position(word.positions.start)).collect();
+        let own = self.reader.explainer().explain(&self.sound, &asks, &options)?;
+        ensure!(own.missing.is_empty(), "{:?}", own.missing);
+        let opposite = |(word, target): (&Spoken, &TargetExplanation)| {
+            let foil = target.foils().context("a foil was found for the word")?[0];
+            let target = target_at(sequence.ids(), word.positions.start)?;
             // Once for it and twice against it: once against it.
-            let opposite = Goal::contrast(vec![target], vec![target; 2]).context("targets")?;
-            goals.push(opposite.with_foils(vec![foil; 3]));
-        }
-        let rules = Rules::new(Objective::Contrast(Foil::RunnerUp), Update::Additive);
-        let found = engine.explain(&goals, &rules)?;
-        let image = |row: &Attribution| self.reading.of_images(&row.relevancy.to_vec());
-        let less = |pair: &[Attribution]| {
-            let [own, opposite] = [&pair[0], &pair[1]].map(image);
-            own.iter().zip(opposite).map(|(own, opposite)| (own - opposite).max(0.0)).collect()
+            let goal = Goal::contrast(vec![target], vec![target; 2]).context("targets")?;
+            Ok(goal.with_foils(vec![foil; 3]))
         };
-        Ok(found.chunks_exact(2).map(less).collect())
+        let pairs = words.iter().zip(&own.targets);
+        let goals = pairs.map(opposite).collect::<Result<Vec<_>>>()?;
+        let rules = Rules::new(Objective::Contrast(Foil::RunnerUp), Update::Additive);
+        let opposite = engine.explain(&goals, &rules)?;
+        let less = |(own, opposite): (&TargetExplanation, &Attribution)| {
+            let own = self.map(Shown::Relevancy, own, 0)?;
+            let opposite = self.reading.of_images(&opposite.relevancy.to_vec());
+            let pairs = own.iter().zip(opposite);
+            Ok(pairs.map(|(own, opposite)| (own - opposite).max(0.0)).collect())
+        };
+        own.targets.iter().zip(&opposite).map(less).collect()
     }
 
     fn features(&self) -> Vec<Tensor> {
         self.reading.features.iter().map(Tensor::shallow_clone).collect()
-    }
-
-    /// The most likely token other than the word's own, at the row that predicts it, where nothing behind the pictures sees them.
-    ///
-    /// # Errors
-    /// What libtorch fails with.
-    pub fn unseen(&self, word: &Spoken) -> Result<u32> {
-        let mut hidden = Hidden::new(self.reading.sequence.ids().len(), &self.reading.images);
-        self.instead(word, self.features(), &mut hidden)
     }
 
     /// Patches among which the relevancy of their token is spread evenly, which the facade does not offer.
@@ -375,12 +371,10 @@ impl<'a> Maps<'a> {
             Goals::LogProbability => Objective::LogProbability,
             Goals::LogOdds => Objective::LogOdds,
             Goals::RunnerUp => Objective::Contrast(Foil::RunnerUp),
-            Goals::Blank => {
-                Objective::Contrast(Foil::Token(self.instead(word, self.on_grey()?, &mut Fast)?))
-            }
+            Goals::Blank => Objective::Contrast(Foil::Token(self.instead(word, self.on_grey()?)?)),
             Goals::MeanCells => {
                 let features = self.of_mean_cells();
-                Objective::Contrast(Foil::Token(self.instead(word, features, &mut Fast)?))
+                Objective::Contrast(Foil::Token(self.instead(word, features)?))
             }
             Goals::Hidden => Objective::Contrast(Foil::Unseen),
             Goals::TwoSided => bail!("two maps are no objective of the facade"),
@@ -413,18 +407,13 @@ impl<'a> Maps<'a> {
         self.reading.features.iter().map(mean).collect()
     }
 
-    /// The most likely token other than the word's own, at the row that predicts it, with these image tokens and this attention.
-    fn instead(
-        &self,
-        word: &Spoken,
-        features: Vec<Tensor>,
-        watch: &mut dyn Watch<DecoderTrace>,
-    ) -> Result<u32> {
+    /// The most likely token other than the word's own, at the row that predicts it, with these image tokens.
+    fn instead(&self, word: &Spoken, features: Vec<Tensor>) -> Result<u32> {
         let _no_grad = tch::no_grad_guard();
         let (model, reading) = (self.reader.model(), self.reading);
         let ids = reading.sequence.ids().to_vec();
         let sequence = model.sequence(ids, reading.images.clone(), features)?;
-        let last = model.forward(&sequence, watch);
+        let last = model.forward(&sequence, &mut Fast);
         let position = word.positions.start;
         let logits = model.text().logits(&last.narrow(0, position as i64 - 1, 1)).get(0);
         let own = i64::from(reading.sequence.ids()[position]);
@@ -454,10 +443,10 @@ fn pooled(map: &Array2<f32>, side: usize) -> Vec<f32> {
 }
 
 fn goal(ids: &[u32], position: usize) -> Result<Goal> {
-    Ok(Goal::token(target(ids, position)?))
+    Ok(Goal::token(target_at(ids, position)?))
 }
 
-fn target(ids: &[u32], position: usize) -> Result<Target> {
+fn target_at(ids: &[u32], position: usize) -> Result<Target> {
     let token = ids.get(position).context("the word is followed by a token")?;
     Ok(Target::new(position, *token)?)
 }

@@ -125,7 +125,7 @@ fn compare(
     (seed, index): (u64, u64),
     settings: &[Setting],
 ) -> Result<Vec<Compared>> {
-    let case = Case::unseen(language, seed, index)?;
+    let case = Case::unseen(language, seed, index);
     let pictures = case.pictures()?;
     let read = |reader: &Reader| -> Result<_> {
         Ok(reader.read(&pictures, &case.exchanges[..1])?.remove(0))

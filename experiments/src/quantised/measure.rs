@@ -123,7 +123,7 @@ fn take(
     (seed, index): (u64, u64),
     found: &mut [Measured],
 ) -> Result<()> {
-    let case = Case::unseen(&Language::Places, seed, index)?;
+    let case = Case::unseen(&Language::Places, seed, index);
     for reading in reader.read(&case.pictures()?, &case.exchanges)? {
         if !reader.agrees(&reading)? {
             continue;
