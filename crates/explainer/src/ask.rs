@@ -85,7 +85,7 @@ pub enum HeadLayer {
 /// without it such a rule is [`ErrorKind::Argument`](crate::ErrorKind::Argument), before the model runs.
 pub const HAS_LRP: bool = cfg!(feature = "lrp");
 
-/// What is done about attention sinks, tokens with massive activations ([`SinkFinder`](attention_relevancy::SinkFinder)).
+/// What is done about attention sinks, tokens with massive activations ([`SinkFinder`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SinkOptions {

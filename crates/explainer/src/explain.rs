@@ -310,7 +310,7 @@ impl Explainer {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct NamedFoil {
-    /// For [`Objective::Contrast`](crate::Objective::Contrast).
+    /// For [`Objective::Contrast`].
     pub foil: Foil,
     /// The token's text.
     pub token: String,
