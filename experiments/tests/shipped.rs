@@ -42,13 +42,14 @@ fn the_sound_checkpoint_answers() {
 fn its_finding_words_point_at_their_findings_and_random_maps_do_not() {
     let best = Setting { method: Method::Relevancy(Update::Additive), goals: Goals::Named };
     let settings = [best, Setting { method: Method::Random, goals: Goals::None }];
-    let plan = benchmark::Plan { pictures: 12, seed: SEED };
-    let found = measure(&folder("phantom"), plan, &Language::Places, &settings).unwrap();
+    let plan = benchmark::Plan::even(12, 0, SEED);
+    let found = measure(&folder("phantom"), &plan, &Language::Places, &settings).unwrap();
     let words: Vec<_> =
         found.items.iter().filter(|item| item.group.word == Word::Finding).collect();
     assert!(words.len() >= 5, "{}", words.len());
     let pointing = |setting: usize| {
-        let right = words.iter().filter(|word| word.measures[setting].pointing).count();
+        let right =
+            words.iter().filter(|word| word.measures[setting].unwrap().place.pointing).count();
         right as f64 / words.len() as f64
     };
     let [best, random] = [pointing(0), pointing(1)];

@@ -122,6 +122,31 @@ fn relevancy_is_made_of_the_chosen_heads_and_layers() {
     assert!(error.contains("7 layers"), "{error}");
 }
 
+/// Nothing changes but that the model does not run again: not the maps, not those of an answer that was recorded already.
+#[test]
+fn what_is_kept_of_a_given_answer_is_its_own_run() {
+    let fixture = Fixture::open("layout");
+    let explainer = load(&fixture, Profile::Sound);
+    let recorded = answer(&fixture, &explainer);
+    let mut given = explainer.given(question(&fixture), recorded.text()).unwrap();
+    let ask = [Ask::Position(given.tokens().len() - 1)];
+    let maps = |answer: &Answer| {
+        let found = explainer.explain(answer, &ask, &published()).unwrap();
+        found.targets[0].relevancy().relevancy().to_owned()
+    };
+    let before = maps(&given);
+    explainer.keep_states(&mut given).unwrap();
+    assert_eq!(maps(&given), before);
+    // Kept once: a second call has nothing to do, and neither has a profile whose runs are not kept.
+    explainer.keep_states(&mut given).unwrap();
+    assert_eq!(maps(&given), before);
+    let program = load(&fixture, Profile::PythonProgram);
+    let mut given = program.given(question(&fixture), recorded.text()).unwrap();
+    program.keep_states(&mut given).unwrap();
+    let maps = |answer: &Answer| program.explain(answer, &ask, &published()).unwrap().targets;
+    assert!(maps(&given)[0].relevancy().relevancy().sum() > 0.0);
+}
+
 /// Two `<bos>`, image tokens that see only what is before them, and the sum of logits over a span: made by hand, and the same.
 #[test]
 fn a_profile_reproduces_the_public_python_program() {

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use pico_args::Arguments;
 
 use crate::workspace::Workspace;
@@ -38,7 +38,7 @@ impl Study {
 
     fn paths(self) -> &'static [&'static str] {
         match self {
-            Self::Localize => &["--model", "--shortcut", "--out"],
+            Self::Localize => &["--model", "--shortcut", "--hybrid", "--decoder", "--out"],
             Self::Reliance => &["--model", "--shortcut", "--out", "--progress"],
             Self::Quantised => &["--model", "--out", "--real"],
         }
@@ -68,17 +68,40 @@ impl Options {
             let path = |text: &std::ffi::OsStr| Ok::<_, anyhow::Error>(PathBuf::from(text));
             options.paths.extend(args.opt_value_from_os_str(name, path)?.map(|path| (name, path)));
         }
+        options.name_the_hybrid();
         for &name in study.counts() {
             options.counts.extend(args.opt_value_from_str(name)?.map(|count| (name, count)));
         }
         Ok(options)
     }
+
+    /// `--model hybrid` is the one that is kept in the repository.
+    fn name_the_hybrid(&mut self) {
+        let is_hybrid =
+            |(name, path): &(&str, PathBuf)| *name == "--model" && path.as_os_str() == "hybrid";
+        if let Some(at) = self.paths.iter().position(is_hybrid) {
+            self.paths[at] = ("--hybrid", PathBuf::from(HYBRID));
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.paths.iter().any(|(given, _)| *given == name)
+    }
 }
+
+/// Where the hybrid is kept.
+const HYBRID: &str = "experiments/models/hybrid";
 
 /// Sets up, builds, and runs the program of the package `experiments`, which links libtorch.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::run(workspace, None)?;
     let name = options.study.name();
+    // Its language model is not kept with it.
+    let real = if options.has("--hybrid") && !options.has("--decoder") {
+        Some(setup::real::find_weights().context(setup::real::advice())?)
+    } else {
+        None
+    };
     let build = ["build", "--release", "--package", "experiments", "--bin", name];
     process::run(&mut workspace.cargo(&build))?;
     let program = workspace.target_folder()?.join("release").join(name);
@@ -86,6 +109,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     command.current_dir(workspace.root());
     for (name, path) in &options.paths {
         command.arg(name).arg(path);
+    }
+    if let Some(real) = real {
+        command.arg("--decoder").arg(real);
     }
     for (name, count) in &options.counts {
         command.args([name, count.to_string().as_str()]);
@@ -108,6 +134,8 @@ mod tests {
         assert_eq!(found.paths, [("--model", PathBuf::from("x"))]);
         assert_eq!(found.counts, [("--pictures", 20)]);
         assert!(rest.is_empty());
+        let (found, _) = parse(Study::Localize, &["--model", "hybrid"]).unwrap();
+        assert_eq!(found.paths, [("--hybrid", PathBuf::from(HYBRID))]);
         let (found, _) = parse(Study::Reliance, &["--first", "900", "--progress", "x"]).unwrap();
         assert_eq!(found.paths, [("--progress", PathBuf::from("x"))]);
         assert_eq!(found.counts, [("--first", 900)]);

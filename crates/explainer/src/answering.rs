@@ -84,6 +84,22 @@ impl Request<'_> {
         Ok(self.answered(question, None, prompted, (generated, sequence, None)))
     }
 
+    /// Runs the model over an answer once and keeps what its layers compute, so that explanations need no forward pass of their own: for
+    /// an answer that was [given](Request::given) and will be explained more than once. Nothing is done for one that was recorded, and
+    /// none of the answers of [`Profile::PythonProgram`] are.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Memory`] where the budget has no room for it, and what the model fails with.
+    pub fn keep_states(&self, answer: &mut Answer) -> Result<(), Error> {
+        if answer.states.is_some() || self.profile == Profile::PythonProgram {
+            return Ok(());
+        }
+        let pictures = answer.patches.iter().map(PatchStates::bytes).sum();
+        let keep = self.ledger().keep_states(answer.sequence.ids().len(), pictures)?;
+        answer.states = Some(States::of(&self.model, &answer.sequence, keep)?);
+        Ok(())
+    }
+
     /// Shares out the memory of the call.
     pub(crate) fn ledger(&self) -> Ledger<'_> {
         let keeps_pictures = self.keep_patches && self.profile == Profile::Sound;

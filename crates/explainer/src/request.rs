@@ -96,6 +96,11 @@ impl Explainer {
         self.request().given(question, text)
     }
 
+    /// [`Request::keep_states`].
+    pub fn keep_states(&self, answer: &mut Answer) -> Result<(), Error> {
+        self.request().keep_states(answer)
+    }
+
     /// [`Request::check`].
     pub fn check(
         &self,

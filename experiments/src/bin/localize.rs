@@ -44,6 +44,9 @@ struct Args {
     out: PathBuf,
 }
 
+/// The most words of an answer of the hybrid that are measured.
+const WORDS: usize = 2;
+
 fn main() -> Result<()> {
     let args = Args::parse();
     tch::set_num_threads(1); // the lanes are the threads
@@ -64,7 +67,8 @@ fn studied() -> Vec<Setting> {
 
 fn of_small_models(args: &Args, seed: u64) -> Result<()> {
     let page = Page::open(&args.out, "localization")?;
-    let found = measured(args, seed, (&args.model, &Language::Places), Setting::all())?;
+    let plan = Plan::even(args.pictures, args.study, seed);
+    let found = measured(args, plan, (&args.model, &Language::Places), Setting::all())?;
     let tagged = [
         tag::measure(&args.model, args.study, &studied())?,
         tag::measure(&args.shortcut, args.study, &studied())?,
@@ -85,20 +89,26 @@ fn of_hybrid(args: &Args, seed: u64, trained: &Path, decoder: &Path) -> Result<(
     let checkpoint = merged::write(files, Dtype::BF16)?;
     let language = Language::Natural(Usual::new(seed));
     let settings = Setting::of_a_deep_model();
-    page.write(&measured(args, seed, (checkpoint.path(), &language), settings)?)
+    let plan = Plan {
+        pictures: args.pictures,
+        more: args.pictures / 3,
+        most: args.pictures / 10,
+        words: WORDS,
+        seed,
+    };
+    page.write(&measured(args, plan, (checkpoint.path(), &language), settings)?)
 }
 
 /// The benchmark and the study of random weights.
 fn measured(
     args: &Args,
-    seed: u64,
+    plan: Plan,
     (folder, language): (&Path, &Language),
     settings: Vec<Setting>,
 ) -> Result<Results> {
-    let plan = Plan { pictures: args.pictures, seed };
-    let benchmark = benchmark::measure(folder, plan, language, &settings)?;
+    let benchmark = benchmark::measure(folder, &plan, language, &settings)?;
     println!("{} words of {} right answers", benchmark.items.len(), benchmark.right);
-    let stages = randomized::measure(folder, (seed, args.study), language, &studied())?;
+    let stages = randomized::measure(folder, (plan.seed, args.study), language, &studied())?;
     println!("random weights: done");
     let (pictures, studied) = (args.pictures, studied());
     Ok(Results { settings, benchmark, pictures, studied, stages, tagged: None })
@@ -117,7 +127,7 @@ impl Page {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let marks = ["words", "random"]
+                let marks = ["words", "occlusion", "random"]
                     .map(|name| format!("<!-- {name} -->\n<!-- end of {name} -->\n"));
                 format!("# {name}\n\n{}", marks.join("\n"))
             }
@@ -136,7 +146,11 @@ impl Page {
             results.pictures, results.benchmark.answers, results.benchmark.right
         );
         let tag = results.tagged.as_ref().map(|_| ("tag", results.tag()));
-        let tables = [("words", measured + &results.tables()), ("random", results.randomization())];
+        let tables = [
+            ("words", measured + &results.tables()),
+            ("occlusion", results.occlusions()),
+            ("random", results.randomization()),
+        ];
         for (mark, table) in tables.into_iter().chain(tag) {
             println!("{table}");
             page = replaced(&page, mark, &table)

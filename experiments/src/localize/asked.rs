@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use attention_capture::{Folding, HeadWeights, Layers, Method as Rowwise, Objective, Pool, Spread};
-use attention_relevancy::HeadFusion;
-use medgemma_explainer::{Compared, ExplainOptions, LanguageModel, Resolution, SpanRule};
+use attention_relevancy::{HeadFusion, SinkFinder, SinkRule};
+use medgemma_explainer::{
+    Compared, ExplainOptions, LanguageModel, Resolution, SinkOptions, SpanRule,
+};
 
 use crate::localize::settings::{Extent, Method, Rule};
 use crate::reader::Spoken;
@@ -33,8 +35,8 @@ pub(super) enum Tokens {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
     Relevancy,
-    /// The row at the input of the last layer. It began on a token of the text, so its image part is that of Ā of that layer.
-    LastLayer,
+    /// The row at the input of this layer. That of the last one began on a token of the text, so its image part is that of Ā of that layer.
+    Layer(usize),
     RawAttention,
     Rollout,
     /// The row of the one method that the options name.
@@ -44,12 +46,10 @@ pub(super) enum Shown {
 /// What of a value with a sign is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signed {
-    /// All: it has none below zero.
+    /// All of it.
     Kept,
     /// Its size.
     Absolute,
-    /// What is above zero.
-    Positive,
 }
 
 impl Signed {
@@ -57,7 +57,6 @@ impl Signed {
         match self {
             Self::Kept => value,
             Self::Absolute => value.abs(),
-            Self::Positive => value.max(0.0),
         }
     }
 }
@@ -101,8 +100,27 @@ impl Asked {
             }
             Method::WrongRow => Self { tokens: Tokens::Next, ..plain(options) },
             Method::Seed => plain(ExplainOptions::python_program().with_objective(objective)),
+            Method::WithoutSinks => {
+                let sinks = SinkOptions::new(SinkRule::Drop).with_threshold(sink_threshold(model));
+                plain(options.with_sinks(Some(sinks)))
+            }
+            Method::Balanced(rule) => plain(options.with_backward(rule)),
+            Method::Upper(quarters) => {
+                let shown = Shown::Layer(quarters.first(model.layers));
+                Self { shown, ..plain(options.with_by_layer(true)) }
+            }
             Method::LastGradient => {
-                Self { shown: Shown::LastLayer, ..plain(options.with_by_layer(true)) }
+                let shown = Shown::Layer(model.layers - 1);
+                Self { shown, ..plain(options.with_by_layer(true)) }
+            }
+            Method::Occlusion(operator) => {
+                let options = options.with_methods(vec![Compared::Occlusion(operator)]);
+                Self { shown: Shown::Method(Signed::Kept), ..plain(options) }
+            }
+            Method::Lrp(rule) => {
+                let methods = vec![Compared::Other(Rowwise::InputGradient)];
+                let options = options.with_methods(methods).with_backward(rule);
+                Self { shown: Shown::Method(Signed::Kept), ..plain(options) }
             }
             Method::RawLast => Self { shown: Shown::RawAttention, ..plain(options) },
             Method::Rollout => Self { shown: Shown::Rollout, ..plain(options) },
@@ -110,6 +128,7 @@ impl Asked {
                 plain(options.with_resolution(Resolution::Pixels))
             }
             Method::Phrases
+            | Method::LessBlank
             | Method::Random
             | Method::CausalImage
             | Method::DoubleBos
@@ -122,7 +141,6 @@ impl Asked {
                 let tokens = if whole { Tokens::Word } else { asked.tokens };
                 let signed = match rowwise {
                     Method::InputGradient => Signed::Absolute,
-                    Method::MeanCell => Signed::Positive,
                     _ => Signed::Kept,
                 };
                 let options = asked.options.with_span(span);
@@ -130,6 +148,12 @@ impl Asked {
             }
         })
     }
+}
+
+/// Above which φ a token is a sink: the published 20 of a width of 4096, in a model of this width. A single dimension has φ² / D of all
+/// the squares of a token, and no φ is above √D.
+fn sink_threshold(model: &LanguageModel) -> f32 {
+    SinkFinder::THRESHOLD * (model.width as f32 / 4096.0).sqrt()
 }
 
 /// A method beside the relevancy, from the same sweep.
@@ -143,6 +167,8 @@ fn compared(method: Method, model: &LanguageModel) -> Option<Rowwise> {
         Method::InputGradient => Rowwise::InputGradient,
         Method::MeanCell => Rowwise::MeanCell,
         Method::Tam => Rowwise::Tam,
+        Method::LeGrad => Rowwise::LeGrad { heads, layers: all },
+        Method::ValueNorm => Rowwise::ValueNorm { heads, layers: all },
         Method::RawMean => raw(all),
         Method::RawGlobal => raw(Layers::Global),
         Method::OwnAttention => Rowwise::TokenAttention { heads, layers: all, over },

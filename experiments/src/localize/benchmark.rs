@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
+use attention_relevancy::{Occlusion, rank_correlation};
 
 use crate::localize::case::{Case, Language};
 use crate::localize::measure::Measure;
 use crate::localize::methods::Maps;
-use crate::localize::settings::Setting;
+use crate::localize::settings::{Effort, Setting};
 use crate::questions::Word;
-use crate::reader::Reader;
-use crate::scenes::{Purpose, number};
+use crate::reader::{Reader, Spoken};
+use crate::scenes::{Purpose, mix, number};
 use crate::threads::share;
 
 /// What is measured.
@@ -19,8 +20,30 @@ use crate::threads::share;
 pub struct Plan {
     /// Unseen phantoms.
     pub pictures: u64,
+    /// So many of them, the first ones, also for settings that take [more](Effort::More).
+    pub more: u64,
+    /// So many of them also for those that take the [most](Effort::Most), on the first answer of each that has words.
+    pub most: u64,
+    /// The most words of an answer that are measured, drawn; all words of a picture tell of the same findings.
+    pub words: usize,
     /// The seed of the training run, which decides what is unseen.
     pub seed: u64,
+}
+
+impl Plan {
+    /// Every setting on every picture, but for those that take the most.
+    pub fn even(pictures: u64, most: u64, seed: u64) -> Self {
+        Self { pictures, more: pictures, most, words: usize::MAX, seed }
+    }
+
+    /// The settings that are measured on a picture; `first` is whether it is the first of its answers.
+    fn measures(&self, setting: Setting, index: u64, first: bool) -> bool {
+        match setting.effort() {
+            Effort::Least => true,
+            Effort::More => index < self.more,
+            Effort::Most => index < self.most && first,
+        }
+    }
 }
 
 /// A word with its measures.
@@ -33,7 +56,16 @@ pub struct Item {
     /// What its log-odds lose in nats where the right place is hidden ([`Reader::drop`]).
     pub drop: f64,
     /// In the order of the settings.
-    pub measures: Vec<Measure>,
+    pub measures: Vec<Option<Measured>>,
+}
+
+/// What one setting's map of a word is worth.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    /// Against the masks.
+    pub place: Measure,
+    /// Rank correlation with each [`Occlusion`], where that was measured of the word.
+    pub occlusion: [Option<f64>; 2],
 }
 
 /// Words of a table.
@@ -72,7 +104,7 @@ pub struct Benchmark {
 /// Measures every setting on the same words of the checkpoint in `folder`.
 pub fn measure(
     folder: &Path,
-    plan: Plan,
+    plan: &Plan,
     language: &Language,
     settings: &[Setting],
 ) -> Result<Benchmark> {
@@ -81,7 +113,7 @@ pub fn measure(
         let mut found = Benchmark::default();
         for index in indices {
             let case = Case::unseen(language, plan.seed, index);
-            found.take(&reader, &case, (plan.seed, index), settings)?;
+            found.take(&reader, &case, (plan, index), settings)?;
         }
         Ok(found)
     })?;
@@ -106,33 +138,92 @@ impl Benchmark {
         &mut self,
         reader: &Reader,
         case: &Case,
-        (seed, index): (u64, u64),
+        (plan, index): (&Plan, u64),
         settings: &[Setting],
     ) -> Result<()> {
-        for reading in reader.read(&case.pictures()?, &case.exchanges)? {
+        let number = number(plan.seed, Purpose::Evaluation, index);
+        let mut first = true;
+        for (turn, mut reading) in
+            reader.read(&case.pictures()?, &case.exchanges)?.into_iter().enumerate()
+        {
             self.answers += 1;
             if !reader.agrees(&reading)? {
                 continue;
             }
             self.right += 1;
+            draw(&mut reading.words, plan.words, mix(number ^ turn as u64));
             if reading.words.is_empty() {
                 continue;
             }
-            let maps = Maps::new(reader, case, &reading)?;
-            let by_setting = maps.all(settings, number(seed, Purpose::Evaluation, index))?;
+            let is_measured = |at: &usize| plan.measures(settings[*at], index, first);
+            let measured: Vec<usize> = (0..settings.len()).filter(is_measured).collect();
+            first = false;
+            let chosen: Vec<Setting> = measured.iter().map(|&at| settings[at]).collect();
+            let maps = Maps::new(reader, case, &reading)?.all(&chosen, number)?;
             for (at, word) in reading.words.iter().enumerate() {
-                let place = case.region(word.topic);
+                let map_of = |setting: Setting| {
+                    let place = chosen.iter().position(|other| *other == setting)?;
+                    Some(&maps[place][at])
+                };
+                let truths = Occlusion::ALL.map(|operator| map_of(Setting::occlusion(operator)));
+                let mut measures = vec![None; settings.len()];
+                for (&place, maps) in measured.iter().zip(&maps) {
+                    let map = &maps[at];
+                    // Maps of patches and of pixels have other cells.
+                    let alike = |truth: &&Vec<f32>| truth.len() == map.len();
+                    let correlation = |truth: &Vec<f32>| rank_correlation(map, truth);
+                    measures[place] = Some(Measured {
+                        place: case.measure(map, word.topic),
+                        occlusion: truths.map(|truth| truth.filter(alike).map(correlation)),
+                    });
+                }
+                let region = case.region(word.topic);
                 self.items.push(Item {
                     picture: index,
                     group: Group { word: word.word, pictures: reading.images.len() },
-                    drop: reader.drop(&reading, word.positions.start, place.cells())?,
-                    measures: by_setting
-                        .iter()
-                        .map(|maps| case.measure(&maps[at], word.topic))
-                        .collect(),
+                    drop: reader.drop(&reading, word.positions.start, region.cells())?,
+                    measures,
                 });
             }
         }
         Ok(())
+    }
+}
+
+/// Leaves so many of the words, drawn by a number, in their order.
+fn draw(words: &mut Vec<Spoken>, most: usize, number: u64) {
+    let mut state = number;
+    while most < words.len() {
+        state = mix(state);
+        words.remove((state % words.len() as u64) as usize);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::questions::Topic;
+
+    #[test]
+    fn drawn_words_keep_their_order_and_any_of_them_may_be_left() {
+        let word = |at: usize| Spoken {
+            text: at.to_string(),
+            word: Word::Finding,
+            topic: Topic::Findings,
+            positions: at..at + 1,
+            sentence: 0..9,
+        };
+        let all: Vec<Spoken> = (0..9).map(word).collect();
+        let mut left = BTreeSet::new();
+        for number in 0..50 {
+            let mut words = all.clone();
+            draw(&mut words, 2, number);
+            assert!(words.len() == 2 && words[0].positions.start < words[1].positions.start);
+            left.extend(words.iter().map(|word| word.positions.start));
+        }
+        assert_eq!(left.len(), 9);
+        let mut words = all.clone();
+        draw(&mut words, usize::MAX, 1);
+        assert_eq!(words, all);
     }
 }

@@ -75,8 +75,10 @@ impl Region {
 }
 
 impl Measure {
-    /// Of a map whose word tells of what is in `region`; `others` are the other findings. A map of zeros shows nothing.
+    /// Of a map whose word tells of what is in `region`; `others` are the other findings. What is below zero speaks against the word and
+    /// counts as zero; a map of zeros shows nothing.
     pub fn of(map: &[f32], region: &Region, others: &[&Region]) -> Self {
+        let map = &map.iter().map(|value| value.max(0.0)).collect::<Vec<_>>();
         let order = by_value(map);
         let largest = order.first().copied().filter(|&cell| map[cell] > 0.0);
         let pointing = region.touches(largest);
@@ -138,6 +140,14 @@ mod tests {
         assert_eq!(found.elsewhere, Some(0.0));
         // Two cells are shown, 1.5 of them are covered.
         assert!((found.iou - 1.5 / 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_speaks_against_the_word_counts_as_nothing() {
+        let [region, other] = regions();
+        let values = [(3, 1.0), (10, 0.5), (0, -2.0)];
+        let found = Measure::of(&map(&values), &region, &[&other]);
+        assert_eq!(found, Measure::of(&map(&values[..2]), &region, &[&other]));
     }
 
     #[test]

@@ -10,13 +10,15 @@ use attention_capture::{
 use attention_relevancy::ndarray::Array2;
 use attention_relevancy::{Target, Update};
 use gemma3_tch::{Fast, Sequence};
-use medgemma_explainer::{Answer, Ask, ExplainOptions, Explainer, TargetExplanation};
+use medgemma_explainer::{
+    Answer, Ask, ExplainOptions, Explainer, TargetControl, TargetExplanation,
+};
 use tch::{Kind, Tensor};
 
 use crate::localize::asked::{Asked, Shown};
 use crate::localize::case::Case;
 use crate::localize::foils;
-use crate::localize::settings::{Finer, Goals, Method, Setting};
+use crate::localize::settings::{Finer, Goals, Method, Setting, Sweep};
 use crate::reader::{Reader, Reading, Spoken};
 use crate::scenes::mix;
 
@@ -26,6 +28,8 @@ pub struct Maps<'a> {
     reading: &'a Reading,
     case: &'a Case,
     sound: Answer,
+    /// What the layers of the reader's own model compute for it, and on what else it is explained.
+    states: OnceCell<States>,
     /// The same answer by the conventions of the public Python program.
     seed: OnceCell<(Explainer, Answer)>,
     /// The maps finer than tokens that were made, by their objective: they take longer than all the rest.
@@ -45,31 +49,29 @@ struct Altered<'a> {
 impl<'a> Maps<'a> {
     /// Of the right answer, which the model is given.
     pub fn new(reader: &'a Reader, case: &'a Case, reading: &'a Reading) -> Result<Self> {
-        let sound = given(reader.explainer(), reading)?;
+        let mut sound = given(reader.explainer(), reading)?;
+        reader.explainer().keep_states(&mut sound)?;
         let same = sound.tokens().iter().map(|token| token.id);
         ensure!(same.eq(reading.sequence.ids().iter().copied()), "other tokens for the answer");
-        let (seed, finer) = Default::default();
-        Ok(Self { reader, reading, case, sound, seed, finer })
+        let (states, seed, finer) = Default::default();
+        Ok(Self { reader, reading, case, sound, states, seed, finer })
     }
 
-    /// The maps of all settings. Those that the facade gives together are asked for together.
+    /// The maps of all settings. Those that one sweep gives are asked for together.
     pub fn all(&self, settings: &[Setting], seed: u64) -> Result<Vec<PerWord>> {
         let mut found: Vec<Option<PerWord>> = settings.iter().map(|_| None).collect();
         for (at, setting) in settings.iter().enumerate() {
             if found[at].is_some() {
                 continue;
             }
-            if !setting.is_of_one_sweep() {
+            let Some(sweep) = setting.sweep() else {
                 found[at] = Some(self.of(*setting, seed)?);
                 continue;
-            }
-            let alike = |other: &Setting| {
-                other.is_of_one_sweep() && other.goals.scalar() == setting.goals.scalar()
             };
-            let members: Vec<usize> =
-                (at..settings.len()).filter(|&n| alike(&settings[n])).collect();
+            let alike = |&n: &usize| settings[n].sweep() == Some(sweep);
+            let members: Vec<usize> = (at..settings.len()).filter(alike).collect();
             let methods: Vec<Method> = members.iter().map(|&n| settings[n].method).collect();
-            let maps = self.together(&methods, setting.goals)?;
+            let maps = self.together(&methods, sweep)?;
             for (member, maps) in members.into_iter().zip(maps) {
                 found[member] = Some(maps);
             }
@@ -78,10 +80,10 @@ impl<'a> Maps<'a> {
     }
 
     /// The maps of methods that one sweep gives, in their order.
-    fn together(&self, methods: &[Method], goals: Goals) -> Result<Vec<PerWord>> {
+    fn together(&self, methods: &[Method], sweep: Sweep) -> Result<Vec<PerWord>> {
         let explainer = self.reader.explainer();
         let words: Vec<&Spoken> = self.reading.words.iter().collect();
-        let by_word = self.by_objective(&words, goals, |words, objective| {
+        let by_word = self.by_objective(&words, sweep.goals, |words, objective| {
             let model = explainer.inspection().language_model();
             let asked = |method: &Method| Asked::of(*method, objective, &model);
             let asked = methods.iter().map(asked).collect::<Option<Vec<_>>>();
@@ -89,8 +91,9 @@ impl<'a> Maps<'a> {
             let compared = asked.iter().flat_map(|asked| &asked.options.methods).cloned();
             let options = ExplainOptions::default()
                 .with_objective(objective)
+                .with_backward(sweep.backward)
                 .with_methods(compared.collect())
-                .with_by_layer(asked.iter().any(|asked| asked.shown == Shown::LastLayer));
+                .with_by_layer(asked.iter().any(|asked| asked.options.by_layer));
             let tokens = words.iter().map(|word| Ask::Tokens(asked[0].tokens.of(word)));
             let found = explainer.explain(&self.sound, &tokens.collect::<Vec<_>>(), &options)?;
             ensure!(found.missing.is_empty(), "{:?}", found.missing);
@@ -120,6 +123,7 @@ impl<'a> Maps<'a> {
             Method::Relevancy(_) if goals == Goals::TwoSided => self.two_sided(),
             Method::Random => Ok((0..words.len() as u64).map(|n| self.random(seed, n)).collect()),
             Method::Phrases => words.iter().map(|word| self.phrases(word)).collect(),
+            Method::LessBlank => self.less_blank(goals),
             Method::CausalImage => {
                 let sequence = self.reading.sequence.with_causal_images();
                 self.altered(&Altered { sequence: &sequence, shift: 0 }, goals)
@@ -187,9 +191,9 @@ impl<'a> Maps<'a> {
                 let grids = (0..self.reading.images.len()).map(grid);
                 grids.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
             }
-            Shown::LastLayer => {
+            Shown::Layer(layer) => {
                 let layers = target.layers().context("the rows of the layers were asked for")?;
-                image(&layers.row(layers.nrows() - 1).to_vec())
+                image(&layers.row(layer).to_vec())
             }
             Shown::RawAttention => image(&target.raw_attention().to_vec()),
             Shown::Rollout => image(&target.rollout().to_vec()),
@@ -279,11 +283,40 @@ impl<'a> Maps<'a> {
         })
     }
 
+    /// The sweep over the answer by the reader's own model.
+    fn engine(&self) -> Result<Streaming<'_>> {
+        let (model, sequence) = (self.reader.model(), &self.reading.sequence);
+        if self.states.get().is_none() {
+            let made = States::of(model, sequence, Keep::Everything)?;
+            let _first = self.states.set(made);
+        }
+        let states = self.states.get().context("they were just made")?;
+        Ok(Streaming::new(model, sequence.ids(), states, SweepOptions::default()))
+    }
+
+    /// Relevancy less that of the same word, against the same foil, on an even grey.
+    fn less_blank(&self, goals: Goals) -> Result<PerWord> {
+        let words: Vec<&Spoken> = self.reading.words.iter().collect();
+        let explainer = self.reader.explainer();
+        self.by_objective(&words, goals, |words, objective| {
+            let options = ExplainOptions::default().with_objective(objective);
+            let asks: Vec<Ask> =
+                words.iter().map(|word| Ask::Position(word.positions.start)).collect();
+            let found = explainer.explain(&self.sound, &asks, &options)?;
+            let control = explainer.blank_control(&self.sound, &found)?;
+            let less = |(target, blank): (&TargetExplanation, &TargetControl)| {
+                let own = self.map(Shown::Relevancy, target, 0)?;
+                let blank = self.reading.of_images(&blank.relevancy.to_vec());
+                Ok(own.iter().zip(blank).map(|(own, blank)| (own - blank).max(0.0)).collect())
+            };
+            found.targets.iter().zip(&control.targets).map(less).collect()
+        })
+    }
+
     /// Relevancy of the word against what would have been said without a look, less that of the opposite.
     fn two_sided(&self) -> Result<PerWord> {
-        let (model, sequence) = (self.reader.model(), &self.reading.sequence);
-        let states = States::of(model, sequence, Keep::Everything)?;
-        let engine = Streaming::new(model, sequence.ids(), &states, SweepOptions::default());
+        let sequence = &self.reading.sequence;
+        let engine = self.engine()?;
         let options = ExplainOptions::default().with_objective(Objective::Contrast(Foil::Unseen));
         let words = &self.reading.words;
         let asks: Vec<Ask> = words.iter().map(|word| Ask::Position(word.positions.start)).collect();
@@ -316,8 +349,7 @@ impl<'a> Maps<'a> {
     /// Patches among which the relevancy of their token is spread evenly, which the facade does not offer.
     fn evenly(&self, at: Finer, goals: Goals) -> Result<PerWord> {
         let (model, sequence) = (self.reader.model(), &self.reading.sequence);
-        let states = States::of(model, sequence, Keep::Everything)?;
-        let engine = Streaming::new(model, sequence.ids(), &states, SweepOptions::default());
+        let engine = self.engine()?;
         let map = |word: &Spoken| {
             let goal = goal(sequence.ids(), word.positions.start)?;
             let mut recorder = ImageRecorder::new(&engine, &[0])?;

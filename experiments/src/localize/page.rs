@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::localize::benchmark::{Benchmark, DECIDED, Group, Item};
+use crate::localize::benchmark::{Benchmark, DECIDED, Group, Item, Measured};
 use crate::localize::bootstrap::Estimate;
 use crate::localize::measure::Measure;
 use crate::localize::randomized::Stage;
@@ -40,20 +40,25 @@ struct Row {
     decided: Option<Estimate>,
     /// The same for pointing at another finding.
     confused_decided: Option<Estimate>,
+    /// Rank correlation with each occlusion.
+    occlusion: [Option<Estimate>; 2],
 }
 
 impl Row {
     fn of(items: &[&Item], setting: usize) -> Self {
-        let of = |all: bool, value: &dyn Fn(&Measure) -> Option<f64>| {
+        let of = |all: bool, value: &dyn Fn(&Measured) -> Option<f64>| {
             let values: Vec<(u64, f64)> = items
                 .iter()
                 .filter(|item| all || DECIDED <= item.drop)
-                .filter_map(|item| Some((item.picture, value(&item.measures[setting])?)))
+                .filter_map(|item| Some((item.picture, value(item.measures[setting].as_ref()?)?)))
                 .collect();
             Estimate::of(&values)
         };
-        let estimate = |value: &dyn Fn(&Measure) -> Option<f64>| of(true, value);
-        let of_decided = |value: &dyn Fn(&Measure) -> Option<f64>| of(false, value);
+        let place = |all: bool, value: &dyn Fn(&Measure) -> Option<f64>| {
+            of(all, &|measured| value(&measured.place))
+        };
+        let estimate = |value: &dyn Fn(&Measure) -> Option<f64>| place(true, value);
+        let of_decided = |value: &dyn Fn(&Measure) -> Option<f64>| place(false, value);
         let truth = |is: bool| f64::from(u8::from(is));
         Self {
             pointing: estimate(&|m| Some(truth(m.pointing))),
@@ -65,6 +70,7 @@ impl Row {
             elsewhere: estimate(&|m| m.elsewhere),
             decided: of_decided(&|m| Some(truth(m.pointing))),
             confused_decided: of_decided(&|m| m.confused.map(truth)),
+            occlusion: [0, 1].map(|operator| of(true, &|measured| measured.occlusion[operator])),
         }
     }
 
@@ -80,6 +86,10 @@ impl Row {
             "share_on_others": json(self.elsewhere),
             "pointing_of_decided": json(self.decided),
             "confusion_of_decided": json(self.confused_decided),
+            "rank_correlation_with_occlusion": {
+                "mean_embedding": json(self.occlusion[0]),
+                "knockout": json(self.occlusion[1]),
+            },
         })
     }
 }
@@ -98,8 +108,7 @@ impl Results {
             let items: Vec<&Item> =
                 self.benchmark.items.iter().filter(|item| item.group == group).collect();
             let decided = items.iter().filter(|item| DECIDED <= item.drop).count();
-            let with_others =
-                items.iter().filter(|item| item.measures[0].confused.is_some()).count();
+            let with_others = items.iter().filter(|item| has_others(item)).count();
             let _ = writeln!(
                 page,
                 "### {} words: {} in {} pictures, {with_others} of them beside another finding, {decided} decided by what is shown\n",
@@ -107,12 +116,13 @@ impl Results {
                 items.len(),
                 pictures(&items),
             );
-            page += "| method | points right | mass over chance | rank accuracy | points at another finding | share on others | outweighs others | decided: points right |\n\
-                |---|---:|---:|---:|---:|---:|---:|---:|\n";
+            page += "| method | words | points right | mass over chance | rank accuracy | points at another finding | share on others | outweighs others | decided: points right |\n\
+                |---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
             for (setting, row) in self.rows(group) {
                 let _ = writeln!(
                     page,
-                    "| {setting} | {} | {} | {} | {} | {} | {} | {} |",
+                    "| {setting} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                    row.pointing.map_or(0, |estimate| estimate.count),
                     percent(row.pointing),
                     times(row.mass),
                     percent(row.rank_accuracy),
@@ -123,6 +133,22 @@ impl Results {
                 );
             }
             page.push('\n');
+        }
+        page
+    }
+
+    /// The table of how alike maps and occlusions are, over words of all kinds.
+    pub fn occlusions(&self) -> String {
+        let items: Vec<&Item> = self.benchmark.items.iter().collect();
+        let mut page = String::from(
+            "| method | words | with the occlusion by the mean embedding | with that by knock-out |\n\
+            |---|---:|---:|---:|\n",
+        );
+        for (at, setting) in self.settings.iter().enumerate() {
+            let [mean, knockout] = Row::of(&items, at).occlusion;
+            let Some(words) = mean.or(knockout).map(|estimate| estimate.count) else { continue };
+            let _ =
+                writeln!(page, "| {setting} | {words} | {} | {} |", plain(mean), plain(knockout));
         }
         page
     }
@@ -221,6 +247,11 @@ impl Results {
             }),
         })
     }
+}
+
+/// Whether there is a finding beside the one that a word tells of.
+fn has_others(item: &Item) -> bool {
+    item.measures.iter().flatten().any(|measured| measured.place.confused.is_some())
 }
 
 fn pictures(items: &[&Item]) -> usize {

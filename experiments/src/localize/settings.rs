@@ -3,7 +3,7 @@
 use std::fmt;
 
 use attention_capture::Spread;
-use attention_relevancy::Update;
+use attention_relevancy::{Backward, Occlusion, Update};
 
 /// What is read off the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,14 @@ pub enum Method {
     GlobalLayers,
     /// The same, additive, the largest over heads in place of their mean.
     LargestHead,
+    /// The same, additive, through these of the layers alone, the upper ones.
+    Upper(Quarters),
+    /// The same, additive, without the columns of attention sinks.
+    WithoutSinks,
+    /// The same, additive, less the relevancy of the same word on an even grey; where it is above zero.
+    LessBlank,
+    /// The same, additive, of a cotangent by another rule than the gradient.
+    Balanced(Backward),
     /// The same, additive, of several tokens.
     Span(Extent, Rule),
     /// The word against the foil in its place, both of one run, additive.
@@ -30,6 +38,12 @@ pub enum Method {
     InputGradient,
     /// The drop towards the mean cell, to first order; where it is above zero.
     MeanCell,
+    /// Layer-wise relevance propagation to the input embeddings; where it is above zero.
+    Lrp(Backward),
+    /// The drop that a forward pass without each cell tells; where it is above zero.
+    Occlusion(Occlusion),
+    /// LeGrad of all layers, their mean.
+    LeGrad,
     /// The token activation map.
     Tam,
     /// Head mean of the last layer's attention.
@@ -38,6 +52,8 @@ pub enum Method {
     RawMean,
     /// The same of the layers with full attention.
     RawGlobal,
+    /// The mean of all layers, weighted by the norm of what attention carries.
+    ValueNorm,
     /// Mean of the attention of all heads and layers where the word itself is read.
     OwnAttention,
     /// The same for all tokens of the word.
@@ -58,6 +74,35 @@ pub enum Method {
     Patches(Finer, Spread),
     /// Gradient × input of the pixels, without its sign.
     Pixels(Finer),
+}
+
+/// How many quarters of the layers, from the last one down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quarters(pub usize);
+
+impl Quarters {
+    /// The first of the layers.
+    pub(super) fn first(self, layers: usize) -> usize {
+        layers - (layers * self.0).div_ceil(4)
+    }
+}
+
+/// How long a setting takes beside others, and so on how many pictures it is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// It shares a sweep with others, or is what all are compared with.
+    Least,
+    /// A sweep or a run of its own.
+    More,
+    /// A sweep for each token of a sentence, or a forward pass for each cell.
+    Most,
+}
+
+/// What a sweep depends on whose maps are taken together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sweep {
+    pub(super) goals: Goals,
+    pub(super) backward: Backward,
 }
 
 /// Which tokens are explained together.
@@ -133,28 +178,36 @@ impl Goals {
 }
 
 impl Setting {
-    /// Whether its map is among those that one sweep over the deciding tokens of words gives, additive and with the default options.
-    pub(super) fn is_of_one_sweep(self) -> bool {
-        match self.method {
-            Method::Relevancy(update) => {
-                update == Update::Additive && self.goals != Goals::TwoSided
+    /// The sweep over the deciding tokens of words that gives its map among others, additive and with the options by default.
+    pub(super) fn sweep(self) -> Option<Sweep> {
+        let backward = match self.method {
+            Method::Relevancy(Update::Additive) if self.goals != Goals::TwoSided => {
+                Backward::Gradient
             }
-            Method::LastGradient
+            Method::Upper(_)
+            | Method::LastGradient
             | Method::MeanGradient
             | Method::GradCamAttention
             | Method::GradCamHidden
             | Method::InputGradient
             | Method::MeanCell
+            | Method::LeGrad
             | Method::Tam
             | Method::RawLast
             | Method::RawMean
             | Method::RawGlobal
+            | Method::ValueNorm
             | Method::OwnAttention
-            | Method::Rollout => true,
-            Method::GlobalLayers
+            | Method::Rollout => Backward::Gradient,
+            Method::Balanced(backward) | Method::Lrp(backward) => backward,
+            Method::Relevancy(_)
+            | Method::GlobalLayers
             | Method::LargestHead
+            | Method::WithoutSinks
+            | Method::LessBlank
             | Method::Span(..)
             | Method::Phrases
+            | Method::Occlusion(_)
             | Method::WholeWordAttention
             | Method::Random
             | Method::WrongRow
@@ -162,7 +215,23 @@ impl Setting {
             | Method::DoubleBos
             | Method::Seed
             | Method::Patches(..)
-            | Method::Pixels(_) => false,
+            | Method::Pixels(_) => return None,
+        };
+        Some(Sweep { goals: self.goals.scalar(), backward })
+    }
+
+    /// How long it takes.
+    pub fn effort(self) -> Effort {
+        match (self.method, self.goals) {
+            (Method::Occlusion(_), _) => Effort::Most,
+            (Method::Span(Extent::Sentence, Rule::Mean | Rule::Reliance), _) => Effort::Most,
+            (Method::Relevancy(Update::Additive), Goals::LogProbability | Goals::LogOdds) => {
+                Effort::More
+            }
+            (Method::Relevancy(Update::Additive) | Method::Random, _) => Effort::Least,
+            (Method::Balanced(_) | Method::Lrp(_), _) => Effort::More,
+            _ if self.sweep().is_some() => Effort::Least,
+            _ => Effort::More,
         }
     }
 
@@ -174,6 +243,7 @@ impl Setting {
         let without = |method: Method| Self { method, goals: Goals::None };
         let two =
             |method: Method| [Goals::Logit, Goals::RunnerUp].map(|goals| Self { method, goals });
+        let contrast = |method: Method| Self { method, goals: Goals::RunnerUp };
         let mut all = Vec::new();
         all.extend(with(Method::Relevancy(Update::Additive)));
         let blanks = [Goals::Blank, Goals::MeanCells, Goals::Hidden, Goals::TwoSided];
@@ -188,13 +258,26 @@ impl Setting {
         all.extend(with(Method::Relevancy(Update::Stochastic)));
         all.extend(two(Method::GlobalLayers));
         all.extend(two(Method::LargestHead));
+        all.extend([Method::WithoutSinks, Method::LessBlank].map(contrast));
+        all.extend([1, 2, 3].map(|quarters| contrast(Method::Upper(Quarters(quarters)))));
+        let balanced = [Backward::CpLrp, Backward::AttnLrp];
+        all.extend(balanced.map(|rule| contrast(Method::Balanced(rule))));
+        all.extend(balanced.map(|rule| contrast(Method::Lrp(rule))));
         all.extend(with(Method::LastGradient));
         all.extend(two(Method::MeanGradient));
+        all.extend(two(Method::LeGrad));
         all.extend(two(Method::GradCamAttention));
         all.extend(two(Method::GradCamHidden));
         all.extend(two(Method::InputGradient));
         all.extend(two(Method::MeanCell));
-        let forward = [Method::RawLast, Method::RawMean, Method::RawGlobal, Method::Rollout];
+        all.extend(Occlusion::ALL.map(Self::occlusion));
+        let forward = [
+            Method::RawLast,
+            Method::RawMean,
+            Method::RawGlobal,
+            Method::ValueNorm,
+            Method::Rollout,
+        ];
         let forward_of_word = [Method::OwnAttention, Method::WholeWordAttention, Method::Tam];
         all.extend(forward.map(without));
         all.extend(forward_of_word.map(without));
@@ -214,43 +297,24 @@ impl Setting {
         all
     }
 
-    /// Those that are compared on the hybrid, where each takes a second a word: no map finer than tokens, spans of two kinds.
+    /// Those that are compared on the hybrid, where a sweep takes about a second a word: no map finer than tokens, and of the objectives
+    /// no blank but that of the command.
     pub fn of_a_deep_model() -> Vec<Self> {
-        let of = |method: Method, goals: Goals| Self { method, goals };
-        let additive = Method::Relevancy(Update::Additive);
-        let objectives = [
-            Goals::Logit,
-            Goals::LogProbability,
-            Goals::LogOdds,
-            Goals::RunnerUp,
-            Goals::Named,
-            Goals::Blank,
-            Goals::MeanCells,
-            Goals::Hidden,
-            Goals::TwoSided,
-        ];
-        let mut all: Vec<Self> = objectives.map(|goals| of(additive, goals)).into();
-        let sweep = Self::all().into_iter().filter(|setting| {
-            setting.is_of_one_sweep()
-                && setting.method != additive
-                && !matches!(setting.goals, Goals::LogOdds | Goals::Named)
-        });
-        all.extend(sweep);
-        all.extend(
-            [Goals::Logit, Goals::RunnerUp].map(|g| of(Method::Relevancy(Update::Stochastic), g)),
-        );
-        let runner_up = [
-            Method::GlobalLayers,
-            Method::LargestHead,
-            Method::Span(Extent::Sentence, Rule::Mean),
-            Method::Span(Extent::Sentence, Rule::Reliance),
-        ];
-        all.extend(runner_up.map(|method| of(method, Goals::RunnerUp)));
-        all.push(of(Method::WholeWordAttention, Goals::None));
-        all.push(of(Method::Random, Goals::None));
-        let mistakes = [Method::WrongRow, Method::CausalImage, Method::DoubleBos, Method::Seed];
-        all.extend(mistakes.map(|method| of(method, Goals::RunnerUp)));
-        all
+        let is_taken = |setting: &Self| match (setting.method, setting.goals) {
+            (Method::Patches(..) | Method::Pixels(_) | Method::Phrases, _) => false,
+            (_, Goals::Blank | Goals::MeanCells) => false,
+            (Method::Relevancy(Update::Additive), _) => true,
+            (Method::Span(Extent::Word, _), _) => false,
+            (_, Goals::LogProbability | Goals::LogOdds | Goals::Named) => false,
+            (_, Goals::Logit) => setting.sweep().is_some(),
+            _ => true,
+        };
+        Self::all().into_iter().filter(is_taken).collect()
+    }
+
+    /// Passes without each cell, of the word against its runner-up: what other maps of it are estimates of.
+    pub fn occlusion(operator: Occlusion) -> Self {
+        Self { method: Method::Occlusion(operator), goals: Goals::RunnerUp }
     }
 
     /// What `--objective contrast` does: the setting of the studies and of the demonstration.
@@ -266,6 +330,16 @@ impl fmt::Display for Setting {
             Method::Phrases => "relevancy, additive, the word against the foil as phrases",
             Method::GlobalLayers => "relevancy, additive, global layers",
             Method::LargestHead => "relevancy, additive, largest head",
+            Method::Upper(Quarters(quarters)) => {
+                &format!("relevancy, additive, the upper {quarters} quarters of the layers")
+            }
+            Method::WithoutSinks => "relevancy, additive, without attention sinks",
+            Method::LessBlank => "relevancy, additive, less that on an even grey",
+            Method::Balanced(rule) => &format!("relevancy, additive, {rule} cotangent"),
+            Method::Lrp(rule) => &format!("{rule} to the embeddings, above zero"),
+            Method::Occlusion(operator) => &format!("occlusion, {operator}, above zero"),
+            Method::LeGrad => "LeGrad",
+            Method::ValueNorm => "attention by the norm of its values, mean of all layers",
             Method::LastGradient => "gradient × attention, last layer",
             Method::MeanGradient => "gradient × attention, mean of all layers",
             Method::GradCamAttention => "Grad-CAM on attention, last global layer",
