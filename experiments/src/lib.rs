@@ -40,6 +40,8 @@ pub mod threads;
 
 pub mod hybrid;
 
+pub mod deciding;
+
 pub mod localize;
 pub mod quantised;
 pub mod reliance;

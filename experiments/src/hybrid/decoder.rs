@@ -48,20 +48,7 @@ impl Decoder {
         image_tokens: usize,
         kind: Kind,
     ) -> Result<Self> {
-        let checkpoint = Checkpoint::open_gguf(file, None)?;
-        let text = checkpoint.inspection().config;
-        let names = text.tensors();
-        let place = gemma3_tch::CheckpointPlace::Gguf { model: file.to_owned(), mmproj: None };
-        let weights = Weights::at(&place)?;
-        let load = |(name, shape): (String, Vec<usize>)| {
-            let is_gain = shape.len() == 1;
-            let kind = Some(if is_gain { Kind::Float } else { kind });
-            let root = weights.root(Placement { device: Device::Cpu, kind });
-            let tensor = root.tensor(&name, &shape)?;
-            // The file holds 1 + w.
-            Ok((name, if is_gain { tensor - 1.0 } else { tensor }))
-        };
-        let frozen = names.into_iter().map(load).collect::<Result<Parameters>>()?;
+        let (text, frozen) = expanded(file, kind)?;
         let config =
             Config { vision: Some(vision.clone()), mm_tokens_per_image: image_tokens, ..text };
         Ok(Self { config, frozen })
@@ -85,6 +72,24 @@ impl Decoder {
         let share = |(name, tensor): (&String, &Tensor)| (name.clone(), tensor.shallow_clone());
         Lent { config: self.config.clone(), frozen: self.frozen.iter().map(share).collect() }
     }
+}
+
+/// The configuration of the language model in a GGUF file and its tensors, with matrices expanded to `kind`.
+pub(super) fn expanded(file: &Path, kind: Kind) -> Result<(Config, Parameters)> {
+    let checkpoint = Checkpoint::open_gguf(file, None)?;
+    let config = checkpoint.inspection().config;
+    let place = gemma3_tch::CheckpointPlace::Gguf { model: file.to_owned(), mmproj: None };
+    let weights = Weights::at(&place)?;
+    let load = |(name, shape): (String, Vec<usize>)| {
+        let is_gain = shape.len() == 1;
+        let kind = Some(if is_gain { Kind::Float } else { kind });
+        let root = weights.root(Placement { device: Device::Cpu, kind });
+        let tensor = root.tensor(&name, &shape)?;
+        // The file holds 1 + w.
+        Ok((name, if is_gain { tensor - 1.0 } else { tensor }))
+    };
+    let tensors = config.tensors().into_iter().map(load).collect::<Result<Parameters>>()?;
+    Ok((config, tensors))
 }
 
 /// What a thread has of a [`Decoder`].

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::decoder::{Decoder, modules};
 use super::{decoder, export};
 use crate::checkpoint;
+use crate::document::save;
 use crate::parameters::Parameters;
 
 /// Files of a hybrid.
@@ -44,6 +45,30 @@ pub fn write(files: Files<'_>, dtype: Dtype) -> Result<TempDir> {
     Ok(folder)
 }
 
+/// The language model alone as a checkpoint of the ordinary kind, in float32: nothing is added and nothing rounded.
+///
+/// # Errors
+/// Files that are not those of a language model, and what cannot be written.
+pub fn language_alone(decoder: &Path, tokenizer: &Path) -> Result<TempDir> {
+    let (config, tensors) = decoder::expanded(decoder, Kind::Float)?;
+    let folder = tempfile::tempdir()?;
+    std::fs::copy(tokenizer, folder.path().join("tokenizer.json"))
+        .with_context(|| format!("could not copy {}", tokenizer.display()))?;
+    let mut json = text(&config);
+    json["architectures"] = json!(["Gemma3ForCausalLM"]);
+    json["eos_token_id"] = json!(config.eos_token_ids);
+    save(&folder.path().join("config.json"), &json.to_string())?;
+    // Without a chat template prompts are continued as they are.
+    let special = json!({ "bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>" });
+    save(&folder.path().join("tokenizer_config.json"), &special.to_string())?;
+    let tensors: Vec<_> = tensors
+        .into_iter()
+        .map(|(name, tensor)| (name.replacen("language_model.", "model.", 1), tensor))
+        .collect();
+    checkpoint::write(&folder.path().join("model.safetensors"), &tensors, Dtype::F32, None)?;
+    Ok(folder)
+}
+
 fn merged(language: &Decoder, trained: Parameters, scale: f64) -> Result<Parameters> {
     let _no_grad = tch::no_grad_guard();
     let mut all = trained;
@@ -64,17 +89,9 @@ fn merged(language: &Decoder, trained: Parameters, scale: f64) -> Result<Paramet
 }
 
 fn companions(config: &Config) -> Result<Companions<'static>> {
-    let (text, vision) = (&config.text, config.vision.as_ref().context("a hybrid sees pictures")?);
+    let vision = config.vision.as_ref().context("a hybrid sees pictures")?;
     let id = |id: u32| id as usize;
     let end_of_turn = config.eos_token_ids.iter().find(|token| **token != 1);
-    let kind = |layer: &LayerType| match layer {
-        LayerType::Sliding => "sliding_attention",
-        LayerType::Full => "full_attention",
-    };
-    let scaling = |Rope { factor, .. }: Rope| match factor {
-        1.0 => Value::Null,
-        factor => json!({ "rope_type": "linear", "factor": factor }),
-    };
     Ok(Companions {
         ids: Ids {
             end_of_turn: id(*end_of_turn.context("the decoder has no end of a turn")?),
@@ -83,25 +100,7 @@ fn companions(config: &Config) -> Result<Companions<'static>> {
             image: id(config.image_token_id),
         },
         image_tokens: config.mm_tokens_per_image,
-        text: json!({
-            "head_dim": text.head_dim,
-            "hidden_size": text.hidden_size,
-            "intermediate_size": text.intermediate_size,
-            "layer_types": text.layers.iter().map(kind).collect::<Vec<_>>(),
-            "max_position_embeddings": text.max_position_embeddings,
-            "model_type": "gemma3_text",
-            "num_attention_heads": text.num_attention_heads,
-            "num_hidden_layers": text.num_hidden_layers,
-            "num_key_value_heads": text.num_key_value_heads,
-            "query_pre_attn_scalar": text.query_pre_attn_scalar,
-            "rms_norm_eps": text.rms_norm_eps,
-            "rope_local_base_freq": text.rope_sliding.theta,
-            "rope_scaling": scaling(text.rope_full),
-            "rope_theta": text.rope_full.theta,
-            "sliding_window": text.sliding_window,
-            "tie_word_embeddings": text.tie_word_embeddings,
-            "vocab_size": text.vocab_size,
-        }),
+        text: text(config),
         vision: Vision {
             image: vision.image_size,
             patch: vision.patch_size,
@@ -112,5 +111,37 @@ fn companions(config: &Config) -> Result<Companions<'static>> {
         },
         dtype: "bfloat16",
         sampling: json!({ "do_sample": false }),
+    })
+}
+
+/// The part of `config.json` that tells of the language model.
+fn text(config: &Config) -> Value {
+    let text = &config.text;
+    let kind = |layer: &LayerType| match layer {
+        LayerType::Sliding => "sliding_attention",
+        LayerType::Full => "full_attention",
+    };
+    let scaling = |Rope { factor, .. }: Rope| match factor {
+        1.0 => Value::Null,
+        factor => json!({ "rope_type": "linear", "factor": factor }),
+    };
+    json!({
+        "head_dim": text.head_dim,
+        "hidden_size": text.hidden_size,
+        "intermediate_size": text.intermediate_size,
+        "layer_types": text.layers.iter().map(kind).collect::<Vec<_>>(),
+        "max_position_embeddings": text.max_position_embeddings,
+        "model_type": "gemma3_text",
+        "num_attention_heads": text.num_attention_heads,
+        "num_hidden_layers": text.num_hidden_layers,
+        "num_key_value_heads": text.num_key_value_heads,
+        "query_pre_attn_scalar": text.query_pre_attn_scalar,
+        "rms_norm_eps": text.rms_norm_eps,
+        "rope_local_base_freq": text.rope_sliding.theta,
+        "rope_scaling": scaling(text.rope_full),
+        "rope_theta": text.rope_full.theta,
+        "sliding_window": text.sliding_window,
+        "tie_word_embeddings": text.tie_word_embeddings,
+        "vocab_size": text.vocab_size,
     })
 }

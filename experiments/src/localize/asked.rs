@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use anyhow::{Context, Result};
 use attention_capture::{Folding, HeadWeights, Layers, Method as Rowwise, Objective, Pool, Spread};
 use attention_relevancy::{HeadFusion, SinkFinder, SinkRule};
 use medgemma_explainer::{
-    Compared, ExplainOptions, LanguageModel, Resolution, SinkOptions, SpanRule,
+    Compared, ExplainOptions, LanguageModel, Resolution, SinkOptions, SpanRule, TargetExplanation,
 };
 
 use crate::localize::settings::{Extent, Method, Rule};
@@ -13,16 +14,16 @@ use crate::reader::Spoken;
 
 /// A call of the facade for some words.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// Which tokens of each word are explained.
-    pub(super) tokens: Tokens,
-    pub(super) options: ExplainOptions,
-    pub(super) shown: Shown,
+    pub(crate) tokens: Tokens,
+    pub(crate) options: ExplainOptions,
+    pub(crate) shown: Shown,
 }
 
 /// Tokens of a word or beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tokens {
+pub(crate) enum Tokens {
     /// The first one, which decides.
     Deciding,
     /// The one behind that.
@@ -33,7 +34,7 @@ pub(super) enum Tokens {
 
 /// What is read off an explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
+pub(crate) enum Shown {
     Relevancy,
     /// The row at the input of this layer. That of the last one began on a token of the text, so its image part is that of Ā of that layer.
     Layer(usize),
@@ -45,7 +46,7 @@ pub(super) enum Shown {
 
 /// What of a value with a sign is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signed {
+pub(crate) enum Signed {
     /// All of it.
     Kept,
     /// Its size.
@@ -53,7 +54,7 @@ pub(super) enum Signed {
 }
 
 impl Signed {
-    pub(super) fn of(self, value: f32) -> f32 {
+    pub(crate) fn of(self, value: f32) -> f32 {
         match self {
             Self::Kept => value,
             Self::Absolute => value.abs(),
@@ -61,8 +62,26 @@ impl Signed {
     }
 }
 
+impl Shown {
+    /// That row over all tokens; `method` is its place among the methods that were asked for.
+    pub(crate) fn row(self, target: &TargetExplanation, method: usize) -> Result<Vec<f32>> {
+        Ok(match self {
+            Self::Relevancy => target.relevancy().relevancy().to_vec(),
+            Self::Layer(layer) => {
+                let layers = target.layers().context("the rows of the layers were asked for")?;
+                layers.row(layer).to_vec()
+            }
+            Self::RawAttention => target.raw_attention().to_vec(),
+            Self::Rollout => target.rollout().to_vec(),
+            Self::Method(signed) => {
+                target.methods()[method].clone()?.mapv(|value| signed.of(value)).to_vec()
+            }
+        })
+    }
+}
+
 impl Tokens {
-    pub(super) fn of(self, word: &Spoken) -> Range<usize> {
+    pub(crate) fn of(self, word: &Spoken) -> Range<usize> {
         let first = word.positions.start;
         match self {
             Self::Deciding => first..first + 1,
@@ -75,7 +94,7 @@ impl Tokens {
 
 impl Asked {
     /// For a method and an objective; `None` for what the facade does not offer.
-    pub(super) fn of(method: Method, objective: Objective, model: &LanguageModel) -> Option<Self> {
+    pub(crate) fn of(method: Method, objective: Objective, model: &LanguageModel) -> Option<Self> {
         let options = ExplainOptions::default().with_objective(objective);
         let plain = |options| Self { tokens: Tokens::Deciding, options, shown: Shown::Relevancy };
         Some(match method {

@@ -184,24 +184,7 @@ impl<'a> Maps<'a> {
 
     /// What is shown of an explanation; `method` is its place among the methods that were asked for.
     fn map(&self, shown: Shown, target: &TargetExplanation, method: usize) -> Result<Vec<f32>> {
-        let image = |row: &[f32]| self.reading.of_images(row);
-        Ok(match shown {
-            Shown::Relevancy => {
-                let grid = |at| target.image_relevancy(at).context("the answer is about a picture");
-                let grids = (0..self.reading.images.len()).map(grid);
-                grids.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
-            }
-            Shown::Layer(layer) => {
-                let layers = target.layers().context("the rows of the layers were asked for")?;
-                image(&layers.row(layer).to_vec())
-            }
-            Shown::RawAttention => image(&target.raw_attention().to_vec()),
-            Shown::Rollout => image(&target.rollout().to_vec()),
-            Shown::Method(signed) => {
-                let row = target.methods()[method].clone()?;
-                image(&row.mapv(|value| signed.of(value)).to_vec())
-            }
-        })
+        Ok(self.reading.of_images(&shown.row(target, method)?))
     }
 
     /// Something of the finer maps of all words, which are made once, in a call for each word.

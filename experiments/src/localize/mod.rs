@@ -1,6 +1,6 @@
 //! The benchmark on which a map can be right or wrong: words of right answers, and the masks of what they tell of.
 
-mod asked;
+pub(crate) mod asked;
 pub mod benchmark;
 pub mod bootstrap;
 pub mod case;

@@ -119,10 +119,10 @@ impl Results {
             page += "| method | words | points right | mass over chance | rank accuracy | points at another finding | share on others | outweighs others | decided: points right |\n\
                 |---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
             for (setting, row) in self.rows(group) {
+                let Some(words) = row.pointing.map(|estimate| estimate.count) else { continue };
                 let _ = writeln!(
                     page,
-                    "| {setting} | {} | {} | {} | {} | {} | {} | {} | {} |",
-                    row.pointing.map_or(0, |estimate| estimate.count),
+                    "| {setting} | {words} | {} | {} | {} | {} | {} | {} | {} |",
                     percent(row.pointing),
                     times(row.mass),
                     percent(row.rank_accuracy),
@@ -260,7 +260,7 @@ fn pictures(items: &[&Item]) -> usize {
     numbers.len()
 }
 
-fn percent(estimate: Option<Estimate>) -> String {
+pub(crate) fn percent(estimate: Option<Estimate>) -> String {
     shown(estimate, |value| format!("{:.0}", 100.0 * value), " %")
 }
 
@@ -268,7 +268,7 @@ fn times(estimate: Option<Estimate>) -> String {
     shown(estimate, |value| format!("{value:.1}"), " ×")
 }
 
-fn plain(estimate: Option<Estimate>) -> String {
+pub(crate) fn plain(estimate: Option<Estimate>) -> String {
     shown(estimate, |value| format!("{value:.2}"), "")
 }
 

@@ -223,8 +223,10 @@ impl Setting {
     /// How long it takes.
     pub fn effort(self) -> Effort {
         match (self.method, self.goals) {
-            (Method::Occlusion(_), _) => Effort::Most,
-            (Method::Span(Extent::Sentence, Rule::Mean | Rule::Reliance), _) => Effort::Most,
+            (
+                Method::Occlusion(_) | Method::Span(Extent::Sentence, Rule::Mean | Rule::Reliance),
+                _,
+            ) => Effort::Most,
             (Method::Relevancy(Update::Additive), Goals::LogProbability | Goals::LogOdds) => {
                 Effort::More
             }
@@ -301,11 +303,11 @@ impl Setting {
     /// no blank but that of the command.
     pub fn of_a_deep_model() -> Vec<Self> {
         let is_taken = |setting: &Self| match (setting.method, setting.goals) {
-            (Method::Patches(..) | Method::Pixels(_) | Method::Phrases, _) => false,
-            (_, Goals::Blank | Goals::MeanCells) => false,
+            (Method::Patches(..) | Method::Pixels(_) | Method::Phrases, _)
+            | (_, Goals::Blank | Goals::MeanCells) => false,
             (Method::Relevancy(Update::Additive), _) => true,
-            (Method::Span(Extent::Word, _), _) => false,
-            (_, Goals::LogProbability | Goals::LogOdds | Goals::Named) => false,
+            (Method::Span(Extent::Word, _), _)
+            | (_, Goals::LogProbability | Goals::LogOdds | Goals::Named) => false,
             (_, Goals::Logit) => setting.sweep().is_some(),
             _ => true,
         };
@@ -330,8 +332,9 @@ impl fmt::Display for Setting {
             Method::Phrases => "relevancy, additive, the word against the foil as phrases",
             Method::GlobalLayers => "relevancy, additive, global layers",
             Method::LargestHead => "relevancy, additive, largest head",
+            Method::Upper(Quarters(1)) => "relevancy, additive, the last quarter of the layers",
             Method::Upper(Quarters(quarters)) => {
-                &format!("relevancy, additive, the upper {quarters} quarters of the layers")
+                &format!("relevancy, additive, the last {quarters} quarters of the layers")
             }
             Method::WithoutSinks => "relevancy, additive, without attention sinks",
             Method::LessBlank => "relevancy, additive, less that on an even grey",
