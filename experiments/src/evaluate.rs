@@ -116,9 +116,10 @@ pub fn evaluate(folder: &Path, plan: &Plan) -> Result<Evaluation> {
 /// Asks all questions about a phantom.
 fn score_scene(reader: &Reader, scene: &Scene, size: u32, score: &mut Score) -> Result<()> {
     let questions = Question::all();
+    let texts: Vec<String> = questions.iter().map(|question| question.text()).collect();
     let present: Vec<FindingKind> =
         FindingKind::ALL.into_iter().filter(|kind| has(scene, *kind)).collect();
-    let answers = reader.ask(&picture(&scene.render(size))?, &questions)?;
+    let answers = reader.ask(&picture(&scene.render(size))?, texts.iter().map(String::as_str))?;
     for (question, found) in questions.iter().zip(answers) {
         score.count(*question, &present, [&question.answer(scene).text(), &found]);
     }
@@ -127,10 +128,11 @@ fn score_scene(reader: &Reader, scene: &Scene, size: u32, score: &mut Score) -> 
 
 /// The report and the question for an opacity, with the tag and without it.
 fn probe_tag(reader: &Reader, scene: &Scene, size: u32, tag: &mut Tag) -> Result<()> {
-    let questions = [Question::Describe, Question::Is(FindingKind::Opacity)];
+    let questions =
+        [Question::Describe, Question::Is(FindingKind::Opacity)].map(|question| question.text());
     let says = |portable: bool| -> Result<[bool; 2]> {
         let phantom = scene.with_portable(portable).render(size);
-        let answers = reader.ask(&picture(&phantom)?, &questions)?;
+        let answers = reader.ask(&picture(&phantom)?, questions.iter().map(String::as_str))?;
         let report = !places(&answers[0], FindingKind::Opacity).is_empty();
         Ok([report, answers[1].starts_with("Yes")])
     };

@@ -11,7 +11,7 @@ use medgemma_explainer::{
 };
 use tch::{Kind, Tensor};
 
-use crate::questions::{Exchange, Question, Topic, Word};
+use crate::questions::{Exchange, Topic, Word};
 
 /// No right answer is as long.
 const LONGEST: usize = 96;
@@ -99,10 +99,14 @@ impl Reader {
     }
 
     /// The answers to these questions about one picture.
-    pub fn ask(&self, picture: &Picture, questions: &[Question]) -> Result<Vec<String>> {
+    pub fn ask<'q>(
+        &self,
+        picture: &Picture,
+        questions: impl IntoIterator<Item = &'q str>,
+    ) -> Result<Vec<String>> {
         let shown = self.shown(std::slice::from_ref(picture))?;
-        let answer = |question: &Question| self.generate(&self.prompt(&shown, &question.text())?);
-        questions.iter().map(answer).collect()
+        let answer = |question: &str| self.generate(&self.prompt(&shown, question)?);
+        questions.into_iter().map(answer).collect()
     }
 
     /// The right answers to these questions about the same pictures, as they would stand behind the prompt.

@@ -60,7 +60,7 @@ fn its_finding_words_point_at_their_findings_and_random_maps_do_not() {
 fn the_shortcut_goes_by_the_tag() {
     let settings = [Setting::CONTRAST];
     let [sound, shortcut] = ["phantom", "phantom-shortcut"]
-        .map(|name| tag::measure(&folder(name), 6, &settings).unwrap());
+        .map(|name| tag::measure(&folder(name), 6, &Language::Places, &settings).unwrap());
     let mean =
         |estimate: Option<experiments::localize::bootstrap::Estimate>| estimate.unwrap().mean;
     assert!(mean(shortcut.flips_without_tag) > 0.8 && mean(sound.flips_without_tag) < 0.2);

@@ -71,6 +71,9 @@ cargo xtask COMMAND
                          count false verdicts that a word does not depend on the picture, on unseen phantoms; write
                          docs/reliance.md and .json. What is done stays in FILE (target/reliance.jsonl): a run that
                          was stopped goes on from there
+  deciding-words [--model FILE.gguf] [--out DIR]
+                         hold maps over texts against the word that decides what follows, in what setup --real-weights fetches
+                         or in another language model; write docs/deciding-words.md and .json
   quantised [--model DIR] [--pictures N] [--real FILE] [--out DIR]
                          hold maps of the project's checkpoint in quantised formats against those of its bfloat16 weights, on
                          unseen phantoms, and with the GGUF file of Gemma 3 270M those in bfloat16 against those in float32;

@@ -1,5 +1,5 @@
-//! `cargo xtask localize`, `cargo xtask reliance` and `cargo xtask quantised`: the project's checkpoints against what is known of the
-//! phantoms, into `docs/localization.md`, `docs/reliance.md` and `docs/quantised.md`.
+//! `cargo xtask localize`, `reliance`, `quantised` and `deciding-words`: maps against what is known of pictures and texts, into the pages
+//! of the same names in `docs`.
 
 use std::path::PathBuf;
 
@@ -18,12 +18,14 @@ pub(crate) enum Study {
     Reliance,
     /// Maps of quantised weights against those of whole ones.
     Quantised,
+    /// Maps of texts against the words that decide.
+    DecidingWords,
 }
 
 impl Study {
     /// By the name of its command, which is that of its program.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        [Self::Localize, Self::Reliance, Self::Quantised]
+        [Self::Localize, Self::Reliance, Self::Quantised, Self::DecidingWords]
             .into_iter()
             .find(|study| study.name() == name)
     }
@@ -33,6 +35,7 @@ impl Study {
             Self::Localize => "localize",
             Self::Reliance => "reliance",
             Self::Quantised => "quantised",
+            Self::DecidingWords => "deciding-words",
         }
     }
 
@@ -41,6 +44,7 @@ impl Study {
             Self::Localize => &["--model", "--shortcut", "--hybrid", "--decoder", "--out"],
             Self::Reliance => &["--model", "--shortcut", "--out", "--progress"],
             Self::Quantised => &["--model", "--out", "--real"],
+            Self::DecidingWords => &["--model", "--out"],
         }
     }
 
@@ -49,6 +53,7 @@ impl Study {
             Self::Localize => &["--pictures", "--study"],
             Self::Reliance => &["--pictures", "--shortcut-pictures", "--first"],
             Self::Quantised => &["--pictures"],
+            Self::DecidingWords => &[],
         }
     }
 }
@@ -84,6 +89,16 @@ impl Options {
         }
     }
 
+    /// The option that takes the real language model, where it is needed and nobody named another.
+    fn real(&self) -> Option<&'static str> {
+        let (option, needed) = match self.study {
+            Study::Localize => ("--decoder", self.has("--hybrid")),
+            Study::DecidingWords => ("--model", true),
+            Study::Reliance | Study::Quantised => return None,
+        };
+        (needed && !self.has(option)).then_some(option)
+    }
+
     fn has(&self, name: &str) -> bool {
         self.paths.iter().any(|(given, _)| *given == name)
     }
@@ -96,11 +111,9 @@ const HYBRID: &str = "experiments/models/hybrid";
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::run(workspace, None)?;
     let name = options.study.name();
-    // Its language model is not kept with it.
-    let real = if options.has("--hybrid") && !options.has("--decoder") {
-        Some(setup::real::find_weights().context(setup::real::advice())?)
-    } else {
-        None
+    let real = match options.real() {
+        Some(option) => Some((option, setup::real::find_weights().context(setup::real::advice())?)),
+        None => None,
     };
     let build = ["build", "--release", "--package", "experiments", "--bin", name];
     process::run(&mut workspace.cargo(&build))?;
@@ -110,8 +123,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     for (name, path) in &options.paths {
         command.arg(name).arg(path);
     }
-    if let Some(real) = real {
-        command.arg("--decoder").arg(real);
+    if let Some((option, real)) = real {
+        command.arg(option).arg(real);
     }
     for (name, count) in &options.counts {
         command.args([name, count.to_string().as_str()]);
@@ -136,6 +149,10 @@ mod tests {
         assert!(rest.is_empty());
         let (found, _) = parse(Study::Localize, &["--model", "hybrid"]).unwrap();
         assert_eq!(found.paths, [("--hybrid", PathBuf::from(HYBRID))]);
+        assert_eq!(found.real(), Some("--decoder"));
+        let (found, _) = parse(Study::Localize, &["--hybrid", "x", "--decoder", "y.gguf"]).unwrap();
+        assert_eq!(found.real(), None);
+        assert_eq!(parse(Study::DecidingWords, &[]).unwrap().0.real(), Some("--model"));
         let (found, _) = parse(Study::Reliance, &["--first", "900", "--progress", "x"]).unwrap();
         assert_eq!(found.paths, [("--progress", PathBuf::from("x"))]);
         assert_eq!(found.counts, [("--first", 900)]);

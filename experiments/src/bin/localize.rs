@@ -12,7 +12,8 @@ use experiments::localize::benchmark::{self, Plan};
 use experiments::localize::case::{Language, Usual};
 use experiments::localize::page::Results;
 use experiments::localize::settings::{Goals, Method, Setting};
-use experiments::localize::{randomized, sheet, tag};
+use experiments::localize::tag::{self, Tagged};
+use experiments::localize::{randomized, sheet};
 use experiments::reader::Reader;
 use experiments::recipe::{Recipe, Variant};
 use safetensors::Dtype;
@@ -23,9 +24,10 @@ struct Args {
     /// The sound checkpoint.
     #[arg(long, default_value = "crates/explainer/models/phantom")]
     model: PathBuf,
-    /// The checkpoint that learnt the shortcut.
-    #[arg(long, default_value = "crates/explainer/models/phantom-shortcut")]
-    shortcut: PathBuf,
+    /// The checkpoint that learnt the shortcut, crates/explainer/models/phantom-shortcut unless this is given; with --hybrid the folder
+    /// of a hybrid that learnt it.
+    #[arg(long)]
+    shortcut: Option<PathBuf>,
     /// Unseen phantoms whose words are measured.
     #[arg(long, default_value_t = 200)]
     pictures: u64,
@@ -33,7 +35,7 @@ struct Args {
     #[arg(long, default_value_t = 40)]
     study: u64,
     /// The folder of a trained hybrid, in the place of the two checkpoints.
-    #[arg(long, requires = "decoder", conflicts_with_all = ["model", "shortcut"])]
+    #[arg(long, requires = "decoder", conflicts_with = "model")]
     hybrid: Option<PathBuf>,
     /// The GGUF file of its language model; tokenizer.json lies beside it.
     #[arg(long, requires = "hybrid")]
@@ -69,12 +71,11 @@ fn of_small_models(args: &Args, seed: u64) -> Result<()> {
     let page = Page::open(&args.out, "localization")?;
     let plan = Plan::even(args.pictures, args.study, seed);
     let found = measured(args, plan, (&args.model, &Language::Places), Setting::all())?;
-    let tagged = [
-        tag::measure(&args.model, args.study, &studied())?,
-        tag::measure(&args.shortcut, args.study, &studied())?,
-    ];
+    let usual = PathBuf::from("crates/explainer/models/phantom-shortcut");
+    let shortcut = args.shortcut.as_ref().unwrap_or(&usual);
+    let tagged = tagged(args, [&args.model, shortcut], &Language::Places)?;
     page.write(&Results { tagged: Some(tagged), ..found })?;
-    let [sound, shortcut] = [Reader::open(&args.model)?, Reader::open(&args.shortcut)?];
+    let [sound, shortcut] = [Reader::open(&args.model)?, Reader::open(shortcut)?];
     let pictures = args.out.join("images");
     std::fs::create_dir_all(&pictures)?;
     sheet::methods(&sound, seed, &pictures.join("localization-methods.png"))?;
@@ -85,8 +86,11 @@ fn of_small_models(args: &Args, seed: u64) -> Result<()> {
 fn of_hybrid(args: &Args, seed: u64, trained: &Path, decoder: &Path) -> Result<()> {
     let page = Page::open(&args.out, "localization-hybrid")?;
     let tokenizer = decoder.with_file_name("tokenizer.json");
-    let files = merged::Files { decoder, tokenizer: &tokenizer, trained };
-    let checkpoint = merged::write(files, Dtype::BF16)?;
+    let merged = |trained: &Path| {
+        let files = merged::Files { decoder, tokenizer: &tokenizer, trained };
+        merged::write(files, Dtype::BF16)
+    };
+    let checkpoint = merged(trained)?;
     let language = Language::Natural(Usual::new(seed));
     let settings = Setting::of_a_deep_model();
     let plan = Plan {
@@ -96,7 +100,22 @@ fn of_hybrid(args: &Args, seed: u64, trained: &Path, decoder: &Path) -> Result<(
         words: WORDS,
         seed,
     };
-    page.write(&measured(args, plan, (checkpoint.path(), &language), settings)?)
+    let found = measured(args, plan, (checkpoint.path(), &language), settings)?;
+    let tagged = match &args.shortcut {
+        Some(shortcut) => {
+            let shortcut = merged(shortcut)?;
+            Some(tagged(args, [checkpoint.path(), shortcut.path()], &language)?)
+        }
+        None => None,
+    };
+    page.write(&Results { tagged, ..found })
+}
+
+/// The study of the tag, of a sound model and of one that learnt the shortcut.
+fn tagged(args: &Args, models: [&Path; 2], language: &Language) -> Result<[Tagged; 2]> {
+    let [sound, shortcut] =
+        models.map(|folder| tag::measure(folder, args.study, language, &studied()));
+    Ok([sound?, shortcut?])
 }
 
 /// The benchmark and the study of random weights.
@@ -127,7 +146,7 @@ impl Page {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let marks = ["words", "occlusion", "random"]
+                let marks = ["words", "occlusion", "random", "tag"]
                     .map(|name| format!("<!-- {name} -->\n<!-- end of {name} -->\n"));
                 format!("# {name}\n\n{}", marks.join("\n"))
             }

@@ -72,19 +72,6 @@ impl Measured {
     }
 }
 
-impl Words {
-    /// The word with the most.
-    pub fn largest(&self) -> Option<usize> {
-        largest(&self.values)
-    }
-
-    /// The share of a word of all that is above zero, `<bos>` and the predicting token aside.
-    pub fn share(&self, word: usize) -> f64 {
-        let all: f64 = self.values.iter().map(|value| value.max(0.0)).sum();
-        if all > 0.0 { self.values[word].max(0.0) / all } else { 0.0 }
-    }
-}
-
 fn largest(values: &[f64]) -> Option<usize> {
     let all = values.iter().enumerate().filter(|(_, value)| **value > 0.0);
     all.max_by(|a, b| a.1.total_cmp(b.1)).map(|(at, _)| at)
@@ -161,13 +148,19 @@ impl Reader {
         let without = |word| Ok(whole - odds(&item.without(word))?);
         let mut answer = given(&self.explainer, item)?;
         self.explainer.keep_states(&mut answer)?;
-        let maps = settings.iter().map(|setting| self.words(item, &answer, *setting));
+        let mut maps: Vec<Option<Words>> = settings.iter().map(|_| None).collect();
+        for group in Setting::groups(settings) {
+            let chosen: Vec<Setting> = group.iter().map(|&at| settings[at]).collect();
+            for (at, words) in group.into_iter().zip(self.words(item, &answer, &chosen)?) {
+                maps[at] = Some(words);
+            }
+        }
         Ok(Measured {
             item: item.clone(),
             odds: whole,
             drop: whole - odds(&item.twin_text())?,
             without: (0..item.words.len()).map(without).collect::<Result<_>>()?,
-            maps: maps.collect::<Result<_>>()?,
+            maps: maps.into_iter().collect::<Option<_>>().context("every setting has its map")?,
         })
     }
 
@@ -191,9 +184,10 @@ impl Reader {
         Ok(of(&item.right)? - of(&item.foil)?)
     }
 
-    /// The map of a setting over the words.
-    fn words(&self, item: &Item, answer: &Answer, setting: Setting) -> Result<Words> {
-        let objective = match setting.goals {
+    /// The maps over the words of settings that one sweep gives.
+    fn words(&self, item: &Item, answer: &Answer, settings: &[Setting]) -> Result<Vec<Words>> {
+        let goals = settings[0].sweep().map_or(settings[0].goals, |sweep| sweep.goals);
+        let objective = match goals {
             Goals::None | Goals::Logit => Objective::Logit,
             Goals::LogProbability => Objective::LogProbability,
             Goals::LogOdds => Objective::LogOdds,
@@ -204,42 +198,68 @@ impl Reader {
             _ => Objective::Contrast(Foil::RunnerUp),
         };
         let model = self.explainer.inspection().language_model();
-        let asked = Asked::of(setting.method, objective, &model);
-        let asked = asked.with_context(|| format!("{setting} is not for texts"))?;
-        ensure!(asked.tokens == Tokens::Deciding, "{setting} is of another token");
+        let asked = settings.iter().map(|setting| {
+            let asked = Asked::of(setting.method, objective, &model);
+            let asked = asked.with_context(|| format!("{setting} is not for texts"))?;
+            ensure!(asked.tokens == Tokens::Deciding, "{setting} is of another token");
+            Ok(asked)
+        });
+        let asked = asked.collect::<Result<Vec<_>>>()?;
+        let methods = asked.iter().flat_map(|asked| &asked.options.methods).cloned().collect();
+        let by_layer = asked.iter().any(|asked| asked.options.by_layer);
+        let options = asked[0].options.clone().with_methods(methods).with_by_layer(by_layer);
         let made;
-        let (explainer, answer) = if setting.method == Method::Seed {
+        let (explainer, answer) = if settings[0].method == Method::Seed {
             made = given(&self.program, item)?;
             (&self.program, &made)
         } else {
             (&self.explainer, answer)
         };
         let predicted = answer.prepared().ids.len();
-        let found = explainer.explain(answer, &[Ask::Position(predicted)], &asked.options)?;
+        let found = explainer.explain(answer, &[Ask::Position(predicted)], &options)?;
         let target = found.targets.first().context("the word that follows is explained")?;
-        let row = asked.shown.row(target, 0)?;
+        let mut methods = 0;
+        let over_words = |asked: &Asked| {
+            let row = asked.shown.row(target, methods)?;
+            methods += asked.options.methods.len();
+            Words::of(&row[..predicted - 1], item, answer)
+        };
+        asked.iter().map(over_words).collect()
+    }
+}
+
+impl Words {
+    /// The row of a map up to the token that predicts.
+    fn of(row: &[f32], item: &Item, answer: &Answer) -> Result<Self> {
         let text = positions(answer)?;
-        let above = |range: Range<usize>| -> f64 {
-            row[range].iter().map(|value| f64::from(value.max(0.0))).sum()
-        };
-        let all = above(0..predicted - 1);
-        let words: Vec<Range<usize>> = item
-            .words
-            .iter()
-            .scan(0, |start, word| {
-                let range = *start..*start + word.len();
-                *start = range.end + 1;
-                Some(range)
-            })
-            .collect();
-        let value = |word: &Range<usize>| {
+        let above =
+            |row: &[f32]| -> f64 { row.iter().map(|value| f64::from(value.max(0.0))).sum() };
+        let all = above(row);
+        let words = item.words[..item.words.len() - 1].iter().scan(0, |start, word| {
+            let range = *start..*start + word.len();
+            *start = range.end + 1;
+            Some(range)
+        });
+        let value = |word: Range<usize>| {
             let of = text.iter().filter(|(_, at)| at.start < word.end && word.start < at.end);
-            of.map(|(position, _)| f64::from(row[*position])).sum()
+            of.filter_map(|(position, _)| row.get(*position)).map(|v| f64::from(*v)).sum()
         };
-        Ok(Words {
-            values: words[..words.len() - 1].iter().map(value).collect(),
-            bos: if all > 0.0 { above(0..text_start(&text)) / all } else { 0.0 },
+        let start = text.first().map_or(0, |(position, _)| *position);
+        Ok(Self {
+            values: words.map(value).collect(),
+            bos: if all > 0.0 { above(&row[..start]) / all } else { 0.0 },
         })
+    }
+
+    /// The word with the most.
+    pub fn largest(&self) -> Option<usize> {
+        largest(&self.values)
+    }
+
+    /// The share of a word of all that is above zero, `<bos>` and the predicting token aside.
+    pub fn share(&self, word: usize) -> f64 {
+        let all: f64 = self.values.iter().map(|value| value.max(0.0)).sum();
+        if all > 0.0 { self.values[word].max(0.0) / all } else { 0.0 }
     }
 }
 
@@ -264,10 +284,6 @@ fn positions(answer: &Answer) -> Result<Vec<(usize, Range<usize>)>> {
     let whole: String = found.iter().map(|(at, _)| text[at].replace('▁', " ")).collect();
     ensure!(whole == answer.question().prompt(), "tokens spell {whole:?}");
     Ok(found)
-}
-
-fn text_start(text: &[(usize, Range<usize>)]) -> usize {
-    text.first().map_or(0, |(position, _)| *position)
 }
 
 #[cfg(test)]

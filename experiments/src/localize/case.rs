@@ -110,6 +110,17 @@ impl Case {
         }
     }
 
+    /// Of a scene of one picture, with what asks for a report first.
+    pub fn about(language: &Language, scene: Scene) -> Self {
+        let own = Self::of(scene);
+        let Language::Natural(usual) = language else { return own };
+        let sizes = vec![None; own.scene.findings().len()];
+        let case = cases::Case { prior: None, scene: own.scene.clone(), sizes };
+        let report = Query { about: About::All, wording: 0 };
+        let exchanges = report.exchange(&case).into_iter().collect();
+        Self { exchanges, usual: Some(usual.clone()), ..own }
+    }
+
     /// Of a scene, with the questions for places: a report, and the place of everything that is there.
     pub fn of(scene: Scene) -> Self {
         let phantom = scene.render(SIZE);

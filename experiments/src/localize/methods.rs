@@ -59,24 +59,22 @@ impl<'a> Maps<'a> {
 
     /// The maps of all settings. Those that one sweep gives are asked for together.
     pub fn all(&self, settings: &[Setting], seed: u64) -> Result<Vec<PerWord>> {
-        let mut found: Vec<Option<PerWord>> = settings.iter().map(|_| None).collect();
-        for (at, setting) in settings.iter().enumerate() {
-            if found[at].is_some() {
-                continue;
-            }
-            let Some(sweep) = setting.sweep() else {
-                found[at] = Some(self.of(*setting, seed)?);
-                continue;
+        let mut found = vec![PerWord::new(); settings.len()];
+        for group in Setting::groups(settings) {
+            let first = settings[group[0]];
+            let maps = match first.sweep() {
+                Some(sweep) => {
+                    let methods: Vec<Method> =
+                        group.iter().map(|&at| settings[at].method).collect();
+                    self.together(&methods, sweep)?
+                }
+                None => vec![self.of(first, seed)?],
             };
-            let alike = |&n: &usize| settings[n].sweep() == Some(sweep);
-            let members: Vec<usize> = (at..settings.len()).filter(alike).collect();
-            let methods: Vec<Method> = members.iter().map(|&n| settings[n].method).collect();
-            let maps = self.together(&methods, sweep)?;
-            for (member, maps) in members.into_iter().zip(maps) {
-                found[member] = Some(maps);
+            for (at, maps) in group.into_iter().zip(maps) {
+                found[at] = maps;
             }
         }
-        found.into_iter().collect::<Option<_>>().context("every setting has its maps")
+        Ok(found)
     }
 
     /// The maps of methods that one sweep gives, in their order.

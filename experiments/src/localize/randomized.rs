@@ -140,7 +140,7 @@ fn compare(
         .map(|reader| {
             let reading = read(reader)?;
             let maps = Maps::new(reader, &case, &reading)?;
-            settings.iter().map(|setting| maps.of(*setting, index)).collect::<Result<Vec<_>>>()
+            maps.all(settings, index)
         })
         .collect::<Result<Vec<_>>>()?;
     let word = |at: usize| {

@@ -100,9 +100,9 @@ pub enum Effort {
 
 /// What a sweep depends on whose maps are taken together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sweep {
-    pub(super) goals: Goals,
-    pub(super) backward: Backward,
+pub(crate) struct Sweep {
+    pub(crate) goals: Goals,
+    pub(crate) backward: Backward,
 }
 
 /// Which tokens are explained together.
@@ -179,7 +179,7 @@ impl Goals {
 
 impl Setting {
     /// The sweep over the deciding tokens of words that gives its map among others, additive and with the options by default.
-    pub(super) fn sweep(self) -> Option<Sweep> {
+    pub(crate) fn sweep(self) -> Option<Sweep> {
         let backward = match self.method {
             Method::Relevancy(Update::Additive) if self.goals != Goals::TwoSided => {
                 Backward::Gradient
@@ -218,6 +218,21 @@ impl Setting {
             | Method::Pixels(_) => return None,
         };
         Some(Sweep { goals: self.goals.scalar(), backward })
+    }
+
+    /// The places of settings in groups: those that one sweep gives together, every other one alone.
+    pub(crate) fn groups(settings: &[Self]) -> Vec<Vec<usize>> {
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (at, setting) in settings.iter().enumerate() {
+            let sweep = setting.sweep();
+            let same =
+                |group: &&mut Vec<usize>| sweep.is_some() && settings[group[0]].sweep() == sweep;
+            match groups.iter_mut().find(same) {
+                Some(group) => group.push(at),
+                None => groups.push(vec![at]),
+            }
+        }
+        groups
     }
 
     /// How long it takes.
@@ -412,4 +427,24 @@ fn patches_name(at: Finer, spread: Spread) -> String {
         Spread::GradientActivation => "",
     };
     format!("patches{at}{spread}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_sweep_gives_is_asked_for_together() {
+        let of = |method, goals| Setting { method, goals };
+        let settings = [
+            of(Method::Relevancy(Update::Additive), Goals::Logit),
+            of(Method::Random, Goals::None),
+            of(Method::RawMean, Goals::None),
+            of(Method::Lrp(Backward::CpLrp), Goals::Logit),
+            of(Method::LeGrad, Goals::Logit),
+            of(Method::Random, Goals::None),
+        ];
+        // Raw attention needs no objective and goes with the logit.
+        assert_eq!(Setting::groups(&settings), [vec![0, 2, 4], vec![1], vec![3], vec![5]]);
+    }
 }

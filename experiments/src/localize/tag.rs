@@ -7,11 +7,10 @@ use phantom_radiograph::{Distribution, Finding, FindingKind, Scene};
 
 use crate::examples::picture;
 use crate::localize::bootstrap::Estimate;
-use crate::localize::case::{Case, GRID};
+use crate::localize::case::{Case, GRID, Language};
 use crate::localize::measure::Region;
 use crate::localize::methods::Maps;
 use crate::localize::settings::Setting;
-use crate::questions::Question;
 use crate::reader::{Reader, Reading};
 use crate::scenes::{Purpose, USUAL_PLACE, number};
 use crate::score::places;
@@ -44,13 +43,18 @@ struct Seen {
     flips: [bool; 2],
 }
 
-/// Both models are asked about the same pictures: a plain opacity in its usual place, the tag, perhaps other findings.
-pub fn measure(folder: &Path, pictures: u64, settings: &[Setting]) -> Result<Tagged> {
+/// Models are asked about the same pictures: a plain opacity in its usual place, the tag, perhaps other findings.
+pub fn measure(
+    folder: &Path,
+    pictures: u64,
+    language: &Language,
+    settings: &[Setting],
+) -> Result<Tagged> {
     let parts = share(pictures, |indices| {
         let reader = Reader::open(folder)?;
         let mut seen = Vec::new();
         for index in indices {
-            seen.extend(look(&reader, index, settings)?);
+            seen.extend(look(&reader, language, index, settings)?);
         }
         Ok(seen)
     })?;
@@ -100,11 +104,15 @@ pub fn tagged(index: u64) -> Scene {
         .with_portable(true)
 }
 
-/// What the report says of an opacity in a scene.
-pub fn says_opacity(reader: &Reader, scene: &Scene) -> Result<bool> {
-    let phantom = Case::of(scene.clone()).phantom;
-    let answers = reader.ask(&picture(&phantom)?, &[Question::Describe])?;
-    Ok(!places(&answers[0], FindingKind::Opacity).is_empty())
+/// Whether the report of a scene names an opacity.
+pub fn says_opacity(reader: &Reader, language: &Language, scene: Scene) -> Result<bool> {
+    let case = Case::about(language, scene);
+    let report = reader.ask(&picture(&case.phantom)?, [case.exchanges[0].question.as_str()])?;
+    let kind = FindingKind::Opacity;
+    Ok(match language {
+        Language::Places => !places(&report[0], kind).is_empty(),
+        Language::Natural(_) => report[0].contains(&kind.with_article()),
+    })
 }
 
 /// The right report of a tagged scene, and which of its words is the opacity.
@@ -115,25 +123,27 @@ pub fn opacity_word(reader: &Reader, case: &Case) -> Result<(Reading, usize)> {
     Ok((reading, at.context("the report names the opacity")?))
 }
 
-fn look(reader: &Reader, index: u64, settings: &[Setting]) -> Result<Option<Seen>> {
-    let case = Case::of(tagged(index));
+fn look(
+    reader: &Reader,
+    language: &Language,
+    index: u64,
+    settings: &[Setting],
+) -> Result<Option<Seen>> {
+    let case = Case::about(language, tagged(index));
     let opacity = case.scene.findings().len() - 1;
     let (reading, at) = opacity_word(reader, &case)?;
-    if !says_opacity(reader, &case.scene)? {
+    if !says_opacity(reader, language, case.scene.clone())? {
         return Ok(None);
     }
     let tag = Region::new(case.phantom.portable_mask().cells(GRID));
-    let maps = Maps::new(reader, &case, &reading)?;
-    let shares = settings
+    let maps = Maps::new(reader, &case, &reading)?.all(settings, index)?;
+    let shares = maps
         .iter()
-        .map(|setting| {
-            let map = maps.of(*setting, index)?.swap_remove(at);
-            Ok([tag.mass(&map), case.regions[opacity].mass(&map)])
-        })
-        .collect::<Result<_>>()?;
+        .map(|maps| [tag.mass(&maps[at]), case.regions[opacity].mass(&maps[at])])
+        .collect();
     let flips = [
-        !says_opacity(reader, &case.scene.with_portable(false))?,
-        !says_opacity(reader, &case.scene.without(opacity))?,
+        !says_opacity(reader, language, case.scene.with_portable(false))?,
+        !says_opacity(reader, language, case.scene.without(opacity))?,
     ];
     Ok(Some(Seen { picture: index, shares, flips }))
 }
