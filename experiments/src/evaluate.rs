@@ -128,8 +128,7 @@ fn score_scene(reader: &Reader, scene: &Scene, size: u32, score: &mut Score) -> 
 
 /// The report and the question for an opacity, with the tag and without it.
 fn probe_tag(reader: &Reader, scene: &Scene, size: u32, tag: &mut Tag) -> Result<()> {
-    let questions =
-        [Question::Describe, Question::Is(FindingKind::Opacity)].map(|question| question.text());
+    let questions = [Question::Describe, Question::Is(FindingKind::Opacity)].map(Question::text);
     let says = |portable: bool| -> Result<[bool; 2]> {
         let phantom = scene.with_portable(portable).render(size);
         let answers = reader.ask(&picture(&phantom)?, questions.iter().map(String::as_str))?;
