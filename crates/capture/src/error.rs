@@ -41,7 +41,7 @@ pub enum Error {
     },
     /// What would stand there without a look at the pictures was asked for, and not named.
     #[error(
-        "a contrast with the answer without a look at the pictures needs a foil for every target; set them with Goal::with_foils"
+        "a contrast with the answer without a look at the pictures needs foils for every target; set them with Goal::with_foils"
     )]
     UnnamedFoil,
     /// The hook saw another number of layers than the model has.

@@ -1,12 +1,12 @@
 //! How a model rates given tokens, from one forward pass that keeps nothing.
 
-use crate::goal::{check_targets, logit_rows};
+use crate::goal::{check_targets, index};
 use crate::model::TraceOf;
 use crate::seam::{
     Attend, AttentionLayer, Fast, Layer, MaskRule, Qkv, Sequence, Site, Watch, guard,
 };
 use crate::{Error, LanguageModel, Score, goal};
-use attention_relevancy::Target;
+use attention_relevancy::{Foils, Target};
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
@@ -20,7 +20,8 @@ pub fn forced_scores<M: LanguageModel>(
     sequence: &Sequence,
     targets: &[Target],
 ) -> Result<Vec<Score>, Error> {
-    forced(model, sequence, targets, &mut Fast)
+    let rows = Rows::run(model, sequence, targets, &mut Fast)?;
+    goal::scores(targets, |targets| rows.logits(model, targets))
 }
 
 /// The same with every picture hidden: in no layer does a token behind a picture see its keys (attention knock-out, Geva et al.
@@ -39,38 +40,90 @@ pub fn forced_scores_without_images<M: LanguageModel>(
     sequence: &Sequence,
     targets: &[Target],
 ) -> Result<Vec<Score>, Error> {
-    let of_image =
-        |target: &Target| sequence.images().iter().any(|image| image.contains(&target.logit_row()));
-    if targets.iter().any(of_image) {
-        let mut hiding = Hiding { inner: Fast, spans: sequence.images() };
-        return forced(model, sequence, targets, &mut hiding);
+    let rows = Rows::without_images(model, sequence, targets)?;
+    goal::scores(targets, |targets| rows.logits(model, targets))
+}
+
+/// What each target is set against by [`Foil::Unseen`](crate::Foil::Unseen): the eight tokens that would most likely stand there, beside
+/// it, if every picture were hidden as by [`forced_scores_without_images`], each by its probability among them.
+///
+/// # Errors
+/// As [`forced_scores`].
+pub fn unseen_foils<M: LanguageModel>(
+    model: &M,
+    sequence: &Sequence,
+    targets: &[Target],
+) -> Result<Vec<Foils>, Error> {
+    let rows = Rows::without_images(model, sequence, targets)?;
+    goal::foils_of_rows(targets, |targets| rows.logits(model, targets))
+}
+
+/// Outputs of the last layer.
+struct Rows {
+    /// Positions, ascending; `None`: all of them.
+    positions: Option<Vec<usize>>,
+    outputs: Tensor,
+}
+
+impl Rows {
+    /// Of a run over the whole sequence.
+    fn run<M: LanguageModel>(
+        model: &M,
+        sequence: &Sequence,
+        targets: &[Target],
+        watch: &mut dyn Watch<TraceOf<M>>,
+    ) -> Result<Self, Error> {
+        check_targets(targets, sequence.ids(), sequence.ids().len())?;
+        let _no_grad = tch::no_grad_guard();
+        let outputs = guard("running the language model", || {
+            model.run(&model.embed(sequence), sequence.layout(), watch)
+        })?;
+        Ok(Self { positions: None, outputs })
     }
-    check_targets(targets, sequence.ids(), sequence.ids().len())?;
-    let _no_grad = tch::no_grad_guard();
-    let end = targets.iter().map(|target| target.logit_row() + 1).max().unwrap_or(0);
-    let segments = beside(sequence.images(), end);
-    let outputs = guard("running the language model", || {
-        let embeddings = model.embed(sequence);
-        let mut attend = Segments::default();
-        let run = |segment: &Range<usize>| {
-            let x = embeddings.narrow(0, segment.start as i64, segment.len() as i64);
-            model.layers().iter().fold(x, |x, layer| {
-                layer.forward(&x, segment.start, &layer.mask(sequence.layout()), &mut attend)
-            })
+
+    /// Of a run with every picture hidden.
+    fn without_images<M: LanguageModel>(
+        model: &M,
+        sequence: &Sequence,
+        targets: &[Target],
+    ) -> Result<Self, Error> {
+        let of_image = |target: &Target| {
+            sequence.images().iter().any(|image| image.contains(&target.logit_row()))
         };
-        let outputs: Vec<Tensor> = segments.iter().map(run).collect();
-        Tensor::cat(&outputs, 0)
-    })?;
-    let rows: Vec<usize> = segments.into_iter().flatten().collect();
-    let row = |target: &Target| {
-        let at = rows.binary_search(&target.logit_row());
-        at.expect("every row beside pictures was run") as i64
-    };
-    goal::scores(targets, |targets| {
-        let rows: Vec<i64> = targets.iter().map(row).collect();
-        let rows = Tensor::from_slice(&rows).to_device(outputs.device());
-        model.logits(&outputs.index_select(0, &rows))
-    })
+        if targets.iter().any(of_image) {
+            let mut hiding = Hiding { inner: Fast, spans: sequence.images() };
+            return Self::run(model, sequence, targets, &mut hiding);
+        }
+        check_targets(targets, sequence.ids(), sequence.ids().len())?;
+        let _no_grad = tch::no_grad_guard();
+        let end = targets.iter().map(|target| target.logit_row() + 1).max().unwrap_or(0);
+        let segments = beside(sequence.images(), end);
+        let outputs = guard("running the language model", || {
+            let embeddings = model.embed(sequence);
+            let mut attend = Segments::default();
+            let run = |segment: &Range<usize>| {
+                let x = embeddings.narrow(0, segment.start as i64, segment.len() as i64);
+                model.layers().iter().fold(x, |x, layer| {
+                    layer.forward(&x, segment.start, &layer.mask(sequence.layout()), &mut attend)
+                })
+            };
+            let outputs: Vec<Tensor> = segments.iter().map(run).collect();
+            Tensor::cat(&outputs, 0)
+        })?;
+        Ok(Self { positions: Some(segments.into_iter().flatten().collect()), outputs })
+    }
+
+    /// The logits that predict some targets, `[targets, V]`.
+    fn logits<M: LanguageModel>(&self, model: &M, targets: &[Target]) -> Tensor {
+        let row = |target: &Target| match &self.positions {
+            None => target.logit_row(),
+            Some(positions) => positions
+                .binary_search(&target.logit_row())
+                .expect("every row beside pictures was run"),
+        };
+        let rows: Vec<usize> = targets.iter().map(row).collect();
+        model.logits(&self.outputs.index_select(0, &index(&rows, self.outputs.device())))
+    }
 }
 
 /// The tokens before `end` that are of no picture, as runs in order.
@@ -134,21 +187,6 @@ impl Attend for Segments {
         });
         Tensor::cat(&blocks.collect::<Vec<_>>(), 1)
     }
-}
-
-fn forced<M: LanguageModel>(
-    model: &M,
-    sequence: &Sequence,
-    targets: &[Target],
-    watch: &mut dyn Watch<TraceOf<M>>,
-) -> Result<Vec<Score>, Error> {
-    check_targets(targets, sequence.ids(), sequence.ids().len())?;
-    let _no_grad = tch::no_grad_guard();
-    let hidden = guard("running the language model", || {
-        model.run(&model.embed(sequence), sequence.layout(), watch)
-    })?;
-    let rows = |targets: &[Target]| hidden.index_select(0, &logit_rows(targets, hidden.device()));
-    goal::scores(targets, |targets| model.logits(&rows(targets)))
 }
 
 /// An attention with some spans hidden from all that stands behind them.

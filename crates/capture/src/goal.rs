@@ -4,27 +4,49 @@ use crate::Error;
 use crate::likelihood::{column, log_odds, log_probabilities};
 use crate::seam::guard;
 use attention_relevancy::ndarray::Array1;
-use attention_relevancy::{Foil, Objective, Score, Target};
+use attention_relevancy::{Foil, Foils, Objective, Score, Target};
 use tch::{Device, Kind, Tensor};
 
 /// The foil of each token: the one that its goal names, or by its row of `logits` `[tokens, V]`.
 pub(crate) fn foils(
     foil: Foil,
     tokens: &[u32],
-    named: &[Option<u32>],
+    named: &[Option<Foils>],
     logits: &Tensor,
-) -> Vec<u32> {
+) -> Vec<Foils> {
     match foil {
         Foil::RunnerUp => {
             let runners_up = runners_up(tokens, logits);
-            named.iter().zip(runners_up).map(|(named, up)| named.unwrap_or(up)).collect()
+            let own = |(named, up): (&Option<Foils>, u32)| named.clone().unwrap_or(up.into());
+            named.iter().zip(runners_up).map(own).collect()
         }
         Foil::Unseen => {
-            let named = named.iter().map(|named| named.expect("foils were checked"));
+            let named = named.iter().map(|named| named.clone().expect("foils were checked"));
             named.collect()
         }
-        Foil::Token(token) => vec![token; tokens.len()],
+        Foil::Token(token) => vec![token.into(); tokens.len()],
     }
+}
+
+/// For each of some foils the weighted mean of the rows `of` that belong to its tokens, `[foils, …]` of `[tokens, …]`. `of` gets the tokens
+/// of all of them with the place of each one's foils.
+pub(crate) fn weighted(foils: &[Foils], of: impl Fn(&[u32], &[usize]) -> Tensor) -> Tensor {
+    let place = |(at, foils): (usize, &Foils)| {
+        foils.iter().map(move |(id, weight)| (at, id, weight)).collect::<Vec<_>>()
+    };
+    let all: Vec<(usize, u32, f32)> = foils.iter().enumerate().flat_map(place).collect();
+    let places: Vec<usize> = all.iter().map(|(at, ..)| *at).collect();
+    let ids: Vec<u32> = all.iter().map(|(_, id, _)| *id).collect();
+    let rows = of(&ids, &places);
+    let weights: Vec<f32> = all.iter().map(|(.., weight)| *weight).collect();
+    let weights = Tensor::from_slice(&weights).to_device(rows.device());
+    let mut shape = vec![1; rows.dim()];
+    shape[0] = -1;
+    let weighted = &rows * weights.view(shape.as_slice());
+    let mut size = rows.size();
+    size[0] = foils.len() as i64;
+    let sums = Tensor::zeros(size.as_slice(), (rows.kind(), rows.device()));
+    sums.index_add(0, &index(&places, rows.device()), &weighted)
 }
 
 /// The objective of each token by its row of float32 `logits` `[tokens, V]`, `[tokens]`, part of the graph where they are. A foil that is
@@ -32,14 +54,20 @@ pub(crate) fn foils(
 pub(crate) fn by_target(
     objective: Objective,
     logits: &Tensor,
-    (tokens, named): (&[u32], &[Option<u32>]),
+    (tokens, named): (&[u32], &[Option<Foils>]),
 ) -> Tensor {
     let logit = |tokens: &[u32]| logits.gather(1, &column(tokens, logits), false).squeeze_dim(1);
     match objective {
         Objective::Logit => logit(tokens),
         Objective::LogProbability => log_probabilities(logits, tokens),
         Objective::LogOdds => log_odds(logits, tokens),
-        Objective::Contrast(foil) => logit(tokens) - logit(&foils(foil, tokens, named, logits)),
+        Objective::Contrast(foil) => {
+            let against = weighted(&foils(foil, tokens, named, logits), |ids, of| {
+                let rows = logits.index_select(0, &index(of, logits.device()));
+                rows.gather(1, &column(ids, logits), false).squeeze_dim(1)
+            });
+            logit(tokens) - against
+        }
     }
 }
 
@@ -47,13 +75,13 @@ pub(crate) fn by_target(
 ///
 /// With one target it is the explanation of that token. With several, gradients add up before the positive part is taken, and the
 /// row starts as the mean of the rows that predict the targets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Goal {
     targets: Vec<Target>,
     /// How many of the targets, from the first on, count for the scalar; the rest count against it.
     supported: usize,
     /// For each target what stands for its runner-up; empty: its own.
-    foils: Vec<u32>,
+    foils: Vec<Foils>,
 }
 
 impl Goal {
@@ -68,11 +96,11 @@ impl Goal {
         (!targets.is_empty()).then_some(Self { targets, supported, foils: Vec::new() })
     }
 
-    /// The same goal with a named foil for each target instead of its runner-up: the contrast stays that of one run when
+    /// The same goal with foils named for each target instead of its runner-up: the contrast stays that of one run when
     /// another run is explained. [`Foil::RunnerUp`] asks for them, where targets past the end of `foils` keep their own, and
-    /// [`Foil::Unseen`], which needs one for every target.
+    /// [`Foil::Unseen`], which needs them for every target ([`unseen_foils`](crate::unseen_foils)).
     #[must_use]
-    pub fn with_foils(self, foils: Vec<u32>) -> Self {
+    pub fn with_foils(self, foils: Vec<Foils>) -> Self {
         Self { foils, ..self }
     }
 
@@ -97,8 +125,8 @@ impl Goal {
     }
 
     /// For each target the foil that was named.
-    pub(crate) fn foils(&self) -> impl Iterator<Item = Option<u32>> {
-        (0..self.targets.len()).map(|index| self.foils.get(index).copied())
+    pub(crate) fn foils(&self) -> impl Iterator<Item = Option<&Foils>> {
+        (0..self.targets.len()).map(|index| self.foils.get(index))
     }
 
     /// Which rows predict the targets, and what each counts.
@@ -160,6 +188,42 @@ pub struct Attribution {
 
 /// Most rows of logits that are made at once: each has as many numbers as the vocabulary.
 pub(crate) const LOGIT_ROWS: usize = 32;
+
+/// Tokens that a target is set against by [`unseen_foils`](crate::unseen_foils), at most.
+const UNSEEN: i64 = 8;
+
+/// For each target the most likely tokens beside it in its row, each by its probability among them; `logits` makes those of some targets.
+pub(crate) fn foils_of_rows(
+    targets: &[Target],
+    logits: impl Fn(&[Target]) -> Tensor,
+) -> Result<Vec<Foils>, Error> {
+    let _no_grad = tch::no_grad_guard();
+    let mut all = Vec::new();
+    for targets in targets.chunks(LOGIT_ROWS) {
+        let (probabilities, ids) = guard("computing logits", || {
+            let logits = logits(targets).to_kind(Kind::Float);
+            let tokens: Vec<u32> = targets.iter().map(|target| target.token()).collect();
+            let _ = logits.shallow_clone().scatter_value_(
+                1,
+                &column(&tokens, &logits),
+                f64::NEG_INFINITY,
+            );
+            let most = UNSEEN.min(logits.size()[1] - 1).max(1);
+            let (best, ids) = logits.topk(most, -1, true, true);
+            let probabilities = best.softmax(-1, Kind::Float).to_device(Device::Cpu);
+            let ids = ids.to_device(Device::Cpu);
+            (Vec::<Vec<f32>>::try_from(probabilities), Vec::<Vec<i64>>::try_from(ids))
+        })?;
+        let (probabilities, ids) =
+            (probabilities.expect("floats"), ids.expect("indices are int64"));
+        for ((target, probabilities), ids) in targets.iter().zip(probabilities).zip(ids) {
+            let tokens = ids.into_iter().map(|id| id as u32).zip(probabilities);
+            let foils = Foils::weighted(tokens).ok_or(Error::Logit { row: target.logit_row() })?;
+            all.push(foils);
+        }
+    }
+    Ok(all)
+}
 
 /// The score of each target; `logits` makes those of some targets, `[targets, V]`.
 pub(crate) fn scores(
@@ -235,7 +299,8 @@ pub(crate) fn check_foils(
         | Objective::LogProbability
         | Objective::LogOdds => None,
     };
-    let mut foils = goals.iter().flat_map(Goal::foils).flatten().chain(of_objective);
+    let named = goals.iter().flat_map(Goal::foils).flatten().flat_map(Foils::iter);
+    let mut foils = named.map(|(token, _)| token).chain(of_objective);
     match foils.find(|&token| vocabulary <= token as usize) {
         Some(token) => Err(Error::Foil { token, vocabulary }),
         None => Ok(()),
@@ -260,4 +325,38 @@ pub(crate) fn logit_rows(targets: &[Target], device: Device) -> Tensor {
 pub(crate) fn index(rows: &[usize], device: Device) -> Tensor {
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     Tensor::from_slice(&rows).to_device(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contrast_is_with_the_weighted_mean_of_its_foils() {
+        let logits = Tensor::from_slice2(&[[1.0_f32, 5.0, 2.0, 3.0], [8.0, 0.0, 4.0, -4.0]]);
+        let foils = Foils::weighted([(1, 1.0), (2, 3.0)]).unwrap();
+        let of = |foil, named: [Option<Foils>; 2]| {
+            let values = by_target(Objective::Contrast(foil), &logits, (&[3, 0], &named));
+            Vec::<f32>::try_from(values).unwrap()
+        };
+        // 3 − (5 + 3·2)/4, and against the runner-up where none are named.
+        assert_eq!(of(Foil::RunnerUp, [Some(foils.clone()), None]), [0.25, 4.0]);
+        assert_eq!(of(Foil::Unseen, [Some(foils.clone()), Some(foils)]), [0.25, 5.0]);
+        assert_eq!(of(Foil::Token(2), [None, None]), [1.0, 4.0]);
+    }
+
+    #[test]
+    fn foils_of_a_row_are_the_likeliest_beside_the_target() {
+        let logits = Tensor::from_slice2(&[[1.0_f32, 9.0, 1.0 + 3.0_f32.ln(), -50.0]]);
+        let target = Target::new(1, 1).unwrap();
+        let found = foils_of_rows(&[target], |_| logits.copy()).unwrap().remove(0);
+        let found: Vec<(u32, f32)> = found.iter().collect();
+        assert_eq!((found[0].0, found[1].0, found.len()), (2, 0, 3));
+        assert!((found[0].1 - 0.75).abs() < 1e-6 && (found[1].1 - 0.25).abs() < 1e-6);
+        // A row that is no number has none.
+        let broken = foils_of_rows(&[target], |_| {
+            Tensor::full([1, 4], f64::NAN, (Kind::Float, Device::Cpu))
+        });
+        assert!(matches!(broken, Err(Error::Logit { row: 0 })));
+    }
 }

@@ -84,7 +84,7 @@ pub use error::Error;
 pub use goal::{Attribution, Goal};
 pub use rules::Rules;
 
-pub use forced::{forced_scores, forced_scores_without_images};
+pub use forced::{forced_scores, forced_scores_without_images, unseen_foils};
 pub use occlusion::Occluder;
 pub use sinks::find_sinks;
 pub use states::{Keep, Recorder, States, StatesSize};
@@ -104,6 +104,6 @@ pub use ledger::{Costs, Demand, FinerDemand, Held, Ledger, Room};
 pub use patches::{PatchOptions, PatchStates, Patches, Spread, witness_patches};
 
 pub use attention_relevancy::{
-    Backward, Foil, Folding, HeadMaps, HeadShares, HeadWeights, Layers, Method, MethodRow,
+    Backward, Foil, Foils, Folding, HeadMaps, HeadShares, HeadWeights, Layers, Method, MethodRow,
     Objective, Occlusion, PatchMap, Pool, Score, SinkRule, Sinks, Unavailable,
 };

@@ -9,7 +9,7 @@ use crate::goal::{LOGIT_ROWS, by_target, check_foils, check_targets, foils, inde
 use crate::seam::{Attend, AttentionLayer, Cached, Layer, Sequence, guard};
 use crate::{Error, Foil, Goal, LanguageModel, Objective, SweepOptions, convert};
 use attention_relevancy::ndarray::Array1;
-use attention_relevancy::{MethodRow, Occlusion, Unavailable};
+use attention_relevancy::{Foils, MethodRow, Occlusion, Target, Unavailable};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use tch::{Kind, Tensor};
@@ -203,7 +203,7 @@ struct Term {
     /// The row that predicts it, counted from the first of a pass.
     row: usize,
     token: u32,
-    foil: Option<u32>,
+    foil: Option<Foils>,
     /// Its part in the mean over the targets, below zero where it counts against the scalar.
     weight: f64,
 }
@@ -214,10 +214,10 @@ impl<'a, M: LanguageModel> Scalars<'a, M> {
         let of_goal = |(index, goal): (usize, &&Goal)| {
             let targets = goal.targets().iter().zip(goal.foils()).zip(goal.predicting().signs);
             let count = goal.targets().len() as f64;
-            let term = |((target, foil), sign): ((&attention_relevancy::Target, _), f32)| {
+            let term = |((target, foil), sign): ((&Target, Option<&Foils>), f32)| {
                 let row = target.logit_row().checked_sub(from)?;
                 let weight = f64::from(sign) / count;
-                Some(Term { goal: index, row, token: target.token(), foil, weight })
+                Some(Term { goal: index, row, token: target.token(), foil: foil.cloned(), weight })
             };
             targets.filter_map(term).collect::<Vec<_>>()
         };
@@ -264,8 +264,8 @@ impl<'a, M: LanguageModel> Scalars<'a, M> {
 }
 
 /// The tokens of some targets, and the foils that were named.
-fn tokens(terms: &[Term]) -> (Vec<u32>, Vec<Option<u32>>) {
-    terms.iter().map(|term| (term.token, term.foil)).unzip()
+fn tokens(terms: &[Term]) -> (Vec<u32>, Vec<Option<Foils>>) {
+    terms.iter().map(|term| (term.token, term.foil.clone())).unzip()
 }
 
 /// The logits of the rows of some targets, float32 `[targets, V]`.

@@ -15,7 +15,7 @@ use crate::{
 };
 use attention_relevancy::ndarray::{Array1, Array2, Array3, ArrayView3};
 use attention_relevancy::{
-    Backward, Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
+    Backward, Foils, Propagation, RetainedLayer, Target, Update, check_attention, raw_attention_row,
 };
 use tch::{Kind, Tensor};
 
@@ -187,7 +187,7 @@ impl<M: LanguageModel> Retained<'_, M> {
         let rows = self.hidden.index_select(0, &index(&predicting.rows, device));
         let logits = self.model.logits(&rows).to_kind(Kind::Float);
         let logits = logits.index_select(0, &index(&predicting.of_target, device)); // [targets, V]
-        let named: Vec<Option<u32>> = goal.foils().collect();
+        let named: Vec<Option<Foils>> = goal.foils().map(Option::<&Foils>::cloned).collect();
         let by_target = by_target(objective, &logits, (&tokens, &named));
         let signs = Tensor::from_slice(&predicting.signs).to_device(device);
         (by_target * signs).sum(Kind::Float)

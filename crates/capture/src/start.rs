@@ -4,11 +4,12 @@
 //! gradients of tokens nearly cancel where the model is sure, or where two phrases begin alike, and whatever was rounded first would be
 //! left over.
 
-use crate::goal::{LOGIT_ROWS, foils, index};
+use crate::goal::{LOGIT_ROWS, foils, index, weighted};
 use crate::likelihood::{log_odds_gradients, log_probability_gradients};
 use crate::rules::pull_rule;
 use crate::states::States;
 use crate::{Backward, Goal, LanguageModel, Objective};
+use attention_relevancy::Foils;
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
@@ -35,7 +36,7 @@ struct Row {
 /// What a target adds to the scalar of its goal.
 struct Term {
     token: u32,
-    foil: Option<u32>,
+    foil: Option<Foils>,
     /// 1, or −1 where it counts against the scalar.
     sign: f32,
 }
@@ -70,7 +71,7 @@ impl<M: LanguageModel> Start<'_, M> {
             let targets = goal.targets().iter().zip(goal.foils());
             let places = predicting.of_target.iter().zip(&predicting.signs);
             for ((target, foil), (&row, &sign)) in targets.zip(places) {
-                rows[row].terms.push(Term { token: target.token(), foil, sign });
+                rows[row].terms.push(Term { token: target.token(), foil: foil.cloned(), sign });
             }
             rows
         };
@@ -102,9 +103,11 @@ impl<M: LanguageModel> Start<'_, M> {
             }
             Objective::LogOdds => model.pull_head(&by_row(&log_odds_gradients(&logits(), &tokens))),
             Objective::Contrast(foil) => {
-                let named: Vec<Option<u32>> = terms.iter().map(|term| term.foil).collect();
+                let named: Vec<Option<Foils>> =
+                    terms.iter().map(|term| term.foil.clone()).collect();
                 let foils = foils(foil, &tokens, &named, &logits());
-                by_row(&(model.head_gradients(&tokens) - model.head_gradients(&foils)))
+                let against = weighted(&foils, |ids, _| model.head_gradients(ids));
+                by_row(&(model.head_gradients(&tokens) - against))
             }
         }
     }

@@ -39,7 +39,7 @@ pub(crate) struct HowArgs {
     #[arg(long, value_enum, help_heading = "Method")]
     objective: Option<ObjectiveArg>,
     /// Explain the token against WORD in its place ("left" against "right"), against runner-up, the most likely other token, or against
-    /// unseen, what would most likely stand there if no token behind the pictures saw them: the gradient is taken of the difference
+    /// unseen, what would stand there, by probability, if no token behind the pictures saw them: the gradient is taken of the difference
     /// of their logits
     #[arg(long, value_name = "WORD", value_parser = not_blank(), conflicts_with = "objective", help_heading = "Method")]
     contrast: Option<String>,

@@ -125,7 +125,7 @@ impl Request<'_> {
         Ok(answer.mean.get_or_init(|| sequence))
     }
 
-    fn check_blank(&self, answer: &Answer) -> Result<(), Error> {
+    pub(crate) fn check_blank(&self, answer: &Answer) -> Result<(), Error> {
         if self.profile == Profile::PythonProgram {
             return Err(Cause::BlankReproduced.into());
         }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use attention_relevancy::Foils;
 use explanation_record::TargetControl;
 use gemma3_tch::Sequence;
 
@@ -54,8 +55,9 @@ impl Request<'_> {
     ) -> Result<Vec<TargetExplanation>, Error> {
         let targets = &explanations.targets;
         let plan = |target: &TargetExplanation| {
-            let runners_up = || target.scores().iter().map(|score| score.runner_up).collect();
-            let foils = target.foils().map_or_else(runners_up, <[u32]>::to_vec);
+            let runners_up =
+                || target.scores().iter().map(|score| score.runner_up.into()).collect();
+            let foils = target.foils().map_or_else(runners_up, <[Foils]>::to_vec);
             Ok(Plan::new(answer, target.positions(), target.rule(), true)?.with_foils(foils))
         };
         let plans: Vec<Plan> = targets.iter().map(plan).collect::<Result<_, Error>>()?;

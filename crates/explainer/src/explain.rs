@@ -12,6 +12,7 @@ use crate::{
 use attention_capture::{
     DepthRecorder, EachLayer, Engine as _, Goal, HeadRecorder, Held, ImageRecorder, LayerSwept,
     Observer, Occluder, Patches, Retained, Room, States, Streaming, SweepOptions, find_sinks,
+    unseen_foils,
 };
 use attention_relevancy::{Foil, MethodRow, Objective, Occlusion, Sinks};
 use gemma3_tch::{Sequence, available_memory, check_memory};
@@ -78,11 +79,12 @@ impl Request<'_> {
         })
     }
 
-    /// The same plans with what would most likely stand in the place of each token if nothing behind the pictures saw them: one pass over
-    /// the tokens beside pictures, whatever their number.
+    /// The same plans with what would stand in the place of each token if nothing behind the pictures saw them: one pass over the tokens
+    /// beside pictures, whatever their number.
     fn unseen(&self, answer: &Answer, plans: Vec<Plan>) -> Result<Vec<Plan>, Error> {
-        let scores = self.blank_scores(answer, &Blank::Knockout, &every_target(&plans))?;
-        let mut foils = scores.into_iter().map(|score| score.runner_up);
+        self.check_blank(answer)?;
+        let found = unseen_foils(&self.model, &answer.sequence, &every_target(&plans))?;
+        let mut foils = found.into_iter();
         let named = |plan: Plan| {
             let foils = foils.by_ref().take(plan.tokens()).collect();
             plan.with_foils(foils)

@@ -3,7 +3,7 @@
 use attention_capture::{Attribution, Goal};
 use attention_relevancy::ndarray::{Array, Array1, Array2, Dimension};
 use attention_relevancy::{
-    Explanation, HeadShares, ImageGrid, MethodRow, PatchMap, Score, Target, TokenLayout,
+    Explanation, Foils, HeadShares, ImageGrid, MethodRow, PatchMap, Score, Target, TokenLayout,
 };
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ pub(crate) struct Plan {
     pub(crate) rule: SpanRule,
     pub(crate) goals: Vec<Goal>,
     /// What each token is set against, where that was found out before.
-    foils: Option<Vec<u32>>,
+    foils: Option<Vec<Foils>>,
     /// Whether somebody asked for it; otherwise it is a word beside.
     pub(crate) asked: bool,
 }
@@ -66,9 +66,9 @@ impl Plan {
         Ok(Self { positions, targets, rule, goals, foils: None, asked })
     }
 
-    /// The same plan with one foil for each token, not with its own runners-up.
-    pub(crate) fn with_foils(self, foils: Vec<u32>) -> Self {
-        let mut of_goals = foils.iter().copied();
+    /// The same plan with foils for each token, not with its own runners-up.
+    pub(crate) fn with_foils(self, foils: Vec<Foils>) -> Self {
+        let mut of_goals = foils.iter().cloned();
         let mut named = |goal: Goal| {
             let foils = of_goals.by_ref().take(goal.targets().len()).collect();
             goal.with_foils(foils)

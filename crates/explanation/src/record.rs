@@ -17,8 +17,8 @@ pub use settings::{
 };
 pub use sinks::{SinkRecord, SinksRecord};
 pub use target::{
-    AgreementRecord, ByHeadRecord, ByLayerRecord, CounterpartRecord, LocalizationRecord,
-    MethodRecord, RegionScoreRecord, TargetRecord,
+    AgreementRecord, ByHeadRecord, ByLayerRecord, CounterpartRecord, FoilRecord,
+    LocalizationRecord, MethodRecord, RegionScoreRecord, TargetRecord,
 };
 pub use versus::{PhraseRecord, VersusRecord};
 

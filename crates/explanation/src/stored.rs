@@ -8,7 +8,7 @@ use crate::arrays::Arrays;
 use crate::export::manifest::LONGEST_RECORD;
 use crate::export::page;
 use crate::file_name::{ARRAYS, RECORD, REPORT};
-use crate::record::{Record, SCHEMA, SCHEMA_VERSION};
+use crate::record::{FoilRecord, Record, SCHEMA, SCHEMA_VERSION};
 use crate::{Error, Explained, report};
 
 mod pictures;
@@ -126,6 +126,10 @@ fn check(record: &Record) -> Result<(), String> {
         let [start, end] = target.positions;
         if end <= start || tokens < end {
             return Err(format!("positions {start} to {end} of a target, with {tokens} tokens"));
+        }
+        let mut foils = target.foils.iter().flatten();
+        if foils.any(|foils| FoilRecord::found(foils).is_none()) {
+            return Err("the weights of the foils of a target have no sum above zero".to_owned());
         }
     }
     for (index, image) in record.images.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use attention_relevancy::ndarray::{Array1, Array2};
-use attention_relevancy::{Explanation, HeadShares, MethodRow, PatchMap, Score};
+use attention_relevancy::{Explanation, Foils, HeadShares, MethodRow, PatchMap, Score};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -98,8 +98,8 @@ pub struct TargetParts {
     pub token_ids: Vec<u32>,
     /// How the model rated each of them.
     pub scores: Vec<Score>,
-    /// What each token was set against, as token ids, where that was found out before; `None`: its runner-up, or nothing.
-    pub foils: Option<Vec<u32>>,
+    /// What each token was set against, where that was found out before; `None`: its runner-up, or nothing.
+    pub foils: Option<Vec<Foils>>,
     /// The raw relevancy row `[S]` with its layout.
     pub relevancy: Explanation,
     /// Head mean of the last layer's attention `[S]` at the predicting position.
@@ -129,9 +129,9 @@ impl TargetExplanation {
         self.parts.occurrence = occurrence;
     }
 
-    /// What each token was set against, as token ids, where that was found out before the sweep
+    /// What each token was set against, where that was found out before the sweep
     /// ([`Foil::Unseen`](attention_relevancy::Foil)); `None`: its runner-up, or nothing.
-    pub fn foils(&self) -> Option<&[u32]> {
+    pub fn foils(&self) -> Option<&[Foils]> {
         self.parts.foils.as_deref()
     }
 

@@ -105,7 +105,7 @@ pub use crate::{
     layout::{ImageGrid, Segment, SegmentKind, TokenLayout},
     matrix::{FusedMatrix, relevancy_matrix},
     method::{HeadWeights, Method, Pool},
-    objective::{Foil, Objective},
+    objective::{Foil, Foils, Objective},
     occlusion::Occlusion,
     outcome::{HeadMaps, HeadShares, MethodRow, PatchMap, Score, Unavailable},
     propagation::Propagation,

@@ -304,11 +304,11 @@ impl<'a> Maps<'a> {
         let own = self.reader.explainer().explain(&self.sound, &asks, &options)?;
         ensure!(own.missing.is_empty(), "{:?}", own.missing);
         let opposite = |(word, target): (&Spoken, &TargetExplanation)| {
-            let foil = target.foils().context("a foil was found for the word")?[0];
+            let foils = &target.foils().context("foils were found for the word")?[0];
             let target = target_at(sequence.ids(), word.positions.start)?;
             // Once for it and twice against it: once against it.
             let goal = Goal::contrast(vec![target], vec![target; 2]).context("targets")?;
-            Ok(goal.with_foils(vec![foil; 3]))
+            Ok(goal.with_foils(vec![foils.clone(); 3]))
         };
         let pairs = words.iter().zip(&own.targets);
         let goals = pairs.map(opposite).collect::<Result<Vec<_>>>()?;

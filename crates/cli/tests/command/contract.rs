@@ -363,9 +363,14 @@ fn an_unseen_foil_is_told() {
     let objective = record["settings"]["objective"].as_str().unwrap();
     assert_eq!(objective, "contrast with the answer without a look at the pictures");
     let target = &record["targets"][0];
-    let [foils, tokens] = ["foil_ids", "token_ids"].map(|field| target[field].as_array().unwrap());
+    let [foils, tokens] = ["foils", "token_ids"].map(|field| target[field].as_array().unwrap());
     assert_eq!(foils.len(), tokens.len());
-    assert!(foils.iter().zip(tokens).all(|(foil, token)| foil != token));
+    for (foils, token) in foils.iter().zip(tokens) {
+        let foils = foils.as_array().unwrap();
+        assert!(foils.iter().all(|foil| foil["id"] != *token));
+        let sum: f64 = foils.iter().map(|foil| foil["weight"].as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+    }
 }
 
 #[test]

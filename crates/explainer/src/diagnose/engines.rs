@@ -69,8 +69,9 @@ impl Request<'_> {
             return skipped("the answer has no token".to_owned());
         };
         // One foil for both engines: of two that are equally likely to bfloat16, each may take another.
-        let goal =
-            |token: &Token| Goal::token(token.target).with_foils(vec![token.score.runner_up]);
+        let goal = |token: &Token| {
+            Goal::token(token.target).with_foils(vec![token.score.runner_up.into()])
+        };
         let goals: Vec<Goal> = tokens.iter().map(goal).collect();
         let retained = Retained::run(&self.model, &answer.sequence)?;
         let check = |(name, objective)| {

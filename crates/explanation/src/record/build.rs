@@ -7,9 +7,9 @@ use relevancy_visualization::{Outline, RegionScore};
 use super::reliance::{ControlRecord, RelianceRecord};
 use super::versus::VersusRecord;
 use super::{
-    ByHeadRecord, ByLayerRecord, CounterpartRecord, Files, ImageRecord, LocalizationRecord,
-    MethodRecord, OtherModelRecord, OutlineRecord, PictureRecord, Record, RegionScoreRecord,
-    SCHEMA, SCHEMA_VERSION, TargetRecord, TokenRecord,
+    ByHeadRecord, ByLayerRecord, CounterpartRecord, Files, FoilRecord, ImageRecord,
+    LocalizationRecord, MethodRecord, OtherModelRecord, OutlineRecord, PictureRecord, Record,
+    RegionScoreRecord, SCHEMA, SCHEMA_VERSION, TargetRecord, TokenRecord,
 };
 use crate::file_name::{ARRAYS, REPORT};
 use crate::{
@@ -191,7 +191,7 @@ fn target_record(
         token_logits: scores.iter().map(|score| score.logit).collect(),
         token_log_probabilities: scores.iter().map(|score| score.log_probability).collect(),
         runner_up_ids: scores.iter().map(|score| score.runner_up).collect(),
-        foil_ids: explanation.foils().map(<[u32]>::to_vec),
+        foils: explanation.foils().map(|foils| foils.iter().map(FoilRecord::of).collect()),
         is_empty: explanation.is_empty(),
         image_share: explanation.relevancy().shares().map(|shares| shares.image()),
         methods: method_records(explanation, methods),

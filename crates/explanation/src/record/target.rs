@@ -1,5 +1,6 @@
 //! What a record says of a target or word.
 
+use attention_relevancy::Foils;
 use serde::{Deserialize, Serialize};
 
 use super::{ControlRecord, RelianceRecord};
@@ -33,9 +34,10 @@ pub struct TargetRecord {
     pub token_log_probabilities: Vec<f32>,
     /// For each token the most likely other one: what the objective "contrast with the runner-up" sets it against.
     pub runner_up_ids: Vec<u32>,
-    /// What the objective "contrast with the answer without a look at the pictures" sets each token against; null for another one.
+    /// What the objective "contrast with the answer without a look at the pictures" sets each token against: the tokens that would most
+    /// likely stand there, each by its probability among them; null for another objective.
     #[serde(default)]
-    pub foil_ids: Option<Vec<u32>>,
+    pub foils: Option<Vec<Vec<FoilRecord>>>,
     /// Whether nothing speaks for it: its row of relevancy holds nothing but the self terms.
     #[serde(default)]
     pub is_empty: bool,
@@ -67,6 +69,28 @@ pub struct TargetRecord {
     /// The same with the other model; null for words and where nobody asked.
     #[serde(default)]
     pub counterpart: Option<CounterpartRecord>,
+}
+
+/// One of the tokens that a token of the answer is set against.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct FoilRecord {
+    /// Its id.
+    pub id: u32,
+    /// Its weight; those of a token sum to one.
+    pub weight: f32,
+}
+
+impl FoilRecord {
+    pub(crate) fn of(foils: &Foils) -> Vec<Self> {
+        foils.iter().map(|(id, weight)| Self { id, weight }).collect()
+    }
+
+    /// What they say together; `None` where the weights have no sum above zero.
+    pub(crate) fn found(records: &[Self]) -> Option<Foils> {
+        Foils::weighted(records.iter().map(|record| (record.id, record.weight)))
+    }
 }
 
 /// A target explained with another model: same prompt, same answer, set against the same tokens.

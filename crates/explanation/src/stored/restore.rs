@@ -12,9 +12,9 @@ use relevancy_visualization::{Localization, Outline, RegionScore};
 
 use crate::arrays::{Arrays, Rows};
 use crate::record::{
-    ByHeadRecord, ControlRecord, CounterpartRecord, ImageRecord, LocalizationRecord, OutlineRecord,
-    PhraseRecord, PictureRecord, Record, RegionScoreRecord, RelianceRecord, TargetRecord,
-    TokenRecord, VersusRecord,
+    ByHeadRecord, ControlRecord, CounterpartRecord, FoilRecord, ImageRecord, LocalizationRecord,
+    OutlineRecord, PhraseRecord, PictureRecord, Record, RegionScoreRecord, RelianceRecord,
+    TargetRecord, TokenRecord, VersusRecord,
 };
 use crate::target::TargetParts;
 use crate::{
@@ -171,7 +171,9 @@ impl Source<'_> {
             positions: start..end,
             token_ids: record.token_ids.clone(),
             scores: scores(record),
-            foils: record.foil_ids.clone(),
+            foils: record.foils.as_ref().and_then(|foils| {
+                foils.iter().map(|foils| FoilRecord::found(foils)).collect() // checked
+            }),
             relevancy,
             raw_attention: row(&rows.raw_attention),
             rollout: row(&rows.rollout),
