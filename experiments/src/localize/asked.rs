@@ -187,6 +187,7 @@ fn compared(method: Method, model: &LanguageModel) -> Option<Rowwise> {
         Method::MeanCell => Rowwise::MeanCell,
         Method::Tam => Rowwise::Tam,
         Method::LeGrad => Rowwise::LeGrad { heads, layers: all },
+        Method::DexAr => Rowwise::DexAr { layers: all },
         Method::ValueNorm => Rowwise::ValueNorm { heads, layers: all },
         Method::RawMean => raw(all),
         Method::RawGlobal => raw(Layers::Global),
