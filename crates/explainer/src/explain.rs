@@ -7,13 +7,13 @@ use crate::finer::{Images, demand};
 use crate::plan::{Found, Part, Plan, distribute, every_target, goals, in_place_of, text};
 use crate::{
     Answer, Ask, Blank, Engine, Error, ExplainOptions, Explainer, Explanations, Profile, Request,
-    Resolution, SpanRule, compared, occurrence,
+    Resolution, SinkOptions, SpanRule, compared, occurrence,
 };
 use attention_capture::{
     DepthRecorder, EachLayer, Engine as _, Goal, HeadRecorder, Held, ImageRecorder, LayerSwept,
     Observer, Occluder, Patches, Retained, Room, States, Streaming, SweepOptions, find_sinks,
 };
-use attention_relevancy::{Foil, MethodRow, Objective, Occlusion, Sinks};
+use attention_relevancy::{Foil, MethodRow, Objective, Occlusion, SinkFinder, Sinks};
 use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::time::Instant;
 
@@ -159,12 +159,23 @@ impl Request<'_> {
             cancel: self.context.cancel.clone(),
         };
         let occlude = self.occlude(sequence, options.objective, passes);
-        let sinks = options.sinks.map(|asked| engine.sinks(asked.threshold)).transpose()?;
+        let sinks = self.sinks(options, |threshold| engine.sinks(threshold))?;
         let rules = &rules(options, sinks.as_ref());
         let how = compared::How { options, rules, occlude: &occlude };
         let parts = compared::retained(&engine, &goals(plans), &how)?;
         let parts = parts.into_iter().map(Part::new).collect();
         Ok((distribute(plans, engine.scores(&every_target(plans))?, parts), sinks))
+    }
+
+    /// The attention sinks of a run, where the options ask for them; `find` finds those above a threshold.
+    pub(crate) fn sinks(
+        &self,
+        options: &ExplainOptions,
+        find: impl FnOnce(f32) -> Result<Sinks, attention_capture::Error>,
+    ) -> Result<Option<Sinks>, Error> {
+        let Some(SinkOptions { threshold, .. }) = options.sinks else { return Ok(None) };
+        let of_width = || SinkFinder::threshold(self.model.config().text.hidden_size);
+        Ok(Some(find(threshold.unwrap_or_else(of_width))?))
     }
 
     /// Whether the machine has the memory for every attention of so many tokens.
@@ -198,7 +209,7 @@ impl Request<'_> {
             states: states.size(),
         };
         let room = self.ledger().room(held, demand(plans, images, options))?;
-        let sinks = options.sinks.map(|asked| find_sinks(states, asked.threshold)).transpose()?;
+        let sinks = self.sinks(options, |threshold| find_sinks(states, threshold))?;
         let rules = &rules(options, sinks.as_ref());
         let sweep = |room: Room<'_>| {
             // What they leave at pictures waits for the end of the sweep.
