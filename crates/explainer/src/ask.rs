@@ -1,8 +1,6 @@
 //! What can be asked of an answer, and what is found.
 
-use attention_relevancy::{
-    Backward, Foil, Folding, Objective, SinkRule, Sinks, Update,
-};
+use attention_relevancy::{Backward, Foil, Folding, Objective, SinkRule, Sinks, Update};
 use explanation_record::{Resolution, SpanRule, TargetExplanation};
 use serde::{Deserialize, Serialize};
 use std::fmt;
