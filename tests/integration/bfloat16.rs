@@ -128,7 +128,9 @@ fn relevancy_without_tokens_is_near_that_in_float32() {
             let rules = Rules { removed, ..Rules::new(Objective::Logit, Update::Additive) };
             let found = swept(run, |engine| engine.explain_one(goal, &rules).unwrap());
             let mut row = found.relevancy;
-            selves.iter().for_each(|&at| row[at] = 0.0);
+            for at in selves {
+                row[at] = 0.0;
+            }
             row
         };
         let found = row(&both.bfloat16, &goal, &removed);

@@ -54,6 +54,7 @@ impl Request<'_> {
             planned: answer.planned(self.model.config().text.max_position_embeddings),
         };
         let (found, sinks) = self.found(run, &plans, options, &mut notes)?;
+        notes.extend(sinks.as_ref().and_then(|sinks| too_many(sinks, answer.tokens.len())));
         let weights = self.token_weights(answer, (&plans, asked), &found, &mut notes)?;
         let explained = plans.into_iter().zip(found).zip(weights);
         let explained =
@@ -347,9 +348,34 @@ fn positive_parts(values: &[f32]) -> Option<Vec<f32>> {
     (0.0 < sum && sum.is_finite()).then(|| parts.iter().map(|part| part / sum).collect())
 }
 
+/// What is told where at least half of the tokens of a run are attention sinks: few should be.
+pub(crate) fn too_many(sinks: &Sinks, tokens: usize) -> Option<String> {
+    let (found, threshold) = (sinks.tokens.len(), sinks.threshold_text());
+    (0 < found && tokens <= 2 * found).then(|| {
+        format!(
+            "{found} of {tokens} tokens are attention sinks by a threshold of {threshold}, which does not tell few tokens from many; \
+             a higher one may"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use attention_relevancy::ndarray::{array, s};
+
+    #[test]
+    fn half_of_the_tokens_are_too_many_sinks() {
+        let hidden = array![[9.0, 0.1, 0.1, 0.1], [0.1, 9.0, 0.1, 0.1], [1.0, 1.0, 1.0, 1.0]];
+        let mut finder = SinkFinder::new(1.5);
+        finder.see(1, 3, |tokens| hidden.slice(s![tokens, ..]).to_owned());
+        let sinks = finder.finish();
+        assert_eq!(sinks.positions(), [0, 1]);
+        let told = |tokens| too_many(&sinks, tokens);
+        assert!(told(4).unwrap().starts_with("2 of 4 tokens"), "{:?}", told(4));
+        assert_eq!(told(5), None);
+        assert_eq!(too_many(&SinkFinder::new(1.5).finish(), 0), None);
+    }
 
     #[test]
     fn weights_are_the_positive_parts_and_sum_to_one() {

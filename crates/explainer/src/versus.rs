@@ -3,6 +3,7 @@
 use crate::check::{check_backward, check_sinks};
 use crate::compared;
 use crate::error::Cause;
+use crate::explain::too_many;
 use crate::plan::{in_place_of, layout, text};
 use crate::{Answer, Ask, Engine, Error, ExplainOptions, Request};
 use attention_capture::{
@@ -79,6 +80,7 @@ impl Request<'_> {
                 self.versus_streaming(&sequence, &targets, how, &mut notes)?
             }
         };
+        notes.extend(found.sinks.as_ref().and_then(|sinks| too_many(sinks, sequence.ids().len())));
         let explanation = |targets: Vec<Target>, row| {
             let layout = layout(answer, sequence.ids().len())?;
             Ok::<_, Error>(Explanation::new(targets, row, layout)?)

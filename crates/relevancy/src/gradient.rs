@@ -48,7 +48,7 @@ pub fn legrad_row(gradient: ArrayView2<'_, f32>, heads: HeadFusion) -> Result<Ar
 /// has its largest entry at the image, and where there is no image. A largest entry is a single number: one key decides for its head.
 ///
 /// The published map is the sum over layers and heads at the image tokens; the keys of text get the same weighted sum here, as any row
-/// has them. The published weights of the tokens of a sentence (δ_t, eq. 6) are left out: they say how tokens are put together, not what
+/// has them. The published weights of the tokens of a sentence (eq. 6) are left out: they say how tokens are put together, not what
 /// one token has.
 ///
 /// Fails with [`ErrorKind::HeadRows`] or [`ErrorKind::Keys`].
@@ -60,7 +60,9 @@ pub fn dex_ar_row(
     check_keys(image, keys)?;
     let gradient = gradient.mapv(positive);
     let mut is_image = vec![false; keys];
-    image.iter().for_each(|keys_of| is_image[keys_of.clone()].fill(true));
+    for keys_of in image {
+        is_image[keys_of.clone()].fill(true);
+    }
     let weight = |row: ArrayView1<'_, f32>| -> f64 {
         let largest = |at_image: bool| {
             let values = row.iter().zip(&is_image).filter(|&(_, &at)| at == at_image);
