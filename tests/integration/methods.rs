@@ -156,6 +156,7 @@ fn methods(n_layers: usize) -> Vec<Method> {
     for layers in [Layers::All, Layers::Global, Layers::Range(1..3)] {
         let gradient = HeadWeights::Gradient;
         methods.push(Method::RawAttention { heads: gradient, layers: layers.clone() });
+        methods.push(Method::DexAr { layers: layers.clone() });
         for heads in [HeadFusion::Mean, HeadFusion::Max, HeadFusion::One(1)] {
             let layers = || layers.clone();
             methods.push(Method::Rollout { heads, layers: layers() });
@@ -355,6 +356,11 @@ fn what_is_not_there_is_told_and_not_zero() {
     // A window of 24 does not reach the image; layer 0 slides.
     let reason = last(&streaming, &whole, &Method::GradCamAttention { layer: 0 }).unwrap_err();
     assert_eq!(reason, Unavailable::OutOfSight { layer: 0 });
+    // Nor does any layer of these; the layer with full attention does.
+    let dex_ar = |layers| Method::DexAr { layers };
+    let reason = last(&streaming, &whole, &dex_ar(Layers::Range(0..1))).unwrap_err();
+    assert_eq!(reason, Unavailable::OutOfSightEverywhere);
+    assert!(last(&streaming, &whole, &dex_ar(Layers::All)).is_ok());
     // A token that stands before the image.
     let early = Goal::token(Target::new(2, whole.ids()[2]).unwrap());
     for method in [
@@ -362,6 +368,7 @@ fn what_is_not_there_is_told_and_not_zero() {
         Method::GradCamHidden { layer: 0 },
         Method::MeanCell,
         Method::Tam,
+        Method::DexAr { layers: Layers::All },
     ] {
         assert_eq!(row_of(&streaming, &early, &method).unwrap_err(), Unavailable::NoImage);
     }
@@ -476,6 +483,9 @@ fn reference_methods() -> Vec<(&'static str, Method)> {
         ("value_norm_max_global", Method::ValueNorm { heads: max, layers: global() }),
         ("legrad", Method::LeGrad { heads: mean, layers: all() }),
         ("legrad_max_global", Method::LeGrad { heads: max, layers: global() }),
+        ("dex_ar", Method::DexAr { layers: all() }),
+        ("dex_ar_global", Method::DexAr { layers: global() }),
+        ("dex_ar_range", Method::DexAr { layers: range() }),
         ("token_mean", Method::TokenAttention { heads: mean, layers: all(), over: Pool::Mean }),
         ("token_max", Method::TokenAttention { heads: mean, layers: all(), over: Pool::Max }),
         (
@@ -503,6 +513,7 @@ fn object_methods() -> Vec<(&'static str, Method)> {
         ("object_token_max", Method::TokenAttention { heads, layers: layers(), over: Pool::Max }),
         ("object_value_norm", Method::ValueNorm { heads, layers: layers() }),
         ("object_legrad", Method::LeGrad { heads, layers: layers() }),
+        ("object_dex_ar", Method::DexAr { layers: layers() }),
         ("object_gradient_attention", Method::GradientAttention { heads, layers: layers() }),
         ("object_input_gradient", Method::InputGradient),
         ("object_tam", Method::Tam),
@@ -515,7 +526,11 @@ type Explain<'a> = dyn Fn(&[Goal], &[Method]) -> Vec<Vec<MethodRow>> + 'a;
 /// Compares a row with one of the reference, which is not a number where there is none.
 fn assert_reference(what: &str, limit: f64, found: &MethodRow, expected: &Array1<f64>) {
     if expected.iter().all(|x| x.is_nan()) {
-        assert!(matches!(found, Err(Unavailable::OutOfSight { .. })), "{what}: {found:?}");
+        let unseen = matches!(
+            found,
+            Err(Unavailable::OutOfSight { .. } | Unavailable::OutOfSightEverywhere)
+        );
+        assert!(unseen, "{what}: {found:?}");
     } else {
         let found = found.as_ref().unwrap_or_else(|reason| panic!("{what}: {reason}"));
         let distance = integration_tests::difference(found, expected);

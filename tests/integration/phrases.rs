@@ -238,6 +238,7 @@ fn every_method() -> Vec<Method> {
         Method::RawAttention { heads: heads.into(), layers: layers.clone() },
         Method::ValueNorm { heads, layers: layers.clone() },
         Method::LeGrad { heads, layers: layers.clone() },
+        Method::DexAr { layers: layers.clone() },
         Method::RawAttention { heads: HeadWeights::Gradient, layers: layers.clone() },
         Method::TokenAttention { heads, layers: layers.clone(), over },
         Method::TokenAttention { heads: HeadFusion::Max, layers: layers.clone(), over: Pool::Max },

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use attention_capture::{
-    Engine, Goal, Keep, Retained, Rules, States, Streaming, SweepOptions, witness_attention,
+    Engine, Goal, Keep, Retained, Rules, States, Streaming, SweepOptions, find_sinks,
+    witness_attention,
 };
-use attention_relevancy::{Foil, Objective, Target, Update, rank_correlation};
+use attention_relevancy::{Foil, Objective, SinkFinder, Target, Update, rank_correlation};
 use gemma3_tch::{Checkpoint, CheckpointPlace, Fast, Gemma3, Placement, Sequence};
 use integration_tests::{Tolerance, assert_close, row_difference};
 use ndarray::{Array1, Array3, s};
@@ -189,6 +190,24 @@ fn maps_in_bfloat16_are_near_those_in_float32() {
             let ranks = rank_correlation(&exact, &found);
             assert!(0.9 < ranks, "{objective:?} of {position}: {ranks}");
         }
+    }
+}
+
+/// The published threshold, for a width of 4096, finds none in 640. That of the width does where the text is long enough, and `<bos>` is one of
+/// them, but it is no sharp line: here more than half of the tokens pass it.
+#[test]
+fn the_sinks_of_a_real_model_pass_the_threshold_of_its_width_alone() {
+    let Some(folder) = folder() else { return };
+    for kind in [Kind::Float, Kind::BFloat16] {
+        let model = model(&folder, kind);
+        let of_width = SinkFinder::threshold(model.config().text.hidden_size);
+        let case = cases().into_iter().find(|case| case.name == "findings").unwrap();
+        let sequence = model.sequence(case.ids.clone(), vec![], vec![]).unwrap();
+        let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
+        let found = find_sinks(&states, of_width).unwrap().positions();
+        // <bos>, " the heart is enlarged, and there is a small", " pleural", " Impression".
+        assert_eq!(found, [0, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 21], "{kind:?}");
+        assert_eq!(find_sinks(&states, SinkFinder::THRESHOLD).unwrap().tokens, []);
     }
 }
 

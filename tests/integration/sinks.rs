@@ -6,11 +6,11 @@ use attention_capture::{
     Engine as _, Error, Goal, Keep, Objective, Retained, Rules, SinkRule, States, Streaming,
     SweepOptions, find_sinks,
 };
-use attention_relevancy::{Target, Update};
+use attention_relevancy::{SinkFinder, Target, Update};
 use gemma3_tch::{Gemma3, Sequence};
 use integration_tests::{Fixture, assert_row_close, row_difference};
 use medgemma_explainer::{
-    Ask, DtypeSpec, Engine, ErrorKind, ExplainOptions, Presentation, SinkOptions,
+    Ask, DtypeSpec, Engine, ErrorKind, ExplainOptions, Presentation, SinkOptions, VersusExplanation,
 };
 use ndarray::Ix2;
 use tch::{Kind, Tensor};
@@ -133,7 +133,7 @@ fn they_are_told_and_dropped_on_request() {
         let options = published().with_sinks(sinks).with_engine(engine);
         explainer.explain(&answer, &asks, &options).unwrap()
     };
-    let low = |rule| Some(SinkOptions::new(rule).with_threshold(2.5));
+    let low = |rule| Some(SinkOptions::new(rule).with_threshold(Some(2.5)));
     let (plain, kept) = (with(None, Engine::Auto), with(low(SinkRule::Keep), Engine::Auto));
     assert_eq!(plain.sinks, None);
     let relevancy =
@@ -156,11 +156,62 @@ fn they_are_told_and_dropped_on_request() {
         assert_eq!(written.tokens[0].text, answer.tokens()[sinks.tokens[0].position].text);
         assert!(written.summary().contains("taken out"), "{}", written.summary());
     }
+    // Without a threshold it is that of the width.
+    let width = explainer.inspection().language_model().width;
+    for engine in [Engine::Auto, Engine::Retained] {
+        let found = with(Some(SinkOptions::new(SinkRule::Keep)), engine);
+        let record = explainer.record(&answer, &found, &Presentation::default()).unwrap();
+        for used in [found.sinks.as_ref().unwrap().threshold, record.sinks.unwrap().threshold] {
+            assert!((used - SinkFinder::threshold(width)).abs() < 1e-6, "{used}");
+        }
+    }
     assert!(explainer.record(&answer, &plain, &Presentation::default()).unwrap().sinks.is_none());
     for threshold in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-        let sinks = SinkOptions::new(SinkRule::Keep).with_threshold(threshold);
+        let sinks = SinkOptions::new(SinkRule::Keep).with_threshold(Some(threshold));
         let options = ExplainOptions::default().with_sinks(Some(sinks));
         let error = explainer.check(answer.question(), &asks, &options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Argument, "{error}");
     }
+}
+
+/// The rows of a phrase, of the one against it and of both.
+fn rows_of(versus: &VersusExplanation) -> [ndarray::Array1<f32>; 3] {
+    [versus.phrase.relevancy(), versus.against.relevancy(), versus.contrast()]
+        .map(|explanation| explanation.relevancy().to_owned())
+}
+
+#[test]
+fn they_are_dropped_from_a_phrase_against_another_too() {
+    let fixture = Fixture::open("short-window");
+    let explainer = load(&fixture, DtypeSpec::Float32);
+    let answer = answer(&fixture, &explainer);
+    let ask = Ask::Keyword { word: "changed".to_owned(), occurrence: 1 };
+    let with = |sinks: Option<SinkOptions>, engine| {
+        let options = published().with_sinks(sinks).with_engine(engine);
+        explainer.explain_versus(&answer, &ask, "no pneumonia", &options)
+    };
+    let low = |rule| Some(SinkOptions::new(rule).with_threshold(Some(2.5)));
+    let plain = with(None, Engine::Auto).unwrap();
+    let kept = with(low(SinkRule::Keep), Engine::Auto).unwrap();
+    assert_eq!((plain.sinks.is_none(), rows_of(&plain)), (true, rows_of(&kept)));
+    let expected = with(low(SinkRule::Drop), Engine::Retained).unwrap();
+    let dropped = with(low(SinkRule::Drop), Engine::Auto).unwrap();
+    let sinks = dropped.sinks.as_ref().unwrap().positions();
+    assert_eq!(sinks, kept.sinks.as_ref().unwrap().positions());
+    assert_eq!(sinks, expected.sinks.as_ref().unwrap().positions());
+    // Rows that predict a token of either phrase stay.
+    let before = dropped.positions().start - 1;
+    let removed: Vec<usize> = sinks.into_iter().filter(|&at| at < before).collect();
+    assert!(!removed.is_empty());
+    let all = rows_of(&dropped).into_iter().zip(rows_of(&expected)).zip(rows_of(&plain));
+    for ((found, expected), plain) in all {
+        assert!(removed.iter().all(|&at| found[at] == 0.0));
+        assert!(removed.iter().any(|&at| plain[at] != 0.0));
+        let expected = expected.mapv(f64::from);
+        let distance = row_difference(found.view(), expected.view(), before);
+        assert!(distance < 1e-5, "{distance:.1e}");
+    }
+    let error =
+        with(Some(SinkOptions::new(SinkRule::Keep).with_threshold(Some(0.0))), Engine::Auto);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Argument);
 }

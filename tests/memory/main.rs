@@ -40,6 +40,7 @@ fn every_method_of_twenty_thousand_tokens_fits_into_a_fixed_budget() {
         Method::InputGradient,
         Method::ValueNorm { heads: HeadFusion::Mean, layers: Layers::All },
         Method::LeGrad { heads: HeadFusion::Mean, layers: Layers::All },
+        Method::DexAr { layers: Layers::All },
         Method::MeanCell,
         Method::Tam,
     ];

@@ -65,8 +65,8 @@ pub(crate) struct HowArgs {
     /// keep: the relevancy stays what it is; drop: they receive nothing and pass nothing on
     #[arg(long, value_enum, value_name = "RULE", help_heading = "Method")]
     sinks: Option<SinksArg>,
-    /// Above which φ a token is a sink: its largest activation in a massive dimension over the root mean square of its state; 20 by
-    /// default, which no token of a model with fewer than 400 dimensions reaches
+    /// Above which φ a token is a sink: its largest activation in a massive dimension over the root mean square of its state; by
+    /// default 20·√(D/4096) in a model of width D, the same part of a state as the published 20 of 4096
     #[arg(long, value_name = "PHI", help_heading = "Method")]
     sink_threshold: Option<f32>,
     /// Also record, in explanation.json and explanation.npz, layers: the relevancy by layer, also used by the slider of
@@ -283,14 +283,11 @@ impl HowArgs {
     }
 
     fn sinks(&self) -> Option<SinkOptions> {
-        let options = SinkOptions::new(match self.sinks? {
+        let rule = match self.sinks? {
             SinksArg::Keep => SinkRule::Keep,
             SinksArg::Drop => SinkRule::Drop,
-        });
-        Some(match self.sink_threshold {
-            Some(threshold) => options.with_threshold(threshold),
-            None => options,
-        })
+        };
+        Some(SinkOptions::new(rule).with_threshold(self.sink_threshold))
     }
 
     fn update(&self) -> Update {

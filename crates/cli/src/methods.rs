@@ -75,6 +75,9 @@ impl MethodArg {
             MethodId::Legrad => {
                 "LeGrad: the gradient of each layer's own reading of the word at its attention, positive part"
             }
+            MethodId::DexAr => {
+                "DEX-AR: that gradient of the heads where it is larger in the pictures than in the text"
+            }
             MethodId::GradCam => "Grad-CAM on the attention of one layer",
             MethodId::GradCamHidden => "Grad-CAM on the hidden states before one layer",
             MethodId::InputGradient => "Gradient × input at the embeddings",
@@ -175,6 +178,7 @@ impl MethodArgs {
             MethodId::ObjectAttention => Method::ObjectAttention { heads, layers, over },
             MethodId::GradientAttention => Method::GradientAttention { heads, layers },
             MethodId::Legrad => Method::LeGrad { heads, layers },
+            MethodId::DexAr => Method::DexAr { layers },
             MethodId::GradCam => {
                 Method::GradCamAttention { layer: self.cam_layer.unwrap_or(last_full) }
             }

@@ -13,11 +13,11 @@ pub(crate) fn print(answer: &Answer, explanations: &Explanations) {
     let Some((sinks, asked)) = explanations.sinks.as_ref().zip(explanations.options.sinks) else {
         return;
     };
+    let limit = sinks.threshold_text();
     output::blank_line();
     if sinks.tokens.is_empty() {
         output::line(format_args!(
-            "Attention sinks: none; no token has φ above {} in a dimension that is massive in half of the layers",
-            sinks.threshold
+            "Attention sinks: none; no token has φ above {limit} in a dimension that is massive in half of the layers"
         ));
         return;
     }
@@ -31,10 +31,7 @@ pub(crate) fn print(answer: &Answer, explanations: &Explanations) {
         n if n <= MOST => format!("dimensions {}", dimensions.join(", ")),
         n => format!("{n} dimensions"),
     };
-    output::line(format_args!(
-        "Attention sinks, φ above {} in {dimensions}; {what}:",
-        sinks.threshold
-    ));
+    output::line(format_args!("Attention sinks, φ above {limit} in {dimensions}; {what}:"));
     output::line(format_args!("{:>9}  {:<24} {:>6}  {}", "position", "token", "φ", "layer"));
     for sink in sinks.tokens.iter().take(MOST) {
         let text = shorten(&format!("{:?}", answer.tokens()[sink.position].text), 24);

@@ -89,7 +89,7 @@ impl Request<'_> {
     /// none of the answers of [`Profile::PythonProgram`] are.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Memory`] where the budget has no room for it, and what the model fails with.
+    /// [`crate::ErrorKind::Budget`] where the budget has no room for it, and what the model fails with.
     pub fn keep_states(&self, answer: &mut Answer) -> Result<(), Error> {
         if answer.states.is_some() || self.profile == Profile::PythonProgram {
             return Ok(());

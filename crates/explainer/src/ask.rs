@@ -1,8 +1,6 @@
 //! What can be asked of an answer, and what is found.
 
-use attention_relevancy::{
-    Backward, Foil, Folding, Objective, SinkFinder, SinkRule, Sinks, Update,
-};
+use attention_relevancy::{Backward, Foil, Folding, Objective, SinkRule, Sinks, Update};
 use explanation_record::{Resolution, SpanRule, TargetExplanation};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -85,24 +83,26 @@ pub enum HeadLayer {
 /// without it such a rule is [`ErrorKind::Argument`](crate::ErrorKind::Argument), before the model runs.
 pub const HAS_LRP: bool = cfg!(feature = "lrp");
 
-/// What is done about attention sinks, tokens with massive activations ([`SinkFinder`]).
+/// What is done about attention sinks, tokens with massive activations ([`SinkFinder`](attention_relevancy::SinkFinder)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SinkOptions {
     /// Whether they stay in the relevancy.
     pub rule: SinkRule,
-    /// Above which φ a token is one: 20 by default, which no token of a model with fewer than 400 dimensions reaches.
-    pub threshold: f32,
+    /// Above which φ a token is one; `None`: that of the model's width
+    /// ([`SinkFinder::threshold`](attention_relevancy::SinkFinder::threshold)). The one that was used is
+    /// [`Sinks::threshold`].
+    pub threshold: Option<f32>,
 }
 
 setters!(SinkOptions {
-    with_threshold = threshold: f32,
+    with_threshold = threshold: Option<f32>,
 });
 
 impl SinkOptions {
-    /// With the threshold by default.
+    /// With the threshold of the model's width.
     pub fn new(rule: SinkRule) -> Self {
-        Self { rule, threshold: SinkFinder::THRESHOLD }
+        Self { rule, threshold: None }
     }
 }
 

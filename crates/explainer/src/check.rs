@@ -70,11 +70,7 @@ impl Request<'_> {
     fn check_options(&self, options: &ExplainOptions) -> Result<(), Error> {
         check_backward(options)?;
         rules(options, None).check(&self.model)?;
-        if let Some(SinkOptions { threshold, .. }) = options.sinks
-            && !(threshold.is_finite() && 0.0 < threshold)
-        {
-            return Err(Cause::SinkThreshold { threshold }.into());
-        }
+        check_sinks(options)?;
         for method in &options.methods {
             if let Compared::Other(method) = method {
                 check_method(method, &self.model)?;
@@ -148,6 +144,21 @@ pub(crate) fn check_backward(options: &ExplainOptions) -> Result<(), Error> {
         return Err(Cause::BackwardRetained { backward }.into());
     }
     Ok(())
+}
+
+/// Whether attention sinks can be told by the threshold of the options.
+///
+/// # Errors
+/// [`crate::ErrorKind::Argument`].
+pub(crate) fn check_sinks(options: &ExplainOptions) -> Result<(), Error> {
+    match options.sinks {
+        Some(SinkOptions { threshold: Some(threshold), .. })
+            if !(threshold.is_finite() && 0.0 < threshold) =>
+        {
+            Err(Cause::SinkThreshold { threshold }.into())
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ fn id(method: &Method) -> MethodId {
         Method::ObjectAttention { .. } => MethodId::ObjectAttention,
         Method::GradientAttention { .. } => MethodId::GradientAttention,
         Method::LeGrad { .. } => MethodId::Legrad,
+        Method::DexAr { .. } => MethodId::DexAr,
         Method::GradCamAttention { .. } => MethodId::GradCam,
         Method::GradCamHidden { .. } => MethodId::GradCamHidden,
         Method::InputGradient => MethodId::InputGradient,

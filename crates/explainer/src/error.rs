@@ -282,7 +282,7 @@ pub(crate) enum Cause {
     NoPictures,
     /// A threshold for attention sinks that is none.
     #[error(
-        "a threshold of {threshold} for attention sinks is not a number above zero; 20 is the usual one"
+        "a threshold of {threshold} for attention sinks is not a number above zero; without one it is that of the model's width"
     )]
     SinkThreshold {
         /// As asked for.

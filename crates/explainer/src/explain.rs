@@ -7,14 +7,14 @@ use crate::finer::{Images, demand};
 use crate::plan::{Found, Part, Plan, distribute, every_target, goals, in_place_of, text};
 use crate::{
     Answer, Ask, Blank, Engine, Error, ExplainOptions, Explainer, Explanations, Profile, Request,
-    Resolution, SpanRule, compared, occurrence,
+    Resolution, SinkOptions, SpanRule, compared, occurrence,
 };
 use attention_capture::{
     DepthRecorder, EachLayer, Engine as _, Goal, HeadRecorder, Held, ImageRecorder, LayerSwept,
     Observer, Occluder, Patches, Retained, Room, States, Streaming, SweepOptions, find_sinks,
     unseen_foils,
 };
-use attention_relevancy::{Foil, MethodRow, Objective, Occlusion, Sinks};
+use attention_relevancy::{Foil, MethodRow, Objective, Occlusion, SinkFinder, Sinks};
 use gemma3_tch::{Sequence, available_memory, check_memory};
 use std::time::Instant;
 
@@ -55,6 +55,7 @@ impl Request<'_> {
             planned: answer.planned(self.model.config().text.max_position_embeddings),
         };
         let (found, sinks) = self.found(run, &plans, options, &mut notes)?;
+        notes.extend(sinks.as_ref().and_then(|sinks| too_many(sinks, answer.tokens.len())));
         let weights = self.token_weights(answer, (&plans, asked), &found, &mut notes)?;
         let explained = plans.into_iter().zip(found).zip(weights);
         let explained =
@@ -161,12 +162,23 @@ impl Request<'_> {
             cancel: self.context.cancel.clone(),
         };
         let occlude = self.occlude(sequence, options.objective, passes);
-        let sinks = options.sinks.map(|asked| engine.sinks(asked.threshold)).transpose()?;
+        let sinks = self.sinks(options, |threshold| engine.sinks(threshold))?;
         let rules = &rules(options, sinks.as_ref());
         let how = compared::How { options, rules, occlude: &occlude };
         let parts = compared::retained(&engine, &goals(plans), &how)?;
         let parts = parts.into_iter().map(Part::new).collect();
         Ok((distribute(plans, engine.scores(&every_target(plans))?, parts), sinks))
+    }
+
+    /// The attention sinks of a run, where the options ask for them; `find` finds those above a threshold.
+    pub(crate) fn sinks(
+        &self,
+        options: &ExplainOptions,
+        find: impl FnOnce(f32) -> Result<Sinks, attention_capture::Error>,
+    ) -> Result<Option<Sinks>, Error> {
+        let Some(SinkOptions { threshold, .. }) = options.sinks else { return Ok(None) };
+        let of_width = || SinkFinder::threshold(self.model.config().text.hidden_size);
+        Ok(Some(find(threshold.unwrap_or_else(of_width))?))
     }
 
     /// Whether the machine has the memory for every attention of so many tokens.
@@ -200,7 +212,7 @@ impl Request<'_> {
             states: states.size(),
         };
         let room = self.ledger().room(held, demand(plans, images, options))?;
-        let sinks = options.sinks.map(|asked| find_sinks(states, asked.threshold)).transpose()?;
+        let sinks = self.sinks(options, |threshold| find_sinks(states, threshold))?;
         let rules = &rules(options, sinks.as_ref());
         let sweep = |room: Room<'_>| {
             // What they leave at pictures waits for the end of the sweep.
@@ -338,9 +350,34 @@ fn positive_parts(values: &[f32]) -> Option<Vec<f32>> {
     (0.0 < sum && sum.is_finite()).then(|| parts.iter().map(|part| part / sum).collect())
 }
 
+/// What is told where at least half of the tokens of a run are attention sinks: few should be.
+pub(crate) fn too_many(sinks: &Sinks, tokens: usize) -> Option<String> {
+    let (found, threshold) = (sinks.tokens.len(), sinks.threshold_text());
+    (0 < found && tokens <= 2 * found).then(|| {
+        format!(
+            "{found} of {tokens} tokens are attention sinks by a threshold of {threshold}, which does not tell few tokens from many; \
+             a higher one may"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use attention_relevancy::ndarray::{array, s};
+
+    #[test]
+    fn half_of_the_tokens_are_too_many_sinks() {
+        let hidden = array![[9.0, 0.1, 0.1, 0.1], [0.1, 9.0, 0.1, 0.1], [1.0, 1.0, 1.0, 1.0]];
+        let mut finder = SinkFinder::new(1.5);
+        finder.see(1, 3, |tokens| hidden.slice(s![tokens, ..]).to_owned());
+        let sinks = finder.finish();
+        assert_eq!(sinks.positions(), [0, 1]);
+        let told = |tokens| too_many(&sinks, tokens);
+        assert!(told(4).unwrap().starts_with("2 of 4 tokens"), "{:?}", told(4));
+        assert_eq!(told(5), None);
+        assert_eq!(too_many(&SinkFinder::new(1.5).finish(), 0), None);
+    }
 
     #[test]
     fn weights_are_the_positive_parts_and_sum_to_one() {

@@ -1,14 +1,17 @@
 //! A phrase of the answer against another in its place: which of them the model favours, and what speaks for each.
 
-use crate::check::check_backward;
+use crate::check::{check_backward, check_sinks};
+use crate::compared;
 use crate::error::Cause;
+use crate::explain::too_many;
 use crate::plan::{in_place_of, layout, text};
 use crate::{Answer, Ask, Engine, Error, ExplainOptions, Request};
 use attention_capture::{
-    Attribution, Demand, Goal, Held, Retained, Room, Rules, States, Streaming, branch_targets,
+    Attribution, Demand, Folding, Goal, Held, Retained, Room, Rules, States, Streaming,
+    branch_targets, find_sinks,
 };
 use attention_relevancy::ndarray::{Array1, Array2, s};
-use attention_relevancy::{Explanation, Objective, Score, Target};
+use attention_relevancy::{Explanation, Objective, Score, Sinks, Target};
 use explanation_record::{Phrase, Versus, log_probability_text};
 use gemma3_tch::Sequence;
 use std::ops::Range;
@@ -36,6 +39,9 @@ pub struct VersusExplanation {
     pub against: PhraseExplanation,
     contrast: Explanation,
     positions: Range<usize>,
+    /// The attention sinks of its run, over the packed sequence, where [`ExplainOptions::sinks`] asks for them. At the tokens before the
+    /// phrases they may be others than those of the answer: which dimensions are massive is asked of all tokens together.
+    pub sinks: Option<Sinks>,
     pub(crate) notes: Vec<String>,
     /// How long it took.
     pub duration: Duration,
@@ -45,11 +51,11 @@ impl Request<'_> {
     /// Sets what `ask` finds in the answer against the phrase `against` in its place; of several places the first. The other phrase is
     /// written as it would stand there: with the spaces of the tokens that it replaces.
     ///
-    /// Of the options it is the engine, the update, the backward rule and the thinking trace that count: the objective is the logarithm of the
+    /// Of the options it is the engine, the update, the backward rule, the attention sinks and the thinking trace that count: the objective is the logarithm of the
     /// probability of a whole phrase.
     ///
     /// # Errors
-    /// What `ask` may fail with; [`crate::ErrorKind::Argument`] for a backward rule that is not there; [`crate::ErrorKind::Target`] for no phrase and for the same; [`crate::ErrorKind::Question`] where the other phrase
+    /// What `ask` may fail with; [`crate::ErrorKind::Argument`] for a backward rule that is not there or a threshold for sinks that is none; [`crate::ErrorKind::Target`] for no phrase and for the same; [`crate::ErrorKind::Question`] where the other phrase
     /// does not fit, or cannot be written as plain text.
     pub fn explain_versus(
         &self,
@@ -60,6 +66,7 @@ impl Request<'_> {
     ) -> Result<VersusExplanation, Error> {
         let started = Instant::now();
         check_backward(options)?;
+        check_sinks(options)?;
         let positions = self.positions(answer, ask, options.trace)?.swap_remove(0);
         let against = self.in_place(answer, &positions, against)?;
         let phrase = &answer.sequence.ids()[positions.clone()];
@@ -73,6 +80,7 @@ impl Request<'_> {
                 self.versus_streaming(&sequence, &targets, how, &mut notes)?
             }
         };
+        notes.extend(found.sinks.as_ref().and_then(|sinks| too_many(sinks, sequence.ids().len())));
         let explanation = |targets: Vec<Target>, row| {
             let layout = layout(answer, sequence.ids().len())?;
             Ok::<_, Error>(Explanation::new(targets, row, layout)?)
@@ -89,6 +97,7 @@ impl Request<'_> {
             against: one(other_text, &targets[1], other_scores, other_row)?,
             contrast: explanation(targets.concat(), joint)?,
             positions,
+            sinks: found.sinks,
             notes,
             duration: started.elapsed(),
         })
@@ -130,7 +139,10 @@ impl Request<'_> {
         options: &ExplainOptions,
     ) -> Result<Found, Error> {
         self.check_retained(sequence.ids().len())?;
-        Ok(Found::new(&Retained::run(&self.model, sequence)?, targets, options)?)
+        let run = Retained::run(&self.model, sequence)?;
+        let sinks = self.sinks(options, |threshold| run.sinks(threshold))?;
+        let found = Found::new(&run, targets, &rules(options, sinks.as_ref()))?;
+        Ok(Found { sinks, ..found })
     }
 
     /// The states are made anew: those of the answer know nothing of the other phrase.
@@ -146,15 +158,23 @@ impl Request<'_> {
         let states = States::of(&self.model, sequence, keep)?;
         let images = sequence.images().len();
         let held = Held { images, pictures, planned: tokens, states: states.size() };
+        let sinks = self.sinks(options, |threshold| find_sinks(&states, threshold))?;
+        let rules = rules(options, sinks.as_ref());
         let (found, ran_out) =
             self.ledger().room(held, Demand::default())?.within(|room: Room<'_>| {
                 let sweep = room.sweep(self.context.cancel.clone());
                 let engine = Streaming::new(&self.model, sequence.ids(), &states, sweep);
-                Found::new(&engine, targets, options)
+                Found::new(&engine, targets, &rules)
             })?;
         notes.extend(ran_out.map(|error| format!("{error}; repeated with smaller blocks")));
-        Ok(found)
+        Ok(Found { sinks, ..found })
     }
+}
+
+/// The rules of all three explanations in a run with these attention sinks.
+fn rules(options: &ExplainOptions, sinks: Option<&Sinks>) -> Rules {
+    let (objective, folding) = (Objective::LogProbability, Folding::default());
+    Rules { objective, folding, ..compared::rules(options, sinks) }
 }
 
 /// What an engine finds out.
@@ -163,6 +183,7 @@ struct Found {
     scores: [Vec<Score>; 2],
     /// Of the phrase, of the other, of one against the other, `[S]` each.
     rows: [Array1<f32>; 3],
+    sinks: Option<Sinks>,
 }
 
 impl Found {
@@ -170,7 +191,7 @@ impl Found {
     fn new(
         engine: &impl attention_capture::Engine,
         [phrase, against]: &[Vec<Target>; 2],
-        options: &ExplainOptions,
+        rules: &Rules,
     ) -> Result<Self, attention_capture::Error> {
         let goals = [
             Goal::sum(phrase.clone()),
@@ -178,13 +199,12 @@ impl Found {
             Goal::contrast(phrase.clone(), against.clone()),
         ];
         let goals = goals.map(|goal| goal.expect("neither phrase is empty"));
-        let (objective, update) = (Objective::LogProbability, options.update);
-        let rules = Rules { backward: options.backward, ..Rules::new(objective, update) };
-        let found = engine.explain(&goals, &rules)?;
+        let found = engine.explain(&goals, rules)?;
         let rows = <[Attribution; 3]>::try_from(found).expect("one for each goal");
         Ok(Self {
             scores: [engine.scores(phrase)?, engine.scores(against)?],
             rows: rows.map(|attribution| attribution.relevancy),
+            sinks: None,
         })
     }
 }

@@ -29,6 +29,8 @@ pub enum MethodId {
     GradientAttention,
     /// LeGrad: the gradient of each layer's own logit at its attention, where above zero.
     Legrad,
+    /// DEX-AR: the same, of heads that are more sensitive at the pictures than at the text.
+    DexAr,
     /// Grad-CAM on the attention of one layer.
     GradCam,
     /// Grad-CAM on the hidden states before one layer.
@@ -47,7 +49,7 @@ pub enum MethodId {
 
 impl MethodId {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::RelevancyAdditive,
         Self::RelevancyStochastic,
         Self::Rollout,
@@ -57,6 +59,7 @@ impl MethodId {
         Self::ObjectAttention,
         Self::GradientAttention,
         Self::Legrad,
+        Self::DexAr,
         Self::GradCam,
         Self::GradCamHidden,
         Self::InputGradient,
@@ -78,6 +81,7 @@ impl MethodId {
             Self::ObjectAttention => "object-attention",
             Self::GradientAttention => "gradient-attention",
             Self::Legrad => "legrad",
+            Self::DexAr => "dex-ar",
             Self::GradCam => "grad-cam",
             Self::GradCamHidden => "grad-cam-hidden",
             Self::InputGradient => "input-gradient",

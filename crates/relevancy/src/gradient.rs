@@ -39,6 +39,40 @@ pub fn legrad_row(gradient: ArrayView2<'_, f32>, heads: HeadFusion) -> Result<Ar
     heads.fuse(gradient.mapv(positive).view())
 }
 
+/// One layer of DEX-AR at one row, `Σ_h w_h·G_h`, `G = (∂s/∂A)⁺`, `w_h = (max_{j ∈ image} G[h,j] − max_{j ∉ image} G[h,j])⁺`, `[n]`, from the
+/// gradient `[H, n]` of a score s that is read off the output of the same layer; `image` are keys of the image, ranges within `0..n`.
+///
+/// After "DEX-AR: A Dynamic Explainability Method for Autoregressive Vision-Language Models". The gradient is that of [`legrad_row`], with what is
+/// said there of the keys and of early layers. What is added is the filter w: a head whose most sensitive key is a token of text says
+/// nothing, another says the more, the further its largest entry at the image is above that at the text. So all is zero where no head
+/// has its largest entry at the image, and where there is no image. A largest entry is a single number: one key decides for its head.
+///
+/// The published map is the sum over layers and heads at the image tokens; the keys of text get the same weighted sum here, as any row
+/// has them. The published weights of the tokens of a sentence (eq. 6) are left out: they say how tokens are put together, not what
+/// one token has.
+///
+/// Fails with [`ErrorKind::HeadRows`] or [`ErrorKind::Keys`].
+pub fn dex_ar_row(
+    gradient: ArrayView2<'_, f32>,
+    image: &[Range<usize>],
+) -> Result<Array1<f32>, Error> {
+    let keys = check(gradient, gradient)?;
+    check_keys(image, keys)?;
+    let gradient = gradient.mapv(positive);
+    let mut is_image = vec![false; keys];
+    for keys_of in image {
+        is_image[keys_of.clone()].fill(true);
+    }
+    let weight = |row: ArrayView1<'_, f32>| -> f64 {
+        let largest = |at_image: bool| {
+            let values = row.iter().zip(&is_image).filter(|&(_, &at)| at == at_image);
+            f64::from(values.fold(0.0_f32, |most, (&x, _)| most.max(x)))
+        };
+        (largest(true) - largest(false)).max(0.0)
+    };
+    Ok(weighted(gradient.view(), gradient.outer_iter().map(weight)))
+}
+
 /// Attention of one row with heads weighted by their gradient, `Σ_h w_h·A_h / Σ_h w_h`, `w_h = mean_j relu(∂z/∂A[h,j])`, `[n]`,
 /// from attention and gradient `[H, n]`; `n` are the keys that the row sees. The plain mean where no weight is above zero.
 ///
@@ -73,12 +107,7 @@ pub fn grad_cam_attention_row(
     gradient: ArrayView2<'_, f32>,
     image: &[Range<usize>],
 ) -> Result<Array1<f32>, Error> {
-    let keys = check(attention, gradient)?;
-    if let Some(&Range { start, end }) =
-        image.iter().find(|keys_of| keys_of.end < keys_of.start || keys < keys_of.end)
-    {
-        return Err(ErrorKind::Keys { start, end, keys }.into());
-    }
+    check_keys(image, check(attention, gradient)?)?;
     let count: usize = image.iter().map(ExactSizeIterator::len).sum();
     let weight = |gradient: ArrayView1<'_, f32>| -> f64 {
         let of = |keys: &Range<usize>| sum_positive(gradient.slice(s![keys.clone()]));
@@ -181,6 +210,14 @@ fn check(attention: ArrayView2<'_, f32>, gradient: ArrayView2<'_, f32>) -> Resul
     }
 }
 
+/// Whether ranges lie within so many keys.
+fn check_keys(ranges: &[Range<usize>], keys: usize) -> Result<(), Error> {
+    match ranges.iter().find(|range| range.end < range.start || keys < range.end) {
+        Some(&Range { start, end }) => Err(ErrorKind::Keys { start, end, keys }.into()),
+        None => Ok(()),
+    }
+}
+
 fn check_same(expected: ArrayView2<'_, f32>, found: ArrayView2<'_, f32>) -> Result<(), Error> {
     if expected.dim() == found.dim() {
         Ok(())
@@ -218,6 +255,23 @@ mod tests {
         assert_eq!(row(HeadFusion::Mean), Ok(array![2.5, 0.5, 0.5]));
         assert_eq!(row(HeadFusion::Max), Ok(array![3.0, 1.0, 1.0]));
         assert_eq!(row(HeadFusion::One(0)), Ok(array![2.0, 0.0, 1.0]));
+    }
+
+    #[test]
+    fn dex_ar_by_hand() {
+        let row = |image: &[Range<usize>]| dex_ar_row(gradient().view(), image);
+        // w = (2 − 1, 3 − 1): G = (2, 0, 1) and (3, 1, 0).
+        assert_eq!(row(&[0..1]), Ok(array![8.0, 2.0, 1.0]));
+        // Text has the largest entry of both heads.
+        assert_eq!(row(&[1..2]), Ok(array![0.0, 0.0, 0.0]));
+        // No text: w is the largest entry.
+        assert_eq!(row(&[0..1, 1..3]), Ok(array![13.0, 3.0, 2.0]));
+        assert_eq!(row(&[]), Ok(array![0.0, 0.0, 0.0]));
+        assert_eq!(row(&[2..4]), Err(ErrorKind::Keys { start: 2, end: 4, keys: 3 }.into()));
+        let against = -gradient().mapv(f32::abs);
+        assert_eq!(dex_ar_row(against.view(), &[0..3]), Ok(array![0.0, 0.0, 0.0]));
+        let none = dex_ar_row(Array2::zeros((0, 2)).view(), &[]).unwrap_err();
+        assert_eq!(none, ErrorKind::HeadRows { found: [0, 2] }.into());
     }
 
     #[test]

@@ -98,8 +98,8 @@ pub use crate::{
     explanation::{Explanation, Shares},
     folding::{Folding, Layers},
     gradient::{
-        grad_cam_attention_row, grad_cam_hidden, gradient_attention_row, gradient_weighted_row,
-        input_gradient, legrad_row, mean_cell_drop,
+        dex_ar_row, grad_cam_attention_row, grad_cam_hidden, gradient_attention_row,
+        gradient_weighted_row, input_gradient, legrad_row, mean_cell_drop,
     },
     heads::{HeadFusion, HeadRule},
     layout::{ImageGrid, Segment, SegmentKind, TokenLayout},

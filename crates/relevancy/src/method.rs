@@ -73,6 +73,13 @@ pub enum Method {
         /// The layers.
         layers: Layers,
     },
+    /// [`dex_ar_row`](crate::dex_ar_row) of the predicting row, mean over the chosen layers: the gradient of [`Method::LeGrad`], with the heads
+    /// of each layer filtered by whether it is largest at an image token that the row sees. A layer that sees no image token adds nothing.
+    /// Neither the objective of the goal nor its [`Backward`](crate::Backward) rule counts.
+    DexAr {
+        /// The layers.
+        layers: Layers,
+    },
     /// [`grad_cam_attention_row`](crate::grad_cam_attention_row) of the predicting row in one layer; the image is what the
     /// row sees of it.
     GradCamAttention {
@@ -139,6 +146,7 @@ impl fmt::Display for Method {
             Self::ObjectAttention { .. } => "object attention",
             Self::GradientAttention { .. } => "gradient attention",
             Self::LeGrad { .. } => "LeGrad",
+            Self::DexAr { .. } => "DEX-AR",
             Self::GradCamAttention { layer } => {
                 return write!(f, "Grad-CAM on attention of layer {layer}");
             }
@@ -164,6 +172,7 @@ impl Method {
             | Self::GradientAttention { heads, layers }
             | Self::LeGrad { heads, layers } => (HeadWeights::Fused(*heads), layers, Pool::Mean),
             Self::RawAttention { heads, layers } => (*heads, layers, Pool::Mean),
+            Self::DexAr { layers } => (HeadFusion::Mean.into(), layers, Pool::Mean),
             Self::TokenAttention { heads, layers, over }
             | Self::ObjectAttention { heads, layers, over } => {
                 (HeadWeights::Fused(*heads), layers, *over)

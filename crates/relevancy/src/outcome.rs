@@ -42,6 +42,11 @@ pub enum Unavailable {
         /// The layer.
         layer: usize,
     },
+    /// The windows of all layers that the method reads end behind the image.
+    #[error(
+        "in no layer that the method reads lies an image token within the window of the row that predicts the token"
+    )]
+    OutOfSightEverywhere,
     /// Behind the last layer only the predicting rows matter.
     #[error(
         "at the output of the last of {layers} layers the gradient is zero on all image tokens"

@@ -59,7 +59,7 @@ pub struct Sink {
 ///
 /// `φ_j = max_{d ∈ massive} |h_j,d| / √(mean_d h_j,d²)`, the root mean square norm without its gain; a token with φ above a threshold at the
 /// input of any layer is a sink (Kang, Kim, Kim and Hwang, "See What You Are Told: Visual Attention Sink in Large Multimodal Models", ICLR
-/// 2025, where it is 20: [`SinkFinder::THRESHOLD`]). Their massive dimensions are given for each model by hand; here they are
+/// 2025, where it is 20; for a model of another width [`SinkFinder::threshold`]). Their massive dimensions are given for each model by hand; here they are
 /// found in the run itself, by what massive activations are known for (Sun, Chen, Kolter and Liu, "Massive Activations in Large Language
 /// Models", COLM 2024): few tokens have them, and they stand in the same few dimensions from layer to layer.
 ///
@@ -69,7 +69,7 @@ pub struct Sink {
 /// - A dimension is massive if some token exceeds the threshold there at the input of at least half of the layers seen. So a number that is
 ///   large in a single layer makes no sink.
 ///
-/// φ is at most `√D`, and that only where all else is zero: in a model with fewer than 400 dimensions no token reaches 20.
+/// φ is at most `√D`, and that only where all else is zero: with fewer than 400 dimensions no token reaches 20.
 ///
 /// ```
 /// use attention_relevancy::{SinkFinder, ndarray::{array, s}};
@@ -99,10 +99,22 @@ struct Activation {
 }
 
 impl SinkFinder {
-    /// The threshold of Kang et al. (2025).
+    /// The threshold of Kang et al. (2025), for states of 4096 numbers.
     pub const THRESHOLD: f32 = 20.0;
+    /// The width that it was published for.
+    const PUBLISHED_WIDTH: usize = 4096;
     /// Tokens that are looked at together.
     const TOKENS: usize = 256;
+
+    /// The threshold for a model whose states have `width` numbers, `20·√(width/4096)`: 7.9 for 640, 15.8 for 2560.
+    ///
+    /// The published one means another thing at another width. A number with φ has `φ²/D` of the squares of its state: with 20 of 4096 that is
+    /// 9.8 %, and this is the threshold for the same part of a state of this width. It is a fixed part of `√D`, the largest φ there can be.
+    /// That it should go with the width is our reading of it and was not measured. In narrow models ordinary numbers reach it: the largest of D normally
+    /// distributed numbers is about `√(2·ln D)`, which is above it where D is below about 100.
+    pub fn threshold(width: usize) -> f32 {
+        Self::THRESHOLD * (width as f32 / Self::PUBLISHED_WIDTH as f32).sqrt()
+    }
 
     /// Nothing seen yet.
     pub fn new(threshold: f32) -> Self {
@@ -181,6 +193,11 @@ impl SinkFinder {
 }
 
 impl Sinks {
+    /// The threshold for people, rounded to hundredths: `7.91`, `20`.
+    pub fn threshold_text(&self) -> String {
+        ((100.0 * self.threshold).round() / 100.0).to_string()
+    }
+
     /// Their positions, in order.
     pub fn positions(&self) -> Vec<usize> {
         self.tokens.iter().map(|sink| sink.position).collect()
@@ -224,6 +241,17 @@ mod tests {
         // φ of a token that is zero elsewhere would be √8.
         assert!(sinks.tokens.iter().all(|sink| 2.7 < sink.phi && sink.phi < 8f32.sqrt()));
         assert_eq!(sinks.tokens.iter().map(|sink| sink.layer).collect::<Vec<_>>(), [8, 7]);
+    }
+
+    #[test]
+    fn the_threshold_is_the_same_part_of_a_state_of_any_width() {
+        for (width, expected) in [(4096, SinkFinder::THRESHOLD), (1024, 10.0), (64, 2.5)] {
+            assert!((SinkFinder::threshold(width) - expected).abs() < 1e-6, "{width}");
+        }
+        for width in [640, 2560, 5376] {
+            let part = SinkFinder::threshold(width).powi(2) / width as f32;
+            assert!((part - 400.0 / 4096.0).abs() < 1e-6, "{width}: {part}");
+        }
     }
 
     #[test]

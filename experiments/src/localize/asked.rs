@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use anyhow::{Context, Result};
 use attention_capture::{Folding, HeadWeights, Layers, Method as Rowwise, Objective, Pool, Spread};
-use attention_relevancy::{HeadFusion, SinkFinder, SinkRule};
+use attention_relevancy::{HeadFusion, SinkRule};
 use medgemma_explainer::{
     Compared, ExplainOptions, LanguageModel, Resolution, SinkOptions, SpanRule, TargetExplanation,
 };
@@ -120,8 +120,7 @@ impl Asked {
             Method::WrongRow => Self { tokens: Tokens::Next, ..plain(options) },
             Method::Seed => plain(ExplainOptions::python_program().with_objective(objective)),
             Method::WithoutSinks => {
-                let sinks = SinkOptions::new(SinkRule::Drop).with_threshold(sink_threshold(model));
-                plain(options.with_sinks(Some(sinks)))
+                plain(options.with_sinks(Some(SinkOptions::new(SinkRule::Drop))))
             }
             Method::Balanced(rule) => plain(options.with_backward(rule)),
             Method::Upper(quarters) => {
@@ -169,12 +168,6 @@ impl Asked {
     }
 }
 
-/// Above which φ a token is a sink: the published 20 of a width of 4096, in a model of this width. A single dimension has φ² / D of all
-/// the squares of a token, and no φ is above √D.
-fn sink_threshold(model: &LanguageModel) -> f32 {
-    SinkFinder::THRESHOLD * (model.width as f32 / 4096.0).sqrt()
-}
-
 /// A method beside the relevancy, from the same sweep.
 fn compared(method: Method, model: &LanguageModel) -> Option<Rowwise> {
     let (heads, all, over) = (HeadFusion::Mean, Layers::All, Pool::Mean);
@@ -187,6 +180,7 @@ fn compared(method: Method, model: &LanguageModel) -> Option<Rowwise> {
         Method::MeanCell => Rowwise::MeanCell,
         Method::Tam => Rowwise::Tam,
         Method::LeGrad => Rowwise::LeGrad { heads, layers: all },
+        Method::DexAr => Rowwise::DexAr { layers: all },
         Method::ValueNorm => Rowwise::ValueNorm { heads, layers: all },
         Method::RawMean => raw(all),
         Method::RawGlobal => raw(Layers::Global),

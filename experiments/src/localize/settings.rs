@@ -44,6 +44,8 @@ pub enum Method {
     Occlusion(Occlusion),
     /// LeGrad of all layers, their mean.
     LeGrad,
+    /// DEX-AR of all layers, their mean.
+    DexAr,
     /// The token activation map.
     Tam,
     /// Head mean of the last layer's attention.
@@ -192,6 +194,7 @@ impl Setting {
             | Method::InputGradient
             | Method::MeanCell
             | Method::LeGrad
+            | Method::DexAr
             | Method::Tam
             | Method::RawLast
             | Method::RawMean
@@ -283,6 +286,7 @@ impl Setting {
         all.extend(with(Method::LastGradient));
         all.extend(two(Method::MeanGradient));
         all.extend(two(Method::LeGrad));
+        all.extend(two(Method::DexAr));
         all.extend(two(Method::GradCamAttention));
         all.extend(two(Method::GradCamHidden));
         all.extend(two(Method::InputGradient));
@@ -357,6 +361,7 @@ impl fmt::Display for Setting {
             Method::Lrp(rule) => &format!("{rule} to the embeddings, above zero"),
             Method::Occlusion(operator) => &format!("occlusion, {operator}, above zero"),
             Method::LeGrad => "LeGrad",
+            Method::DexAr => "DEX-AR",
             Method::ValueNorm => "attention by the norm of its values, mean of all layers",
             Method::LastGradient => "gradient × attention, last layer",
             Method::MeanGradient => "gradient × attention, mean of all layers",

@@ -7,7 +7,7 @@ use crate::seam::{Dims, SequenceLayout};
 use crate::{Error, Goal};
 use attention_relevancy::ndarray::{Array1, Array2, s};
 use attention_relevancy::{
-    Folding, HeadWeights, Method, MethodRow, Pool, Unavailable, grad_cam_attention_row,
+    Folding, HeadWeights, Method, MethodRow, Pool, Unavailable, dex_ar_row, grad_cam_attention_row,
     gradient_attention_row, gradient_weighted_row, legrad_row, value_norm_row,
 };
 use std::ops::Range;
@@ -101,7 +101,8 @@ impl<'a> Collector<'a> {
             Method::RawAttention { .. }
             | Method::ValueNorm { .. }
             | Method::GradientAttention { .. }
-            | Method::LeGrad { .. } => planned.folds(layer),
+            | Method::LeGrad { .. }
+            | Method::DexAr { .. } => planned.folds(layer),
             Method::GradCamAttention { layer: chosen } => *chosen == layer,
             Method::Rollout { .. }
             | Method::TokenAttention { .. }
@@ -122,9 +123,10 @@ impl<'a> Collector<'a> {
 
     /// Whether a method asks for the gradient of the logit that is read off the output of `layer` itself.
     pub(crate) fn wants_own_logit(&self, layer: usize) -> bool {
-        self.methods
-            .iter()
-            .any(|planned| matches!(planned.method, Method::LeGrad { .. }) && planned.folds(layer))
+        self.methods.iter().any(|planned| {
+            let reads_it = matches!(planned.method, Method::LeGrad { .. } | Method::DexAr { .. });
+            reads_it && planned.folds(layer)
+        })
     }
 
     /// Whether a method reads the rows of the explained tokens themselves in `layer`.
@@ -234,6 +236,7 @@ impl Planned<'_> {
             | Method::ObjectAttention { .. }
             | Method::GradientAttention { .. }
             | Method::LeGrad { .. }
+            | Method::DexAr { .. }
             | Method::GradCamAttention { .. }
             | Method::GradCamHidden { .. }
             | Method::InputGradient
@@ -252,6 +255,7 @@ impl Planned<'_> {
             | Method::ValueNorm { .. }
             | Method::GradientAttention { .. }
             | Method::LeGrad { .. }
+            | Method::DexAr { .. }
             | Method::GradCamAttention { .. }
             | Method::GradCamHidden { .. }
             | Method::InputGradient
@@ -273,13 +277,17 @@ impl Planned<'_> {
             Method::TokenAttention { .. } | Method::ObjectAttention { .. } => {
                 unread.map(|position| Unavailable::NotRead { position })
             }
-            Method::GradCamAttention { .. } | Method::GradCamHidden { .. } | Method::MeanCell
+            Method::GradCamAttention { .. }
+            | Method::GradCamHidden { .. }
+            | Method::MeanCell
+            | Method::DexAr { .. }
                 if no_image() =>
             {
                 Some(Unavailable::NoImage)
             }
             // Until a row that sees the image comes along.
             Method::GradCamAttention { layer } => Some(Unavailable::OutOfSight { layer }),
+            Method::DexAr { .. } => Some(Unavailable::OutOfSightEverywhere),
             Method::GradCamHidden { layer } => {
                 (layer == layers).then_some(Unavailable::LastOutput { layers })
             }
@@ -329,6 +337,15 @@ impl Planned<'_> {
                 let gradient = own_logit.as_ref().expect("the gradient of its logit was asked for");
                 legrad_row(gradient.view(), heads)
             }
+            Method::DexAr { .. } => {
+                heads?;
+                let image = within(images, &seen.keys);
+                if image.is_empty() {
+                    return None;
+                }
+                let gradient = own_logit.as_ref().expect("the gradient of its logit was asked for");
+                dex_ar_row(gradient.view(), &image)
+            }
             Method::GradCamAttention { layer: chosen } => {
                 let image = within(images, &seen.keys);
                 if *chosen != layer || image.is_empty() {
@@ -374,7 +391,7 @@ impl Slot {
 
     /// A row sees the image.
     fn sight(&mut self, tokens: usize) {
-        if let Err(Unavailable::OutOfSight { .. }) = self.row {
+        if let Err(Unavailable::OutOfSight { .. } | Unavailable::OutOfSightEverywhere) = self.row {
             self.row = Ok(Array1::zeros(tokens));
         }
     }

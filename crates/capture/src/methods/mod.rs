@@ -34,9 +34,8 @@ fn plan(method: &Method, dims: &[Dims]) -> Result<Option<Fold>, Error> {
         | Method::RawAttention { heads: HeadWeights::Fused(heads), layers } => {
             Fold::new(*heads, layers, dims).map(Some)
         }
-        Method::RawAttention { heads: HeadWeights::Gradient, layers } => {
-            Fold::new(HeadFusion::Mean, layers, dims).map(Some)
-        }
+        Method::RawAttention { heads: HeadWeights::Gradient, layers }
+        | Method::DexAr { layers } => Fold::new(HeadFusion::Mean, layers, dims).map(Some),
         Method::GradCamAttention { layer } => within(*layer, n),
         Method::GradCamHidden { layer } => within(*layer, n + 1),
         Method::InputGradient | Method::MeanCell | Method::Tam => Ok(None),

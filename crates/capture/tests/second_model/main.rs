@@ -275,6 +275,7 @@ fn methods_scores_and_witness_serve_it_too() {
         Method::Rollout { heads, layers: layers() },
         Method::ValueNorm { heads: HeadFusion::Mean, layers: layers() },
         Method::LeGrad { heads: HeadFusion::Mean, layers: layers() },
+        Method::DexAr { layers: layers() },
         Method::RawAttention { heads: HeadWeights::Gradient, layers: layers() },
         Method::TokenAttention { heads, layers: layers(), over },
         Method::ObjectAttention { heads, layers: Layers::Global, over },

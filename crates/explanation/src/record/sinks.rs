@@ -15,7 +15,7 @@ const MOST: usize = 12;
 pub struct SinksRecord {
     /// What became of them in the relevancy: keep (they are told) or drop (their columns are taken out of the propagation).
     pub rule: String,
-    /// What φ was compared with.
+    /// What φ was compared with: as asked for, or that of the model's width, 20·√(D/4096).
     pub threshold: f32,
     /// The massive dimensions of the hidden states, found in the run.
     pub dimensions: Vec<usize>,
@@ -58,7 +58,7 @@ impl SinksRecord {
 
     /// In a line, for people.
     pub fn summary(&self) -> String {
-        let limit = format!("φ above {}", self.threshold);
+        let limit = format!("φ above {}", (100.0 * self.threshold).round() / 100.0);
         if self.tokens.is_empty() {
             return format!("none: no token has {limit}");
         }
