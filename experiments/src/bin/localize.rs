@@ -47,7 +47,7 @@ struct Args {
 }
 
 /// The most words of an answer of the hybrid that are measured.
-const WORDS: usize = 2;
+const WORDS: usize = 3;
 
 fn main() -> Result<()> {
     let args = Args::parse();
@@ -78,7 +78,8 @@ fn of_small_models(args: &Args, seed: u64) -> Result<()> {
     let [sound, shortcut] = [Reader::open(&args.model)?, Reader::open(shortcut)?];
     let pictures = args.out.join("images");
     std::fs::create_dir_all(&pictures)?;
-    sheet::methods(&sound, seed, &pictures.join("localization-methods.png"))?;
+    let path = pictures.join("localization-methods.png");
+    sheet::methods(&sound, &Language::Places, seed, &path)?;
     let models = [("phantom", &sound), ("phantom-shortcut", &shortcut)];
     sheet::models(models, &pictures.join("localization-models.png"))
 }
@@ -95,8 +96,8 @@ fn of_hybrid(args: &Args, seed: u64, trained: &Path, decoder: &Path) -> Result<(
     let settings = Setting::of_a_deep_model();
     let plan = Plan {
         pictures: args.pictures,
-        more: args.pictures / 3,
-        most: args.pictures / 10,
+        more: args.pictures / 4,
+        most: args.pictures / 15,
         words: WORDS,
         seed,
     };
@@ -108,7 +109,11 @@ fn of_hybrid(args: &Args, seed: u64, trained: &Path, decoder: &Path) -> Result<(
         }
         None => None,
     };
-    page.write(&Results { tagged, ..found })
+    page.write(&Results { tagged, ..found })?;
+    let pictures = args.out.join("images");
+    std::fs::create_dir_all(&pictures)?;
+    let path = pictures.join("localization-hybrid-methods.png");
+    sheet::methods(&Reader::open(checkpoint.path())?, &language, seed, &path)
 }
 
 /// The study of the tag, of a sound model and of one that learnt the shortcut.

@@ -23,11 +23,13 @@ use crate::reader::{Reader, Spoken};
 const PICTURES: usize = 3;
 
 /// What the columns of the sheet of methods are.
-fn columns() -> [(&'static str, Setting); 7] {
+fn columns() -> [(&'static str, Setting); 9] {
     let relevancy = |update, goals| Setting { method: Method::Relevancy(update), goals };
     let plain = |method| Setting { method, goals: Goals::None };
     [
         ("contrast", Setting::CONTRAST),
+        ("named foil", relevancy(Update::Additive, Goals::Named)),
+        ("foils unseen", relevancy(Update::Additive, Goals::Hidden)),
         ("log-probability", relevancy(Update::Additive, Goals::LogProbability)),
         ("logit (as published)", relevancy(Update::Additive, Goals::Logit)),
         ("stochastic, contrast", relevancy(Update::Stochastic, Goals::RunnerUp)),
@@ -38,20 +40,21 @@ fn columns() -> [(&'static str, Setting); 7] {
 }
 
 /// The report's words of the first pictures with two findings that the model describes rightly: a row a word, a column a method.
-pub fn methods(reader: &Reader, seed: u64, path: &Path) -> Result<()> {
+pub fn methods(reader: &Reader, language: &Language, seed: u64, path: &Path) -> Result<()> {
     let mut rows = Vec::new();
     let mut pictures = 0;
     for index in 0.. {
-        let case = Case::unseen(&Language::Places, seed, index);
-        let reading = reader.read(&case.pictures()?, &case.exchanges[..1])?.remove(0);
-        if case.regions.len() != 2 || !reader.agrees(&reading)? {
+        let case = Case::unseen(language, seed, index);
+        let pictures_shown = case.pictures()?;
+        if pictures_shown.len() != 1 || case.regions.len() != 2 {
+            continue;
+        }
+        let reading = reader.read(&pictures_shown, &case.exchanges[..1])?.remove(0);
+        if !reader.agrees(&reading)? {
             continue;
         }
         let maps = Maps::new(reader, &case, &reading)?;
-        let by_column = columns()
-            .iter()
-            .map(|(_, setting)| maps.of(*setting, index))
-            .collect::<Result<Vec<_>>>()?;
+        let by_column = maps.all(&columns().map(|(_, setting)| setting), index)?;
         for (at, word) in reading.words.iter().enumerate().filter(|(_, word)| names(word)) {
             let maps = by_column.iter().map(|maps| grid(&maps[at])).collect::<Result<Vec<_>>>()?;
             rows.push(Row::new(&case, word, maps)?);
