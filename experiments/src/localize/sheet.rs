@@ -53,6 +53,10 @@ pub fn methods(reader: &Reader, language: &Language, seed: u64, path: &Path) -> 
         if !reader.agrees(&reading)? {
             continue;
         }
+        // A report of another wording names nothing behind the colon.
+        if !reading.words.iter().any(names) {
+            continue;
+        }
         let maps = Maps::new(reader, &case, &reading)?;
         let by_column = maps.all(&columns().map(|(_, setting)| setting), index)?;
         for (at, word) in reading.words.iter().enumerate().filter(|(_, word)| names(word)) {
