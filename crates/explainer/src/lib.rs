@@ -61,9 +61,9 @@ pub use versus::{PhraseExplanation, VersusExplanation};
 pub use words::Words;
 
 pub use attention_relevancy::{
-    Backward, Explanation, Foil, Folding, HeadFusion, HeadMaps, HeadShares, HeadWeights, Layers,
-    Method, MethodRow, Objective, Occlusion, PatchMap, Pool, Score, Shares, Sink, SinkRule, Sinks,
-    Unavailable, Update,
+    Backward, Explanation, Foil, Foils, Folding, HeadFusion, HeadMaps, HeadShares, HeadWeights,
+    Layers, Method, MethodRow, Objective, Occlusion, PatchMap, Pool, Score, Shares, Sink, SinkRule,
+    Sinks, Unavailable, Update,
 };
 pub use explanation_record::{
     BlankKind, BoxAgreement, Counterpart, DependsOnPicture, Explained, Exported, FigureFormat,

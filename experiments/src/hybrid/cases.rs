@@ -5,8 +5,8 @@ use phantom_radiograph::{FindingKind, Scene};
 use crate::recipe::Variant;
 use crate::scenes::{Purpose, mix, number, scene};
 
-/// One in so many cases has two pictures, but where a training says otherwise.
-pub const PAIRS: u64 = 6;
+/// One in so many cases has two pictures.
+const PAIRS: u64 = 6;
 
 /// Shares of a picture between which a finding is neither small nor large: the limits of the middle third of those in 400 phantoms.
 const BOUNDS: [(FindingKind, [f64; 2]); 3] = [
@@ -36,23 +36,12 @@ pub struct Case {
 }
 
 impl Case {
-    /// Case `index` of a purpose, in pictures of this size. One in [`PAIRS`] has two pictures: with one finding more or less in the second
-    /// one, or the same.
-    pub fn of(world: (u64, Variant), purpose: Purpose, index: u64, size: u32) -> Self {
-        Self::with_pairs(world, purpose, index, size, PAIRS)
-    }
-
-    /// The same, where one in `pairs` cases has two pictures.
-    pub fn with_pairs(
-        (seed, variant): (u64, Variant),
-        purpose: Purpose,
-        index: u64,
-        size: u32,
-        pairs: u64,
-    ) -> Self {
+    /// Case `index` of a purpose, in pictures of this size. One in six has two pictures: with one finding more or less in the second one,
+    /// or the same.
+    pub fn of((seed, variant): (u64, Variant), purpose: Purpose, index: u64, size: u32) -> Self {
         let scene = scene(seed, purpose, index, variant);
         let draw = mix(number(seed, purpose, index) ^ 1);
-        if !index.is_multiple_of(pairs) {
+        if !index.is_multiple_of(PAIRS) {
             let sizes = sizes(&scene, size);
             return Self { prior: None, scene, sizes };
         }

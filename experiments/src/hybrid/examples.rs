@@ -8,8 +8,8 @@ use gemma3_processor::image::RgbImage;
 use gemma3_processor::{Message, Picture, Pixels, Processor};
 use phantom_radiograph::{FindingKind, Phantom, Scene};
 
-use super::cases::{Case, PAIRS};
-use super::language::{About, Query, SIZED};
+use super::cases::Case;
+use super::language::{About, Query, SIZED, found};
 use crate::examples::{Asked, Beginning, COVERED, Turn, picture, shared_beginning};
 use crate::recipe::Variant;
 use crate::scenes::{Purpose, has, mix, number, scene};
@@ -29,8 +29,6 @@ pub struct Examples {
     variant: Variant,
     /// Side of the pictures in pixels.
     size: u32,
-    /// One in so many examples of the training has two pictures.
-    pairs: u64,
     processor: Processor,
     one: Prompts,
     two: Prompts,
@@ -82,18 +80,8 @@ impl Examples {
             tokenizer.id("<end_of_turn>").context("the tokenizer has no end of a turn")?;
         let frequent = 0..FREQUENT.min(vocabulary as u32);
         let known = frequent.chain([end_of_turn]).collect();
-        let mut examples = Self {
-            seed,
-            variant,
-            size,
-            pairs: PAIRS,
-            processor,
-            one,
-            two,
-            end_of_turn,
-            vocabulary,
-            known,
-        };
+        let mut examples =
+            Self { seed, variant, size, processor, one, two, end_of_turn, vocabulary, known };
         let mut said: BTreeSet<u32> = examples.known.iter().copied().collect();
         for index in 0..120 {
             for turn in examples.turns(&examples.case(Purpose::Sight, index), |_| true)? {
@@ -120,17 +108,7 @@ impl Examples {
 
     /// Case `index` of a purpose.
     pub fn case(&self, purpose: Purpose, index: u64) -> Case {
-        let world = (self.seed, self.variant);
-        match purpose {
-            Purpose::Answers => Case::with_pairs(world, purpose, index, self.size, self.pairs),
-            _ => Case::of(world, purpose, index, self.size),
-        }
-    }
-
-    /// With two pictures in one of so many examples of the training.
-    #[must_use]
-    pub fn with_pairs(self, pairs: u64) -> Self {
-        Self { pairs, ..self }
+        Case::of((self.seed, self.variant), purpose, index, self.size)
     }
 
     /// The questions that fit a case, of those that are wanted, with their answers.
@@ -227,8 +205,7 @@ fn shuffle(all: &mut [usize], random: &mut SplitMix) {
     }
 }
 
-/// A report, the count, the size of every finding that has one, and other short questions, more of them about what is there; of two
-/// pictures every question.
+/// A report and some short questions, more of them about what is there; of two pictures every question.
 fn chosen(case: &Case, number: u64) -> Vec<Query> {
     let mut state = number ^ 0x5bd1;
     let mut draw = |below: usize| {
@@ -238,19 +215,23 @@ fn chosen(case: &Case, number: u64) -> Vec<Query> {
     if case.prior.is_some() {
         return Query::of_two();
     }
+    let mut chosen = vec![Query { about: About::All, wording: draw(3) }];
     let (present, absent): (Vec<_>, Vec<_>) =
         FindingKind::ALL.into_iter().partition(|kind| has(&case.scene, *kind));
-    let sized = SIZED.map(About::Size).into_iter().filter(|about| about.fits(case));
-    let mut chosen: Vec<Query> = [About::All, About::Count]
-        .into_iter()
-        .chain(sized)
-        .map(|about| Query { about, wording: draw(about.wordings()) })
-        .collect();
-    for _ in chosen.len()..=SHORT {
+    for turn in 0..SHORT {
         let wanted = if draw(5) < 3 || absent.is_empty() { &present } else { &absent };
         let kinds = if wanted.is_empty() { &absent } else { wanted };
         let kind = kinds[draw(kinds.len())];
-        let about = if draw(2) == 0 { About::Presence(kind) } else { About::Place(kind) };
+        let sized = SIZED.into_iter().filter(|kind| {
+            found(&case.scene, *kind).is_some_and(|(at, _)| case.sizes[at].is_some())
+        });
+        let sized: Vec<_> = sized.collect();
+        let about = match turn {
+            0 => About::Count,
+            1 if !sized.is_empty() => About::Size(sized[draw(sized.len())]),
+            _ if draw(2) == 0 => About::Presence(kind),
+            _ => About::Place(kind),
+        };
         let query = Query { about, wording: draw(about.wordings()) };
         if !chosen.contains(&query) {
             chosen.push(query);

@@ -9,7 +9,6 @@ use gemma3_tch::guard;
 use quantised_weights::Gguf;
 use tch::{Kind, Tensor};
 
-use super::cases::PAIRS;
 use super::decoder::{Decoder, first_parameters};
 use super::examples::Examples;
 use super::{decoder, export, spelling};
@@ -46,8 +45,6 @@ pub struct Recipe {
     pub stage: Stage,
     /// What is different in the first steps, in order. All that follow are about whole pictures, and all parameters learn.
     pub lessons: Vec<Lesson>,
-    /// One in so many examples has two pictures.
-    pub pairs: u64,
 }
 
 /// Steps that are easier. A decoder that never saw a picture does not begin to look among 256 tokens of which three show something; among
@@ -70,15 +67,14 @@ impl Recipe {
             Lesson { steps: 150, cells: 24, only_adapter: true },
             Lesson { steps: 150, cells: 72, only_adapter: false },
         ];
-        Self { seed: 1, variant, rank: 16, scale: 2.0, spelled: 300, stage, lessons, pairs: PAIRS }
+        Self { seed: 1, variant, rank: 16, scale: 2.0, spelled: 300, stage, lessons }
     }
 
-    /// A run that begins with what another one learnt: it needs no lessons, and has more of what is learnt last, changes between two
-    /// pictures.
+    /// A run that begins with what another one learnt: it needs no lessons.
     pub fn further(variant: Variant) -> Self {
         let full = Self::full(variant);
-        let stage = Stage { steps: 160, rate: 5e-4, ..full.stage };
-        Self { seed: 2, spelled: 0, stage, lessons: Vec::new(), pairs: 3, ..full }
+        let stage = Stage { steps: 300, rate: 5e-4, ..full.stage };
+        Self { seed: 2, spelled: 0, stage, lessons: Vec::new(), ..full }
     }
 
     /// The lesson that a step belongs to, if it is one of the first.
@@ -154,8 +150,7 @@ impl Run {
         export::write(folder, &decoder.config, &state.parameters, recipe)?;
         let processor = processor(&sources.decoder, folder)?;
         let vocabulary = decoder.config.text.vocab_size;
-        let examples = Examples::new(processor, vocabulary, recipe.seed, recipe.variant, SIZE)?
-            .with_pairs(recipe.pairs);
+        let examples = Examples::new(processor, vocabulary, recipe.seed, recipe.variant, SIZE)?;
         if is_new && sources.learnt.is_none() {
             let fitted =
                 spelling::projector(&decoder, &state.parameters, &examples, recipe.spelled)?;
