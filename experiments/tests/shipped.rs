@@ -58,7 +58,7 @@ fn its_finding_words_point_at_their_findings_and_random_maps_do_not() {
 
 #[test]
 fn the_shortcut_goes_by_the_tag() {
-    let settings = [Setting::CONTRAST];
+    let settings = [Setting::DEFAULT];
     let [sound, shortcut] = ["phantom", "phantom-shortcut"]
         .map(|name| tag::measure(&folder(name), 6, &Language::Places, &settings).unwrap());
     let mean =

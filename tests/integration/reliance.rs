@@ -4,10 +4,10 @@ use crate::explainer::{answer, load, published, question};
 use crate::support::model;
 use attention_capture::{
     Engine as _, Foil, Goal, Keep, Objective, Retained, Rules, States, Streaming, SweepOptions,
-    forced_scores,
+    alternatives, forced_scores,
 };
 use attention_relevancy::{Foils, Score, Target, Update};
-use gemma3_tch::{Attend, Gemma3, MaskRule, Qkv, Sequence, Site, Watch};
+use gemma3_tch::{Attend, Fast, Gemma3, MaskRule, Qkv, Sequence, Site, Watch};
 use integration_tests::ndarray::{Array1, s};
 use integration_tests::{Fixture, Tolerance, assert_close};
 use medgemma_explainer::{
@@ -371,7 +371,7 @@ fn foils_are_those_of_the_picture() {
     let blank = case.given_to(case.pictures().iter().map(mean).collect());
     for position in case.answer.positions() {
         let ask = [Ask::Position(position)];
-        let options = ExplainOptions::default();
+        let options = ExplainOptions::default().with_objective(Objective::Contrast(Foil::RunnerUp));
         let explained = case.explainer.explain(&case.answer, &ask, &options).unwrap();
         let foil = Foil::Token(explained.targets[0].scores()[0].runner_up);
         let control = case.explainer.blank_control(&case.answer, &explained).unwrap();
@@ -382,13 +382,14 @@ fn foils_are_those_of_the_picture() {
     }
 }
 
-/// What would stand there without a look is the likeliest other token where the keys of the pictures are masked, in explanation and
-/// control; a question without pictures has none.
+/// The alternatives are the likeliest other tokens by the logits of the run and those where the keys of the pictures are masked, together,
+/// in explanation and control.
 #[test]
-fn unseen_foils_are_those_of_masked_keys() {
+fn alternatives_are_likely_with_and_without_the_keys_of_the_pictures() {
     for name in ["short-window", "two-images"] {
         let case = Case::open(name);
-        let options = ExplainOptions::default().with_objective(Objective::Contrast(Foil::Unseen));
+        let options = ExplainOptions::default();
+        assert_eq!(options.objective, Objective::Contrast(Foil::Alternatives));
         let asks = [Ask::Answer];
         let explained = case.explainer.explain(&case.answer, &asks, &options).unwrap();
         let foils = explained.targets[0].foils().unwrap();
@@ -397,10 +398,13 @@ fn unseen_foils_are_those_of_masked_keys() {
             model.encode(&prepared).unwrap().followed_by(&case.answer.generated().tokens);
         let window = model.config().text.sliding_window;
         let hidden = model.forward(&sequence, &mut Masked::new(&sequence, window));
+        let seen = model.forward(&sequence, &mut Fast);
         let targets = targets(&sequence, prepared.ids.len());
         assert_eq!(foils.len(), targets.len());
         for (target, foil) in targets.iter().zip(foils) {
-            let logits = model.text().logits(&hidden.narrow(0, target.logit_row() as i64, 1));
+            let row =
+                |run: &Tensor| model.text().logits(&run.narrow(0, target.logit_row() as i64, 1));
+            let logits = row(&hidden) + row(&seen);
             let _ = logits.get(0).get(i64::from(target.token())).fill_(f64::NEG_INFINITY);
             let (best, ids) = logits.get(0).topk(8, -1, true, true);
             let weights = best.softmax(-1, Kind::Double);
@@ -420,7 +424,7 @@ fn unseen_foils_are_those_of_masked_keys() {
         let one = case.explainer.explain(&case.answer, &ask, &options).unwrap();
         let mean = case.explainer.blank_control(&case.answer, &one).unwrap();
         let goal = Goal::token(targets[0]).with_foils(foils[..1].to_vec());
-        let rules = Rules::new(Objective::Contrast(Foil::Unseen), Update::Additive);
+        let rules = Rules::new(Objective::Contrast(Foil::Alternatives), Update::Additive);
         let pictures: Vec<Picture> = case.pictures().iter().map(self::mean).collect();
         let messages = &case.answer.question().messages;
         let blank = case.explainer.processor().prepare(messages, &pictures).unwrap();
@@ -430,6 +434,32 @@ fn unseen_foils_are_those_of_masked_keys() {
         let row = expected.mapv(f64::from);
         assert_close("control", &mean.targets[0].relevancy.view(), &row, Tolerance::Rounding);
     }
+}
+
+/// Without pictures a token counts by its probability twice; whether the run is at hand or made changes nothing.
+#[test]
+fn alternatives_of_a_text_are_its_likeliest_other_tokens() {
+    let fixture = Fixture::open("short-window");
+    let model = model(&fixture);
+    let ids = crate::support::answered(&fixture, &model).ids()[..20].to_vec();
+    let sequence = model.sequence(ids, Vec::new(), Vec::new()).unwrap();
+    let states = States::of(&model, &sequence, Keep::Inputs).unwrap();
+    let target = |position: usize| Target::new(position, sequence.ids()[position]).unwrap();
+    let targets = [target(7), target(19)];
+    let found = alternatives(&model, &sequence, &targets, Some(&states)).unwrap();
+    assert_eq!(found, alternatives(&model, &sequence, &targets, None).unwrap());
+    let run = model.forward(&sequence, &mut Fast);
+    for (target, found) in targets.iter().zip(&found) {
+        let logits = model.text().logits(&run.narrow(0, target.logit_row() as i64, 1)).get(0);
+        let logit = |token: u32| logits.double_value(&[i64::from(token)]);
+        let tokens: Vec<(u32, f32)> = found.iter().collect();
+        assert!(tokens.iter().all(|(token, _)| *token != target.token()));
+        let [(first, weight), (second, other)] = [tokens[0], tokens[1]];
+        let ratio = (2.0 * (logit(second) - logit(first))).exp();
+        assert!((f64::from(other / weight) - ratio).abs() < 1e-4, "{other} {weight} {ratio}");
+    }
+    assert!(alternatives(&model, &sequence, &[], None).unwrap().is_empty());
+    assert!(alternatives(&model, &sequence, &[Target::new(25, 3).unwrap()], None).is_err());
 }
 
 /// A goal that names its foils is the contrast with them, in both engines.
@@ -465,8 +495,8 @@ fn goals_may_name_their_foils() {
     let other = sequence.ids()[1];
     let weighted =
         |tokens: [(u32, f32); 2]| goal().with_foils(vec![Foils::weighted(tokens).unwrap()]);
-    let twice = rows(&weighted([(foil, 1.0), (foil, 3.0)]), Foil::Unseen);
-    let two = rows(&weighted([(foil, 1.0), (other, 3.0)]), Foil::Unseen);
+    let twice = rows(&weighted([(foil, 1.0), (foil, 3.0)]), Foil::Alternatives);
+    let two = rows(&weighted([(foil, 1.0), (other, 3.0)]), Foil::Alternatives);
     for (twice, expected) in twice.iter().zip(&expected) {
         assert_close("twice", &twice.view(), &expected.mapv(f64::from), Tolerance::Rounding);
     }

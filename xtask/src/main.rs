@@ -67,6 +67,8 @@ cargo xtask COMMAND
   localize --model hybrid|--hybrid DIR [--decoder FILE.gguf] [--pictures N] [--study N] [--out DIR]
                          the same of the hybrid with what setup --real-weights fetches, or another language model;
                          write docs/localization-hybrid.md and .json
+  localize --objectives [--first N] …
+                         of either only the relevancy by each objective, on phantoms from number N on, into the same page
   reliance [--model DIR] [--shortcut DIR] [--first N] [--pictures N] [--shortcut-pictures N] [--progress FILE] [--out DIR]
                          count false verdicts that a word does not depend on the picture, on unseen phantoms; write
                          docs/reliance.md and .json. What is done stays in FILE (target/reliance.jsonl): a run that

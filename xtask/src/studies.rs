@@ -48,9 +48,16 @@ impl Study {
         }
     }
 
+    fn switches(self) -> &'static [&'static str] {
+        match self {
+            Self::Localize => &["--objectives"],
+            Self::Reliance | Self::Quantised | Self::DecidingWords => &[],
+        }
+    }
+
     fn counts(self) -> &'static [&'static str] {
         match self {
-            Self::Localize => &["--pictures", "--study"],
+            Self::Localize => &["--pictures", "--study", "--first"],
             Self::Reliance => &["--pictures", "--shortcut-pictures", "--first"],
             Self::Quantised => &["--pictures"],
             Self::DecidingWords => &[],
@@ -64,11 +71,13 @@ pub(crate) struct Options {
     study: Study,
     paths: Vec<(&'static str, PathBuf)>,
     counts: Vec<(&'static str, u64)>,
+    switches: Vec<&'static str>,
 }
 
 impl Options {
     pub(crate) fn parse(study: Study, args: &mut Arguments) -> Result<Self> {
-        let mut options = Self { study, paths: Vec::new(), counts: Vec::new() };
+        let mut options =
+            Self { study, paths: Vec::new(), counts: Vec::new(), switches: Vec::new() };
         for &name in study.paths() {
             let path = |text: &std::ffi::OsStr| Ok::<_, anyhow::Error>(PathBuf::from(text));
             options.paths.extend(args.opt_value_from_os_str(name, path)?.map(|path| (name, path)));
@@ -77,6 +86,8 @@ impl Options {
         for &name in study.counts() {
             options.counts.extend(args.opt_value_from_str(name)?.map(|count| (name, count)));
         }
+        let given = |name: &&'static str| args.contains(*name);
+        options.switches = study.switches().iter().copied().filter(given).collect();
         Ok(options)
     }
 
@@ -126,6 +137,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     if let Some((option, real)) = real {
         command.arg(option).arg(real);
     }
+    command.args(&options.switches);
     for (name, count) in &options.counts {
         command.args([name, count.to_string().as_str()]);
     }
@@ -156,7 +168,10 @@ mod tests {
         let (found, _) = parse(Study::Reliance, &["--first", "900", "--progress", "x"]).unwrap();
         assert_eq!(found.paths, [("--progress", PathBuf::from("x"))]);
         assert_eq!(found.counts, [("--first", 900)]);
-        let (found, rest) = parse(Study::Localize, &["--first", "900"]).unwrap();
+        let (found, rest) = parse(Study::Localize, &["--objectives", "--first", "900"]).unwrap();
+        assert_eq!(found.switches, ["--objectives"]);
+        assert!(found.counts == [("--first", 900)] && rest.is_empty());
+        let (found, rest) = parse(Study::Quantised, &["--first", "900"]).unwrap();
         assert!(found.counts.is_empty() && rest.len() == 2, "an option of another study stays");
         assert!(parse(Study::Localize, &["--pictures", "many"]).is_err());
     }

@@ -5,6 +5,7 @@ use crate::model::TraceOf;
 use crate::seam::{
     Attend, AttentionLayer, Fast, Layer, MaskRule, Qkv, Sequence, Site, Watch, guard,
 };
+use crate::states::States;
 use crate::{Error, LanguageModel, Score, goal};
 use attention_relevancy::{Foils, Target};
 use std::ops::Range;
@@ -40,22 +41,49 @@ pub fn forced_scores_without_images<M: LanguageModel>(
     sequence: &Sequence,
     targets: &[Target],
 ) -> Result<Vec<Score>, Error> {
+    if targets.is_empty() {
+        return Ok(Vec::new());
+    }
     let rows = Rows::without_images(model, sequence, targets)?;
     goal::scores(targets, |targets| rows.logits(model, targets))
 }
 
-/// What each target is set against by [`Foil::Unseen`](crate::Foil::Unseen): the eight tokens that would most likely stand there, beside
-/// it, if every picture were hidden as by [`forced_scores_without_images`], each by its probability among them.
+/// What each target is set against by [`Foil::Alternatives`](crate::Foil::Alternatives): the eight other tokens that could most likely
+/// stand there. A token counts by the product of two probabilities, that with the pictures and that with every picture hidden as by
+/// [`forced_scores_without_images`]; the weights are the products divided by their sum. Without pictures both are the same.
+///
+/// Each of the two alone misleads. The likeliest other token with the pictures may name another finding that they show, and without them
+/// it may be one that no answer about a picture has.
+///
+/// `states` are those of the sequence, where they are at hand; otherwise it is run once more.
 ///
 /// # Errors
 /// As [`forced_scores`].
-pub fn unseen_foils<M: LanguageModel>(
+pub fn alternatives<M: LanguageModel>(
     model: &M,
     sequence: &Sequence,
     targets: &[Target],
+    states: Option<&States<M>>,
 ) -> Result<Vec<Foils>, Error> {
-    let rows = Rows::without_images(model, sequence, targets)?;
-    goal::foils_of_rows(targets, |targets| rows.logits(model, targets))
+    if targets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let computed = states.map_or(sequence.ids().len(), States::tokens);
+    check_targets(targets, sequence.ids(), computed)?;
+    let run = || Rows::run(model, sequence, targets, &mut Fast);
+    let run = states.is_none().then(run).transpose()?;
+    let seen = |targets: &[Target]| match (states, &run) {
+        (Some(states), _) => model.logits(&states.hidden(targets)),
+        (None, run) => run.as_ref().expect("it was run").logits(model, targets),
+    };
+    if sequence.images().is_empty() {
+        return goal::foils_of_rows(targets, |targets| seen(targets) * 2.0);
+    }
+    let hidden = Rows::without_images(model, sequence, targets)?;
+    // Logits add up where probabilities multiply.
+    goal::foils_of_rows(targets, |targets| {
+        seen(targets).to_kind(Kind::Float) + hidden.logits(model, targets).to_kind(Kind::Float)
+    })
 }
 
 /// Outputs of the last layer.

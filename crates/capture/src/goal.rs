@@ -20,7 +20,7 @@ pub(crate) fn foils(
             let own = |(named, up): (&Option<Foils>, u32)| named.clone().unwrap_or(up.into());
             named.iter().zip(runners_up).map(own).collect()
         }
-        Foil::Unseen => {
+        Foil::Alternatives => {
             let named = named.iter().map(|named| named.clone().expect("foils were checked"));
             named.collect()
         }
@@ -98,7 +98,7 @@ impl Goal {
 
     /// The same goal with foils named for each target instead of its runner-up: the contrast stays that of one run when
     /// another run is explained. [`Foil::RunnerUp`] asks for them, where targets past the end of `foils` keep their own, and
-    /// [`Foil::Unseen`], which needs them for every target ([`unseen_foils`](crate::unseen_foils)).
+    /// [`Foil::Alternatives`], which needs them for every target ([`alternatives`](crate::alternatives)).
     #[must_use]
     pub fn with_foils(self, foils: Vec<Foils>) -> Self {
         Self { foils, ..self }
@@ -189,8 +189,8 @@ pub struct Attribution {
 /// Most rows of logits that are made at once: each has as many numbers as the vocabulary.
 pub(crate) const LOGIT_ROWS: usize = 32;
 
-/// Tokens that a target is set against by [`unseen_foils`](crate::unseen_foils), at most.
-const UNSEEN: i64 = 8;
+/// Tokens that a target is set against by [`alternatives`](crate::alternatives), at most.
+const ALTERNATIVES: i64 = 8;
 
 /// For each target the most likely tokens beside it in its row, each by its probability among them; `logits` makes those of some targets.
 pub(crate) fn foils_of_rows(
@@ -208,7 +208,7 @@ pub(crate) fn foils_of_rows(
                 &column(&tokens, &logits),
                 f64::NEG_INFINITY,
             );
-            let most = UNSEEN.min(logits.size()[1] - 1).max(1);
+            let most = ALTERNATIVES.min(logits.size()[1] - 1).max(1);
             let (best, ids) = logits.topk(most, -1, true, true);
             let probabilities = best.softmax(-1, Kind::Float).to_device(Device::Cpu);
             let ids = ids.to_device(Device::Cpu);
@@ -287,7 +287,7 @@ pub(crate) fn check_foils(
 ) -> Result<(), Error> {
     let of_objective = match objective {
         Objective::Contrast(Foil::Token(token)) => Some(token),
-        Objective::Contrast(Foil::Unseen) => {
+        Objective::Contrast(Foil::Alternatives) => {
             let is_named = |goal: &Goal| goal.foils().all(|foil| foil.is_some());
             if !goals.iter().all(is_named) {
                 return Err(Error::UnnamedFoil);
@@ -341,7 +341,7 @@ mod tests {
         };
         // 3 − (5 + 3·2)/4, and against the runner-up where none are named.
         assert_eq!(of(Foil::RunnerUp, [Some(foils.clone()), None]), [0.25, 4.0]);
-        assert_eq!(of(Foil::Unseen, [Some(foils.clone()), Some(foils)]), [0.25, 5.0]);
+        assert_eq!(of(Foil::Alternatives, [Some(foils.clone()), Some(foils)]), [0.25, 5.0]);
         assert_eq!(of(Foil::Token(2), [None, None]), [1.0, 4.0]);
     }
 

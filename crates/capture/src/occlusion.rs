@@ -231,7 +231,7 @@ impl<'a, M: LanguageModel> Scalars<'a, M> {
 
     /// The scalars of the undisturbed run, from its output `[m, D]`. Runners-up are those of this run from now on.
     fn start(&mut self, output: &Tensor) -> Result<Vec<f64>, Error> {
-        if let Objective::Contrast(foil @ (Foil::RunnerUp | Foil::Unseen)) = self.objective {
+        if let Objective::Contrast(foil @ (Foil::RunnerUp | Foil::Alternatives)) = self.objective {
             for terms in self.terms.chunks_mut(LOGIT_ROWS) {
                 let (tokens, named) = tokens(terms);
                 let logits = guard("computing logits", || logits(self.model, terms, output))?;

@@ -14,7 +14,7 @@ use crate::size::size;
 
 /// What `--contrast` names beside words.
 const RUNNER_UP: &str = "runner-up";
-const UNSEEN: &str = "unseen";
+const ALTERNATIVES: &str = "alternatives";
 
 /// How it is explained.
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -35,12 +35,12 @@ pub(crate) struct HowArgs {
     /// which input-gradient is the LRP score of a token. The rules other than gradient need a build with the feature lrp
     #[arg(long, value_enum, default_value_t, help_heading = "Method")]
     backward: BackwardArg,
-    /// The quantity whose gradient is taken; contrast by default
+    /// The quantity whose gradient is taken; contrast by default, with the alternatives
     #[arg(long, value_enum, help_heading = "Method")]
     objective: Option<ObjectiveArg>,
     /// Explain the token against WORD in its place ("left" against "right"), against runner-up, the most likely other token, or against
-    /// unseen, what would stand there, by probability, if no token behind the pictures saw them: the gradient is taken of the difference
-    /// of their logits
+    /// alternatives (the default), the tokens that could stand there, each by its probability with the pictures times that with the
+    /// pictures hidden: the gradient is taken of the difference of their logits
     #[arg(long, value_name = "WORD", value_parser = not_blank(), conflicts_with = "objective", help_heading = "Method")]
     contrast: Option<String>,
 
@@ -242,7 +242,7 @@ impl HowArgs {
 
     /// The word that the targets are set against, where it is named.
     pub(crate) fn foil(&self) -> Option<&str> {
-        self.contrast.as_deref().filter(|word| ![RUNNER_UP, UNSEEN].contains(word))
+        self.contrast.as_deref().filter(|word| ![RUNNER_UP, ALTERNATIVES].contains(word))
     }
 
     /// Whether the engine starts from what is kept while the answer is generated.
@@ -307,9 +307,10 @@ impl HowArgs {
 
     fn objective(&self) -> Objective {
         match (self.contrast.as_deref(), self.objective) {
-            (Some(UNSEEN), _) => Objective::Contrast(Foil::Unseen),
+            // A word takes the place of the runner-up where the explainer finds its token.
+            (Some(word), _) if word != ALTERNATIVES => Objective::Contrast(Foil::RunnerUp),
             (Some(_), _) | (None, None | Some(ObjectiveArg::Contrast)) => {
-                Objective::Contrast(Foil::RunnerUp)
+                Objective::Contrast(Foil::Alternatives)
             }
             (None, Some(ObjectiveArg::Logit)) => Objective::Logit,
             (None, Some(ObjectiveArg::LogProbability)) => Objective::LogProbability,

@@ -157,7 +157,7 @@ setters!(ExplainOptions {
 });
 
 impl Default for ExplainOptions {
-    /// The additive update, and the contrast with the runner-up: of the objectives that need no word of the user's it points right
+    /// The additive update, and the contrast with the alternatives: of the objectives that need no word of the user's it points right
     /// most often (`docs/localization.md`). The published rule has [`Objective::Logit`].
     fn default() -> Self {
         Self {
@@ -165,7 +165,7 @@ impl Default for ExplainOptions {
             update: Update::default(),
             backward: Backward::default(),
             folding: Folding::default(),
-            objective: Objective::Contrast(Foil::RunnerUp),
+            objective: Objective::Contrast(Foil::Alternatives),
             span: SpanRule::default(),
             trace: false,
             words: Words::default(),

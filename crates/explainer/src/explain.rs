@@ -11,8 +11,8 @@ use crate::{
 };
 use attention_capture::{
     DepthRecorder, EachLayer, Engine as _, Goal, HeadRecorder, Held, ImageRecorder, LayerSwept,
-    Observer, Occluder, Patches, Retained, Room, States, Streaming, SweepOptions, find_sinks,
-    unseen_foils,
+    Observer, Occluder, Patches, Retained, Room, States, Streaming, SweepOptions, alternatives,
+    find_sinks,
 };
 use attention_relevancy::{Foil, MethodRow, Objective, Occlusion, SinkFinder, Sinks};
 use gemma3_tch::{Sequence, available_memory, check_memory};
@@ -43,16 +43,21 @@ impl Request<'_> {
         spans.extend(words.filter(|word| !spans.contains(word)).collect::<Vec<_>>());
         let plan = |(index, positions)| Plan::new(answer, positions, options.span, index < asked);
         let plans: Vec<Plan> = spans.into_iter().enumerate().map(plan).collect::<Result<_, _>>()?;
-        let plans = match options.objective {
-            Objective::Contrast(Foil::Unseen) => self.unseen(answer, plans)?,
-            _ => plans,
-        };
         let mut notes = Vec::new();
-        let run = Run {
+        let mut run = Run {
             sequence: &answer.sequence,
             states: answer.states.as_ref(),
             images: Images::of(answer),
             planned: answer.planned(self.model.config().text.max_position_embeddings),
+        };
+        let made;
+        if run.states.is_none() && options.engine != Engine::Retained {
+            made = self.recorded(run)?;
+            run.states = Some(&made);
+        }
+        let plans = match options.objective {
+            Objective::Contrast(Foil::Alternatives) => self.with_alternatives(run, plans)?,
+            _ => plans,
         };
         let (found, sinks) = self.found(run, &plans, options, &mut notes)?;
         notes.extend(sinks.as_ref().and_then(|sinks| too_many(sinks, answer.tokens.len())));
@@ -80,11 +85,11 @@ impl Request<'_> {
         })
     }
 
-    /// The same plans with what would stand in the place of each token if nothing behind the pictures saw them: one pass over the tokens
-    /// beside pictures, whatever their number.
-    fn unseen(&self, answer: &Answer, plans: Vec<Plan>) -> Result<Vec<Plan>, Error> {
-        self.check_blank(answer)?;
-        let found = unseen_foils(&self.model, &answer.sequence, &every_target(&plans))?;
+    /// The same plans with what else could stand in the place of each token: one pass over the tokens beside pictures, whatever their
+    /// number.
+    fn with_alternatives(&self, run: Run<'_>, plans: Vec<Plan>) -> Result<Vec<Plan>, Error> {
+        let targets = every_target(&plans);
+        let found = alternatives(&self.model, run.sequence, &targets, run.states)?;
         let mut foils = found.into_iter();
         let named = |plan: Plan| {
             let foils = foils.by_ref().take(plan.tokens()).collect();
@@ -188,21 +193,27 @@ impl Request<'_> {
         Ok(check_memory(&purpose, needed, available_memory())?)
     }
 
+    /// What is kept of a run, which is made for it.
+    fn recorded(&self, Run { sequence, images, .. }: Run<'_>) -> Result<States, Error> {
+        let keep = self.ledger().keep_states(sequence.ids().len(), images.kept_bytes())?;
+        Ok(States::of(&self.model, sequence, keep)?)
+    }
+
     /// Starts from the states that were kept while the answer was generated, or makes them.
     fn streaming(
         &self,
-        Run { sequence, states, images, planned }: Run<'_>,
+        run: Run<'_>,
         plans: &[Plan],
         options: &ExplainOptions,
         notes: &mut Vec<String>,
     ) -> Result<(Vec<Found>, Option<Sinks>), Error> {
         let goals = goals(plans);
+        let Run { sequence, images, planned, .. } = run;
         let made;
-        let states = if let Some(states) = states {
+        let states = if let Some(states) = run.states {
             states
         } else {
-            let keep = self.ledger().keep_states(sequence.ids().len(), images.kept_bytes())?;
-            made = States::of(&self.model, sequence, keep)?;
+            made = self.recorded(run)?;
             &made
         };
         let held = Held {

@@ -130,7 +130,7 @@ impl TargetExplanation {
     }
 
     /// What each token was set against, where that was found out before the sweep
-    /// ([`Foil::Unseen`](attention_relevancy::Foil)); `None`: its runner-up, or nothing.
+    /// ([`Foil::Alternatives`](attention_relevancy::Foil)); `None`: its runner-up, or nothing.
     pub fn foils(&self) -> Option<&[Foils]> {
         self.parts.foils.as_deref()
     }

@@ -28,9 +28,9 @@ pub enum Foil {
     /// The token with the highest logit beside the explained one, for each token its own ([`Score::runner_up`](crate::Score)), unless
     /// the engine is told another.
     RunnerUp,
-    /// The tokens that would stand there, beside the explained one, if nothing behind the pictures saw them, each by its probability
-    /// ([`Foils`]). An engine does not know them: whoever asks names them for every token.
-    Unseen,
+    /// The tokens that could stand there beside the explained one, each by the product of its probability with the pictures and its
+    /// probability with every picture hidden ([`Foils`]). An engine does not know them: whoever asks names them for every token.
+    Alternatives,
     /// This token of the vocabulary.
     Token(u32),
 }
@@ -87,9 +87,7 @@ impl fmt::Display for Objective {
             Self::LogProbability => f.write_str("log-probability"),
             Self::LogOdds => f.write_str("log-odds"),
             Self::Contrast(Foil::RunnerUp) => f.write_str("contrast with the runner-up"),
-            Self::Contrast(Foil::Unseen) => {
-                f.write_str("contrast with the answer without a look at the pictures")
-            }
+            Self::Contrast(Foil::Alternatives) => f.write_str("contrast with the alternatives"),
             Self::Contrast(Foil::Token(token)) => write!(f, "contrast with token {token}"),
         }
     }

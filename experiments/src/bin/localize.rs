@@ -40,6 +40,12 @@ struct Args {
     /// The GGUF file of its language model; tokenizer.json lies beside it.
     #[arg(long, requires = "hybrid")]
     decoder: Option<PathBuf>,
+    /// The number of the first of them: from 1000 on are phantoms that no choice was made on.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Only the relevancy by each objective, without the studies; of a hybrid on words of what its reports name.
+    #[arg(long, conflicts_with_all = ["study", "shortcut"])]
+    objectives: bool,
     /// The tables go into localization.md of this folder, between its marks, and the data into localization.json; those of a
     /// hybrid into localization-hybrid.md and .json.
     #[arg(long, default_value = "docs")]
@@ -63,13 +69,16 @@ fn main() -> Result<()> {
 fn studied() -> Vec<Setting> {
     vec![
         Setting { method: Method::Relevancy(Update::Additive), goals: Goals::Logit },
-        Setting::CONTRAST,
+        Setting::DEFAULT,
     ]
 }
 
 fn of_small_models(args: &Args, seed: u64) -> Result<()> {
     let page = Page::open(&args.out, "localization")?;
-    let plan = Plan::even(args.pictures, args.study, seed);
+    let plan = Plan { first: args.first, ..Plan::even(args.pictures, args.study, seed) };
+    if args.objectives {
+        return page.write_objectives(plan, &args.model, &Language::Places);
+    }
     let found = measured(args, plan, (&args.model, &Language::Places), Setting::all())?;
     let usual = PathBuf::from("crates/explainer/models/phantom-shortcut");
     let shortcut = args.shortcut.as_ref().unwrap_or(&usual);
@@ -95,12 +104,18 @@ fn of_hybrid(args: &Args, seed: u64, trained: &Path, decoder: &Path) -> Result<(
     let language = Language::Natural(Usual::new(seed));
     let settings = Setting::of_a_deep_model();
     let plan = Plan {
+        first: args.first,
         pictures: args.pictures,
         more: args.pictures / 4,
         most: args.pictures / 15,
         words: WORDS,
+        only_reports: false,
         seed,
     };
+    if args.objectives {
+        let plan = Plan { words: usize::MAX, only_reports: true, ..plan };
+        return page.write_objectives(plan, checkpoint.path(), &language);
+    }
     let found = measured(args, plan, (checkpoint.path(), &language), settings)?;
     let tagged = match &args.shortcut {
         Some(shortcut) => {
@@ -151,7 +166,7 @@ impl Page {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let marks = ["words", "occlusion", "random", "tag"]
+                let marks = ["objectives", "words", "occlusion", "random", "tag"]
                     .map(|name| format!("<!-- {name} -->\n<!-- end of {name} -->\n"));
                 format!("# {name}\n\n{}", marks.join("\n"))
             }
@@ -160,6 +175,21 @@ impl Page {
             }
         };
         Ok(Self { path, text })
+    }
+
+    /// Measures the objectives alone; their table goes between its marks, and the data beside the page.
+    fn write_objectives(self, plan: Plan, folder: &Path, language: &Language) -> Result<()> {
+        let settings = Setting::objectives();
+        let benchmark = benchmark::measure(folder, &plan, language, &settings)?;
+        let (pictures, studied, stages) = (plan.pictures, Vec::new(), Vec::new());
+        let results = Results { settings, benchmark, pictures, studied, stages, tagged: None };
+        let table = results.objectives();
+        println!("{table}");
+        let page = replaced(&self.text, "objectives", &table)
+            .with_context(|| format!("{} has no marks for objectives", self.path.display()))?;
+        save(&self.path, &page)?;
+        let data = format!("{:#}\n", results.to_json());
+        save(&self.path.with_extension("objectives.json"), &data)
     }
 
     /// Puts each table between its marks, and the data beside the page.

@@ -79,12 +79,8 @@ fn largest(values: &[f64]) -> Option<usize> {
 
 /// The settings that a text can tell apart.
 pub fn settings() -> Vec<Setting> {
-    let of = |method: Method| move |goals: Goals| Setting { method, goals };
     let contrast = |method: Method| Setting { method, goals: Goals::RunnerUp };
-    let mut all: Vec<Setting> =
-        [Goals::Logit, Goals::LogProbability, Goals::LogOdds, Goals::RunnerUp, Goals::Named]
-            .map(of(Method::Relevancy(Update::Additive)))
-            .into();
+    let mut all = Setting::objectives();
     all.extend(
         [
             Method::Relevancy(Update::Stochastic),
@@ -195,6 +191,7 @@ impl Reader {
                 let foil = self.explainer.processor().tokenizer().encode(&item.foil)?[0];
                 Objective::Contrast(Foil::Token(foil))
             }
+            Goals::Alternatives => Objective::Contrast(Foil::Alternatives),
             _ => Objective::Contrast(Foil::RunnerUp),
         };
         let model = self.explainer.inspection().language_model();

@@ -203,9 +203,9 @@ mod tests {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/explainer/models");
         let reader = Reader::open(&models.join("phantom")).unwrap();
         let model = reader.explainer().inspection().language_model();
-        let Setting { method, goals } = Setting::CONTRAST;
-        assert_eq!(goals, Goals::RunnerUp);
-        let asked = Asked::of(method, Objective::Contrast(Foil::RunnerUp), &model).unwrap();
+        let Setting { method, goals } = Setting::DEFAULT;
+        assert_eq!(goals, Goals::Alternatives);
+        let asked = Asked::of(method, Objective::Contrast(Foil::Alternatives), &model).unwrap();
         assert_eq!(asked.options, ExplainOptions::default());
         assert_eq!((asked.tokens, asked.shown), (Tokens::Deciding, Shown::Relevancy));
     }

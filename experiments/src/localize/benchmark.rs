@@ -18,6 +18,8 @@ use crate::threads::share;
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
+    /// The number of the first phantom.
+    pub first: u64,
     /// Unseen phantoms.
     pub pictures: u64,
     /// So many of them, the first ones, also for settings that take [more](Effort::More).
@@ -26,6 +28,8 @@ pub struct Plan {
     pub most: u64,
     /// The most words of an answer that are measured, drawn; all words of a picture tell of the same findings.
     pub words: usize,
+    /// Whether only reports are measured, and of them only words of what is there.
+    pub only_reports: bool,
     /// The seed of the training run, which decides what is unseen.
     pub seed: u64,
 }
@@ -33,11 +37,20 @@ pub struct Plan {
 impl Plan {
     /// Every setting on every picture, but for those that take the most.
     pub fn even(pictures: u64, most: u64, seed: u64) -> Self {
-        Self { pictures, more: pictures, most, words: usize::MAX, seed }
+        Self {
+            first: 0,
+            pictures,
+            more: pictures,
+            most,
+            words: usize::MAX,
+            only_reports: false,
+            seed,
+        }
     }
 
     /// The settings that are measured on a picture; `first` is whether it is the first of its answers.
-    fn measures(&self, setting: Setting, index: u64, first: bool) -> bool {
+    fn measures(&self, setting: Setting, picture: u64, first: bool) -> bool {
+        let index = picture - self.first;
         match setting.effort() {
             Effort::Least => true,
             Effort::More => index < self.more,
@@ -114,6 +127,7 @@ pub fn measure(
         for index in indices {
             // Whoever waits for hours sees that it goes on.
             eprintln!("picture {} of {}", index + 1, plan.pictures);
+            let index = plan.first + index;
             let case = Case::unseen(language, plan.seed, index);
             found.take(&reader, &case, (plan, index), settings)?;
         }
@@ -145,14 +159,16 @@ impl Benchmark {
     ) -> Result<()> {
         let number = number(plan.seed, Purpose::Evaluation, index);
         let mut first = true;
-        for (turn, mut reading) in
-            reader.read(&case.pictures()?, &case.exchanges)?.into_iter().enumerate()
-        {
+        let asked = if plan.only_reports { &case.exchanges[..1] } else { &case.exchanges };
+        for (turn, mut reading) in reader.read(&case.pictures()?, asked)?.into_iter().enumerate() {
             self.answers += 1;
             if !reader.agrees(&reading)? {
                 continue;
             }
             self.right += 1;
+            if plan.only_reports {
+                reading.words.retain(|word| word.finding().is_some());
+            }
             draw(&mut reading.words, plan.words, mix(number ^ turn as u64));
             if reading.words.is_empty() {
                 continue;

@@ -5,11 +5,11 @@ use std::cell::{OnceCell, RefCell};
 use anyhow::{Context, Result, bail, ensure};
 use attention_capture::{
     Attribution, Engine, Foil, Goal, ImageRecorder, Keep, Objective, PatchMap, PatchOptions,
-    Patches, Rules, Spread, States, Streaming, SweepOptions,
+    Patches, Rules, Spread, States, Streaming, SweepOptions, alternatives,
 };
 use attention_relevancy::ndarray::Array2;
 use attention_relevancy::{Target, Update};
-use gemma3_tch::{Fast, Sequence};
+use gemma3_tch::{Fast, Gemma3, Sequence};
 use medgemma_explainer::{
     Answer, Ask, ExplainOptions, Explainer, TargetControl, TargetExplanation,
 };
@@ -258,6 +258,7 @@ impl<'a> Maps<'a> {
         self.by_objective(&words, goals, |words, objective| {
             let goal = |word: &&Spoken| goal(ids, word.positions.start + shift);
             let goals = words.iter().map(goal).collect::<Result<Vec<_>>>()?;
+            let goals = against(objective, goals, (model, altered.sequence, &states))?;
             let found = engine.explain(&goals, &Rules::new(objective, Update::Additive))?;
             let image = |row: &[f32]| self.reading.of_images(&row[shift..]);
             Ok(found.iter().map(|row| image(&row.relevancy.to_vec())).collect())
@@ -294,11 +295,11 @@ impl<'a> Maps<'a> {
         })
     }
 
-    /// Relevancy of the word against what would have been said without a look, less that of the opposite.
+    /// Relevancy of the word against its alternatives, less that of the opposite.
     fn two_sided(&self) -> Result<PerWord> {
         let sequence = &self.reading.sequence;
         let engine = self.engine()?;
-        let options = ExplainOptions::default().with_objective(Objective::Contrast(Foil::Unseen));
+        let options = ExplainOptions::default();
         let words = &self.reading.words;
         let asks: Vec<Ask> = words.iter().map(|word| Ask::Position(word.positions.start)).collect();
         let own = self.reader.explainer().explain(&self.sound, &asks, &options)?;
@@ -332,10 +333,13 @@ impl<'a> Maps<'a> {
         let (model, sequence) = (self.reader.model(), &self.reading.sequence);
         let engine = self.engine()?;
         let map = |word: &Spoken| {
+            let objective = self.objective(word, goals)?;
             let goal = goal(sequence.ids(), word.positions.start)?;
+            let states = self.states.get().context("the engine has them")?;
+            let goal = against(objective, vec![goal], (model, sequence, states))?;
             let mut recorder = ImageRecorder::new(&engine, &[0])?;
-            let rules = Rules::new(self.objective(word, goals)?, Update::Additive);
-            let found = engine.observe(&[goal], &rules, &mut [&mut recorder])?;
+            let rules = Rules::new(objective, Update::Additive);
+            let found = engine.observe(&goal, &rules, &mut [&mut recorder])?;
             let parts = recorder.finish(found.iter());
             let options = PatchOptions { spread: Spread::Even, ..PatchOptions::default() };
             let maps =
@@ -389,7 +393,7 @@ impl<'a> Maps<'a> {
                 let features = self.of_mean_cells();
                 Objective::Contrast(Foil::Token(self.instead(word, features)?))
             }
-            Goals::Hidden => Objective::Contrast(Foil::Unseen),
+            Goals::Alternatives => Objective::Contrast(Foil::Alternatives),
             Goals::TwoSided => bail!("two maps are no objective of the facade"),
             Goals::Named => {
                 let (ask, foil) = (Ask::Position(word.positions.start), self.foil(word)?);
@@ -457,6 +461,20 @@ fn pooled(map: &Array2<f32>, side: usize) -> Vec<f32> {
 
 fn goal(ids: &[u32], position: usize) -> Result<Goal> {
     Ok(Goal::token(target_at(ids, position)?))
+}
+
+/// The goals, each of one token, with their alternatives where the objective needs them.
+fn against(
+    objective: Objective,
+    goals: Vec<Goal>,
+    (model, sequence, states): (&Gemma3, &Sequence, &States),
+) -> Result<Vec<Goal>> {
+    if objective != Objective::Contrast(Foil::Alternatives) {
+        return Ok(goals);
+    }
+    let targets: Vec<Target> = goals.iter().map(|goal| goal.targets()[0]).collect();
+    let foils = alternatives(model, sequence, &targets, Some(states))?;
+    Ok(goals.into_iter().zip(foils).map(|(goal, foils)| goal.with_foils(vec![foils])).collect())
 }
 
 fn target_at(ids: &[u32], position: usize) -> Result<Target> {

@@ -137,6 +137,31 @@ impl Results {
         page
     }
 
+    /// One table of all kinds of words: where maps point.
+    pub fn objectives(&self) -> String {
+        let mut page = format!(
+            "{} pictures, {} answers, {} of them right from the first token to the last.\n\n",
+            self.pictures, self.benchmark.answers, self.benchmark.right
+        );
+        page += "| words | method | words | points right | points at another finding | decided: points right | decided: points at another finding |\n\
+            |---|---|---:|---:|---:|---:|---:|\n";
+        for group in self.benchmark.groups() {
+            for (setting, row) in self.rows(group) {
+                let Some(words) = row.pointing.map(|estimate| estimate.count) else { continue };
+                let _ = writeln!(
+                    page,
+                    "| {} | {setting} | {words} | {} | {} | {} | {} |",
+                    group.name(),
+                    percent(row.pointing),
+                    percent(row.confused),
+                    percent(row.decided),
+                    percent(row.confused_decided),
+                );
+            }
+        }
+        page
+    }
+
     /// The table of how alike maps and occlusions are, over words of all kinds.
     pub fn occlusions(&self) -> String {
         let items: Vec<&Item> = self.benchmark.items.iter().collect();

@@ -157,9 +157,10 @@ pub enum Goals {
     Blank,
     /// The same where every cell of the picture is the mean of its cells.
     MeanCells,
-    /// The same where nothing behind the picture sees it.
-    Hidden,
-    /// That of [`Goals::Hidden`] less the map of its opposite, of the foil against the word; where it is above zero.
+    /// The logit minus those of the tokens that could stand there, by their probabilities with the picture and with it hidden: what
+    /// `explain` does by default.
+    Alternatives,
+    /// That of [`Goals::Alternatives`] less the map of its opposite, of the foils against the word; where it is above zero.
     TwoSided,
 }
 
@@ -257,25 +258,24 @@ impl Setting {
 
     /// All that are compared, mistakes last.
     pub fn all() -> Vec<Self> {
-        let gradient =
-            [Goals::Logit, Goals::LogProbability, Goals::LogOdds, Goals::RunnerUp, Goals::Named];
-        let with = |method: Method| gradient.map(|goals| Self { method, goals });
+        let three = |method: Method| {
+            [Goals::Logit, Goals::Alternatives, Goals::Named].map(|goals| Self { method, goals })
+        };
         let without = |method: Method| Self { method, goals: Goals::None };
-        let two =
-            |method: Method| [Goals::Logit, Goals::RunnerUp].map(|goals| Self { method, goals });
-        let contrast = |method: Method| Self { method, goals: Goals::RunnerUp };
-        let mut all = Vec::new();
-        all.extend(with(Method::Relevancy(Update::Additive)));
-        let blanks = [Goals::Blank, Goals::MeanCells, Goals::Hidden, Goals::TwoSided];
-        let additive = |goals| Self { method: Method::Relevancy(Update::Additive), goals };
-        all.extend(blanks.map(additive));
+        let two = |method: Method| {
+            [Goals::Logit, Goals::Alternatives].map(|goals| Self { method, goals })
+        };
+        let contrast = |method: Method| Self { method, goals: Goals::Alternatives };
+        let mut all = Self::objectives();
+        all.extend([Goals::Blank, Goals::MeanCells, Goals::TwoSided].map(Self::additive));
         for extent in [Extent::Word, Extent::Sentence] {
             let rules = [Rule::Mean, Rule::Sum, Rule::Reliance];
-            let span = |rule| Self { method: Method::Span(extent, rule), goals: Goals::RunnerUp };
+            let span =
+                |rule| Self { method: Method::Span(extent, rule), goals: Goals::Alternatives };
             all.extend(rules.map(span));
         }
         all.push(without(Method::Phrases));
-        all.extend(with(Method::Relevancy(Update::Stochastic)));
+        all.extend(three(Method::Relevancy(Update::Stochastic)));
         all.extend(two(Method::GlobalLayers));
         all.extend(two(Method::LargestHead));
         all.extend([Method::WithoutSinks, Method::LessBlank].map(contrast));
@@ -283,7 +283,7 @@ impl Setting {
         let balanced = [Backward::CpLrp, Backward::AttnLrp];
         all.extend(balanced.map(|rule| contrast(Method::Balanced(rule))));
         all.extend(balanced.map(|rule| contrast(Method::Lrp(rule))));
-        all.extend(with(Method::LastGradient));
+        all.extend(three(Method::LastGradient));
         all.extend(two(Method::MeanGradient));
         all.extend(two(Method::LeGrad));
         all.extend(two(Method::DexAr));
@@ -303,8 +303,9 @@ impl Setting {
         all.extend(forward.map(without));
         all.extend(forward_of_word.map(without));
         all.push(without(Method::Random));
-        let finer =
-            |method: Method| [Goals::RunnerUp, Goals::Named].map(|goals| Self { method, goals });
+        let finer = |method: Method| {
+            [Goals::Alternatives, Goals::Named].map(|goals| Self { method, goals })
+        };
         for at in [Finer::Own, Finer::Unpooled, Finer::Pooled] {
             all.extend(finer(Method::Patches(at, Spread::GradientActivation)));
         }
@@ -333,14 +334,30 @@ impl Setting {
         Self::all().into_iter().filter(is_taken).collect()
     }
 
-    /// Passes without each cell, of the word against its runner-up: what other maps of it are estimates of.
-    pub fn occlusion(operator: Occlusion) -> Self {
-        Self { method: Method::Occlusion(operator), goals: Goals::RunnerUp }
+    /// The relevancy by every objective that `explain` has, foils by name included.
+    pub fn objectives() -> Vec<Self> {
+        let all = [
+            Goals::Logit,
+            Goals::LogProbability,
+            Goals::LogOdds,
+            Goals::RunnerUp,
+            Goals::Alternatives,
+            Goals::Named,
+        ];
+        all.map(Self::additive).into()
     }
 
-    /// What `--objective contrast` does: the setting of the studies and of the demonstration.
-    pub const CONTRAST: Self =
-        Self { method: Method::Relevancy(Update::Additive), goals: Goals::RunnerUp };
+    const fn additive(goals: Goals) -> Self {
+        Self { method: Method::Relevancy(Update::Additive), goals }
+    }
+
+    /// Passes without each cell, of the word against its alternatives: what other maps of it are estimates of.
+    pub fn occlusion(operator: Occlusion) -> Self {
+        Self { method: Method::Occlusion(operator), goals: Goals::Alternatives }
+    }
+
+    /// What `explain` does by default: the setting of the studies.
+    pub const DEFAULT: Self = Self::additive(Goals::Alternatives);
 }
 
 impl fmt::Display for Setting {
@@ -399,12 +416,8 @@ impl fmt::Display for Setting {
             Goals::MeanCells => {
                 f.write_str(", contrast with what the mean of all cells would have said")
             }
-            Goals::TwoSided => f.write_str(
-                ", contrast with what would have been said without a look, less its opposite",
-            ),
-            Goals::Hidden => {
-                f.write_str(", contrast with what would have been said without a look")
-            }
+            Goals::Alternatives => f.write_str(", contrast with the alternatives"),
+            Goals::TwoSided => f.write_str(", contrast with the alternatives, less its opposite"),
         }
     }
 }

@@ -27,12 +27,12 @@ fn columns() -> [(&'static str, Setting); 9] {
     let relevancy = |update, goals| Setting { method: Method::Relevancy(update), goals };
     let plain = |method| Setting { method, goals: Goals::None };
     [
-        ("contrast", Setting::CONTRAST),
+        ("default", Setting::DEFAULT),
         ("named foil", relevancy(Update::Additive, Goals::Named)),
-        ("foils unseen", relevancy(Update::Additive, Goals::Hidden)),
+        ("runner-up", relevancy(Update::Additive, Goals::RunnerUp)),
         ("log-probability", relevancy(Update::Additive, Goals::LogProbability)),
         ("logit (as published)", relevancy(Update::Additive, Goals::Logit)),
-        ("stochastic, contrast", relevancy(Update::Stochastic, Goals::RunnerUp)),
+        ("stochastic", relevancy(Update::Stochastic, Goals::Alternatives)),
         ("raw, mean of layers", plain(Method::RawMean)),
         ("raw, last layer", plain(Method::RawLast)),
         ("rollout", plain(Method::Rollout)),
@@ -83,7 +83,7 @@ pub fn models(readers: [(&str, &Reader); 2], path: &Path) -> Result<()> {
         for index in 0..PICTURES as u64 {
             let case = Case::of(tagged(index));
             let (reading, at) = opacity_word(reader, &case)?;
-            let map = Maps::new(reader, &case, &reading)?.of(Setting::CONTRAST, index)?;
+            let map = Maps::new(reader, &case, &reading)?.of(Setting::DEFAULT, index)?;
             rows.push((name, Row::new(&case, &reading.words[at], vec![grid(&map[at])?])?));
         }
     }

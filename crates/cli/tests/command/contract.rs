@@ -353,15 +353,15 @@ fn a_foil_is_named_by_its_token() {
     );
 }
 
-/// What would stand there without a look at the pictures is told for every token; without pictures there is nothing to look at.
+/// What else could stand there is told for every token.
 #[test]
-fn an_unseen_foil_is_told() {
+fn alternatives_are_told() {
     let fixture = Fixture::open("short-window");
     let folder = tempdir().unwrap();
-    explain(&fixture, folder.path(), &["--answer-span", "--contrast", "unseen"]).done();
+    explain(&fixture, folder.path(), &["--answer-span", "--contrast", "alternatives"]).done();
     let record = record(folder.path());
     let objective = record["settings"]["objective"].as_str().unwrap();
-    assert_eq!(objective, "contrast with the answer without a look at the pictures");
+    assert_eq!(objective, "contrast with the alternatives");
     let target = &record["targets"][0];
     let [foils, tokens] = ["foils", "token_ids"].map(|field| target[field].as_array().unwrap());
     assert_eq!(foils.len(), tokens.len());

@@ -27,7 +27,7 @@ fn the_demonstration_writes_what_it_says() {
     let record: Value =
         serde_json::from_slice(&fs::read(out.join("explanation.json")).unwrap()).unwrap();
     assert_eq!(record["model"]["source"], "phantom");
-    assert_eq!(record["settings"]["objective"], "contrast with the runner-up");
+    assert_eq!(record["settings"]["objective"], "contrast with the alternatives");
 }
 
 /// A word of two tokens, the whole answer, pictures: by the name of the checkpoint alone.
