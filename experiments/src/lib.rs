@@ -45,3 +45,5 @@ pub mod deciding;
 pub mod localize;
 pub mod quantised;
 pub mod reliance;
+
+pub mod which_map;

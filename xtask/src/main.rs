@@ -76,6 +76,8 @@ cargo xtask COMMAND
   deciding-words [--model FILE.gguf] [--out DIR]
                          hold maps over texts against the word that decides what follows, in what setup --real-weights fetches
                          or in another language model; write docs/deciding-words.md and .json
+  which-map [--out DIR]
+                         put what localize and deciding-words wrote into the one table of docs/which-map.md
   quantised [--model DIR] [--pictures N] [--real FILE] [--out DIR]
                          hold maps of the project's checkpoint in quantised formats against those of its bfloat16 weights, on
                          unseen phantoms, and with the GGUF file of Gemma 3 270M those in bfloat16 against those in float32;

@@ -1,5 +1,5 @@
-//! `cargo xtask localize`, `reliance`, `quantised` and `deciding-words`: maps against what is known of pictures and texts, into the pages
-//! of the same names in `docs`.
+//! `cargo xtask localize`, `reliance`, `quantised`, `deciding-words` and `which-map`: maps against what is known of pictures and texts,
+//! into the pages of the same names in `docs`.
 
 use std::path::PathBuf;
 
@@ -20,12 +20,14 @@ pub(crate) enum Study {
     Quantised,
     /// Maps of texts against the words that decide.
     DecidingWords,
+    /// One table of those about masks and texts.
+    WhichMap,
 }
 
 impl Study {
     /// By the name of its command, which is that of its program.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        [Self::Localize, Self::Reliance, Self::Quantised, Self::DecidingWords]
+        [Self::Localize, Self::Reliance, Self::Quantised, Self::DecidingWords, Self::WhichMap]
             .into_iter()
             .find(|study| study.name() == name)
     }
@@ -36,6 +38,7 @@ impl Study {
             Self::Reliance => "reliance",
             Self::Quantised => "quantised",
             Self::DecidingWords => "deciding-words",
+            Self::WhichMap => "which-map",
         }
     }
 
@@ -45,13 +48,14 @@ impl Study {
             Self::Reliance => &["--model", "--shortcut", "--out", "--progress"],
             Self::Quantised => &["--model", "--out", "--real"],
             Self::DecidingWords => &["--model", "--out"],
+            Self::WhichMap => &["--out"],
         }
     }
 
     fn switches(self) -> &'static [&'static str] {
         match self {
             Self::Localize => &["--objectives"],
-            Self::Reliance | Self::Quantised | Self::DecidingWords => &[],
+            Self::Reliance | Self::Quantised | Self::DecidingWords | Self::WhichMap => &[],
         }
     }
 
@@ -60,7 +64,7 @@ impl Study {
             Self::Localize => &["--pictures", "--study", "--first"],
             Self::Reliance => &["--pictures", "--shortcut-pictures", "--first"],
             Self::Quantised => &["--pictures"],
-            Self::DecidingWords => &[],
+            Self::DecidingWords | Self::WhichMap => &[],
         }
     }
 }
@@ -105,7 +109,7 @@ impl Options {
         let (option, needed) = match self.study {
             Study::Localize => ("--decoder", self.has("--hybrid")),
             Study::DecidingWords => ("--model", true),
-            Study::Reliance | Study::Quantised => return None,
+            Study::Reliance | Study::Quantised | Study::WhichMap => return None,
         };
         (needed && !self.has(option)).then_some(option)
     }

@@ -79,7 +79,7 @@ fn largest(values: &[f64]) -> Option<usize> {
 
 /// The settings that a text can tell apart.
 pub fn settings() -> Vec<Setting> {
-    let contrast = |method: Method| Setting { method, goals: Goals::RunnerUp };
+    let contrast = |method: Method| Setting { method, goals: Goals::Alternatives };
     let mut all = Setting::objectives();
     all.extend(
         [
