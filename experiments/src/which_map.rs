@@ -58,6 +58,7 @@ fn settings() -> Vec<Setting> {
         [Goals::Logit, Goals::LogOdds, Goals::RunnerUp, Goals::Alternatives, Goals::Named];
     let of_objective = objectives.map(|goals| Setting { method: relevancy, goals });
     let by_default = [
+        Method::Path(2),
         Method::Upper(Quarters(2)),
         Method::Upper(Quarters(1)),
         Method::GlobalLayers,

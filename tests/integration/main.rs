@@ -16,6 +16,7 @@ mod methods; // every method of comparison: both engines, and PyTorch
 mod model; // the model against transformers: pixels, features, logits, greedy answers
 mod occlusion; // cells of pictures taken away, against whole runs without them
 mod patches; // from the tokens of a picture to its patches and pixels, against one graph
+mod path; // points on the way from the mean cell to the picture
 mod phrases; // one phrase against another: two branches behind one prefix
 mod real; // real trained weights, against transformers
 mod relevancy; // the retained engine against autograd in PyTorch, and the mistakes that must not pass

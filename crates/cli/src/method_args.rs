@@ -35,6 +35,10 @@ pub(crate) struct HowArgs {
     /// which input-gradient is the LRP score of a token. The rules other than gradient need a build with the feature lrp
     #[arg(long, value_enum, default_value_t, help_heading = "Method")]
     backward: BackwardArg,
+    /// Make the relevancy the mean of those at N points of the way from the mean cell of each picture to the picture: with 2 at the
+    /// picture and at half of its contrast. Sharpens words that several places speak for; each further point costs a run and a sweep
+    #[arg(long, value_name = "N", help_heading = "Method")]
+    path_points: Option<usize>,
     /// The quantity whose gradient is taken; contrast by default, with the alternatives
     #[arg(long, value_enum, help_heading = "Method")]
     objective: Option<ObjectiveArg>,
@@ -49,7 +53,7 @@ pub(crate) struct HowArgs {
     /// Reproduce another program exactly, so that its figures can be compared. seed: the public Python program medgemma-
     /// explainer, with its second <bos>, causal attention between image tokens, keywords within a single token, and spans
     /// explained by the sum of their logits; the figures of its notebook also need --layers global
-    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "backward", "span", "phrase", "resolution", "sinks", "reliance", "reliance_picture", "blank_control"], help_heading = "Method")]
+    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "backward", "path_points", "span", "phrase", "resolution", "sinks", "reliance", "reliance_picture", "blank_control"], help_heading = "Method")]
     reproduce: Option<ReproduceArg>,
 
     /// Words of the answer that report.html explains in addition to the targets; content by default, none where each would take
@@ -168,8 +172,8 @@ impl HowArgs {
         let beyond = format!("{} beyond tokens", named("resolution"));
         let asked =
             [(!self.record.is_empty(), record), (self.resolution != Resolution::Tokens, beyond)];
-        let asked = asked.into_iter().find(|(is_asked, _)| *is_asked);
-        if let (Some((_, option)), Engine::Retained) = (asked, self.engine) {
+        let asked = asked.into_iter().find(|(is_asked, _)| *is_asked).map(|(_, option)| option);
+        if let (Some(option), Engine::Retained) = (&asked, self.engine) {
             let engine = named("engine");
             let message = format!("{option} needs the streaming engine; leave out {engine}");
             return Some(Problem { kind: Kind::Conflict, message });
@@ -177,6 +181,10 @@ impl HowArgs {
         if self.backward != BackwardArg::Gradient && self.engine == Engine::Retained {
             let [backward, engine] = ["backward", "engine"].map(named);
             let message = format!("{backward} needs the streaming engine; leave out {engine}");
+            return Some(Problem { kind: Kind::Conflict, message });
+        }
+        if let (Some(option), true) = (&asked, self.path_points.is_some_and(|points| points != 1)) {
+            let message = format!("{option} has one point; leave out {}", named("path_points"));
             return Some(Problem { kind: Kind::Conflict, message });
         }
         let [contrast, objective, reproduce] = ["contrast", "objective", "reproduce"].map(named);
@@ -193,6 +201,7 @@ impl HowArgs {
             (self.contrast.is_some(), contrast),
             (self.update != UpdateArg::Additive, named("update")),
             (self.backward != BackwardArg::Gradient, named("backward")),
+            (self.path_points.is_some(), named("path_points")),
             (self.resolution != Resolution::Tokens, named("resolution")),
             (self.sinks.is_some(), named("sinks")),
         ];
@@ -270,6 +279,7 @@ impl HowArgs {
             ExplainOptions::default()
                 .with_update(self.update())
                 .with_backward(self.backward())
+                .with_path_points(self.path_points.unwrap_or(1))
                 .with_objective(self.objective())
                 .with_resolution(self.resolution)
         };

@@ -132,6 +132,12 @@ pub struct ExplainOptions {
     pub methods: Vec<Compared>,
     /// How fine the maps of pictures are; beyond tokens only with the streaming engine.
     pub resolution: Resolution,
+    /// At how many points of the straight way from the mean cell of each picture to the picture the relevancy is made, of which it is the
+    /// mean: with n of them where the cells have 1, (n − 1)/n, …, 1/n of their distance to the mean (as integrated gradients take the
+    /// gradient, Sundararajan, Taly and Yan 2017). 1: at the picture alone. Where what a word goes by is there in plenty its gradient at
+    /// the picture is small, and another cell that says the same may have more; a fainter picture tells them apart. Each further point
+    /// costs a run and a sweep. It is the relevancy alone: other methods, layers, heads and finer maps have one point.
+    pub path_points: usize,
     /// Whether attention sinks are looked for ([`Explanations::sinks`]), and what becomes of them in the relevancy; `None`: they are not.
     pub sinks: Option<SinkOptions>,
     /// Whether the relevancy is kept after every layer; only the streaming engine can.
@@ -151,6 +157,7 @@ setters!(ExplainOptions {
     with_words = words: Words,
     with_methods = methods: Vec<Compared>,
     with_resolution = resolution: Resolution,
+    with_path_points = path_points: usize,
     with_sinks = sinks: Option<SinkOptions>,
     with_by_layer = by_layer: bool,
     with_by_head = by_head: Option<HeadLayer>,
@@ -171,6 +178,7 @@ impl Default for ExplainOptions {
             words: Words::default(),
             methods: Vec::new(),
             resolution: Resolution::default(),
+            path_points: 1,
             sinks: None,
             by_layer: false,
             by_head: None,

@@ -35,6 +35,7 @@ impl Request<'_> {
         check_question(question)?;
         self.check_options(options)?;
         self.check_occlusion(!question.pictures.is_empty(), options)?;
+        self.check_path(!question.pictures.is_empty(), options)?;
         let (mut ids, mut spans) =
             self.processor.prompt_ids(&question.messages, &question.pictures)?;
         if self.profile == Profile::PythonProgram {
@@ -105,6 +106,36 @@ impl Request<'_> {
         Ok(())
     }
 
+    /// Whether the relevancy can be the mean of so many points on the way to the pictures, and nothing that has one point is asked
+    /// beside it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Question`] without a picture, [`crate::ErrorKind::Argument`] for everything else.
+    pub(crate) fn check_path(
+        &self,
+        has_pictures: bool,
+        options: &ExplainOptions,
+    ) -> Result<(), Error> {
+        let points = options.path_points;
+        if !(1..=MOST_POINTS).contains(&points) {
+            return Err(Cause::PathPoints { points, most: MOST_POINTS }.into());
+        }
+        if points == 1 {
+            return Ok(());
+        }
+        if self.profile == Profile::PythonProgram {
+            return Err(Cause::BlankReproduced.into());
+        }
+        if !has_pictures {
+            return Err(Cause::PathNoPictures { points }.into());
+        }
+        let by_part = options.by_layer || options.by_head.is_some();
+        if by_part || options.resolution != Resolution::Tokens {
+            return Err(Cause::PathAlone { points }.into());
+        }
+        Ok(())
+    }
+
     /// What the answer adds is not known yet: a budget that passes may still be too small for a long one.
     fn check_budget(
         &self,
@@ -130,6 +161,9 @@ impl Request<'_> {
         })
     }
 }
+
+/// Points of a path from the mean cell to the picture, at most: more change nothing that anybody would see.
+const MOST_POINTS: usize = 64;
 
 /// Whether this build and the engine asked for know the backward rule.
 ///

@@ -138,6 +138,7 @@ impl Explainer {
             engine: options.engine.to_string(),
             update: options.update.to_string(),
             backward: options.backward.to_string(),
+            path_points: options.path_points,
             objective: self.objective(explanations),
             heads: options.folding.heads.to_string(),
             folded_layers: options.folding.layers.to_string(),

@@ -288,6 +288,30 @@ pub(crate) enum Cause {
         /// As asked for.
         threshold: f32,
     },
+    /// The relevancy was to be the mean of no points, or of more than anybody would see.
+    #[error("the relevancy cannot be the mean of {points} points of a path: ask for 1 to {most}")]
+    PathPoints {
+        /// As asked for.
+        points: usize,
+        /// The most.
+        most: usize,
+    },
+    /// A path to the pictures was asked of a question that has none.
+    #[error(
+        "the {points} points lie on the way to a picture, but the question has none: add one, or ask for one point"
+    )]
+    PathNoPictures {
+        /// As asked for.
+        points: usize,
+    },
+    /// Something that has one point was asked beside a relevancy that has several.
+    #[error(
+        "the relevancy by layer, results by head and maps finer than tokens are made at the picture alone: leave them out, or the {points} points of the path"
+    )]
+    PathAlone {
+        /// As asked for.
+        points: usize,
+    },
     /// Cells of pictures were to be taken away from a question that has none.
     #[error(
         "the method {method} takes cells of a picture away, but the question has no picture: add one, or leave the method out"

@@ -107,11 +107,42 @@ impl Request<'_> {
         notes: &mut Vec<String>,
     ) -> Result<(Vec<Found>, Option<Sinks>), Error> {
         check_backward(options)?;
-        self.check_occlusion(!run.sequence.images().is_empty(), options)?;
-        match options.engine {
-            Engine::Retained => self.retained(run.sequence, plans, options),
-            Engine::Auto | Engine::Streaming => self.streaming(run, plans, options, notes),
+        let has_pictures = !run.sequence.images().is_empty();
+        self.check_occlusion(has_pictures, options)?;
+        self.check_path(has_pictures, options)?;
+        let (mut found, sinks) = match options.engine {
+            Engine::Retained => self.retained(run.sequence, plans, options)?,
+            Engine::Auto | Engine::Streaming => self.streaming(run, plans, options, notes)?,
+        };
+        if 1 < options.path_points {
+            self.add_faded(run, plans, options, (&mut found, notes))?;
         }
+        Ok((found, sinks))
+    }
+
+    /// Makes the relevancy the mean of that at the picture, which was found, and at the other points of the path to its mean cell. Each token
+    /// is set against the same at all of them.
+    fn add_faded(
+        &self,
+        run: Run<'_>,
+        plans: &[Plan],
+        options: &ExplainOptions,
+        (found, notes): (&mut [Found], &mut Vec<String>),
+    ) -> Result<(), Error> {
+        let named = plans.iter().zip(found.iter());
+        let plans: Vec<Plan> = named.map(|(plan, found)| plan.with_foils_of(found)).collect();
+        let points = options.path_points;
+        let options = ExplainOptions { path_points: 1, methods: Vec::new(), ..options.clone() };
+        for point in 1..points {
+            let sequence = run.sequence.faded(1.0 - point as f64 / points as f64);
+            let planned = sequence.ids().len();
+            let images = Images { shown: &[], ..run.images };
+            let faded = Run { sequence: &sequence, states: None, images, planned };
+            let (of_point, _) = self.found(faded, &plans, &options, notes)?;
+            found.iter_mut().zip(&of_point).for_each(|(sum, found)| sum.add_relevancy(found));
+        }
+        found.iter_mut().for_each(|found| found.divide_relevancy(points));
+        Ok(())
     }
 
     /// How much each token of a plan counts in its mean, by what the pictures add to its log-probability; `None` where all count

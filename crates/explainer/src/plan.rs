@@ -14,6 +14,7 @@ use crate::{Answer, Error, SpanRule, TargetExplanation, Token};
 use explanation_record::TargetParts;
 
 /// How one explanation is made: by which goals, which then are averaged.
+#[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) positions: Range<usize>,
     targets: Vec<Target>,
@@ -50,6 +51,20 @@ pub(crate) struct Found {
     pub(crate) finer: Vec<Vec<PatchMap>>,
 }
 
+impl Found {
+    /// Adds the relevancy rows of another run.
+    pub(crate) fn add_relevancy(&mut self, other: &Self) {
+        for (part, other) in self.parts.iter_mut().zip(&other.parts) {
+            part.attribution.relevancy += &other.attribution.relevancy;
+        }
+    }
+
+    /// Makes sums of so many relevancy rows their means.
+    pub(crate) fn divide_relevancy(&mut self, rows: usize) {
+        self.parts.iter_mut().for_each(|part| part.attribution.relevancy /= rows as f32);
+    }
+}
+
 impl Plan {
     pub(crate) fn new(
         answer: &Answer,
@@ -75,6 +90,13 @@ impl Plan {
         };
         let goals = self.goals.into_iter().map(&mut named).collect();
         Self { goals, foils: Some(foils), ..self }
+    }
+
+    /// The same plan, where every token without a foil of its own has the runner-up that was found for it.
+    pub(crate) fn with_foils_of(&self, found: &Found) -> Self {
+        let runners_up = || found.scores.iter().map(|score| score.runner_up.into()).collect();
+        let foils = self.foils.clone().unwrap_or_else(runners_up);
+        self.clone().with_foils(foils)
     }
 
     pub(crate) fn tokens(&self) -> usize {

@@ -161,6 +161,11 @@ fn target_facts(target: &ExplainedTarget<'_>, blanks: &[BlankKind]) -> Vec<Fact>
     facts
 }
 
+/// How a relevancy of several points is told.
+fn path(points: usize) -> String {
+    format!("mean of {points} points on the way from the mean cell to the picture")
+}
+
 fn settings_facts(explained: &Explained<'_>) -> Vec<Fact> {
     let settings = &explained.settings;
     let sampling = match explained.generation.as_ref().map(|generation| &generation.sampling) {
@@ -183,6 +188,9 @@ fn settings_facts(explained: &Explained<'_>) -> Vec<Fact> {
     ];
     if settings.backward != Backward::Gradient.name() {
         facts.push(Fact::new("Backward rule", &settings.backward));
+    }
+    if 1 < settings.path_points {
+        facts.push(Fact::new("Relevancy", path(settings.path_points)));
     }
     if let Some(sinks) = &explained.sinks {
         facts.push(Fact::new("Attention sinks", sinks.summary()));

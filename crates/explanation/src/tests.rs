@@ -121,6 +121,7 @@ fn settings() -> Settings {
         engine: "streaming".to_owned(),
         update: "additive".to_owned(),
         backward: "gradient".to_owned(),
+        path_points: 1,
         objective: "logit".to_owned(),
         heads: "mean".to_owned(),
         folded_layers: "all".to_owned(),

@@ -282,11 +282,19 @@ impl Sequence {
     /// The same tokens with the mean of each picture's features in the place of every one of them: as many image tokens, all alike.
     #[must_use]
     pub fn with_mean_features(&self) -> Self {
-        let mean = |features: &Tensor| {
+        self.faded(0.0)
+    }
+
+    /// The same tokens with every picture's features a part of the way from their mean: ē + `share`·(e − ē), in float32. 1 is the
+    /// picture, 0 its mean in every place.
+    #[must_use]
+    pub fn faded(&self, share: f64) -> Self {
+        let faded = |features: &Tensor| {
             let mean = features.mean_dim([0_i64].as_slice(), true, Kind::Float);
-            mean.to_kind(features.kind()).expand_as(features)
+            let beside = features.to_kind(Kind::Float) - &mean;
+            (mean + beside * share).to_kind(features.kind())
         };
-        Self { features: self.features.iter().map(mean).collect(), ..self.followed_by(&[]) }
+        Self { features: self.features.iter().map(faded).collect(), ..self.followed_by(&[]) }
     }
 
     /// The same sequence with `ids` behind it: a prompt and its answer.

@@ -179,7 +179,7 @@ impl Page {
 
     /// Measures the objectives alone; their table goes between its marks, and the data beside the page.
     fn write_objectives(self, plan: Plan, folder: &Path, language: &Language) -> Result<()> {
-        let settings = Setting::objectives();
+        let settings = [Setting::objectives(), vec![Setting::TWO_POINTS]].concat();
         let benchmark = benchmark::measure(folder, &plan, language, &settings)?;
         let (pictures, studied, stages) = (plan.pictures, Vec::new(), Vec::new());
         let results = Results { settings, benchmark, pictures, studied, stages, tagged: None };

@@ -111,6 +111,7 @@ impl Asked {
                 };
                 Self { tokens, ..plain(options.with_span(span)) }
             }
+            Method::Path(points) => plain(options.with_path_points(points)),
             Method::GlobalLayers => {
                 plain(options.with_folding(Folding::default().with_layers(Layers::Global)))
             }

@@ -10,6 +10,8 @@ use attention_relevancy::{Backward, Occlusion, Update};
 pub enum Method {
     /// The relevancy of the word's deciding token.
     Relevancy(Update),
+    /// The same, additive, the mean of so many points on the way from the mean cell to the picture.
+    Path(usize),
     /// The same, additive, through the layers with full attention alone.
     GlobalLayers,
     /// The same, additive, the largest over heads in place of their mean.
@@ -205,6 +207,7 @@ impl Setting {
             | Method::Rollout => Backward::Gradient,
             Method::Balanced(backward) | Method::Lrp(backward) => backward,
             Method::Relevancy(_)
+            | Method::Path(_)
             | Method::GlobalLayers
             | Method::LargestHead
             | Method::WithoutSinks
@@ -268,6 +271,7 @@ impl Setting {
         let contrast = |method: Method| Self { method, goals: Goals::Alternatives };
         let mut all = Self::objectives();
         all.extend([Goals::Blank, Goals::MeanCells, Goals::TwoSided].map(Self::additive));
+        all.extend([2, 4].map(|points| contrast(Method::Path(points))));
         for extent in [Extent::Word, Extent::Sentence] {
             let rules = [Rule::Mean, Rule::Sum, Rule::Reliance];
             let span =
@@ -325,6 +329,7 @@ impl Setting {
         let is_taken = |setting: &Self| match (setting.method, setting.goals) {
             (Method::Patches(..) | Method::Pixels(_) | Method::Phrases, _)
             | (_, Goals::Blank | Goals::MeanCells) => false,
+            (Method::Path(points), _) => points == 2,
             (Method::Relevancy(Update::Additive), _) => true,
             (Method::Span(Extent::Word, _), _)
             | (_, Goals::LogProbability | Goals::LogOdds | Goals::Named) => false,
@@ -356,6 +361,9 @@ impl Setting {
         Self { method: Method::Occlusion(operator), goals: Goals::Alternatives }
     }
 
+    /// What `explain --path-points 2` does.
+    pub const TWO_POINTS: Self = Self { method: Method::Path(2), goals: Goals::Alternatives };
+
     /// What `explain` does by default: the setting of the studies.
     pub const DEFAULT: Self = Self::additive(Goals::Alternatives);
 }
@@ -366,6 +374,7 @@ impl fmt::Display for Setting {
             Method::Relevancy(update) => &format!("relevancy, {update}"),
             Method::Span(extent, rule) => &span_name(extent, rule),
             Method::Phrases => "relevancy, additive, the word against the foil as phrases",
+            Method::Path(points) => &format!("relevancy, additive, mean of {points} points"),
             Method::GlobalLayers => "relevancy, additive, global layers",
             Method::LargestHead => "relevancy, additive, largest head",
             Method::Upper(Quarters(1)) => "relevancy, additive, the last quarter of the layers",

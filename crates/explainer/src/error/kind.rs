@@ -71,6 +71,7 @@ impl Cause {
             | Self::EmptySystem
             | Self::AnswerTooLong { .. }
             | Self::NoPictures
+            | Self::PathNoPictures { .. }
             | Self::OcclusionNoPictures { .. } => ErrorKind::Question,
             Self::PositionZero { .. }
             | Self::PositionInPrompt { .. }
@@ -93,6 +94,8 @@ impl Cause {
             | Self::NoLrp { .. }
             | Self::FinerReproduced
             | Self::SinkThreshold { .. }
+            | Self::PathPoints { .. }
+            | Self::PathAlone { .. }
             | Self::OcclusionReproduced { .. }
             | Self::UnknownEngine { .. }
             | Self::BlankReproduced => ErrorKind::Argument,

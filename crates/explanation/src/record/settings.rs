@@ -50,6 +50,10 @@ pub struct Settings {
     /// How the sweep went back through what is not linear: gradient, cp-lrp or attn-lrp; gradient in records of older programs.
     #[serde(default = "gradient")]
     pub backward: String,
+    /// At how many points of the way from the mean cell to the picture the relevancy was made, of which it is the mean; 1 in records of
+    /// older programs.
+    #[serde(default = "one_point")]
+    pub path_points: usize,
     /// The scalar that was differentiated.
     pub objective: String,
     /// How heads become one in a layer of the relevancy.
@@ -91,6 +95,11 @@ pub struct Settings {
     /// Whether tokens of the chat template count among those of the text: show or hide.
     #[serde(default)]
     pub template_tokens: TemplateTokens,
+}
+
+/// Where every older program made the relevancy: at the picture.
+fn one_point() -> usize {
+    1
 }
 
 /// How every older program went back.

@@ -63,6 +63,9 @@ impl<'a> Methods<'a> {
         if settings.backward != Backward::Gradient.name() {
             note = format!("{note} · backward rule: {}", settings.backward);
         }
+        if 1 < settings.path_points {
+            note = format!("{note} · {}", super::path(settings.path_points));
+        }
         let relevancy = Method { note, layers: self.layer_names(), ..Method::new("relevancy") };
         [Some(relevancy), self.patches(), self.pixels(), self.blank_control()]
             .into_iter()
