@@ -31,7 +31,7 @@ const TEXTS: [(&str, &str); 3] = [
 
 /// What a target can be explained by, as the command calls it.
 const OBJECTIVES: [(&str, Objective); 3] = [
-    ("contrast with the runner-up (default)", Objective::Contrast(Foil::RunnerUp)),
+    ("contrast with the runner-up", Objective::Contrast(Foil::RunnerUp)),
     ("logit", Objective::Logit),
     ("log-probability", Objective::LogProbability),
 ];
