@@ -1,7 +1,7 @@
 //! One binary for all integration tests: libtorch is linked and loaded once.
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
-mod adapters; // adapters against PEFT, in every spelling, and damaged ones
+mod adapters; // adapters against PEFT, in every spelling, on quantised weights, and damaged ones
 mod backward; // the backward rules, against a decoder with its graph cut, and what they conserve
 mod bfloat16; // the default path: methods and removed tokens in bfloat16 against float32
 mod compared; // methods beside the relevancy, its heads and layers, the public Python program

@@ -70,14 +70,22 @@ pub fn alternatives<M: LanguageModel>(
     }
     let computed = states.map_or(sequence.ids().len(), States::tokens);
     check_targets(targets, sequence.ids(), computed)?;
-    let run = || Rows::run(model, sequence, targets, &mut Fast);
-    let run = states.is_none().then(run).transpose()?;
-    let seen = |targets: &[Target]| match (states, &run) {
-        (Some(states), _) => model.logits(&states.hidden(targets)),
-        (None, run) => run.as_ref().expect("it was run").logits(model, targets),
-    };
+    if let Some(states) = states {
+        return likely(model, sequence, targets, |targets| model.logits(&states.hidden(targets)));
+    }
+    let run = Rows::run(model, sequence, targets, &mut Fast)?;
+    likely(model, sequence, targets, |targets| run.logits(model, targets))
+}
+
+/// The alternatives of targets that have these logits with the pictures.
+fn likely<M: LanguageModel>(
+    model: &M,
+    sequence: &Sequence,
+    targets: &[Target],
+    seen: impl Fn(&[Target]) -> Tensor,
+) -> Result<Vec<Foils>, Error> {
     if sequence.images().is_empty() {
-        return goal::foils_of_rows(targets, |targets| seen(targets) * 2.0);
+        return goal::foils_of_rows(targets, |targets| seen(targets).to_kind(Kind::Float) * 2.0);
     }
     let hidden = Rows::without_images(model, sequence, targets)?;
     // Logits add up where probabilities multiply.

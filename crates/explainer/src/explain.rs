@@ -139,9 +139,13 @@ impl Request<'_> {
             let images = Images { shown: &[], ..run.images };
             let faded = Run { sequence: &sequence, states: None, images, planned };
             let (of_point, _) = self.found(faded, &plans, &options, notes)?;
-            found.iter_mut().zip(&of_point).for_each(|(sum, found)| sum.add_relevancy(found));
+            for (sum, found) in found.iter_mut().zip(&of_point) {
+                sum.add_relevancy(found);
+            }
         }
-        found.iter_mut().for_each(|found| found.divide_relevancy(points));
+        for found in found {
+            found.divide_relevancy(points);
+        }
         Ok(())
     }
 

@@ -61,7 +61,9 @@ impl Found {
 
     /// Makes sums of so many relevancy rows their means.
     pub(crate) fn divide_relevancy(&mut self, rows: usize) {
-        self.parts.iter_mut().for_each(|part| part.attribution.relevancy /= rows as f32);
+        for part in &mut self.parts {
+            part.attribution.relevancy /= rows as f32;
+        }
     }
 }
 
