@@ -1,4 +1,4 @@
-//! One line every few steps: how far, how good, how long still.
+//! The steps of a stage: saved every now and then, and one line every few: how far, how good, how long still.
 
 use std::io::Write;
 use std::time::Instant;
@@ -9,6 +9,27 @@ use crate::forward::Tally;
 
 /// Steps that a line sums up.
 const EVERY: usize = 5;
+
+/// Steps between two saved states.
+const SAVE_EVERY: usize = 25;
+
+/// What goes on step by step, and from where it was saved.
+pub trait Stepwise {
+    /// Steps of the stage that are done.
+    fn done(&self) -> usize;
+
+    /// One step of the optimizer: the sums over its examples, and the norm of its gradient.
+    ///
+    /// # Errors
+    /// What libtorch fails with.
+    fn step(&mut self) -> Result<(Tally, f64)>;
+
+    /// Keeps where the run stands.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    fn save(&self) -> Result<()>;
+}
 
 /// Reports the steps of a stage.
 pub struct Progress<'a> {
@@ -36,8 +57,23 @@ impl<'a> Progress<'a> {
         self
     }
 
+    /// Takes the steps that are left.
+    ///
+    /// # Errors
+    /// Those of the steps, and a state that cannot be written.
+    pub fn finish(mut self, run: &mut impl Stepwise) -> Result<()> {
+        while run.done() < self.steps {
+            let (tally, norm) = run.step()?;
+            self.step(run.done(), tally, norm)?;
+            if run.done().is_multiple_of(SAVE_EVERY) || run.done() == self.steps {
+                run.save()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes in a step and the norm of its gradient; `done` steps are done now.
-    pub fn step(&mut self, done: usize, tally: Tally, norm: f64) -> Result<()> {
+    fn step(&mut self, done: usize, tally: Tally, norm: f64) -> Result<()> {
         self.sum += tally;
         if !done.is_multiple_of(EVERY) && done != self.steps {
             return Ok(());

@@ -13,11 +13,8 @@ use crate::forward::Tally;
 use crate::lanes::{Learner, Task};
 use crate::optimizer;
 use crate::parameters;
-use crate::progress::Progress;
+use crate::progress::{Progress, Stepwise};
 use crate::recipe::{Recipe, Stage};
-
-/// Steps between two saved states.
-const SAVE_EVERY: usize = 25;
 
 /// A run in a folder.
 pub struct Run {
@@ -64,19 +61,25 @@ impl Run {
     /// Runs what is left of the stage that is under way.
     fn stage(&mut self, out: &mut dyn Write) -> Result<()> {
         let steps = self.plan().steps;
-        let mut progress = Progress::new(out, self.state.task.name(), steps, self.state.step);
-        while self.state.step < steps {
-            let (tally, norm) = self.step()?;
-            progress.step(self.state.step, tally, norm)?;
-            if self.state.step.is_multiple_of(SAVE_EVERY) || self.state.step == steps {
-                self.save()?;
-            }
-        }
-        Ok(())
+        Progress::new(out, self.state.task.name(), steps, self.state.step).finish(self)
     }
 
-    /// One step of the optimizer: the sums over its examples, and the norm of its gradient.
-    pub fn step(&mut self) -> Result<(Tally, f64)> {
+    fn plan(&self) -> &Stage {
+        match self.state.task {
+            Task::Sight => &self.recipe.sight,
+            Task::Answers => &self.recipe.answers,
+            Task::Dialogue => &self.recipe.dialogue,
+            Task::Review | Task::Hybrid => &self.recipe.review,
+        }
+    }
+}
+
+impl Stepwise for Run {
+    fn done(&self) -> usize {
+        self.state.step
+    }
+
+    fn step(&mut self) -> Result<(Tally, f64)> {
         let stage = self.plan().clone();
         let first = (self.state.step * stage.pictures) as u64;
         let learner =
@@ -90,18 +93,8 @@ impl Run {
         Ok((tally, norm))
     }
 
-    /// Keeps where the run stands.
-    pub fn save(&self) -> Result<()> {
+    fn save(&self) -> Result<()> {
         self.state.save(&state_file(&self.folder), &self.recipe)
-    }
-
-    fn plan(&self) -> &Stage {
-        match self.state.task {
-            Task::Sight => &self.recipe.sight,
-            Task::Answers => &self.recipe.answers,
-            Task::Dialogue => &self.recipe.dialogue,
-            Task::Review | Task::Hybrid => &self.recipe.review,
-        }
     }
 }
 

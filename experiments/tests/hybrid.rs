@@ -12,6 +12,7 @@ use experiments::hybrid::run::{Recipe, Run, Sources};
 use experiments::localize::case::{Case, Language, Usual};
 use experiments::localize::methods::Maps;
 use experiments::localize::settings::Setting;
+use experiments::progress::Stepwise;
 use experiments::reader::Reader;
 use experiments::recipe::Variant;
 use experiments::scenes::Purpose;

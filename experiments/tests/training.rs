@@ -5,6 +5,7 @@ use std::path::Path;
 
 use experiments::evaluate::{Plan, evaluate};
 use experiments::lanes::Task;
+use experiments::progress::Stepwise;
 use experiments::recipe::{Recipe, Variant};
 use experiments::train::Run;
 use safetensors::SafeTensors;

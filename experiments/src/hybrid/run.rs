@@ -16,13 +16,11 @@ use crate::checkpoint::{self, State};
 use crate::forward::{self, Choice, Tally};
 use crate::lanes::{Task, in_lanes, leaves, pulled, summed};
 use crate::optimizer;
-use crate::progress::Progress;
+use crate::progress::{Progress, Stepwise};
 use crate::recipe::{Stage, Variant};
 
 /// The file that a run goes on from.
 const STATE: &str = "training.safetensors";
-/// Steps between two saved states.
-const SAVE_EVERY: usize = 25;
 /// Tokens of the questions about a picture and of their answers, about.
 const TEXT: usize = 200;
 /// Pictures are as large as the vision tower takes them.
@@ -167,31 +165,22 @@ impl Run {
         let steps = self.recipe.stage.steps;
         let tokens = self.decoder.config.mm_tokens_per_image;
         let work = (0..steps).map(|step| self.recipe.work(step, tokens)).collect();
-        let mut progress =
-            Progress::new(out, Task::Hybrid.name(), steps, self.state.step).with_work(work);
-        while self.state.step < steps {
-            let (tally, norm) = self.step()?;
-            progress.step(self.state.step, tally, norm)?;
-            if self.state.step.is_multiple_of(SAVE_EVERY) || self.state.step == steps {
-                self.save()?;
-            }
-        }
+        let name = Task::Hybrid.name();
+        Progress::new(out, name, steps, self.state.step).with_work(work).finish(self)?;
         export::write(&self.folder, &self.decoder.config, &self.state.parameters, &self.recipe)
     }
+}
 
-    /// Keeps where the run stands.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn save(&self) -> Result<()> {
+impl Stepwise for Run {
+    fn done(&self) -> usize {
+        self.state.step
+    }
+
+    fn save(&self) -> Result<()> {
         self.state.save(&self.folder.join(STATE), &self.recipe)
     }
 
-    /// One step of the optimizer: the sums over its examples, and the norm of its gradient.
-    ///
-    /// # Errors
-    /// What libtorch fails with.
-    pub fn step(&mut self) -> Result<(Tally, f64)> {
+    fn step(&mut self) -> Result<(Tally, f64)> {
         let stage = &self.recipe.stage;
         let first = (self.state.step * stage.pictures) as u64;
         let (examples, scale) = (&self.examples, self.recipe.scale);
