@@ -9,7 +9,7 @@ mod picture;
 use anyhow::{Context, ensure};
 use attention_capture::{
     Engine, Goal, HeadRecorder, Keep, Layers, Method, MethodRecorder, Objective, Pool, Recorder,
-    Retained, Rules, States, Streaming, SweepOptions,
+    Retained, Rules, States, Streaming, SweepOptions, alternatives,
 };
 use attention_relevancy::{HeadFusion, Target, Update};
 use benchmarks::memory::{Place, Watch};
@@ -294,7 +294,11 @@ fn compared(
         ("gradient_attention_s", Method::GradientAttention { heads, layers: layers() }),
         ("grad_cam_attention_s", Method::GradCamAttention { layer: last }),
         ("grad_cam_hidden_s", Method::GradCamHidden { layer: last / 2 }),
+        ("value_norm_s", Method::ValueNorm { heads, layers: layers() }),
+        ("legrad_s", Method::LeGrad { heads, layers: layers() }),
+        ("dex_ar_s", Method::DexAr { layers: layers() }),
         ("input_gradient_s", Method::InputGradient),
+        ("mean_cell_s", Method::MeanCell),
         ("tam_s", Method::Tam),
     ];
     let options = SweepOptions { memory_budget: args.memory_budget, cancel: None };
@@ -327,6 +331,18 @@ fn compared(
             black_box(engine.observe(goals, &rules, &mut [&mut recorder])?);
             black_box(recorder.finish());
             Ok(())
+        })?,
+    ));
+    let targets: Vec<Target> = goals.iter().flat_map(|goal| goal.targets().to_vec()).collect();
+    let foils = || Ok(drop(black_box(alternatives(model, sequence, &targets, Some(states))?)));
+    figures.push(("alternatives_s", seconds(&foils)?));
+    figures.push((
+        "second_point_s",
+        seconds(&|| {
+            let faded = sequence.faded(0.5);
+            let states = States::of(model, &faded, Keep::Everything)?;
+            let options = SweepOptions { memory_budget: args.memory_budget, cancel: None };
+            explained(&Streaming::new(model, faded.ids(), &states, options), goals).map(drop)
         })?,
     ));
     Ok(figures)

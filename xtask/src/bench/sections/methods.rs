@@ -5,7 +5,7 @@ use super::super::report::Report;
 use super::{Section, owned, ratio, sentences};
 
 /// Each with the name of its seconds.
-const METHODS: [(&str, &str); 12] = [
+const METHODS: [(&str, &str); 18] = [
     ("relevancy with raw attention of the last layer and rollout: the plain sweep", "plain_s"),
     ("with rollout of chosen layers or heads", "rollout_s"),
     ("with raw attention, all layers", "raw_attention_s"),
@@ -14,10 +14,16 @@ const METHODS: [(&str, &str); 12] = [
     ("with gradient × attention, all layers", "gradient_attention_s"),
     ("with Grad-CAM on attention of the last layer", "grad_cam_attention_s"),
     ("with Grad-CAM on hidden states before the middle layer", "grad_cam_hidden_s"),
+    ("with attention by the norm of its values, all layers", "value_norm_s"),
+    ("with LeGrad, all layers", "legrad_s"),
+    ("with DEX-AR, all layers", "dex_ar_s"),
     ("with gradient × input", "input_gradient_s"),
+    ("with the drop towards the mean cell", "mean_cell_s"),
     ("with the token activation map", "tam_s"),
     ("with all of these methods", "all_s"),
     ("with what every head did", "by_head_s"),
+    ("the alternatives of the token alone, without a sweep", "alternatives_s"),
+    ("a second point of the path alone: a run and a sweep", "second_point_s"),
 ];
 
 pub(super) fn methods(report: &Report) -> Section {
