@@ -334,7 +334,10 @@ fn compared(
         })?,
     ));
     let targets: Vec<Target> = goals.iter().flat_map(|goal| goal.targets().to_vec()).collect();
-    let foils = || Ok(drop(black_box(alternatives(model, sequence, &targets, Some(states))?)));
+    let foils = || {
+        black_box(alternatives(model, sequence, &targets, Some(states))?);
+        Ok(())
+    };
     figures.push(("alternatives_s", seconds(&foils)?));
     figures.push((
         "second_point_s",
