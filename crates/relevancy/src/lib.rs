@@ -23,6 +23,7 @@
 //! - [`Objective`], [`Backward`], [`Folding`] and [`Method`] say what is asked of an engine: the scalar that is differentiated, by which rule,
 //!   which heads and layers are folded, what the relevancy is compared with.
 //! - [`Score`], [`MethodRow`], [`HeadShares`] and [`PatchMap`] are what an engine finds out beside the row, as plain arrays.
+//! - [`faithfulness`] holds a map against orders of cells that know nothing: curves, gains and how they stand among controls.
 //! - [`unpool()`] spreads the relevancy of tokens over the finer cells that were averaged into them.
 //! - [`raw_attention_row`] and [`rollout_row`] are the baselines; [`check_attention`] rejects arrays that cannot be attention.
 //!
@@ -131,6 +132,8 @@ mod retained;
 mod baseline;
 mod gradient;
 pub mod tam;
+
+pub mod faithfulness;
 
 mod backward;
 mod method;
