@@ -35,32 +35,33 @@ fn goals(fixture: &Fixture, sequence: &Sequence) -> Vec<Goal> {
     targets.iter().map(|&target| Goal::token(target)).chain(Goal::sum(targets.clone())).collect()
 }
 
-/// The attention of every row from `from` on without one key, from two whole attentions.
-struct Blinded {
-    cell: usize,
+/// The attention of every row from `from` on without some keys, from two whole attentions.
+struct Blinded<'a> {
+    cells: &'a [usize],
     from: usize,
 }
 
-impl Attend for Blinded {
+impl Attend for Blinded<'_> {
     fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
-        let hidden = mask.clone().hiding(vec![self.cell..self.cell + 1]);
+        let hidden = self.cells.iter().map(|&cell| cell..cell + 1).collect();
+        let hidden = mask.clone().hiding(hidden);
         let [seeing, blind] = [mask, &hidden].map(|mask| Fast.attend(site, qkv, mask));
         let (from, n) = (self.from as i64, qkv.tokens() as i64);
         Tensor::cat(&[seeing.narrow(1, 0, from), blind.narrow(1, from, n - from)], 1)
     }
 }
 
-impl Watch<DecoderTrace> for Blinded {}
+impl Watch<DecoderTrace> for Blinded<'_> {}
 
-/// The features of one picture with the mean in the place of a cell.
-fn features(sequence: &Sequence, cell: usize) -> Vec<Tensor> {
+/// The features of the pictures with their means in the place of cells.
+fn features(sequence: &Sequence, cells: &[usize]) -> Vec<Tensor> {
     let change = |(span, features): (&Range<usize>, &Tensor)| {
-        let features = features.copy();
-        if span.contains(&cell) {
+        let changed = features.copy();
+        for cell in cells.iter().filter(|cell| span.contains(cell)) {
             let mean = features.mean_dim([0_i64].as_slice(), false, Kind::Float);
-            features.get((cell - span.start) as i64).copy_(&mean);
+            changed.get((cell - span.start) as i64).copy_(&mean);
         }
-        features
+        changed
     };
     sequence.images().iter().zip(sequence.features()).map(change).collect()
 }
@@ -113,26 +114,38 @@ struct Whole {
     tokens: usize,
 }
 
+/// The last layer's output `[S, D]` without some cells, by a pass over all tokens.
+fn without_cells(
+    model: &Gemma3,
+    sequence: &Sequence,
+    occlusion: Occlusion,
+    cells: &[usize],
+) -> Tensor {
+    let embeddings = model.embed(sequence);
+    let run = |embeddings: &Tensor, watch: &mut dyn Watch<DecoderTrace>| {
+        model.text().forward(embeddings, 0, sequence.layout(), watch)
+    };
+    match occlusion {
+        Occlusion::MeanEmbedding => {
+            let changed = embeddings.copy();
+            for (span, features) in sequence.images().iter().zip(features(sequence, cells)) {
+                changed.narrow(0, span.start as i64, span.len() as i64).copy_(&features);
+            }
+            run(&changed, &mut Fast)
+        }
+        Occlusion::Knockout => {
+            let from = sequence.images().last().unwrap().end;
+            run(&embeddings, &mut Blinded { cells, from })
+        }
+    }
+}
+
 impl Whole {
     fn run(model: &Gemma3, sequence: &Sequence, occlusion: Occlusion) -> Self {
-        let behind = sequence.images().last().unwrap().end;
-        let embeddings = model.embed(sequence);
-        let run = |embeddings: &Tensor, watch: &mut dyn Watch<DecoderTrace>| {
-            model.text().forward(embeddings, 0, sequence.layout(), watch)
-        };
-        let without = |cell: usize| match occlusion {
-            Occlusion::MeanEmbedding => {
-                let changed = embeddings.copy();
-                for (span, features) in sequence.images().iter().zip(features(sequence, cell)) {
-                    changed.narrow(0, span.start as i64, span.len() as i64).copy_(&features);
-                }
-                run(&changed, &mut Fast)
-            }
-            Occlusion::Knockout => run(&embeddings, &mut Blinded { cell, from: behind }),
-        };
+        let without = |cell: usize| without_cells(model, sequence, occlusion, &[cell]);
         let cells = sequence.images().iter().cloned().flatten();
         Self {
-            output: run(&embeddings, &mut Fast),
+            output: without_cells(model, sequence, occlusion, &[]),
             without: cells.map(|cell| (cell, without(cell))).collect(),
             tokens: sequence.ids().len(),
         }
@@ -160,6 +173,53 @@ fn assert_near(what: &str, found: &Array1<f32>, expected: &Array1<f64>) {
     let apart = found.iter().zip(expected).map(|(&x, y)| (f64::from(x) - y).abs());
     let apart = apart.fold(0.0, f64::max);
     assert!(apart <= TOLERANCE * largest, "{what}: {apart:.1e} of {largest:.1e}");
+}
+
+/// Sets of cells, of one picture and of both, none and all, against passes over all tokens; a single cell is what its drop says.
+#[test]
+fn sets_of_cells_are_what_whole_runs_without_them_say() {
+    for name in ["short-window", "two-images"] {
+        let fixture = Fixture::open(name);
+        let model = model(&fixture);
+        let sequence = answered(&fixture, &model);
+        let targets: Vec<Target> =
+            fixture.numbers("targets").into_iter().map(|at| target(&sequence, at)).collect();
+        let cells: Vec<usize> = sequence.images().iter().cloned().flatten().collect();
+        let every = |n: usize| cells.iter().copied().step_by(n).collect::<Vec<usize>>();
+        let backwards: Vec<usize> = every(3).into_iter().rev().collect();
+        let sets = vec![Vec::new(), vec![cells[1]], every(2), backwards, cells.clone()];
+        for occlusion in Occlusion::ALL {
+            let occluder = occluder(&model, &sequence);
+            let mut heard = Vec::new();
+            let progress = &mut |done: usize, of: usize| heard.push((done, of));
+            let found = occluder.log_probabilities(&targets, &sets, occlusion, progress).unwrap();
+            assert_eq!(heard, [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]);
+            let mut moved = 0.0_f64;
+            for (set, row) in sets.iter().zip(found.rows()) {
+                let output = without_cells(&model, &sequence, occlusion, set);
+                for ((target, &value), &whole) in targets.iter().zip(row).zip(found.row(0)) {
+                    let goal = Goal::token(*target);
+                    let counted = Counted::new(&model, &goal, 1, &output);
+                    let expected = counted.scalar(&model, Objective::LogProbability, &output);
+                    let what = format!("{name}, {occlusion}, {} cells", set.len());
+                    assert!((value - expected).abs() < 2e-5, "{what}: {value} and {expected}");
+                    moved = moved.max((value - whole).abs());
+                }
+            }
+            assert!(moved > 1e-2, "{name}, {occlusion}: {moved}");
+            let refused = |targets: &[Target], set: Vec<usize>| {
+                let progress = &mut |_, _| {};
+                occluder.log_probabilities(targets, &[set], occlusion, progress).unwrap_err()
+            };
+            let last = sequence.ids().len() - 1;
+            let no_cell = refused(&targets, vec![cells[0], last]);
+            assert!(matches!(no_cell, Error::NoCell { position } if position == last));
+            let early = target(&sequence, cells[0]);
+            assert!(matches!(refused(&[early], vec![cells[0]]), Error::Target { .. }));
+            let nothing = occluder.log_probabilities(&[], &sets, occlusion, &mut |_, _| {});
+            assert_eq!(nothing.unwrap().dim(), (5, 0));
+        }
+    }
 }
 
 fn occluder<'a>(model: &'a Gemma3, sequence: &'a Sequence) -> Occluder<'a> {

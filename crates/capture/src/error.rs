@@ -31,6 +31,12 @@ pub enum Error {
         /// Length of the sequence.
         tokens: usize,
     },
+    /// A cell was to be taken away that is of no picture.
+    #[error("position {position} was to be taken away as a cell of a picture, but is of none")]
+    NoCell {
+        /// The position asked for.
+        position: usize,
+    },
     /// The foil of a contrast is not a token id of the model.
     #[error("foil token {token} is not one of the {vocabulary} tokens of the model")]
     Foil {

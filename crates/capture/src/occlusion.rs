@@ -8,7 +8,7 @@ use crate::gemma::Joined;
 use crate::goal::{LOGIT_ROWS, by_target, check_foils, check_targets, foils, index};
 use crate::seam::{Attend, AttentionLayer, Cached, Layer, Sequence, guard};
 use crate::{Error, Foil, Goal, LanguageModel, Objective, SweepOptions, convert};
-use attention_relevancy::ndarray::Array1;
+use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{Foils, MethodRow, Occlusion, Target, Unavailable};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -84,7 +84,9 @@ impl<'a, M: LanguageModel> Occluder<'a, M> {
                 // A row that stands before all that changes keeps its scalar.
                 if !scalars.is_empty() {
                     let output = match occlusion {
-                        Occlusion::MeanEmbedding => pass(&self.with_mean(&x, leg.from, cell), &[])?,
+                        Occlusion::MeanEmbedding => {
+                            pass(&self.with_means(&x, leg.from, &[cell]), &[])?
+                        }
                         Occlusion::Knockout => pass(&x, &[cell..cell + 1])?,
                     };
                     let without = scalars.values(&output)?;
@@ -99,6 +101,83 @@ impl<'a, M: LanguageModel> Occluder<'a, M> {
             }
         }
         Ok(rows)
+    }
+
+    /// The log-probability of each target in nats without each set of cells of the pictures, `[sets, targets]`: an empty set is the
+    /// undisturbed run. All targets are read off the same passes, of which there is one for each set; what stands before the first cell
+    /// (by [`Occlusion::MeanEmbedding`]) or before the end of the last picture (by [`Occlusion::Knockout`]) is run once. `progress` hears
+    /// how many sets are done, and of how many.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows); [`Error::Target`] also for a target before the end of a picture that has a cell in a set,
+    /// [`Error::NoCell`] for a position of no picture.
+    pub fn log_probabilities(
+        &self,
+        targets: &[Target],
+        sets: &[Vec<usize>],
+        occlusion: Occlusion,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Array2<f64>, Error> {
+        let ids = self.sequence.ids();
+        check_targets(targets, ids, ids.len())?;
+        let mut found = Array2::zeros((sets.len(), targets.len()));
+        let leg = self.leg_of(targets, sets, occlusion)?;
+        if found.is_empty() {
+            return Ok(found);
+        }
+        self.check_budget(std::slice::from_ref(&leg))?;
+        let goals: Vec<Goal> = targets.iter().map(|&target| Goal::token(target)).collect();
+        let goals: Vec<&Goal> = goals.iter().collect();
+        let scalars = Scalars::new(self.model, &goals, Objective::LogProbability, leg.from);
+        let _no_grad = tch::no_grad_guard();
+        let embeddings = guard("embedding the sequence", || self.model.embed(self.sequence))?;
+        let mut prefix = Cached::default();
+        let before = part(&embeddings, &(0..leg.from));
+        guard("running the language model", || drop(self.run(&before, 0, &mut prefix)))?;
+        let x = part(&embeddings, &(leg.from..leg.end));
+        for (index, (set, mut row)) in sets.iter().zip(found.rows_mut()).enumerate() {
+            if self.options.cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let (x, hidden) = match occlusion {
+                Occlusion::MeanEmbedding => (self.with_means(&x, leg.from, set), Vec::new()),
+                Occlusion::Knockout => (x.shallow_clone(), runs(set)),
+            };
+            let mut attend = Hiding { inner: prefix.ahead(), spans: &hidden };
+            let run = || self.run(&x, leg.from, &mut attend);
+            let output = guard("running the language model", run)?;
+            row.assign(&Array1::from(scalars.values(&output)?));
+            progress(index + 1, sets.len());
+        }
+        Ok(found)
+    }
+
+    /// The pass of these targets that begins before all that any of the sets changes.
+    fn leg_of(
+        &self,
+        targets: &[Target],
+        sets: &[Vec<usize>],
+        occlusion: Occlusion,
+    ) -> Result<Leg, Error> {
+        let images = self.sequence.images();
+        let image_of = |cell: usize| {
+            let image = images.iter().find(|image| image.contains(&cell));
+            image.ok_or(Error::NoCell { position: cell })
+        };
+        let touched = sets.iter().flatten().map(|&cell| image_of(cell));
+        let touched = touched.collect::<Result<Vec<_>, _>>()?;
+        let end = targets.iter().map(|target| target.logit_row() + 1).max().unwrap_or(0);
+        let ends = touched.iter().map(|image| image.end);
+        let behind = ends.max().unwrap_or(0);
+        if let Some(early) = targets.iter().find(|target| target.logit_row() < behind) {
+            let (position, token) = (early.position(), early.token());
+            return Err(Error::Target { position, token, tokens: self.sequence.ids().len() });
+        }
+        let from = match occlusion {
+            Occlusion::MeanEmbedding => touched.iter().map(|image| image.start).min().unwrap_or(0),
+            Occlusion::Knockout => behind,
+        };
+        Ok(Leg { from, end, cells: Vec::new(), goals: Vec::new() })
     }
 
     /// How many pictures a goal looks back at.
@@ -165,15 +244,21 @@ impl<'a, M: LanguageModel> Occluder<'a, M> {
         })
     }
 
-    /// Embeddings of the tokens from index `from` on with the mean of its picture in the place of a cell.
-    fn with_mean(&self, x: &Tensor, from: usize, cell: usize) -> Tensor {
-        let image = self.sequence.images().iter().find(|image| image.contains(&cell));
-        let image = image.expect("a cell is of a picture");
-        let cells = part(x, &(image.start - from..image.end - from));
-        let mean = cells.mean_dim([0_i64].as_slice(), false, Kind::Float);
-        let x = x.copy();
-        x.get((cell - from) as i64).copy_(&mean); // a view
-        x
+    /// Embeddings of the tokens from index `from` on with the mean of their picture in the place of cells.
+    fn with_means(&self, x: &Tensor, from: usize, cells: &[usize]) -> Tensor {
+        let changed = x.copy();
+        for image in self.sequence.images() {
+            let own: Vec<usize> =
+                cells.iter().filter(|cell| image.contains(cell)).map(|cell| cell - from).collect();
+            if own.is_empty() {
+                continue;
+            }
+            let all = part(x, &(image.start - from..image.end - from));
+            let mean = all.mean_dim([0_i64].as_slice(), true, Kind::Float).to_kind(x.kind());
+            let means = mean.expand([own.len() as i64, -1], false);
+            let _ = changed.shallow_clone().index_copy_(0, &index(&own, x.device()), &means);
+        }
+        changed
     }
 }
 
@@ -274,7 +359,27 @@ fn logits(model: &impl LanguageModel, terms: &[Term], output: &Tensor) -> Tensor
     model.logits(&output.index_select(0, &index(&rows, output.device()))).to_kind(Kind::Float)
 }
 
+/// Positions as ascending runs.
+fn runs(positions: &[usize]) -> Vec<Range<usize>> {
+    let mut positions = positions.to_vec();
+    positions.sort_unstable();
+    positions.dedup();
+    let together = positions.chunk_by(|one, next| one + 1 == *next);
+    together.map(|run| run[0]..run[0] + run.len()).collect()
+}
+
 /// Some rows of `[S, D]`.
 fn part(x: &Tensor, rows: &Range<usize>) -> Tensor {
     x.narrow(0, rows.start as i64, rows.len() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs;
+
+    #[test]
+    fn runs_hold_what_stands_together() {
+        assert_eq!(runs(&[7, 3, 4, 9, 3, 8]), [3..5, 7..10]);
+        assert!(runs(&[]).is_empty());
+    }
 }

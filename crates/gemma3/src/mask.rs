@@ -128,7 +128,19 @@ impl MaskRule {
             let apart = q.ge(second as i64).logical_and(&within(&k, &(at..second)));
             block = block.logical_and(&apart.logical_not());
         }
-        for span in self.hidden.iter().filter(|span| hides(span, queries, keys)) {
+        let hiding = self.hidden.iter().filter(|span| hides(span, queries, keys));
+        let (from_all, from_some): (Vec<_>, Vec<_>) =
+            hiding.partition(|span| span.end <= queries.start);
+        // Hidden cells may be many: those that no query sees are put together first.
+        if !from_all.is_empty() {
+            let mut seen = vec![true; keys.len()];
+            for span in from_all {
+                let inside = |place: usize| place.clamp(keys.start, keys.end) - keys.start;
+                seen[inside(span.start)..inside(span.end)].fill(false);
+            }
+            block = block.logical_and(&Tensor::from_slice(&seen).unsqueeze(0).to_device(device));
+        }
+        for span in from_some {
             let unseen = q.ge(span.end as i64).logical_and(&within(&k, span));
             block = block.logical_and(&unseen.logical_not());
         }
