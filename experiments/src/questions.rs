@@ -61,8 +61,10 @@ pub enum Word {
     Level,
     /// The same of a kind that is always at the same level: what names the kind decides it, not the picture.
     LevelOfKind,
-    /// `small` or `large`; the questions here have no such word, nor the next two.
+    /// `small` or `large`; the questions here have no such word, nor the next three.
     Size,
+    /// That there is one, before it is named: `There`, `An`, `Yes`.
+    Presence,
     /// That there is none.
     Absence,
     /// How many there are.
@@ -79,6 +81,7 @@ impl Word {
             Self::Level => "level",
             Self::LevelOfKind => "level of a kind that has but one",
             Self::Size => "size",
+            Self::Presence => "presence",
             Self::Absence => "negation",
             Self::Count => "count",
         }

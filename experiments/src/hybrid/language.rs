@@ -132,11 +132,14 @@ impl Query {
             About::All => report(scene, self.wording),
             About::Presence(kind) => match found(scene, kind) {
                 Some(finding) if first => place(
-                    empty.decided("Yes").fixed(&format!(", there is {}", kind.with_article())),
+                    present(empty, "Yes", finding)
+                        .fixed(&format!(", there is {}", kind.with_article())),
                     finding,
                 )
                 .fixed("."),
-                Some(finding) => place(empty.decided("Yes").fixed(". It is"), finding).fixed("."),
+                Some(finding) => {
+                    place(present(empty, "Yes", finding).fixed(". It is"), finding).fixed(".")
+                }
                 None if first => absent(empty, "No", kind).fixed(&format!(", there is no {kind}.")),
                 None => absent(empty, "No", kind)
                     .fixed(&format!(", I do not see {}.", kind.with_article())),
@@ -214,6 +217,11 @@ fn short_place(answer: Answer, (at, finding): (usize, &Finding), is_first: bool)
     }
 }
 
+/// A word that says that there is something, before it is named.
+fn present(answer: Answer, text: &str, (at, _): (usize, &Finding)) -> Answer {
+    answer.tells(text, Topic::Finding(at), Word::Presence)
+}
+
 /// A word that says that there is none of a kind.
 fn absent(answer: Answer, text: &str, kind: FindingKind) -> Answer {
     answer.tells(text, Topic::Absent(kind), Word::Absence)
@@ -243,7 +251,7 @@ fn report(scene: &Scene, wording: usize) -> Answer {
         let article = article.split(' ').next().unwrap_or("a");
         match (wording, is) {
             (0, Some(finding)) => {
-                let answer = answer.decided(&format!("{space}There")).fixed(" is");
+                let answer = present(answer, &format!("{space}There"), finding).fixed(" is");
                 place(named(answer.fixed(&format!(" {article}")), finding), finding).fixed(".")
             }
             (0, None) => absent(answer, &format!("{space}No"), kind).fixed(&format!(" {name}.")),
@@ -258,7 +266,7 @@ fn report(scene: &Scene, wording: usize) -> Answer {
             }
             (_, Some(finding)) => {
                 let capital = if article == "an" { "An" } else { "A" };
-                let answer = answer.decided(&format!("{space}{capital}"));
+                let answer = present(answer, &format!("{space}{capital}"), finding);
                 place(named(answer, finding).fixed(" is seen"), finding).fixed(".")
             }
             (_, None) => {

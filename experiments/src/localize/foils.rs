@@ -25,6 +25,7 @@ pub fn foil(case: &Case, question: &str, word: &Spoken) -> Option<String> {
         Word::Level | Word::LevelOfKind => "lower",
         Word::Size if word.text.eq_ignore_ascii_case("small") => "large",
         Word::Size => "small",
+        Word::Presence => "no",
         Word::Count if word.text.eq_ignore_ascii_case("two") => "one",
         Word::Count => "two",
         Word::Absence => presence(question, word)?,
@@ -82,6 +83,8 @@ mod tests {
         let of = |question: &str, text: &str, word, topic| {
             foil(&case, question, &spoken(text, word, topic)).unwrap()
         };
+        assert_eq!(of("Is there a nodule?", "Yes", Word::Presence, own), "No");
+        assert_eq!(of("Write a short report.", "An", Word::Presence, own), "No");
         let absent = Topic::Absent(FindingKind::Opacity);
         assert_eq!(of("Where is the nodule?", "left", Word::Side, own), "right");
         assert_eq!(of("Locate the nodule.", "Left", Word::Side, own), "Right");

@@ -80,7 +80,7 @@ fn class(piece: &Piece) -> Class {
     match piece.shows {
         Some((_, Word::Finding | Word::Device)) => Class::Finding,
         Some((_, Word::Side | Word::Level | Word::LevelOfKind | Word::Size)) => Class::Place,
-        Some((_, Word::Absence | Word::Count)) => Class::Decision,
+        Some((_, Word::Presence | Word::Absence | Word::Count)) => Class::Decision,
         None if piece.decided => Class::Decision,
         None => Class::Fixed,
     }
