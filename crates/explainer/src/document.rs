@@ -1,9 +1,10 @@
 //! An explained answer as a document: the one value that record, arrays, figures and page are made of.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use attention_relevancy::{Foil, Objective};
+use attention_relevancy::{Foil, Foils, Objective};
 use explanation_record::record::{
     AnswerRecord, BlankRecord, GenerationRecord, MissingRecord, RelianceSettings, SamplingRecord,
     Settings, SinksRecord, TemplateTokens, Timings, TokenRecord, sha256,
@@ -67,6 +68,7 @@ impl Explainer {
             tokens: tokens(answer),
             pictures: pictures(answer, presentation),
             images: answer.prepared.images.iter().map(image).collect(),
+            foil_texts: self.foil_texts(explanations),
             targets: targets(explanations),
             words: words(explanations),
             versus: versus.map(|versus| versus.document(answer.tokens.len())).collect(),
@@ -128,6 +130,12 @@ impl Explainer {
             .chain(versus)
             .chain(adapters)
             .collect()
+    }
+
+    fn foil_texts(&self, explanations: &Explanations) -> BTreeMap<u32, String> {
+        let all = explanations.targets.iter().chain(&explanations.words);
+        let foils = all.filter_map(TargetExplanation::foils).flatten().flat_map(Foils::iter);
+        foils.map(|(id, _)| (id, self.processor.tokenizer().label(id))).collect()
     }
 
     fn settings(&self, explanations: &Explanations, presentation: &Presentation) -> Settings {

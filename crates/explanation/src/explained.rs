@@ -1,6 +1,7 @@
 //! An explained answer as one value: what record, arrays, figures and page are made of, and what a folder gives back.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use attention_relevancy::ndarray::{Array2, ArrayView1};
@@ -41,6 +42,8 @@ pub struct Explained<'a> {
     pub pictures: Vec<ExplainedPicture<'a>>,
     /// What the model saw of them, in the order of the prompt.
     pub images: Vec<ExplainedImage>,
+    /// The texts of the tokens that targets and words are set against ([`TargetExplanation::foils`]), by their ids.
+    pub foil_texts: BTreeMap<u32, String>,
     /// What was asked for, in the order asked.
     pub targets: Vec<ExplainedTarget<'a>>,
     /// The words of the answer that were explained beside, in reading order.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use attention_relevancy::ndarray::{Array1, Array2};
 use attention_relevancy::{
-    Explanation, HeadMaps, HeadShares, ImageGrid, PatchMap, Score, SinkFinder, SinkRule, Target,
-    TokenLayout, Unavailable, ndarray,
+    Explanation, Foils, HeadMaps, HeadShares, ImageGrid, PatchMap, Score, SinkFinder, SinkRule,
+    Target, TokenLayout, Unavailable, ndarray,
 };
 use relevancy_visualization::image::RgbImage;
 use relevancy_visualization::{OverlayOptions, RegionSpec};
@@ -45,7 +45,10 @@ fn explanation(positions: std::ops::Range<usize>, asked: bool) -> TargetExplanat
         HeadShares::new(table(3, 2, 3), table(3, 2, 4), table(3, 2, 5)).with_maps(Some(maps));
     let unavailable = Unavailable::NotRead { position: 9 };
     TargetExplanation::new(TargetParts {
-        foils: None,
+        foils: asked.then(|| {
+            let foils = Foils::weighted([(3, 3.0), (5, 1.0)]).unwrap();
+            vec![foils; positions.len()]
+        }),
         text: "Ödem".to_owned(),
         occurrence: Some(1),
         rule: SpanRule::Reliance,
@@ -187,6 +190,7 @@ fn explained(presentation: &Presentation) -> Explained<'static> {
         tokens: tokens(),
         pictures: vec![picture],
         images: vec![image],
+        foil_texts: BTreeMap::from([(3, " <clear>".to_owned()), (5, "none".to_owned())]),
         targets: vec![target(8..10, true), target(9..10, true)],
         words: vec![target(7..8, false)],
         versus: vec![versus],
@@ -277,7 +281,12 @@ fn a_folder_gives_the_document_back() {
     let again = Explained { peak_rss_bytes: Some(1), ..stored.explained().clone() };
     let record = |explained: &Explained<'_>| Record::new(explained, &[]).to_json();
     assert_eq!(record(&again), record(&explained));
-    assert_eq!(again.report().unwrap(), explained.report().unwrap());
+    let page = explained.report().unwrap();
+    assert_eq!(again.report().unwrap(), page);
+    // What the tokens are set against is on the page, as text and not as markup.
+    assert!(page.contains("Set against") && !page.contains("<clear>"));
+    let told = page.split("Set against").nth(1).unwrap();
+    assert!(told[..400].contains("75 %") && told[..400].contains("none"), "{}", &told[..400]);
 
     // Every file but the record, which states memory in use, is the same when it is written again.
     let all = written(&again, second.path());

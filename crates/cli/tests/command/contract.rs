@@ -368,6 +368,7 @@ fn alternatives_are_told() {
     for (foils, token) in foils.iter().zip(tokens) {
         let foils = foils.as_array().unwrap();
         assert!(foils.iter().all(|foil| foil["id"] != *token));
+        assert!(foils.iter().all(|foil| !foil["token"].as_str().unwrap().is_empty()));
         let sum: f64 = foils.iter().map(|foil| foil["weight"].as_f64().unwrap()).sum();
         assert!((sum - 1.0).abs() < 1e-5, "{sum}");
     }

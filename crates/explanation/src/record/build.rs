@@ -47,11 +47,11 @@ impl Record {
                         let figures = files.of_target(&[DrawingKind::Compare], index);
                         CounterpartRecord::new((&target.explanation, counterpart), figures)
                     }),
-                    ..target_record(target, &methods, &blanks)
+                    ..target_record(explained, target, &methods, &blanks)
                 })
                 .collect(),
             missing: explained.missing.clone(),
-            words: words.map(|word| target_record(word, &methods, &blanks)).collect(),
+            words: words.map(|word| target_record(explained, word, &methods, &blanks)).collect(),
             versus: versus.map(|(index, pair)| files.versus_record(pair, index)).collect(),
             regions: explained.regions.clone(),
             boxes: explained.boxes.clone(),
@@ -175,6 +175,7 @@ fn image_records(explained: &Explained<'_>) -> Vec<ImageRecord> {
 
 /// The record of a target or word without its files.
 fn target_record(
+    explained: &Explained<'_>,
     target: &ExplainedTarget<'_>,
     methods: &[ComparedMethod],
     blanks: &[BlankKind],
@@ -191,7 +192,10 @@ fn target_record(
         token_logits: scores.iter().map(|score| score.logit).collect(),
         token_log_probabilities: scores.iter().map(|score| score.log_probability).collect(),
         runner_up_ids: scores.iter().map(|score| score.runner_up).collect(),
-        foils: explanation.foils().map(|foils| foils.iter().map(FoilRecord::of).collect()),
+        foils: explanation.foils().map(|foils| {
+            let record = |foils| FoilRecord::of(foils, &explained.foil_texts);
+            foils.iter().map(record).collect()
+        }),
         is_empty: explanation.is_empty(),
         image_share: explanation.relevancy().shares().map(|shares| shares.image()),
         methods: method_records(explanation, methods),

@@ -1,5 +1,7 @@
 //! What a record says of a target or word.
 
+use std::collections::BTreeMap;
+
 use attention_relevancy::Foils;
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +36,8 @@ pub struct TargetRecord {
     pub token_log_probabilities: Vec<f32>,
     /// For each token the most likely other one: what the objective "contrast with the runner-up" sets it against.
     pub runner_up_ids: Vec<u32>,
-    /// What the objective "contrast with the answer without a look at the pictures" sets each token against: the tokens that would most
-    /// likely stand there, each by its probability among them; null for another objective.
+    /// What the objective "contrast with the alternatives" sets each token against: the other tokens that could stand there, each with its
+    /// weight; null for another objective.
     #[serde(default)]
     pub foils: Option<Vec<Vec<FoilRecord>>>,
     /// Whether nothing speaks for it: its row of relevancy holds nothing but the self terms.
@@ -78,13 +80,17 @@ pub struct TargetRecord {
 pub struct FoilRecord {
     /// Its id.
     pub id: u32,
+    /// Its text, a space for what the tokenizer has in its place; empty in records of older programs.
+    #[serde(default)]
+    pub token: String,
     /// Its weight; those of a token sum to one.
     pub weight: f32,
 }
 
 impl FoilRecord {
-    pub(crate) fn of(foils: &Foils) -> Vec<Self> {
-        foils.iter().map(|(id, weight)| Self { id, weight }).collect()
+    pub(crate) fn of(foils: &Foils, texts: &BTreeMap<u32, String>) -> Vec<Self> {
+        let text = |id| texts.get(&id).cloned().unwrap_or_default();
+        foils.iter().map(|(id, weight)| Self { id, token: text(id), weight }).collect()
     }
 
     /// What they say together; `None` where the weights have no sum above zero.

@@ -50,6 +50,7 @@ pub(super) fn explained(
         tokens: tokens(&record.tokens, &record.answer),
         pictures: record.pictures.iter().zip(pictures).map(picture).collect(),
         images: images.map(|(index, of_one)| image(record, arrays, (index, of_one))).collect(),
+        foil_texts: record.targets.iter().chain(&record.words).flat_map(foil_texts).collect(),
         targets: all(&record.targets, &arrays.targets)?,
         words: all(&record.words, &arrays.words)?,
         versus: record.versus.iter().enumerate().map(|pair| versus(arrays, pair)).collect(),
@@ -72,6 +73,11 @@ pub(super) fn explained(
         program: record.program.clone(),
         date: record.date.clone(),
     })
+}
+
+fn foil_texts(target: &TargetRecord) -> impl Iterator<Item = (u32, String)> {
+    let foils = target.foils.iter().flatten().flatten();
+    foils.map(|foil| (foil.id, foil.token.clone()))
 }
 
 fn layout(record: &Record) -> Result<TokenLayout, Error> {
