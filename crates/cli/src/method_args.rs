@@ -144,7 +144,7 @@ enum BackwardArg {
 #[derive(ValueEnum, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 enum ObjectiveArg {
-    /// The logit of the token minus that of the most likely other one
+    /// The logit of the token minus those of the tokens that could stand there in its place
     #[default]
     Contrast,
     /// The logit of the token: the published rule
