@@ -147,7 +147,7 @@ try. Here it is in a browser:
 
 ```sh
 medgemma-explainer explain --model phantom --image chests/000.png --prompt 'Describe the radiograph.' --keyword opacity --regions cxr --record layers --out out
-chromium --headless --window-size=1300,900 --screenshot=report.png out/report.html
+chromium --headless --hide-scrollbars --force-prefers-reduced-motion --window-size=1300,900 --screenshot=report.png out/report.html
 ```
 
 `cargo xtask gallery` regenerates this page and its pictures.
