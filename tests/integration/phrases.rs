@@ -3,8 +3,8 @@
 use crate::explainer::{answer, load, published};
 use crate::support::{answered, keyword, matrix, model, one, with_methods};
 use attention_capture::{
-    Attribution, Engine, Error, Goal, HeadWeights, Keep, Layers, Method, MethodRow, Objective,
-    Pool, Retained, Rules, States, Streaming, SweepOptions, branch_targets,
+    Attribution, Engine, Error, Folding, Goal, HeadWeights, Keep, Layers, Method, MethodRow,
+    Objective, Pool, Retained, Rules, States, Streaming, SweepOptions, branch_targets,
 };
 use attention_relevancy::{HeadFusion, Target, Update};
 use gemma3_tch::{Cached, Fast, Fork, Gemma3, GenerationOptions, Sequence};
@@ -433,6 +433,15 @@ fn the_facade_sets_a_phrase_of_the_answer_against_another() {
         [&found.phrase, &found.against].map(|one| one.relevancy().image_grid(0).unwrap());
     assert_eq!(cells, of_phrase - of_other);
     assert!(found.image_difference(1).is_none());
+
+    // What is asked for and does not count is told.
+    assert!(found.notes.is_empty());
+    let more = published()
+        .with_folding(Folding::default().with_layers(Layers::Global))
+        .with_path_points(2);
+    let told = explainer.explain_versus(&answer, &ask(1), "no pneumonia", &more).unwrap();
+    assert_eq!(told.phrase.relevancy(), found.phrase.relevancy());
+    assert!(told.notes.len() == 2 && told.notes[0].contains("all layers"), "{:?}", told.notes);
 
     let error = |against: &str| explain(0, against, streaming).unwrap_err().to_string();
     assert!(error("changed").contains("would be compared with itself"), "{}", error("changed"));

@@ -51,7 +51,8 @@ impl Request<'_> {
     /// Sets what `ask` finds in the answer against the phrase `against` in its place; of several places the first. The other phrase is
     /// written as it would stand there: with the spaces of the tokens that it replaces.
     ///
-    /// Of the options it is the engine, the update, the backward rule, the attention sinks and the thinking trace that count: the objective is the logarithm of the
+    /// Of the options it is the engine, the update, the backward rule, the attention sinks and the thinking trace that count; of heads, layers
+    /// and points of a path that were asked for a note says that they do not: the objective is the logarithm of the
     /// probability of a whole phrase.
     ///
     /// # Errors
@@ -72,7 +73,7 @@ impl Request<'_> {
         let phrase = &answer.sequence.ids()[positions.clone()];
         let sequence = answer.sequence.forked(positions.start, [phrase, &against])?;
         let targets = branch_targets(&sequence)?;
-        let mut notes = Vec::new();
+        let mut notes = left_out(options);
         let found = match options.engine {
             Engine::Retained => self.versus_retained(&sequence, &targets, options)?,
             Engine::Auto | Engine::Streaming => {
@@ -169,6 +170,16 @@ impl Request<'_> {
         notes.extend(ran_out.map(|error| format!("{error}; repeated with smaller blocks")));
         Ok(Found { sinks, ..found })
     }
+}
+
+/// What the options ask for that a comparison of phrases does not have.
+fn left_out(options: &ExplainOptions) -> Vec<String> {
+    let asked = [
+        (options.folding != Folding::default(), "over all layers and the mean of the heads"),
+        (1 < options.path_points, "at the pictures alone, without further points of a path"),
+    ];
+    let told = asked.into_iter().filter(|(is_asked, _)| *is_asked);
+    told.map(|(_, what)| format!("phrases were compared {what}")).collect()
 }
 
 /// The rules of all three explanations in a run with these attention sinks.
