@@ -435,13 +435,13 @@ fn the_facade_sets_a_phrase_of_the_answer_against_another() {
     assert!(found.image_difference(1).is_none());
 
     // What is asked for and does not count is told.
-    assert!(found.notes.is_empty());
+    assert!(found.notes().is_empty());
     let more = published()
         .with_folding(Folding::default().with_layers(Layers::Global))
         .with_path_points(2);
     let told = explainer.explain_versus(&answer, &ask(1), "no pneumonia", &more).unwrap();
     assert_eq!(told.phrase.relevancy(), found.phrase.relevancy());
-    assert!(told.notes.len() == 2 && told.notes[0].contains("all layers"), "{:?}", told.notes);
+    assert!(told.notes().len() == 2 && told.notes()[0].contains("all layers"), "{told:?}");
 
     let error = |against: &str| explain(0, against, streaming).unwrap_err().to_string();
     assert!(error("changed").contains("would be compared with itself"), "{}", error("changed"));

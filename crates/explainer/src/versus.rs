@@ -253,6 +253,11 @@ impl PhraseExplanation {
 }
 
 impl VersusExplanation {
+    /// What a reader must know of how it was made; empty where there is nothing.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// Where the phrase stands in the answer; its beginning is the end of what both phrases follow.
     pub fn positions(&self) -> Range<usize> {
         self.positions.clone()
