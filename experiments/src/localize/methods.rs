@@ -177,7 +177,11 @@ impl<'a> Maps<'a> {
 
     fn maps(&self, words: &[&Spoken], setting: Setting) -> Result<PerWord> {
         let found = self.explained(words, setting)?;
-        found.iter().map(|(shown, target)| self.map(*shown, target, 0)).collect()
+        let shift = if setting.method == Method::Seed { self.shift()? } else { 0 };
+        let map = |(shown, target): &(Shown, TargetExplanation)| {
+            Ok(self.reading.of_images(&shown.row(target, 0)?[shift..]))
+        };
+        found.iter().map(map).collect()
     }
 
     /// What is shown of an explanation; `method` is its place among the methods that were asked for.
