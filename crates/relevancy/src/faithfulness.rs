@@ -193,6 +193,7 @@ pub fn blob([rows, columns]: [usize; 2]) -> Vec<f32> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
 
