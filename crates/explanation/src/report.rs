@@ -132,19 +132,19 @@ fn regions(explained: &Explained<'_>) -> Vec<Region> {
     names.map(region).collect()
 }
 
-/// Tokens of a target of which is told what they are set against, and tokens that are told of each: further ones have little weight.
-const AGAINST: (usize, usize) = (4, 3);
-/// What has less weight is not told.
-const TOLD: f32 = 0.01;
+/// Of so many tokens of a target is told what they are set against.
+const TOKENS_TOLD: usize = 4;
+/// So many foils of a token are told, if they have this weight at least.
+const FOILS_TOLD: usize = 3;
+const LEAST_WEIGHT: f32 = 0.01;
 
 /// What each token is set against: `"clear" 99 %, "nodule" 1 %`, with the token before it where there are several.
 fn against(explained: &Explained<'_>, explanation: &TargetExplanation) -> Option<String> {
     let foils = explanation.foils()?;
-    let (tokens, most) = AGAINST;
     let of_token = |(position, foils): (usize, &Foils)| {
         let mut all: Vec<(u32, f32)> = foils.iter().collect();
         all.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let told = all.iter().take(most).filter(|(_, weight)| TOLD <= *weight);
+        let told = all.iter().take(FOILS_TOLD).filter(|(_, weight)| LEAST_WEIGHT <= *weight);
         let one = |(id, weight): &(u32, f32)| {
             let text = explained.foil_texts.get(id).map_or("", |text| text.trim());
             format!("\"{text}\" {:.0} %", 100.0 * weight)
@@ -156,9 +156,9 @@ fn against(explained: &Explained<'_>, explanation: &TargetExplanation) -> Option
         let own = explained.tokens.get(position).map_or("", |token| token.text.trim());
         format!("\"{own}\" against {told}")
     };
-    let told = explanation.positions().zip(foils).take(tokens).map(of_token);
+    let told = explanation.positions().zip(foils).take(TOKENS_TOLD).map(of_token);
     let told = told.collect::<Vec<_>>().join("; ");
-    Some(if foils.len() <= tokens { told } else { format!("{told}; …") })
+    Some(if foils.len() <= TOKENS_TOLD { told } else { format!("{told}; …") })
 }
 
 fn target_facts(
