@@ -212,6 +212,14 @@ pub enum Error {
         /// How many there may be.
         most: usize,
     },
+    /// Lists of a [`RemovalChart`](crate::RemovalChart) do not agree in length, or hold what cannot be drawn.
+    #[error("chart {chart} of cells taken away: {problem}")]
+    RemovalChart {
+        /// Index in the list of charts.
+        chart: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The figure would be too large to draw.
     #[error(
         "figure of {width} x {height} pixels exceeds {limit} pixels: make the picture smaller first"

@@ -12,6 +12,7 @@ pub use chart::regions_figure;
 pub use comparison::{ComparisonRow, comparison_figure, three_panel_figure};
 pub use difference::difference_figure;
 pub use grid::{Section, grid_figure, heads_figure, layers_figure, side_by_side_figure};
+pub use removal::removal_figure;
 pub use single::single_figure;
 
 mod parts;
@@ -20,6 +21,7 @@ mod chart;
 mod comparison;
 mod difference;
 mod grid;
+mod removal;
 mod single;
 
 /// The words around a figure.

@@ -9,7 +9,8 @@
 //!   by [`Orientation`] the letters R and L. [`overlay()`] and [`Panel::draw`] draw it in the picture's own size.
 //! - A [`Figure`] is one description of a whole figure, saved as PNG or SVG: [`single_figure`], [`three_panel_figure`],
 //!   [`comparison_figure`], [`layers_figure`], [`heads_figure`], [`grid_figure`] for a contact sheet, [`side_by_side_figure`],
-//!   [`difference_figure`] for two maps and their signed difference, [`regions_figure`].
+//!   [`difference_figure`] for two maps and their signed difference, [`regions_figure`], [`removal_figure`] for what is left of a score
+//!   as cells are taken away ([`RemovalChart`]).
 //! - [`RegionSpec`] names parts of a picture, [`region_scores`] says how much of a map lies in each, [`answer_boxes`] finds the
 //!   boxes that a model wrote and [`localization`] compares one with a map.
 //! - [`TextRelevancy`] is text by token and by word, as HTML, for a terminal, or plain.
@@ -47,8 +48,8 @@ pub use error::Error;
 #[cfg(feature = "svg")]
 pub use figure::{
     Caption, ComparisonRow, Figure, Section, comparison_figure, difference_figure, grid_figure,
-    heads_figure, layers_figure, overlay_figure, regions_figure, side_by_side_figure,
-    single_figure, three_panel_figure,
+    heads_figure, layers_figure, overlay_figure, regions_figure, removal_figure,
+    side_by_side_figure, single_figure, three_panel_figure,
 };
 pub use map::{GridMap, Placement};
 pub use options::{Opacity, OverlayOptions, Scale};
@@ -60,6 +61,7 @@ pub use regions::{
     AnswerBox, AnswerBoxes, Frame, HOT_QUANTILE, Localization, Mask, Region, RegionScore,
     RegionSpec, Shape, answer_boxes, localization, region_scores, region_table, region_weights,
 };
+pub use removal::RemovalChart;
 pub use terminal::terminal_view;
 pub use upsample::Interpolation;
 pub use words::{ColorDepth, Piece, TextRelevancy, word_ranges};
@@ -81,6 +83,7 @@ mod marks;
 
 mod controls;
 mod regions;
+mod removal;
 mod terminal;
 mod words;
 

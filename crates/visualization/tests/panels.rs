@@ -8,13 +8,13 @@
 mod common;
 
 use common::{assert_golden, peak, picture};
-use relevancy_visualization::image::RgbImage;
+use relevancy_visualization::image::{Rgb, RgbImage};
 use relevancy_visualization::ndarray::{Array2, array};
 use relevancy_visualization::{
     Caption, Colormap, ComparisonRow, Error, Figure, Frame, GridMap, Orientation, OverlayOptions,
-    Panel, RegionSpec, Scale, Section, TextRelevancy, comparison_figure, difference_figure,
-    grid_figure, heads_figure, layers_figure, region_scores, regions_figure, side_by_side_figure,
-    three_panel_figure,
+    Panel, RegionSpec, RemovalChart, Scale, Section, TextRelevancy, comparison_figure,
+    difference_figure, grid_figure, heads_figure, layers_figure, region_scores, regions_figure,
+    removal_figure, side_by_side_figure, three_panel_figure,
 };
 use resvg::usvg;
 
@@ -48,6 +48,30 @@ fn wild() -> TextRelevancy {
         tokens.iter().enumerate().map(|(i, t)| ((*t).to_owned(), 1.0 + i as f32)).collect();
     pieces.push((format!(" x{}", "y".repeat(5000)), 20.0));
     TextRelevancy::from_tokens(pieces, &[]).unwrap()
+}
+
+/// Three charts of all kinds: with everything, past both ends of the scale, without curves.
+fn removals(word: &str) -> Vec<RemovalChart> {
+    let whole = RemovalChart {
+        title: "knock-out".to_owned(),
+        summary: "SRG 0.62, above all 20 controls (p 0.048)".to_owned(),
+        fractions: vec![0.0, 0.04, 0.16, 0.5, 1.0],
+        most_first: vec![1.0, 0.25, 0.0, -0.1, 0.0],
+        least_first: vec![1.0, 1.05, 1.0, 0.75, 0.0],
+        uniform: vec![1.0, 0.9, 0.75, 0.4, 0.0],
+        band: vec![[1.0, 1.0], [0.8, 1.0], [0.5, 0.9], [0.2, 0.6], [0.0, 0.0]],
+    };
+    let wild = RemovalChart {
+        title: word.to_owned(),
+        most_first: vec![1.0, -0.7, -3.0, 0.2, 0.0],
+        least_first: vec![1.0, 2.5, 1e300, 0.9, 0.0],
+        uniform: Vec::new(),
+        band: Vec::new(),
+        ..whole.clone()
+    };
+    let summary = format!("{word} no curves: the score is the same without any cell ").repeat(3);
+    let without = RemovalChart { title: "grey".to_owned(), summary, ..RemovalChart::default() };
+    vec![whole, wild, without]
 }
 
 fn figures(picture: &RgbImage, text: &TextRelevancy) -> Vec<(&'static str, Figure)> {
@@ -85,6 +109,7 @@ fn figures(picture: &RgbImage, text: &TextRelevancy) -> Vec<(&'static str, Figur
         ("side-by-side", side_by_side_figure(&pair, &caption, &options)),
         ("difference", difference_figure(&pair, &signed_panel, &caption, &options)),
         ("regions", regions_figure(&scores, &caption.clone().subtitled(note))),
+        ("removal", removal_figure(&removals(&text.words().plain()), &caption)),
     ]
     .into_iter()
     .map(|(name, figure)| (name, figure.unwrap()))
@@ -161,6 +186,117 @@ fn an_answer_of_two_thousand_tokens_is_a_figure() {
         let (width, height) = figure.size();
         assert_eq!(figure.to_image().unwrap().dimensions(), (width, height));
     }
+}
+
+/// Numbers of all elements of this kind, in order: `points` of lines, or what stands in other attributes.
+fn attributes(svg: &str, element: &str, name: &str) -> Vec<Vec<f64>> {
+    let numbers = |text: &str| {
+        text.split([' ', ',']).map(|number| number.parse().unwrap()).collect::<Vec<f64>>()
+    };
+    let attribute = |part: &str| {
+        let tag = part.split('>').next().unwrap();
+        let value = tag.split(&format!(" {name}=\"")).nth(1)?;
+        Some(numbers(value.split('"').next().unwrap()))
+    };
+    svg.split(&format!("<{element}")).skip(1).filter_map(attribute).collect()
+}
+
+#[test]
+fn curves_lie_where_their_numbers_say() {
+    let chart = removals("x").remove(0);
+    let figure = removal_figure(std::slice::from_ref(&chart), &Caption::new("effusion")).unwrap();
+    let svg = figure.to_svg().unwrap();
+    // Ticks: the shares 0 to 100 %, then 0, 0.5 and 1.
+    let ticks = attributes(&svg, "line", "x1");
+    let (left, right) = (ticks[0][0], ticks[7][0]);
+    let levels = attributes(&svg, "line", "y1");
+    let (zero, one) = (levels[8][0], levels[10][0]);
+    assert_eq!((ticks.len(), levels.len()), (11, 11), "no tick below 0 and above 1");
+    let place = |share: f64, value: f64| {
+        [left + (right - left) * share.sqrt(), zero + (one - zero) * value]
+    };
+    let expect = |values: Vec<(f64, f64)>, found: &[f64]| {
+        let expected: Vec<_> =
+            values.iter().flat_map(|&(share, value)| place(share, value)).collect();
+        assert_eq!(found.len(), expected.len());
+        let furthest = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(furthest < 0.03, "{found:?} {expected:?}");
+    };
+    // Three signs of the legend, then the curves from the back to the front.
+    let lines = attributes(&svg, "polyline", "points");
+    let curves = [&chart.uniform, &chart.least_first, &chart.most_first];
+    assert_eq!(lines.len(), 6);
+    for (values, line) in curves.into_iter().zip(&lines[3..]) {
+        expect(chart.fractions.iter().copied().zip(values.iter().copied()).collect(), line);
+    }
+    let highest = chart.fractions.iter().zip(&chart.band).map(|(share, ends)| (*share, ends[1]));
+    let lowest = chart.fractions.iter().zip(&chart.band).rev();
+    let outline = highest.chain(lowest.map(|(share, ends)| (*share, ends[0]))).collect();
+    expect(outline, &attributes(&svg, "polygon", "points")[0]);
+}
+
+#[test]
+fn curves_past_the_scale_are_cut_off() {
+    let removals = removals("wild");
+    let draw = |charts: &[RemovalChart]| removal_figure(charts, &Caption::new("")).unwrap();
+    let tame = draw(&[RemovalChart {
+        most_first: vec![-0.5; 5],
+        least_first: vec![1.5; 5],
+        ..removals[1].clone()
+    }]);
+    let wild = draw(&removals[1..2]);
+    assert_eq!(wild.size(), tame.size());
+    // The axes are those of −0.5 to 1.5, and nothing coloured is drawn above or below them.
+    let svg = wild.to_svg().unwrap();
+    let ticks = |svg: &str| attributes(svg, "line", "y1");
+    assert_eq!(ticks(&svg), ticks(&tame.to_svg().unwrap()));
+    let [top, bottom] = ["y1", "y2"].map(|name| attributes(&svg, "line", name)[0][0]);
+    let (below, image) = (attributes(&svg, "svg", "y"), wild.to_image().unwrap());
+    assert_eq!(below, [[top]], "the part that cuts begins where the axes do");
+    let is_coloured = |p: &Rgb<u8>| p.0.iter().max().unwrap() - p.0.iter().min().unwrap() > 40;
+    let plot = image
+        .enumerate_pixels()
+        .filter(|(_, _, pixel)| is_coloured(pixel))
+        .map(|(_, y, _)| f64::from(y));
+    let legend = top - 30.0;
+    assert!(plot.filter(|y| *y > legend).all(|y| (top - 1.0..bottom + 1.0).contains(&y)));
+}
+
+#[test]
+fn charts_are_side_by_side_or_in_two_columns() {
+    let chart = removals("x").remove(0);
+    let caption = Caption::new("effusion");
+    let size = |n: usize| removal_figure(&vec![chart.clone(); n], &caption).unwrap().size();
+    let [one, two, three, four, five] = [1, 2, 3, 4, 5].map(size);
+    assert!(one.1 == two.1 && two.1 == three.1 && one.0 < two.0 && two.0 < three.0);
+    assert!(four.0 == two.0 && four.1 > two.1);
+    assert!(five.0 == two.0 && five.1 > four.1);
+}
+
+#[test]
+fn charts_that_do_not_hold_together_are_refused() {
+    let refused = |spoil: fn(&mut RemovalChart)| {
+        let mut charts = removals("x");
+        spoil(&mut charts[1]);
+        removal_figure(&charts, &Caption::new("")).unwrap_err().to_string()
+    };
+    assert_eq!(
+        refused(|chart| chart.least_first.truncate(4)),
+        "chart 1 of cells taken away: least_first has 4 values for 5 shares"
+    );
+    assert_eq!(
+        refused(|chart| chart.most_first[2] = f64::NAN),
+        "chart 1 of cells taken away: most_first holds NaN"
+    );
+    assert!(matches!(removal_figure(&[], &Caption::new("")), Err(Error::NoPanels)));
+}
+
+#[test]
+fn charts_without_curves_have_neither_axes_nor_legend() {
+    let charts = removals("why").split_off(2);
+    let svg = removal_figure(&charts, &Caption::new("word")).unwrap().to_svg().unwrap();
+    assert!(svg.contains("why no curves") && svg.contains(">grey<"), "{svg}");
+    assert!(!svg.contains("<line") && !svg.contains("<polyline") && !svg.contains("random"));
 }
 
 #[test]

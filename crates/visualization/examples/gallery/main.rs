@@ -7,6 +7,7 @@
 
 mod chest;
 mod peak;
+mod removals;
 
 use std::path::PathBuf;
 
@@ -18,9 +19,10 @@ use relevancy_visualization::{
     Caption, ColorDepth, Colormap, ComparisonRow, Error, Figure, Frame, GridMap, HOT_QUANTILE,
     Interpolation, Orientation, OverlayOptions, Panel, RegionSpec, Scale, Section, TextRelevancy,
     answer_boxes, comparison_figure, grid_figure, heads_figure, layers_figure, localization,
-    region_scores, region_table, regions_figure, side_by_side_figure, single_figure, terminal_view,
-    three_panel_figure,
+    region_scores, region_table, regions_figure, removal_figure, side_by_side_figure,
+    single_figure, terminal_view, three_panel_figure,
 };
+use removals::removals;
 
 const ANSWER: &str = "There is a pleural effusion.
 ```json
@@ -147,5 +149,6 @@ fn figures(picture: &RgbImage) -> Result<Vec<(&'static str, Figure)>, Error> {
         ("contact-sheet", grid_figure(&sections, None, &Caption::new("every word"), &shared)?),
         ("side-by-side", side_by_side_figure(&pair, &caption, &options)?),
         ("regions", regions_figure(&scores, &note)?),
+        ("removal", removal_figure(&removals(), &caption)?),
     ])
 }
