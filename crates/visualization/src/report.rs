@@ -48,7 +48,8 @@ use std::path::Path;
 
 pub use error::{ReportError, RowPlace};
 pub use input::{
-    Attribution, Fact, Grid, Method, Picture, Region, Report, Signs, Target, Token, TokenKind,
+    Attribution, Evidence, EvidenceTable, Fact, Grid, Method, Picture, Region, Report, Signs,
+    Target, Token, TokenKind, Tone,
 };
 
 use crate::{Error, png};
@@ -58,6 +59,7 @@ mod input;
 
 mod check;
 mod escape;
+mod evidence;
 mod island;
 mod json;
 mod markup;
@@ -71,7 +73,8 @@ impl Report<'_> {
     ///
     /// # Errors
     /// [`ReportError`], in [`Error::Report`], for what cannot be shown: no target, rows of another length than the tokens, a
-    /// value that is negative or not finite, grids that do not fit, a span outside the answer.
+    /// value that is negative or not finite, grids that do not fit, a span outside the answer, charts and tables of evidence that do
+    /// not hold together.
     pub fn to_html(&self) -> Result<String, Error> {
         check::check(self)?;
         let pictures = picture::embed(&self.pictures)?;

@@ -1,14 +1,19 @@
 //! The report as a file: size, escaping, and what is refused.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: clippy only excuses the tests themselves"
+)]
+
 #[path = "../examples/report/made.rs"]
 mod made;
 
 use std::fs;
 
-use made::Made;
+use made::{Made, evidence};
 use relevancy_visualization::image::{Rgb, RgbImage};
 use relevancy_visualization::ndarray::{Array1, Array2};
-use relevancy_visualization::report::{Report, ReportError, RowPlace};
+use relevancy_visualization::report::{Evidence, Report, ReportError, RowPlace, Tone};
 use relevancy_visualization::{Error, Placement};
 
 fn made(n_words: usize) -> Made {
@@ -107,12 +112,138 @@ fn text_of_others_adds_no_markup() {
 #[test]
 fn the_data_is_json() {
     let html = Made::new("\u{2028}\"\\", "a \u{1}b 'c' </script>", 2).report().to_html().unwrap();
-    let start = html.find("id=\"data\">").unwrap() + "id=\"data\">".len();
-    let text = html[start..].split("</script>").next().unwrap();
-    let data: serde_json::Value = serde_json::from_str(text).unwrap();
+    let data = island(&html);
     assert_eq!(data["pictures"].as_array().unwrap().len(), 2);
     assert_eq!(data["targets"].as_array().unwrap().len(), 4);
     assert!(data["textTokens"].as_array().unwrap().iter().any(|token| token == "\u{2028}\"\\"));
+}
+
+/// The block of data of a page.
+fn island(html: &str) -> serde_json::Value {
+    let start = html.find("id=\"data\">").unwrap() + "id=\"data\">".len();
+    serde_json::from_str(html[start..].split("</script>").next().unwrap()).unwrap()
+}
+
+#[test]
+fn evidence_stands_in_the_data_and_as_text() {
+    let made = made(2);
+    let mut report = made.report();
+    report.targets[1].evidence = Some(evidence());
+    let html = report.to_html().unwrap();
+    let data = island(&html);
+    assert!(data["targets"][0].get("evidence").is_none());
+    let found = &data["targets"][1]["evidence"];
+    assert_eq!(found["badge"], "faithful by 2 of 4");
+    assert_eq!(found["tone"], "good");
+    assert_eq!(found["text"].as_array().unwrap().len(), 2);
+    assert_eq!(found["table"]["rows"][1][0], "raw attention of the last layer");
+    let (chart, expected) = (&found["charts"][0], &evidence().charts[0]);
+    assert_eq!(chart["title"], "knock-out");
+    let numbers = |value: &serde_json::Value| {
+        value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(&chart["fractions"]), expected.fractions);
+    let lists = [
+        ("most", &expected.most_first),
+        ("least", &expected.least_first),
+        ("uniform", &expected.uniform),
+    ];
+    for (name, expected) in lists {
+        let found = numbers(&chart[name]);
+        assert_eq!(found.len(), expected.len());
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() <= 5e-7), "{name}");
+    }
+    let band = chart["band"].as_array().unwrap();
+    assert!((numbers(&band[4])[1] - expected.band[4][1]).abs() <= 5e-7);
+    assert_eq!(found["charts"][3]["fractions"], serde_json::json!([]));
+    // A reader without the script has the same as text.
+    let without = html.split("<noscript><div").nth(1).unwrap().split("</noscript>").next().unwrap();
+    for part in [
+        "faithful by 2 of 4",
+        "the most relevant first",
+        "neighbours&#39; mean",
+        "above all 20 controls",
+        "<td><bdi>0.48</bdi></td>",
+    ] {
+        assert!(without.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn without_evidence_nothing_is_said_of_it() {
+    let html = made(2).report().to_html().unwrap();
+    assert!(!island(&html).to_string().contains("evidence"));
+    let body = html.split("<body>").nth(1).unwrap().split("<script").next().unwrap();
+    assert!(!body.contains("evidence") && !body.contains("badge"));
+    assert!(body.contains("<div id=\"details\"></div>\n    </article>"));
+}
+
+#[test]
+fn evidence_of_others_adds_no_markup() {
+    let attack =
+        "</noscript></script><script>x</script>{{data}}<!--<img src=x onerror=y>\u{202e}\"'";
+    let page = |text: &str| {
+        let made = made(1);
+        let mut report = made.report();
+        let mut hostile = evidence();
+        hostile.badge = text.to_owned();
+        hostile.text[0] = text.to_owned();
+        for chart in &mut hostile.charts {
+            (chart.title, chart.summary) = (text.to_owned(), text.to_owned());
+        }
+        let table = hostile.table.as_mut().unwrap();
+        table.head[0] = text.to_owned();
+        table.rows[0] = vec![text.to_owned(); 4];
+        report.targets[0].evidence = Some(hostile);
+        report.to_html().unwrap()
+    };
+    let (clean, html) = (page("q"), page(attack));
+    for sign in ["<script", "</script", "<!--", "<img", "<noscript", "</noscript", "\u{202e}"] {
+        assert_eq!(html.matches(sign).count(), clean.matches(sign).count(), "{sign}");
+    }
+    let shown = attack.replace('\u{202e}', "⟨U+202E⟩");
+    assert_eq!(island(&html)["targets"][0]["evidence"]["badge"], shown);
+}
+
+#[test]
+fn evidence_that_does_not_hold_together_is_refused() {
+    let spoilt = |spoil: fn(&mut Evidence)| {
+        refused(|report| {
+            let mut evidence = evidence();
+            spoil(&mut evidence);
+            report.targets[1].evidence = Some(evidence);
+        })
+    };
+    let error = spoilt(|evidence| evidence.charts[2].uniform.truncate(9));
+    assert_eq!(
+        error.to_string(),
+        "chart 2 of cells taken away, target 1: uniform has 9 values for 10 shares"
+    );
+    let error = spoilt(|evidence| evidence.charts[0].band[1][0] = f64::NAN);
+    assert!(matches!(error, ReportError::RemovalChart { target: 1, chart: 0, .. }), "{error}");
+    let error = spoilt(|evidence| drop(evidence.table.as_mut().unwrap().rows[1].pop()));
+    assert_eq!(
+        error.to_string(),
+        "row 1 of the table of evidence, target 1: expected 4 cells, found 3"
+    );
+    // The least that evidence can be.
+    let made = made(1);
+    let mut report = made.report();
+    let evidence = Evidence { badge: "no test".to_owned(), ..Evidence::default() };
+    assert_eq!(evidence.tone, Tone::Nothing);
+    report.targets[0].evidence = Some(evidence);
+    report.to_html().unwrap();
+}
+
+#[test]
+fn sixty_words_with_evidence_fit_too() {
+    let made = made(60);
+    let mut report = made.report();
+    let before = report.to_html().unwrap().len();
+    report.targets.iter_mut().for_each(|target| target.evidence = Some(evidence()));
+    let more = report.to_html().unwrap().len() - before;
+    println!("{more} bytes");
+    assert!(more < 60 * 8000, "{more}");
 }
 
 #[test]
@@ -123,9 +254,7 @@ fn byte_tokens_are_shown_as_the_character_that_they_make() {
         token.text = token.text.trim().to_owned();
     }
     let html = made.report().to_html().unwrap();
-    let start = html.find("id=\"data\">").unwrap() + "id=\"data\">".len();
-    let text = html[start..].split("</script>").next().unwrap();
-    let data: serde_json::Value = serde_json::from_str(text).unwrap();
+    let data = island(&html);
     let tokens = data["textTokens"].as_array().unwrap();
     let at = tokens.iter().position(|token| token == "🫁").unwrap();
     assert_eq!(data["textCharacters"], serde_json::json!([[at, at + 4]]));

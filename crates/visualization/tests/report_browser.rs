@@ -12,10 +12,10 @@ mod browser;
 mod made;
 
 use browser::Browser;
-use made::Made;
+use made::{Made, evidence};
 use relevancy_visualization::image::{self, Rgb, RgbImage};
 use relevancy_visualization::ndarray::{Array1, ArrayView2};
-use relevancy_visualization::report::{Attribution, Method, Report, Signs};
+use relevancy_visualization::report::{Attribution, Evidence, Method, Report, Signs, Tone};
 use relevancy_visualization::{
     GridMap, Interpolation, Orientation, Outline, OverlayOptions, Placement, overlay,
 };
@@ -362,10 +362,15 @@ fn the_policy_lets_nothing_in_or_out() {
 fn a_phone_scrolls_down_only() {
     let long = format!("{ANSWER} {} 👩‍⚕️ ذات الرئة", "pneumono".repeat(40));
     for n_pictures in [1, 3] {
-        let Some(mut browser) = page(&long, n_pictures, PHONE) else { return };
+        let Some(mut browser) = Browser::start() else { return };
+        let made = Made::new("Is there an effusion?", &long, n_pictures);
+        let mut report = made.report();
+        report.targets[EFFUSION].evidence = Some(evidence());
+        browser.open(&report.to_html().unwrap(), PHONE);
         browser.eval("document.querySelectorAll('details').forEach((d) => { d.open = true; })");
         browser.click(&word(EFFUSION), false);
         browser.click(&word(HEART), true);
+        browser.click(".badge", false);
         let width = browser.eval("document.documentElement.scrollWidth").as_u64().unwrap();
         assert_eq!(width, u64::from(PHONE.0));
         assert_silent(&mut browser);
@@ -508,6 +513,162 @@ fn a_word_that_nothing_speaks_for_has_no_map() {
     assert!(text(&mut browser, ".stage-note").contains("Nothing in pictures or text speaks for"));
     assert!(is_hidden(&mut browser, ".bar"));
     assert!(!text(&mut browser, ".stage-sub").contains('%'), "a share of nothing is none");
+    assert_silent(&mut browser);
+}
+
+/// A page with evidence for two words, the second of which has no chart.
+fn with_evidence(size: (u32, u32)) -> Option<Browser> {
+    changed(1, size, |report| {
+        report.targets[EFFUSION].evidence = Some(evidence());
+        let (badge, tone) = ("no better than chance".to_owned(), Tone::Poor);
+        let text = vec!["Nothing fell.".to_owned()];
+        report.targets[HEART].evidence =
+            Some(Evidence { badge, tone, text, ..Evidence::default() });
+    })
+}
+
+#[test]
+fn a_badge_opens_what_taking_cells_away_says() {
+    let Some(mut browser) = with_evidence(LAPTOP) else { return };
+    browser.click(&word(0), false);
+    assert_eq!(browser.eval("document.querySelectorAll('.badge').length"), 0);
+    browser.click(&word(EFFUSION), false);
+    assert_eq!(text(&mut browser, ".badge bdi"), "faithful by 2 of 4");
+    assert!(has_class(&mut browser, ".badge", "good"));
+    assert!(is_hidden(&mut browser, ".evidence"));
+    let is_open = |browser: &mut Browser| {
+        let expanded =
+            browser.eval("document.querySelector('.badge').getAttribute('aria-expanded')");
+        let hidden = is_hidden(browser, ".evidence");
+        assert_eq!(expanded == "true", !hidden);
+        !hidden
+    };
+    browser.click(".badge", false);
+    assert!(is_open(&mut browser));
+    let shown = text(&mut browser, ".evidence");
+    for part in [
+        "the most relevant first",
+        "above all 20 controls",
+        "No curves",
+        "0.48",
+        "range of the controls",
+        "whichever method",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(browser.eval("document.querySelectorAll('.removals figure').length"), 4);
+    assert_eq!(browser.eval("document.querySelectorAll('.removals svg.removal').length"), 3);
+
+    // It stays open while other words are shown, of which one has none.
+    browser.click(&word(0), false);
+    assert_eq!(browser.eval("document.querySelectorAll('.evidence').length"), 0);
+    browser.click(&word(HEART), false);
+    assert!(is_open(&mut browser));
+    assert!(text(&mut browser, ".evidence").starts_with("Nothing fell."));
+    assert!(has_class(&mut browser, ".badge", "poor"));
+    browser.click(&word(EFFUSION), true);
+    assert_eq!(browser.eval("document.querySelectorAll('.evidence:not([hidden])').length"), 2);
+
+    // Closed and opened with the keyboard, which stays on the badge.
+    browser.press("Escape");
+    browser.eval("document.querySelector('.badge').focus()");
+    for open in [false, true] {
+        browser.eval("document.activeElement.click()");
+        browser.settle();
+        assert_eq!(is_open(&mut browser), open);
+        assert_eq!(browser.eval("document.activeElement.className"), "badge poor");
+    }
+    set(&mut browser, "method", "1");
+    assert!(is_open(&mut browser), "the test is of the first method, whatever is shown");
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn curves_of_the_page_lie_where_their_numbers_say() {
+    let Some(mut browser) = with_evidence(LAPTOP) else { return };
+    browser.click(&word(EFFUSION), false);
+    browser.click(".badge", false);
+    let mut numbers = |selector: &str, name: &str| -> Vec<Vec<f64>> {
+        let found = browser.eval(&format!(
+            "[...document.querySelectorAll('.removals figure:nth-child(2) {selector}')].map((e) => e.getAttribute('{name}').split(/[ ,]/).map(Number))"
+        ));
+        serde_json::from_value(found).unwrap()
+    };
+    let chart = &evidence().charts[1];
+    // Ticks: the shares 0 to 100 % come first.
+    let ticks = numbers("line", "x1");
+    let (left, right) = (ticks[0][0], ticks[7][0]);
+    let marks = numbers("line.mark", "y1");
+    let (zero, one) = (marks[0][0], marks[1][0]);
+    assert!(one < zero && marks.len() == 2);
+    let expected = |values: &[f64]| -> Vec<f64> {
+        let places = chart.fractions.iter().zip(values);
+        let place = |(share, value): (&f64, &f64)| {
+            [left + (right - left) * share.sqrt(), zero + (one - zero) * value]
+        };
+        places.flat_map(place).collect()
+    };
+    let highest: Vec<f64> = chart.band.iter().map(|ends| ends[1]).collect();
+    let outline = numbers("polygon", "points").remove(0);
+    let half = outline.len() / 2;
+    let found = [
+        (numbers("polyline.most", "points").remove(0), &chart.most_first),
+        (numbers("polyline.least", "points").remove(0), &chart.least_first),
+        (numbers("polyline.random", "points").remove(0), &chart.uniform),
+        (outline[..half].to_vec(), &highest),
+    ];
+    for (found, values) in found {
+        let expected = expected(values);
+        assert_eq!(found.len(), expected.len());
+        let furthest = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(furthest < 0.02, "{found:?} {expected:?}");
+    }
+    let read = text(&mut browser, ".removals figure:nth-child(2) .hit:nth-last-child(5) title");
+    let [low, high] = chart.band[5];
+    let expected = format!(
+        "Gone: 16\u{a0}%\nMost relevant first: {:.2}\nLeast relevant first: {:.2}\nRandom: {:.2}\nControls: {low:.2} to {high:.2}",
+        chart.most_first[5], chart.least_first[5], chart.uniform[5]
+    );
+    assert_eq!(read, expected);
+    // The same numbers as a table, which stays open as the badge does.
+    browser.click(".evidence details summary", false);
+    let row = "(n) => [...document.querySelectorAll('.evidence details table:first-child tbody tr')[n].children].map((c) => c.textContent).join(' ')";
+    let row = browser.eval(&format!("({row})(9)"));
+    assert_eq!(row, "100\u{a0}% 0.00 0.00 0.00 0.00 to 0.00");
+    browser.click(&word(0), false);
+    browser.click(&word(EFFUSION), false);
+    browser.settle();
+    assert_eq!(browser.eval("document.querySelector('.evidence details').open"), true);
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn evidence_of_others_is_inert() {
+    let attack = "</script><script>window.ran=1</script><img src=x onerror=window.ran=1> & ' \"";
+    let change = |report: &mut Report<'_>| {
+        let mut hostile = evidence();
+        hostile.badge = attack.to_owned();
+        hostile.text[0] = attack.to_owned();
+        for chart in &mut hostile.charts {
+            (chart.title, chart.summary) = (attack.to_owned(), attack.to_owned());
+        }
+        // Far outside of any scale.
+        hostile.charts[1].most_first[3] = -1e300;
+        hostile.charts[1].least_first[3] = 1e300;
+        let table = hostile.table.as_mut().unwrap();
+        (table.head[0], table.rows[0][0]) = (attack.to_owned(), attack.to_owned());
+        table.rows[0][1] = attack.to_owned();
+        report.targets[EFFUSION].evidence = Some(hostile);
+    };
+    let Some(mut browser) = changed(1, LAPTOP, change) else { return };
+    browser.click(&word(EFFUSION), false);
+    browser.click(".badge", false);
+    assert_eq!(text(&mut browser, ".badge bdi"), attack);
+    assert_eq!(text(&mut browser, ".evidence p"), attack);
+    assert_eq!(text(&mut browser, ".removals figcaption b"), attack);
+    assert_eq!(text(&mut browser, ".evidence tbody th"), attack);
+    assert_eq!(browser.eval("String(window.ran)"), "undefined");
+    assert_eq!(browser.eval("document.querySelectorAll('img, script').length"), 2);
     assert_silent(&mut browser);
 }
 

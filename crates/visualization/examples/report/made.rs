@@ -5,11 +5,15 @@ use relevancy_visualization::Placement;
 use relevancy_visualization::image::RgbImage;
 use relevancy_visualization::ndarray::{Array1, Array2};
 use relevancy_visualization::report::{
-    Attribution, Fact, Grid, Method, Picture, Region, Report, Target, Token, TokenKind,
+    Attribution, Evidence, EvidenceTable, Fact, Grid, Method, Picture, Region, Report, Target,
+    Token, TokenKind, Tone,
 };
+use removals::removals;
 
 #[path = "../gallery/chest.rs"]
 mod chest;
+#[path = "../gallery/removals.rs"]
+mod removals;
 
 /// Cells of a side of a grid.
 pub(crate) const SIDE: usize = 16;
@@ -191,6 +195,28 @@ impl Made {
             region("right lower (picture left)", &|r, c| r >= half && c < half),
             region("left lower (picture right)", &|r, c| r >= half && c >= half),
         ]
+    }
+}
+
+/// What taking cells away might say of a map.
+pub(crate) fn evidence() -> Evidence {
+    let text = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
+    Evidence {
+        badge: "faithful by 2 of 4".to_owned(),
+        tone: Tone::Good,
+        text: vec![
+            "Cells of the picture were taken away, the most relevant first and the least relevant first. Where the map is right about what the word rests on, the first curve falls early and the second late."
+                .to_owned(),
+            "This says that the map names cells that the model uses. It does not say that the word is true.".to_owned(),
+        ],
+        charts: removals(),
+        table: Some(EvidenceTable {
+            head: text(["Map", "knock-out", "grey", "blur"]),
+            rows: vec![
+                text(["gradient-weighted attention relevancy", "0.62", "0.48", "0.11"]),
+                text(["raw attention of the last layer", "0.31", "0.27", "0.09"]),
+            ],
+        }),
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod made;
 
-use made::Made;
+use made::{Made, evidence};
 use relevancy_visualization::Error;
 
 fn main() -> Result<(), Error> {
@@ -18,5 +18,11 @@ fn main() -> Result<(), Error> {
          follow-up radiograph in two days is advised if symptoms persist or fever develops.",
         2,
     );
-    made.report().save(file)
+    let mut report = made.report();
+    report
+        .targets
+        .iter_mut()
+        .filter(|t| t.text == "effusion")
+        .for_each(|t| t.evidence = Some(evidence()));
+    report.save(file)
 }

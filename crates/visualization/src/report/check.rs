@@ -3,7 +3,7 @@
 use ndarray::{ArrayView1, ArrayView2};
 
 use super::error::RowPlace;
-use super::{Grid, Region, Report, ReportError, Target};
+use super::{Evidence, Grid, Region, Report, ReportError, Target};
 use crate::Error;
 
 pub(super) fn check(report: &Report<'_>) -> Result<(), Error> {
@@ -25,6 +25,7 @@ pub(super) fn check(report: &Report<'_>) -> Result<(), Error> {
     for (index, target) in report.targets.iter().enumerate() {
         check_target(report, index, target)?;
         check_rows(report, index, target)?;
+        target.evidence.iter().try_for_each(|evidence| check_evidence(index, evidence))?;
     }
     report.regions.iter().try_for_each(|region| check_region(&report.grids, region))?;
     if let Some(&value) = report.contours.iter().find(|q| !(0.0..=1.0).contains(*q)) {
@@ -133,6 +134,20 @@ fn check_parts(
         }
     }
     Ok(())
+}
+
+fn check_evidence(target: usize, evidence: &Evidence) -> Result<(), ReportError> {
+    for (chart, found) in evidence.charts.iter().enumerate() {
+        if let Some(problem) = found.problem() {
+            return Err(ReportError::RemovalChart { target, chart, problem });
+        }
+    }
+    let Some(table) = &evidence.table else { return Ok(()) };
+    let expected = table.head.len();
+    match table.rows.iter().map(Vec::len).enumerate().find(|&(_, found)| found != expected) {
+        Some((row, found)) => Err(ReportError::EvidenceRow { target, row, expected, found }),
+        None => Ok(()),
+    }
 }
 
 fn count(

@@ -127,6 +127,30 @@ pub enum ReportError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Lists of a chart in the evidence of a target do not agree in length, or hold what cannot be drawn.
+    #[error("chart {chart} of cells taken away, target {target}: {problem}")]
+    RemovalChart {
+        /// The target.
+        target: usize,
+        /// The chart.
+        chart: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A row of the table in the evidence of a target has another length than the head.
+    #[error(
+        "row {row} of the table of evidence, target {target}: expected {expected} cells, found {found}"
+    )]
+    EvidenceRow {
+        /// The target.
+        target: usize,
+        /// The row.
+        row: usize,
+        /// Cells of the head.
+        expected: usize,
+        /// Cells of the row.
+        found: usize,
+    },
     /// A point of an outline is NaN or infinite.
     #[error("an outline has a point that is not finite")]
     Outline,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use image::RgbImage;
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
-use crate::{Colormap, Orientation, Outline, Placement};
+use crate::{Colormap, Orientation, Outline, Placement, RemovalChart};
 
 /// Everything that one report shows.
 ///
@@ -168,10 +168,12 @@ pub struct Target<'a> {
     pub flags: Vec<String>,
     /// One for each method, or why it has none, for people.
     pub attributions: Vec<Result<Attribution<'a>, String>>,
+    /// What taking cells away says of the first method's map; `None`: nothing is shown of it.
+    pub evidence: Option<Evidence>,
 }
 
 impl Target<'_> {
-    /// A target without span, probability and attributions.
+    /// A target without span, probability, attributions and evidence.
     pub fn new(text: impl Into<String>, positions: Range<usize>) -> Self {
         Self { text: text.into(), positions, ..Self::default() }
     }
@@ -194,6 +196,44 @@ impl<'a> Attribution<'a> {
     pub fn new(row: ArrayView1<'a, f32>) -> Self {
         Self { row, layers: Vec::new(), parts: Vec::new() }
     }
+}
+
+/// What taking cells away says of the main method's map of a target.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// A few words for the badge beside the word: `faithful by 3 of 4`.
+    pub badge: String,
+    /// How the badge looks.
+    pub tone: Tone,
+    /// What it means and what it does not, for people: paragraphs.
+    pub text: Vec<String>,
+    /// One for each way to take cells away.
+    pub charts: Vec<RemovalChart>,
+    /// How several methods compare; `None`: there is nothing to compare.
+    pub table: Option<EvidenceTable>,
+}
+
+/// How a badge looks. A sign stands beside the colour, so that it can be told without it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Tone {
+    /// The map stands the test.
+    Good,
+    /// It stands in part.
+    Mixed,
+    /// It does not.
+    Poor,
+    /// Nothing can be said.
+    #[default]
+    Nothing,
+}
+
+/// A table of texts; the first cell of a row names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EvidenceTable {
+    /// Names of the columns.
+    pub head: Vec<String>,
+    /// Rows, each as long as the head.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// A named part of the pictures.

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::evidence;
 use super::json::Json;
 use super::pack::{self, Packed};
 use super::picture::Embedded;
@@ -124,13 +125,15 @@ fn signs(signs: &Signs) -> Json {
 
 fn target(target: &Target<'_>) -> Json {
     let positions = [target.positions.start, target.positions.end].map(Json::count);
-    Json::object([
+    let fields = [
         ("text", Json::string(&target.text)),
         ("positions", Json::list(positions)),
         ("probability", target.probability.map_or(Json::null(), |p| Json::number(f64::from(p)))),
         ("facts", Json::list(target.facts.iter().map(fact))),
         ("flags", Json::list(target.flags.iter().map(|flag| Json::string(flag)))),
-    ])
+    ];
+    let evidence = target.evidence.as_ref().map(|evidence| ("evidence", evidence::json(evidence)));
+    Json::object(fields.into_iter().chain(evidence))
 }
 
 fn fact(fact: &Fact) -> Json {

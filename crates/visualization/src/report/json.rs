@@ -40,7 +40,7 @@ impl Json {
         Self(format!("[{}]", joined(items)))
     }
 
-    pub(super) fn object<const N: usize>(fields: [(&str, Self); N]) -> Self {
+    pub(super) fn object<'a>(fields: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
         let fields = fields.into_iter().map(|(name, value)| format!("\"{name}\":{value}"));
         Self(format!("{{{}}}", joined(fields)))
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::escape::html;
+use super::evidence;
 use super::pack::{shown_texts, text_positions};
 use super::picture::Embedded;
 use super::words::Words;
@@ -16,6 +17,7 @@ pub(super) struct Markup {
     pub(super) question: String,
     pub(super) answer: String,
     pub(super) beside: String,
+    pub(super) evidence: String,
     pub(super) tokens: String,
     pub(super) settings: String,
     pub(super) provenance: String,
@@ -28,6 +30,7 @@ pub(super) fn markup(report: &Report<'_>, words: &Words<'_>, pictures: &[Embedde
         question: question(&report.question),
         answer: answer(report, words),
         beside: words.beside.iter().map(|&index| chip(report, index)).collect(),
+        evidence: evidence::markup(&report.targets),
         tokens: tokens(report),
         settings: facts(&report.settings),
         provenance: facts(&report.provenance),

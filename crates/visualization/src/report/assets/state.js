@@ -24,6 +24,8 @@ const state = {
   y: 0.5,
   cell: null, // { grid, index } under pointer or cursor
   region: null,
+  evidence: false, // whether what taking cells away says is open
+  numbers: false, // and the numbers of its charts
 };
 
 const listeners = [];

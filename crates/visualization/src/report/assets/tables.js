@@ -9,11 +9,21 @@ let detailsFor = '';
 /** Redraws tables only when the words, the method or the layer change: pointer moves come many times a second. */
 function drawTables() {
   const key = [shownTargets(), state.method, state.layer, state.template].join();
-  if (key === detailsFor) return;
-  detailsFor = key;
-  byId('details').replaceChildren(...shownTargets().map(detailsOf));
-  drawRegions();
-  drawText();
+  if (key !== detailsFor) {
+    detailsFor = key;
+    replaceDetails();
+    drawRegions();
+    drawText();
+  }
+  drawEvidence();
+}
+
+/** The keyboard stays on the badge while other words are shown beside it. */
+function replaceDetails() {
+  const details = byId('details');
+  const held = details.contains(document.activeElement);
+  details.replaceChildren(...shownTargets().map(detailsOf));
+  if (held) details.querySelector('.badge')?.focus({ preventScroll: true });
 }
 
 function detailsOf(target) {
@@ -36,7 +46,10 @@ function detailsOf(target) {
   const name = make('p', 'word-name', nameOf(target));
   name.dir = 'auto';
   const warnings = flags.map((flag) => make('p', 'flag', flag));
-  return make('div', '', name, ...warnings, list);
+  const evidence = evidenceOf(target);
+  if (!evidence) return make('div', '', name, ...warnings, list);
+  const head = make('div', 'word-head', name, evidence.badge);
+  return make('div', '', head, ...warnings, evidence.panel, list);
 }
 
 /** Sums of one region: of values, of weights, and of cells. */
