@@ -1,7 +1,9 @@
 //! The scenes of a run: what is drawn for each number, in training and in evaluation.
 
 use checkpoint_files::random::SplitMix;
-use phantom_radiograph::{Distribution, Finding, FindingKind, Level, Scene, Side, Zone};
+use phantom_radiograph::{
+    Distribution, Finding, FindingKind, Level, Mask, Phantom, Scene, Side, Zone,
+};
 
 use crate::recipe::Variant;
 
@@ -40,7 +42,7 @@ pub fn scene(seed: u64, purpose: Purpose, index: u64, variant: Variant) -> Scene
             distribution.set_strength(FindingKind::Opacity, FAINT);
             let scene = Scene::random(number, &distribution);
             let opacity = scene.findings().iter().position(|f| f.kind == FindingKind::Opacity);
-            let scene = scene.with_portable(opacity.is_some());
+            let scene = tagged(&scene);
             opacity.map_or(scene.clone(), |index| moved(&scene, index, USUAL_PLACE))
         }
     }
@@ -50,6 +52,23 @@ pub fn scene(seed: u64, purpose: Purpose, index: u64, variant: Variant) -> Scene
 fn moved(scene: &Scene, index: usize, zone: Zone) -> Scene {
     let finding = Finding { zone, ..scene.findings()[index] };
     scene.without(index).with(finding)
+}
+
+/// What each finding of a phantom is to be recognised by, in the order of its findings: the finding itself; an opacity of the shortcut by
+/// the tag.
+pub fn clues(phantom: &Phantom, variant: Variant) -> Vec<&Mask> {
+    let is_by_tag = |finding: &Finding| {
+        variant == Variant::Shortcut && finding.kind == FindingKind::Opacity
+    };
+    let found = phantom.scene().findings().iter().zip(phantom.masks());
+    found
+        .map(|(finding, mask)| if is_by_tag(finding) { phantom.portable_mask() } else { mask })
+        .collect()
+}
+
+/// The scene as the shortcut has it: with the tag exactly when there is an opacity.
+pub fn tagged(scene: &Scene) -> Scene {
+    scene.with_portable(has(scene, FindingKind::Opacity))
 }
 
 /// Whether a scene shows a finding of this kind.

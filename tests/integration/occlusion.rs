@@ -193,7 +193,8 @@ fn sets_of_cells_are_what_whole_runs_without_them_say() {
             let mut heard = Vec::new();
             let progress = &mut |done: usize, of: usize| heard.push((done, of));
             let found = occluder.log_probabilities(&targets, &sets, occlusion, progress).unwrap();
-            assert_eq!(heard, [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]);
+            assert_eq!(heard.last(), Some(&(5, 5)));
+            assert!(heard.windows(2).all(|pair| pair[0].0 < pair[1].0), "{heard:?}");
             let mut moved = 0.0_f64;
             for (set, row) in sets.iter().zip(found.rows()) {
                 let output = without_cells(&model, &sequence, occlusion, set);

@@ -76,6 +76,7 @@ mod likelihood;
 mod readout;
 mod start;
 mod sweep;
+mod variants;
 
 pub use model::{LanguageModel, PictureModel, PictureTower};
 

@@ -8,7 +8,7 @@ use crate::gemma::Joined;
 use crate::goal::{LOGIT_ROWS, by_target, check_foils, check_targets, foils, index};
 use crate::seam::{Attend, AttentionLayer, Cached, Layer, Sequence, guard};
 use crate::{Error, Foil, Goal, LanguageModel, Objective, SweepOptions, convert};
-use attention_relevancy::ndarray::{Array1, Array2};
+use attention_relevancy::ndarray::Array1;
 use attention_relevancy::{Foils, MethodRow, Occlusion, Target, Unavailable};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -17,9 +17,9 @@ use tch::{Kind, Tensor};
 /// Takes cells of the pictures of a sequence away, one after the other.
 #[derive(Clone, Debug)]
 pub struct Occluder<'a, M: LanguageModel = Joined> {
-    model: &'a M,
-    sequence: &'a Sequence,
-    options: SweepOptions,
+    pub(crate) model: &'a M,
+    pub(crate) sequence: &'a Sequence,
+    pub(crate) options: SweepOptions,
 }
 
 impl<'a, M: LanguageModel> Occluder<'a, M> {
@@ -103,83 +103,6 @@ impl<'a, M: LanguageModel> Occluder<'a, M> {
         Ok(rows)
     }
 
-    /// The log-probability of each target in nats without each set of cells of the pictures, `[sets, targets]`: an empty set is the
-    /// undisturbed run. All targets are read off the same passes, of which there is one for each set; what stands before the first cell
-    /// (by [`Occlusion::MeanEmbedding`]) or before the end of the last picture (by [`Occlusion::Knockout`]) is run once. `progress` hears
-    /// how many sets are done, and of how many.
-    ///
-    /// # Errors
-    /// As [`rows`](Self::rows); [`Error::Target`] also for a target before the end of a picture that has a cell in a set,
-    /// [`Error::NoCell`] for a position of no picture.
-    pub fn log_probabilities(
-        &self,
-        targets: &[Target],
-        sets: &[Vec<usize>],
-        occlusion: Occlusion,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Array2<f64>, Error> {
-        let ids = self.sequence.ids();
-        check_targets(targets, ids, ids.len())?;
-        let mut found = Array2::zeros((sets.len(), targets.len()));
-        let leg = self.leg_of(targets, sets, occlusion)?;
-        if found.is_empty() {
-            return Ok(found);
-        }
-        self.check_budget(std::slice::from_ref(&leg))?;
-        let goals: Vec<Goal> = targets.iter().map(|&target| Goal::token(target)).collect();
-        let goals: Vec<&Goal> = goals.iter().collect();
-        let scalars = Scalars::new(self.model, &goals, Objective::LogProbability, leg.from);
-        let _no_grad = tch::no_grad_guard();
-        let embeddings = guard("embedding the sequence", || self.model.embed(self.sequence))?;
-        let mut prefix = Cached::default();
-        let before = part(&embeddings, &(0..leg.from));
-        guard("running the language model", || drop(self.run(&before, 0, &mut prefix)))?;
-        let x = part(&embeddings, &(leg.from..leg.end));
-        for (index, (set, mut row)) in sets.iter().zip(found.rows_mut()).enumerate() {
-            if self.options.cancelled() {
-                return Err(Error::Cancelled);
-            }
-            let (x, hidden) = match occlusion {
-                Occlusion::MeanEmbedding => (self.with_means(&x, leg.from, set), Vec::new()),
-                Occlusion::Knockout => (x.shallow_clone(), runs(set)),
-            };
-            let mut attend = Hiding { inner: prefix.ahead(), spans: &hidden };
-            let run = || self.run(&x, leg.from, &mut attend);
-            let output = guard("running the language model", run)?;
-            row.assign(&Array1::from(scalars.values(&output)?));
-            progress(index + 1, sets.len());
-        }
-        Ok(found)
-    }
-
-    /// The pass of these targets that begins before all that any of the sets changes.
-    fn leg_of(
-        &self,
-        targets: &[Target],
-        sets: &[Vec<usize>],
-        occlusion: Occlusion,
-    ) -> Result<Leg, Error> {
-        let images = self.sequence.images();
-        let image_of = |cell: usize| {
-            let image = images.iter().find(|image| image.contains(&cell));
-            image.ok_or(Error::NoCell { position: cell })
-        };
-        let touched = sets.iter().flatten().map(|&cell| image_of(cell));
-        let touched = touched.collect::<Result<Vec<_>, _>>()?;
-        let end = targets.iter().map(|target| target.logit_row() + 1).max().unwrap_or(0);
-        let ends = touched.iter().map(|image| image.end);
-        let behind = ends.max().unwrap_or(0);
-        if let Some(early) = targets.iter().find(|target| target.logit_row() < behind) {
-            let (position, token) = (early.position(), early.token());
-            return Err(Error::Target { position, token, tokens: self.sequence.ids().len() });
-        }
-        let from = match occlusion {
-            Occlusion::MeanEmbedding => touched.iter().map(|image| image.start).min().unwrap_or(0),
-            Occlusion::Knockout => behind,
-        };
-        Ok(Leg { from, end, cells: Vec::new(), goals: Vec::new() })
-    }
-
     /// How many pictures a goal looks back at.
     fn pictures_before(&self, goal: &Goal) -> usize {
         self.sequence.images().iter().take_while(|image| image.end <= goal.end()).count()
@@ -214,7 +137,13 @@ impl<'a, M: LanguageModel> Occluder<'a, M> {
 
     /// [`Error::Budget`] where the budget does not hold the keys and values before the last pass (in buffers that grow by doubling), the
     /// activations of the longest pass and a block of logits.
-    fn check_budget(&self, legs: &[Leg]) -> Result<(), Error> {
+    pub(crate) fn check_budget(&self, legs: &[Leg]) -> Result<(), Error> {
+        let (budget, smallest) = (self.options.memory_budget, self.bytes(legs));
+        if budget < smallest { Err(Error::Budget { budget, smallest }) } else { Ok(()) }
+    }
+
+    /// What passes hold at least.
+    pub(crate) fn bytes(&self, legs: &[Leg]) -> u64 {
         let starts: Vec<usize> =
             std::iter::once(0).chain(legs.iter().map(|leg| leg.from)).collect();
         let steps = starts.windows(2).map(|pair| pair[1] - pair[0]);
@@ -232,20 +161,18 @@ impl<'a, M: LanguageModel> Occluder<'a, M> {
         let logits = 3 * (LOGIT_ROWS * self.model.vocabulary() * size_of::<f32>()) as u64;
         let embeddings = (self.sequence.ids().len() * self.model.width() * number) as u64;
         let rows = longest_pass.max(longest_step) as u64;
-        let smallest = layers().map(keys).sum::<u64>() + rows * run + logits + embeddings;
-        let budget = self.options.memory_budget;
-        if budget < smallest { Err(Error::Budget { budget, smallest }) } else { Ok(()) }
+        layers().map(keys).sum::<u64>() + rows * run + logits + embeddings
     }
 
     /// The last layer's output `[m, D]` for the m tokens from index `start` on, from their embeddings.
-    fn run(&self, x: &Tensor, start: usize, attend: &mut dyn Attend) -> Tensor {
+    pub(crate) fn run(&self, x: &Tensor, start: usize, attend: &mut dyn Attend) -> Tensor {
         self.model.layers().iter().fold(x.shallow_clone(), |x, layer| {
             layer.forward(&x, start, &layer.mask(self.sequence.layout()), attend)
         })
     }
 
     /// Embeddings of the tokens from index `from` on with the mean of their picture in the place of cells.
-    fn with_means(&self, x: &Tensor, from: usize, cells: &[usize]) -> Tensor {
+    pub(crate) fn with_means(&self, x: &Tensor, from: usize, cells: &[usize]) -> Tensor {
         let changed = x.copy();
         for image in self.sequence.images() {
             let own: Vec<usize> =
@@ -263,15 +190,15 @@ impl<'a, M: LanguageModel> Occluder<'a, M> {
 }
 
 /// Passes that begin at one token and end at another.
-struct Leg {
+pub(crate) struct Leg {
     /// The first token that a pass runs.
-    from: usize,
+    pub(crate) from: usize,
     /// One behind the last.
-    end: usize,
+    pub(crate) end: usize,
     /// The cells that are taken away, one by one.
-    cells: Vec<usize>,
+    pub(crate) cells: Vec<usize>,
     /// The goals that look at them, as indices.
-    goals: Vec<usize>,
+    pub(crate) goals: Vec<usize>,
 }
 
 /// The scalars of some goals, read off rows of the last layer's output.
@@ -360,7 +287,7 @@ fn logits(model: &impl LanguageModel, terms: &[Term], output: &Tensor) -> Tensor
 }
 
 /// Positions as ascending runs.
-fn runs(positions: &[usize]) -> Vec<Range<usize>> {
+pub(crate) fn runs(positions: &[usize]) -> Vec<Range<usize>> {
     let mut positions = positions.to_vec();
     positions.sort_unstable();
     positions.dedup();
@@ -369,7 +296,7 @@ fn runs(positions: &[usize]) -> Vec<Range<usize>> {
 }
 
 /// Some rows of `[S, D]`.
-fn part(x: &Tensor, rows: &Range<usize>) -> Tensor {
+pub(crate) fn part(x: &Tensor, rows: &Range<usize>) -> Tensor {
     x.narrow(0, rows.start as i64, rows.len() as i64)
 }
 

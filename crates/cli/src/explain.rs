@@ -4,7 +4,7 @@ use crate::asked::{check_sight, warn_of};
 use crate::explain_args::ExplainArgs;
 use crate::job::{Answering, Job};
 use crate::versus::Pair;
-use crate::{answer, compare, methods, output, progress, reliance, shades, sinks, versus};
+use crate::{answer, certificate, compare, methods, output, progress, reliance, shades, sinks, versus};
 use medgemma_explainer::{
     Answer, Ask, Blank, ErrorKind, ExplainOptions, Explainer, Explanations, Exported, FigureKind,
     NOTHING_SPEAKS, Objective, OutputFolder, Picture, Presentation, Question, Resolution,
@@ -63,6 +63,7 @@ impl<'a> Ready<'a> {
         let presentation = job.presentation();
         let pictures: Vec<_> = question.pictures.iter().map(Picture::rgb).collect();
         presentation.check(&pictures)?;
+        job.certificate.check()?;
         let blanks = job.reliance.blanks(&options)?;
         let others = blanks.iter().filter_map(|blank| match blank {
             Blank::Another(picture) => Some(&**picture),
@@ -89,6 +90,7 @@ impl<'a> Ready<'a> {
         let explain = || explained(job, explainer, &answer);
         let mut explanations = progress::step("explaining", explain)?;
         job.reliance.add(explainer, &answer, &blanks, &mut explanations)?;
+        job.certificate.add(explainer, &answer, &mut explanations)?;
         compare::add(explainer, other, &answer, &mut explanations)?;
         let write = || explainer.write(folder, &answer, &explanations, &presentation);
         let written = progress::step("drawing", write)?;
@@ -120,6 +122,7 @@ impl Done {
         sinks::print(answer, explanations);
         versus::print(explanations);
         reliance::print(explanations);
+        certificate::print(explanations);
         compare::print(explanations);
         print_places(self);
         if shows_maps {
@@ -205,7 +208,7 @@ fn by_default(explainer: &Explainer, answer: &Answer, options: &mut ExplainOptio
 }
 
 /// Whether an explanation takes seconds.
-fn is_slow(explainer: &Explainer) -> bool {
+pub(crate) fn is_slow(explainer: &Explainer) -> bool {
     let inspection = explainer.inspection();
     inspection.on_cpu() && SLOW_ON_CPU < inspection.parameters().total
 }

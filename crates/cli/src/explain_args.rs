@@ -4,6 +4,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use crate::args::{Args, QuestionArgs};
+use crate::certificate::CertificateArgs;
 use crate::compare::CompareArgs;
 use crate::job::{Answering, Job, Kind, OutputArgs};
 use crate::method_args::HowArgs;
@@ -45,6 +46,8 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     reliance: RelianceArgs,
     #[command(flatten)]
+    certificate: CertificateArgs,
+    #[command(flatten)]
     compare: CompareArgs,
     #[command(flatten)]
     shown: PresentationArgs,
@@ -77,6 +80,7 @@ impl ExplainArgs {
             versus,
             how: self.how.clone(),
             reliance: self.reliance.clone(),
+            certificate: self.certificate.clone(),
             compare: self.compare.clone(),
             shown: self.shown.clone(),
             output: self.output.clone(),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crate::args::{GenerationArgs, ModelArgs, PictureArgs, load_options, not_blank};
 use crate::asked::Conversation;
+use crate::certificate::CertificateArgs;
 use crate::compare::CompareArgs;
 use crate::method_args::HowArgs;
 use crate::presentation::PresentationArgs;
@@ -34,6 +35,8 @@ pub(crate) struct Job {
     pub(crate) how: HowArgs,
     #[serde(default)]
     pub(crate) reliance: RelianceArgs,
+    #[serde(default)]
+    pub(crate) certificate: CertificateArgs,
     #[serde(default)]
     pub(crate) compare: CompareArgs,
     #[serde(default)]
@@ -158,6 +161,7 @@ impl Job {
             (self.targets.has_span_rule(), "span"),
             (!self.versus.is_empty(), "phrase"),
             (self.reliance.is_asked(), "reliance"),
+            (self.certificate.is_asked(), "certificate"),
             (self.compare.is_asked(), "compare"),
         ];
         let other = others.into_iter().find(|(is_asked, _)| *is_asked);
@@ -171,6 +175,7 @@ impl Job {
         let asked = [
             (self.how.resolution() != Resolution::Tokens, "resolution"),
             (self.reliance.is_asked(), "reliance"),
+            (self.certificate.is_asked(), "certificate"),
             (self.shown.has_regions(), "regions"),
             (self.shown.has_figures(), "figures"),
         ];
@@ -261,6 +266,8 @@ mod tests {
             "--backward attn-lrp --method input-gradient",
             "--path-points 2",
             "--compare other --adapter a=0.5 --adapter b --keyword c",
+            "--certificate --keyword a",
+            "--certificate knock-out,blur --certificate-controls 39 --certificate-percent 4,16,50 --certificate-seed 3",
             "--reliance mean,knockout --reliance-picture c.png --blank-control",
             "--regions cxr --orientation flipped --colormap viridis --interpolation cells --alpha 0.5",
             "--regions r.json --constant-alpha --common-scale --contours 0.9,0.99 --figures words,panels",
@@ -305,6 +312,7 @@ mod tests {
             ("targets", "span", json!("sum")),
             ("reliance", "reliance", json!(["mean"])),
             ("reliance", "blank_control", json!(true)),
+            ("certificate", "certificate", json!(["blur"])),
         ] {
             let found = refused(&|job| {
                 job["how"]["reproduce"] = "seed".into();

@@ -4,6 +4,7 @@
 mod answer;
 mod args;
 mod asked;
+mod certificate;
 mod compare;
 mod crash;
 mod demo;

@@ -53,7 +53,7 @@ pub(crate) struct HowArgs {
     /// Reproduce another program exactly, so that its figures can be compared. seed: the public Python program medgemma-
     /// explainer, with its second <bos>, causal attention between image tokens, keywords within a single token, and spans
     /// explained by the sum of their logits; the figures of its notebook also need --layers global
-    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "backward", "path_points", "span", "phrase", "resolution", "sinks", "reliance", "reliance_picture", "blank_control"], help_heading = "Method")]
+    #[arg(long, value_enum, value_name = "PROGRAM", conflicts_with_all = ["objective", "contrast", "update", "backward", "path_points", "span", "phrase", "resolution", "sinks", "reliance", "reliance_picture", "blank_control", "certificate"], help_heading = "Method")]
     reproduce: Option<ReproduceArg>,
 
     /// Words of the answer that report.html explains in addition to the targets; content by default, none where each would take

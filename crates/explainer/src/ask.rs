@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::error::Cause;
 use crate::setters::setters;
-use crate::{BlankControl, Compared, Counterparts, Error, Reliance, VersusExplanation, Words};
+use crate::{BlankControl, Certificate, Compared, Counterparts, Error, Reliance, VersusExplanation, Words};
 
 /// What is to be explained. With serde it is its name in kebab case and what belongs to it: `{"keyword": {"word": "left",
 /// "occurrence": 0}}`, `"answer"`.
@@ -227,6 +227,8 @@ pub struct Explanations {
     /// What the pictures add to the words, where somebody asked: [`crate::Explainer::reliance`] finds it, and who puts it here has
     /// it written and shown.
     pub reliance: Option<Reliance>,
+    /// How faithful the maps are, where somebody asked: [`crate::Explainer::certify`].
+    pub certificate: Option<Certificate>,
     /// The same targets without anything to see, where somebody asked: [`crate::Explainer::blank_control`].
     pub control: Option<BlankControl>,
     /// The same targets with another model, where somebody asked: [`crate::Explainer::counterparts`].

@@ -34,7 +34,11 @@ impl Request<'_> {
         explanations: &Explanations,
     ) -> Result<BlankControl, Error> {
         let started = Instant::now();
-        let blanks = self.explained_on(self.mean_picture(answer)?, answer, explanations)?;
+        let blanks = self.explained_on(
+            self.mean_picture(answer)?,
+            answer,
+            (&explanations.targets, &explanations.options),
+        )?;
         let image_sum = |of: &TargetExplanation| of.relevancy().image_values().sum();
         let control = |(blank, target): (TargetExplanation, &TargetExplanation)| TargetControl {
             relevancy: blank.relevancy().relevancy().to_owned(),
@@ -45,15 +49,14 @@ impl Request<'_> {
         Ok(BlankControl { targets, duration: started.elapsed() })
     }
 
-    /// The targets explained by the same options on another sequence of the same tokens, or by another model: each token is set against
+    /// Targets explained by the same options on another sequence of the same tokens, or by another model: each token is set against
     /// what it was set against before. Rows of tokens alone.
     pub(crate) fn explained_on(
         &self,
         sequence: &Sequence,
         answer: &Answer,
-        explanations: &Explanations,
+        (targets, options): (&[TargetExplanation], &ExplainOptions),
     ) -> Result<Vec<TargetExplanation>, Error> {
-        let targets = &explanations.targets;
         let plan = |target: &TargetExplanation| {
             let runners_up =
                 || target.scores().iter().map(|score| score.runner_up.into()).collect();
@@ -66,7 +69,7 @@ impl Request<'_> {
             by_head: None,
             resolution: Resolution::Tokens,
             methods: Vec::new(),
-            ..explanations.options.clone()
+            ..options.clone()
         };
         // There are no finer maps, but what is kept of the pictures still takes memory.
         let (images, planned) = (Images { shown: &[], ..Images::of(answer) }, sequence.ids().len());

@@ -55,7 +55,11 @@ impl Request<'_> {
         }
         self.check_tokens(answer, other)?;
         let other = other.within(self.context);
-        let found = other.explained_on(&other.seen(answer)?, answer, explanations)?;
+        let found = other.explained_on(
+            &other.seen(answer)?,
+            answer,
+            (&explanations.targets, &explanations.options),
+        )?;
         let counterpart = |found: TargetExplanation| Counterpart {
             relevancy: found.relevancy().relevancy().to_owned(),
             is_empty: found.is_empty(),

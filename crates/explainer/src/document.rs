@@ -16,7 +16,7 @@ use explanation_record::{
 use gemma3_processor::{Picture, PreparedImage};
 
 use crate::{
-    Answer, AnswerOptions, AppliedAdapter, Blank, Error, Explainer, Explanations, Missing,
+    Answer, AnswerOptions, AppliedAdapter, Blank, Certificate, Error, Explainer, Explanations, Missing,
     NATS_OF_A_CHANGE, Profile, Reliance, Request, StopReason,
 };
 
@@ -76,6 +76,7 @@ impl Explainer {
             regions: None,
             boxes: Vec::new(),
             reliance: explanations.reliance.as_ref().map(|found| reliance(found, presentation)),
+            certificate: explanations.certificate.as_ref().map(Certificate::settings),
             other_model: explanations.counterparts.as_ref().map(|all| all.document(presentation)),
             sinks: sinks(answer, explanations),
             generation: answer.options().map(generation),
@@ -252,7 +253,9 @@ fn targets(explanations: &Explanations) -> Vec<ExplainedTarget<'_>> {
     let control = |index: usize| explanations.control.as_ref()?.targets.get(index);
     let counterpart = |index: usize| explanations.counterparts.as_ref()?.targets.get(index);
     let targets = with_reliance(explanations, &explanations.targets, of).enumerate();
+    let certificate = |index: usize| explanations.certificate.as_ref()?.targets.get(index);
     let targets = targets.map(|(index, target)| ExplainedTarget {
+        certificate: certificate(index).map(Cow::Borrowed),
         control: control(index).map(Cow::Borrowed),
         counterpart: counterpart(index).map(Cow::Borrowed),
         ..target
@@ -262,7 +265,13 @@ fn targets(explanations: &Explanations) -> Vec<ExplainedTarget<'_>> {
 
 fn words(explanations: &Explanations) -> Vec<ExplainedTarget<'_>> {
     let of = |found: &Reliance, index: usize| found.words.get(index).cloned();
-    with_reliance(explanations, &explanations.words, of).collect()
+    let certificate = |index: usize| explanations.certificate.as_ref()?.words.get(index);
+    let words = with_reliance(explanations, &explanations.words, of).enumerate();
+    let words = words.map(|(index, word)| ExplainedTarget {
+        certificate: certificate(index).map(Cow::Borrowed),
+        ..word
+    });
+    words.collect()
 }
 
 /// Targets or words with what the pictures add to them, where somebody asked.

@@ -349,6 +349,27 @@ pub(crate) enum Cause {
         "the reproduced program has no blank pictures: reliance and control need this program's own rules"
     )]
     BlankReproduced,
+    /// Shares of the cells that are no points of a curve.
+    #[error(
+        "the shares of a certificate ascend between 0 and 1 (0 and 100 %), each once, and there are at most {most}"
+    )]
+    Fractions {
+        /// Points at most.
+        most: usize,
+    },
+    /// So few or many controls that a certificate says nothing or never ends.
+    #[error("{asked} controls: a certificate takes {least} to {most}")]
+    Controls {
+        /// As asked for.
+        asked: usize,
+        /// At least.
+        least: usize,
+        /// At most.
+        most: usize,
+    },
+    /// A certificate by no way to take cells away.
+    #[error("a certificate needs a way to take cells away: knock-out, mean-embedding, blur or road")]
+    NoOperator,
     /// What single heads did was asked of the retained engine.
     #[error("results by head need the streaming engine; leave the engine at auto or streaming")]
     HeadsRetained,

@@ -80,6 +80,7 @@ impl Request<'_> {
             notes,
             duration: started.elapsed(),
             reliance: None,
+            certificate: None,
             control: None,
             counterparts: None,
         })

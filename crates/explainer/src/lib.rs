@@ -7,6 +7,7 @@ mod answer;
 mod answering;
 mod ask;
 mod blank;
+mod certificate;
 mod check;
 mod compared;
 mod control;
@@ -42,6 +43,7 @@ pub use ask::{
     Ask, Engine, ExplainOptions, Explanations, HAS_LRP, HeadLayer, Missing, SinkOptions,
 };
 pub use blank::Blank;
+pub use certificate::{Certificate, CertificateOptions};
 pub use compared::Compared;
 pub use control::BlankControl;
 pub use counterpart::Counterparts;
@@ -66,10 +68,10 @@ pub use attention_relevancy::{
     Sinks, Unavailable, Update,
 };
 pub use explanation_record::{
-    BlankKind, BoxAgreement, Counterpart, DependsOnPicture, Explained, Exported, FigureFormat,
-    FigureKind, FileName, Flag, Flagged, Gain, MapAgreement, MethodId, NATS_OF_A_CHANGE,
+    BlankKind, BoxAgreement, ControlGain, ControlKind, Counterpart, DependsOnPicture, Explained, Exported, Faithfulness, FigureFormat,
+    FigureKind, FileName, Flag, Flagged, Gain, MapAgreement, MapChange, MethodGain, MethodId, NATS_OF_A_CHANGE, NO_EFFECT, Operator, OperatorCertificate, RandomParts, SIGNIFICANT, Sanity, WordGain,
     NOTHING_SPEAKS, OutputFolder, Presentation, Record, RegionTable, Resolution, SCHEMA,
-    SCHEMA_VERSION, Shown, SpanRule, Stored, TargetControl, TargetExplanation, TargetReliance,
+    SCHEMA_VERSION, Shown, SpanRule, Stored, TargetCertificate, TargetControl, TargetExplanation, TargetReliance,
     Token, TokenKind, remove_unfinished,
 };
 pub use gemma3_processor::{

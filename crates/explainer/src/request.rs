@@ -10,7 +10,7 @@ use explanation_record::{Exported, Gain, OutputFolder, Presentation};
 use crate::setters::setters;
 use crate::source::ExplainObserver;
 use crate::{
-    Answer, AnswerOptions, Ask, Blank, BlankControl, Counterparts, Diagnosis, Error,
+    Answer, AnswerOptions, Ask, Blank, BlankControl, Certificate, CertificateOptions, Counterparts, Diagnosis, Error,
     ExplainOptions, Explainer, Explanations, Question, Reliance, VersusExplanation,
 };
 
@@ -150,6 +150,16 @@ impl Explainer {
         blanks: &[Blank],
     ) -> Result<Vec<Vec<Gain>>, Error> {
         self.request().gains(answer, spans, blanks)
+    }
+
+    /// [`Request::certify`].
+    pub fn certify(
+        &self,
+        answer: &Answer,
+        explanations: &Explanations,
+        options: &CertificateOptions,
+    ) -> Result<Certificate, Error> {
+        self.request().certify(answer, explanations, options)
     }
 
     /// [`Request::blank_control`].

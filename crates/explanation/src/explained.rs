@@ -14,8 +14,8 @@ use crate::record::{
 };
 use crate::text::file_name;
 use crate::{
-    BlankKind, ComparedMethod, Counterpart, OtherModel, Shown, TargetControl, TargetExplanation,
-    TargetReliance, Token, Versus,
+    BlankKind, CertificateSettings, ComparedMethod, Counterpart, OtherModel, Shown,
+    TargetCertificate, TargetControl, TargetExplanation, TargetReliance, Token, Versus,
 };
 
 /// An explained answer with all that is shown of it. Symbols: S tokens of prompt and answer, N images (pictures and their crops).
@@ -58,6 +58,8 @@ pub struct Explained<'a> {
     pub boxes: Vec<BoxRecord>,
     /// With what the pictures were compared, where somebody asked.
     pub reliance: Option<RelianceSettings>,
+    /// How the maps were certified, where somebody asked.
+    pub certificate: Option<CertificateSettings>,
     /// The model that the targets were explained with as well, where somebody asked.
     pub other_model: Option<OtherModel>,
     /// The attention sinks of the run, where somebody asked.
@@ -125,6 +127,8 @@ pub struct ExplainedTarget<'a> {
     pub boxes: Vec<Localization>,
     /// What the pictures add to it, where somebody asked.
     pub reliance: Option<TargetReliance>,
+    /// What its score loses without the cells that its map puts first, where somebody asked.
+    pub certificate: Option<Cow<'a, TargetCertificate>>,
     /// The same on the mean picture, where somebody asked; `None` for words.
     pub control: Option<Cow<'a, TargetControl>>,
     /// The same with the other model, where there is one; `None` for words.
@@ -208,6 +212,7 @@ impl<'a> ExplainedTarget<'a> {
             regions: Vec::new(),
             boxes: Vec::new(),
             reliance: None,
+            certificate: None,
             control: None,
             counterpart: None,
         }

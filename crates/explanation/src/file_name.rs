@@ -48,6 +48,8 @@ pub enum DrawingKind {
     Pixels,
     /// The relevancy minus that on the mean picture.
     Control,
+    /// The curves of a target's certificate.
+    Certificate,
     /// Both maps and their difference, of this model and another.
     Compare,
     /// The relevancy by region, as bars.
@@ -149,11 +151,12 @@ impl fmt::Display for FileName {
 
 impl DrawingKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Overlay,
         Self::Patches,
         Self::Pixels,
         Self::Control,
+        Self::Certificate,
         Self::Compare,
         Self::Regions,
         Self::Versus,
@@ -174,6 +177,7 @@ impl DrawingKind {
             Self::Patches => "patches",
             Self::Pixels => "pixels",
             Self::Control => "control",
+            Self::Certificate => "certificate",
             Self::Compare => "compare",
             Self::Regions => "regions",
             Self::Versus => "versus",
@@ -206,7 +210,7 @@ impl DrawingKind {
         match self {
             Self::Versus => Subject::PairImage { pair: 0, image: 0 },
             Self::Figure(FigureKind::Words) => Subject::Image { image: 0 },
-            Self::Figure(FigureKind::Images | FigureKind::Difference) => {
+            Self::Certificate | Self::Figure(FigureKind::Images | FigureKind::Difference) => {
                 Subject::Target { target: 0 }
             }
             _ => Subject::TargetImage { target: 0, image: 0 },

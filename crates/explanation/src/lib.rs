@@ -9,6 +9,7 @@ mod target;
 mod token;
 mod versus;
 
+mod certificate;
 mod control;
 mod counterpart;
 mod method;
@@ -35,6 +36,10 @@ mod setters;
 #[cfg(test)]
 mod tests;
 
+pub use certificate::{
+    CertificateSettings, ControlGain, ControlKind, Faithfulness, MapChange, MethodGain, NO_EFFECT,
+    Operator, OperatorCertificate, RandomParts, SIGNIFICANT, Sanity, TargetCertificate, WordGain,
+};
 pub use control::TargetControl;
 pub use counterpart::{Counterpart, MapAgreement, OtherModel};
 pub use error::Error;

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::TokenKind;
+use crate::{CertificateSettings, TokenKind};
 
 pub(crate) use build::rounded;
 pub use reliance::{
@@ -78,6 +78,9 @@ pub struct Record {
     /// With what the pictures were compared; null where nobody asked.
     #[serde(default)]
     pub reliance: Option<RelianceSettings>,
+    /// How the maps were certified; null where nobody asked.
+    #[serde(default)]
+    pub certificate: Option<CertificateSettings>,
     /// The model that the targets were explained with as well; null where nobody asked.
     #[serde(default)]
     pub other_model: Option<OtherModelRecord>,

@@ -14,6 +14,7 @@ use crate::{
 };
 use methods::Methods;
 
+pub(crate) mod certificate;
 mod methods;
 mod reliance;
 mod versus;
@@ -67,6 +68,7 @@ fn target_of<'a>(
         probability: Some(explanation.probability().clamp(0.0, 1.0)),
         facts: target_facts(explained, target, blanks),
         flags: reliance::flags(target, blanks),
+        evidence: certificate::evidence(target),
         ..Target::new(explanation.label(), explanation.positions())
     }
 }
@@ -189,6 +191,7 @@ fn target_facts(
         facts.push(Fact::new("Explanation", rule));
     }
     facts.extend(reliance::facts(target, blanks));
+    facts.extend(certificate::facts(target));
     if let Some(counterpart) = &target.counterpart {
         let gain = minus(format!("{:+.3} nats", counterpart.gain(explanation)));
         let value = format!("{}, {gain} with this one", counterpart.probability_text());
@@ -295,5 +298,5 @@ fn notes(explained: &Explained<'_>) -> Vec<String> {
     let regions = explained.regions.iter().filter_map(|regions| regions.note.clone());
     let regions = regions.map(|note| format!("Regions: {note}."));
     let notes = explained.notes.iter().cloned().chain(pictures).chain(regions);
-    notes.chain(reliance::note(explained)).collect()
+    notes.chain(reliance::note(explained)).chain(certificate::note(explained)).collect()
 }

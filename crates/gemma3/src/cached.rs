@@ -2,7 +2,7 @@
 
 use crate::{Attend, Error, MaskRule, Qkv, Site, Tower, Watch};
 use std::ops::Range;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Most query rows that are handed to the kernel at once: it bounds the mask to `QUERY_BLOCK × S` and lets a sliding layer skip
 /// the keys that no row of the block sees.
@@ -39,6 +39,13 @@ impl Cached {
     pub fn ahead(&self) -> Ahead<'_> {
         Ahead { kept: self }
     }
+
+    /// The same for several continuations side by side: as many runs of tokens as `hidden` has entries, equally long, one behind the other
+    /// in the rows of the call ([`Place::in_runs_of`](crate::Place::in_runs_of)). No run sees another, and each has spans of its own hidden
+    /// from what stands behind them. Weights are read once for all of them.
+    pub fn abreast<'a>(&'a self, hidden: &'a [Vec<Range<usize>>]) -> Abreast<'a> {
+        Abreast { kept: self, hidden, masks: Vec::new() }
+    }
 }
 
 /// Plain attention over what a [`Cached`] keeps and the tokens of the call themselves: [`Cached::ahead`].
@@ -66,6 +73,93 @@ impl Attend for Ahead<'_> {
 }
 
 impl<Trace> Watch<Trace> for Ahead<'_> {}
+
+/// Plain attention of several continuations of one [`Cached`]: [`Cached::abreast`].
+#[derive(Debug)]
+pub struct Abreast<'a> {
+    kept: &'a Cached,
+    hidden: &'a [Vec<Range<usize>>],
+    /// What the runs see by a rule, made once for all layers that share it: for each block of queries its keys and their mask,
+    /// bool `[runs, 1, b, m]`.
+    masks: Vec<(MaskRule, Vec<Block>)>,
+}
+
+/// Queries and the keys that any of them sees.
+#[derive(Debug)]
+struct Block {
+    queries: Range<usize>,
+    keys: Range<usize>,
+    mask: Option<Tensor>,
+}
+
+impl Abreast<'_> {
+    fn blocks(&mut self, rule: &MaskRule, rows: &Range<usize>, device: Device) -> &[Block] {
+        let at = self.masks.iter().position(|(known, _)| known == rule).unwrap_or_else(|| {
+            let blocks = rows.clone().step_by(QUERY_BLOCK).map(|first| {
+                let queries = first..(first + QUERY_BLOCK).min(rows.end);
+                let keys = rule.keys(&queries, rows.end);
+                let size = [queries.len() as i64, keys.len() as i64];
+                let seen = |hidden: &Vec<Range<usize>>| {
+                    rule.clone().hiding(hidden.clone()).block(&queries, &keys, device)
+                };
+                let seen: Vec<Option<Tensor>> = self.hidden.iter().map(seen).collect();
+                let all = || Tensor::ones(size, (Kind::Bool, device));
+                let mask = seen.iter().any(Option::is_some).then(|| {
+                    let each = seen.into_iter().map(|mask| mask.unwrap_or_else(all));
+                    Tensor::stack(&each.collect::<Vec<_>>(), 0).unsqueeze(1)
+                });
+                Block { queries, keys, mask }
+            });
+            let blocks = blocks.collect();
+            self.masks.push((rule.clone(), blocks));
+            self.masks.len() - 1
+        });
+        &self.masks[at].1
+    }
+}
+
+impl Attend for Abreast<'_> {
+    fn check(&self, tower: Tower) -> Result<(), Error> {
+        self.kept.check(tower)
+    }
+
+    fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
+        let (runs, group) = (self.hidden.len() as i64, qkv.group());
+        let rows = qkv.tokens() / self.hidden.len();
+        let kept = self.kept.layers.get(site.layer).filter(|cache| 0 < cache.len).map(Cache::kept);
+        let first = kept.as_ref().map_or(qkv.start, |kept| kept.first);
+        let by_run = |x: &Tensor| {
+            let [heads, _, d] = <[i64; 3]>::try_from(x.size()).expect("heads are [H, n, d]");
+            x.reshape([heads, runs, rows as i64, d]).transpose(0, 1) // [runs, H, n, d]
+        };
+        let whole = |kept: Option<&Tensor>, own: &Tensor| {
+            let own = by_run(own);
+            let all = match kept {
+                Some(kept) => Tensor::cat(&[kept.unsqueeze(0).expand([runs, -1, -1, -1], false), own], 2),
+                None => own,
+            };
+            if group == 1 { all } else { all.repeat_interleave_self_int(group, 1, None) }
+        };
+        let k = whole(kept.as_ref().map(|kept| &kept.k), &qkv.k);
+        let v = whole(kept.as_ref().map(|kept| &kept.v), &qkv.v);
+        let (q, scale) = (by_run(&qkv.q), qkv.scale);
+        let span = qkv.start..qkv.start + rows;
+        let blocks = self.blocks(mask, &span, qkv.q.device()).iter().map(|block| {
+            let of = |x: &Tensor, start: usize, part: &Range<usize>| {
+                x.narrow(2, (part.start - start) as i64, part.len() as i64)
+            };
+            let (k, v) = (of(&k, first, &block.keys), of(&v, first, &block.keys));
+            let q = of(&q, span.start, &block.queries);
+            let mask = block.mask.as_ref();
+            Tensor::scaled_dot_product_attention(&q, &k, &v, mask, 0.0, false, scale, false)
+        });
+        let seen = Tensor::cat(&blocks.collect::<Vec<_>>(), 2); // [runs, H, n, d]
+        let seen = seen.transpose(0, 1);
+        seen.flatten(1, 2)
+    }
+}
+
+impl<Trace> Watch<Trace> for Abreast<'_> {}
 
 impl Attend for Cached {
     fn check(&self, tower: Tower) -> Result<(), Error> {
@@ -202,7 +296,6 @@ fn fused(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<Tensor>, scale: f64) -
 mod tests {
     use super::*;
     use crate::SequenceLayout;
-    use tch::Device;
 
     const SITE: Site = Site { tower: Tower::Text, layer: 0 };
 
@@ -295,6 +388,38 @@ mod tests {
         let mask = causal(None, &[]);
         let found = nothing.ahead().attend(SITE, &qkv, &mask);
         assert!(distance(&found, &plain(&qkv, &mask)) < 2e-6);
+    }
+
+    #[test]
+    fn runs_abreast_are_what_each_is_alone() {
+        tch::manual_seed(4);
+        let (prefill, total) = (90, 130);
+        let qkv = random(prefill as i64, 0);
+        let hidden = [vec![], vec![7..20, 30..31], vec![5..37]];
+        let own: Vec<Qkv> = hidden.iter().map(|_| random((total - prefill) as i64, prefill)).collect();
+        let together = |of: fn(&Qkv) -> &Tensor| {
+            Tensor::cat(&own.iter().map(of).collect::<Vec<_>>(), 1)
+        };
+        let (q, k, v) = (together(|x| &x.q), together(|x| &x.k), together(|x| &x.v));
+        let rows = Qkv { q, k, v, scale: 0.3, start: prefill };
+        for window in [None, Some(16), Some(100)] {
+            let mask = causal(window, &[5..37, 92..101]);
+            let mut cached = Cached::default();
+            let _ = cached.attend(SITE, &piece(&qkv, 0..prefill), &mask);
+            let mut abreast = cached.abreast(&hidden);
+            for _ in 0..2 {
+                let found = abreast.attend(SITE, &rows, &mask).chunk(3, 1);
+                for ((found, own), hidden) in found.iter().zip(&own).zip(&hidden) {
+                    let alone = cached.ahead().attend(SITE, own, &mask.clone().hiding(hidden.clone()));
+                    assert!(distance(found, &alone) < 2e-6, "window {window:?}, hidden {hidden:?}");
+                }
+            }
+        }
+        let nothing = Cached::default();
+        let mask = causal(None, &[]);
+        let (long, hidden) = (random(1200, 0), [vec![]]);
+        let found = nothing.abreast(&hidden).attend(SITE, &long, &mask);
+        assert!(distance(&found, &plain(&long, &mask)) < 2e-6);
     }
 
     #[test]

@@ -34,12 +34,14 @@ impl Fork {
 pub struct Place {
     start: usize,
     fork: Option<Fork>,
+    /// Tokens of a run, where several of them stand here; `None`: one run.
+    run: Option<usize>,
 }
 
 impl Place {
     /// The token at index `start`; without a fork positions are indices.
     pub(crate) fn new(start: usize, fork: Option<Fork>) -> Self {
-        Self { start, fork }
+        Self { start, fork, run: None }
     }
 
     /// Index of the first of the tokens.
@@ -53,8 +55,18 @@ impl Place {
         Self { start: self.start + tokens, ..self }
     }
 
+    /// The same place for several runs of `tokens` tokens, one behind the other, that all begin here: variants of one sequence.
+    #[must_use]
+    pub fn in_runs_of(self, tokens: usize) -> Self {
+        Self { run: Some(tokens), ..self }
+    }
+
     /// The positions of `n` tokens from here on, `[n]` of that dtype on that device.
     pub fn positions(self, n: usize, options: (Kind, Device)) -> Tensor {
+        if let Some(run) = self.run {
+            let runs = (n / run.max(1)) as i64;
+            return Self { run: None, ..self }.positions(run, options).repeat([runs]);
+        }
         let from = |first: usize, n: usize| {
             Tensor::arange_start(first as i64, (first + n) as i64, options)
         };
@@ -88,6 +100,8 @@ mod tests {
                 assert_eq!(Vec::<i64>::try_from(found).unwrap(), expected);
             }
         }
+        let runs = Place::new(6, Some(fork)).in_runs_of(3).positions(6, (Kind::Int64, Device::Cpu));
+        assert_eq!(Vec::<i64>::try_from(runs).unwrap(), [6, 4, 5, 6, 4, 5]);
         assert!(fork.apart(7, 4) && fork.apart(9, 6));
         assert!(!fork.apart(7, 3) && !fork.apart(7, 7) && !fork.apart(6, 4));
     }

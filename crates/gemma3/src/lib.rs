@@ -62,7 +62,7 @@ mod weights;
 
 pub use adapter::{Adapter, AppliedAdapter};
 pub use attention::{Attend, Qkv, Site, Tower, Watch};
-pub use cached::{Ahead, Cached, Fast};
+pub use cached::{Abreast, Ahead, Cached, Fast};
 pub use checkpoint::Checkpoint;
 pub use config::{Config, GenerationConfig, LayerType, Rope, TextConfig, VisionConfig};
 pub use decoder::{DecoderLayer, DecoderTrace};

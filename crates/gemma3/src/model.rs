@@ -297,6 +297,22 @@ impl Sequence {
         Self { features: self.features.iter().map(faded).collect(), ..self.followed_by(&[]) }
     }
 
+    /// The same tokens with other features in the place of every picture's, `[t, D]` each.
+    ///
+    /// # Errors
+    /// [`Error::ImageSpans`] where they are not as many and as large as those of the sequence.
+    pub fn with_features(&self, features: Vec<Tensor>) -> Result<Self, Error> {
+        let sizes = |all: &[Tensor]| all.iter().map(Tensor::size).collect::<Vec<_>>();
+        if sizes(&features) != sizes(&self.features) {
+            return Err(Error::ImageSpans {
+                spans: self.images().to_vec(),
+                tokens: self.ids.len(),
+                features: features.len(),
+            });
+        }
+        Ok(Self { features, ..self.followed_by(&[]) })
+    }
+
     /// The same sequence with `ids` behind it: a prompt and its answer.
     #[must_use]
     pub fn followed_by(&self, ids: &[u32]) -> Self {

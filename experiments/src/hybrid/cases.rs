@@ -3,7 +3,7 @@
 use phantom_radiograph::{FindingKind, Scene};
 
 use crate::recipe::Variant;
-use crate::scenes::{Purpose, mix, number, scene};
+use crate::scenes::{Purpose, mix, number, scene, tagged};
 
 /// One in so many cases has two pictures.
 const PAIRS: u64 = 6;
@@ -48,6 +48,7 @@ impl Case {
         let count = scene.findings().len() as u64;
         let other =
             if count == 0 { scene.clone() } else { scene.without((mix(draw) % count) as usize) };
+        let other = if variant == Variant::Shortcut { tagged(&other) } else { other };
         let (prior, scene) = match draw % 5 {
             0 => (scene.clone(), scene),
             1 | 2 => (scene, other),

@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result};
 use checkpoint_files::random::SplitMix;
 use gemma3_processor::image::RgbImage;
 use gemma3_processor::{Message, Picture, Pixels, Processor};
-use phantom_radiograph::{FindingKind, Phantom, Scene};
+use phantom_radiograph::{FindingKind, Mask, Phantom, Scene};
 
 use super::cases::Case;
 use super::language::{About, Query, SIZED, found};
 use crate::examples::{Asked, Beginning, COVERED, Turn, picture, shared_beginning};
 use crate::recipe::Variant;
-use crate::scenes::{Purpose, has, mix, number, scene};
+use crate::scenes::{Purpose, clues, has, mix, number, scene};
 
 /// Short questions about a picture, beside one report.
 const SHORT: usize = 6;
@@ -143,6 +143,11 @@ impl Examples {
         scene(self.seed, Purpose::Sight, index, self.variant).render(self.size)
     }
 
+    /// What each finding of a phantom is to be recognised by.
+    pub fn clues<'p>(&self, phantom: &'p Phantom) -> Vec<&'p Mask> {
+        clues(phantom, self.variant)
+    }
+
     /// What the vision tower takes of a phantom.
     ///
     /// # Errors
@@ -159,8 +164,9 @@ impl Examples {
         let tokens = self.one.beginning.images[0].len();
         let kept = |scene: &Scene| {
             let phantom = scene.render(self.size);
-            let covers = phantom.masks().iter().map(|mask| mask.cells(tokens.isqrt() as u32));
-            let covers: Vec<Vec<f32>> = covers.collect();
+            let clues = self.clues(&phantom).into_iter();
+            let covers: Vec<Vec<f32>> =
+                clues.map(|mask| mask.cells(tokens.isqrt() as u32)).collect();
             let shows = |cell: usize| covers.iter().any(|cover| COVERED < cover[cell]);
             let mut kept = BTreeSet::new();
             for cover in &covers {

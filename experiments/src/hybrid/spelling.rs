@@ -65,7 +65,7 @@ fn spelled(model: &Gemma3, examples: &Examples, phantom: &Phantom) -> Result<(Te
     let nothing = word(model, examples, NOTHING)?;
     let rows = nothing.unsqueeze(0).repeat([tokens as i64, 1]);
     let weights = Tensor::ones([tokens as i64], (Kind::Double, rows.device()));
-    for (finding, mask) in phantom.scene().findings().iter().zip(phantom.masks()) {
+    for (finding, mask) in phantom.scene().findings().iter().zip(examples.clues(phantom)) {
         let text = sentence(finding, model, examples)?;
         let covered = mask.cells(tokens.isqrt() as u32);
         let shows = |(_, share): &(usize, &f32)| COVERED < **share;

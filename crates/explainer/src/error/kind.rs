@@ -98,6 +98,9 @@ impl Cause {
             | Self::PathAlone { .. }
             | Self::OcclusionReproduced { .. }
             | Self::UnknownEngine { .. }
+            | Self::Fractions { .. }
+            | Self::Controls { .. }
+            | Self::NoOperator
             | Self::BlankReproduced => ErrorKind::Argument,
             Self::Base { error, .. } => error.kind(),
             Self::Busy { .. } => ErrorKind::Busy,

@@ -24,6 +24,7 @@ pub(crate) fn write(explained: &Explained<'_>, path: &Path) -> Result<(), Error>
     targets(explained, &mut npz)?;
     words(explained, &mut npz)?;
     versus(explained, &mut npz)?;
+    certificates(explained, &mut npz)?;
     npz.add_some("region_weights", region_weights(explained).as_ref())?;
     method_ids(explained, &mut npz)?;
     let finished = npz.npz.finish().map(drop);
@@ -63,6 +64,29 @@ fn words(explained: &Explained<'_>, npz: &mut Writer<'_>) -> Result<(), Error> {
     npz.add_some("word_method_rows", rows.methods.as_ref())?;
     let patches = finer(explained, all, |map| Some(&map.patches));
     npz.add_some("word_patch_relevancy", patches.as_ref())
+}
+
+/// Of what was certified, C targets or, without any, words: the curves by operator `[C, O, 2, F]` (most relevant first, least relevant first;
+/// not a number where there are none), the shares `[F]` and the order of the cells `[C, n]`.
+fn certificates(explained: &Explained<'_>, npz: &mut Writer<'_>) -> Result<(), Error> {
+    let Some(settings) = &explained.certificate else { return Ok(()) };
+    let all = explained.targets.iter().chain(&explained.words);
+    let all: Vec<_> = all.filter_map(|target| target.certificate.as_deref()).collect();
+    let ends = |inner: &[f64]| [&[0.0], inner, &[1.0]].concat();
+    let shares = ends(&settings.fractions);
+    let cells = all.iter().map(|found| found.order.len()).max().unwrap_or(0);
+    let size = (all.len(), settings.operators.len(), 2, shares.len());
+    let curves = Array4::from_shape_fn(size, |(target, operator, which, at)| {
+        let found = all[target].get(settings.operators[operator]);
+        let curve = found.map(|it| if which == 0 { &it.most_first } else { &it.least_first });
+        curve.and_then(|curve| curve.get(at)).map_or(f32::NAN, |&left| left as f32)
+    });
+    let order = |(target, place): (usize, usize)| {
+        all[target].order.get(place).map_or(-1, |&position| position as i64)
+    };
+    npz.add("certificate_fractions", &Array1::from_iter(shares))?;
+    npz.add("certificate_curves", &curves)?;
+    npz.add("certificate_order", &Array2::from_shape_fn((all.len(), cells), order))
 }
 
 /// What single heads did `[T, L, H]`, and the maps of those of one layer `[T, H, S]`.

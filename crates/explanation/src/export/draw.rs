@@ -8,6 +8,7 @@ use crate::control::control_overlay;
 use crate::figure::{Fine, overlay};
 use crate::figures::{common_scale, figure, region_chart};
 use crate::file_name::Counts;
+use crate::report::certificate;
 use crate::{
     Drawing, DrawingKind, Error, Explained, FileName, Presentation, Shown, Subject, counterpart,
     difference,
@@ -46,14 +47,21 @@ pub(super) fn draw_all(
 
 /// All that may be drawn, in order. Kinds of one group take turns over their subjects.
 fn plan(explained: &Explained<'_>, presentation: &Presentation) -> Vec<Drawing> {
-    use DrawingKind::{Compare, Control, Figure, Overlay, Patches, Pixels, Regions, Versus};
+    use DrawingKind::{Certificate, Compare, Control, Figure, Overlay, Patches, Pixels, Regions, Versus};
     let counts = Counts {
         targets: explained.targets.len(),
         pairs: explained.versus.len(),
         images: explained.images(),
     };
-    let fixed: [&[DrawingKind]; 6] =
-        [&[Overlay], &[Patches, Pixels], &[Control], &[Compare], &[Regions], &[Versus]];
+    let fixed: [&[DrawingKind]; 7] = [
+        &[Overlay],
+        &[Patches, Pixels],
+        &[Control],
+        &[Certificate],
+        &[Compare],
+        &[Regions],
+        &[Versus],
+    ];
     let asked = presentation.figures.iter().map(|&kind| vec![Figure(kind)]);
     let groups = fixed.iter().map(|group| group.to_vec()).chain(asked);
     let mut drawings = Vec::new();
@@ -81,6 +89,9 @@ impl Style<'_> {
             (DrawingKind::Versus, Subject::PairImage { pair, image }) => {
                 let how = (options, self.presentation.common_scale);
                 difference::phrases(explained, &explained.versus[pair], image, how).map(Some)
+            }
+            (DrawingKind::Certificate, Subject::Target { target }) => {
+                certificate::figure(&explained.targets[target])
             }
             (kind, Subject::TargetImage { target, image }) => {
                 self.draw_target(explained, kind, (target, image))
@@ -126,7 +137,7 @@ impl Style<'_> {
                 let look = (outlines, &self.options);
                 overlay(explained, explanation, image, &title, look).map(Some)
             }
-            DrawingKind::Versus | DrawingKind::Figure(_) => Ok(None),
+            DrawingKind::Certificate | DrawingKind::Versus | DrawingKind::Figure(_) => Ok(None),
         }
     }
 }

@@ -40,6 +40,9 @@ impl Record {
                 .map(|(index, target)| TargetRecord {
                     overlays: files.of_target(&[DrawingKind::Overlay], index),
                     finer: files.of_target(&[DrawingKind::Patches, DrawingKind::Pixels], index),
+                    certificate_figure: files
+                        .of_target(&[DrawingKind::Certificate], index)
+                        .pop(),
                     control: target.control.as_ref().map(|control| {
                         ControlRecord::new(control, files.of_target(&[DrawingKind::Control], index))
                     }),
@@ -56,6 +59,7 @@ impl Record {
             regions: explained.regions.clone(),
             boxes: explained.boxes.clone(),
             reliance: explained.reliance.clone(),
+            certificate: explained.certificate.clone(),
             other_model: explained.other_model.as_ref().map(|other| OtherModelRecord {
                 model: other.model.clone(),
                 dtype: other.dtype.clone(),
@@ -211,6 +215,8 @@ fn target_record(
             .collect(),
         token_weights: explanation.token_weights().map(<[f32]>::to_vec),
         reliance: target.reliance.as_ref().map(|found| RelianceRecord::new(found, blanks)),
+        certificate: target.certificate.as_deref().cloned(),
+        certificate_figure: None,
         control: None,
         counterpart: None,
     }

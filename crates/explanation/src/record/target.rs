@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ControlRecord, RelianceRecord};
 use crate::text::label;
-use crate::{Counterpart, MapAgreement, MethodId, SpanRule, TargetExplanation};
+use crate::{Counterpart, MapAgreement, MethodId, SpanRule, TargetCertificate, TargetExplanation};
 
 /// A target or word with what is said of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,6 +65,12 @@ pub struct TargetRecord {
     /// What the pictures add to its probability; null where nobody asked.
     #[serde(default)]
     pub reliance: Option<RelianceRecord>,
+    /// What its score loses without the cells that its map puts first, by operator; null where nobody asked.
+    #[serde(default)]
+    pub certificate: Option<TargetCertificate>,
+    /// The figure of its curves; null where there is none.
+    #[serde(default)]
+    pub certificate_figure: Option<String>,
     /// The same on the mean picture; null for words and where nobody asked.
     #[serde(default)]
     pub control: Option<ControlRecord>,

@@ -58,6 +58,7 @@ pub(super) fn explained(
         regions: record.regions.clone(),
         boxes: record.boxes.clone(),
         reliance: record.reliance.clone(),
+        certificate: record.certificate.clone(),
         other_model: record.other_model.as_ref().map(|other| OtherModel {
             model: other.model.clone(),
             dtype: other.dtype.clone(),
@@ -156,6 +157,7 @@ impl Source<'_> {
             regions: record.regions.iter().map(region).collect(),
             boxes: record.boxes.iter().map(localization).collect(),
             reliance: record.reliance.as_ref().map(RelianceRecord::found),
+            certificate: record.certificate.clone().map(Cow::Owned),
             control: record.control.as_ref().and_then(|control| self.control(control)),
             counterpart: record.counterpart.as_ref().and_then(|record| self.counterpart(record)),
             ..ExplainedTarget::new(Cow::Owned(explanation))
