@@ -57,9 +57,8 @@ fn moved(scene: &Scene, index: usize, zone: Zone) -> Scene {
 /// What each finding of a phantom is to be recognised by, in the order of its findings: the finding itself; an opacity of the shortcut by
 /// the tag.
 pub fn clues(phantom: &Phantom, variant: Variant) -> Vec<&Mask> {
-    let is_by_tag = |finding: &Finding| {
-        variant == Variant::Shortcut && finding.kind == FindingKind::Opacity
-    };
+    let is_by_tag =
+        |finding: &Finding| variant == Variant::Shortcut && finding.kind == FindingKind::Opacity;
     let found = phantom.scene().findings().iter().zip(phantom.masks());
     found
         .map(|(finding, mask)| if is_by_tag(finding) { phantom.portable_mask() } else { mask })

@@ -8,6 +8,7 @@ use medgemma_explainer::{
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{is_slow, shorten, shown};
+use crate::reliance::signed;
 use crate::{output, progress};
 
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -27,7 +28,7 @@ pub(crate) struct CertificateArgs {
         help_heading = "Certificate"
     )]
     certificate: Vec<OperatorArg>,
-    /// Controls to compare with, 3 to 999 [default: 19]: the least p is 1 / (N + 1)
+    /// Controls to compare with, 19 to 999 [default: 19]: the least p is 1 / (N + 1)
     #[arg(long, value_name = "N", requires = "certificate", help_heading = "Certificate")]
     certificate_controls: Option<usize>,
     /// Percent of the cells that are taken away, ascending [default: 1,2,4,8,16,32,50,75]. Fewer are faster
@@ -107,7 +108,8 @@ impl CertificateArgs {
             return Ok(());
         }
         let options = self.options();
-        let looks = [Operator::Blur, Operator::Road].iter().any(|it| options.operators.contains(it));
+        let looks =
+            [Operator::Blur, Operator::Road].iter().any(|it| options.operators.contains(it));
         if looks && is_slow(explainer) {
             output::note(
                 "blur and road run the vision tower for each of some hundred pictures, some seconds each; \
@@ -156,8 +158,8 @@ fn cell(found: &OperatorCertificate) -> String {
 
 fn score(srg: Option<f64>, p: Option<f64>) -> String {
     match (srg, p) {
-        (Some(srg), Some(p)) => format!("{srg:+.2} (p {p:.3})"),
-        (Some(srg), None) => format!("{srg:+.2}"),
+        (Some(srg), Some(p)) => format!("{} (p {p:.3})", signed(srg as f32)),
+        (Some(srg), None) => signed(srg as f32),
         (None, _) => "–".to_owned(),
     }
 }
@@ -185,7 +187,7 @@ fn print_methods(
 fn print_undefined(found: &TargetCertificate) {
     if found.faithfulness() == Faithfulness::NoEffect {
         let nats = |(operator, found): (Operator, &OperatorCertificate)| {
-            format!("{operator} {}", format!("{:+.3}", found.worth()).replace('-', "−"))
+            format!("{operator} {}", signed(found.worth() as f32))
         };
         let nats: Vec<String> = found.operators().map(nats).collect();
         output::line(format_args!("  {NO_EFFECT}: in nats it adds {}", nats.join(", ")));

@@ -4,7 +4,9 @@ use crate::asked::{check_sight, warn_of};
 use crate::explain_args::ExplainArgs;
 use crate::job::{Answering, Job};
 use crate::versus::Pair;
-use crate::{answer, certificate, compare, methods, output, progress, reliance, shades, sinks, versus};
+use crate::{
+    answer, certificate, compare, methods, output, progress, reliance, shades, sinks, versus,
+};
 use medgemma_explainer::{
     Answer, Ask, Blank, ErrorKind, ExplainOptions, Explainer, Explanations, Exported, FigureKind,
     NOTHING_SPEAKS, Objective, OutputFolder, Picture, Presentation, Question, Resolution,

@@ -167,7 +167,7 @@ fn print_control(target: &TargetExplanation, control: &TargetControl) {
 }
 
 /// With two decimals and a sign, which zero has not.
-fn signed(nats: f32) -> String {
+pub(crate) fn signed(nats: f32) -> String {
     match format!("{nats:+.2}") {
         zero if zero == "-0.00" || zero == "+0.00" => "0.00".to_owned(),
         nats => nats,

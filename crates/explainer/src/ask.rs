@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use crate::error::Cause;
 use crate::setters::setters;
-use crate::{BlankControl, Certificate, Compared, Counterparts, Error, Reliance, VersusExplanation, Words};
+use crate::{
+    BlankControl, Certificate, Compared, Counterparts, Error, Reliance, VersusExplanation, Words,
+};
 
 /// What is to be explained. With serde it is its name in kebab case and what belongs to it: `{"keyword": {"word": "left",
 /// "occurrence": 0}}`, `"answer"`.

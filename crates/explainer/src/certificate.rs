@@ -34,7 +34,7 @@ pub struct CertificateOptions {
     pub operators: Vec<Operator>,
     /// Shares of the cells that are taken away, ascending, above 0 and below 1: [`FRACTIONS`] by default. Fewer are faster and coarser.
     pub fractions: Vec<f64>,
-    /// Controls that a map is held against, 3 or more; 19 by default, with which the least p is 0.05.
+    /// Controls that a map is held against, 19 or more; 19 by default, with which the least p is 0.05.
     pub controls: usize,
     /// Whether the maps are also made of the picture moved by a pixel, and a little brighter and darker.
     pub stability: bool,
@@ -62,8 +62,8 @@ setters!(CertificateOptions {
     with_seed = seed: u64,
 });
 
-/// Controls of which z can be told.
-const LEAST_CONTROLS: usize = 3;
+/// With fewer no map could be ahead of them (p ≤ 0.05).
+const LEAST_CONTROLS: usize = 19;
 /// More would take days.
 const MOST_CONTROLS: usize = 999;
 /// More points of a curve than cells along a side of a picture say nothing new.
@@ -188,7 +188,8 @@ fn certified(
         found
     };
     let mut found: Vec<OperatorCertificate> = maps.iter().zip(&worth).map(start).collect();
-    let defined: Vec<usize> = (0..found.len()).filter(|&at| found[at].undefined.is_none()).collect();
+    let defined: Vec<usize> =
+        (0..found.len()).filter(|&at| found[at].undefined.is_none()).collect();
     if defined.is_empty() {
         return Ok(found);
     }
@@ -297,7 +298,9 @@ impl Scores<'_> {
         let all = || controls.iter().flat_map(|(_, both)| [&both.most, &both.least]);
         let band = (0..self.fractions.len() + 2).map(|at| {
             let left = all().map(|curve| curve.points()[at][1]);
-            left.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| [low.min(x), high.max(x)])
+            left.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| {
+                [low.min(x), high.max(x)]
+            })
         });
         let uniform: Vec<&Curve> = controls
             .iter()

@@ -16,8 +16,8 @@ use explanation_record::{
 use gemma3_processor::{Picture, PreparedImage};
 
 use crate::{
-    Answer, AnswerOptions, AppliedAdapter, Blank, Certificate, Error, Explainer, Explanations, Missing,
-    NATS_OF_A_CHANGE, Profile, Reliance, Request, StopReason,
+    Answer, AnswerOptions, AppliedAdapter, Blank, Certificate, Error, Explainer, Explanations,
+    Missing, NATS_OF_A_CHANGE, Profile, Reliance, Request, StopReason,
 };
 
 /// What a reader must know of an explanation by the rules of [`Profile::PythonProgram`].

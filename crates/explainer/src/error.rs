@@ -368,7 +368,9 @@ pub(crate) enum Cause {
         most: usize,
     },
     /// A certificate by no way to take cells away.
-    #[error("a certificate needs a way to take cells away: knock-out, mean-embedding, blur or road")]
+    #[error(
+        "a certificate needs a way to take cells away: knock-out, mean-embedding, blur or road"
+    )]
     NoOperator,
     /// What single heads did was asked of the retained engine.
     #[error("results by head need the streaming engine; leave the engine at auto or streaming")]

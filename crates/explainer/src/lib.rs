@@ -68,11 +68,13 @@ pub use attention_relevancy::{
     Sinks, Unavailable, Update,
 };
 pub use explanation_record::{
-    BlankKind, BoxAgreement, ControlGain, ControlKind, Counterpart, DependsOnPicture, Explained, Exported, Faithfulness, FigureFormat,
-    FigureKind, FileName, Flag, Flagged, Gain, MapAgreement, MapChange, MethodGain, MethodId, NATS_OF_A_CHANGE, NO_EFFECT, Operator, OperatorCertificate, RandomParts, SIGNIFICANT, Sanity, WordGain,
-    NOTHING_SPEAKS, OutputFolder, Presentation, Record, RegionTable, Resolution, SCHEMA,
-    SCHEMA_VERSION, Shown, SpanRule, Stored, TargetCertificate, TargetControl, TargetExplanation, TargetReliance,
-    Token, TokenKind, remove_unfinished,
+    BlankKind, BoxAgreement, ControlGain, ControlKind, Counterpart, DependsOnPicture, Explained,
+    Exported, Faithfulness, FigureFormat, FigureKind, FileName, Flag, Flagged, Gain, LEAST_GAIN,
+    MapAgreement, MapChange, MethodGain, MethodId, NATS_OF_A_CHANGE, NO_EFFECT, NOTHING_SPEAKS,
+    Operator, OperatorCertificate, OutputFolder, Presentation, RandomParts, Record, RegionTable,
+    Resolution, SCHEMA, SCHEMA_VERSION, SIGNIFICANT, Sanity, Shown, SpanRule, Stored,
+    TargetCertificate, TargetControl, TargetExplanation, TargetReliance, Token, TokenKind,
+    WordGain, remove_unfinished,
 };
 pub use gemma3_processor::{
     Content, Message, Picture, PictureOptions, Prepared, PreparedImage, Processor,

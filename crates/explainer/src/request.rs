@@ -10,8 +10,9 @@ use explanation_record::{Exported, Gain, OutputFolder, Presentation};
 use crate::setters::setters;
 use crate::source::ExplainObserver;
 use crate::{
-    Answer, AnswerOptions, Ask, Blank, BlankControl, Certificate, CertificateOptions, Counterparts, Diagnosis, Error,
-    ExplainOptions, Explainer, Explanations, Question, Reliance, VersusExplanation,
+    Answer, AnswerOptions, Ask, Blank, BlankControl, Certificate, CertificateOptions, Counterparts,
+    Diagnosis, Error, ExplainOptions, Explainer, Explanations, Question, Reliance,
+    VersusExplanation,
 };
 
 /// What ends a call, what it may take and who watches it. By default nothing does.

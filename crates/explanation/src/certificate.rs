@@ -240,14 +240,17 @@ pub struct MapChange {
 /// A p of this or less counts as ahead of the controls: of twenty, none is as good.
 pub const SIGNIFICANT: f64 = 0.05;
 
+/// A smaller area is that of curves which fall together, or only at their end.
+pub const LEAST_GAIN: f64 = 0.05;
+
 /// What all operators say together of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Faithfulness {
-    /// Without the picture the target is as likely by every operator: there is nothing that a map could be faithful to.
+    /// Without the picture the target is as likely by every operator, and there are two or more: nothing that a map could be faithful to.
     NoEffect,
     /// No operator has curves, and not because the picture adds nothing by all of them.
     Undefined,
-    /// The map is ahead of its controls by so many of the operators that have curves.
+    /// The map is ahead of its controls ([`OperatorCertificate::is_ahead`]) by so many of the operators that have curves.
     Ahead {
         /// By so many.
         by: usize,
@@ -295,11 +298,13 @@ impl TargetCertificate {
     pub fn faithfulness(&self) -> Faithfulness {
         let found: Vec<&OperatorCertificate> = self.operators().map(|(_, found)| found).collect();
         let defined = found.iter().filter(|found| found.srg.is_some()).count();
-        let is_ahead = |found: &&&OperatorCertificate| found.p.is_some_and(|p| p <= SIGNIFICANT);
         let adds_nothing = |found: &&OperatorCertificate| found.worth().abs() < LEAST_WORTH;
         if 0 < defined {
-            Faithfulness::Ahead { by: found.iter().filter(is_ahead).count(), of: defined }
-        } else if !found.is_empty() && found.iter().all(adds_nothing) {
+            Faithfulness::Ahead {
+                by: found.iter().filter(|found| found.is_ahead()).count(),
+                of: defined,
+            }
+        } else if 1 < found.len() && found.iter().all(adds_nothing) {
             Faithfulness::NoEffect
         } else {
             Faithfulness::Undefined
@@ -318,6 +323,12 @@ impl OperatorCertificate {
     /// Without curves as yet, from the scores with all cells and without any.
     pub fn new(whole: f64, bare: f64) -> Self {
         Self { whole, bare, ..Self::default() }
+    }
+
+    /// Whether no control does as well (p ≤ [`SIGNIFICANT`]) and the gain is [`LEAST_GAIN`] or more.
+    pub fn is_ahead(&self) -> bool {
+        let is_least = self.srg.is_some_and(|srg| LEAST_GAIN <= srg);
+        is_least && self.p.is_some_and(|p| p <= SIGNIFICANT)
     }
 
     /// What all cells together add to the score, in nats.
@@ -350,13 +361,19 @@ mod tests {
         let mut certificate = TargetCertificate::default();
         assert_eq!(certificate.faithfulness(), Faithfulness::Undefined);
         certificate.set(Operator::KnockOut, found(0.05, None));
+        assert_eq!(certificate.faithfulness(), Faithfulness::Undefined, "one alone does not say");
+        certificate.set(Operator::Blur, found(-0.05, None));
         assert_eq!(certificate.faithfulness(), Faithfulness::NoEffect);
         certificate.set(Operator::Blur, found(-2.0, None));
         assert_eq!(certificate.faithfulness(), Faithfulness::Undefined);
         certificate.set(Operator::Road, found(3.0, Some(0.2)));
         certificate.set(Operator::MeanEmbedding, found(3.0, Some(1.0 / 21.0)));
         assert_eq!(certificate.faithfulness(), Faithfulness::Ahead { by: 1, of: 2 });
-        let names: Vec<&str> = certificate.operators().map(|(operator, _)| operator.name()).collect();
+        let little = OperatorCertificate { srg: Some(0.01), ..found(3.0, Some(0.01)) };
+        certificate.set(Operator::MeanEmbedding, little);
+        assert_eq!(certificate.faithfulness(), Faithfulness::Ahead { by: 0, of: 2 });
+        let names: Vec<&str> =
+            certificate.operators().map(|(operator, _)| operator.name()).collect();
         assert_eq!(names, ["knock-out", "mean-embedding", "blur", "road"]);
     }
 

@@ -37,8 +37,9 @@ mod setters;
 mod tests;
 
 pub use certificate::{
-    CertificateSettings, ControlGain, ControlKind, Faithfulness, MapChange, MethodGain, NO_EFFECT,
-    Operator, OperatorCertificate, RandomParts, SIGNIFICANT, Sanity, TargetCertificate, WordGain,
+    CertificateSettings, ControlGain, ControlKind, Faithfulness, LEAST_GAIN, MapChange, MethodGain,
+    NO_EFFECT, Operator, OperatorCertificate, RandomParts, SIGNIFICANT, Sanity, TargetCertificate,
+    WordGain,
 };
 pub use control::TargetControl;
 pub use counterpart::{Counterpart, MapAgreement, OtherModel};

@@ -135,7 +135,9 @@ impl Attend for Abreast<'_> {
         let whole = |kept: Option<&Tensor>, own: &Tensor| {
             let own = by_run(own);
             let all = match kept {
-                Some(kept) => Tensor::cat(&[kept.unsqueeze(0).expand([runs, -1, -1, -1], false), own], 2),
+                Some(kept) => {
+                    Tensor::cat(&[kept.unsqueeze(0).expand([runs, -1, -1, -1], false), own], 2)
+                }
                 None => own,
             };
             if group == 1 { all } else { all.repeat_interleave_self_int(group, 1, None) }
@@ -396,10 +398,10 @@ mod tests {
         let (prefill, total) = (90, 130);
         let qkv = random(prefill as i64, 0);
         let hidden = [vec![], vec![7..20, 30..31], vec![5..37]];
-        let own: Vec<Qkv> = hidden.iter().map(|_| random((total - prefill) as i64, prefill)).collect();
-        let together = |of: fn(&Qkv) -> &Tensor| {
-            Tensor::cat(&own.iter().map(of).collect::<Vec<_>>(), 1)
-        };
+        let own: Vec<Qkv> =
+            hidden.iter().map(|_| random((total - prefill) as i64, prefill)).collect();
+        let together =
+            |of: fn(&Qkv) -> &Tensor| Tensor::cat(&own.iter().map(of).collect::<Vec<_>>(), 1);
         let (q, k, v) = (together(|x| &x.q), together(|x| &x.k), together(|x| &x.v));
         let rows = Qkv { q, k, v, scale: 0.3, start: prefill };
         for window in [None, Some(16), Some(100)] {
@@ -410,7 +412,8 @@ mod tests {
             for _ in 0..2 {
                 let found = abreast.attend(SITE, &rows, &mask).chunk(3, 1);
                 for ((found, own), hidden) in found.iter().zip(&own).zip(&hidden) {
-                    let alone = cached.ahead().attend(SITE, own, &mask.clone().hiding(hidden.clone()));
+                    let alone =
+                        cached.ahead().attend(SITE, own, &mask.clone().hiding(hidden.clone()));
                     assert!(distance(found, &alone) < 2e-6, "window {window:?}, hidden {hidden:?}");
                 }
             }

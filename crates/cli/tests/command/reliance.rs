@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use tempfile::{TempDir, tempdir};
 
 /// A phantom with an opacity and the tag PORTABLE, with its twins: without the one, without the other.
-struct Tagged {
+pub(crate) struct Tagged {
     root: TempDir,
 }
 
 impl Tagged {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of_seed("121", "000-mask-0-opacity.png")
     }
 
@@ -28,15 +28,15 @@ impl Tagged {
         Self { root }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.root.path().join("set").join(name)
     }
 
-    fn out(&self) -> PathBuf {
+    pub(crate) fn out(&self) -> PathBuf {
         self.root.path().join("out")
     }
 
-    fn args(&self, model: &str, more: &[&str]) -> Vec<String> {
+    pub(crate) fn args(&self, model: &str, more: &[&str]) -> Vec<String> {
         let (picture, out) = (text(&self.file("000.png")), text(&self.out()));
         let start = ["explain", "--model", model, "--image", &picture, "--out", &out];
         let question = ["--prompt", "Describe the radiograph.", "--dtype", "float32"];
@@ -45,7 +45,7 @@ impl Tagged {
     }
 
     /// What the record says of the only target.
-    fn target(&self, model: &str, more: &[&str]) -> Value {
+    pub(crate) fn target(&self, model: &str, more: &[&str]) -> Value {
         let more = [&["--words", "none", "--no-report", "--json"], more].concat();
         run(self.args(model, &more)).done().json()["targets"][0].clone()
     }

@@ -286,7 +286,8 @@ mod tests {
                 let (mut sum, mut weight) = (0.0, 0.0);
                 for (dy, dx) in (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dy, dx))) {
                     let (ny, nx) = (y + dy, x + dx);
-                    let inside = (0..height as i32).contains(&ny) && (0..width as i32).contains(&nx);
+                    let inside =
+                        (0..height as i32).contains(&ny) && (0..width as i32).contains(&nx);
                     if (dy, dx) != (0, 0) && inside {
                         let w = if dy * dx == 0 { 1.0 / 6.0 } else { 1.0 / 12.0 };
                         sum += w * plane[ny as usize * width + nx as usize];
@@ -300,7 +301,11 @@ mod tests {
 
     #[test]
     fn a_slope_goes_on_where_a_piece_of_it_is_gone() {
-        let seen = Seen::new(pixels(64, |_, y, _| y as f32 / 32.0 - 1.0), (10..26, [4, 4]), Filler::Road { seed: 1 });
+        let seen = Seen::new(
+            pixels(64, |_, y, _| y as f32 / 32.0 - 1.0),
+            (10..26, [4, 4]),
+            Filler::Road { seed: 1 },
+        );
         assert_eq!(seen.own(&[3, 15, 30]), [5]);
         let found = seen.without(&[5]);
         let mut noise = 0.0_f32;

@@ -136,8 +136,7 @@ fn seen(
         start..start + rows * columns
     };
     let images = cells.images().zip(all);
-    let seen = images.map(|((start, grid), pixels)| {
-        Seen::new(pixels, (range(start, grid), grid), filler)
-    });
+    let seen =
+        images.map(|((start, grid), pixels)| Seen::new(pixels, (range(start, grid), grid), filler));
     Ok(seen.collect())
 }

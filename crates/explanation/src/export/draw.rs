@@ -47,7 +47,9 @@ pub(super) fn draw_all(
 
 /// All that may be drawn, in order. Kinds of one group take turns over their subjects.
 fn plan(explained: &Explained<'_>, presentation: &Presentation) -> Vec<Drawing> {
-    use DrawingKind::{Certificate, Compare, Control, Figure, Overlay, Patches, Pixels, Regions, Versus};
+    use DrawingKind::{
+        Certificate, Compare, Control, Figure, Overlay, Patches, Pixels, Regions, Versus,
+    };
     let counts = Counts {
         targets: explained.targets.len(),
         pairs: explained.versus.len(),

@@ -40,9 +40,7 @@ impl Record {
                 .map(|(index, target)| TargetRecord {
                     overlays: files.of_target(&[DrawingKind::Overlay], index),
                     finer: files.of_target(&[DrawingKind::Patches, DrawingKind::Pixels], index),
-                    certificate_figure: files
-                        .of_target(&[DrawingKind::Certificate], index)
-                        .pop(),
+                    certificate_figure: files.of_target(&[DrawingKind::Certificate], index).pop(),
                     control: target.control.as_ref().map(|control| {
                         ControlRecord::new(control, files.of_target(&[DrawingKind::Control], index))
                     }),

@@ -5,8 +5,8 @@ use relevancy_visualization::{Caption, Figure, RemovalChart, removal_figure};
 
 use crate::text::minus;
 use crate::{
-    Error, Explained, ExplainedTarget, Faithfulness, Operator, OperatorCertificate, SIGNIFICANT,
-    TargetCertificate,
+    Error, Explained, ExplainedTarget, Faithfulness, LEAST_GAIN, Operator, OperatorCertificate,
+    SIGNIFICANT, TargetCertificate,
 };
 
 /// The badge of a target and what it opens; `None` where nobody asked.
@@ -42,7 +42,8 @@ pub(crate) fn figure(target: &ExplainedTarget<'_>) -> Result<Option<Figure>, Err
 /// A line of the details of a target for each check beside the curves.
 pub(super) fn facts(target: &ExplainedTarget<'_>) -> Vec<Fact> {
     let sanity = target.certificate.as_deref().and_then(|found| found.sanity.as_ref());
-    let changes = sanity.into_iter().flat_map(|sanity| sanity.randomised.iter().chain(&sanity.stability));
+    let changes =
+        sanity.into_iter().flat_map(|sanity| sanity.randomised.iter().chain(&sanity.stability));
     let fact = |change: &crate::MapChange| {
         let value = minus(format!("{:.3} (1: the same order of cells)", change.rank_correlation));
         Fact::new(format!("Map with {}", change.what), value)
@@ -54,8 +55,8 @@ pub(super) fn facts(target: &ExplainedTarget<'_>) -> Vec<Fact> {
 pub(super) fn note(explained: &Explained<'_>) -> Option<String> {
     let settings = explained.certificate.as_ref()?;
     Some(format!(
-        "Certificates: {} runs without other cells, {} controls or more for each map; a map is ahead of its controls where p ≤ {SIGNIFICANT}. \
-         Of twenty maps that know nothing one is, too.",
+        "Certificates: {} runs without other cells, {} controls or more for each map; a map is ahead of its controls where p ≤ {SIGNIFICANT} \
+         and SRG ≥ {LEAST_GAIN}. Of twenty maps that know nothing one may be, too.",
         settings.runs, settings.controls
     ))
 }
@@ -83,6 +84,10 @@ fn text(certificate: &TargetCertificate, found: Faithfulness) -> Vec<String> {
                  how often random orders, moved copies of the maps and a hill in the middle have as large an area."
                     .to_owned(),
             );
+            let ways = certificate.operators().map(|(operator, _)| {
+                format!("{operator}: a cell is {}", operator.phrase())
+            });
+            text.push(format!("{}.", ways.collect::<Vec<_>>().join("; ")));
             text.push(
                 "It says that the map is faithful to the model. It does not say that the answer is right, nor that the model looked at \
                  what a reader would look at. Each way to take cells away asks another question; where they disagree, the map answers some of \
@@ -91,9 +96,9 @@ fn text(certificate: &TargetCertificate, found: Faithfulness) -> Vec<String> {
             );
         }
     }
-    let best = certificate.operators().filter_map(|(operator, found)| {
-        Some(format!("by {operator} {}", best_of(found)?))
-    });
+    let best = certificate
+        .operators()
+        .filter_map(|(operator, found)| Some(format!("by {operator} {}", best_of(found)?)));
     let best: Vec<String> = best.collect();
     if !best.is_empty() {
         text.push(format!("The most faithful map here: {}.", best.join(", ")));
@@ -104,7 +109,8 @@ fn text(certificate: &TargetCertificate, found: Faithfulness) -> Vec<String> {
 /// The method with the largest area, where there are several.
 fn best_of(found: &OperatorCertificate) -> Option<&str> {
     let own = found.srg?;
-    let others = found.methods.iter().filter_map(|method| Some((method.name.as_str(), method.srg?)));
+    let others =
+        found.methods.iter().filter_map(|method| Some((method.name.as_str(), method.srg?)));
     let mut others = others.peekable();
     others.peek()?;
     let (name, _) = std::iter::once((RELEVANCY, own))
@@ -135,7 +141,7 @@ fn chart(operator: Operator, found: &OperatorCertificate) -> RemovalChart {
         minus(format!("SRG {:+.2}, {stands} (p {p:.3})", found.srg.unwrap_or(0.0)))
     });
     RemovalChart {
-        title: format!("{operator}: {}", operator.phrase()),
+        title: operator.name().to_owned(),
         summary,
         fractions: found.fractions.clone(),
         most_first: found.most_first.clone(),
@@ -161,9 +167,9 @@ fn table(certificate: &TargetCertificate) -> Option<EvidenceTable> {
     for method in 0..count {
         let gain = |found: &OperatorCertificate| found.methods.get(method).cloned();
         let name = operators.iter().find_map(|(_, found)| Some(gain(found)?.name));
-        let cells = operators
-            .iter()
-            .map(|(_, found)| gain(found).map_or_else(|| cell(None, None), |it| cell(it.srg, it.p)));
+        let cells = operators.iter().map(|(_, found)| {
+            gain(found).map_or_else(|| cell(None, None), |it| cell(it.srg, it.p))
+        });
         rows.push(std::iter::once(name.unwrap_or_default()).chain(cells).collect());
     }
     let head = operators.iter().map(|(operator, _)| format!("{operator}: SRG"));

@@ -78,9 +78,17 @@ pub fn removal_figure(charts: &[RemovalChart], caption: &Caption) -> Result<Figu
     let y = header_height(caption) + 0.3 * EM;
     let (right, top) = legend(&mut scene, charts, y);
     let range = range(charts);
+    // A row without curves is as high as its text.
+    let height = |(charts, summaries): (&[RemovalChart], &[Vec<Line>])| {
+        let lines = summaries.iter().map(Vec::len).max().unwrap_or(0);
+        let text = 1.5 * EM + lines as f64 * LINE_HEIGHT + GAP;
+        if charts.iter().any(has_curves) { step.1 } else { text }
+    };
+    let heights: Vec<f64> =
+        charts.chunks(columns).zip(summaries.chunks(columns)).map(height).collect();
     for (index, (chart, summary)) in charts.iter().zip(&summaries).enumerate() {
         let x = MARGIN + (index % columns) as f64 * step.0;
-        let y = top + (index / columns) as f64 * step.1;
+        let y = top + heights[..index / columns].iter().sum::<f64>();
         let title = Style::start(x, y + 0.85 * EM, EM);
         scene.text(&Line::new(&chart.title), title, LEFT + PLOT.0);
         for (line, number) in summary.iter().zip(0..) {
@@ -94,7 +102,7 @@ pub fn removal_figure(charts: &[RemovalChart], caption: &Caption) -> Result<Figu
     }
     let panels = MARGIN + columns as f64 * step.0 - GAP;
     let width = header(&mut scene, caption, right.max(panels) + MARGIN);
-    scene.resize(width, top + charts.len().div_ceil(columns) as f64 * step.1 - GAP + MARGIN)?;
+    scene.resize(width, top + heights.iter().sum::<f64>() - GAP + MARGIN)?;
     Ok(Figure(scene))
 }
 
