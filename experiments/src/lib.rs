@@ -42,6 +42,8 @@ pub mod hybrid;
 
 pub mod deciding;
 
+pub mod certificates;
+
 pub mod localize;
 pub mod quantised;
 pub mod reliance;

@@ -69,10 +69,15 @@ cargo xtask COMMAND
                          write docs/localization-hybrid.md and .json
   localize --objectives [--first N] …
                          of either only the relevancy by each objective, on phantoms from number N on, into the same page
+  localize --tag --shortcut DIR …
+                         of either only what maps say of the tag, and what taking it away does, into the same page
   reliance [--model DIR] [--shortcut DIR] [--first N] [--pictures N] [--shortcut-pictures N] [--progress FILE] [--out DIR]
                          count false verdicts that a word does not depend on the picture, on unseen phantoms; write
                          docs/reliance.md and .json. What is done stays in FILE (target/reliance.jsonl): a run that
                          was stopped goes on from there
+  certificate [--model DIR] [--shortcut DIR] [--pictures N] [--out DIR]
+                         certify maps of words about unseen phantoms: how often each is ahead of its controls; write
+                         docs/certificate.md and .json
   deciding-words [--model FILE.gguf] [--out DIR]
                          hold maps over texts against the word that decides what follows, in what setup --real-weights fetches
                          or in another language model; write docs/deciding-words.md and .json

@@ -1,4 +1,4 @@
-//! `cargo xtask localize`, `reliance`, `quantised`, `deciding-words` and `which-map`: maps against what is known of pictures and texts,
+//! `cargo xtask localize`, `reliance`, `certificate`, `quantised`, `deciding-words` and `which-map`: maps against what is known of pictures and texts,
 //! into the pages of the same names in `docs`.
 
 use std::path::PathBuf;
@@ -16,6 +16,8 @@ pub(crate) enum Study {
     Localize,
     /// False verdicts on the reliance on the picture.
     Reliance,
+    /// Maps against controls that know nothing.
+    Certificate,
     /// Maps of quantised weights against those of whole ones.
     Quantised,
     /// Maps of texts against the words that decide.
@@ -27,7 +29,8 @@ pub(crate) enum Study {
 impl Study {
     /// By the name of its command, which is that of its program.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        [Self::Localize, Self::Reliance, Self::Quantised, Self::DecidingWords, Self::WhichMap]
+        use Study::{Certificate, DecidingWords, Localize, Quantised, Reliance, WhichMap};
+        [Localize, Reliance, Certificate, Quantised, DecidingWords, WhichMap]
             .into_iter()
             .find(|study| study.name() == name)
     }
@@ -36,6 +39,7 @@ impl Study {
         match self {
             Self::Localize => "localize",
             Self::Reliance => "reliance",
+            Self::Certificate => "certificate",
             Self::Quantised => "quantised",
             Self::DecidingWords => "deciding-words",
             Self::WhichMap => "which-map",
@@ -46,6 +50,7 @@ impl Study {
         match self {
             Self::Localize => &["--model", "--shortcut", "--hybrid", "--decoder", "--out"],
             Self::Reliance => &["--model", "--shortcut", "--out", "--progress"],
+            Self::Certificate => &["--model", "--shortcut", "--out"],
             Self::Quantised => &["--model", "--out", "--real"],
             Self::DecidingWords => &["--model", "--out"],
             Self::WhichMap => &["--out"],
@@ -54,8 +59,12 @@ impl Study {
 
     fn switches(self) -> &'static [&'static str] {
         match self {
-            Self::Localize => &["--objectives"],
-            Self::Reliance | Self::Quantised | Self::DecidingWords | Self::WhichMap => &[],
+            Self::Localize => &["--objectives", "--tag"],
+            Self::Reliance
+            | Self::Certificate
+            | Self::Quantised
+            | Self::DecidingWords
+            | Self::WhichMap => &[],
         }
     }
 
@@ -63,7 +72,7 @@ impl Study {
         match self {
             Self::Localize => &["--pictures", "--study", "--first"],
             Self::Reliance => &["--pictures", "--shortcut-pictures", "--first"],
-            Self::Quantised => &["--pictures"],
+            Self::Certificate | Self::Quantised => &["--pictures"],
             Self::DecidingWords | Self::WhichMap => &[],
         }
     }
@@ -109,7 +118,9 @@ impl Options {
         let (option, needed) = match self.study {
             Study::Localize => ("--decoder", self.has("--hybrid")),
             Study::DecidingWords => ("--model", true),
-            Study::Reliance | Study::Quantised | Study::WhichMap => return None,
+            Study::Reliance | Study::Certificate | Study::Quantised | Study::WhichMap => {
+                return None;
+            }
         };
         (needed && !self.has(option)).then_some(option)
     }

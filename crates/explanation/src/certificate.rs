@@ -94,8 +94,8 @@ pub struct TargetCertificate {
     /// Cells filled in from their surroundings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub road: Option<OperatorCertificate>,
-    /// Positions of the image tokens in the order in which they are taken away, the most relevant first; in the arrays, not in the record.
-    #[serde(skip)]
+    /// Positions of the image tokens in the order in which they are taken away, the most relevant first; empty where there is no map.
+    #[serde(default)]
     pub order: Vec<usize>,
     /// How the map changes where the picture hardly does, and where the model is another; null unless it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -312,6 +312,17 @@ impl TargetCertificate {
     }
 }
 
+impl MethodGain {
+    /// As [`OperatorCertificate::is_ahead`].
+    pub fn is_ahead(&self) -> bool {
+        is_ahead(self.srg, self.p)
+    }
+}
+
+fn is_ahead(srg: Option<f64>, p: Option<f64>) -> bool {
+    srg.is_some_and(|srg| LEAST_GAIN <= srg) && p.is_some_and(|p| p <= SIGNIFICANT)
+}
+
 impl Sanity {
     /// With layers randomised, and with the picture changed a little.
     pub fn new(randomised: Vec<MapChange>, stability: Vec<MapChange>) -> Self {
@@ -327,8 +338,7 @@ impl OperatorCertificate {
 
     /// Whether no control does as well (p ≤ [`SIGNIFICANT`]) and the gain is [`LEAST_GAIN`] or more.
     pub fn is_ahead(&self) -> bool {
-        let is_least = self.srg.is_some_and(|srg| LEAST_GAIN <= srg);
-        is_least && self.p.is_some_and(|p| p <= SIGNIFICANT)
+        is_ahead(self.srg, self.p)
     }
 
     /// What all cells together add to the score, in nats.

@@ -84,10 +84,40 @@ fn target(positions: std::ops::Range<usize>, asked: bool) -> ExplainedTarget<'st
     };
     ExplainedTarget {
         reliance: Some(reliance),
+        certificate: Some(Cow::Owned(certificate())),
         control: asked.then_some(Cow::Owned(control)),
         counterpart: asked.then_some(Cow::Owned(counterpart)),
         ..ExplainedTarget::new(Cow::Owned(explanation(positions, asked)))
     }
+}
+
+/// Ahead by knock-out, and not defined by ROAD.
+fn certificate() -> TargetCertificate {
+    let mut found = OperatorCertificate::new(-0.5, -3.5);
+    (found.srg, found.z, found.p) = (Some(0.5), Some(2.5), Some(0.05));
+    found.controls = vec![ControlGain { kind: ControlKind::Uniform, srg: 0.25 }];
+    found.fractions = vec![0.0, 0.5, 1.0];
+    found.most_first = vec![1.0, 0.25, 0.0];
+    found.least_first = vec![1.0, 1.125, 0.0];
+    found.uniform = vec![1.0, 0.5, 0.0];
+    found.band = vec![[1.0, 1.0], [0.25, 0.75], [0.0, 0.0]];
+    found.other_words = vec![WordGain { text: "<Erguss>".to_owned(), srg: 0.125 }];
+    let method = |name: &str, srg| MethodGain {
+        id: Some(MethodId::InputGradient),
+        name: name.to_owned(),
+        srg,
+        z: srg,
+        p: srg,
+    };
+    found.methods = vec![method("<gradient>", Some(0.75)), method("tam", None)];
+    let mut undefined = OperatorCertificate::new(-0.5, -0.5);
+    undefined.undefined = Some("the picture adds <nothing>".to_owned());
+    let mut certificate = TargetCertificate::of(vec![3, 1, 2, 4]);
+    certificate.set(Operator::KnockOut, found);
+    certificate.set(Operator::Road, undefined);
+    let change = MapChange { what: "picture <b>darker</b>".to_owned(), rank_correlation: 0.875 };
+    certificate.sanity = Some(Sanity::new(Vec::new(), vec![change]));
+    certificate
 }
 
 fn tokens() -> Vec<Token> {
@@ -211,6 +241,15 @@ fn explained(presentation: &Presentation) -> Explained<'static> {
             dtype: "float32".to_owned(),
             seconds: 1.5,
         }),
+        certificate: Some(CertificateSettings {
+            operators: vec![Operator::KnockOut, Operator::Road],
+            fractions: vec![0.5],
+            controls: 19,
+            seed: 3,
+            least_worth: 0.1,
+            runs: 40,
+            seconds: 0.25,
+        }),
         reliance: Some(RelianceSettings {
             blanks: vec![blank],
             independent_nats: NATS_OF_A_CHANGE,
@@ -288,6 +327,13 @@ fn a_folder_gives_the_document_back() {
     let told = page.split("Set against").nth(1).unwrap();
     assert!(told[..400].contains("75 %") && told[..400].contains("none"), "{}", &told[..400]);
 
+    // The certificate: its badge, the curves, the method that is ahead, all as text and not as markup.
+    assert!(page.contains("ahead of its controls by 1 of 1"));
+    assert!(page.contains("The most faithful map here: by knock-out \\u003cgradient"), "escaped");
+    for markup in ["<gradient>", "<nothing>", "<b>darker"] {
+        assert!(!page.contains(markup), "{markup}");
+    }
+
     // Every file but the record, which states memory in use, is the same when it is written again.
     let all = written(&again, second.path());
     assert_eq!(all.overlays.len(), 2);
@@ -310,6 +356,7 @@ fn every_drawing_is_listed_with_what_it_is_of() {
     assert_eq!(record.targets[1].overlays, ["overlay-1-0.png"]);
     assert_eq!(record.targets[1].finer, ["patches-1-0.png", "pixels-1-0.png"]);
     assert_eq!(record.targets[1].control.as_ref().unwrap().overlays, ["control-1-0.png"]);
+    assert_eq!(record.targets[1].certificate_figure.as_deref(), Some("certificate-1.png"));
     assert_eq!(record.versus[0].figures, ["versus-0-0.png"]);
     let ours = std::fs::read_dir(folder.path()).unwrap();
     for name in ours.map(|entry| entry.unwrap().file_name().into_string().unwrap()) {

@@ -10,7 +10,7 @@ use experiments::document::{replaced, save};
 use experiments::hybrid::merged;
 use experiments::localize::benchmark::{self, Plan};
 use experiments::localize::case::{Language, Usual};
-use experiments::localize::page::Results;
+use experiments::localize::page::{self, Results};
 use experiments::localize::settings::{Goals, Method, Setting};
 use experiments::localize::tag::{self, Tagged};
 use experiments::localize::{randomized, sheet};
@@ -46,6 +46,9 @@ struct Args {
     /// Only the relevancy by each objective, without the studies; of a hybrid on words of what its reports name.
     #[arg(long, conflicts_with_all = ["study", "shortcut"])]
     objectives: bool,
+    /// Only the study of the tag, on --study phantoms, into the page and the data that are there.
+    #[arg(long, requires = "shortcut", conflicts_with = "objectives")]
+    tag: bool,
     /// The tables go into localization.md of this folder, between its marks, and the data into localization.json; those of a
     /// hybrid into localization-hybrid.md and .json.
     #[arg(long, default_value = "docs")]
@@ -78,6 +81,9 @@ fn of_small_models(args: &Args, seed: u64) -> Result<()> {
     let plan = Plan { first: args.first, ..Plan::even(args.pictures, args.study, seed) };
     if args.objectives {
         return page.write_objectives(plan, &args.model, &Language::Places);
+    }
+    if let (true, Some(shortcut)) = (args.tag, &args.shortcut) {
+        return page.write_tag(&tagged(args, [&args.model, shortcut], &Language::Places)?);
     }
     let found = measured(args, plan, (&args.model, &Language::Places), Setting::all())?;
     let usual = PathBuf::from("crates/explainer/models/phantom-shortcut");
@@ -115,6 +121,10 @@ fn of_hybrid(args: &Args, seed: u64, trained: &Path, decoder: &Path) -> Result<(
     if args.objectives {
         let plan = Plan { words: usize::MAX, only_reports: true, ..plan };
         return page.write_objectives(plan, checkpoint.path(), &language);
+    }
+    if let (true, Some(shortcut)) = (args.tag, &args.shortcut) {
+        let shortcut = merged(shortcut)?;
+        return page.write_tag(&tagged(args, [checkpoint.path(), shortcut.path()], &language)?);
     }
     let found = measured(args, plan, (checkpoint.path(), &language), settings)?;
     let tagged = match &args.shortcut {
@@ -190,6 +200,22 @@ impl Page {
         save(&self.path, &page)?;
         let data = format!("{:#}\n", results.to_json());
         save(&self.path.with_extension("objectives.json"), &data)
+    }
+
+    /// Puts the table of the tag between its marks, and the data in their place among those beside the page.
+    fn write_tag(self, tagged: &[Tagged; 2]) -> Result<()> {
+        let table = page::tag_table(&studied(), tagged);
+        println!("{table}");
+        let page = replaced(&self.text, "tag", &table)
+            .with_context(|| format!("{} has no marks for the tag", self.path.display()))?;
+        let data = self.path.with_extension("json");
+        let text = std::fs::read_to_string(&data)
+            .with_context(|| format!("could not read {}", data.display()))?;
+        let mut all: serde_json::Value = serde_json::from_str(&text)
+            .with_context(|| format!("{} is no JSON", data.display()))?;
+        all["tag"] = page::tag_json(&studied(), tagged);
+        save(&self.path, &page)?;
+        save(&data, &format!("{all:#}\n"))
     }
 
     /// Puts each table between its marks, and the data beside the page.

@@ -199,30 +199,7 @@ impl Results {
 
     /// The table of the tag.
     pub fn tag(&self) -> String {
-        let Some([sound, shortcut]) = &self.tagged else { return String::new() };
-        let mut page = String::from("| | sound | shortcut |\n|---|---:|---:|\n");
-        let mut row = |name: &str, cells: [String; 2]| {
-            let _ = writeln!(page, "| {name} | {} | {} |", cells[0], cells[1]);
-        };
-        let both = |cell: &dyn Fn(&Tagged) -> String| [cell(sound), cell(shortcut)];
-        row(
-            "reports that name the opacity",
-            both(&|of| format!("{} of {}", of.says_opacity, of.pictures)),
-        );
-        for (at, setting) in self.studied.iter().enumerate() {
-            let share = |place: usize| both(&|of| percent(of.shares[at][place]));
-            row(&format!("share of the tag, {setting}"), share(0));
-            row(&format!("share of the opacity, {setting}"), share(1));
-        }
-        row("tag taken away: \"opacity\" goes", both(&|of| percent(of.flips_without_tag)));
-        row("opacity taken away: \"opacity\" goes", both(&|of| percent(of.flips_without_opacity)));
-        for (at, setting) in self.studied.iter().enumerate() {
-            row(
-                &format!("map and intervention agree, {setting}"),
-                both(&|of| percent(of.agreement[at])),
-            );
-        }
-        page
+        self.tagged.as_ref().map(|tagged| tag_table(&self.studied, tagged)).unwrap_or_default()
     }
 
     /// Everything as data.
@@ -233,33 +210,15 @@ impl Results {
             });
             (group.name(), Value::Array(rows.collect()))
         };
-        let json = |estimate: &Option<Estimate>| estimate.map(Estimate::to_json);
         let stage = |stage: &Stage| {
             let settings = self.studied.iter().zip(&stage.settings).map(|(setting, found)| {
                 json!({
                     "setting": setting.to_string(),
-                    "rank_correlation": json(&found[0]),
-                    "pointing": json(&found[1]),
+                    "rank_correlation": estimate(found[0].as_ref()),
+                    "pointing": estimate(found[1].as_ref()),
                 })
             });
             json!({ "random": stage.name, "settings": settings.collect::<Vec<_>>() })
-        };
-        let tagged = |of: &Tagged| {
-            let settings = self.studied.iter().enumerate().map(|(at, setting)| {
-                json!({
-                    "setting": setting.to_string(),
-                    "tag_share": json(&of.shares[at][0]),
-                    "opacity_share": json(&of.shares[at][1]),
-                    "agreement": json(&of.agreement[at]),
-                })
-            });
-            json!({
-                "pictures": of.pictures,
-                "says_opacity": of.says_opacity,
-                "flips_without_tag": json(&of.flips_without_tag),
-                "flips_without_opacity": json(&of.flips_without_opacity),
-                "settings": settings.collect::<Vec<_>>(),
-            })
         };
         json!({
             "pictures": self.pictures,
@@ -267,11 +226,62 @@ impl Results {
             "right_answers": self.benchmark.right,
             "words": self.benchmark.groups().into_iter().map(of_word).collect::<serde_json::Map<_, _>>(),
             "random_weights": self.stages.iter().map(stage).collect::<Vec<_>>(),
-            "tag": self.tagged.as_ref().map(|[sound, shortcut]| {
-                json!({ "sound": tagged(sound), "shortcut": tagged(shortcut) })
-            }),
+            "tag": self.tagged.as_ref().map(|tagged| tag_json(&self.studied, tagged)),
         })
     }
+}
+
+fn estimate(found: Option<&Estimate>) -> Option<Value> {
+    found.copied().map(Estimate::to_json)
+}
+
+/// The table of the tag: of the sound model and of the shortcut.
+pub fn tag_table(studied: &[Setting], [sound, shortcut]: &[Tagged; 2]) -> String {
+    let mut page = String::from("| | sound | shortcut |\n|---|---:|---:|\n");
+    let mut row = |name: &str, cells: [String; 2]| {
+        let _ = writeln!(page, "| {name} | {} | {} |", cells[0], cells[1]);
+    };
+    let both = |cell: &dyn Fn(&Tagged) -> String| [cell(sound), cell(shortcut)];
+    row(
+        "reports that name the opacity",
+        both(&|of| format!("{} of {}", of.says_opacity, of.pictures)),
+    );
+    for (at, setting) in studied.iter().enumerate() {
+        let share = |place: usize| both(&|of| percent(of.shares[at][place]));
+        row(&format!("share of the tag, {setting}"), share(0));
+        row(&format!("share of the opacity, {setting}"), share(1));
+    }
+    row("tag taken away: \"opacity\" goes", both(&|of| percent(of.flips_without_tag)));
+    row("opacity taken away: \"opacity\" goes", both(&|of| percent(of.flips_without_opacity)));
+    for (at, setting) in studied.iter().enumerate() {
+        row(
+            &format!("map and intervention agree, {setting}"),
+            both(&|of| percent(of.agreement[at])),
+        );
+    }
+    page
+}
+
+/// The same as data.
+pub fn tag_json(studied: &[Setting], [sound, shortcut]: &[Tagged; 2]) -> Value {
+    let tagged = |of: &Tagged| {
+        let settings = studied.iter().enumerate().map(|(at, setting)| {
+            json!({
+                "setting": setting.to_string(),
+                "tag_share": estimate(of.shares[at][0].as_ref()),
+                "opacity_share": estimate(of.shares[at][1].as_ref()),
+                "agreement": estimate(of.agreement[at].as_ref()),
+            })
+        });
+        json!({
+            "pictures": of.pictures,
+            "says_opacity": of.says_opacity,
+            "flips_without_tag": estimate(of.flips_without_tag.as_ref()),
+            "flips_without_opacity": estimate(of.flips_without_opacity.as_ref()),
+            "settings": settings.collect::<Vec<_>>(),
+        })
+    };
+    json!({ "sound": tagged(sound), "shortcut": tagged(shortcut) })
 }
 
 /// Whether there is a finding beside the one that a word tells of.
