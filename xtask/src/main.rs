@@ -55,10 +55,10 @@ cargo xtask COMMAND
                          where); --resume goes on where the run in that folder stopped
   train-phantom --evaluate DIR [--variant sound|shortcut] [--pictures N] [--size PIXELS]
                          ask a checkpoint about phantoms that no training saw
-  train-phantom --decoder gemma-3-270m|FILE.gguf [--variant sound|shortcut] [--learnt DIR] [--steps N] [--out DIR] [--resume]
+  train-phantom --decoder gemma-3-270m|FILE.gguf [--variant sound|shortcut] [--learnt DIR [--new-tower CHECKPOINT]] [--steps N] [--out DIR] [--resume]
                          train a hybrid: a real language model, frozen, with a vision tower, a projector and an adapter of ours
                          (target/train-phantom/hybrid-VARIANT, unless --out says where; gemma-3-270m: what setup --real-weights fetches);
-                         --learnt begins with what the hybrid in DIR learnt
+                         --learnt begins with what the hybrid in DIR learnt, --new-tower CHECKPOINT gives it that one's vision tower
   train-phantom --decoder … --evaluate DIR [--variant sound|shortcut] [--pictures N] [--rehearsal]
                          ask a hybrid; --rehearsal: about phantoms that serve for looking while a training is planned
   localize [--model DIR] [--shortcut DIR] [--pictures N] [--study N] [--out DIR]

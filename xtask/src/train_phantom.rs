@@ -34,8 +34,20 @@ const REAL: &str = "gemma-3-270m";
 
 #[derive(Debug, PartialEq)]
 enum Job {
-    Train { steps: Option<usize>, learnt: Option<PathBuf>, out: Option<PathBuf>, resume: bool },
-    Evaluate { folder: PathBuf, pictures: Option<u64>, size: Option<u32>, rehearsal: bool },
+    Train {
+        steps: Option<usize>,
+        learnt: Option<PathBuf>,
+        /// Whose vision tower that one gets.
+        tower: Option<PathBuf>,
+        out: Option<PathBuf>,
+        resume: bool,
+    },
+    Evaluate {
+        folder: PathBuf,
+        pictures: Option<u64>,
+        size: Option<u32>,
+        rehearsal: bool,
+    },
 }
 
 impl Options {
@@ -58,15 +70,19 @@ impl Options {
             None => Job::Train {
                 steps: args.opt_value_from_str("--steps")?,
                 learnt: args.opt_value_from_os_str("--learnt", path)?,
+                tower: args.opt_value_from_os_str("--new-tower", path)?,
                 out: args.opt_value_from_os_str("--out", path)?,
                 resume: args.contains("--resume"),
             },
         };
-        if let Job::Train { steps: Some(steps), .. } = &job {
+        if let Job::Train { steps: Some(steps), tower: None, .. } = &job {
             ensure!(*steps > 0, "--steps is at least 1");
         }
         if let Job::Train { learnt: Some(_), .. } = &job {
             ensure!(decoder.is_some(), "--learnt is for a hybrid: name its --decoder");
+        }
+        if let Job::Train { learnt: None, tower: Some(_), .. } = &job {
+            bail!("--new-tower is for a hybrid that learnt something: name it with --learnt");
         }
         if let Job::Evaluate { size: Some(_), .. } = &job {
             ensure!(
@@ -88,7 +104,7 @@ impl Options {
             });
         }
         match &self.job {
-            Job::Train { steps, learnt, out, resume } => {
+            Job::Train { steps, learnt, tower, out, resume } => {
                 let name = if self.decoder.is_some() { "hybrid-" } else { "" };
                 let usual = || target.join("train-phantom").join(format!("{name}{}", self.variant));
                 command.arg("--out").arg(out.clone().unwrap_or_else(usual));
@@ -97,6 +113,9 @@ impl Options {
                 }
                 if let Some(learnt) = learnt {
                     command.arg("--learnt").arg(learnt);
+                }
+                if let Some(tower) = tower {
+                    command.arg("--new-tower").arg("--tower").arg(tower);
                 }
                 if *resume {
                     command.arg("--resume");

@@ -71,13 +71,13 @@ pub fn alternatives<M: LanguageModel>(
     let computed = states.map_or(sequence.ids().len(), States::tokens);
     check_targets(targets, sequence.ids(), computed)?;
     if let Some(states) = states {
-        return likely(model, sequence, targets, |targets| model.logits(&states.hidden(targets)));
+        return likely(model, sequence, targets, |targets| states.hidden(targets));
     }
     let run = Rows::run(model, sequence, targets, &mut Fast)?;
-    likely(model, sequence, targets, |targets| run.logits(model, targets))
+    likely(model, sequence, targets, |targets| run.of(targets))
 }
 
-/// The alternatives of targets that have these logits with the pictures.
+/// The alternatives of targets that are predicted by these rows of the last layer's output with the pictures, `[targets, D]`.
 fn likely<M: LanguageModel>(
     model: &M,
     sequence: &Sequence,
@@ -85,12 +85,16 @@ fn likely<M: LanguageModel>(
     seen: impl Fn(&[Target]) -> Tensor,
 ) -> Result<Vec<Foils>, Error> {
     if sequence.images().is_empty() {
-        return goal::foils_of_rows(targets, |targets| seen(targets).to_kind(Kind::Float) * 2.0);
+        return goal::foils_of_rows(targets, |targets| {
+            model.logits(&seen(targets)).to_kind(Kind::Float) * 2.0
+        });
     }
     let hidden = Rows::without_images(model, sequence, targets)?;
-    // Logits add up where probabilities multiply.
+    // Logits add up where probabilities multiply. Both in one product: a quantised vocabulary is unpacked once for it.
     goal::foils_of_rows(targets, |targets| {
-        seen(targets).to_kind(Kind::Float) + hidden.logits(model, targets).to_kind(Kind::Float)
+        let rows = Tensor::cat(&[seen(targets), hidden.of(targets)], 0);
+        let logits = model.logits(&rows).to_kind(Kind::Float).chunk(2, 0);
+        &logits[0] + &logits[1]
     })
 }
 
@@ -151,6 +155,11 @@ impl Rows {
 
     /// The logits that predict some targets, `[targets, V]`.
     fn logits<M: LanguageModel>(&self, model: &M, targets: &[Target]) -> Tensor {
+        model.logits(&self.of(targets))
+    }
+
+    /// The rows that predict some targets, `[targets, D]`.
+    fn of(&self, targets: &[Target]) -> Tensor {
         let row = |target: &Target| match &self.positions {
             None => target.logit_row(),
             Some(positions) => positions
@@ -158,7 +167,7 @@ impl Rows {
                 .expect("every row beside pictures was run"),
         };
         let rows: Vec<usize> = targets.iter().map(row).collect();
-        model.logits(&self.outputs.index_select(0, &index(&rows, self.outputs.device())))
+        self.outputs.index_select(0, &index(&rows, self.outputs.device()))
     }
 }
 

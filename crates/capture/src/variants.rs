@@ -23,6 +23,12 @@ struct Variant {
     hidden: Vec<Range<usize>>,
 }
 
+/// So many runs, each made when its turn comes.
+struct Variants<'v> {
+    count: usize,
+    make: &'v mut dyn FnMut(usize) -> Result<Variant, Error>,
+}
+
 impl<M: LanguageModel> Occluder<'_, M> {
     /// The log-probability of each target in nats without each set of cells of the pictures, `[sets, targets]`: an empty set is the
     /// undisturbed run. All targets are read off the same runs, of which there is one for each set; what stands before the first cell
@@ -59,7 +65,8 @@ impl<M: LanguageModel> Occluder<'_, M> {
                 Occlusion::Knockout => Variant { x: x.shallow_clone(), hidden: runs(set) },
             })
         };
-        self.scores((targets, &leg), &embeddings, sets.len(), &mut variant, progress)
+        let variants = Variants { count: sets.len(), make: &mut variant };
+        self.scores((targets, &leg), &embeddings, variants, progress)
     }
 
     /// The same with other features of the pictures: run `index` of `count` has what `features` makes for it, `[t, D]` for each picture, in
@@ -82,7 +89,8 @@ impl<M: LanguageModel> Occluder<'_, M> {
             let x = guard("embedding the sequence", || self.model.embed(&changed))?;
             Ok(Variant { x: part(&x, &(leg.from..leg.end)), hidden: Vec::new() })
         };
-        self.scores((targets, &leg), &embeddings, count, &mut variant, progress)
+        let variants = Variants { count, make: &mut variant };
+        self.scores((targets, &leg), &embeddings, variants, progress)
     }
 
     /// The log-probabilities of targets in so many runs.
@@ -90,8 +98,7 @@ impl<M: LanguageModel> Occluder<'_, M> {
         &self,
         (targets, leg): (&[Target], &Leg),
         embeddings: &Tensor,
-        count: usize,
-        variant: &mut dyn FnMut(usize) -> Result<Variant, Error>,
+        Variants { count, make }: Variants<'_>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Array2<f64>, Error> {
         let mut found = Array2::zeros((count, targets.len()));
@@ -109,7 +116,7 @@ impl<M: LanguageModel> Occluder<'_, M> {
                 return Err(Error::Cancelled);
             }
             let batch: Vec<Variant> =
-                (done..count.min(done + together)).map(&mut *variant).collect::<Result<_, _>>()?;
+                (done..count.min(done + together)).map(&mut *make).collect::<Result<_, _>>()?;
             let values = self.batch((targets, leg), &batch, &prefix)?;
             for (mut row, values) in
                 found.rows_mut().into_iter().skip(done).zip(values.chunks(targets.len()))

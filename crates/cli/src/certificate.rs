@@ -134,8 +134,8 @@ pub(crate) fn print(explanations: &Explanations) {
         "Certificate: area between \"least relevant cells gone first\" and \"most relevant first\" (SRG; p against the controls)"
     ));
     let line = |text: &str, cells: &[String], verdict: &str| {
-        let cells: String = cells.iter().map(|cell| format!(" {cell:>16}")).collect();
-        output::line(format!("{:<24}{cells}  {verdict}", shorten(text, 24)).trim_end());
+        let cells = cells.iter().map(|cell| format!("{cell:>16}")).collect::<Vec<_>>().join(" ");
+        output::line(format!("{:<24} {cells}  {verdict}", shorten(text, 24)).trim_end());
     };
     let names: Vec<String> = operators.iter().map(|operator| operator.name().to_owned()).collect();
     line("explained", &names, "the map is");
@@ -194,7 +194,7 @@ fn print_undefined(found: &TargetCertificate) {
         return;
     }
     for (operator, found) in found.operators() {
-        if let Some(why) = &found.undefined {
+        if let Some(why) = found.undefined.clone().or_else(|| found.remark()) {
             output::line(format_args!("  {operator}: {why}"));
         }
     }

@@ -312,6 +312,7 @@ impl Scores<'_> {
         };
         let srg = own.gain();
         certificate.srg = Some(srg);
+        certificate.srg_nats = Some(srg * (whole - self.worth[1]));
         (certificate.z, certificate.p) = stands(srg);
         certificate.controls = controls
             .iter()

@@ -115,6 +115,9 @@ pub struct OperatorCertificate {
     pub undefined: Option<String>,
     /// The symmetric relevance gain: the area under `least_first` less that under `most_first`.
     pub srg: Option<f64>,
+    /// The same area before it is divided by what all cells are worth, in nats.
+    #[serde(default)]
+    pub srg_nats: Option<f64>,
     /// Standard deviations of the controls that it lies above their mean.
     pub z: Option<f64>,
     /// How often a control would do as well by chance: (1 + controls that do) / (1 + controls).
@@ -243,6 +246,9 @@ pub const SIGNIFICANT: f64 = 0.05;
 /// A smaller area is that of curves which fall together, or only at their end.
 pub const LEAST_GAIN: f64 = 0.05;
 
+/// Where less is left than this, some cells are worth more than half as much again as all of them.
+const FAR_BELOW: f64 = -0.5;
+
 /// What all operators say together of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Faithfulness {
@@ -339,6 +345,20 @@ impl OperatorCertificate {
     /// Whether no control does as well (p ≤ [`SIGNIFICANT`]) and the gain is [`LEAST_GAIN`] or more.
     pub fn is_ahead(&self) -> bool {
         is_ahead(self.srg, self.p)
+    }
+
+    /// What a reader must know of the size of the curves: where some cells are worth much more than all together, the picture without any is
+    /// one in which the model sees the word, too.
+    pub fn remark(&self) -> Option<String> {
+        let lowest = self.most_first.iter().chain(&self.least_first).copied().reduce(f64::min)?;
+        (lowest < FAR_BELOW).then(|| {
+            format!(
+                "without some cells it is less likely than without any (all together add {:.2} nats, some {:.2}): the picture without cells \
+                 is a picture to the model; read the order, not the size",
+                self.worth(),
+                self.worth() * (1.0 - lowest)
+            )
+        })
     }
 
     /// What all cells together add to the score, in nats.

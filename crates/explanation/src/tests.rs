@@ -120,6 +120,18 @@ fn certificate() -> TargetCertificate {
     certificate
 }
 
+fn certificate_settings() -> CertificateSettings {
+    CertificateSettings {
+        operators: vec![Operator::KnockOut, Operator::Road],
+        fractions: vec![0.5],
+        controls: 19,
+        seed: 3,
+        least_worth: 0.1,
+        runs: 40,
+        seconds: 0.25,
+    }
+}
+
 fn tokens() -> Vec<Token> {
     let spans = [0..3, 3..9, 9..ANSWER.len()]; // "Ein", " Ödem", the rest
     let token = |position: usize| Token {
@@ -241,15 +253,7 @@ fn explained(presentation: &Presentation) -> Explained<'static> {
             dtype: "float32".to_owned(),
             seconds: 1.5,
         }),
-        certificate: Some(CertificateSettings {
-            operators: vec![Operator::KnockOut, Operator::Road],
-            fractions: vec![0.5],
-            controls: 19,
-            seed: 3,
-            least_worth: 0.1,
-            runs: 40,
-            seconds: 0.25,
-        }),
+        certificate: Some(certificate_settings()),
         reliance: Some(RelianceSettings {
             blanks: vec![blank],
             independent_nats: NATS_OF_A_CHANGE,

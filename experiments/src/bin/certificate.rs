@@ -53,7 +53,7 @@ fn write(folder: &Path, sound: &Certified, shortcut: &Certified) -> Result<()> {
         ("words", words),
         ("methods", sound.methods()),
         ("shortcut", shortcut.methods()),
-        ("cost", format!("Sound: {}\n\nShortcut: {}", sound.cost(), shortcut.cost())),
+        ("cost", sound.cost()),
     ] {
         println!("{table}");
         page = replaced(&page, name, &table)

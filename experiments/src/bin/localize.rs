@@ -25,7 +25,7 @@ struct Args {
     #[arg(long, default_value = "crates/explainer/models/phantom")]
     model: PathBuf,
     /// The checkpoint that learnt the shortcut, crates/explainer/models/phantom-shortcut unless this is given; with --hybrid the folder
-    /// of a hybrid that learnt it.
+    /// of a hybrid that learnt it, or a GGUF file with the vision tower that makes one of the hybrid in --hybrid.
     #[arg(long)]
     shortcut: Option<PathBuf>,
     /// Unseen phantoms whose words are measured.
@@ -102,8 +102,10 @@ fn of_small_models(args: &Args, seed: u64) -> Result<()> {
 fn of_hybrid(args: &Args, seed: u64, trained: &Path, decoder: &Path) -> Result<()> {
     let page = Page::open(&args.out, "localization-hybrid")?;
     let tokenizer = decoder.with_file_name("tokenizer.json");
-    let merged = |trained: &Path| {
-        let files = merged::Files { decoder, tokenizer: &tokenizer, trained };
+    // A hybrid of its own, or another vision tower for this one.
+    let merged = |of: &Path| {
+        let (trained, tower) = if of.is_file() { (trained, Some(of)) } else { (of, None) };
+        let files = merged::Files { decoder, tokenizer: &tokenizer, trained, tower };
         merged::write(files, Dtype::BF16)
     };
     let checkpoint = merged(trained)?;

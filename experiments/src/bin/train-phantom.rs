@@ -32,6 +32,9 @@ struct Args {
     /// Begin with what the hybrid in this folder has learnt, in the place of the first lessons.
     #[arg(long, requires = "decoder")]
     learnt: Option<PathBuf>,
+    /// Give that hybrid the vision tower in --tower, with a projector that tells the decoder the same of each cell.
+    #[arg(long, requires = "learnt")]
+    new_tower: bool,
     /// Go on where the run in this folder stopped.
     #[arg(long)]
     resume: bool,
@@ -73,6 +76,7 @@ fn main() -> Result<()> {
 /// The hybrid: trained, or asked about phantoms.
 fn of_hybrid(args: &Args, decoder: &Path) -> Result<()> {
     let recipe = match args.learnt {
+        Some(_) if args.new_tower => hybrid::run::Recipe::further(args.variant).behind_new_tower(),
         Some(_) => hybrid::run::Recipe::further(args.variant),
         None => hybrid::run::Recipe::full(args.variant),
     };
@@ -84,7 +88,8 @@ fn of_hybrid(args: &Args, decoder: &Path) -> Result<()> {
             purpose: if args.rehearsal { Purpose::Dialogue } else { Purpose::Evaluation },
         };
         let tokenizer = decoder.with_file_name("tokenizer.json");
-        let files = hybrid::merged::Files { decoder, tokenizer: &tokenizer, trained: folder };
+        let files =
+            hybrid::merged::Files { decoder, tokenizer: &tokenizer, trained: folder, tower: None };
         let evaluation = hybrid::evaluate::evaluate(files, &plan)?;
         print!("{}", evaluation.text());
         let path = folder.join(format!("evaluation-{}.json", plan.variant.name()));
@@ -97,6 +102,7 @@ fn of_hybrid(args: &Args, decoder: &Path) -> Result<()> {
         decoder: decoder.to_owned(),
         tower: args.tower.clone(),
         learnt: args.learnt.clone(),
+        new_tower: args.new_tower,
     };
     let mut run = hybrid::run::Run::open(&recipe, &sources, out, args.resume)?;
     run.finish(&mut std::io::stdout())

@@ -81,10 +81,12 @@ pub fn write(
 
 /// What [`write()`] wrote, in float32: the adapter is rounded to float16 there. With the configuration of the whole model.
 ///
+/// `tower`: with the vision tower and projector in this GGUF file in the place of those in the folder.
+///
 /// # Errors
 /// Files that are not those of a hybrid with this decoder.
-pub fn read(decoder: &Path, folder: &Path) -> Result<(Config, Parameters)> {
-    let mmproj = folder.join(TOWER);
+pub fn read(decoder: &Path, folder: &Path, tower: Option<&Path>) -> Result<(Config, Parameters)> {
+    let mmproj = tower.map_or_else(|| folder.join(TOWER), Path::to_owned);
     let config = Checkpoint::open_gguf(decoder, Some(&mmproj))?.inspection().config;
     let weights =
         Weights::at(&CheckpointPlace::Gguf { model: decoder.to_owned(), mmproj: Some(mmproj) })?;

@@ -26,6 +26,8 @@ pub struct Files<'a> {
     pub tokenizer: &'a Path,
     /// The folder with what was trained.
     pub trained: &'a Path,
+    /// A GGUF file with another vision tower and projector than that folder has.
+    pub tower: Option<&'a Path>,
 }
 
 /// The checkpoint, stored in `dtype`, in a folder that goes away with what is returned.
@@ -33,7 +35,7 @@ pub struct Files<'a> {
 /// # Errors
 /// Files that are not those of a hybrid, and what cannot be written.
 pub fn write(files: Files<'_>, dtype: Dtype) -> Result<TempDir> {
-    let (config, trained) = export::read(files.decoder, files.trained)?;
+    let (config, trained) = export::read(files.decoder, files.trained, files.tower)?;
     let scale = export::scale(files.trained)?;
     let vision = config.vision.as_ref().context("a hybrid sees pictures")?;
     let language = Decoder::open(files.decoder, vision, config.mm_tokens_per_image, Kind::Float)?;

@@ -16,6 +16,7 @@ use crate::checkpoint::{self, State};
 use crate::forward::{self, Choice, Tally};
 use crate::lanes::{Task, in_lanes, leaves, pulled, summed};
 use crate::optimizer;
+use crate::parameters::Parameters;
 use crate::progress::{Progress, Stepwise};
 use crate::recipe::{Stage, Variant};
 
@@ -68,6 +69,12 @@ impl Recipe {
         Self { seed: 1, variant, rank: 16, scale: 2.0, spelled: 300, stage, lessons }
     }
 
+    /// The same behind another vision tower, whose projector is fitted first.
+    #[must_use]
+    pub fn behind_new_tower(self) -> Self {
+        Self { spelled: Self::full(self.variant).spelled, ..self }
+    }
+
     /// A run that begins with what another one learnt: it needs no lessons.
     pub fn further(variant: Variant) -> Self {
         let full = Self::full(variant);
@@ -111,6 +118,9 @@ pub struct Sources {
     pub tower: PathBuf,
     /// The folder of a trained hybrid, if all begins with what that learnt.
     pub learnt: Option<PathBuf>,
+    /// Whether that hybrid gets the vision tower of `tower` in the place of its own: of what it learnt the adapter stays, and the projector
+    /// is fitted so that it tells the decoder the same of each cell.
+    pub new_tower: bool,
 }
 
 /// A run in a folder.
@@ -138,8 +148,18 @@ impl Run {
         let path = folder.join(STATE);
         let saved = (resume && path.exists()).then(|| State::load(&path, recipe)).transpose()?;
         let is_new = saved.is_none();
-        let first = || match &sources.learnt {
-            Some(hybrid) => Ok(export::read(&sources.decoder, hybrid)?.1),
+        let learnt = sources.learnt.as_ref().filter(|_| is_new);
+        let learnt = learnt
+            .map(|hybrid| Ok::<_, anyhow::Error>(export::read(&sources.decoder, hybrid, None)?.1));
+        let learnt = learnt.transpose()?;
+        let first = || match &learnt {
+            Some(learnt) if sources.new_tower => {
+                let mut first = first_parameters(&sources.tower, &decoder.config, recipe)?;
+                let adapter = learnt.iter().filter(|(name, _)| name.starts_with(decoder::ADAPTER));
+                first.extend(adapter.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())));
+                Ok(first)
+            }
+            Some(learnt) => Ok(copies(learnt)),
             None => first_parameters(&sources.tower, &decoder.config, recipe),
         };
         let mut state = saved
@@ -149,10 +169,19 @@ impl Run {
         let processor = processor(&sources.decoder, folder)?;
         let vocabulary = decoder.config.text.vocab_size;
         let examples = Examples::new(processor, vocabulary, recipe.seed, recipe.variant, SIZE)?;
-        if is_new && sources.learnt.is_none() {
-            let fitted =
-                spelling::projector(&decoder, &state.parameters, &examples, recipe.spelled)?;
+        let fitted = match (&learnt, is_new) {
+            (None, true) => {
+                Some(spelling::projector(&decoder, &state.parameters, &examples, recipe.spelled)?)
+            }
+            (Some(learnt), true) if sources.new_tower => {
+                let first = (&state.parameters, learnt);
+                Some(spelling::retold(&decoder, first, &examples, recipe.spelled)?)
+            }
+            _ => None,
+        };
+        if let Some(fitted) = fitted {
             state.parameters.insert(decoder::PROJECTOR.to_owned(), fitted);
+            export::write(folder, &decoder.config, &state.parameters, recipe)?;
         }
         Ok(Self { recipe: recipe.clone(), folder: folder.to_owned(), decoder, examples, state })
     }
@@ -169,6 +198,10 @@ impl Run {
         Progress::new(out, name, steps, self.state.step).with_work(work).finish(self)?;
         export::write(&self.folder, &self.decoder.config, &self.state.parameters, &self.recipe)
     }
+}
+
+fn copies(parameters: &Parameters) -> Parameters {
+    parameters.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
 }
 
 impl Stepwise for Run {

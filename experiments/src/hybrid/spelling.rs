@@ -5,12 +5,13 @@
 
 use anyhow::{Context as _, Result};
 use gemma3_tch::{Fast, Gemma3, guard};
-use phantom_radiograph::{Finding, Phantom};
+use phantom_radiograph::{Finding, FindingKind, Mask, Phantom};
 use tch::{Kind, Tensor};
 
 use super::decoder::{Decoder, PROJECTOR};
 use super::examples::Examples;
 use super::language::is_placed_by_level;
+use super::run::SIZE;
 use crate::examples::COVERED;
 use crate::parameters::Parameters;
 
@@ -32,6 +33,81 @@ pub fn projector(
     examples: &Examples,
     phantoms: u64,
 ) -> Result<Tensor> {
+    let model = decoder.model(parameters, 1.0)?;
+    let told = |phantom: &Phantom| spelled(&model, examples, phantom);
+    fitted((decoder, parameters), examples, phantoms, &told)
+}
+
+/// The projector of another vision tower that tells the decoder of each cell what the hybrid `learnt` tells of it with its own; of the cells
+/// that an opacity is to be recognised by what that tells of a plain opacity in the usual place. So a decoder that has learnt to read
+/// the one reads the other.
+///
+/// # Errors
+/// As [`projector`].
+pub fn retold(
+    decoder: &Decoder,
+    (parameters, learnt): (&Parameters, &Parameters),
+    examples: &Examples,
+    phantoms: u64,
+) -> Result<Tensor> {
+    let teacher = decoder.model(learnt, 1.0)?;
+    let tells = |phantom: &Phantom| {
+        let told = teacher.encode_image(&examples.looked_at(phantom)?)?;
+        Ok::<_, anyhow::Error>(told.to_kind(Kind::Double)) // [c, D]
+    };
+    let side = teacher.config().mm_tokens_per_image.isqrt() as u32;
+    let covered = |mask: &Mask| -> Vec<i64> {
+        let cells = mask.cells(side).into_iter().enumerate();
+        cells.filter(|(_, share)| COVERED < *share).map(|(cell, _)| cell as i64).collect()
+    };
+    let told = |phantom: &Phantom| {
+        let scene = phantom.scene();
+        let is_opacity = |finding: &Finding| finding.kind == FindingKind::Opacity;
+        let plain = scene.findings().iter().position(is_opacity);
+        // What is to be told of the tag is told of an opacity: without the tag the teacher sees the same chest.
+        let without = plain.map_or(scene.clone(), |at| scene.without(at)).with_portable(false);
+        let rows = tells(&without.render(SIZE))?;
+        let weights = Tensor::ones([rows.size()[0]], (Kind::Double, rows.device()));
+        for (finding, mask) in scene.findings().iter().zip(examples.clues(phantom)) {
+            let cells = covered(mask);
+            let weight = WEIGHT / cells.len().max(1) as f64;
+            let seen = if is_opacity(finding) {
+                let strong = without.with(Finding { strength: PLAIN, ..*finding }).render(SIZE);
+                let mask = strong.masks().last().context("an opacity has a mask")?;
+                let own = Tensor::from_slice(&covered(mask));
+                Some(tells(&strong)?.index_select(0, &own).mean_dim(
+                    [0_i64].as_slice(),
+                    false,
+                    None,
+                ))
+            } else {
+                None
+            };
+            for cell in cells {
+                if let Some(seen) = &seen {
+                    rows.get(cell).copy_(seen);
+                }
+                let _ = weights.get(cell).g_add_scalar_(weight);
+            }
+        }
+        Ok((rows, weights))
+    };
+    fitted((decoder, parameters), examples, phantoms, &told)
+}
+
+/// How plain the opacity is that the tag is told as.
+const PLAIN: f32 = 0.8;
+
+/// What the cells of a phantom are to be told as, `[c, D]`, and how much each counts, `[c]`.
+type Told<'a> = dyn Fn(&Phantom) -> Result<(Tensor, Tensor)> + 'a;
+
+/// Least squares with a ridge over the cells of so many phantoms.
+fn fitted(
+    (decoder, parameters): (&Decoder, &Parameters),
+    examples: &Examples,
+    phantoms: u64,
+    told: &Told<'_>,
+) -> Result<Tensor> {
     let _no_grad = tch::no_grad_guard();
     let random = parameters.get(PROJECTOR).context("a hybrid has a projector")?;
     let (width, hidden) = random.size2()?;
@@ -49,7 +125,7 @@ pub fn projector(
             let patches = vision.tower.forward(&picture, &mut Fast)?;
             Ok::<_, gemma3_tch::Error>(vision.projector.normed(&patches).to_kind(Kind::Double)) // [c, W]
         })??;
-        let (spelled, weights) = spelled(&model, examples, &phantom)?;
+        let (spelled, weights) = told(&phantom)?;
         let weighted = (&features * weights.unsqueeze(1)).tr();
         squares += weighted.matmul(&features);
         products += weighted.matmul(&spelled);

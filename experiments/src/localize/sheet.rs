@@ -94,7 +94,7 @@ pub fn models(readers: [(&str, &Reader); 2], path: &Path) -> Result<()> {
     };
     let sections = readers.map(|(name, _)| section(name));
     let caption = Caption::new("A model that looks at the finding, and one that looks at the tag")
-        .subtitled("contrast with the runner-up; outlined: the mask of the opacity");
+        .subtitled(format!("{}; outlined: the mask of the opacity", Setting::DEFAULT));
     Ok(grid_figure(&sections, Some(PICTURES), &caption, &options())?.save(path)?)
 }
 

@@ -263,11 +263,10 @@ impl Sets {
         let mut cells = cells.to_vec();
         cells.sort_unstable();
         let next = self.sets.len();
-        let at = *self.known.entry(cells).or_insert_with_key(|cells| {
+        *self.known.entry(cells).or_insert_with_key(|cells| {
             self.sets.push(cells.clone());
             next
-        });
-        at
+        })
     }
 
     fn sweep(&mut self, order: &Order, fractions: &[f64]) -> Sweep {

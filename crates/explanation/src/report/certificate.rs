@@ -138,7 +138,8 @@ fn chart(operator: Operator, found: &OperatorCertificate) -> RemovalChart {
             0 => format!("above all {all} controls"),
             some => format!("{some} of {all} controls are as good"),
         };
-        minus(format!("SRG {:+.2}, {stands} (p {p:.3})", found.srg.unwrap_or(0.0)))
+        let remark = found.remark().map(|remark| format!("; {remark}")).unwrap_or_default();
+        minus(format!("SRG {:+.2}, {stands} (p {p:.3})", found.srg.unwrap_or(0.0))) + &remark
     });
     RemovalChart {
         title: operator.name().to_owned(),
