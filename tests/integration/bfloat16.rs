@@ -180,7 +180,8 @@ fn relevancy_against_the_alternatives_is_near_that_in_float32() {
     }
 }
 
-/// A drop is a difference of two logits, each as coarse as its type: found are 0.17 and 0.24 of the largest drop. The other occlusion is at
+/// A drop is a difference of two logits, each as coarse as its type: found are 0.17 to 0.23 and 0.24 of the largest drop,
+/// by the products of several processors. The other occlusion is at
 /// least 0.43 away, a row or a cell too early more. (With two-images drops are as small as the rounding, and nothing could be held.)
 #[test]
 fn drops_without_cells_are_near_those_in_float32() {
@@ -196,10 +197,7 @@ fn drops_without_cells_are_near_those_in_float32() {
     let (wide, narrow) = (drops(&both.float32), drops(&both.bfloat16));
     let image = both.float32.1.images()[0].clone();
     for (of, occlusion) in Occlusion::ALL.into_iter().enumerate() {
-        let limit = match occlusion {
-            Occlusion::MeanEmbedding => 0.22,
-            Occlusion::Knockout => 0.28,
-        };
+        let limit = 0.28;
         for at in (0..goals.len()).step_by(2) {
             let expected = &wide[of][at];
             let mut shifted = expected.clone();

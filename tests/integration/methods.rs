@@ -19,12 +19,15 @@ const TOLERANCE: f64 = 1e-5;
 const ONE_HEAD: f64 = 2e-5;
 /// So can a mean of gradients over all image tokens, and once more its product with a hidden state.
 const CANCELLING: f64 = 1e-4;
+/// DEX-AR weighs heads by what is left of them, which may be little: 1.7·10⁻⁴ by the products of one processor, 10⁻⁵ by those of others.
+const FILTERED: f64 = 5e-4;
 
 /// How far the rows of a method may be apart, relative to the largest entry.
 fn tolerance(method: &Method) -> f64 {
     match method {
         // Nor is what a cell has beside the mean as large as the cell.
         Method::GradCamHidden { .. } | Method::MeanCell => CANCELLING,
+        Method::DexAr { .. } => FILTERED,
         Method::GradientAttention { heads: HeadFusion::One(_), .. } => ONE_HEAD,
         _ => TOLERANCE,
     }

@@ -297,7 +297,12 @@ fn compare(what: &str, found: &PatchMap, expected: &Expected, (spread, matrix): 
         ("pixels", pixels, &expected.pixels),
     ];
     for (name, found, expected) in pairs {
-        assert_close(&format!("{what}: {name}"), found, expected, Tolerance::Rounding);
+        // Gradient × activation is a sum of both signs; by the products of one processor it was 3.5·10⁻⁵ apart.
+        let tolerance = match spread {
+            Spread::GradientActivation => Tolerance::Cancelling,
+            Spread::Even => Tolerance::Rounding,
+        };
+        assert_close(&format!("{what}: {name}"), found, expected, tolerance);
     }
     // The layers have a say: what they add is no rounding error of what they start from.
     let size = |array: &Array2<f64>| array.iter().fold(0f64, |most, x| most.max(x.abs()));
