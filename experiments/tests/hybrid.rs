@@ -4,27 +4,23 @@
 use std::path::{Path, PathBuf};
 
 use experiments::hybrid::cases;
-use experiments::hybrid::decoder::Decoder;
 use experiments::hybrid::evaluate::{Plan, evaluate};
-use experiments::hybrid::export::{self, TOWER};
+use experiments::hybrid::export::TOWER;
 use experiments::hybrid::language::{About, Query};
 use experiments::hybrid::merged::{self, Files};
 use experiments::hybrid::run::{Recipe, Run, Sources};
 use experiments::localize::case::{Case, Language, Usual};
 use experiments::localize::methods::Maps;
 use experiments::localize::settings::Setting;
-use experiments::parameters::Parameters;
 use experiments::progress::Stepwise;
 use experiments::reader::Reader;
 use experiments::recipe::Variant;
-use experiments::scenes::{Purpose, scene};
-use gemma3_processor::Pixels;
+use experiments::scenes::Purpose;
 use medgemma_explainer::{
     AdapterSource, Ask, DtypeSpec, ExplainOptions, Explainer, LoadOptions, ModelSource, Picture,
     Question,
 };
 use safetensors::Dtype;
-use tch::Kind;
 
 fn sources() -> Sources {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -45,24 +41,6 @@ fn recipe() -> Recipe {
 fn files(folder: &Path) -> Vec<Vec<u8>> {
     let names = [TOWER, "adapter_model.safetensors", "adapter_config.json", "chat_template.jinja"];
     names.map(|name| std::fs::read(folder.join(name)).unwrap()).to_vec()
-}
-
-/// How far apart two hybrids tell the cells of a phantom, as a share of how far the cells of the first are from their mean.
-fn told_apart(folder: &Path, one: &Parameters, other: &Parameters) -> f64 {
-    let config = export::read(&sources().decoder, folder, None).unwrap().0;
-    let (vision, tokens) = (config.vision.as_ref().unwrap(), config.mm_tokens_per_image);
-    let decoder = Decoder::open(&sources().decoder, vision, tokens, Kind::Float).unwrap();
-    let scene = scene(5, Purpose::Evaluation, 3, Variant::Sound);
-    let grey = scene.render(224).grey8();
-    let value = |at: usize| f32::from(grey.as_raw()[at % (224 * 224)]) / 127.5 - 1.0;
-    let values = (0..3 * 224 * 224).map(value).collect();
-    let pixels = Pixels { values, channels: 3, height: 224, width: 224 };
-    let tells = |parameters: &Parameters| {
-        decoder.model(parameters, 1.0).unwrap().encode_image(&pixels).unwrap()
-    };
-    let (one, other) = (tells(one), tells(other));
-    let beside = &one - one.mean_dim([0_i64].as_slice(), true, None);
-    ((one - other).norm() / beside.norm()).double_value(&[])
 }
 
 #[test]
@@ -94,18 +72,19 @@ fn a_hybrid_is_trained_resumed_and_read_as_users_files_are() {
         assert!(off <= tensor.abs().max().double_value(&[]) / 1024.0, "{name}: {off}");
     }
 
-    // Behind the tower that it began with, which has hardly learnt since, the fitted projector tells the decoder nearly the same.
+    // Behind another tower the adapter stays, and the projector is fitted.
     let other = tempfile::tempdir().unwrap();
     let retold = Sources { new_tower: true, ..learnt };
     let recipe = Recipe { spelled: 8, ..recipe() };
     let retold = Run::open(&recipe, &retold, other.path(), false).unwrap().state.parameters;
     for (name, tensor) in &run.state.parameters {
-        let is_same = tensor.equal(&retold[name]);
-        assert!(is_same || !name.starts_with("adapter."), "{name}: the adapter stays");
-        assert!(!is_same || !name.contains("mm_input_projection"), "{name}: it is fitted");
+        let off = (tensor - &retold[name]).abs().max().double_value(&[]);
+        if name.starts_with("adapter.") {
+            assert!(off == 0.0, "{name}: {off}");
+        } else if name.contains("mm_input_projection") {
+            assert!(0.0 < off, "{name}");
+        }
     }
-    let off = told_apart(whole, &run.state.parameters, &retold);
-    assert!(off < 0.3, "{off}");
 
     let plan = Plan { pictures: 2, seed: 1, variant: Variant::Sound, purpose: Purpose::Dialogue };
     let tokenizer =
