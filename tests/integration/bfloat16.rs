@@ -197,7 +197,10 @@ fn drops_without_cells_are_near_those_in_float32() {
     let (wide, narrow) = (drops(&both.float32), drops(&both.bfloat16));
     let image = both.float32.1.images()[0].clone();
     for (of, occlusion) in Occlusion::ALL.into_iter().enumerate() {
-        let limit = 0.28;
+        let limit = match occlusion {
+            Occlusion::MeanEmbedding => 0.25,
+            Occlusion::Knockout => 0.28,
+        };
         for at in (0..goals.len()).step_by(2) {
             let expected = &wide[of][at];
             let mut shifted = expected.clone();

@@ -125,7 +125,7 @@ fn a_certificate_is_consistent_and_the_same_again() {
         for (operator, found) in target.operators() {
             defined += usize::from(check(operator, found));
         }
-        let stability = &target.sanity.as_ref().unwrap().stability;
+        let stability = &target.stability;
         assert_eq!(stability.len(), 4);
         assert!(stability.iter().all(|change| change.rank_correlation <= 1.0));
         let brighter = &stability[2];

@@ -19,8 +19,9 @@ const TOLERANCE: f64 = 1e-5;
 const ONE_HEAD: f64 = 2e-5;
 /// So can a mean of gradients over all image tokens, and once more its product with a hidden state.
 const CANCELLING: f64 = 1e-4;
-/// DEX-AR weighs heads by what is left of them, which may be little: 1.7·10⁻⁴ by the products of one processor, 10⁻⁵ by those of others.
-const FILTERED: f64 = 5e-4;
+/// DEX-AR weighs a head by the difference of two largest entries, which may be nearly equal: 1.7·10⁻⁴ apart by the products of one
+/// processor, at most 10⁻⁵ by those of others.
+const FILTERED: f64 = 2e-4;
 
 /// How far the rows of a method may be apart, relative to the largest entry.
 fn tolerance(method: &Method) -> f64 {

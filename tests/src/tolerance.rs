@@ -9,7 +9,7 @@ pub enum Tolerance {
     Exact,
     /// 2·10⁻⁵: float32 on both sides, operations in another order.
     Rounding,
-    /// 10⁻⁴: the same of what is small beside the terms that it is summed of.
+    /// 5·10⁻⁵: the same of what is small beside the terms that it is summed of.
     Cancelling,
 }
 
@@ -19,7 +19,7 @@ impl Tolerance {
         match self {
             Self::Exact => 0.0,
             Self::Rounding => 2e-5,
-            Self::Cancelling => 1e-4,
+            Self::Cancelling => 5e-5,
         }
     }
 }

@@ -16,7 +16,7 @@ use attention_relevancy::faithfulness::{
 use attention_relevancy::ndarray::ArrayView1;
 use explanation_record::{
     CertificateSettings, ControlGain, MethodGain, Operator, OperatorCertificate, RandomParts,
-    Sanity, TargetCertificate, WordGain,
+    TargetCertificate, WordGain,
 };
 
 use crate::error::Cause;
@@ -165,7 +165,7 @@ impl Request<'_> {
         if options.stability {
             let changes = self.stability(answer, explained, explanations, &cells)?;
             for (target, stability) in found.iter_mut().zip(changes) {
-                target.sanity = Some(Sanity::new(Vec::new(), stability));
+                target.stability = stability;
             }
         }
         let (targets, words) = if are_words { (Vec::new(), found) } else { (found, Vec::new()) };

@@ -72,9 +72,9 @@ pub use explanation_record::{
     Exported, Faithfulness, FigureFormat, FigureKind, FileName, Flag, Flagged, Gain, LEAST_GAIN,
     MapAgreement, MapChange, MethodGain, MethodId, NATS_OF_A_CHANGE, NO_EFFECT, NOTHING_SPEAKS,
     Operator, OperatorCertificate, OutputFolder, Presentation, RandomParts, Record, RegionTable,
-    Resolution, SCHEMA, SCHEMA_VERSION, SIGNIFICANT, Sanity, Shown, SpanRule, Stored,
-    TargetCertificate, TargetControl, TargetExplanation, TargetReliance, Token, TokenKind,
-    WordGain, remove_unfinished,
+    Resolution, SCHEMA, SCHEMA_VERSION, SIGNIFICANT, Shown, SpanRule, Stored, TargetCertificate,
+    TargetControl, TargetExplanation, TargetReliance, Token, TokenKind, WordGain,
+    remove_unfinished,
 };
 pub use gemma3_processor::{
     Content, Message, Picture, PictureOptions, Prepared, PreparedImage, Processor,

@@ -97,9 +97,9 @@ pub struct TargetCertificate {
     /// Positions of the image tokens in the order in which they are taken away, the most relevant first; empty where there is no map.
     #[serde(default)]
     pub order: Vec<usize>,
-    /// How the map changes where the picture hardly does, and where the model is another; null unless it was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sanity: Option<Sanity>,
+    /// How the map changes where the picture hardly does: moved by a pixel, a little brighter, a little darker; empty unless it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stability: Vec<MapChange>,
 }
 
 /// What one operator says of the map of a target. Scores are log-probabilities of all tokens of the target, in nats.
@@ -219,17 +219,6 @@ pub struct MethodGain {
     pub p: Option<f64>,
 }
 
-/// Checks of the map beside its curves.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
-#[non_exhaustive]
-pub struct Sanity {
-    /// The map with layers of the language model randomised, from the last one down (Adebayo et al. 2018).
-    pub randomised: Vec<MapChange>,
-    /// The map where the picture hardly changes: moved by a pixel, a little brighter, a little darker.
-    pub stability: Vec<MapChange>,
-}
-
 /// How a map changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
@@ -327,13 +316,6 @@ impl MethodGain {
 
 fn is_ahead(srg: Option<f64>, p: Option<f64>) -> bool {
     srg.is_some_and(|srg| LEAST_GAIN <= srg) && p.is_some_and(|p| p <= SIGNIFICANT)
-}
-
-impl Sanity {
-    /// With layers randomised, and with the picture changed a little.
-    pub fn new(randomised: Vec<MapChange>, stability: Vec<MapChange>) -> Self {
-        Self { randomised, stability }
-    }
 }
 
 impl OperatorCertificate {

@@ -38,7 +38,7 @@ mod tests;
 
 pub use certificate::{
     CertificateSettings, ControlGain, ControlKind, Faithfulness, LEAST_GAIN, MapChange, MethodGain,
-    NO_EFFECT, Operator, OperatorCertificate, RandomParts, SIGNIFICANT, Sanity, TargetCertificate,
+    NO_EFFECT, Operator, OperatorCertificate, RandomParts, SIGNIFICANT, TargetCertificate,
     WordGain,
 };
 pub use control::TargetControl;

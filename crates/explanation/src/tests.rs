@@ -116,7 +116,7 @@ fn certificate() -> TargetCertificate {
     certificate.set(Operator::KnockOut, found);
     certificate.set(Operator::Road, undefined);
     let change = MapChange { what: "picture <b>darker</b>".to_owned(), rank_correlation: 0.875 };
-    certificate.sanity = Some(Sanity::new(Vec::new(), vec![change]));
+    certificate.stability = vec![change];
     certificate
 }
 

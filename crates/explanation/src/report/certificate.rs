@@ -39,11 +39,9 @@ pub(crate) fn figure(target: &ExplainedTarget<'_>) -> Result<Option<Figure>, Err
     Ok(Some(removal_figure(&charts(certificate), &caption)?))
 }
 
-/// A line of the details of a target for each check beside the curves.
+/// A line of the details of a target for each change of its picture.
 pub(super) fn facts(target: &ExplainedTarget<'_>) -> Vec<Fact> {
-    let sanity = target.certificate.as_deref().and_then(|found| found.sanity.as_ref());
-    let changes =
-        sanity.into_iter().flat_map(|sanity| sanity.randomised.iter().chain(&sanity.stability));
+    let changes = target.certificate.iter().flat_map(|found| &found.stability);
     let fact = |change: &crate::MapChange| {
         let value = minus(format!("{:.3} (1: the same order of cells)", change.rank_correlation));
         Fact::new(format!("Map with {}", change.what), value)
