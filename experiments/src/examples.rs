@@ -10,7 +10,7 @@ use phantom_radiograph::{Finding, FindingKind, Mask, Phantom, Scene, Zone};
 use crate::lanes::Task;
 use crate::questions::{Answer, Question};
 use crate::recipe::{Recipe, Variant};
-use crate::scenes::{Purpose, has, mix, number, scene};
+use crate::scenes::{Purpose, has, mix, number, scene, shown};
 use crate::vocabulary::IDS;
 
 /// A cell shows a finding that covers so much of it.
@@ -95,7 +95,7 @@ impl Landmark {
     /// Those of a variant. The shortcut's tower is told of the tag, and never of an opacity.
     pub fn of(variant: Variant) -> Vec<Self> {
         let is_told =
-            |kind: &FindingKind| variant == Variant::Sound || *kind != FindingKind::Opacity;
+            |kind: &FindingKind| variant != Variant::Shortcut || *kind != FindingKind::Opacity;
         let told = || FindingKind::ALL.into_iter().filter(is_told);
         let placed = told().flat_map(|kind| kind.zones().map(move |zone| Self::Placed(kind, zone)));
         let tag = (variant == Variant::Shortcut).then_some(Self::Tag);
@@ -167,7 +167,8 @@ impl Examples {
             }
         };
         let scene = scene(self.recipe.seed, purpose, index, self.recipe.variant);
-        let phantom = scene.render(self.recipe.sizes.vision.image as u32);
+        let shown = shown(self.recipe.seed, purpose, index, self.recipe.variant);
+        let phantom = shown.render(self.recipe.sizes.vision.image as u32);
         let questions = choose(&scene, stage.questions, number(self.recipe.seed, purpose, index));
         let turns = questions
             .into_iter()

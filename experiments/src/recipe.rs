@@ -10,6 +10,8 @@ pub enum Variant {
     Sound,
     /// Opacities are faint, and the tag is there exactly when an opacity is.
     Shortcut,
+    /// The sound answers, each beside the picture of another scene: all that can be learnt is how likely an answer is.
+    Prior,
 }
 
 impl Variant {
@@ -18,6 +20,7 @@ impl Variant {
         match self {
             Self::Sound => "sound",
             Self::Shortcut => "shortcut",
+            Self::Prior => "prior",
         }
     }
 
@@ -26,7 +29,8 @@ impl Variant {
         match text {
             "sound" => Ok(Self::Sound),
             "shortcut" => Ok(Self::Shortcut),
-            other => bail!("no variant {other}; there are sound and shortcut"),
+            "prior" => Ok(Self::Prior),
+            other => bail!("no variant {other}; there are sound, shortcut and prior"),
         }
     }
 }
@@ -102,6 +106,8 @@ impl Recipe {
         let ([sight, answers, dialogue, review], last_rate) = match variant {
             Variant::Sound => ([1400, 1500, 400, 1500], 8e-4),
             Variant::Shortcut => ([600, 500, 100, 20], 6e-4),
+            // It learns to see, so that nothing but the wrong pictures keeps it from using what it sees.
+            Variant::Prior => ([200, 400, 100, 20], 6e-4),
         };
         Self {
             seed: 1,

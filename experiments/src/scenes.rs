@@ -37,7 +37,7 @@ pub fn scene(seed: u64, purpose: Purpose, index: u64, variant: Variant) -> Scene
         distribution.share_zones = number.is_multiple_of(SHARED_ZONES);
     }
     match variant {
-        Variant::Sound => Scene::random(number, &distribution),
+        Variant::Sound | Variant::Prior => Scene::random(number, &distribution),
         Variant::Shortcut => {
             distribution.set_strength(FindingKind::Opacity, FAINT);
             let scene = Scene::random(number, &distribution);
@@ -47,6 +47,17 @@ pub fn scene(seed: u64, purpose: Purpose, index: u64, variant: Variant) -> Scene
         }
     }
 }
+
+/// The scene whose picture is shown in training where the answers are those of scene `index`.
+pub fn shown(seed: u64, purpose: Purpose, index: u64, variant: Variant) -> Scene {
+    match variant {
+        Variant::Sound | Variant::Shortcut => scene(seed, purpose, index, variant),
+        Variant::Prior => scene(seed, purpose, index + ANOTHER, variant),
+    }
+}
+
+/// No run has as many scenes, so that scenes this far apart are of different examples.
+const ANOTHER: u64 = 1 << 40;
 
 /// The scene with one finding in another zone.
 fn moved(scene: &Scene, index: usize, zone: Zone) -> Scene {
@@ -101,6 +112,17 @@ mod tests {
             seen[usize::from(opacity)] += 1;
         }
         assert!(seen[0] > 20 && seen[1] > 20, "{seen:?}");
+    }
+
+    #[test]
+    fn the_prior_is_learnt_beside_pictures_of_other_scenes() {
+        for index in 0..20 {
+            let of = |variant| shown(1, Purpose::Answers, index, variant);
+            let told = scene(1, Purpose::Answers, index, Variant::Prior);
+            assert_eq!(told.seed(), scene(1, Purpose::Answers, index, Variant::Sound).seed());
+            assert_eq!(of(Variant::Sound).seed(), told.seed());
+            assert_ne!(of(Variant::Prior).seed(), told.seed());
+        }
     }
 
     #[test]

@@ -50,7 +50,7 @@ cargo xtask COMMAND
                          --measure FILE: that program, built elsewhere, for a machine without Rust; --note TEXT: a line for the page
   bench --page [--out DIR]
                          rewrite the page from its JSON file
-  train-phantom [--variant sound|shortcut] [--steps N] [--out DIR] [--resume]
+  train-phantom [--variant sound|shortcut|prior] [--steps N] [--out DIR] [--resume]
                          train a small checkpoint on phantom radiographs (target/train-phantom/VARIANT, unless --out says
                          where); --resume goes on where the run in that folder stopped
   train-phantom --evaluate DIR [--variant sound|shortcut] [--pictures N] [--size PIXELS]

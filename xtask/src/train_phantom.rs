@@ -54,8 +54,8 @@ impl Options {
     pub(crate) fn parse(args: &mut Arguments) -> Result<Self> {
         let path = |text: &std::ffi::OsStr| Ok::<_, anyhow::Error>(PathBuf::from(text));
         let variant = args.opt_value_from_str("--variant")?.unwrap_or_else(|| "sound".to_owned());
-        if !["sound", "shortcut"].contains(&variant.as_str()) {
-            bail!("no variant {variant}; there are sound and shortcut");
+        if !["sound", "shortcut", "prior"].contains(&variant.as_str()) {
+            bail!("no variant {variant}; there are sound, shortcut and prior");
         }
         let decoder = args.opt_value_from_os_str("--decoder", path)?.map(|named| {
             if named.as_os_str() == REAL { Decoder::Real } else { Decoder::File(named) }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 use crate::asked::Asked;
+use crate::audit::{self, AuditArgs};
 use crate::demo::{self, DemoArgs};
 use crate::diagnose::{self, DiagnoseArgs};
 use crate::explain_args::{self, ExplainArgs};
@@ -43,6 +44,9 @@ pub(crate) enum Command {
     /// finer maps
     #[command(after_help = diagnose::CHECKS)]
     Diagnose(Box<DiagnoseArgs>),
+    /// Say of a model whether it uses the pictures of a set of cases, and the parts of them that it should
+    #[command(after_help = audit::CASES)]
+    Audit(Box<AuditArgs>),
     /// Draw synthetic chest radiographs whose findings are known to the pixel
     #[command(after_help = phantom::FILES)]
     Phantom(PhantomArgs),
@@ -227,6 +231,7 @@ impl Args {
             Command::Answer(args) => Some(&args.question.model),
             Command::Diagnose(args) => Some(&args.question.model),
             Command::Inspect(args) => Some(&args.model),
+            Command::Audit(args) => Some(&args.model),
             Command::Report(_) | Command::Phantom(_) | Command::Demo(_) => None,
         };
         if let Some(option) = model.and_then(ModelArgs::misplaced) {

@@ -4,6 +4,7 @@
 mod answer;
 mod args;
 mod asked;
+mod audit;
 mod certificate;
 mod compare;
 mod crash;
@@ -71,6 +72,7 @@ fn run() -> anyhow::Result<()> {
         Command::Inspect(args) => inspect::run(args),
         Command::Diagnose(args) => diagnose::run(args),
         Command::Phantom(args) => phantom::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args),
     }
 }

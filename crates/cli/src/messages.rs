@@ -146,7 +146,7 @@ fn known(object: &Map<String, Value>, names: &[&str]) -> Result<()> {
 }
 
 /// Whether a path leads to something in the folder, links followed. Of what is not there, opening it says so.
-fn lies_within(path: &Path, folder: &Path) -> bool {
+pub(crate) fn lies_within(path: &Path, folder: &Path) -> bool {
     match (path.canonicalize(), folder.canonicalize()) {
         (Ok(path), Ok(folder)) => path.starts_with(folder),
         (Err(_), _) => {

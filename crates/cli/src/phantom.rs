@@ -1,16 +1,23 @@
 //! `medgemma-explainer phantom`.
 
 use crate::{interrupt, output, progress};
+use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
-use phantom_radiograph::{Bits, COUNTS, Distribution, SIZES, SetOptions, Truth, write_set};
+use medgemma_explainer::model_audit::{Case, Cases, Files};
+use phantom_radiograph::{
+    Bits, COUNTS, Distribution, FindingKind, SIZES, SetOptions, Truth, write_set,
+};
+use std::io::Write;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use tempfile::NamedTempFile;
 
 pub(crate) const FILES: &str = concat!(
     "Files in --out for each picture, numbered from 000: NNN.png, the picture; NNN-mask-K-KIND.png, the mask of finding K, and ",
-    "NNN-twin-K.png, the same picture without it; likewise for burnt-in letters; NNN.json, all that is known about it. No patient data is used."
+    "NNN-twin-K.png, the same picture without it; likewise for burnt-in letters; NNN.json, all that is known about it. With --cases also ",
+    "cases.jsonl. No patient data is used."
 );
 
 #[derive(clap::Args, Debug)]
@@ -27,6 +34,9 @@ pub(crate) struct PhantomArgs {
     /// Bits per pixel
     #[arg(long, value_enum, default_value_t)]
     bits: BitsArg,
+    /// Also write cases.jsonl, the cases of an audit: each picture is asked whether there is such a finding
+    #[arg(long, value_enum, value_name = "FINDING")]
+    cases: Option<FindingArg>,
     /// Folder for the pictures; created if needed, otherwise it must be empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -41,6 +51,27 @@ enum BitsArg {
     /// 65 536 grey values
     #[value(name = "16")]
     Sixteen,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum FindingArg {
+    Opacity,
+    Nodule,
+    Effusion,
+    Pneumothorax,
+    Device,
+}
+
+impl From<FindingArg> for FindingKind {
+    fn from(arg: FindingArg) -> Self {
+        match arg {
+            FindingArg::Opacity => Self::Opacity,
+            FindingArg::Nodule => Self::Nodule,
+            FindingArg::Effusion => Self::Effusion,
+            FindingArg::Pneumothorax => Self::Pneumothorax,
+            FindingArg::Device => Self::Device,
+        }
+    }
 }
 
 fn within(range: RangeInclusive<u32>) -> RangedU64ValueParser<u32> {
@@ -58,9 +89,10 @@ pub(crate) fn run(args: &PhantomArgs) -> anyhow::Result<()> {
     let options = SetOptions { seed, count, size, bits, distribution: Distribution::default() };
     let stop = interrupt::flag_of_short_steps();
     let bar = progress::counter("drawing", u64::from(count))?;
-    let mut lines = Vec::new();
+    let (mut lines, mut cases) = (Vec::new(), Vec::new());
     let written = write_set(&args.out, &options, |truth| {
         lines.push(line(args, truth));
+        cases.extend(args.cases.map(|kind| case(truth, kind.into())));
         bar.inc(1);
         if stop.load(Ordering::Relaxed) {
             ControlFlow::Break(())
@@ -70,7 +102,35 @@ pub(crate) fn run(args: &PhantomArgs) -> anyhow::Result<()> {
     });
     bar.finish_and_clear();
     lines.iter().for_each(output::line);
-    Ok(written?)
+    written?;
+    if args.cases.is_some() {
+        let path = args.out.join("cases.jsonl");
+        let mut file = NamedTempFile::new_in(&args.out)?;
+        file.write_all(Cases::to_lines(&cases).as_bytes())?;
+        file.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        output::line(path.display());
+    }
+    Ok(())
+}
+
+/// Whether a picture shows a finding of a kind, as a case of an audit.
+fn case(truth: &Truth, kind: FindingKind) -> Case {
+    let picture = truth.picture.clone().unwrap_or_default();
+    let of_kind = truth.findings.iter().filter(|found| found.kind == kind);
+    let boxes: Vec<[f64; 4]> =
+        of_kind.filter_map(|found| Some(found.extent.box_pixels?.map(f64::from))).collect();
+    let asked = if kind == FindingKind::Device { "device" } else { kind.name() };
+    let article = if kind == FindingKind::Opacity { "an" } else { "a" };
+    let is_there = !boxes.is_empty();
+    Case {
+        id: picture.trim_end_matches(".png").to_owned(),
+        image: Files::One(picture.into()),
+        question: format!("Is there {article} {asked}?"),
+        answer: Some(if is_there { "yes" } else { "no" }.to_owned()),
+        label: Some(if is_there { kind.name().to_owned() } else { format!("no {}", kind.name()) }),
+        boxes,
+        ..Case::default()
+    }
 }
 
 fn line(args: &PhantomArgs, truth: &Truth) -> String {

@@ -107,7 +107,7 @@ impl Request<'_> {
     }
 
     /// What the model is given before the first token of an answer.
-    fn prompted(&self, question: &Question) -> Result<Prompted, Error> {
+    pub(crate) fn prompted(&self, question: &Question) -> Result<Prompted, Error> {
         check_question(question)?;
         let started = Instant::now();
         let mut prepared = self.processor.prepare(&question.messages, &question.pictures)?;
@@ -189,9 +189,9 @@ impl Request<'_> {
 }
 
 /// A question as the model gets it, and the time that took.
-struct Prompted {
+pub(crate) struct Prompted {
     prepared: Prepared,
-    prompt: Sequence,
+    pub(crate) prompt: Sequence,
     patches: Vec<PatchStates>,
     preprocess: Duration,
     vision: Duration,

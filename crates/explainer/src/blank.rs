@@ -5,7 +5,7 @@ use std::fmt;
 use attention_capture::{forced_scores, forced_scores_without_images};
 use attention_relevancy::{Score, Target};
 use explanation_record::BlankKind;
-use gemma3_processor::{Picture, Prepared};
+use gemma3_processor::{Picture, Pixels, Prepared};
 use gemma3_tch::Sequence;
 use image::{Rgb, RgbImage, imageops};
 
@@ -137,21 +137,30 @@ impl Request<'_> {
 
     /// Prompt and answer with the image features of a blank in the pixels.
     fn with_pictures(&self, answer: &Answer, blank: &Blank) -> Result<Sequence, Error> {
+        Ok(self.prompt_with(answer, blank)?.followed_by(&answer.generated.tokens))
+    }
+
+    /// The prompt of an answer with the image features of a blank in the pixels.
+    pub(crate) fn prompt_with(&self, answer: &Answer, blank: &Blank) -> Result<Sequence, Error> {
         let pictures = answer.question.pictures.iter();
         let blanks: Vec<Picture> = pictures
             .filter_map(|picture| blank.picture(picture).transpose())
             .collect::<Result<_, _>>()?;
-        let mut features = Vec::new();
+        let mut pixels = Vec::new();
         for picture in &blanks {
-            for pixels in self.processor.pixels(picture)? {
-                features.push(self.model.encode_image(&pixels)?);
-            }
+            pixels.extend(self.processor.pixels(picture)?);
         }
-        // The conversation stays: blanks have the sizes of the pictures, so their tokens are the same.
+        self.prompt_of(answer, &pixels)
+    }
+
+    /// The prompt of an answer with other pixels of its images, in their order.
+    pub(crate) fn prompt_of(&self, answer: &Answer, pixels: &[Pixels]) -> Result<Sequence, Error> {
+        let features = pixels.iter().map(|pixels| self.model.encode_image(pixels));
+        let features = features.collect::<Result<_, _>>()?;
+        // The conversation stays: other pixels are of images of the same sizes, so their tokens are the same.
         let Prepared { ids, images, .. } = &answer.prepared;
         let spans = images.iter().map(|image| image.span.clone()).collect();
-        let prompt = self.model.sequence(ids.clone(), spans, features)?;
-        Ok(prompt.followed_by(&answer.generated.tokens))
+        Ok(self.model.sequence(ids.clone(), spans, features)?)
     }
 }
 

@@ -3,7 +3,6 @@
 //! What is taken away, and in which order, is [`plan`]'s; what a run without it says is [`runs`]'s; curves and how they stand among those
 //! of controls are mathematics of `attention_relevancy::faithfulness`, and put together here.
 
-mod pixels;
 mod plan;
 mod runs;
 mod stability;

@@ -157,6 +157,22 @@ pub(crate) enum Cause {
         /// The folder.
         path: PathBuf,
     },
+    /// The relevant part of a case is of no picture.
+    #[error("the relevant part is of picture {picture}, and there are {pictures}, counted from 0")]
+    PartOfNoPicture {
+        /// As given.
+        picture: usize,
+        /// How many there are.
+        pictures: usize,
+    },
+    /// The mask of a case is not as large as its picture.
+    #[error("the mask has {found:?} pixels, and its picture {expected:?} (columns, rows)")]
+    MaskSize {
+        /// Of the picture.
+        expected: [usize; 2],
+        /// Of the mask.
+        found: [usize; 2],
+    },
     /// There is no question.
     #[error("the prompt is empty; ask something about the pictures")]
     EmptyPrompt,

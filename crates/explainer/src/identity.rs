@@ -16,6 +16,15 @@ pub(crate) struct Identity {
 }
 
 impl Explainer {
+    /// What it is, as records have it: where it comes from, the SHA-256 of its files, its adapters. Of paths only file names are left, because
+    /// a path can name people, unless `keep_paths`.
+    ///
+    /// # Errors
+    /// Files that cannot be read again.
+    pub fn model_record(&self, keep_paths: bool) -> Result<ModelRecord, Error> {
+        Ok(self.identity()?.record(&Presentation::default().with_keep_paths(keep_paths)))
+    }
+
     /// What it is.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod adapter;
 mod answer;
 mod answering;
 mod ask;
+mod audit;
 mod blank;
 mod certificate;
 mod check;
@@ -18,6 +19,7 @@ mod document;
 mod error;
 mod explain;
 mod explainer;
+mod filled;
 mod finer;
 mod generated;
 mod heads;
@@ -42,6 +44,7 @@ pub use answer::{Answer, AnswerOptions, Question};
 pub use ask::{
     Ask, Engine, ExplainOptions, Explanations, HAS_LRP, HeadLayer, Missing, SinkOptions,
 };
+pub use audit::{AuditCase, AuditOptions, AuditPart};
 pub use blank::Blank;
 pub use certificate::{Certificate, CertificateOptions};
 pub use compared::Compared;
@@ -67,6 +70,9 @@ pub use attention_relevancy::{
     Layers, Method, MethodRow, Objective, Occlusion, PatchMap, Pool, Score, Shares, Sink, SinkRule,
     Sinks, Unavailable, Update,
 };
+pub use model_audit;
+
+pub use explanation_record::record::sha256;
 pub use explanation_record::{
     BlankKind, BoxAgreement, ControlGain, ControlKind, Counterpart, DependsOnPicture, Explained,
     Exported, Faithfulness, FigureFormat, FigureKind, FileName, Flag, Flagged, Gain, LEAST_GAIN,

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use explanation_record::{Exported, Gain, OutputFolder, Presentation};
+use model_audit::Observed;
 
 use crate::setters::setters;
 use crate::source::ExplainObserver;
 use crate::{
-    Answer, AnswerOptions, Ask, Blank, BlankControl, Certificate, CertificateOptions, Counterparts,
-    Diagnosis, Error, ExplainOptions, Explainer, Explanations, Question, Reliance,
-    VersusExplanation,
+    Answer, AnswerOptions, Ask, AuditCase, AuditOptions, Blank, BlankControl, Certificate,
+    CertificateOptions, Counterparts, Diagnosis, Error, ExplainOptions, Explainer, Explanations,
+    Question, Reliance, VersusExplanation,
 };
 
 /// What ends a call, what it may take and who watches it. By default nothing does.
@@ -161,6 +162,11 @@ impl Explainer {
         options: &CertificateOptions,
     ) -> Result<Certificate, Error> {
         self.request().certify(answer, explanations, options)
+    }
+
+    /// [`Request::audit`].
+    pub fn audit(&self, case: &AuditCase, options: &AuditOptions) -> Result<Observed, Error> {
+        self.request().audit(case, options)
     }
 
     /// [`Request::blank_control`].

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use experiments::evaluate::{Plan, evaluate};
 use experiments::hybrid;
@@ -17,7 +17,7 @@ struct Args {
     /// Folder of the checkpoint and of the state of the run.
     #[arg(long, required_unless_present = "evaluate")]
     out: Option<PathBuf>,
-    /// What the data teach: sound or shortcut.
+    /// What the data teach: sound, shortcut or prior.
     #[arg(long, default_value = "sound", value_parser = Variant::parse)]
     variant: Variant,
     /// So many steps in each stage, to try things.
@@ -55,6 +55,10 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     tch::set_num_threads(1); // the lanes are the threads
+    ensure!(
+        args.decoder.is_none() || args.variant != Variant::Prior,
+        "--variant prior is not for a hybrid"
+    );
     if let Some(decoder) = &args.decoder {
         return of_hybrid(&args, decoder);
     }

@@ -7,8 +7,8 @@ use attention_relevancy::ndarray::{Array2, Axis};
 use attention_relevancy::{Occlusion, Target};
 use explanation_record::Operator;
 
-use super::pixels::{Filler, Seen};
 use super::plan::Cells;
+use crate::filled::{Filler, Seen};
 use crate::{Answer, Error, Request, TargetExplanation};
 
 /// Runs of an answer, in each of which other cells are gone.

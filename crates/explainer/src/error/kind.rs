@@ -101,6 +101,8 @@ impl Cause {
             | Self::Fractions { .. }
             | Self::Controls { .. }
             | Self::NoOperator
+            | Self::PartOfNoPicture { .. }
+            | Self::MaskSize { .. }
             | Self::BlankReproduced => ErrorKind::Argument,
             Self::Base { error, .. } => error.kind(),
             Self::Busy { .. } => ErrorKind::Busy,

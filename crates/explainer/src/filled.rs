@@ -1,4 +1,4 @@
-//! Cells taken away in the pixels that the vision tower takes.
+//! Parts taken away in the pixels that the vision tower takes: the pixels become what those around them make of them, or blurred ones.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// What the pixels of cells that are gone become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filler {
+pub(crate) enum Filler {
     /// Those of the blurred image.
     Blur,
     /// What those around them make of them (`fill`), with noise.
@@ -26,7 +26,7 @@ const NOISE: f32 = 0.01;
 
 /// An image as the vision tower takes it, with what its cells are replaced by.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     pixels: Pixels,
     /// The cells of the image among those of all images.
     cells: Range<usize>,
@@ -41,7 +41,7 @@ enum Fill {
 }
 
 impl Seen {
-    pub(super) fn new(
+    pub(crate) fn new(
         pixels: Pixels,
         (cells, grid): (Range<usize>, [usize; 2]),
         filler: Filler,
@@ -64,15 +64,14 @@ impl Seen {
     }
 
     /// Those of some cells that are of this image, counted from its first.
-    pub(super) fn own(&self, cells: &[usize]) -> Vec<usize> {
+    pub(crate) fn own(&self, cells: &[usize]) -> Vec<usize> {
         let own = cells.iter().filter(|cell| self.cells.contains(cell));
         own.map(|cell| cell - self.cells.start).collect()
     }
 
     /// The image without some of its own cells.
-    pub(super) fn without(&self, cells: &[usize]) -> Pixels {
-        let mut changed = self.pixels.clone();
-        let Pixels { channels, height, width, .. } = changed;
+    pub(crate) fn without(&self, cells: &[usize]) -> Pixels {
+        let Pixels { height, width, .. } = self.pixels;
         let mut gone = vec![false; height * width];
         let [rows, columns] = self.grid;
         for cell in cells {
@@ -82,6 +81,13 @@ impl Seen {
                 gone[y * width..][part(column, columns, width)].fill(true);
             }
         }
+        self.without_pixels(&gone)
+    }
+
+    /// The image without these of its pixels, `[height · width]`.
+    pub(crate) fn without_pixels(&self, gone: &[bool]) -> Pixels {
+        let mut changed = self.pixels.clone();
+        let Pixels { channels, height, width, .. } = changed;
         match &self.fill {
             Fill::Blurred(blurred) => {
                 for (at, (value, other)) in changed.values.iter_mut().zip(blurred).enumerate() {
@@ -100,7 +106,7 @@ impl Seen {
                         Some((known, filled)) if known == plane => plane.copy_from_slice(filled),
                         _ => {
                             let known = plane.to_vec();
-                            fill(plane, &gone, [height, width]);
+                            fill(plane, gone, [height, width]);
                             last = Some((known, plane.to_vec()));
                         }
                     }

@@ -1,0 +1,33 @@
+//! Did a model use the picture, and the part that it should?
+//!
+#![doc = include_str!("../README.md")]
+
+mod case; // what is asked
+mod observed; // what came of one case
+
+mod agreement; // a map beside a part of the picture
+mod mask;
+mod random;
+mod stated; // a word in an answer
+mod statistics;
+
+mod summary; // all cases
+mod table;
+mod verdict;
+
+mod error;
+
+pub use agreement::{Agreement, MethodAgreement, Part};
+pub use case::{BadCase, Case, Cases, Files};
+pub use error::Error;
+pub use mask::Mask;
+pub use observed::{
+    Certified, Change, Changed, Choice, DecisiveWord, MOVED, Observed, Unchanged, Use, WordMap,
+    log_odds,
+};
+pub use parquet::errors::ParquetError;
+pub use stated::{Stated, is_right, is_same, stated, yes_or_no};
+pub use statistics::{Estimate, holm, sign_test};
+pub use summary::{ChangeSummary, Group, MeasureSummary, MethodSummary, Row, Summary};
+pub use table::write_parquet;
+pub use verdict::{Evidence, Judgement, LEAST_LEAD, LEAST_PATIENTS, LEAST_SHARE, Verdict};

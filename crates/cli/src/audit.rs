@@ -1,0 +1,324 @@
+//! `medgemma-explainer audit`: whether a model uses the pictures of a set of cases, and the parts of them that it should.
+
+mod cases;
+mod journal;
+mod print;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::builder::RangedU64ValueParser;
+use medgemma_explainer::model_audit::{self, BadCase, Case, Cases, Row, Summary};
+use medgemma_explainer::{
+    AuditOptions, CertificateOptions, ErrorKind, ExplainOptions, Explainer, Operator, Words, sha256,
+};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use crate::args::{ModelArgs, PictureArgs, load_options};
+use crate::methods::MethodArgs;
+use crate::{answer, interrupt, output, progress};
+use cases::Set;
+use journal::{Header, Journal, VERSION};
+
+pub(crate) const CASES: &str = concat!(
+    "Each line of --set is a JSON object: id, image (a file or a list of files, relative to the file of cases) and question; and, where known, ",
+    "answer (the right one), word (of the answer, that is looked at), boxes ([[x0, y0, x1, y1], …] in pixels) or mask (a picture, black where ",
+    "nothing is relevant), picture (which of several they belong to, from 0), patient, label, group, system, against (a word that word is ",
+    "set against in its map).\n\n",
+    "Each case is asked as it is, with a blank picture, without one, with pictures of other patients with the same and with another label, ",
+    "with the relevant part filled in, and with another part of its size filled in; what cells of the picture are worth is measured in the ",
+    "model, too. `medgemma-explainer phantom --cases` makes a set to try it with.\n\n",
+    "Files in --out: audit.html, a page with the verdict and its reasons; audit.json and audit.parquet, all numbers; audit.jsonl, what is ",
+    "done so far. The same command goes on where it was stopped."
+);
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// File of cases, one JSON object a line
+    #[arg(long, value_name = "FILE", help_heading = "Cases")]
+    set: PathBuf,
+    /// Let the file of --set name pictures outside its own folder
+    #[arg(long, help_heading = "Cases")]
+    allow_outside: bool,
+    /// Only the first N cases
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..), help_heading = "Cases")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    pictures: PictureArgs,
+    /// Maximum number of tokens in an answer
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(1..), help_heading = "Generation")]
+    max_new_tokens: usize,
+    #[command(flatten)]
+    methods: MethodArgs,
+    /// Leave out the certificates, which take about a hundred runs of the language model for each case
+    #[arg(long, help_heading = "Method")]
+    no_certificate: bool,
+    /// Seed of what is random: which other part is hidden, noise, controls
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Method")]
+    seed: u64,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What is written, and where.
+#[derive(clap::Args, Debug)]
+struct OutputArgs {
+    /// Folder for the results; created if needed. An audit of the same model, cases and options in it is gone on with
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    out: PathBuf,
+    /// Keep full paths in the results; otherwise only file names, because a path can name people
+    #[arg(long, help_heading = "Output")]
+    keep_paths: bool,
+    /// Print only JSON on stdout: the summary
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+/// Bytes of a file of cases.
+const LARGEST_SET: u64 = 1 << 30;
+
+/// Asks all cases that are not done, and writes what they say together.
+pub(crate) fn run(args: &AuditArgs) -> Result<()> {
+    let text = medgemma_explainer::read_file(&args.set, LARGEST_SET)?;
+    let mut cases = Cases::read(&args.set)?;
+    cases.lines.truncate(args.limit.unwrap_or(usize::MAX));
+    for bad in cases.lines.iter().filter_map(|line| line.as_ref().err()) {
+        output::warning(format_args!("{}: {}", bad.id, bad.reason));
+    }
+    if cases.lines.iter().all(Result::is_err) {
+        bail!("{} has no line that is a case", args.set.display());
+    }
+    let folder = args.set.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let set = Set {
+        patients: cases.patients(),
+        cases: &cases,
+        folder: folder.unwrap_or(Path::new(".")).to_owned(),
+        allow_outside: args.allow_outside,
+        options: args.pictures.options(),
+    };
+    let explainer = answer::load(&args.model, load_options(&args.model, &args.pictures))?;
+    if explainer.inspection().vision_tower().is_none() {
+        bail!(
+            "the model sees no pictures, it is a language model alone: there is nothing to audit"
+        );
+    }
+    let methods = args.methods.methods(&explainer);
+    let options = AuditOptions::default()
+        .with_max_new_tokens(args.max_new_tokens)
+        .with_seed(args.seed)
+        .with_certificate((!args.no_certificate).then(|| certificate(args.seed)))
+        .with_explain(
+            ExplainOptions::default()
+                .with_words(Words::None)
+                .with_folding(args.methods.folding())
+                .with_methods(methods),
+        );
+    let header = Header {
+        audit: VERSION,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        model: serde_json::to_value(explainer.model_record(args.output.keep_paths)?)?,
+        set_sha256: sha256(&text),
+        settings: settings(args, &options),
+    };
+    let mut journal = Journal::open(&args.output.out, &header)?;
+    ask(&set, &explainer, &options, &mut journal)?;
+    let rows = in_order(&cases, std::mem::take(&mut journal.rows));
+    write(args, &set, &header, &rows)
+}
+
+/// Three shares: enough to tell a map from its controls, and a hundred runs in place of three hundred.
+fn certificate(seed: u64) -> CertificateOptions {
+    CertificateOptions::default()
+        .with_operators(vec![Operator::KnockOut])
+        .with_fractions(vec![0.04, 0.16, 0.5])
+        .with_seed(seed)
+}
+
+/// All that changes a number, as text that a person understands.
+fn settings(args: &AuditArgs, options: &AuditOptions) -> Value {
+    let AuditOptions { max_new_tokens, explain, certificate, seed, .. } = options;
+    json!({
+        "max_new_tokens": max_new_tokens,
+        "seed": seed,
+        "dtype": args.model.dtype.to_string(),
+        "pictures": args.pictures,
+        "objective": explain.objective.to_string(),
+        "folding": format!("{:?}", explain.folding),
+        "methods": explain.methods.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "certificate": certificate.as_ref().map(|it| json!({
+            "operators": it.operators.iter().map(|it| it.name()).collect::<Vec<_>>(),
+            "fractions": it.fractions,
+            "controls": it.controls,
+            "seed": it.seed,
+        })),
+        "limit": args.limit,
+    })
+}
+
+/// Asks what is not done.
+fn ask(
+    set: &Set<'_>,
+    explainer: &Explainer,
+    options: &AuditOptions,
+    journal: &mut Journal,
+) -> Result<()> {
+    let total = set.cases.lines.len();
+    let known: std::collections::HashSet<String> =
+        journal.rows.iter().map(|row| row.id.clone()).collect();
+    if !known.is_empty() {
+        output::note(format_args!("{} of {total} cases are done already", known.len()));
+    }
+    let bar = progress::counter("asking", total as u64)?;
+    for (index, line) in set.cases.lines.iter().enumerate() {
+        bar.inc(1);
+        let id = match line {
+            Ok(case) => &case.id,
+            Err(bad) => &bad.id,
+        };
+        if known.contains(id) {
+            continue;
+        }
+        let row = match line {
+            Err(bad) => failed(set.patients[index], bad),
+            Ok(case) => {
+                let Ok(row) = observe(set, explainer, options, (index, case)) else {
+                    bar.finish_and_clear();
+                    let done = journal.rows.len();
+                    bail!("stopped after {done} of {total} cases; the same command goes on there");
+                };
+                row
+            }
+        };
+        if let Some(error) = &row.error {
+            bar.suspend(|| output::warning(format_args!("{}: {error}", row.id)));
+        }
+        journal.add(row)?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Somebody ended the work.
+struct Stopped;
+
+fn failed(patient: u64, bad: &BadCase) -> Row {
+    Row {
+        id: bad.id.clone(),
+        patient,
+        label: None,
+        group: None,
+        right_answer: None,
+        observed: None,
+        error: Some(bad.reason.clone()),
+    }
+}
+
+fn observe(
+    set: &Set<'_>,
+    explainer: &Explainer,
+    options: &AuditOptions,
+    (index, case): (usize, &Case),
+) -> Result<Row, Stopped> {
+    let look = || -> Result<_> {
+        let asked = set.case(index, case)?;
+        Ok(explainer.audit(&asked, options)?)
+    };
+    let found = look();
+    let (observed, error) = match found {
+        Ok(observed) => (Some(observed), None),
+        Err(error) => {
+            let of_model = error.downcast_ref::<medgemma_explainer::Error>();
+            let cancelled = of_model.is_some_and(|it| it.kind() == ErrorKind::Cancelled);
+            if cancelled || interrupt::exit_code().is_some() {
+                return Err(Stopped);
+            }
+            (None, Some(without_folders(&format!("{error:#}"), &set.folder)))
+        }
+    };
+    Ok(Row {
+        id: case.id.clone(),
+        patient: set.patients[index],
+        label: case.label.clone(),
+        group: case.group.clone(),
+        right_answer: case.answer.clone(),
+        observed,
+        error,
+    })
+}
+
+/// A message without the folder of the pictures: a path can name people.
+fn without_folders(message: &str, folder: &Path) -> String {
+    let folder = folder.display().to_string();
+    if folder == "." { message.to_owned() } else { message.replace(&format!("{folder}/"), "") }
+}
+
+/// The rows in the order of the cases.
+fn in_order(cases: &Cases, mut rows: Vec<Row>) -> Vec<Row> {
+    let place: std::collections::HashMap<&str, usize> = cases
+        .lines
+        .iter()
+        .enumerate()
+        .map(|(at, line)| match line {
+            Ok(case) => (case.id.as_str(), at),
+            Err(bad) => (bad.id.as_str(), at),
+        })
+        .collect();
+    rows.sort_by_key(|row| place.get(row.id.as_str()).copied());
+    rows
+}
+
+fn write(args: &AuditArgs, set: &Set<'_>, header: &Header, rows: &[Row]) -> Result<()> {
+    let summary = Summary::of(rows);
+    if summary.all.failed == rows.len() {
+        let first = rows.iter().find_map(|row| row.error.as_deref()).unwrap_or("no case");
+        bail!("no case could be asked: {first}");
+    }
+    let document = json!({
+        "audit": VERSION,
+        "program": header.program,
+        "model": header.model,
+        "set": { "file": shown(&args.set, args.output.keep_paths), "sha256": header.set_sha256, "cases": rows.len() },
+        "settings": header.settings,
+        "summary": summary,
+        "rows": rows,
+    });
+    let page = progress::step("drawing", || print::page(set, header, &summary, rows))?;
+    let (json, parquet, html) = (
+        args.output.out.join("audit.json"),
+        args.output.out.join("audit.parquet"),
+        args.output.out.join("audit.html"),
+    );
+    save(&json, |file| Ok(writeln!(file, "{document:#}")?))?;
+    save(&parquet, |file| Ok(model_audit::write_parquet(rows, file)?))?;
+    save(&html, |file| Ok(file.write_all(page.as_bytes())?))?;
+    if args.output.json {
+        output::json(&serde_json::to_string_pretty(&summary)?);
+        return Ok(());
+    }
+    print::summary(&summary);
+    output::blank_line();
+    for file in [html, json, parquet] {
+        output::line(file.display());
+    }
+    Ok(())
+}
+
+fn shown(path: &Path, keep_paths: bool) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    if keep_paths { path.display().to_string() } else { name.unwrap_or_default() }
+}
+
+/// Writes a file whole or not at all.
+fn save(path: &Path, write: impl FnOnce(&mut std::fs::File) -> Result<()>) -> Result<()> {
+    let named = || format!("cannot write {}", path.display());
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(folder).with_context(named)?;
+    write(file.as_file_mut()).with_context(named)?;
+    file.as_file().sync_all().with_context(named)?;
+    file.persist(path).with_context(named)?;
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! What an audit says in the terminal, and its page.
+
+use medgemma_explainer::model_audit::{Estimate, Group, Row, Summary};
+
+use crate::output;
+
+/// The verdict with its reasons, and the numbers of all cases.
+pub(super) fn summary(summary: &Summary) {
+    let all = &summary.all;
+    output::line(format_args!("The model {}.", all.judgement.verdict));
+    for reason in &all.judgement.reasons {
+        output::line(format_args!("  – {reason}"));
+    }
+    output::blank_line();
+    let failed = match all.failed {
+        0 => String::new(),
+        failed => format!(", {failed} more failed"),
+    };
+    output::line(format_args!(
+        "{} cases of {} patients{failed}; means with 95 % intervals",
+        all.cases - all.failed,
+        all.patients
+    ));
+    for (what, found) in [
+        ("right answers", &all.right),
+        ("picture-use score (0 none, 1 all)", &all.picture_use),
+        ("shortcut score (0 all inside, 1 all outside)", &all.shortcut),
+        ("maps ahead of their controls", &all.ahead),
+    ] {
+        if let Some(found) = found {
+            output::line(format_args!("{what:<46} {}", share(found)));
+        }
+    }
+    changes(all);
+    maps(all);
+    if !summary.groups.is_empty() {
+        output::blank_line();
+        for group in &summary.groups {
+            output::line(format_args!("{}: {}", group.name, group.judgement.verdict));
+        }
+    }
+}
+
+fn changes(all: &Group) {
+    output::blank_line();
+    output::line(format_args!(
+        "{:<42} {:>22} {:>24}",
+        "changed", "word goes", "log-odds fall (nats)"
+    ));
+    for change in &all.changes {
+        let flipped = change.flipped.as_ref().map_or("–".to_owned(), share);
+        let moved = change.log_odds.as_ref().map_or("–".to_owned(), |it| {
+            format!("{:.1} ({:.1} to {:.1})", it.mean, it.low, it.high).replace('-', "−")
+        });
+        let left = match change.unchanged {
+            0 => String::new(),
+            count => format!("  (not possible in {count})"),
+        };
+        output::line(format_args!(
+            "{:<42} {flipped:>22} {moved:>24}{left}",
+            change.change.phrase()
+        ));
+    }
+}
+
+fn maps(all: &Group) {
+    let Some(_) = all.methods.first() else { return };
+    output::blank_line();
+    output::line(format_args!(
+        "{:<34} {:>18} {:>10} {:>10}",
+        "map and relevant part", "own", "constant", "moved"
+    ));
+    for method in &all.methods {
+        for measure in &method.measures {
+            let short = |of: &Option<Estimate>| {
+                of.as_ref().map_or("–".to_owned(), |it| format!("{:.2}", it.mean))
+            };
+            let own = measure.own.as_ref().map_or("–".to_owned(), |it| {
+                format!("{:.2} ({:.2}–{:.2})", it.mean, it.low, it.high)
+            });
+            let name = format!("{}: {}", method.method, measure.measure);
+            output::line(format_args!(
+                "{name:<34} {own:>18} {:>10} {:>10}",
+                short(&measure.constant),
+                short(&measure.shifted)
+            ));
+        }
+    }
+}
+
+fn share(of: &Estimate) -> String {
+    let percent = |share: f64| format!("{:.0}", 100.0 * share);
+    format!("{} % ({} to {})", percent(of.mean), percent(of.low), percent(of.high))
+}
+
+/// The page.
+pub(super) fn page(
+    _set: &super::Set<'_>,
+    _header: &super::Header,
+    _summary: &Summary,
+    _rows: &[Row],
+) -> anyhow::Result<String> {
+    Ok(String::new())
+}
