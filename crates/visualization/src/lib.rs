@@ -109,6 +109,8 @@ mod ticks;
 mod files;
 mod png;
 
+mod pages;
+
 pub mod report;
 
 /// Runs the example of the README as a doc test.

@@ -9,43 +9,66 @@ use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, ImageError, RgbImage};
 
-use super::{Picture, ReportError};
-
-/// Pixels of all pictures together, and the most that one picture has of them: with both, a page of one picture stays below
-/// five megabytes whatever the picture.
-const PIXELS: u64 = 3_200_000;
-const PIXELS_OF_ONE: u64 = 1_600_000;
+/// Pixels of all pictures of a report together, and the most that one picture has of them: with both, a page of one picture stays
+/// below five megabytes whatever the picture.
+const REPORT_PIXELS: u64 = 3_200_000;
+const REPORT_PIXELS_OF_ONE: u64 = 1_600_000;
 /// However many pictures there are, each stays large enough to be read.
-const PIXELS_AT_LEAST: u64 = 120_000;
+const REPORT_PIXELS_AT_LEAST: u64 = 120_000;
 /// Browsers refuse canvases with longer sides.
 const LONGEST_SIDE: u64 = 8192;
-/// Bytes of a PNG above which the picture is stored as JPEG; for all pictures together.
-const PNG_BYTES: usize = 2_000_000;
+/// Bytes of a PNG above which a picture is stored as JPEG; for all pictures of a report together.
+const REPORT_PNG_BYTES: usize = 2_000_000;
+
+/// Below this size a PNG is small whatever it shows.
+const SMALL_SIDE: u32 = 64;
 const JPEG_QUALITY: u8 = 90;
+
+/// How much of a picture a page holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pixels: u64,
+    side: u64,
+    png_bytes: usize,
+}
+
+impl Limits {
+    /// For one of the pictures of a report, which are looked at closely and compared with maps.
+    pub(crate) fn of_report(n_pictures: usize) -> Self {
+        let n_pictures = n_pictures.max(1);
+        let pixels = REPORT_PIXELS / n_pictures as u64;
+        Self {
+            pixels: pixels.clamp(REPORT_PIXELS_AT_LEAST, REPORT_PIXELS_OF_ONE),
+            side: LONGEST_SIDE,
+            png_bytes: REPORT_PNG_BYTES / n_pictures,
+        }
+    }
+
+    /// The size of the copy: never larger than the original, and each side at least one pixel.
+    fn size(self, (width, height): (u32, u32)) -> (u32, u32) {
+        let (w, h) = (f64::from(width), f64::from(height));
+        let (pixels, side) = (self.pixels as f64, self.side as f64);
+        let factor = (pixels / (w * h)).sqrt().min(side / w.max(h)).min(1.0);
+        let side = |length: f64| (length * factor).round().max(1.0) as u32;
+        (side(w), side(h))
+    }
+}
 
 /// A picture as a data URL.
 #[derive(Debug)]
-pub(super) struct Embedded {
-    pub(super) url: String,
+pub(crate) struct Embedded {
+    pub(crate) url: String,
     /// Size of the copy in the page.
-    pub(super) size: (u32, u32),
+    pub(crate) size: (u32, u32),
     /// Whether it has all pixels of the original.
-    pub(super) whole: bool,
+    pub(crate) whole: bool,
     /// Whether it has their exact values.
-    pub(super) exact: bool,
+    pub(crate) exact: bool,
 }
 
-pub(super) fn embed(pictures: &[Picture<'_>]) -> Result<Vec<Embedded>, ReportError> {
-    let n_pictures = pictures.len();
-    let embed = |(index, picture): (usize, &Picture<'_>)| {
-        one(picture.image, n_pictures)
-            .map_err(|source| ReportError::Picture { picture: index, source })
-    };
-    pictures.iter().enumerate().map(embed).collect()
-}
-
-fn one(picture: &RgbImage, n_pictures: usize) -> Result<Embedded, ImageError> {
-    let size = bounded(picture.dimensions(), n_pictures as u64);
+/// `picture` has pixels.
+pub(crate) fn embed(picture: &RgbImage, limits: Limits) -> Result<Embedded, ImageError> {
+    let size = limits.size(picture.dimensions());
     let whole = size == picture.dimensions();
     let small;
     let picture = if whole {
@@ -57,19 +80,10 @@ fn one(picture: &RgbImage, n_pictures: usize) -> Result<Embedded, ImageError> {
     let picture =
         grey(picture).map_or_else(|| DynamicImage::from(picture.clone()), DynamicImage::from);
     let png = png(&picture)?;
-    let exact = png.len() <= PNG_BYTES / n_pictures.max(1) || size.0.max(size.1) < 64;
+    let exact = png.len() <= limits.png_bytes || size.0.max(size.1) < SMALL_SIDE;
     let (kind, bytes) = if exact { ("png", png) } else { ("jpeg", jpeg(&picture)?) };
     let url = format!("data:image/{kind};base64,{}", STANDARD.encode(bytes));
     Ok(Embedded { url, size, whole, exact: exact && whole })
-}
-
-/// The size of the copy: never larger than the original, and each side at least one pixel.
-fn bounded((width, height): (u32, u32), n_pictures: u64) -> (u32, u32) {
-    let pixels = (PIXELS / n_pictures.max(1)).clamp(PIXELS_AT_LEAST, PIXELS_OF_ONE) as f64;
-    let (w, h) = (f64::from(width), f64::from(height));
-    let factor = (pixels / (w * h)).sqrt().min(LONGEST_SIDE as f64 / w.max(h)).min(1.0);
-    let side = |length: f64| (length * factor).round().max(1.0) as u32;
-    (side(w), side(h))
 }
 
 /// One channel where all three are the same: a third of the bytes.
@@ -110,7 +124,7 @@ mod tests {
     #[test]
     fn small_pictures_are_kept_exactly() {
         let picture = noise(300, 200);
-        let embedded = one(&picture, 1).unwrap();
+        let embedded = embed(&picture, Limits::of_report(1)).unwrap();
         assert!(embedded.whole && embedded.exact);
         let data = embedded.url.strip_prefix("data:image/png;base64,").unwrap();
         let read = image::load_from_memory(&STANDARD.decode(data).unwrap()).unwrap();
@@ -120,7 +134,7 @@ mod tests {
     #[test]
     fn grey_pictures_have_one_channel() {
         let picture = RgbImage::from_fn(40, 30, |x, y| image::Rgb([(x * 3 + y) as u8; 3]));
-        let data = one(&picture, 1).unwrap().url;
+        let data = embed(&picture, Limits::of_report(1)).unwrap().url;
         let data = data.strip_prefix("data:image/png;base64,").unwrap();
         let read = image::load_from_memory(&STANDARD.decode(data).unwrap()).unwrap();
         assert_eq!(read.color(), image::ColorType::L8);
@@ -129,17 +143,18 @@ mod tests {
 
     #[test]
     fn sizes_are_bounded_and_keep_their_ratio() {
-        assert_eq!(bounded((1024, 1024), 1), (1024, 1024));
-        assert_eq!(bounded((3000, 3000), 1), (1265, 1265));
-        assert_eq!(bounded((20_000, 1000), 1), (5657, 283));
-        assert_eq!(bounded((20_000, 1), 1), (8192, 1));
-        assert_eq!(bounded((1, 1), 1), (1, 1));
-        assert_eq!(bounded((512, 512), 85), (346, 346));
+        let size = |size, n_pictures| Limits::of_report(n_pictures).size(size);
+        assert_eq!(size((1024, 1024), 1), (1024, 1024));
+        assert_eq!(size((3000, 3000), 1), (1265, 1265));
+        assert_eq!(size((20_000, 1000), 1), (5657, 283));
+        assert_eq!(size((20_000, 1), 1), (8192, 1));
+        assert_eq!(size((1, 1), 1), (1, 1));
+        assert_eq!(size((512, 512), 85), (346, 346));
     }
 
     #[test]
     fn the_worst_picture_leaves_room_for_the_numbers() {
-        let embedded = one(&noise(1800, 1500), 1).unwrap();
+        let embedded = embed(&noise(1800, 1500), Limits::of_report(1)).unwrap();
         assert!(!embedded.whole && !embedded.exact);
         assert!(embedded.url.len() < 3_500_000, "{}", embedded.url.len());
     }
