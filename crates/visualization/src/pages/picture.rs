@@ -20,6 +20,14 @@ const LONGEST_SIDE: u64 = 8192;
 /// Bytes of a PNG above which a picture is stored as JPEG; for all pictures of a report together.
 const REPORT_PNG_BYTES: usize = 2_000_000;
 
+/// Pixels of all pictures of a dossier together. As JPEG they take about a third of a byte each.
+const DOSSIER_PIXELS: u64 = 12_000_000;
+/// The sides of a picture of a dossier: twice what it is shown at, for screens with fine pixels, and not less than that.
+const DOSSIER_SIDE: u64 = 520;
+const DOSSIER_SIDE_AT_LEAST: u64 = 260;
+/// Bytes of a PNG above which a picture of a dossier is stored as JPEG: no numbers are read from it.
+const DOSSIER_PNG_BYTES: usize = 40_000;
+
 /// Below this size a PNG is small whatever it shows.
 const SMALL_SIDE: u32 = 64;
 const JPEG_QUALITY: u8 = 90;
@@ -42,6 +50,13 @@ impl Limits {
             side: LONGEST_SIDE,
             png_bytes: REPORT_PNG_BYTES / n_pictures,
         }
+    }
+
+    /// For one of the pictures on the cards of a dossier, which are shown small.
+    pub(crate) fn of_dossier(n_pictures: usize) -> Self {
+        let pixels = DOSSIER_PIXELS / n_pictures.max(1) as u64;
+        let side = pixels.isqrt().clamp(DOSSIER_SIDE_AT_LEAST, DOSSIER_SIDE);
+        Self { pixels: side * side, side, png_bytes: DOSSIER_PNG_BYTES }
     }
 
     /// The size of the copy: never larger than the original, and each side at least one pixel.
@@ -150,6 +165,11 @@ mod tests {
         assert_eq!(size((20_000, 1), 1), (8192, 1));
         assert_eq!(size((1, 1), 1), (1, 1));
         assert_eq!(size((512, 512), 85), (346, 346));
+        let size = |size, n_pictures| Limits::of_dossier(n_pictures).size(size);
+        assert_eq!(size((3000, 1500), 0), (520, 260));
+        assert_eq!(size((300, 200), 40), (300, 200));
+        assert_eq!(size((1024, 1024), 100), (346, 346));
+        assert_eq!(size((1024, 1024), 100_000), (260, 260));
     }
 
     #[test]
