@@ -235,6 +235,9 @@ pub enum Error {
     /// A report could not be made.
     #[error(transparent)]
     Report(#[from] crate::report::ReportError),
+    /// A dossier could not be made.
+    #[error(transparent)]
+    Dossier(#[from] crate::dossier::DossierError),
     /// Lines, outlines or letters over a picture, in a build without what draws them.
     #[cfg(not(feature = "svg"))]
     #[error("contours, grid lines, outlines and letters need the feature `svg`")]

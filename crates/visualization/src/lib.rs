@@ -16,11 +16,12 @@
 //! - [`TextRelevancy`] is text by token and by word, as HTML, for a terminal, or plain.
 //! - [`terminal_view`] shows a map in a terminal; [`escape_controls`] makes text harmless there.
 //! - [`report::Report`] is an interactive page of one file, for all words of an answer.
+//! - [`dossier::Dossier`] is a page of findings about a whole data set, of one file too, without a script.
 //! - [`save_png`] and [`Figure::save`] write a file whole or not at all.
 //!
 //! # Features
 //! `svg` (on by default) has the figures, everything that is drawn as text, and lines, outlines and letters over a picture; it brings
-//! resvg and what reads fonts. Without it heat over pictures, PNG files, scores by region, text, terminal and report are left, and a
+//! resvg and what reads fonts. Without it heat over pictures, PNG files, scores by region, text, terminal, report and dossier are left, and a
 //! panel that asks for lines or letters is refused.
 //!
 //! Left stays left and top stays top: the crate never flips a picture.
@@ -103,12 +104,18 @@ mod raster;
 mod scene;
 #[cfg(feature = "svg")]
 mod text;
-#[cfg(feature = "svg")]
+#[cfg_attr(
+    not(feature = "svg"),
+    allow(dead_code, reason = "colour bars are drawn as SVG; axes of pages are not")
+)]
 mod ticks;
 
 mod files;
 mod png;
 
+mod pages;
+
+pub mod dossier;
 pub mod report;
 
 /// Runs the example of the README as a doc test.

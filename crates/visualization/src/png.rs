@@ -31,7 +31,6 @@ pub fn save_png(image: &RgbImage, path: impl AsRef<Path>) -> Result<(), Error> {
 }
 
 /// Writes bytes whole or not at all, as [`save_png`] does.
-#[cfg(feature = "svg")]
 pub(crate) fn save_bytes(bytes: &[u8], path: &Path) -> Result<(), Error> {
     let write = |source| Error::Write { path: path.to_owned(), source };
     let mut file = temporary(path).map_err(write)?;
@@ -46,7 +45,7 @@ fn encode(image: &RgbImage, file: &mut NamedTempFile) -> Result<(), ImageError> 
     Ok(writer.flush()?)
 }
 
-pub(crate) fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
+fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = Builder::new();
     builder.prefix(".figure-").suffix(".part");

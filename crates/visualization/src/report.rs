@@ -4,9 +4,10 @@
 //! security policy allows the one script and the one style sheet that stand in it, by their hashes, and pictures that stand in it.
 //! Every text, of the user and of the model, is escaped wherever it goes.
 //!
-//! In the order of the work: [`Report`] is checked as a whole, pictures are made small enough (`picture`), rows become compact
-//! numbers (`pack`), everything becomes a block of JSON (`island`) and static HTML (`markup`), and both are put into
-//! the template with style and script (`page`). Template, style and script are the files in `src/report/assets`.
+//! In the order of the work: [`Report`] is checked as a whole, pictures are made small enough (`crate::pages::picture`), rows become
+//! compact numbers (`pack`), everything becomes a block of JSON (`island`) and static HTML (`markup`), and both are put into the
+//! template with style and script (`page`). Template, style and script are the files in `src/report/assets`; what the style begins
+//! with, and whatever else pages share, is in `crate::pages`.
 //!
 //! ```
 //! use relevancy_visualization::image::RgbImage;
@@ -43,29 +44,28 @@
 //! # Ok::<(), relevancy_visualization::Error>(())
 //! ```
 
-use std::io::Write;
 use std::path::Path;
 
 pub use error::{ReportError, RowPlace};
 pub use input::{
-    Attribution, Evidence, EvidenceTable, Fact, Grid, Method, Picture, Region, Report, Signs,
-    Target, Token, TokenKind, Tone,
+    Attribution, Evidence, EvidenceTable, Grid, Method, Picture, Region, Report, Signs, Target,
+    Token, TokenKind,
 };
 
+use crate::pages::picture::{self, Embedded, Limits};
+pub use crate::pages::{Fact, Tone};
 use crate::{Error, png};
 
 mod error;
 mod input;
 
 mod check;
-mod escape;
 mod evidence;
 mod island;
 mod json;
 mod markup;
 mod pack;
 mod page;
-mod picture;
 mod words;
 
 impl Report<'_> {
@@ -77,7 +77,7 @@ impl Report<'_> {
     /// not hold together.
     pub fn to_html(&self) -> Result<String, Error> {
         check::check(self)?;
-        let pictures = picture::embed(&self.pictures)?;
+        let pictures = embed(&self.pictures)?;
         let words = words::words(self);
         let island = island::island(self, &pictures);
         let page = page::Page {
@@ -93,12 +93,15 @@ impl Report<'_> {
     /// # Errors
     /// Those of [`Report::to_html`], and [`Error::Write`] when the folder or the file cannot be written; nothing is left behind.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let path = path.as_ref();
-        let html = self.to_html()?;
-        let write = |source| Error::Write { path: path.to_owned(), source };
-        let mut file = png::temporary(path).map_err(write)?;
-        file.write_all(html.as_bytes()).map_err(write)?;
-        file.persist(path).map_err(|error| write(error.error))?;
-        Ok(())
+        png::save_bytes(self.to_html()?.as_bytes(), path.as_ref())
     }
+}
+
+fn embed(pictures: &[Picture<'_>]) -> Result<Vec<Embedded>, ReportError> {
+    let limits = Limits::of_report(pictures.len());
+    let embed = |(index, picture): (usize, &Picture<'_>)| {
+        picture::embed(picture.image, limits)
+            .map_err(|source| ReportError::Picture { picture: index, source })
+    };
+    pictures.iter().enumerate().map(embed).collect()
 }

@@ -1,15 +1,15 @@
-//! Where a colour bar has its ticks, and what they say.
+//! Where a colour bar or an axis has its ticks, and what they say.
 
-/// A tick of the colour bar.
+/// A tick.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tick {
-    /// 0 at the low end of the bar, 1 at its high end.
+    /// 0 at the low end, 1 at the high end.
     pub(crate) position: f64,
-    /// The value, divided by the power of ten of the whole bar.
+    /// The value, divided by the power of ten that all of them share.
     pub(crate) label: String,
 }
 
-/// The ticks of one colour bar.
+/// The ticks of one colour bar or axis.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ticks {
     /// From low to high.
@@ -56,6 +56,24 @@ impl Ticks {
             .iter()
             .map(|tick| Tick { position: 0.5 + 0.5 * tick.position, label: tick.label.clone() });
         Self { ticks: negative.chain(positive).collect(), unit }
+    }
+
+    /// Round numbers from `low` to `high`, with no more than `most` steps (at least two) between them. The two must be finite, and
+    /// further apart than a millionth of the larger.
+    pub(crate) fn between([low, high]: [f64; 2], most: usize) -> Self {
+        let exponent = unit_exponent(low.abs().max(high.abs()));
+        let [low, high] = [low, high].map(|end| end / 10f64.powi(exponent));
+        let step = round_step(high - low, most.max(2));
+        let decimals = decimals_of(step);
+        // An end that is a round number has a tick, whatever its last binary digit is.
+        let [first, last] = [(low / step - 1e-6).ceil(), (high / step + 1e-6).floor()];
+        let ticks = (first as i64..=last as i64).map(|i| {
+            let value = i as f64 * step;
+            let position = ((value - low) / (high - low)).clamp(0.0, 1.0);
+            Tick { position, label: label(value, decimals).replace('-', "−") }
+        });
+        let unit = (exponent != 0).then(|| format!("×10{}", superscript(exponent)));
+        Self { ticks: ticks.collect(), unit }
     }
 }
 
@@ -169,6 +187,30 @@ mod tests {
         assert_eq!(ticks.iter().map(|t| t.label.as_str()).nth(ticks.len() / 2), Some("0"));
         assert_eq!(ticks.len() % 2, 1);
         assert_eq!(Ticks::diverging(0.0, false, 6).ticks.len(), 1);
+    }
+
+    #[test]
+    fn an_axis_has_round_numbers() {
+        let labels = |axis| {
+            let Ticks { ticks, unit } = Ticks::between(axis, 4);
+            (ticks.into_iter().map(|t| (t.label, t.position)).collect::<Vec<_>>(), unit)
+        };
+        let tick = |label: &str, position| (label.to_owned(), position);
+        let (found, unit) = labels([-0.25, 0.75]);
+        assert_eq!(found[0], tick("−0.25", 0.0));
+        assert_eq!(found[1..3], [tick("0", 0.25), tick("0.25", 0.5)]);
+        assert_eq!((found.len(), unit), (5, None));
+        assert_eq!(labels([3.0, 98.0]).0.len(), 3, "25, 50, 75");
+        assert_eq!(labels([0.0, 2e-5]).1, Some("×10⁻⁵".into()));
+        for axis in [
+            [-f64::MAX / 4.0, f64::MAX / 4.0],
+            [0.0, f64::MIN_POSITIVE],
+            [1.0, 1.0 + 1e-6],
+            [-1e300, -0.999_999e300],
+        ] {
+            let found = labels(axis).0;
+            assert!((1..=5).contains(&found.len()), "{axis:?} {found:?}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What taking cells away says of a map: as data for the script, and as HTML for readers without it.
 
-use super::escape::html;
 use super::json::Json;
-use super::{Evidence, EvidenceTable, Target, Tone};
+use super::{Evidence, EvidenceTable, Target};
 use crate::RemovalChart;
+use crate::pages::escape::html;
+use crate::pages::markup;
 
 /// Everything, for the page's script.
 pub(super) fn json(evidence: &Evidence) -> Json {
@@ -14,7 +15,7 @@ pub(super) fn json(evidence: &Evidence) -> Json {
     };
     Json::object([
         ("badge", Json::string(&evidence.badge)),
-        ("tone", Json::plain(name(evidence.tone))),
+        ("tone", Json::plain(evidence.tone.name())),
         ("text", strings(&evidence.text)),
         ("charts", Json::list(evidence.charts.iter().map(chart))),
         ("table", evidence.table.as_ref().map_or(Json::null(), table)),
@@ -39,16 +40,6 @@ fn rounded(value: f64) -> Json {
     Json::number(if value.abs() < 1e6 { (1e6 * value).round() / 1e6 } else { value })
 }
 
-/// The word of a tone in data and style.
-fn name(tone: Tone) -> &'static str {
-    match tone {
-        Tone::Good => "good",
-        Tone::Mixed => "mixed",
-        Tone::Poor => "poor",
-        Tone::Nothing => "nothing",
-    }
-}
-
 /// What a reader without the script gets: all words that have evidence, as texts. Nothing where there is none.
 pub(super) fn markup(targets: &[Target<'_>]) -> String {
     let of_target =
@@ -68,11 +59,10 @@ fn section(word: &str, evidence: &Evidence) -> String {
         )
     };
     format!(
-        "<div class=\"word-head\"><p class=\"word-name\" dir=\"auto\">{}</p><span class=\"badge {}\">{}</span></div>\
+        "<div class=\"word-head\"><p class=\"word-name\" dir=\"auto\">{}</p>{}</div>\
          <div class=\"evidence\">{}{}{}</div>",
         html(word),
-        name(*tone),
-        html(badge),
+        markup::badge(*tone, badge),
         text.iter().map(|text| paragraph(text)).collect::<String>(),
         charts.iter().map(result).collect::<String>(),
         table.as_ref().map(self::table).unwrap_or_default(),
@@ -80,18 +70,6 @@ fn section(word: &str, evidence: &Evidence) -> String {
 }
 
 fn table(table: &EvidenceTable) -> String {
-    let heading =
-        |scope: &str, text: &str| format!("<th scope=\"{scope}\"><bdi>{}</bdi></th>", html(text));
-    let row = |cells: &Vec<String>| {
-        let cell = |(index, text): (usize, &String)| match index {
-            0 => heading("row", text),
-            _ => format!("<td><bdi>{}</bdi></td>", html(text)),
-        };
-        format!("<tr>{}</tr>", cells.iter().enumerate().map(cell).collect::<String>())
-    };
-    let head: String = table.head.iter().map(|text| heading("col", text)).collect();
-    let rows: String = table.rows.iter().map(row).collect();
-    format!(
-        "<div class=\"scroll\"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    let columns: Vec<_> = table.head.iter().map(|name| (name.as_str(), true)).collect();
+    format!("<div class=\"scroll\">{}</div>", markup::table("", &columns, &table.rows))
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use image::RgbImage;
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
+use super::{Fact, Tone};
 use crate::{Colormap, Orientation, Outline, Placement, RemovalChart};
 
 /// Everything that one report shows.
@@ -213,20 +214,6 @@ pub struct Evidence {
     pub table: Option<EvidenceTable>,
 }
 
-/// How a badge looks. A sign stands beside the colour, so that it can be told without it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Tone {
-    /// The map stands the test.
-    Good,
-    /// It stands in part.
-    Mixed,
-    /// It does not.
-    Poor,
-    /// Nothing can be said.
-    #[default]
-    Nothing,
-}
-
 /// A table of texts; the first cell of a row names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvidenceTable {
@@ -244,20 +231,4 @@ pub struct Region {
     /// For each grid of the report how much of each cell lies in the region, `[rows, columns]` within 0 and 1; `None` where it
     /// does not reach into the grid.
     pub weights: Vec<Option<Array2<f32>>>,
-}
-
-/// A line of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fact {
-    /// What it is.
-    pub name: String,
-    /// What it amounts to.
-    pub value: String,
-}
-
-impl Fact {
-    /// A fact.
-    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), value: value.into() }
-    }
 }

@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::evidence;
 use super::json::Json;
 use super::pack::{self, Packed};
-use super::picture::Embedded;
 use super::{Fact, Grid, Method, Picture, Region, Report, Signs, Target, TokenKind};
+use crate::pages::picture::Embedded;
 use crate::panel::OUTLINES;
 use crate::{Colormap, Outline, PictureSide};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::escape;
+use crate::pages::escape;
 
 /// A JSON value as text.
 #[derive(Clone, Debug, PartialEq, Eq)]

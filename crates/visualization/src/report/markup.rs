@@ -1,13 +1,12 @@
 //! The texts of the page as HTML. It can be read without any script; the script only adds colour and behaviour.
 
-use std::fmt::Write as _;
-
-use super::escape::html;
 use super::evidence;
 use super::pack::{shown_texts, text_positions};
-use super::picture::Embedded;
 use super::words::Words;
-use super::{Fact, Report, TokenKind};
+use super::{Report, TokenKind};
+use crate::pages::escape::html;
+use crate::pages::markup;
+use crate::pages::picture::Embedded;
 
 /// Pieces of HTML for the places of the template.
 #[derive(Debug)]
@@ -32,8 +31,8 @@ pub(super) fn markup(report: &Report<'_>, words: &Words<'_>, pictures: &[Embedde
         beside: words.beside.iter().map(|&index| chip(report, index)).collect(),
         evidence: evidence::markup(&report.targets),
         tokens: tokens(report),
-        settings: facts(&report.settings),
-        provenance: facts(&report.provenance),
+        settings: markup::facts(&report.settings),
+        provenance: markup::facts(&report.provenance),
         notes: notes(report, pictures),
     }
 }
@@ -108,15 +107,6 @@ fn grid_token(report: &Report<'_>, index: usize) -> String {
     )
 }
 
-fn facts(facts: &[Fact]) -> String {
-    let mut out = String::new();
-    for Fact { name, value } in facts {
-        let _infallible =
-            write!(out, "<div><dt>{}</dt><dd dir=\"auto\">{}</dd></div>", html(name), html(value));
-    }
-    out
-}
-
 fn notes(report: &Report<'_>, pictures: &[Embedded]) -> String {
     let copies = report.pictures.iter().zip(pictures).filter_map(|(picture, embedded)| {
         let (name, (width, height)) = (&picture.name, picture.image.dimensions());
@@ -131,6 +121,6 @@ fn notes(report: &Report<'_>, pictures: &[Embedded]) -> String {
             None
         }
     });
-    let notes = report.notes.iter().cloned().chain(copies);
-    notes.fold(String::new(), |out, note| out + "<li dir=\"auto\">" + &html(&note) + "</li>")
+    let notes: Vec<String> = report.notes.iter().cloned().chain(copies).collect();
+    markup::items(&notes)
 }

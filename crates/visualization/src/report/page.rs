@@ -1,14 +1,11 @@
 //! Template, style and script as one page.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
-
-use super::escape;
 use super::markup::Markup;
+use crate::pages::{self, escape};
 
 const TEMPLATE: &str = include_str!("assets/page.html");
-const STYLE: &str = include_str!("assets/style.css");
+const STYLE: &str =
+    concat!(include_str!("../pages/assets/common.css"), include_str!("assets/style.css"));
 
 /// The script, in the order of use. Each file is a module of clear purpose; together they are one strict function.
 const SCRIPTS: [&str; 16] = [
@@ -42,9 +39,9 @@ pub(super) struct Page<'a> {
 impl Page<'_> {
     pub(super) fn html(&self) -> String {
         let script = script();
-        let policy = policy(&script);
+        let policy = pages::policy(STYLE, Some(&script), "data: blob:");
         let title = escape::html(self.title);
-        filled(TEMPLATE, |place| match place {
+        pages::filled(TEMPLATE, |place| match place {
             "policy" => &policy,
             "style" => STYLE,
             "script" => &script,
@@ -68,37 +65,9 @@ fn script() -> String {
     format!("(() => {{\n'use strict';\n{}}})();\n", SCRIPTS.concat())
 }
 
-/// Nothing but this very script, this very style and pictures of the page itself; no request can leave.
-fn policy(script: &str) -> String {
-    let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
-    format!(
-        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data: blob:; base-uri 'none'; form-action 'none'",
-        hash(script),
-        hash(STYLE)
-    )
-}
-
-/// Replaces every `{{place}}` in one pass, so that what was put in is never searched for places.
-fn filled<'a>(template: &'a str, text: impl Fn(&str) -> &'a str) -> String {
-    let mut parts = template.split("{{");
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (place, rest) = part.split_once("}}").unwrap_or(("", part));
-        out += text(place);
-        out += rest;
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_put_in_is_not_searched() {
-        let page = filled("a{{one}}b{{two}}", |place| if place == "one" { "{{two}}" } else { "2" });
-        assert_eq!(page, "a{{two}}b2");
-    }
 
     #[test]
     fn style_and_script_cannot_end_their_elements() {

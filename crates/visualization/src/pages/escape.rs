@@ -8,7 +8,7 @@ use crate::escape::escape;
 ///
 /// Besides markup, characters that are not seen but change how the rest is read are named instead: control characters, and the
 /// overrides and embeddings of direction, which would let an answer rearrange the page around it. Line ends and tabs stay.
-pub(super) fn html(text: &str) -> String {
+pub(crate) fn html(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     text.chars().for_each(|c| push_visible(&mut visible, c));
     escape(&visible).into_owned()
@@ -16,7 +16,7 @@ pub(super) fn html(text: &str) -> String {
 
 /// Text as the inside of a JSON string that stands in HTML: nothing in it can end the script element, open a comment, or be
 /// read as markup, and the separators that JavaScript once took for line ends are escaped as well.
-pub(super) fn json(text: &str) -> String {
+pub(crate) fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     let mut visible = String::new();
     for c in text.chars() {
