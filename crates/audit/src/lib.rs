@@ -6,11 +6,14 @@ mod case; // what is asked
 mod observed; // what came of one case
 
 mod agreement; // a map beside a part of the picture
+mod fill;
+mod hidden; // a part of a picture behind another
 mod mask;
 mod random;
 mod stated; // a word in an answer
 mod statistics;
 
+mod page;
 mod summary; // all cases
 mod table;
 mod verdict;
@@ -20,12 +23,16 @@ mod error;
 pub use agreement::{Agreement, MethodAgreement, Part};
 pub use case::{BadCase, Case, Cases, Files};
 pub use error::Error;
-pub use mask::Mask;
+pub use fill::fill;
+pub use hidden::Hidden;
+pub use mask::{Mask, Place, Purpose};
 pub use observed::{
     Certified, Change, Changed, Choice, DecisiveWord, MOVED, Observed, Unchanged, Use, WordMap,
     log_odds,
 };
+pub use page::{About, Shown, page};
 pub use parquet::errors::ParquetError;
+pub use relevancy_visualization;
 pub use stated::{Stated, is_right, is_same, stated, yes_or_no};
 pub use statistics::{Estimate, holm, sign_test};
 pub use summary::{ChangeSummary, Group, MeasureSummary, MethodSummary, Row, Summary};

@@ -14,10 +14,60 @@ pub struct Mask {
     inside: Vec<bool>,
 }
 
+/// What another part is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be changed in place of the first: as bright as that, so that lungs are not compared with the dark around the body.
+    Control,
+    /// To stand in for the first: what is around it is like what is around the first, so that it fits in (exemplar-based inpainting chooses
+    /// in a like way: Criminisi, Pérez and Toyama 2004).
+    StandIn,
+}
+
+/// Another part of a picture, of the same shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its pixels.
+    pub mask: Mask,
+    way: Way,
+}
+
+/// How a part is moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Way {
+    /// Whether left and right are changed.
+    is_mirrored: bool,
+    /// So many pixels to the right and down, after that.
+    by: [i64; 2],
+}
+
+impl Place {
+    /// The point of this part that corresponds to a point of the first.
+    pub fn point(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        let Way { is_mirrored, by: [right, down] } = self.way;
+        let x = if is_mirrored { self.mask.size[0] as f64 - x } else { x };
+        [x + right as f64, y + down as f64]
+    }
+}
+
+impl Way {
+    /// The pixel that corresponds to one of the first part; none outside of the picture.
+    fn pixel(self, [x, y]: [usize; 2], [width, height]: [usize; 2]) -> Option<usize> {
+        let x = if self.is_mirrored { width.checked_sub(1 + x)? } else { x };
+        let x = x.checked_add_signed(self.by[0] as isize)?;
+        let y = y.checked_add_signed(self.by[1] as isize)?;
+        (x < width && y < height).then_some(y * width + x)
+    }
+}
+
 /// Places that are tried for another part.
-const PLACES: usize = 96;
-/// Another part keeps this share of the longer side away from the relevant one.
+const PLACES: usize = 4000;
+/// Pixels by which they are compared.
+const MOST_COMPARED: usize = 600;
+/// The share of the longer side that a part is widened by where it is hidden.
 const MARGIN: f64 = 0.02;
+/// A green that neither a grey picture nor the colours of a map have.
+const OUTLINE: [u8; 3] = [80, 255, 120];
 
 impl Mask {
     /// The union of boxes `[x0, y0, x1, y1]` in pixels, as far as they are in a picture of this width and height: each pixel whose middle is
@@ -84,56 +134,120 @@ impl Mask {
         Part { covered: sums.iter().zip(&counts).map(share).collect(), grid }
     }
 
-    /// Another part of the picture of the same shape, moved or mirrored, that keeps away from this one: of up to 96 random places the one
-    /// that is as bright as this part, so that lungs are not compared with the dark around the body. None where there is no room.
+    /// Another part of the picture of the same shape, moved or mirrored, that keeps away from this one and from those to `avoid`: of some
+    /// hundred random places and the mirror image the one that suits the purpose best. None where there is no room.
     ///
     /// # Panics
     /// For a picture of another size.
-    pub fn elsewhere(&self, picture: &RgbImage, seed: u64) -> Option<Self> {
+    pub fn elsewhere(
+        &self,
+        picture: &RgbImage,
+        avoid: &[&Self],
+        purpose: Purpose,
+        seed: u64,
+    ) -> Option<Place> {
         let [width, height] = self.size;
         assert_eq!([picture.width() as usize, picture.height() as usize], self.size);
+        let [left, top, right, bottom] = self.bounds()?;
         let pixels: Vec<[usize; 2]> = self.pixels().collect();
-        let of = |axis: usize| pixels.iter().map(move |pixel| pixel[axis]);
-        let bounds = |axis: usize| (of(axis).min().unwrap_or(0), of(axis).max().unwrap_or(0));
-        let ((left, right), (top, bottom)) = (bounds(0), bounds(1));
-        let near = self.dilated((MARGIN * width.max(height) as f64).ceil() as usize);
+        // Neither reaches into the other where both are widened.
+        let mut near = self.dilated(2 * self.margin());
+        for other in avoid {
+            let wide = other.dilated(2 * self.margin());
+            near.iter_mut().zip(wide).for_each(|(near, wide)| *near |= wide);
+        }
         let grey = |at: usize| {
-            let [r, g, b] = picture.as_raw()[3 * at..][..3] else { unreachable!("three channels") };
-            u64::from(r) + u64::from(g) + u64::from(b)
+            let channels = picture.as_raw()[3 * at..3 * at + 3].iter();
+            channels.map(|&channel| f64::from(channel)).sum::<f64>() / 3.0
         };
-        let brightness = |places: &mut dyn Iterator<Item = usize>| {
-            places.map(grey).sum::<u64>() as f64 / (3 * pixels.len()) as f64
-        };
-        let own = brightness(&mut pixels.iter().map(|[x, y]| y * width + x));
+        let compared = self.compared(purpose);
         let mut random = Random(seed);
-        let mirrored = |[x, y]: [usize; 2]| [width - 1 - x, y];
-        let mut best: Option<(f64, Vec<usize>)> = None;
-        for try_number in 0..PLACES {
-            // The first is where the same is on the other side.
-            let by = match try_number {
-                0 => None,
-                _ => Some([
-                    random.below(width - (right - left)) as i64 - left as i64,
-                    random.below(height - (bottom - top)) as i64 - top as i64,
-                ]),
-            };
-            let moved = |pixel: [usize; 2]| match by {
-                None => mirrored(pixel),
-                Some([x, y]) => [(pixel[0] as i64 + x) as usize, (pixel[1] as i64 + y) as usize],
-            };
-            let places: Vec<usize> =
-                pixels.iter().map(|&pixel| moved(pixel)).map(|[x, y]| y * width + x).collect();
-            if places.iter().any(|&at| near[at]) {
+        let mut best: Option<(f64, Way)> = None;
+        for number in 0..PLACES {
+            let is_mirrored = number.is_multiple_of(2);
+            // Where the part lies before it is moved.
+            let start = if is_mirrored { width - 1 - right } else { left };
+            let by = [
+                random.below(width - (right - left)) as i64 - start as i64,
+                random.below(height - (bottom - top)) as i64 - top as i64,
+            ];
+            let way = Way { is_mirrored, by: if number == 0 { [0, 0] } else { by } };
+            let is_free =
+                |&pixel: &[usize; 2]| way.pixel(pixel, self.size).is_some_and(|at| !near[at]);
+            if !pixels.iter().all(is_free) {
                 continue;
             }
-            let apart = (brightness(&mut places.iter().copied()) - own).abs();
-            if best.as_ref().is_none_or(|(least, _)| apart < *least) {
-                best = Some((apart, places));
+            let apart = |&[x, y]: &[usize; 2]| {
+                Some(grey(way.pixel([x, y], self.size)?) - grey(y * width + x))
+            };
+            let apart: Vec<f64> = compared.iter().filter_map(apart).collect();
+            let mean = |of: fn(f64) -> f64| {
+                apart.iter().map(|&it| of(it)).sum::<f64>() / apart.len().max(1) as f64
+            };
+            let cost = match purpose {
+                Purpose::Control => mean(|it| it).abs(),
+                Purpose::StandIn => mean(|it| it * it),
+            };
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                best = Some((cost, way));
             }
         }
+        let (_, way) = best?;
         let mut inside = vec![false; self.inside.len()];
-        best?.1.into_iter().for_each(|at| inside[at] = true);
-        Some(Self { size: self.size, inside })
+        for at in pixels.iter().filter_map(|&pixel| way.pixel(pixel, self.size)) {
+            inside[at] = true;
+        }
+        Some(Place { mask: Self { size: self.size, inside }, way })
+    }
+
+    /// The pixels by which places are compared with this part, some hundred of them.
+    fn compared(&self, purpose: Purpose) -> Vec<[usize; 2]> {
+        let [width, _] = self.size;
+        let all: Vec<[usize; 2]> = match purpose {
+            Purpose::Control => self.pixels().collect(),
+            Purpose::StandIn => {
+                // A band: much is like a line alone by chance.
+                let (wide, inner) = (self.dilated(2 * self.margin()), self.dilated(self.margin()));
+                let ring = (0..wide.len()).filter(|&at| wide[at] && !inner[at]);
+                ring.map(|at| [at % width, at / width]).collect()
+            }
+        };
+        let step = (all.len() / MOST_COMPARED).max(1);
+        all.into_iter().step_by(step).collect()
+    }
+
+    /// The part with a margin of 2 % of the longer side around it: what hides a finding must not begin with its faint edge.
+    #[must_use]
+    pub fn widened(&self) -> Self {
+        Self { size: self.size, inside: self.dilated(self.margin()) }
+    }
+
+    /// Draws its edge into a picture of its size.
+    pub(crate) fn outline(&self, picture: &mut RgbImage) {
+        let [width, height] = self.size;
+        let thin = width.max(height) / 300;
+        let (wide, near) = (self.dilated(1 + thin), self.dilated(1));
+        for at in
+            (0..width * height).filter(|&at| wide[at] && !near[at] || near[at] && !self.inside[at])
+        {
+            if let Some(pixel) =
+                picture.get_pixel_mut_checked((at % width) as u32, (at / width) as u32)
+            {
+                pixel.0 = OUTLINE;
+            }
+        }
+    }
+
+    /// The columns and rows of its outermost pixels, `[left, top, right, bottom]`.
+    pub(crate) fn bounds(&self) -> Option<[usize; 4]> {
+        self.pixels().fold(None, |bounds, [x, y]| {
+            let [left, top, right, bottom] = bounds.unwrap_or([x, y, x, y]);
+            Some([left.min(x), top.min(y), right.max(x), bottom.max(y)])
+        })
+    }
+
+    fn margin(&self) -> usize {
+        (MARGIN * self.size[0].max(self.size[1]) as f64).ceil() as usize
     }
 
     fn pixels(&self) -> impl Iterator<Item = [usize; 2]> {
@@ -186,17 +300,38 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_fits_in() {
+        // The left side slopes as the right one does, mirrored.
+        let picture = RgbImage::from_fn(64, 64, |x, y| [(x.min(63 - x) * 3 + y) as u8; 3].into());
+        let mask = Mask::of_boxes([64, 64], &[[6.0, 12.0, 16.0, 22.0]]).unwrap();
+        let found = mask.elsewhere(&picture, &[], Purpose::StandIn, 0).unwrap();
+        assert_eq!(found.way, Way { is_mirrored: true, by: [0, 0] });
+        let [x, y] = found.point([6.5, 12.5]);
+        assert_eq!([x, y], [57.5, 12.5]);
+        assert!(found.mask.holds(x, y) && !found.mask.holds(x + 1.0, y));
+    }
+
+    #[test]
     fn another_part_is_as_large_as_bright_and_apart() {
         // A bright half and a dark one; the part is in the bright one.
         let picture = RgbImage::from_fn(64, 64, |_, y| [if y < 32 { 200 } else { 10 }; 3].into());
         let mask = Mask::of_boxes([64, 64], &[[4.0, 4.0, 16.0, 14.0]]).unwrap();
+        let control = |seed| mask.elsewhere(&picture, &[], Purpose::Control, seed);
         for seed in 0..20 {
-            let other = mask.elsewhere(&picture, seed).unwrap();
-            assert_eq!(other.pixels().count(), mask.pixels().count());
-            assert!(other.pixels().all(|[x, y]| y < 32 && !mask.holds(x as f64, y as f64)));
-            assert_eq!(mask.elsewhere(&picture, seed).unwrap(), other);
+            let other = control(seed).unwrap();
+            assert_eq!(other.mask.pixels().count(), mask.pixels().count());
+            assert!(other.mask.pixels().all(|[x, y]| y < 32 && !mask.holds(x as f64, y as f64)));
+            assert_eq!(control(seed).unwrap(), other);
+            // A point of the part lies at the same place of the other.
+            let [x, y] = other.point([4.5, 4.5]);
+            assert!(other.mask.holds(x, y));
+            let third = mask.elsewhere(&picture, &[&other.mask], Purpose::Control, seed).unwrap();
+            assert!(third.mask.pixels().all(|[x, y]| !other.mask.holds(x as f64, y as f64)));
         }
+        let (wide, other) = (mask.widened(), control(3).unwrap().mask.widened());
+        assert_eq!(wide.pixels().count(), (12 + 4) * (10 + 4));
+        assert!(other.pixels().all(|[x, y]| !wide.holds(x as f64, y as f64)));
         let whole = Mask::of_boxes([64, 64], &[[0.0, 0.0, 64.0, 60.0]]).unwrap();
-        assert!(whole.elsewhere(&picture, 0).is_none());
+        assert!(whole.elsewhere(&picture, &[], Purpose::Control, 0).is_none());
     }
 }

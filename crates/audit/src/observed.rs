@@ -21,9 +21,9 @@ pub enum Change {
     SameLabel,
     /// The pictures are those of another patient with another label.
     OtherLabel,
-    /// The relevant part is filled in from the pixels around it.
+    /// The relevant part is hidden behind another part of the picture, fitted in without an edge.
     RelevantHidden,
-    /// So is another part of the same size and shape.
+    /// So is another part of the same size, shape and brightness.
     IrrelevantHidden,
     /// No token behind the pictures sees them, in any head of any layer. No new answer is made, as with all that follow.
     KnockOut,
@@ -77,8 +77,8 @@ impl Change {
             Self::NoPicture => "no picture",
             Self::SameLabel => "another patient's picture, same label",
             Self::OtherLabel => "another patient's picture, other label",
-            Self::RelevantHidden => "relevant part filled in",
-            Self::IrrelevantHidden => "another part filled in",
+            Self::RelevantHidden => "relevant part hidden in the pixels",
+            Self::IrrelevantHidden => "another part hidden in the pixels",
             Self::KnockOut => "picture hidden from the words",
             Self::MeanEmbedding => "every image token the mean one",
             Self::RelevantKnockOut => "relevant cells hidden from the words",
@@ -293,7 +293,7 @@ impl Observed {
     }
 
     /// 1 where the word goes with the relevant part and not with another, −1 the other way round, 0 where it goes with both or with neither;
-    /// by new answers to pictures with that part filled in.
+    /// by new answers to pictures with that part hidden.
     pub fn part_in_pixels(&self) -> Option<i8> {
         let moved = |change| self.moved(change).map(i8::from);
         Some(moved(Change::RelevantHidden)? - moved(Change::IrrelevantHidden)?)

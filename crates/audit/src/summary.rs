@@ -74,7 +74,7 @@ pub struct Group {
     pub uses_not: Option<Estimate>,
     /// [`Observed::picture_use`].
     pub picture_use: Option<Estimate>,
-    /// The share of cases whose word goes with the relevant part filled in and not with another part ([`Observed::part_in_pixels`]).
+    /// The share of cases whose word goes where the relevant part is hidden and not where another is ([`Observed::part_in_pixels`]).
     pub only_relevant: Option<Estimate>,
     /// The share of those where it is the other way round.
     pub only_other: Option<Estimate>,
@@ -376,7 +376,7 @@ pub(crate) mod tests {
         for changed in &mut found.changes {
             match changed.change {
                 Change::RelevantHidden => {
-                    (changed.flipped, changed.log_probability) = (Some(false), -0.01)
+                    (changed.flipped, changed.log_probability) = (Some(false), -0.01);
                 }
                 Change::RelevantKnockOut => changed.log_probability = -0.02,
                 Change::OutsideKnockOut => changed.log_probability = -4.0,
@@ -450,6 +450,6 @@ pub(crate) mod tests {
         assert_eq!((found[0].p, found[0].ahead_of_relevancy), (None, None));
         assert!((found[1].ahead_of_relevancy.unwrap().mean + 0.5).abs() < 1e-9);
         assert_eq!(found[1].p, Some(2.0 / 1024.0));
-        assert_eq!(found[1].measures[1].own.unwrap().mean, 0.25);
+        assert!((found[1].measures[1].own.unwrap().mean - 0.25).abs() < 1e-9);
     }
 }

@@ -70,7 +70,7 @@ pub struct Evidence {
     pub uses: Option<Estimate>,
     /// The share of cases that do not.
     pub uses_not: Option<Estimate>,
-    /// The share of cases whose word goes with the relevant part filled in, and not with another.
+    /// The share of cases whose word goes where the relevant part is hidden, and not with another.
     pub only_relevant: Option<Estimate>,
     /// The share of cases where it is the other way round.
     pub only_other: Option<Estimate>,
@@ -97,7 +97,7 @@ fn side(of: &Estimate, bound: f64) -> Side {
 }
 
 impl Evidence {
-    /// The verdict. Every claim needs the whole 95 % interval on its side of the bound, and one about the part needs what was filled in in
+    /// The verdict. Every claim needs the whole 95 % interval on its side of the bound, and one about the part needs what was hidden in
     /// the pixels and what was hidden in the model to agree.
     pub fn judge(&self) -> Judgement {
         let (Some(uses), Some(uses_not)) = (&self.uses, &self.uses_not) else {
@@ -143,7 +143,7 @@ impl Evidence {
             return Verdict::UsesThePicture;
         };
         reasons.push(format!(
-            "in {} of {} cases with a known part the word goes where that part is filled in and stays where another of its size is (95 % interval {} to {}); in {} it is the other way round",
+            "in {} of {} cases with a known part the word goes where that part is hidden in the pixels and stays where another of its size is (95 % interval {} to {}); in {} it is the other way round",
             percent(relevant.mean),
             relevant.items,
             percent(relevant.low),
@@ -199,8 +199,8 @@ mod tests {
         Estimate::of_shares(&(0..of).map(item).collect::<Vec<_>>())
     }
 
-    fn cells(mean: f64) -> Option<Estimate> {
-        Some(Estimate { mean, low: mean - 0.1, high: mean + 0.1, items: 20, clusters: 20 })
+    fn cells(mean: f64) -> Estimate {
+        Estimate { mean, low: mean - 0.1, high: mean + 0.1, items: 20, clusters: 20 }
     }
 
     fn evidence(yes: usize, no: usize, of: usize) -> Evidence {
@@ -225,13 +225,13 @@ mod tests {
             let only_other = share(other, 20);
             of(Evidence { only_relevant, only_other, in_cells, ..evidence(20, 0, 20) })
         };
-        assert_eq!(part(16, 0, cells(0.6)), UsesThePart);
+        assert_eq!(part(16, 0, Some(cells(0.6))), UsesThePart);
         assert_eq!(part(16, 0, None), UsesThePart);
-        assert_eq!(part(16, 0, cells(0.1)), UsesUnclearPart);
-        assert_eq!(part(6, 0, cells(0.6)), UsesUnclearPart);
-        assert_eq!(part(9, 9, cells(0.6)), UsesUnclearPart, "as often the other way round");
-        assert_eq!(part(0, 0, cells(0.05)), UsesAnotherPart);
-        assert_eq!(part(0, 0, cells(0.5)), UsesUnclearPart);
+        assert_eq!(part(16, 0, Some(cells(0.1))), UsesUnclearPart);
+        assert_eq!(part(6, 0, Some(cells(0.6))), UsesUnclearPart);
+        assert_eq!(part(9, 9, Some(cells(0.6))), UsesUnclearPart, "as often the other way round");
+        assert_eq!(part(0, 0, Some(cells(0.05))), UsesAnotherPart);
+        assert_eq!(part(0, 0, Some(cells(0.5))), UsesUnclearPart);
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
         let found = Evidence {
             only_relevant: share(5, 20),
             only_other: share(0, 20),
-            in_cells: cells(-0.05),
+            in_cells: Some(cells(-0.05)),
             ..evidence(20, 0, 20)
         }
         .judge();

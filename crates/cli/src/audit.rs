@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::builder::RangedU64ValueParser;
-use medgemma_explainer::model_audit::{self, BadCase, Case, Cases, Row, Summary};
+use medgemma_explainer::model_audit::{self, About, BadCase, Case, Cases, Row, Summary};
 use medgemma_explainer::{
-    AuditOptions, CertificateOptions, ErrorKind, ExplainOptions, Explainer, Operator, Words, sha256,
+    AuditOptions, CertificateOptions, ErrorKind, ExplainOptions, Explainer, ModelRecord, Operator,
+    WeightFile, Words, sha256,
 };
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -28,7 +29,7 @@ pub(crate) const CASES: &str = concat!(
     "nothing is relevant), picture (which of several they belong to, from 0), patient, label, group, system, against (a word that word is ",
     "set against in its map).\n\n",
     "Each case is asked as it is, with a blank picture, without one, with pictures of other patients with the same and with another label, ",
-    "with the relevant part filled in, and with another part of its size filled in; what cells of the picture are worth is measured in the ",
+    "with the relevant part hidden behind another part of the picture, and with another part of its size hidden; what cells of the picture are worth is measured in the ",
     "model, too. `medgemma-explainer phantom --cases` makes a set to try it with.\n\n",
     "Files in --out: audit.html, a page with the verdict and its reasons; audit.json and audit.parquet, all numbers; audit.jsonl, what is ",
     "done so far. The same command goes on where it was stopped."
@@ -286,7 +287,8 @@ fn write(args: &AuditArgs, set: &Set<'_>, header: &Header, rows: &[Row]) -> Resu
         "summary": summary,
         "rows": rows,
     });
-    let page = progress::step("drawing", || print::page(set, header, &summary, rows))?;
+    let about = about(args, header)?;
+    let page = progress::step("drawing", || print::page(set, &about, (&summary, rows)))?;
     let (json, parquet, html) = (
         args.output.out.join("audit.json"),
         args.output.out.join("audit.parquet"),
@@ -305,6 +307,42 @@ fn write(args: &AuditArgs, set: &Set<'_>, header: &Header, rows: &[Row]) -> Resu
         output::line(file.display());
     }
     Ok(())
+}
+
+/// What the page says of model, cases and options.
+fn about(args: &AuditArgs, header: &Header) -> Result<About> {
+    let model: ModelRecord = serde_json::from_value(header.model.clone())?;
+    let file = shown(&args.set, args.output.keep_paths);
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "none".to_owned(),
+        Value::Array(list) if list.is_empty() => "none".to_owned(),
+        other => other.to_string(),
+    };
+    let settings = header.settings.as_object().into_iter().flatten();
+    let settings = settings.map(|(name, value)| (name.replace('_', " "), text(value)));
+    let mut provenance = vec![
+        ("model".to_owned(), model.source.clone()),
+        ("architecture".to_owned(), model.architecture.clone()),
+    ];
+    let files = |files: &[WeightFile]| -> Vec<(String, String)> {
+        let hash =
+            |file: &WeightFile| file.sha256.clone().unwrap_or_else(|| "not known".to_owned());
+        files.iter().map(|file| (file.name.clone(), format!("sha256 {}", hash(file)))).collect()
+    };
+    provenance.extend(files(&model.files));
+    for adapter in &model.adapters {
+        provenance.push(("adapter".to_owned(), adapter.source.clone()));
+        provenance.extend(files(&adapter.files));
+    }
+    provenance.push(("cases".to_owned(), format!("{file}, sha256 {}", header.set_sha256)));
+    provenance.push(("program".to_owned(), format!("medgemma-explainer {}", header.program)));
+    Ok(About {
+        subtitle: format!("{} on {file}", model.source),
+        seed: args.seed,
+        settings: settings.collect(),
+        provenance,
+    })
 }
 
 fn shown(path: &Path, keep_paths: bool) -> String {

@@ -7,15 +7,14 @@ use std::time::Instant;
 use attention_capture::{Occluder, SweepOptions, forced_scores};
 use attention_relevancy::{Occlusion, Target};
 use explanation_record::{Operator, TargetExplanation};
-use gemma3_processor::{Content, Message, Picture, Pixels, PreparedImage};
+use gemma3_processor::{Content, Message, Picture, PreparedImage};
 use gemma3_tch::{Cached, GenerationOptions, Sequence};
 use model_audit::{
-    Certified, Change, Changed, Choice, DecisiveWord, Mask, MethodAgreement, Observed, Unchanged,
-    WordMap, is_same, stated, yes_or_no,
+    Certified, Change, Changed, Choice, DecisiveWord, Hidden, Mask, MethodAgreement, Observed,
+    Purpose, Unchanged, WordMap, is_same, stated, yes_or_no,
 };
 
 use crate::error::Cause;
-use crate::filled::{Filler, Seen};
 use crate::setters::setters;
 use crate::{
     Answer, AnswerOptions, Ask, Blank, CertificateOptions, Error, ErrorKind, ExplainOptions,
@@ -86,7 +85,7 @@ pub struct AuditOptions {
     pub explain: ExplainOptions,
     /// The certificate of its map; none: no certificate.
     pub certificate: Option<CertificateOptions>,
-    /// Decides which other part is hidden, and the noise of what is filled in.
+    /// Decides which other part is hidden, and what hides it.
     pub seed: u64,
 }
 
@@ -112,15 +111,6 @@ setters!(AuditOptions {
     with_certificate = certificate: Option<CertificateOptions>,
     with_seed = seed: u64,
 });
-
-/// What hides a part of the pixels.
-struct Hidden<'a> {
-    /// The pixels of every image.
-    images: Vec<Seen>,
-    /// Rows and columns of them.
-    sizes: Vec<[usize; 2]>,
-    answer: &'a Answer,
-}
 
 impl Request<'_> {
     /// Answers the question of a case, finds the decisive word of the answer, and says what becomes of both where pictures or parts of them
@@ -280,16 +270,20 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// The relevant part filled in, and another.
+    /// The relevant part hidden behind another one, and a control hidden behind a third.
     fn at_parts(&self, parts: Option<&Parts>, found: &mut Observed) -> Result<(), Error> {
-        let Self { request, answer, options, .. } = self;
+        let Self { request, answer, .. } = self;
         let Some(parts) = parts else { return Ok(()) };
-        let hidden = Hidden::new(request, answer, options.seed)?;
-        for (change, mask) in [
-            (Change::RelevantHidden, Ok(&parts.relevant)),
-            (Change::IrrelevantHidden, parts.other.as_ref().map_err(Clone::clone)),
+        for (change, hidden) in [
+            (Change::RelevantHidden, parts.relevant_hidden.as_ref()),
+            (Change::IrrelevantHidden, parts.other_hidden.as_ref()),
         ] {
-            let prompt = mask.map(|part| request.prompt_of(answer, &hidden.without(part)));
+            let prompt = hidden.map_err(Clone::clone).map(|hidden| {
+                let mut question = answer.question.clone();
+                let shown = &mut question.pictures[parts.relevant.picture];
+                *shown = Picture::from_rgb(hidden.picture(shown.rgb()))?;
+                Ok::<_, Error>(request.prompted(&question)?.prompt)
+            });
             self.add(change, settled(prompt)?, found)?;
         }
         Ok(())
@@ -393,55 +387,32 @@ impl Look<'_> {
     }
 }
 
-/// The relevant part, and another of its shape.
+/// The relevant part, and others of its shape.
 struct Parts {
     relevant: AuditPart,
+    relevant_hidden: Result<Hidden, String>,
+    /// The control, as bright as the relevant part.
     other: Result<AuditPart, String>,
+    other_hidden: Result<Hidden, String>,
 }
 
 impl Parts {
     fn of(case: &AuditCase, answer: &Answer, seed: u64) -> Option<Self> {
         let relevant = case.part.clone()?;
-        let picture = answer.question.pictures[relevant.picture].rgb();
-        let other = relevant.mask.elsewhere(picture, seed);
-        let other = other.map(|mask| AuditPart { mask, picture: relevant.picture });
-        let none = || "the relevant part leaves no room for another of its shape".to_owned();
-        Some(Self { relevant, other: other.ok_or_else(none) })
-    }
-}
-
-impl<'a> Hidden<'a> {
-    fn new(request: &Request<'_>, answer: &'a Answer, seed: u64) -> Result<Self, Error> {
-        let mut all: Vec<Pixels> = Vec::new();
-        for picture in &answer.question.pictures {
-            all.extend(request.processor.pixels(picture)?);
-        }
-        let sizes = all.iter().map(|pixels| [pixels.height, pixels.width]).collect();
-        let images = answer.prepared.images.iter().zip(all);
-        let images = images
-            .map(|(image, pixels)| {
-                let cells = (image.span.clone(), image.grid);
-                Seen::new(pixels, cells, Filler::Road { seed })
-            })
-            .collect();
-        Ok(Self { images, sizes, answer })
-    }
-
-    /// The pixels of every image, those of a part filled in.
-    fn without(&self, part: &AuditPart) -> Vec<Pixels> {
-        let images = self.answer.prepared.images.iter().zip(&self.images).zip(&self.sizes);
-        images
-            .map(|((image, seen), &[height, width])| {
-                let region = image.geometry.region;
-                let inside = |at: usize| {
-                    let middle = |at: usize, of: usize| (at as f64 + 0.5) / of as f64;
-                    let x = region.x + middle(at % width, width) * region.width;
-                    let y = region.y + middle(at / width, height) * region.height;
-                    image.picture == part.picture && part.mask.holds(x, y)
-                };
-                seen.without_pixels(&(0..height * width).map(inside).collect::<Vec<_>>())
-            })
-            .collect()
+        let picture = relevant.picture;
+        let shown = answer.question.pictures[picture].rgb();
+        let no_room = || "the relevant part leaves no room for others of its shape".to_owned();
+        let hidden = |mask: &Mask, avoid: &[&Mask]| {
+            Hidden::new(mask, shown, avoid, seed).ok_or_else(no_room)
+        };
+        let relevant_hidden = hidden(&relevant.mask, &[]);
+        let other = relevant.mask.elsewhere(shown, &[], Purpose::Control, seed);
+        let other = other.map(|place| AuditPart { picture, mask: place.mask }).ok_or_else(no_room);
+        let other_hidden = other
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|other| hidden(&other.mask, &[&relevant.mask]));
+        Some(Self { relevant, relevant_hidden, other, other_hidden })
     }
 }
 

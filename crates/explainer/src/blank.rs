@@ -5,7 +5,7 @@ use std::fmt;
 use attention_capture::{forced_scores, forced_scores_without_images};
 use attention_relevancy::{Score, Target};
 use explanation_record::BlankKind;
-use gemma3_processor::{Picture, Pixels, Prepared};
+use gemma3_processor::{Picture, Prepared};
 use gemma3_tch::Sequence;
 use image::{Rgb, RgbImage, imageops};
 
@@ -146,18 +146,13 @@ impl Request<'_> {
         let blanks: Vec<Picture> = pictures
             .filter_map(|picture| blank.picture(picture).transpose())
             .collect::<Result<_, _>>()?;
-        let mut pixels = Vec::new();
+        let mut features = Vec::new();
         for picture in &blanks {
-            pixels.extend(self.processor.pixels(picture)?);
+            for pixels in self.processor.pixels(picture)? {
+                features.push(self.model.encode_image(&pixels)?);
+            }
         }
-        self.prompt_of(answer, &pixels)
-    }
-
-    /// The prompt of an answer with other pixels of its images, in their order.
-    pub(crate) fn prompt_of(&self, answer: &Answer, pixels: &[Pixels]) -> Result<Sequence, Error> {
-        let features = pixels.iter().map(|pixels| self.model.encode_image(pixels));
-        let features = features.collect::<Result<_, _>>()?;
-        // The conversation stays: other pixels are of images of the same sizes, so their tokens are the same.
+        // The conversation stays: blanks have the sizes of the pictures, so their tokens are the same.
         let Prepared { ids, images, .. } = &answer.prepared;
         let spans = images.iter().map(|image| image.span.clone()).collect();
         Ok(self.model.sequence(ids.clone(), spans, features)?)

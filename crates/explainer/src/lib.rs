@@ -72,7 +72,7 @@ pub use attention_relevancy::{
 };
 pub use model_audit;
 
-pub use explanation_record::record::sha256;
+pub use explanation_record::record::{ModelRecord, WeightFile, sha256};
 pub use explanation_record::{
     BlankKind, BoxAgreement, ControlGain, ControlKind, Counterpart, DependsOnPicture, Explained,
     Exported, Faithfulness, FigureFormat, FigureKind, FileName, Flag, Flagged, Gain, LEAST_GAIN,

@@ -1,7 +1,10 @@
 //! What an audit says in the terminal, and its page.
 
-use medgemma_explainer::model_audit::{Estimate, Group, Row, Summary};
+use std::collections::HashMap;
 
+use medgemma_explainer::model_audit::{self, About, Case, Estimate, Group, Row, Shown, Summary};
+
+use super::cases::Set;
 use crate::output;
 
 /// The verdict with its reasons, and the numbers of all cases.
@@ -93,12 +96,19 @@ fn share(of: &Estimate) -> String {
     format!("{} % ({} to {})", percent(of.mean), percent(of.low), percent(of.high))
 }
 
-/// The page.
+/// The page, with pictures from the files of the cases where they still are.
 pub(super) fn page(
-    _set: &super::Set<'_>,
-    _header: &super::Header,
-    _summary: &Summary,
-    _rows: &[Row],
+    set: &Set<'_>,
+    about: &About,
+    (summary, rows): (&Summary, &[Row]),
 ) -> anyhow::Result<String> {
-    Ok(String::new())
+    let by_id: HashMap<&str, &Case> =
+        set.cases.lines.iter().flatten().map(|case| (case.id.as_str(), case)).collect();
+    let mut shown = |index: usize| {
+        let case: &Case = by_id.get(rows[index].id.as_str())?;
+        let (picture, part) = set.shown(case).ok()?;
+        let (picture, part) = (picture.rgb().clone(), part.map(|part| part.mask));
+        Some(Shown { question: case.question.clone(), picture, part })
+    };
+    Ok(model_audit::page(about, summary, rows, &mut shown)?)
 }
