@@ -15,13 +15,13 @@ use medgemma_explainer::{
 use serde_json::{Value, json};
 
 use crate::examples::picture;
-use crate::localize::bootstrap::Estimate;
 use crate::questions::Question;
 use crate::recipe::Variant;
 use crate::reliance::measure::SIZE;
 use crate::reliance::spans::{Class, spans};
 use crate::scenes::{Purpose, scene};
 use crate::threads::share;
+use medgemma_explainer::model_audit::Estimate;
 
 /// The relevancy itself, in tables.
 const RELEVANCY: &str = "relevancy";
@@ -215,7 +215,7 @@ impl Certified {
             let none = of(&|word| matches!(word.found, Faithfulness::Ahead { by: 0, .. }));
             let no_effect = of(&|word| word.found == Faithfulness::NoEffect);
             let undefined = of(&|word| word.found == Faithfulness::Undefined);
-            let count = all.as_ref().map_or(0, |it| it.count);
+            let count = all.as_ref().map_or(0, |it| it.items);
             let cells = [&all, &some, &none, &no_effect, &undefined];
             let cells = cells.map(|found| percent(found.as_ref())).join(" | ");
             let _infallible = writeln!(table, "| {name}: {what} | {count} | {cells} |");

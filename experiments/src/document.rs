@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use medgemma_explainer::model_audit::Estimate;
+use serde_json::{Value, json};
 
 /// The page with `table` between `<!-- name -->` and `<!-- end of name -->`.
 pub fn replaced(page: &str, name: &str, table: &str) -> Option<String> {
@@ -10,6 +12,11 @@ pub fn replaced(page: &str, name: &str, table: &str) -> Option<String> {
     let (_, after) = rest.split_once(&format!("<!-- end of {name} -->"))?;
     let table = table.trim_end();
     Some(format!("{before}<!-- {name} -->\n{table}\n<!-- end of {name} -->{after}"))
+}
+
+/// A mean with its interval, as the data beside the pages have it.
+pub fn estimate(of: Estimate) -> Value {
+    json!({ "mean": of.mean, "low": of.low, "high": of.high, "items": of.items })
 }
 
 /// Writes a file; it is there as a whole or not at all.

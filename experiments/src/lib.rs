@@ -42,6 +42,7 @@ pub mod hybrid;
 
 pub mod deciding;
 
+pub mod audits;
 pub mod certificates;
 
 pub mod localize;

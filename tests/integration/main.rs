@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 mod adapters; // adapters against PEFT, in every spelling, on quantised weights, and damaged ones
+mod audit; // one case of an audit, against each change made by hand
 mod backward; // the backward rules, against a decoder with its graph cut, and what they conserve
 mod bfloat16; // the default path: methods and removed tokens in bfloat16 against float32
 mod certificate; // certificates of maps, against whole runs without the cells

@@ -53,7 +53,7 @@ cargo xtask COMMAND
   train-phantom [--variant sound|shortcut|prior] [--steps N] [--out DIR] [--resume]
                          train a small checkpoint on phantom radiographs (target/train-phantom/VARIANT, unless --out says
                          where); --resume goes on where the run in that folder stopped
-  train-phantom --evaluate DIR [--variant sound|shortcut] [--pictures N] [--size PIXELS]
+  train-phantom --evaluate DIR [--variant sound|shortcut|prior] [--pictures N] [--size PIXELS]
                          ask a checkpoint about phantoms that no training saw
   train-phantom --decoder gemma-3-270m|FILE.gguf [--variant sound|shortcut] [--learnt DIR [--new-tower CHECKPOINT]] [--steps N] [--out DIR] [--resume]
                          train a hybrid: a real language model, frozen, with a vision tower, a projector and an adapter of ours
@@ -78,6 +78,9 @@ cargo xtask COMMAND
   certificate [--model DIR] [--shortcut DIR] [--pictures N] [--out DIR]
                          certify maps of words about unseen phantoms: how often each is ahead of its controls; write
                          docs/certificate.md and .json
+  audit [--model DIR] [--shortcut DIR] [--prior DIR] [--sets N] [--hybrid DIR [--decoder FILE.gguf] [--hybrid-sets N]] [--out DIR]
+                         audit models whose right verdict is known, over sets of 24 unseen phantoms: how often each verdict is
+                         given, to whom; write docs/audit.md and .json
   deciding-words [--model FILE.gguf] [--out DIR]
                          hold maps over texts against the word that decides what follows, in what setup --real-weights fetches
                          or in another language model; write docs/deciding-words.md and .json

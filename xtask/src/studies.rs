@@ -1,4 +1,4 @@
-//! `cargo xtask localize`, `reliance`, `certificate`, `quantised`, `deciding-words` and `which-map`: maps against what is known of pictures and texts,
+//! `cargo xtask localize`, `reliance`, `certificate`, `audit`, `quantised`, `deciding-words` and `which-map`: maps against what is known of pictures and texts,
 //! into the pages of the same names in `docs`.
 
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ pub(crate) enum Study {
     Reliance,
     /// Maps against controls that know nothing.
     Certificate,
+    /// Verdicts on models of which the right one is known.
+    Audit,
     /// Maps of quantised weights against those of whole ones.
     Quantised,
     /// Maps of texts against the words that decide.
@@ -29,8 +31,8 @@ pub(crate) enum Study {
 impl Study {
     /// By the name of its command, which is that of its program.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        use Study::{Certificate, DecidingWords, Localize, Quantised, Reliance, WhichMap};
-        [Localize, Reliance, Certificate, Quantised, DecidingWords, WhichMap]
+        use Study::{Audit, Certificate, DecidingWords, Localize, Quantised, Reliance, WhichMap};
+        [Localize, Reliance, Certificate, Audit, Quantised, DecidingWords, WhichMap]
             .into_iter()
             .find(|study| study.name() == name)
     }
@@ -40,6 +42,7 @@ impl Study {
             Self::Localize => "localize",
             Self::Reliance => "reliance",
             Self::Certificate => "certificate",
+            Self::Audit => "audit",
             Self::Quantised => "quantised",
             Self::DecidingWords => "deciding-words",
             Self::WhichMap => "which-map",
@@ -51,6 +54,7 @@ impl Study {
             Self::Localize => &["--model", "--shortcut", "--hybrid", "--decoder", "--out"],
             Self::Reliance => &["--model", "--shortcut", "--out", "--progress"],
             Self::Certificate => &["--model", "--shortcut", "--out"],
+            Self::Audit => &["--model", "--shortcut", "--prior", "--hybrid", "--decoder", "--out"],
             Self::Quantised => &["--model", "--out", "--real"],
             Self::DecidingWords => &["--model", "--out"],
             Self::WhichMap => &["--out"],
@@ -62,6 +66,7 @@ impl Study {
             Self::Localize => &["--objectives", "--tag"],
             Self::Reliance
             | Self::Certificate
+            | Self::Audit
             | Self::Quantised
             | Self::DecidingWords
             | Self::WhichMap => &[],
@@ -73,6 +78,7 @@ impl Study {
             Self::Localize => &["--pictures", "--study", "--first"],
             Self::Reliance => &["--pictures", "--shortcut-pictures", "--first"],
             Self::Certificate | Self::Quantised => &["--pictures"],
+            Self::Audit => &["--sets", "--hybrid-sets"],
             Self::DecidingWords | Self::WhichMap => &[],
         }
     }
@@ -116,7 +122,7 @@ impl Options {
     /// The option that takes the real language model, where it is needed and nobody named another.
     fn real(&self) -> Option<&'static str> {
         let (option, needed) = match self.study {
-            Study::Localize => ("--decoder", self.has("--hybrid")),
+            Study::Localize | Study::Audit => ("--decoder", self.has("--hybrid")),
             Study::DecidingWords => ("--model", true),
             Study::Reliance | Study::Certificate | Study::Quantised | Study::WhichMap => {
                 return None;

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::items::Family;
 use super::measure::Measured;
-use crate::localize::bootstrap::Estimate;
 use crate::localize::page::{percent, plain};
 use crate::localize::settings::Setting;
+use medgemma_explainer::model_audit::Estimate;
 
 /// The measures of one setting on one family.
 struct Row {
@@ -87,7 +87,7 @@ pub fn to_json(settings: &[Setting], all: &[Measured]) -> Value {
         let items = decided(family, all);
         let row = |(at, setting): (usize, &Setting)| {
             let row = Row::of(&items, at);
-            let json = |estimate: Option<Estimate>| estimate.map(Estimate::to_json);
+            let json = |estimate: Option<Estimate>| estimate.map(crate::document::estimate);
             json!({
                 "setting": setting.to_string(),
                 "points_at_deciding": json(row.points),

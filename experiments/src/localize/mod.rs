@@ -2,7 +2,6 @@
 
 pub(crate) mod asked;
 pub mod benchmark;
-pub mod bootstrap;
 pub mod case;
 pub mod foils;
 pub mod measure;

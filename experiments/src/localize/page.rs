@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::localize::benchmark::{Benchmark, DECIDED, Group, Item, Measured};
-use crate::localize::bootstrap::Estimate;
 use crate::localize::measure::Measure;
 use crate::localize::randomized::Stage;
 use crate::localize::settings::Setting;
 use crate::localize::tag::Tagged;
+use medgemma_explainer::model_audit::Estimate;
 
 /// All that `localize` finds out.
 pub struct Results {
@@ -75,7 +75,7 @@ impl Row {
     }
 
     fn to_json(&self) -> Value {
-        let json = |estimate: Option<Estimate>| estimate.map(Estimate::to_json);
+        let json = |estimate: Option<Estimate>| estimate.map(crate::document::estimate);
         json!({
             "pointing": json(self.pointing),
             "mass_over_chance": json(self.mass),
@@ -119,7 +119,7 @@ impl Results {
             page += "| method | words | points right | mass over chance | rank accuracy | points at another finding | share on others | outweighs others | decided: points right |\n\
                 |---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
             for (setting, row) in self.rows(group) {
-                let Some(words) = row.pointing.map(|estimate| estimate.count) else { continue };
+                let Some(words) = row.pointing.map(|estimate| estimate.items) else { continue };
                 let _ = writeln!(
                     page,
                     "| {setting} | {words} | {} | {} | {} | {} | {} | {} | {} |",
@@ -147,7 +147,7 @@ impl Results {
             |---|---|---:|---:|---:|---:|---:|\n";
         for group in self.benchmark.groups() {
             for (setting, row) in self.rows(group) {
-                let Some(words) = row.pointing.map(|estimate| estimate.count) else { continue };
+                let Some(words) = row.pointing.map(|estimate| estimate.items) else { continue };
                 let _ = writeln!(
                     page,
                     "| {} | {setting} | {words} | {} | {} | {} | {} |",
@@ -171,7 +171,7 @@ impl Results {
         );
         for (at, setting) in self.settings.iter().enumerate() {
             let [mean, knockout] = Row::of(&items, at).occlusion;
-            let Some(words) = mean.or(knockout).map(|estimate| estimate.count) else { continue };
+            let Some(words) = mean.or(knockout).map(|estimate| estimate.items) else { continue };
             let _ =
                 writeln!(page, "| {setting} | {words} | {} | {} |", plain(mean), plain(knockout));
         }
@@ -232,7 +232,7 @@ impl Results {
 }
 
 fn estimate(found: Option<&Estimate>) -> Option<Value> {
-    found.copied().map(Estimate::to_json)
+    found.copied().map(crate::document::estimate)
 }
 
 /// The table of the tag: of the sound model and of the shortcut.

@@ -10,13 +10,13 @@ use medgemma_explainer::DtypeSpec;
 use safetensors::Dtype;
 
 use crate::checkpoint;
-use crate::localize::bootstrap::Estimate;
 use crate::localize::case::{Case, Language};
 use crate::localize::methods::Maps;
 use crate::localize::settings::Setting;
 use crate::parameters::{self, Parameters};
 use crate::reader::Reader;
 use crate::threads::share;
+use medgemma_explainer::model_audit::Estimate;
 
 /// Of the random values; any that is not the one of a training run.
 const SEED: u64 = 0x5eed;

@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 use phantom_radiograph::{Distribution, Finding, FindingKind, Scene};
 
 use crate::examples::picture;
-use crate::localize::bootstrap::Estimate;
 use crate::localize::case::{Case, GRID, Language};
 use crate::localize::measure::Region;
 use crate::localize::methods::Maps;
@@ -15,6 +14,7 @@ use crate::reader::{Reader, Reading};
 use crate::scenes::{Purpose, USUAL_PLACE, number};
 use crate::score::places;
 use crate::threads::share;
+use medgemma_explainer::model_audit::Estimate;
 
 /// Scenes of this seed are of no training run and of no other table.
 const SEED: u64 = 0x7a9;

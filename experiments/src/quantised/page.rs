@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::localize::bootstrap::Estimate;
 use crate::quantised::measure::{Measured, Other, Pair};
+use medgemma_explainer::model_audit::Estimate;
 
 /// One other model, with what was measured.
 struct Row<'a> {
@@ -88,7 +88,7 @@ pub fn table(others: &[Other], measured: &[Measured]) -> String {
 
 /// The same as data.
 pub fn to_json(others: &[Other], measured: &[Measured], pictures: u64) -> Value {
-    let json = |estimate: Option<Estimate>| estimate.map(Estimate::to_json);
+    let json = |estimate: Option<Estimate>| estimate.map(crate::document::estimate);
     let row = |(other, found): (&Other, &Measured)| {
         let row = Row::of(other, found);
         json!({

@@ -7,9 +7,9 @@ use std::ops::Range;
 use medgemma_explainer::{Blank, DependsOnPicture, NATS_OF_A_CHANGE};
 use serde_json::{Value, json};
 
-use crate::localize::bootstrap::Estimate;
 use crate::reliance::measure::{Item, Rated, Subject};
 use crate::reliance::spans::Class;
+use medgemma_explainer::model_audit::Estimate;
 
 /// All that was rated.
 pub struct Results {
@@ -164,13 +164,13 @@ impl Results {
             let items = self.items(group);
             let verdict = |verdict: DependsOnPicture| {
                 share(&items, |item| Some(item.depends_on_picture() == verdict))
-                    .map(Estimate::to_json)
+                    .map(crate::document::estimate)
             };
             let blanks = Blank::ALL.iter().map(|blank| {
                 let as_likely = share(&items, |item| Some(item.as_likely(blank)));
                 let gains = items.iter().map(|(_, item)| item.gain(blank)).collect();
                 let found = json!({
-                    "as_likely": as_likely.map(Estimate::to_json),
+                    "as_likely": as_likely.map(crate::document::estimate),
                     "gain_quartiles": quartiles(gains),
                 });
                 (blank.name().to_owned(), found)

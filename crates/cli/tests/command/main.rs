@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 mod adapters; // adapters, comparisons of models, models without pictures
+mod audit; // a set of cases
 mod certificate; // how faithful maps are
 mod compared; // methods, heads and layers, the public Python program
 mod contract; // what it promises
