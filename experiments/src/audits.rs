@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use medgemma_explainer::model_audit::{Change, Estimate, Mask, Row, Summary, Verdict};
 use medgemma_explainer::{
     AuditCase, AuditOptions, AuditPart, DtypeSpec, Explainer, LoadOptions, ModelSource, Picture,
 };
+use model_audit::{Change, Estimate, Mask, Row, Summary, Verdict};
 use phantom_radiograph::{FindingKind, Scene};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
+use crate::document::save;
 use crate::examples::picture;
 use crate::questions::Question;
 use crate::recipe::Variant;
@@ -35,7 +36,7 @@ pub struct Subject {
 }
 
 /// What one model was found to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Audited {
     name: String,
     deserves: Verdict,
@@ -235,28 +236,33 @@ fn share_text(of: Option<&Estimate>) -> String {
     })
 }
 
-/// All of it as data.
+impl Audited {
+    /// What is kept of it: maps are large, and their numbers stand beside; how long it took is of the machine.
+    fn kept(&self) -> Self {
+        let mut kept = self.clone();
+        for observed in kept.sets.iter_mut().flatten().filter_map(|row| row.observed.as_mut()) {
+            (observed.map, observed.seconds) = (None, 0.0);
+        }
+        kept
+    }
+}
+
+/// Writes what was found as data.
 ///
 /// # Errors
-/// Never: rows are texts and numbers.
-pub fn to_json(all: &[Audited]) -> Result<Value> {
-    let of = |audited: &Audited| -> Result<Value> {
-        let sets = audited.sets.iter().map(|rows| {
-            let mut rows = rows.clone();
-            for row in &mut rows {
-                // Maps are large, and the numbers of them stand beside.
-                if let Some(observed) = &mut row.observed {
-                    observed.map = None;
-                    observed.seconds = 0.0;
-                }
-            }
-            let verdict = Summary::of(&rows).all.judgement.verdict;
-            Ok(json!({ "verdict": verdict, "rows": serde_json::to_value(rows)? }))
-        });
-        let sets = sets.collect::<Result<Vec<_>>>()?;
-        Ok(json!({ "model": audited.name, "deserves": audited.deserves, "sets": sets }))
-    };
-    all.iter().map(of).collect::<Result<Vec<_>>>().map(Value::from).context("rows as JSON")
+/// A file that cannot be written.
+pub fn write(all: &[Audited], path: &Path) -> Result<()> {
+    let kept: Vec<Audited> = all.iter().map(Audited::kept).collect();
+    save(path, &format!("{}\n", serde_json::to_string(&kept)?))
+}
+
+/// Reads it again.
+///
+/// # Errors
+/// A file that is not there or of another form.
+pub fn read(path: &Path) -> Result<Vec<Audited>> {
+    let text = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is not understood", path.display()))
 }
 
 #[cfg(test)]

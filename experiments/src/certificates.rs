@@ -21,7 +21,7 @@ use crate::reliance::measure::SIZE;
 use crate::reliance::spans::{Class, spans};
 use crate::scenes::{Purpose, scene};
 use crate::threads::share;
-use medgemma_explainer::model_audit::Estimate;
+use model_audit::Estimate;
 
 /// The relevancy itself, in tables.
 const RELEVANCY: &str = "relevancy";

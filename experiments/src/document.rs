@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use medgemma_explainer::model_audit::Estimate;
+use model_audit::Estimate;
 use serde_json::{Value, json};
 
 /// The page with `table` between `<!-- name -->` and `<!-- end of name -->`.

@@ -61,7 +61,7 @@ fn the_shortcut_goes_by_the_tag() {
     let settings = [Setting::DEFAULT];
     let [sound, shortcut] = ["phantom", "phantom-shortcut"]
         .map(|name| tag::measure(&folder(name), 6, &Language::Places, &settings).unwrap());
-    let mean = |estimate: Option<medgemma_explainer::model_audit::Estimate>| estimate.unwrap().mean;
+    let mean = |estimate: Option<model_audit::Estimate>| estimate.unwrap().mean;
     assert!(mean(shortcut.flips_without_tag) > 0.8 && mean(sound.flips_without_tag) < 0.2);
     assert!(mean(shortcut.shares[0][0]) > 2.0 * mean(sound.shares[0][0]));
 }

@@ -1,12 +1,12 @@
 //! One case of an audit, against each change made by hand.
 
 use crate::support::keyword;
-use medgemma_explainer::model_audit::{Change, Choice, Mask, Stated, Use};
 use medgemma_explainer::{
-    Answer, AnswerOptions, AuditCase, AuditOptions, AuditPart, Blank, Context, DtypeSpec,
-    ErrorKind, ExplainOptions, Explainer, LoadOptions, ModelSource, Picture, Question, RgbImage,
-    Shipped,
+    Answer, AnswerOptions, AuditCase, AuditOptions, AuditPart, Blank, Change, Choice, Context,
+    DtypeSpec, ErrorKind, ExplainOptions, Explainer, LoadOptions, Mask, ModelSource, Picture,
+    Question, RgbImage, Shipped, Stated,
 };
+use model_audit::Use;
 use phantom_radiograph::{Finding, FindingKind, Level, Scene, Side, Zone};
 use std::ops::ControlFlow;
 use std::sync::Arc;

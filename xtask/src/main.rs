@@ -78,9 +78,9 @@ cargo xtask COMMAND
   certificate [--model DIR] [--shortcut DIR] [--pictures N] [--out DIR]
                          certify maps of words about unseen phantoms: how often each is ahead of its controls; write
                          docs/certificate.md and .json
-  audit [--model DIR] [--shortcut DIR] [--prior DIR] [--sets N] [--hybrid DIR [--decoder FILE.gguf] [--hybrid-sets N]] [--out DIR]
+  audit [--model DIR] [--shortcut DIR] [--prior DIR] [--sets N] [--hybrid DIR [--decoder FILE.gguf] [--hybrid-sets N]] [--page] [--out DIR]
                          audit models whose right verdict is known, over sets of 24 unseen phantoms: how often each verdict is
-                         given, to whom; write docs/audit.md and .json
+                         given, to whom; write docs/audit.md and .json; --page: the page alone, from its JSON file
   deciding-words [--model FILE.gguf] [--out DIR]
                          hold maps over texts against the word that decides what follows, in what setup --real-weights fetches
                          or in another language model; write docs/deciding-words.md and .json

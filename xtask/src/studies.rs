@@ -64,9 +64,9 @@ impl Study {
     fn switches(self) -> &'static [&'static str] {
         match self {
             Self::Localize => &["--objectives", "--tag"],
+            Self::Audit => &["--page"],
             Self::Reliance
             | Self::Certificate
-            | Self::Audit
             | Self::Quantised
             | Self::DecidingWords
             | Self::WhichMap => &[],

@@ -15,6 +15,7 @@ mod statistics;
 
 mod page;
 mod summary; // all cases
+#[cfg(feature = "parquet")]
 mod table;
 mod verdict;
 
@@ -31,10 +32,11 @@ pub use observed::{
     log_odds,
 };
 pub use page::{About, Shown, page};
+#[cfg(feature = "parquet")]
 pub use parquet::errors::ParquetError;
-pub use relevancy_visualization;
 pub use stated::{Stated, is_right, is_same, stated, yes_or_no};
 pub use statistics::{Estimate, holm, sign_test};
 pub use summary::{ChangeSummary, Group, MeasureSummary, MethodSummary, Row, Summary};
+#[cfg(feature = "parquet")]
 pub use table::write_parquet;
 pub use verdict::{Evidence, Judgement, LEAST_LEAD, LEAST_PATIENTS, LEAST_SHARE, Verdict};

@@ -254,27 +254,24 @@ impl Observed {
     }
 
     /// Whether the model used the picture. Ways of taking it away are unlike each other, and a model may answer as before where it gets
-    /// something that no training showed; so one alone decides nothing. Another patient's picture with another label is one that it knows:
-    /// where there is one it must be among those that move the word for a yes, and must not be for a no, and at least half of all must
-    /// agree with it. None where fewer than two could be tried.
+    /// something that no training showed; so one alone decides nothing. Pictures of other patients are such as it knows: for a yes one of
+    /// them must move the word, whichever label it has (a model that looks at something else than the label may say another thing about one
+    /// with the same), and at least half of all ways of taking the picture away; for a no the word must stay with that of another label and
+    /// with that of the same, and with at least half of all ways. Where there is no picture of another label most of the ways decide. None
+    /// where fewer than two could be tried.
     pub fn used(&self) -> Option<Use> {
-        let tried: Vec<(Change, bool)> = Change::ALL
-            .into_iter()
-            .filter(|change| change.takes_the_picture())
-            .filter_map(|change| Some((change, self.moved(change)?)))
-            .collect();
+        let ways = Change::ALL.into_iter().filter(|change| change.takes_the_picture());
+        let tried: Vec<bool> = ways.filter_map(|change| self.moved(change)).collect();
         if tried.len() < 2 {
             return None;
         }
-        let moved = tried.iter().filter(|(_, moved)| *moved).count();
-        let known = tried.iter().find(|(change, _)| *change == Change::OtherLabel);
-        let known = known.map(|(_, moved)| *moved);
-        let (twice, all) = (2 * moved, tried.len());
-        Some(match known {
-            Some(true) if all <= twice => Use::Yes,
-            Some(false) if twice <= all => Use::No,
+        let (twice, all) = (2 * tried.iter().filter(|moved| **moved).count(), tried.len());
+        let same = self.moved(Change::SameLabel) == Some(true);
+        Some(match self.moved(Change::OtherLabel) {
+            Some(other) if (other || same) && all <= twice => Use::Yes,
+            Some(other) if !other && !same && twice <= all => Use::No,
             None if all < twice => Use::Yes,
-            None if twice < all => Use::No,
+            None if twice < all && !same => Use::No,
             _ => Use::Unclear,
         })
     }
@@ -381,6 +378,11 @@ pub(crate) mod tests {
         let off = (mean, None, 3.0);
         assert_eq!(of(&[(other, Some(false), 0.0), grey, off]), Some(Use::No));
         assert_eq!(of(&[(other, Some(false), 0.0), (knock, None, 3.0), off]), Some(Use::Unclear));
+        // One that looks at something else says another thing of a picture with the same label.
+        let same = (Change::SameLabel, Some(true), 4.0);
+        let stays = (other, Some(false), 0.0);
+        assert_eq!(of(&[stays, same, (knock, None, 4.0), (mean, None, 4.0)]), Some(Use::Yes));
+        assert_eq!(of(&[stays, same, grey, (knock, None, 0.0)]), Some(Use::Unclear));
         assert_eq!(of(&[grey, off]), Some(Use::Unclear));
         assert_eq!(of(&[(blank, Some(true), 3.0), off]), Some(Use::Yes));
     }

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::builder::RangedU64ValueParser;
-use medgemma_explainer::model_audit::{self, About, BadCase, Case, Cases, Row, Summary};
 use medgemma_explainer::{
     AuditOptions, CertificateOptions, ErrorKind, ExplainOptions, Explainer, ModelRecord, Operator,
     WeightFile, Words, sha256,
 };
+use model_audit::{About, BadCase, Case, Cases, Row, Summary};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
@@ -237,7 +237,7 @@ fn observe(
             if cancelled || interrupt::exit_code().is_some() {
                 return Err(Stopped);
             }
-            (None, Some(without_folders(&format!("{error:#}"), &set.folder)))
+            (None, Some(set.reason(&error)))
         }
     };
     Ok(Row {
@@ -249,12 +249,6 @@ fn observe(
         observed,
         error,
     })
-}
-
-/// A message without the folder of the pictures: a path can name people.
-fn without_folders(message: &str, folder: &Path) -> String {
-    let folder = folder.display().to_string();
-    if folder == "." { message.to_owned() } else { message.replace(&format!("{folder}/"), "") }
 }
 
 /// The rows in the order of the cases.

@@ -66,15 +66,20 @@ pub(crate) fn warning(text: impl Display) {
     message("warning", &text.to_string());
 }
 
-/// What went wrong, and why: each reason once, since some messages hold that of the next.
+/// What went wrong, and why.
 pub(crate) fn failed(error: &anyhow::Error) {
+    self::error(format_args!("{}{}", reasons(error), hint::of(error)));
+}
+
+/// What went wrong, and why: each reason once, since some messages hold that of the next.
+pub(crate) fn reasons(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for reason in error.chain().skip(1).map(ToString::to_string) {
         if !text.contains(&reason) {
             text = format!("{text}: {reason}");
         }
     }
-    self::error(format_args!("{text}{}", hint::of(error)));
+    text
 }
 
 pub(crate) fn error(text: impl Display) {

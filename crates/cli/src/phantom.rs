@@ -4,7 +4,7 @@ use crate::{interrupt, output, progress};
 use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
-use medgemma_explainer::model_audit::{Case, Cases, Files};
+use model_audit::{Case, Cases, Files};
 use phantom_radiograph::{
     Bits, COUNTS, Distribution, FindingKind, SIZES, SetOptions, Truth, write_set,
 };

@@ -70,8 +70,6 @@ pub use attention_relevancy::{
     Layers, Method, MethodRow, Objective, Occlusion, PatchMap, Pool, Score, Shares, Sink, SinkRule,
     Sinks, Unavailable, Update,
 };
-pub use model_audit;
-
 pub use explanation_record::record::{ModelRecord, WeightFile, sha256};
 pub use explanation_record::{
     BlankKind, BoxAgreement, ControlGain, ControlKind, Counterpart, DependsOnPicture, Explained,
@@ -85,6 +83,10 @@ pub use explanation_record::{
 pub use gemma3_processor::{
     Content, Message, Picture, PictureOptions, Prepared, PreparedImage, Processor,
     ProcessorOptions, Resize, Role, Window, read_file, worker,
+};
+pub use model_audit::{
+    Agreement, Certified, Change, Changed, Choice, DecisiveWord, Mask, MethodAgreement, Observed,
+    Stated, Unchanged, WordMap,
 };
 // Pictures go in and figures come out as arrays that other programs have already; a copy of either type would only be converted.
 pub use attention_relevancy::ndarray;

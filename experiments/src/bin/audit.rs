@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use experiments::audits::{Audited, Subject, numbers, reliability, to_json, verdicts};
+use experiments::audits::{Audited, Subject, numbers, read, reliability, verdicts, write};
 use experiments::document::{replaced, save};
 use experiments::hybrid::merged::{self, Files};
 use experiments::recipe::{Recipe, Variant};
 use medgemma_explainer::DtypeSpec;
-use medgemma_explainer::model_audit::Verdict;
+use model_audit::Verdict;
 use safetensors::Dtype;
 
 /// Audits models over sets of unseen phantoms.
@@ -37,6 +37,9 @@ struct Args {
     /// Sets for the hybrid.
     #[arg(long, default_value_t = 1)]
     hybrid_sets: u64,
+    /// Only make the tables anew, from audit.json.
+    #[arg(long)]
+    page: bool,
     /// The tables go into audit.md of this folder, between its marks, and the data into audit.json.
     #[arg(long, default_value = "docs")]
     out: PathBuf,
@@ -45,6 +48,9 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     tch::set_num_threads(1); // the lanes are the threads
+    if args.page {
+        return tables(&args, &read(&args.out.join(DATA))?);
+    }
     let seed = Recipe::full(Variant::Sound).seed;
     let of = |name: &str, deserves: Verdict, model: &PathBuf| Subject {
         name: name.to_owned(),
@@ -78,18 +84,22 @@ fn main() -> Result<()> {
         all.push(subject.audit(seed)?);
         println!("{}", verdicts(&all));
     }
+    write(&all, &args.out.join(DATA))?;
+    tables(&args, &all)
+}
+
+const DATA: &str = "audit.json";
+
+fn tables(args: &Args, all: &[Audited]) -> Result<()> {
     let path = args.out.join("audit.md");
     let mut page = std::fs::read_to_string(&path)
         .with_context(|| format!("could not read {}", path.display()))?;
-    for (name, table) in [
-        ("verdicts", verdicts(&all)),
-        ("reliability", reliability(&all)),
-        ("numbers", numbers(&all)),
-    ] {
+    for (name, table) in
+        [("verdicts", verdicts(all)), ("reliability", reliability(all)), ("numbers", numbers(all))]
+    {
         println!("{table}");
         page = replaced(&page, name, &table)
             .with_context(|| format!("{} has no marks for {name}", path.display()))?;
     }
-    save(&path, &page)?;
-    save(&args.out.join("audit.json"), &format!("{}\n", to_json(&all)?))
+    save(&path, &page)
 }

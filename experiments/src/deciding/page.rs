@@ -8,7 +8,7 @@ use super::items::Family;
 use super::measure::Measured;
 use crate::localize::page::{percent, plain};
 use crate::localize::settings::Setting;
-use medgemma_explainer::model_audit::Estimate;
+use model_audit::Estimate;
 
 /// The measures of one setting on one family.
 struct Row {

@@ -9,7 +9,7 @@ use crate::localize::measure::Measure;
 use crate::localize::randomized::Stage;
 use crate::localize::settings::Setting;
 use crate::localize::tag::Tagged;
-use medgemma_explainer::model_audit::Estimate;
+use model_audit::Estimate;
 
 /// All that `localize` finds out.
 pub struct Results {

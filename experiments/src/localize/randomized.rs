@@ -16,7 +16,7 @@ use crate::localize::settings::Setting;
 use crate::parameters::{self, Parameters};
 use crate::reader::Reader;
 use crate::threads::share;
-use medgemma_explainer::model_audit::Estimate;
+use model_audit::Estimate;
 
 /// Of the random values; any that is not the one of a training run.
 const SEED: u64 = 0x5eed;

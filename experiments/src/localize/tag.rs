@@ -14,7 +14,7 @@ use crate::reader::{Reader, Reading};
 use crate::scenes::{Purpose, USUAL_PLACE, number};
 use crate::score::places;
 use crate::threads::share;
-use medgemma_explainer::model_audit::Estimate;
+use model_audit::Estimate;
 
 /// Scenes of this seed are of no training run and of no other table.
 const SEED: u64 = 0x7a9;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::quantised::measure::{Measured, Other, Pair};
-use medgemma_explainer::model_audit::Estimate;
+use model_audit::Estimate;
 
 /// One other model, with what was measured.
 struct Row<'a> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::reliance::measure::{Item, Rated, Subject};
 use crate::reliance::spans::Class;
-use medgemma_explainer::model_audit::Estimate;
+use model_audit::Estimate;
 
 /// All that was rated.
 pub struct Results {

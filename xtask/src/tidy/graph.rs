@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What a member of the workspace may depend on among the other members.
-const TABLE: [(&str, &[&str]); 15] = [
+const TABLE: [(&str, &[&str]); 16] = [
     ("attention-relevancy", &[]),
     ("gemma3-processor", &["quantised-weights"]),
     ("quantised-weights", &[]),
@@ -14,6 +14,7 @@ const TABLE: [(&str, &[&str]); 15] = [
     ("attention-capture", &["gemma3-tch", "attention-relevancy"]),
     ("relevancy-visualization", &["attention-relevancy"]),
     ("explanation-record", &["attention-relevancy", "relevancy-visualization"]),
+    ("model-audit", &["relevancy-visualization"]),
     ("phantom-radiograph", &[]),
     (
         "medgemma-explainer",
@@ -23,10 +24,11 @@ const TABLE: [(&str, &[&str]); 15] = [
             "gemma3-tch",
             "attention-capture",
             "explanation-record",
+            "model-audit",
             "relevancy-visualization",
         ],
     ),
-    ("medgemma-explainer-cli", &["medgemma-explainer", "phantom-radiograph"]),
+    ("medgemma-explainer-cli", &["medgemma-explainer", "model-audit", "phantom-radiograph"]),
     ("checkpoint-files", &[]),
     ("xtask", &["checkpoint-files"]),
     ("integration-tests", ANY),
@@ -40,6 +42,7 @@ const TABLE: [(&str, &[&str]); 15] = [
             "gemma3-processor",
             "gemma3-tch",
             "medgemma-explainer",
+            "model-audit",
             "phantom-radiograph",
             "quantised-weights",
             "relevancy-visualization",
@@ -65,12 +68,13 @@ const RESERVED: [(&str, &[&str]); 5] = [
 const WITHOUT_SERDE: [&str; 2] = ["attention-relevancy", "attention-capture"];
 
 /// Members that build on a machine without libtorch, with all their tests.
-const WITHOUT_TORCH: [&str; 8] = [
+const WITHOUT_TORCH: [&str; 9] = [
     "quantised-weights",
     "attention-relevancy",
     "gemma3-processor",
     "relevancy-visualization",
     "explanation-record",
+    "model-audit",
     "phantom-radiograph",
     "checkpoint-files",
     "xtask",

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use medgemma_explainer::model_audit::{Case, Cases, Mask};
 use medgemma_explainer::{AuditCase, AuditPart, Picture, PictureOptions, Question};
+use model_audit::{Case, Cases, Mask};
 
 use crate::messages::lies_within;
+use crate::output;
 
 /// A file of cases, and how its pictures are read.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl Set<'_> {
             let Some(Ok(other)) = self.cases.lines.get(other) else {
                 return Err("it is no case".to_owned());
             };
-            self.pictures(other).map_err(|error| format!("its picture: {error:#}"))
+            self.pictures(other).map_err(|error| format!("its picture: {}", self.reason(&error)))
         };
         let mut question = Question::new(pictures, &case.question);
         if let Some(system) = &case.system {
@@ -51,6 +52,12 @@ impl Set<'_> {
         let picture = self.open(case.image.iter().nth(case.picture).unwrap_or(Path::new("")))?;
         let part = self.part(case, &picture)?;
         Ok((picture, part))
+    }
+
+    /// Why something failed, without the folder of the pictures: a path can name people.
+    pub(super) fn reason(&self, error: &anyhow::Error) -> String {
+        let (text, folder) = (output::reasons(error), self.folder.display().to_string());
+        if folder == "." { text } else { text.replace(&format!("{folder}/"), "") }
     }
 
     fn pictures(&self, case: &Case) -> Result<Vec<Picture>> {

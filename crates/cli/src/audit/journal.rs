@@ -7,7 +7,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use medgemma_explainer::model_audit::Row;
+use model_audit::Row;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use medgemma_explainer::model_audit::{self, About, Case, Estimate, Group, Row, Shown, Summary};
+use model_audit::{About, Case, Estimate, Group, Row, Shown, Summary};
 
 use super::cases::Set;
 use crate::output;
