@@ -307,16 +307,22 @@ fn rename(tokenizer: &mut Value, id: u32, name: &str) {
     }));
 }
 
-#[test]
-fn a_thinking_trace_is_told_apart_from_the_answer() {
-    // The reference answer is `has ifiis lung sizas …`; with `has ` and `is ` renamed it begins with a trace.
-    let fixture = Fixture::open("old-names");
-    let checkpoint = Checkpoint::copy(&fixture);
+/// A checkpoint whose reference answer, `has ifiis lung sizas …`, begins with a trace: `has ` and `is ` are renamed.
+pub(crate) fn thinking(fixture: &Fixture) -> Checkpoint {
+    let checkpoint = Checkpoint::copy(fixture);
     let ids = fixture.ids("full_ids")[fixture.number("input_len")..].to_vec();
     checkpoint.edit("tokenizer.json", |tokenizer| {
         rename(tokenizer, ids[0], "<unused94>");
         rename(tokenizer, ids[2], "<unused95>");
     });
+    checkpoint
+}
+
+#[test]
+fn a_thinking_trace_is_told_apart_from_the_answer() {
+    let fixture = Fixture::open("old-names");
+    let checkpoint = thinking(&fixture);
+    let ids = fixture.ids("full_ids")[fixture.number("input_len")..].to_vec();
     let options = LoadOptions::default().with_dtype(DtypeSpec::Float32);
     let source = ModelSource::Directory(checkpoint.path().to_owned());
     let explainer = Explainer::load(&source, &options).unwrap();

@@ -27,3 +27,4 @@ mod service; // many askers, one model
 mod sinks; // attention sinks, found and taken out of the relevancy
 mod support; // what these share
 mod targets; // every way of asking
+mod trace; // ways from the picture to the answer through a thinking trace

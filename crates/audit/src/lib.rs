@@ -28,15 +28,17 @@ pub use fill::fill;
 pub use hidden::Hidden;
 pub use mask::{Mask, Place, Purpose};
 pub use observed::{
-    Certified, Change, Changed, Choice, DecisiveWord, MOVED, Observed, Unchanged, Use, WordMap,
-    log_odds,
+    Certified, Change, Changed, Choice, DecisiveWord, MOVED, Observed, TraceUse, Unchanged, Use,
+    WordMap, log_odds,
 };
 pub use page::{About, Shown, page};
 #[cfg(feature = "parquet")]
 pub use parquet::errors::ParquetError;
 pub use stated::{Stated, is_right, is_same, stated, yes_or_no};
 pub use statistics::{Estimate, holm, sign_test};
-pub use summary::{ChangeSummary, Group, MeasureSummary, MethodSummary, Row, Summary};
+pub use summary::{
+    ChangeSummary, Group, MeasureSummary, MethodSummary, Row, Summary, TraceSummary,
+};
 #[cfg(feature = "parquet")]
 pub use table::write_parquet;
 pub use verdict::{Evidence, Judgement, LEAST_LEAD, LEAST_PATIENTS, LEAST_SHARE, Verdict};

@@ -182,6 +182,20 @@ pub struct Certified {
     pub undefined: Option<String>,
 }
 
+/// How the decisive word gets to the pictures where the model thinks aloud before it answers: nats that its log-probability loses where
+/// some tokens do not see others.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TraceUse {
+    /// Nothing behind the pictures sees them.
+    pub picture: f64,
+    /// The tokens of the thinking trace do not see the pictures.
+    pub picture_in_trace: f64,
+    /// The answer does not see the pictures.
+    pub picture_in_answer: f64,
+    /// The answer does not see the trace.
+    pub trace: f64,
+}
+
 /// What one case came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
@@ -201,6 +215,9 @@ pub struct Observed {
     pub map: Option<WordMap>,
     /// How faithful it is; none where nobody asked.
     pub certificate: Option<Certified>,
+    /// What the thinking trace does for the word; none for an answer without one.
+    #[serde(default)]
+    pub trace: Option<TraceUse>,
     /// How long the case took, in seconds.
     pub seconds: f64,
 }
@@ -360,6 +377,7 @@ pub(crate) mod tests {
             constant: None,
             map: None,
             certificate: None,
+            trace: None,
             seconds: 1.0,
         }
     }

@@ -65,6 +65,7 @@ pub fn page(
         .map(|(index, shown)| Drawn::new((index, shown), &rows[index], about.seed))
         .collect::<Result<_, _>>()?;
     let mut sections = vec![changes(all)];
+    sections.extend(through_trace(all));
     sections.extend(maps(all));
     sections.extend(groups(summary));
     if !drawn.is_empty() {
@@ -216,6 +217,28 @@ fn changes(all: &Group) -> Section<'static> {
         text: "Each case is asked again with something changed. The log-odds are those of the decisive word in its old place, the old answer being given. Parts are counted in cases whose answer names what they show and is not wrong.".to_owned(),
         blocks: vec![Block::Table(table), Block::Intervals(chart)],
     }
+}
+
+fn through_trace(all: &Group) -> Option<Section<'static>> {
+    let row = |way: &crate::TraceSummary| {
+        let loss = &way.loss;
+        let text = format!("{:.2} ({:.2} to {:.2})", loss.mean, loss.low, loss.high);
+        vec![way.way.clone(), text.replace('-', "−"), loss.items.to_string()]
+    };
+    let rows: Vec<Vec<String>> = all.trace.iter().map(row).collect();
+    (!rows.is_empty()).then(|| Section {
+        title: "Through the thinking trace".to_owned(),
+        text: "What the decisive word loses where some tokens do not see others, in answers that begin with a thinking trace. What is lost by two ways need not add up to what is lost by both.".to_owned(),
+        blocks: vec![Block::Table(Table {
+            caption: "Ways between picture, trace and answer".to_owned(),
+            columns: vec![
+                Column::words("Closed"),
+                Column::numbers("Log-probability lost (nats)"),
+                Column::numbers("Cases"),
+            ],
+            rows,
+        })],
+    })
 }
 
 fn interval(name: &str, of: Option<&Estimate>) -> IntervalRow {

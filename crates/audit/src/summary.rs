@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::agreement::Agreement;
-use crate::observed::{Change, Observed, Use};
+use crate::observed::{Change, Observed, TraceUse, Use};
 use crate::stated::is_right;
 use crate::statistics::{Estimate, holm, sign_test};
 use crate::verdict::{Evidence, Judgement};
@@ -92,11 +92,26 @@ pub struct Group {
     pub methods: Vec<MethodSummary>,
     /// The share of maps that are ahead of their controls by knock-out, of those that have curves.
     pub ahead: Option<Estimate>,
+    /// What the word loses in answers with a thinking trace, in nats, by the way that is closed.
+    #[serde(default)]
+    pub trace: Vec<TraceSummary>,
     /// Maps without curves: the picture is worth too little to the word.
     pub without_curves: usize,
     /// What it comes to.
     pub judgement: Judgement,
 }
+
+/// What the decisive word loses where one way between picture, thinking trace and answer is closed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TraceSummary {
+    /// Which, for people.
+    pub way: String,
+    /// Nats of its log-probability.
+    pub loss: Estimate,
+}
+
+/// A way that is closed, for people, and what is lost with it.
+type Way = (&'static str, fn(&TraceUse) -> f64);
 
 /// What one change does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -215,11 +230,27 @@ impl Group {
                 .filter(|(row, it)| has_part(it) && row.with_part().is_none())
                 .count(),
             methods: methods(&seen),
+            trace: through_trace(&seen),
             without_curves: certified(&|it| it.srg.is_none().then_some(1.0)).len(),
             ahead: Estimate::of_shares(&ahead),
             judgement: evidence.judge(),
         }
     }
+}
+
+fn through_trace(seen: &[(&Row, &Observed)]) -> Vec<TraceSummary> {
+    let ways: [Way; 4] = [
+        ("the picture hidden from all behind it", |it| it.picture),
+        ("the picture hidden from the trace", |it| it.picture_in_trace),
+        ("the picture hidden from the answer", |it| it.picture_in_answer),
+        ("the trace hidden from the answer", |it| it.trace),
+    ];
+    let summary = |(way, loss): Way| {
+        let items = seen.iter().filter_map(|(row, it)| Some((row.patient, loss(&it.trace?))));
+        let found = Estimate::of(&items.collect::<Vec<_>>())?;
+        Some(TraceSummary { way: way.to_owned(), loss: found })
+    };
+    ways.into_iter().filter_map(summary).collect()
 }
 
 fn changes(seen: &[(&Row, &Observed)]) -> Vec<ChangeSummary> {

@@ -3,7 +3,7 @@
 use crate::goal::{check_targets, index};
 use crate::model::TraceOf;
 use crate::seam::{
-    Attend, AttentionLayer, Fast, Layer, MaskRule, Qkv, Sequence, Site, Watch, guard,
+    Attend, AttentionLayer, Barred, Fast, Layer, MaskRule, Qkv, Sequence, Site, Watch, guard,
 };
 use crate::states::States;
 use crate::{Error, LanguageModel, Score, goal};
@@ -45,6 +45,21 @@ pub fn forced_scores_without_images<M: LanguageModel>(
         return Ok(Vec::new());
     }
     let rows = Rows::without_images(model, sequence, targets)?;
+    goal::scores(targets, |targets| rows.logits(model, targets))
+}
+
+/// The same with some keys hidden from some queries alone, in every head and layer: ways from one part of a sequence to another are closed
+/// (attention knock-out, Geva et al. 2023), and all others stay open.
+///
+/// # Errors
+/// As [`forced_scores`].
+pub fn forced_scores_barring<M: LanguageModel>(
+    model: &M,
+    sequence: &Sequence,
+    targets: &[Target],
+    barred: &[Barred],
+) -> Result<Vec<Score>, Error> {
+    let rows = Rows::run(model, sequence, targets, &mut Barring { inner: Fast, barred })?;
     goal::scores(targets, |targets| rows.logits(model, targets))
 }
 
@@ -247,6 +262,20 @@ impl<A: Attend> Attend for Hiding<'_, A> {
 }
 
 impl<A: Attend, Trace> Watch<Trace> for Hiding<'_, A> {}
+
+/// An attention with some keys hidden from some queries.
+struct Barring<'a, A> {
+    inner: A,
+    barred: &'a [Barred],
+}
+
+impl<A: Attend> Attend for Barring<'_, A> {
+    fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
+        self.inner.attend(site, qkv, &mask.clone().barring(self.barred.to_vec()))
+    }
+}
+
+impl<A: Attend, Trace> Watch<Trace> for Barring<'_, A> {}
 
 #[cfg(test)]
 mod tests {

@@ -85,7 +85,9 @@ pub use error::Error;
 pub use goal::{Attribution, Goal};
 pub use rules::Rules;
 
-pub use forced::{alternatives, forced_scores, forced_scores_without_images};
+pub use forced::{
+    alternatives, forced_scores, forced_scores_barring, forced_scores_without_images,
+};
 pub use occlusion::Occluder;
 pub use sinks::find_sinks;
 pub use states::{Keep, Recorder, States, StatesSize};

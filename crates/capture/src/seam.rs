@@ -4,7 +4,7 @@
 //! What an engine asks of a model as a whole is [`LanguageModel`](crate::LanguageModel); where models are joined is `gemma.rs`.
 
 pub(crate) use gemma3_tch::{
-    Attend, AttentionLayer, Bytes, Cached, Dims, Error as ModelError, Fast, Fork, Layer, MaskRule,
-    Placement, PullCost, PullRule, Qkv, QkvGradient, Sequence, SequenceLayout, Site, Tower, Trace,
-    Watch, available_memory, check_memory, guard, threads,
+    Attend, AttentionLayer, Barred, Bytes, Cached, Dims, Error as ModelError, Fast, Fork, Layer,
+    MaskRule, Placement, PullCost, PullRule, Qkv, QkvGradient, Sequence, SequenceLayout, Site,
+    Tower, Trace, Watch, available_memory, check_memory, guard, threads,
 };

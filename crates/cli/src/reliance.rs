@@ -138,6 +138,18 @@ fn print_reliance(explanations: &Explanations, reliance: &Reliance) {
         let beware = found.beware(blanks).join("; ");
         line(&target.label(), &gains, [depends.name(), &beware]);
     }
+    let traces = shown(explanations).iter().zip(found);
+    let traces: Vec<_> =
+        traces.filter_map(|(it, found)| Some((it.label(), found.trace?))).collect();
+    if !traces.is_empty() {
+        output::blank_line();
+        output::line(
+            "What its log-probability gains or loses with ways through the thinking trace closed:",
+        );
+        for (label, trace) in traces {
+            output::line(format_args!("{:<24} {}", shorten(&label, 24), trace.phrase()));
+        }
+    }
     if !are_words {
         print_words(reliance);
     }

@@ -11,7 +11,7 @@ use gemma3_processor::{Content, Message, Picture, PreparedImage};
 use gemma3_tch::{Cached, GenerationOptions, Sequence};
 use model_audit::{
     Certified, Change, Changed, Choice, DecisiveWord, Hidden, Mask, MethodAgreement, Observed,
-    Purpose, Unchanged, WordMap, is_same, stated, yes_or_no,
+    Purpose, TraceUse, Unchanged, WordMap, is_same, stated, yes_or_no,
 };
 
 use crate::error::Cause;
@@ -150,6 +150,12 @@ impl Request<'_> {
             constant: None,
             map: word_map(case, &answer, target),
             certificate: None,
+            trace: self.through_trace(&answer, &[target])?[0].map(|it| TraceUse {
+                picture: it.picture,
+                picture_in_trace: it.picture_in_trace,
+                picture_in_answer: it.picture_in_answer,
+                trace: it.trace,
+            }),
             seconds: 0.0,
         };
         let parts = Parts::of(case, &answer, options.seed);

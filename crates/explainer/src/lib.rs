@@ -35,6 +35,7 @@ mod service;
 mod setters;
 mod shipped;
 mod source;
+mod trace;
 mod versus;
 mod weight_files;
 mod words;
@@ -77,7 +78,7 @@ pub use explanation_record::{
     MapAgreement, MapChange, MethodGain, MethodId, NATS_OF_A_CHANGE, NO_EFFECT, NOTHING_SPEAKS,
     Operator, OperatorCertificate, OutputFolder, Presentation, RandomParts, Record, RegionTable,
     Resolution, SCHEMA, SCHEMA_VERSION, SIGNIFICANT, Shown, SpanRule, Stored, TargetCertificate,
-    TargetControl, TargetExplanation, TargetReliance, Token, TokenKind, WordGain,
+    TargetControl, TargetExplanation, TargetReliance, ThroughTrace, Token, TokenKind, WordGain,
     remove_unfinished,
 };
 pub use gemma3_processor::{
@@ -86,7 +87,7 @@ pub use gemma3_processor::{
 };
 pub use model_audit::{
     Agreement, Certified, Change, Changed, Choice, DecisiveWord, Mask, MethodAgreement, Observed,
-    Stated, Unchanged, WordMap,
+    Stated, TraceUse, Unchanged, WordMap,
 };
 // Pictures go in and figures come out as arrays that other programs have already; a copy of either type would only be converted.
 pub use attention_relevancy::ndarray;

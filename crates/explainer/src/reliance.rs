@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use explanation_record::{Gain, TargetReliance};
+use explanation_record::{Gain, TargetReliance, ThroughTrace};
 
 use crate::error::Cause;
 use crate::{Answer, Blank, Error, Explanations, Request, TargetExplanation};
@@ -44,7 +44,8 @@ impl Request<'_> {
         let all = || explanations.targets.iter().chain(&explanations.words);
         let tokens = all().flat_map(|target| target.relevancy().targets().iter().copied());
         let without = self.without(answer, tokens, blanks)?;
-        let reliance = |target: &TargetExplanation| {
+        let traces = self.through_trace(answer, &all().collect::<Vec<_>>())?;
+        let reliance = |(target, trace): (&TargetExplanation, Option<ThroughTrace>)| {
             let (tokens, scores) = (target.relevancy().targets(), target.scores());
             let with = tokens.iter().zip(scores);
             let with: Vec<(usize, f32)> =
@@ -52,12 +53,14 @@ impl Request<'_> {
             TargetReliance {
                 blanks: without.iter().map(|without| gain(&with, without)).collect(),
                 map_entropy: target.relevancy().image_entropy(),
+                trace,
             }
         };
+        let mut found = all().zip(traces).map(reliance);
         Ok(Reliance {
             blanks: blanks.to_vec(),
-            targets: explanations.targets.iter().map(reliance).collect(),
-            words: explanations.words.iter().map(reliance).collect(),
+            targets: found.by_ref().take(explanations.targets.len()).collect(),
+            words: found.collect(),
             duration: started.elapsed(),
         })
     }

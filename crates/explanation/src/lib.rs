@@ -54,6 +54,7 @@ pub use presentation::{FigureFormat, FigureKind, Presentation};
 pub use record::{Record, SCHEMA, SCHEMA_VERSION};
 pub use reliance::{
     BlankKind, DependsOnPicture, Flag, Flagged, Gain, NATS_OF_A_CHANGE, TargetReliance,
+    ThroughTrace,
 };
 pub use shown::Shown;
 pub use stored::Stored;

@@ -70,6 +70,55 @@ pub struct TargetReliance {
     /// Entropy of the relevancy of all image cells, divided by the logarithm of their number: 0 for all in one cell, 1 for an even
     /// map. `None` where no cell has any.
     pub map_entropy: Option<f32>,
+    /// What its thinking trace does for it; `None` for an answer without one, and for a target that is part of it.
+    pub trace: Option<ThroughTrace>,
+}
+
+/// How a word of an answer gets to the picture: by itself, or through the thinking trace before it. Each is what the log-probability of the
+/// word loses, in nats, where some tokens do not see others, in any head of any layer (attention knock-out, Geva et al. 2023). What is lost
+/// by two ways need not add up to what is lost by both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct ThroughTrace {
+    /// Nothing behind the pictures sees them.
+    pub picture: f64,
+    /// The tokens of the trace do not see the pictures; the question and the answer do.
+    pub picture_in_trace: f64,
+    /// The answer does not see the pictures; the question and the trace do.
+    pub picture_in_answer: f64,
+    /// The answer does not see the trace.
+    pub trace: f64,
+    /// The share of its relevancy at tokens of the trace, self terms left out; null where it has none.
+    pub relevancy_in_trace: Option<f32>,
+    /// The same at the tokens of the pictures.
+    pub relevancy_in_pictures: Option<f32>,
+}
+
+impl ThroughTrace {
+    /// Of these losses in nats, without relevancy.
+    pub fn new([picture, picture_in_trace, picture_in_answer, trace]: [f64; 4]) -> Self {
+        Self { picture, picture_in_trace, picture_in_answer, trace, ..Self::default() }
+    }
+
+    /// With the shares of the relevancy in the trace and in the pictures.
+    #[must_use]
+    pub fn with_relevancy(mut self, [trace, pictures]: [f32; 2]) -> Self {
+        (self.relevancy_in_trace, self.relevancy_in_pictures) = (Some(trace), Some(pictures));
+        self
+    }
+
+    /// In words: `−0.10 nats where the trace does not see the picture, …`.
+    pub fn phrase(&self) -> String {
+        let nats = |loss: f64| crate::text::minus(format!("{:+.2}", -loss + 0.0));
+        format!(
+            "{} nats without the picture; {} where only the trace does not see it, {} where only the answer does not, {} where the answer does not see the trace",
+            nats(self.picture),
+            nats(self.picture_in_trace),
+            nats(self.picture_in_answer),
+            nats(self.trace)
+        )
+    }
 }
 
 /// What the pictures add to the log-probability of the tokens of a target, against one blank.

@@ -74,7 +74,8 @@ fn explanation(positions: std::ops::Range<usize>, asked: bool) -> TargetExplanat
 
 fn target(positions: std::ops::Range<usize>, asked: bool) -> ExplainedTarget<'static> {
     let gain = Gain { log_probabilities: vec![-0.5], token_pmi: vec![-0.4] };
-    let reliance = TargetReliance { blanks: vec![gain], map_entropy: Some(0.5) };
+    let trace = Some(ThroughTrace::new([1.0, 0.5, -0.25, 2.0]).with_relevancy([0.5, 0.25]));
+    let reliance = TargetReliance { blanks: vec![gain], map_entropy: Some(0.5), trace };
     let control = TargetControl { relevancy: row(9), image_sum: 2.0, image_sum_blank: 0.5 };
     let counterpart = Counterpart {
         relevancy: row(11),

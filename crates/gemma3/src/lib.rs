@@ -77,7 +77,7 @@ pub use layer::{
     AttentionLayer, Dims, Layer, MergeGradient, PullCost, PullRule, QkvGradient, Trace,
 };
 pub use layout::SequenceLayout;
-pub use mask::MaskRule;
+pub use mask::{Barred, MaskRule};
 pub use memory::{Bytes, available_memory, check_memory, free_device_memory};
 pub use model::{Gemma3, Sequence, Vision};
 pub use place::CheckpointPlace;

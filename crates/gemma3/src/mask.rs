@@ -4,8 +4,8 @@ use crate::{Fork, Place, SequenceLayout};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
-/// Visibility of keys: `window AND (causal OR same bidirectional span)`, nothing between the branches of a fork, and no hidden span
-/// from behind it.
+/// Visibility of keys: `window AND (causal OR same bidirectional span)`, nothing between the branches of a fork, no hidden span
+/// from behind it, and nothing that is barred.
 ///
 /// Queries and keys are named by their index in the sequence; a window counts positions, which differ where it forks.
 ///
@@ -18,19 +18,30 @@ pub struct MaskRule {
     /// Inside an image every query sees every key; the second branch of a fork does not see the first.
     layout: SequenceLayout,
     hidden: Vec<Range<usize>>,
+    barred: Vec<Barred>,
+}
+
+/// Some queries that do not see some keys, which others may see: a way from the keys to what is computed later is closed, and others stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Barred {
+    /// What is not seen.
+    pub keys: Range<usize>,
+    /// By whom.
+    pub queries: Range<usize>,
 }
 
 impl MaskRule {
     /// Everything is visible, as in the vision tower.
     pub fn all() -> Self {
         let layout = SequenceLayout::unforked(Vec::new());
-        Self { causal: false, window: None, layout, hidden: Vec::new() }
+        Self { causal: false, window: None, layout, hidden: Vec::new(), barred: Vec::new() }
     }
 
     /// A query sees itself and what comes before it, at most `window` keys back with itself among them (`None`: all), the whole of its
     /// own image, and nothing of another branch.
     pub fn causal(window: Option<usize>, layout: &SequenceLayout) -> Self {
-        Self { causal: true, window, layout: layout.clone(), hidden: Vec::new() }
+        let (hidden, barred) = (Vec::new(), Vec::new());
+        Self { causal: true, window, layout: layout.clone(), hidden, barred }
     }
 
     /// The same rule with the keys of these spans hidden from every query behind them (attention knock-out, Geva et al. 2023, over all
@@ -38,6 +49,12 @@ impl MaskRule {
     #[must_use]
     pub fn hiding(self, hidden: Vec<Range<usize>>) -> Self {
         Self { hidden, ..self }
+    }
+
+    /// The same rule with some keys hidden from some queries alone.
+    #[must_use]
+    pub fn barring(self, barred: Vec<Barred>) -> Self {
+        Self { barred, ..self }
     }
 
     /// How many keys back a query sees, itself included; `None`: all.
@@ -63,7 +80,9 @@ impl MaskRule {
         let together = self.span_of(query).is_some_and(|span| self.span_of(key) == Some(span));
         let apart = self.layout.apart(query, key);
         let hidden = self.hidden.iter().any(|span| span.end <= query && span.contains(&key));
-        in_window && (in_past || together) && !apart && !hidden
+        let is_barred = |it: &Barred| it.queries.contains(&query) && it.keys.contains(&key);
+        let barred = self.barred.iter().any(is_barred);
+        in_window && (in_past || together) && !apart && !hidden && !barred
     }
 
     /// A range that holds every key of `0..tokens` that a query of `queries` (not empty) may see: the smallest one where nothing is
@@ -85,7 +104,9 @@ impl MaskRule {
         let other = self.layout.fork().filter(|fork| fork.second <= query);
         let other = other.map(|fork| fork.at..fork.second);
         let hidden = self.hidden.iter().filter(|span| span.end <= query).cloned();
-        let mut gaps: Vec<Range<usize>> = hidden.chain(other).collect();
+        let barred = self.barred.iter().filter(|it| it.queries.contains(&query));
+        let barred = barred.map(|it| it.keys.clone());
+        let mut gaps: Vec<Range<usize>> = hidden.chain(other).chain(barred).collect();
         gaps.sort_unstable_by_key(|gap| gap.start);
         let cover = self.keys(&(query..query + 1), tokens);
         let mut start = cover.start;
@@ -144,6 +165,12 @@ impl MaskRule {
             let unseen = q.ge(span.end as i64).logical_and(&within(&k, span));
             block = block.logical_and(&unseen.logical_not());
         }
+        for Barred { keys: unseen, queries: who } in &self.barred {
+            if overlap(who, queries) && overlap(unseen, keys) {
+                let unseen = within(&q, who).logical_and(&within(&k, unseen));
+                block = block.logical_and(&unseen.logical_not());
+            }
+        }
         if let Some(window) = self.window {
             let positions = |range: &Range<usize>| {
                 self.place(range.start).positions(range.len(), (Kind::Int64, device))
@@ -171,7 +198,9 @@ impl MaskRule {
         if self.layout.fork().is_some_and(|fork| fork.second < queries.end) {
             return false; // a query of the second branch: indices say nothing of what it sees
         }
-        if self.hidden.iter().any(|span| hides(span, queries, keys)) {
+        let bars = |it: &Barred| overlap(&it.queries, queries) && overlap(&it.keys, keys);
+        if self.hidden.iter().any(|span| hides(span, queries, keys)) || self.barred.iter().any(bars)
+        {
             return false;
         }
         let within_window = self.window.is_none_or(|window| queries.end - 1 < keys.start + window);
@@ -229,6 +258,11 @@ mod tests {
             rules.push(rule(&images, Some((12, 13))));
             rules.push(rule(&images, None).hiding(images.to_vec()));
             rules.push(rule(&images, Some((12, 13))).hiding(vec![3..7]));
+            let barred = |keys, queries| Barred { keys, queries };
+            rules.push(
+                rule(&images, None).barring(vec![barred(3..7, 8..13), barred(4..10, 13..20)]),
+            );
+            rules.push(rule(&[], None).hiding(vec![1..2]).barring(vec![barred(0..3, 5..9)]));
         }
         rules
     }
@@ -249,6 +283,16 @@ mod tests {
         assert!(!rule.visible(3, 9));
         assert!(rule.visible(9, 11));
         assert!(rule.visible(9, 4));
+    }
+
+    #[test]
+    fn who_is_barred_does_not_see_what_others_see() {
+        let barred = Barred { keys: 3..7, queries: 8..10 };
+        let rule = MaskRule::causal(None, &layout(&[3..7], None)).barring(vec![barred]);
+        let seen = |query| (0..12).filter(|&key| rule.visible(query, key)).collect::<Vec<_>>();
+        assert_eq!(seen(7), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(seen(8), [0, 1, 2, 7, 8]);
+        assert_eq!(seen(10), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     }
 
     #[test]

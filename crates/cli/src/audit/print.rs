@@ -35,6 +35,7 @@ pub(super) fn summary(summary: &Summary) {
         }
     }
     changes(all);
+    traces(all);
     maps(all);
     if !summary.groups.is_empty() {
         output::blank_line();
@@ -63,6 +64,19 @@ fn changes(all: &Group) {
             "{:<42} {flipped:>22} {moved:>24}{left}",
             change.change.phrase()
         ));
+    }
+}
+
+/// What the decisive word loses where ways through a thinking trace are closed.
+fn traces(all: &Group) {
+    if !all.trace.is_empty() {
+        output::blank_line();
+        output::line(format_args!("{:<42} {:>24}", "closed", "log-probability lost (nats)"));
+    }
+    for way in &all.trace {
+        let loss = &way.loss;
+        let text = format!("{:.2} ({:.2} to {:.2})", loss.mean, loss.low, loss.high);
+        output::line(format_args!("{:<42} {:>24}", way.way, text.replace('-', "−")));
     }
 }
 

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlankKind, DependsOnPicture, Flagged, Gain, TargetControl, TargetReliance};
+use crate::{
+    BlankKind, DependsOnPicture, Flagged, Gain, TargetControl, TargetReliance, ThroughTrace,
+};
 
 /// With what the pictures were compared.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,6 +39,9 @@ pub struct RelianceRecord {
     pub blanks: Vec<GainRecord>,
     /// 0: all in one cell, 1: an even map; null where no cell has relevancy.
     pub map_entropy: Option<f32>,
+    /// How it gets to the picture through the thinking trace; null where there is none, and in records that were written before.
+    #[serde(default)]
+    pub trace: Option<ThroughTrace>,
     /// yes, no or undecided, by all blanks together; null in records that were written before blanks were asked together.
     #[serde(default)]
     pub depends_on_picture: Option<DependsOnPicture>,
@@ -103,6 +108,7 @@ impl RelianceRecord {
         Self {
             blanks: target.blanks.iter().zip(blanks).map(gain).collect(),
             map_entropy: target.map_entropy,
+            trace: target.trace,
             depends_on_picture: Some(target.depends_on_picture(blanks)),
             flags: target.flags(blanks).into_iter().map(flag).collect(),
             beware: target.beware(blanks),
@@ -118,6 +124,7 @@ impl RelianceRecord {
         TargetReliance {
             blanks: self.blanks.iter().map(gain).collect(),
             map_entropy: self.map_entropy,
+            trace: self.trace,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{BlankKind as Blank, *};
 
 fn found(pmi: &[f32]) -> TargetReliance {
     let gain = |&pmi: &f32| Gain { log_probabilities: vec![-1.0], token_pmi: vec![pmi] };
-    TargetReliance { blanks: pmi.iter().map(gain).collect(), map_entropy: None }
+    TargetReliance { blanks: pmi.iter().map(gain).collect(), map_entropy: None, trace: None }
 }
 
 #[test]

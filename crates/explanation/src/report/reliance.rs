@@ -32,6 +32,20 @@ pub(super) fn facts(target: &ExplainedTarget<'_>, blanks: &[BlankKind]) -> Vec<F
             facts.push(Fact::new("Spread of the map", value));
         }
     }
+    if let Some(trace) = target.reliance.as_ref().and_then(|reliance| reliance.trace) {
+        facts.push(Fact::new("Through the thinking trace", trace.phrase()));
+        if let (Some(in_trace), Some(in_pictures)) =
+            (trace.relevancy_in_trace, trace.relevancy_in_pictures)
+        {
+            let percent = |share: f32| format!("{:.0} %", 100.0 * share);
+            let value = format!(
+                "{} in the trace, {} in the pictures",
+                percent(in_trace),
+                percent(in_pictures)
+            );
+            facts.push(Fact::new("Relevancy of the word", value));
+        }
+    }
     if let Some(control) = &target.control {
         let value = match control.ratio() {
             Some(ratio) => format!("{ratio:.2} times that on the mean picture"),
