@@ -1,10 +1,11 @@
 //! MedGround-Bench: its files beside your copies of the pictures, as cases; and maps in the form that its scorer reads.
 //!
 //! The benchmark (arXiv 2605.20158; <https://github.com/gzxiong/medfocus>, read at commit `4f11faf`) asks of chest radiographs whether a
-//! finding is there, and holds the map of the answer against the boxes that radiologists drew. It keeps the questions that a model answers
-//! with "Yes", and otherwise where an image model has removed the finding. It is released as a list of records that name a data set and a
-//! number in it; questions, boxes and pictures are in the data sets, which their owners give to people who signed for them. So nothing is
-//! downloaded here: [`Sources`] says where your copies are, and [`read`] puts the pieces together.
+//! finding is there, and holds the map of the answer against the boxes that radiologists drew. For each model it keeps the questions that the
+//! model answers with "Yes", with another answer where the inside of the boxes was painted over, and with "Yes" again where all but the inside
+//! was. It is released as a list of records that name a data set and a number in it; questions, boxes and pictures are in the data sets,
+//! which their owners give to people who signed for them. So nothing is downloaded here: [`Sources`] says where your copies are, and
+//! [`read`] puts the pieces together.
 //!
 //! # What a number in a data set means
 //!
@@ -19,15 +20,16 @@
 //! without one of the keys is in no group. One row more or less moves the number of all behind it, and nothing in the benchmark would tell:
 //! so a file with a row that cannot be read is refused as a whole, while a box that cannot be read spoils only its own finding.
 //!
-//! **`filtered_studies.json` was not released.** The file of grounded reports that comes with PadChest-GR has the same form, but whether it
-//! has the same studies in the same order is not known. Look at some of the pictures before you believe results of this data set.
+//! **`filtered_studies.json` was not released.** The file of grounded reports that comes with PadChest-GR may stand in where it has the same
+//! fields (`ImageID`, `findings` with `abnormal`, `boxes`, `extra_boxes`, `labels`), but whether it has the same studies in the same order is
+//! not known. Look at some of the pictures before you believe results of this data set.
 //!
 //! # What the released scorer does, and is not done here
 //!
 //! - It finds boxes in the square of 224 pixels that the model sees, and compares them with boxes in pixels of the original picture: where
 //!   they should be converted, it gives the same size twice (`scripts/run_attribution.py`, `_run_baseline`). Here both are in the square
 //!   ([`Square`]), and in rows as well, so that the released scorer, given these rows, compares like with like.
-//! - A box ends at the index of its last pixel, so that it is one pixel too narrow and too low, and a line of one pixel is nothing
+//! - A box ends at the index of its last pixel, so that it is a pixel too narrow and a pixel too short, and a line of pixels is nothing
 //!   (`medfocus/attribution/eval.py`). Here it ends behind its last pixel.
 //! - A map that is the same everywhere becomes one box around the whole picture. Here it has no box.
 //! - Answers that were reasoned out are scored under the question that asks for yes or no alone. Here only the direct ones are read.
@@ -38,7 +40,7 @@
 //!   answers are "Yes".
 
 mod findings; // files of annotations
-mod score;
+mod score; // boxes of a map, and their overlap
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
