@@ -249,7 +249,8 @@ fn parse(line: &[u8]) -> Result<Case, String> {
     Ok(case)
 }
 
-fn check(case: &Case) -> Result<(), String> {
+/// What is wrong with a case that was read or made, for people.
+pub(crate) fn check(case: &Case) -> Result<(), String> {
     let blank = |text: &Option<String>| text.as_ref().is_some_and(|text| text.trim().is_empty());
     let texts = [
         ("answer", &case.answer),

@@ -31,4 +31,22 @@ pub enum Error {
         /// How many are allowed.
         most: usize,
     },
+    /// A file of a benchmark that is not as it was released.
+    #[error("{}: {reason}", path.display())]
+    Benchmark {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, for people.
+        reason: String,
+    },
+    /// A model that no record of a benchmark names.
+    #[error("{} has no record of the model {model:?}; its models are {}", path.display(), known.join(", "))]
+    UnknownModel {
+        /// The file.
+        path: PathBuf,
+        /// The name that was given.
+        model: String,
+        /// The names that records have.
+        known: Vec<String>,
+    },
 }

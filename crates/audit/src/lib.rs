@@ -19,6 +19,8 @@ mod summary; // all cases
 mod table;
 mod verdict;
 
+pub mod medground; // cases and rows of a public benchmark
+
 mod error;
 
 pub use agreement::{Agreement, MethodAgreement, Part};
