@@ -293,10 +293,11 @@ impl Observed {
         })
     }
 
-    /// The part of the word's probability that goes with the picture, from 0 to 1: the mean over the ways of taking it away.
+    /// The part of the word's probability that goes with the picture, from 0 to 1: the median over the ways of taking it away, so that one way
+    /// which throws the model off says little.
     pub fn picture_use(&self) -> Option<f64> {
         let lost = |change: Change| Some(1.0 - (-self.loss(change)?).min(0.0).exp());
-        mean(Change::ALL.into_iter().filter(|it| it.takes_the_picture()).filter_map(lost))
+        median(Change::ALL.into_iter().filter(|it| it.takes_the_picture()).filter_map(lost))
     }
 
     /// Whether the answer says that something is there, so that a part of the picture can be relevant to it.
@@ -340,9 +341,11 @@ impl Observed {
     }
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
-    (0 < count).then(|| sum / f64::from(count))
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let last = values.len().checked_sub(1)?;
+    Some(f64::midpoint(values[last / 2], values[last.div_ceil(2)]))
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ const NOTES: [&str; 6] = [
     "All intervals are 95 %: a bootstrap that draws whole patients, and for shares no narrower than that of Wilson with as many cases as patients.",
     "A word goes where the new answer does not have it, or denies it; denials are found by English words such as “no” and “without” before it in the same clause. Where no new answer is made, it goes where it is less than half as likely.",
     "A case uses the picture where the word goes with another patient's picture, of the same label or of another, and with at least half of all ways of taking the picture away; it does not where it stays with both pictures and with at least half of all ways. No single way decides: a model may call an even grey a finding.",
-    "The picture-use score is the part of the word's probability that goes with the picture, the mean over the ways of taking it away. The shortcut score is the mean of two shares outside of the relevant part: of the relevancy, and of what hidden cells do to the word.",
+    "The picture-use score is the part of the word's probability that goes with the picture, the median over the ways of taking it away. The shortcut score is the mean of two shares outside of the relevant part: of the relevancy, and of what hidden cells do to the word.",
     "A part that is hidden, with a margin of 2 % of the picture's side, shows another place of the same picture, the one of a thousand that fits best, brightened or darkened so that no edge is seen. Cells hidden from the words still gave their neighbours in the picture what they gave.",
     "An audit says what a model used on these cases. It does not say that its answers are right, or what it does elsewhere.",
 ];

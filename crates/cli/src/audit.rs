@@ -3,6 +3,7 @@
 mod cases;
 mod journal;
 mod print;
+mod source;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::builder::RangedU64ValueParser;
 use medgemma_explainer::{
     AuditOptions, CertificateOptions, ErrorKind, ExplainOptions, Explainer, ModelRecord, Operator,
-    WeightFile, Words, sha256,
+    WeightFile, Words,
 };
 use model_audit::{About, BadCase, Case, Cases, Row, Summary};
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ use crate::methods::MethodArgs;
 use crate::{answer, interrupt, output, progress};
 use cases::Set;
 use journal::{Header, Journal, VERSION};
+use source::{Benchmark, Source, SourceArgs};
 
 pub(crate) const CASES: &str = concat!(
     "Each line of --set is a JSON object: id, image (a file or a list of files, relative to the file of cases) and question; and, where known, ",
@@ -31,6 +33,8 @@ pub(crate) const CASES: &str = concat!(
     "Each case is asked as it is, with a blank picture, without one, with pictures of other patients with the same and with another label, ",
     "with the relevant part hidden behind another part of the picture, and with another part of its size hidden; what cells of the picture are worth is measured in the ",
     "model, too. `medgemma-explainer phantom --cases` makes a set to try it with.\n\n",
+    "--from medground asks the questions of MedGround-Bench beside your own copies of its pictures, explains \"Yes\" against \"No\", and also writes ",
+    "medground.json, rows as the benchmark's scorer reads them with all boxes in the square of 224 pixels.\n\n",
     "Files in --out: audit.html, a page with the verdict and its reasons; audit.json and audit.parquet, all numbers; audit.jsonl, what is ",
     "done so far. The same command goes on where it was stopped."
 );
@@ -39,12 +43,8 @@ pub(crate) const CASES: &str = concat!(
 pub(crate) struct AuditArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// File of cases, one JSON object a line
-    #[arg(long, value_name = "FILE", help_heading = "Cases")]
-    set: PathBuf,
-    /// Let the file of --set name pictures outside its own folder
-    #[arg(long, help_heading = "Cases")]
-    allow_outside: bool,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Only the first N cases
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..), help_heading = "Cases")]
     limit: Option<usize>,
@@ -79,26 +79,22 @@ struct OutputArgs {
     json: bool,
 }
 
-/// Bytes of a file of cases.
-const LARGEST_SET: u64 = 1 << 30;
-
 /// Asks all cases that are not done, and writes what they say together.
 pub(crate) fn run(args: &AuditArgs) -> Result<()> {
-    let text = medgemma_explainer::read_file(&args.set, LARGEST_SET)?;
-    let mut cases = Cases::read(&args.set)?;
-    cases.lines.truncate(args.limit.unwrap_or(usize::MAX));
+    let mut source = args.source.read()?;
+    source.cases.lines.truncate(args.limit.unwrap_or(usize::MAX));
+    let cases = &source.cases;
     for bad in cases.lines.iter().filter_map(|line| line.as_ref().err()) {
         output::warning(format_args!("{}: {}", bad.id, bad.reason));
     }
     if cases.lines.iter().all(Result::is_err) {
-        bail!("{} has no line that is a case", args.set.display());
+        bail!("{} has no line that is a case", source.path.display());
     }
-    let folder = args.set.parent().filter(|folder| !folder.as_os_str().is_empty());
     let set = Set {
         patients: cases.patients(),
-        cases: &cases,
-        folder: folder.unwrap_or(Path::new(".")).to_owned(),
-        allow_outside: args.allow_outside,
+        cases,
+        folder: source.folder.clone(),
+        allow_outside: source.allow_outside,
         options: args.pictures.options(),
     };
     let explainer = answer::load(&args.model, load_options(&args.model, &args.pictures))?;
@@ -122,13 +118,13 @@ pub(crate) fn run(args: &AuditArgs) -> Result<()> {
         audit: VERSION,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         model: serde_json::to_value(explainer.model_record(args.output.keep_paths)?)?,
-        set_sha256: sha256(&text),
+        set_sha256: source.sha256.clone(),
         settings: settings(args, &options),
     };
     let mut journal = Journal::open(&args.output.out, &header)?;
     ask(&set, &explainer, &options, &mut journal)?;
-    let rows = in_order(&cases, std::mem::take(&mut journal.rows));
-    write(args, &set, &header, &rows)
+    let rows = in_order(cases, std::mem::take(&mut journal.rows));
+    write(args, (&source, &set), &header, &rows)
 }
 
 /// Three shares: enough to tell a map from its controls, and a hundred runs in place of three hundred.
@@ -266,22 +262,30 @@ fn in_order(cases: &Cases, mut rows: Vec<Row>) -> Vec<Row> {
     rows
 }
 
-fn write(args: &AuditArgs, set: &Set<'_>, header: &Header, rows: &[Row]) -> Result<()> {
+fn write(
+    args: &AuditArgs,
+    (source, set): (&Source, &Set<'_>),
+    header: &Header,
+    rows: &[Row],
+) -> Result<()> {
     let summary = Summary::of(rows);
     if summary.all.failed == rows.len() {
         let first = rows.iter().find_map(|row| row.error.as_deref()).unwrap_or("no case");
         bail!("no case could be asked: {first}");
     }
+    let model: ModelRecord = serde_json::from_value(header.model.clone())?;
+    let benchmark = source.benchmark(&model.source, rows);
     let document = json!({
         "audit": VERSION,
         "program": header.program,
         "model": header.model,
-        "set": { "file": shown(&args.set, args.output.keep_paths), "sha256": header.set_sha256, "cases": rows.len() },
+        "set": { "file": shown(&source.path, args.output.keep_paths), "sha256": header.set_sha256, "cases": rows.len() },
         "settings": header.settings,
         "summary": summary,
+        "benchmark": benchmark.as_ref().map(Benchmark::summary).transpose()?,
         "rows": rows,
     });
-    let about = about(args, header)?;
+    let about = about(args, (source, &model), header);
     let page = progress::step("drawing", || print::page(set, &about, (&summary, rows)))?;
     let (json, parquet, html) = (
         args.output.out.join("audit.json"),
@@ -291,22 +295,30 @@ fn write(args: &AuditArgs, set: &Set<'_>, header: &Header, rows: &[Row]) -> Resu
     save(&json, |file| Ok(writeln!(file, "{document:#}")?))?;
     save(&parquet, |file| Ok(model_audit::write_parquet(rows, file)?))?;
     save(&html, |file| Ok(file.write_all(page.as_bytes())?))?;
+    let mut files = vec![html, json, parquet];
+    if let Some(benchmark) = &benchmark {
+        let path = args.output.out.join("medground.json");
+        save(&path, |file| Ok(serde_json::to_writer_pretty(file, &benchmark.rows)?))?;
+        files.push(path);
+    }
     if args.output.json {
         output::json(&serde_json::to_string_pretty(&summary)?);
         return Ok(());
     }
     print::summary(&summary);
+    if let Some(benchmark) = &benchmark {
+        print::benchmark(benchmark);
+    }
     output::blank_line();
-    for file in [html, json, parquet] {
+    for file in files {
         output::line(file.display());
     }
     Ok(())
 }
 
 /// What the page says of model, cases and options.
-fn about(args: &AuditArgs, header: &Header) -> Result<About> {
-    let model: ModelRecord = serde_json::from_value(header.model.clone())?;
-    let file = shown(&args.set, args.output.keep_paths);
+fn about(args: &AuditArgs, (source, model): (&Source, &ModelRecord), header: &Header) -> About {
+    let file = shown(&source.path, args.output.keep_paths);
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Null => "none".to_owned(),
@@ -331,12 +343,12 @@ fn about(args: &AuditArgs, header: &Header) -> Result<About> {
     }
     provenance.push(("cases".to_owned(), format!("{file}, sha256 {}", header.set_sha256)));
     provenance.push(("program".to_owned(), format!("medgemma-explainer {}", header.program)));
-    Ok(About {
+    About {
         subtitle: format!("{} on {file}", model.source),
         seed: args.seed,
         settings: settings.collect(),
         provenance,
-    })
+    }
 }
 
 fn shown(path: &Path, keep_paths: bool) -> String {

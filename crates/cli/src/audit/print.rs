@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use model_audit::medground::Overlap;
 use model_audit::{About, Case, Estimate, Group, Row, Shown, Summary};
 
 use super::cases::Set;
+use super::source::Benchmark;
 use crate::output;
 
 /// The verdict with its reasons, and the numbers of all cases.
@@ -77,6 +79,28 @@ fn traces(all: &Group) {
         let loss = &way.loss;
         let text = format!("{:.2} ({:.2} to {:.2})", loss.mean, loss.low, loss.high);
         output::line(format_args!("{:<42} {:>24}", way.way, text.replace('-', "−")));
+    }
+}
+
+/// Scores by the measures of a benchmark.
+pub(super) fn benchmark(found: &Benchmark) {
+    output::blank_line();
+    if !found.scores.is_empty() {
+        output::line("By the benchmark's own measures, map and boxes in the same pixels (%):");
+        output::line(format_args!(
+            "{:<14} {:>6} {:>8} {:>10} {:>8} {:>8}",
+            "data set", "cases", "IoU", "precision", "recall", "F1"
+        ));
+    }
+    for score in &found.scores {
+        let Overlap { iou, precision, recall, f1 } = score.percent;
+        output::line(format_args!(
+            "{:<14} {:>6} {iou:>8.2} {precision:>10.2} {recall:>8.2} {f1:>8.2}",
+            score.dataset, score.rows
+        ));
+    }
+    if 0 < found.otherwise {
+        output::line(format_args!("({} cases were not answered with “Yes”)", found.otherwise));
     }
 }
 

@@ -148,3 +148,43 @@ fn a_certificate_is_part_of_it_unless_left_out() {
     let found = &document(&set.out())["rows"][0]["observed"]["certificate"];
     assert!(0.2 < found["srg"].as_f64().unwrap() && found["ahead"] == true, "{found}");
 }
+
+/// The benchmark's files as VinDr-CXR has them, with phantoms in the place of its pictures. The model that ships with the program was never
+/// asked for evidence; what it answers is no "Yes", which is told, and its rows are left out of the scores.
+#[test]
+fn a_public_benchmark_is_read_beside_the_users_pictures() {
+    let set = Set::new();
+    let folder = set.root.path().join("benchmark");
+    fs::create_dir_all(folder.join("pictures")).unwrap();
+    let case = &set.cases()[0];
+    let picture = set.root.path().join("set").join(case["image"].as_str().unwrap());
+    fs::copy(picture, folder.join("pictures/one.png")).unwrap();
+    let [x0, y0, x1, y1] = [0, 1, 2, 3].map(|side| case["boxes"][0][side].as_f64().unwrap());
+    let rows = format!(
+        "image_id,class_name,x_min,y_min,x_max,y_max\none,opacity,{x0},{y0},{x1},{y1}\ntwo,No finding,,,,\nzero,nodule,1,1,9,9\n"
+    );
+    fs::write(folder.join("annotations_test.csv"), rows).unwrap();
+    let record = |index: usize| json!({ "model": "m", "dataset": "vindr_cxr", "index": index, "answer": "Yes" });
+    fs::write(folder.join("direct.json"), json!([record(0), record(1)]).to_string()).unwrap();
+    let [benchmark, annotations, pictures, out] =
+        [folder.clone(), folder.join("annotations_test.csv"), folder.join("pictures"), set.out()]
+            .map(|path| text(&path));
+    let args = ["audit", "--model", "phantom", "--from", "medground", "--benchmark", &benchmark];
+    let more = ["--vindr", &annotations, &pictures, "--out", &out, "--no-certificate"];
+    let done = run(args.iter().chain(&more)).done();
+    assert!(done.stderr.contains("zero"), "the picture that is not there: {}", done.stderr);
+    assert!(done.stdout.contains("(1 cases were not answered with “Yes”)"), "{}", done.stdout);
+    let found = document(&set.out());
+    assert_eq!(found["benchmark"]["otherwise"], 1);
+    let asked = found["rows"][0]["observed"].clone();
+    assert_eq!(
+        (&found["rows"][0]["group"], &asked["constant"].is_object()),
+        (&json!("vindr_cxr"), &true)
+    );
+    let written = fs::read_to_string(set.out().join("medground.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), json!([]));
+    run(["audit", "--model", "phantom", "--from", "medground", "--out", "x"])
+        .refused("--benchmark");
+    run(["audit", "--model", "phantom", "--set", "x", "--vindr", "a", "b", "--out", "x"])
+        .refused("--from");
+}
