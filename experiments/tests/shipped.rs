@@ -20,7 +20,11 @@ const SEED: u64 = 1;
 
 #[test]
 fn the_files_beside_the_weights_are_those_of_the_recipe() {
-    for (name, variant) in [("phantom", Variant::Sound), ("phantom-shortcut", Variant::Shortcut)] {
+    for (name, variant) in [
+        ("phantom", Variant::Sound),
+        ("phantom-shortcut", Variant::Shortcut),
+        ("../../../experiments/models/prior", Variant::Prior),
+    ] {
         let made = tempfile::tempdir().unwrap();
         companions::write(made.path(), &Recipe::full(variant).sizes).unwrap();
         for file in std::fs::read_dir(made.path()).unwrap() {

@@ -97,6 +97,7 @@ pub(crate) fn run(args: &AuditArgs) -> Result<()> {
         allow_outside: source.allow_outside,
         options: args.pictures.options(),
     };
+    check_free(&args.output.out)?;
     let explainer = answer::load(&args.model, load_options(&args.model, &args.pictures))?;
     if explainer.inspection().vision_tower().is_none() {
         bail!(
@@ -125,6 +126,22 @@ pub(crate) fn run(args: &AuditArgs) -> Result<()> {
     ask(&set, &explainer, &options, &mut journal)?;
     let rows = in_order(cases, std::mem::take(&mut journal.rows));
     write(args, (&source, &set), &header, &rows)
+}
+
+/// Files that an audit writes, beside the journal.
+const RESULTS: [&str; 4] = ["audit.html", "audit.json", "audit.parquet", "medground.json"];
+
+/// Refuses a folder in which a file that no audit wrote has the name of a result.
+fn check_free(out: &Path) -> Result<()> {
+    let has_journal = out.join(journal::FILE).exists();
+    let taken = RESULTS.map(|name| out.join(name)).into_iter().find(|path| path.exists());
+    match taken.filter(|_| !has_journal) {
+        Some(path) => bail!(
+            "{} is there, and no audit beside it: choose another --out, or move that file away",
+            path.display()
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Three shares: enough to tell a map from its controls, and a hundred runs in place of three hundred.
@@ -287,19 +304,14 @@ fn write(
     });
     let about = about(args, (source, &model), header);
     let page = progress::step("drawing", || print::page(set, &about, (&summary, rows)))?;
-    let (json, parquet, html) = (
-        args.output.out.join("audit.json"),
-        args.output.out.join("audit.parquet"),
-        args.output.out.join("audit.html"),
-    );
+    let [html, json, parquet, medground] = RESULTS.map(|name| args.output.out.join(name));
     save(&json, |file| Ok(writeln!(file, "{document:#}")?))?;
     save(&parquet, |file| Ok(model_audit::write_parquet(rows, file)?))?;
     save(&html, |file| Ok(file.write_all(page.as_bytes())?))?;
     let mut files = vec![html, json, parquet];
     if let Some(benchmark) = &benchmark {
-        let path = args.output.out.join("medground.json");
-        save(&path, |file| Ok(serde_json::to_writer_pretty(file, &benchmark.rows)?))?;
-        files.push(path);
+        save(&medground, |file| Ok(serde_json::to_writer_pretty(file, &benchmark.rows)?))?;
+        files.push(medground);
     }
     if args.output.json {
         output::json(&serde_json::to_string_pretty(&summary)?);

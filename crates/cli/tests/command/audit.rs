@@ -137,6 +137,11 @@ fn what_is_no_set_of_cases_is_refused() {
     fs::write(set.file(), format!("{outside}\n")).unwrap();
     set.audit(&["--no-certificate"]).failed(&["no case could be asked", "--allow-outside"]);
     run(["audit", "--model", "phantom", "--out", "x"]).refused("--set");
+    fs::remove_dir_all(set.out()).unwrap();
+    fs::create_dir(set.out()).unwrap();
+    fs::write(set.out().join("audit.html"), "mine").unwrap();
+    set.audit(&["--no-certificate"]).failed(&["audit.html", "no audit beside it"]);
+    assert_eq!(names(&set.out()), ["audit.html"]);
     run(["audit", "--model", "phantom", "--set", "x", "--out", "y", "--limit", "0"])
         .refused("--limit");
 }
