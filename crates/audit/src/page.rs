@@ -101,7 +101,7 @@ pub fn page(
 }
 
 const NOTES: [&str; 6] = [
-    "All intervals are 95 %: a bootstrap that draws whole patients, and for shares no narrower than that of Wilson with as many cases as patients.",
+    "All intervals are 95 %: a bootstrap that draws whole patients, and for shares of cases no narrower than that of Wilson with as many cases as patients.",
     "A word goes where the new answer does not have it, or denies it; denials are found by English words such as “no” and “without” before it in the same clause. Where no new answer is made, it goes where it is less than half as likely.",
     "A case uses the picture where the word goes with another patient's picture, of the same label or of another, and with at least half of all ways of taking the picture away; it does not where it stays with both pictures and with at least half of all ways. No single way decides: a model may call an even grey a finding.",
     "The picture-use score is the part of the word's probability that goes with the picture, the median over the ways of taking it away. The shortcut score is the mean of two shares outside of the relevant part: of the relevancy, and of what hidden cells do to the word.",
@@ -122,6 +122,14 @@ fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|c| c.to_uppercase().collect::<String>()).unwrap_or_default();
     format!("{first}{}.", letters.as_str())
+}
+
+/// With one decimal; zero has no sign.
+fn nats(of: f64) -> String {
+    match format!("{of:.1}") {
+        zero if zero == "-0.0" => "0.0".to_owned(),
+        nats => nats.replace('-', "−"),
+    }
 }
 
 fn percent(share: f64) -> String {
@@ -172,7 +180,7 @@ fn figures(all: &Group) -> Vec<KeyFigure> {
 fn changes(all: &Group) -> Section<'static> {
     let row = |change: &crate::ChangeSummary| {
         let moved = change.log_odds.as_ref().map_or("–".to_owned(), |it| {
-            format!("{:.1} ({:.1} to {:.1})", it.mean, it.low, it.high).replace('-', "−")
+            format!("{} ({} to {})", nats(it.mean), nats(it.low), nats(it.high))
         });
         let count = change.log_odds.as_ref().map_or(0, |it| it.items);
         vec![
@@ -203,7 +211,7 @@ fn changes(all: &Group) -> Section<'static> {
         unit: "%".to_owned(),
         reference: Some(Reference {
             at: 100.0 * LEAST_SHARE,
-            label: "bound of the verdict".to_owned(),
+            label: "bound of “uses the picture”".to_owned(),
         }),
         rows: all
             .changes
@@ -265,7 +273,7 @@ fn maps(all: &Group) -> Option<Section<'static>> {
             });
             vec![
                 method.method.clone(),
-                measure.measure.replace('-', " "),
+                measure_name(&measure.measure),
                 own,
                 number(&measure.constant),
                 number(&measure.shifted),
@@ -323,6 +331,10 @@ fn maps(all: &Group) -> Option<Section<'static>> {
         ),
         blocks,
     })
+}
+
+fn measure_name(name: &str) -> String {
+    if name == "iou" { "IoU".to_owned() } else { name.replace('-', " ") }
 }
 
 fn groups(summary: &Summary) -> Option<Section<'static>> {

@@ -65,7 +65,7 @@ impl Estimate {
         })
     }
 
-    /// Of items that are shares between 0 and 1, such as 1 for a case where something happened and 0 for one where it did not.
+    /// The share of items that are 1, for a case where something happened, and not 0.
     ///
     /// The bootstrap knows nothing where all cases are alike: of ten cases that all came out the same it is sure. So the interval is no
     /// narrower than that of Wilson (1927) with as many cases as there are clusters.

@@ -218,13 +218,13 @@ impl Group {
             changes: changes(&seen),
             uses,
             uses_not,
-            picture_use: Estimate::of_shares(&values(&|_, it| it.picture_use())),
+            picture_use: Estimate::of(&values(&|_, it| it.picture_use())),
             only_relevant,
             only_other,
             part_in_cells,
-            relevancy_outside: Estimate::of_shares(&parts(&Observed::relevancy_outside)),
-            effect_outside: Estimate::of_shares(&parts(&Observed::effect_outside)),
-            shortcut: Estimate::of_shares(&parts(&Observed::shortcut)),
+            relevancy_outside: Estimate::of(&parts(&Observed::relevancy_outside)),
+            effect_outside: Estimate::of(&parts(&Observed::effect_outside)),
+            shortcut: Estimate::of(&parts(&Observed::shortcut)),
             without_name: seen
                 .iter()
                 .filter(|(row, it)| has_part(it) && row.with_part().is_none())
@@ -338,10 +338,11 @@ fn methods(seen: &[(&Row, &Observed)]) -> Vec<MethodSummary> {
                         Some((*patient, value(&of(it)?)))
                     })
                     .collect();
-                if measure == "mass-over-chance" {
-                    Estimate::of(&items)
-                } else {
+                // The only one that a case has or has not.
+                if measure == "pointing" {
                     Estimate::of_shares(&items)
+                } else {
+                    Estimate::of(&items)
                 }
             };
             MeasureSummary {

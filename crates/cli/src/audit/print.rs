@@ -56,7 +56,11 @@ fn changes(all: &Group) {
     for change in &all.changes {
         let flipped = change.flipped.as_ref().map_or("–".to_owned(), share);
         let moved = change.log_odds.as_ref().map_or("–".to_owned(), |it| {
-            format!("{:.1} ({:.1} to {:.1})", it.mean, it.low, it.high).replace('-', "−")
+            let nats = |of: f64| match format!("{of:.1}") {
+                zero if zero == "-0.0" => "0.0".to_owned(),
+                nats => nats.replace('-', "−"),
+            };
+            format!("{} ({} to {})", nats(it.mean), nats(it.low), nats(it.high))
         });
         let left = match change.unchanged {
             0 => String::new(),
