@@ -125,6 +125,23 @@ fn the_word_is_found_in_the_order_that_is_told() {
     assert_eq!((by_gain.choice, by_gain.text.as_str()), (Choice::Gain, "opacity"));
 }
 
+/// A word that the case sets it against makes another map; where the model says just that word it is explained as if none was named.
+#[test]
+fn the_word_is_set_against_what_the_case_names() {
+    let explainer = explainer();
+    let of = |against: Option<&str>| {
+        let shown = picture(&scene(FindingKind::Opacity, 5));
+        let case = AuditCase::new(question(shown)).with_against(against.map(ToOwned::to_owned));
+        let options = AuditOptions::default().with_certificate(None);
+        explainer.audit(&case, &options).unwrap()
+    };
+    let [plain, no, same] = [None, Some("No"), Some("Yes")].map(of);
+    assert_eq!(no.word.against.as_deref().map(str::trim), Some("No"));
+    assert_eq!((plain.word.against, same.word.against), (None, None));
+    assert_eq!(plain.map, same.map);
+    assert_ne!(plain.map, no.map);
+}
+
 #[test]
 fn what_cannot_be_is_told() {
     let explainer = explainer();

@@ -128,6 +128,9 @@ pub struct DecisiveWord {
     pub stated: Stated,
     /// Its log-probability, in nats: the sum over its tokens.
     pub log_probability: f64,
+    /// The token that it is set against in its map; none where the case names none, or one that cannot be told apart from the word.
+    #[serde(default)]
+    pub against: Option<String>,
 }
 
 /// What became of a case where something was changed.
@@ -369,6 +372,7 @@ pub(crate) mod tests {
                 choice: Choice::Label,
                 stated: Stated::Affirmed,
                 log_probability: -0.01,
+                against: None,
             },
             changes: changes.iter().map(changed).collect(),
             unchanged: Vec::new(),

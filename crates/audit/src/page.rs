@@ -532,7 +532,9 @@ fn word(observed: &Observed) -> String {
         Choice::Gain => "the picture adds most to it",
     };
     let probability = 100.0 * observed.word.log_probability.exp();
-    format!("“{}”, {probability:.0} % likely ({how})", observed.word.text)
+    let against = observed.word.against.as_ref();
+    let against = against.map_or(String::new(), |token| format!(" against “{}”", token.trim()));
+    format!("“{}”{against}, {probability:.0} % likely ({how})", observed.word.text)
 }
 
 #[cfg(test)]

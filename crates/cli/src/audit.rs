@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::builder::RangedU64ValueParser;
 use medgemma_explainer::{
-    AuditOptions, CertificateOptions, ErrorKind, ExplainOptions, Explainer, ModelRecord, Operator,
-    WeightFile, Words,
+    AuditOptions, ErrorKind, ExplainOptions, Explainer, ModelRecord, WeightFile, Words,
 };
 use model_audit::{About, BadCase, Case, Cases, Row, Summary};
 use serde_json::{Value, json};
@@ -105,10 +104,11 @@ pub(crate) fn run(args: &AuditArgs) -> Result<()> {
         );
     }
     let methods = args.methods.methods(&explainer);
+    let certificate = AuditOptions::default().certificate.filter(|_| !args.no_certificate);
     let options = AuditOptions::default()
         .with_max_new_tokens(args.max_new_tokens)
         .with_seed(args.seed)
-        .with_certificate((!args.no_certificate).then(|| certificate(args.seed)))
+        .with_certificate(certificate.map(|options| options.with_seed(args.seed)))
         .with_explain(
             ExplainOptions::default()
                 .with_words(Words::None)
@@ -142,14 +142,6 @@ fn check_free(out: &Path) -> Result<()> {
         ),
         None => Ok(()),
     }
-}
-
-/// Three shares: enough to tell a map from its controls, and a hundred runs in place of three hundred.
-fn certificate(seed: u64) -> CertificateOptions {
-    CertificateOptions::default()
-        .with_operators(vec![Operator::KnockOut])
-        .with_fractions(vec![0.04, 0.16, 0.5])
-        .with_seed(seed)
 }
 
 /// All that changes a number, as text that a person understands.

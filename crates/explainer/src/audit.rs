@@ -18,7 +18,7 @@ use crate::error::Cause;
 use crate::setters::setters;
 use crate::{
     Answer, AnswerOptions, Ask, Blank, CertificateOptions, Error, ErrorKind, ExplainOptions,
-    Objective, Question, Request, Words,
+    Explanations, Objective, Question, Request, Words,
 };
 
 /// A question about pictures, and what is known of them.
@@ -131,7 +131,7 @@ impl Request<'_> {
         self.check_running()?;
         self.check_blank(&answer)?;
         let (word, choice) = self.decisive_word(case, &answer)?;
-        let explained = self.explained_word(case, &answer, &word, options)?;
+        let (explained, against) = self.explained_word(case, &answer, &word, options)?;
         let target = &explained.targets[0];
         let log_probability = f64::from(target.log_probability());
         let text = answer.text_of(&word).trim().to_owned();
@@ -143,6 +143,7 @@ impl Request<'_> {
                 text: text.clone(),
                 choice,
                 log_probability,
+                against,
             },
             changes: Vec::new(),
             unchanged: Vec::new(),
@@ -222,24 +223,29 @@ impl Request<'_> {
         }
     }
 
+    /// The word explained, and the token that it was set against.
     fn explained_word(
         &self,
         case: &AuditCase,
         answer: &Answer,
         word: &Range<usize>,
         options: &AuditOptions,
-    ) -> Result<crate::Explanations, Error> {
+    ) -> Result<(Explanations, Option<String>), Error> {
         let ask = Ask::Tokens(word.clone());
         let mut explain = options.explain.clone().with_words(Words::None);
+        let mut used = None;
         if let Some(against) = &case.against {
-            // A word that begins with the same token cannot be told apart by it; then the word stands for itself.
             match self.foil(answer, &ask, against, false) {
-                Ok(found) => explain.objective = Objective::Contrast(found.foil),
-                Err(error) if error.kind() == ErrorKind::NotInAnswer => {}
+                Ok(found) => {
+                    explain.objective = Objective::Contrast(found.foil);
+                    used = Some(found.token);
+                }
+                // The model said just that, or a word that begins as it does: it is explained as a case that names none.
+                Err(error) if error.is_of_same_foil() => {}
                 Err(error) => return Err(error),
             }
         }
-        self.explain(answer, &[ask], &explain)
+        Ok((self.explain(answer, &[ask], &explain)?, used))
     }
 }
 

@@ -24,6 +24,11 @@ impl Error {
         matches!(*self.0, Cause::Model(_))
     }
 
+    /// Whether a token was to be set against itself.
+    pub(crate) fn is_of_same_foil(&self) -> bool {
+        matches!(*self.0, Cause::SameFoil { .. })
+    }
+
     /// What was asked of an answer that does not have it: nobody knows the words of an answer before it is made.
     ///
     /// # Errors
