@@ -52,7 +52,7 @@ const SIZES: [usize; 4] = [6, 12, 18, 24];
 /// Scenes of a set, one with an opacity and one without in turn. The tag is there exactly where the opacity is, as in data that teach a
 /// shortcut: by their answers alone a model that looks at the opacity and one that looks at the tag cannot be told apart.
 fn scenes(seed: u64, set: u64) -> Vec<Scene> {
-    // No set has a scene of another: of forty scenes about ten have an opacity.
+    // No set has a scene of another. A quarter of all scenes has an opacity, so that there are enough.
     let first = set * 200;
     let all =
         (first..first + 200).map(|index| scene(seed, Purpose::Evaluation, index, Variant::Sound));
@@ -231,9 +231,7 @@ pub fn numbers(all: &[Audited]) -> String {
 }
 
 fn share_text(of: Option<&Estimate>) -> String {
-    of.map_or("–".to_owned(), |it| {
-        format!("{:.0} % ({:.0} to {:.0})", 100.0 * it.mean, 100.0 * it.low, 100.0 * it.high)
-    })
+    of.map_or("–".to_owned(), Estimate::percent_text)
 }
 
 impl Audited {

@@ -125,6 +125,31 @@ fn the_word_is_found_in_the_order_that_is_told() {
     assert_eq!((by_gain.choice, by_gain.text.as_str()), (Choice::Gain, "opacity"));
 }
 
+/// By default a model computes in the type that it is stored in. Each change moves the word by nats, or not at all, so that a change that was
+/// mistaken for another would be far beyond what bfloat16 rounds.
+#[test]
+fn in_bfloat16_every_change_does_what_it_does_in_float32() {
+    let stored =
+        Explainer::load(&ModelSource::Shipped(Shipped::Phantom), &LoadOptions::default()).unwrap();
+    assert_eq!(stored.inspection().dtype(), "bfloat16");
+    let (own, other) = (scene(FindingKind::Opacity, 5), scene(FindingKind::Nodule, 6));
+    let case = AuditCase::new(question(picture(&own)))
+        .with_part(Some(part(&own)))
+        .with_other_label(Ok(vec![picture(&other)]));
+    let options = AuditOptions::default().with_certificate(None);
+    let [exact, found] = [&explainer(), &stored].map(|it| it.audit(&case, &options).unwrap());
+    assert_eq!(found.answer, exact.answer);
+    let mut moved = 0;
+    for (found, exact) in found.changes.iter().zip(&exact.changes) {
+        assert_eq!((found.change, found.flipped), (exact.change, exact.flipped));
+        let apart = (found.log_probability - exact.log_probability).abs();
+        assert!(apart < 0.15, "{}: {found:?} and {exact:?}", found.change);
+        moved += usize::from(exact.log_probability < -1.0);
+    }
+    assert!(4 <= moved && moved < found.changes.len() - 1, "{:?}", exact.changes);
+    assert_eq!(found.part_in_pixels(), exact.part_in_pixels());
+}
+
 /// A word that the case sets it against makes another map; where the model says just that word it is explained as if none was named.
 #[test]
 fn the_word_is_set_against_what_the_case_names() {

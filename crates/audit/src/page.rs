@@ -1,19 +1,19 @@
 //! The page about an audit: verdict, numbers, and the cases that tell most.
 
+mod cards;
+
+use relevancy_visualization::Error;
 use relevancy_visualization::dossier::{
-    Badge, Block, Card, CardPicture, Column, Dossier, Estimate as Interval, Fact, IntervalChart,
-    IntervalRow, KeyFigure, Reference, Section, Table, Tone, Verdict as Banner,
+    Block, Column, Dossier, Estimate as Interval, Fact, IntervalChart, IntervalRow, KeyFigure,
+    Reference, Section, Table, Tone, Verdict as Banner,
 };
 use relevancy_visualization::image::RgbImage;
-use relevancy_visualization::ndarray::ArrayView2;
-use relevancy_visualization::{Error, GridMap, OverlayOptions, Placement, overlay};
 
-use crate::hidden::Hidden;
 use crate::mask::Mask;
-use crate::observed::{Change, Choice, Observed, Use};
 use crate::statistics::Estimate;
 use crate::summary::{Group, Row, Summary};
 use crate::verdict::{LEAST_SHARE, Verdict};
+use cards::{AGAINST, Drawn, telling};
 
 /// What a page says beside the numbers.
 #[derive(Debug, Clone, Default)]
@@ -39,12 +39,6 @@ pub struct Shown {
     pub part: Option<Mask>,
 }
 
-/// Cases that the page shows.
-const TELLING: usize = 10;
-/// Of these, those that speak against the verdict, where there are any.
-const AGAINST: usize = 3;
-/// Characters of an answer in the table of a case.
-const LONGEST_ANSWER: usize = 160;
 /// Failed cases that the page lists.
 const MOST_FAILED: usize = 200;
 
@@ -105,7 +99,7 @@ const NOTES: [&str; 6] = [
     "A word goes where the new answer does not have it, or denies it; denials are found by English words such as “no” and “without” before it in the same clause. Where no new answer is made, it goes where it is less than half as likely.",
     "A case uses the picture where the word goes with another patient's picture, of the same label or of another, and with at least half of all ways of taking the picture away; it does not where it stays with both pictures and with at least half of all ways. No single way decides: a model may call an even grey a finding.",
     "The picture-use score is the part of the word's probability that goes with the picture, the median over the ways of taking it away. The shortcut score is the mean of two shares outside of the relevant part: of the relevancy, and of what hidden cells do to the word.",
-    "A part that is hidden, with a margin of 2 % of the picture's side, shows another place of the same picture, the one of a thousand that fits best, brightened or darkened so that no edge is seen. Cells hidden from the words still gave their neighbours in the picture what they gave.",
+    "A part that is hidden, with a margin of 2 % of the picture's side, shows another place of the same picture, the one of some thousand that fits best, brightened or darkened so that no edge is seen. Cells hidden from the words still gave their neighbours in the picture what they gave.",
     "An audit says what a model used on these cases. It does not say that its answers are right, or what it does elsewhere.",
 ];
 
@@ -124,24 +118,16 @@ fn sentence(text: &str) -> String {
     format!("{first}{}.", letters.as_str())
 }
 
-/// With one decimal; zero has no sign.
-fn nats(of: f64) -> String {
-    match format!("{of:.1}") {
-        zero if zero == "-0.0" => "0.0".to_owned(),
-        nats => nats.replace('-', "−"),
-    }
-}
-
 fn percent(share: f64) -> String {
-    format!("{:.0} %", 100.0 * share).replace("-0 %", "0 %").replace('-', "−")
-}
-
-fn bounds(of: &Estimate) -> String {
-    format!("{} to {}", percent(of.low), percent(of.high))
+    format!("{:.0} %", 100.0 * share)
 }
 
 fn with_bounds(of: Option<&Estimate>) -> String {
-    of.map_or("–".to_owned(), |it| format!("{} ({})", percent(it.mean), bounds(it)))
+    of.map_or("–".to_owned(), Estimate::percent_text)
+}
+
+fn number_text(of: Option<&Estimate>, decimals: usize) -> String {
+    of.map_or("–".to_owned(), |it| it.text(decimals))
 }
 
 fn figures(all: &Group) -> Vec<KeyFigure> {
@@ -149,7 +135,7 @@ fn figures(all: &Group) -> Vec<KeyFigure> {
         Some(KeyFigure {
             label: label.to_owned(),
             value: percent(of.as_ref()?.mean),
-            interval: bounds(of.as_ref()?),
+            interval: format!("{} to {}", percent(of.as_ref()?.low), percent(of.as_ref()?.high)),
             help: help.to_owned(),
         })
     };
@@ -179,15 +165,12 @@ fn figures(all: &Group) -> Vec<KeyFigure> {
 
 fn changes(all: &Group) -> Section<'static> {
     let row = |change: &crate::ChangeSummary| {
-        let moved = change.log_odds.as_ref().map_or("–".to_owned(), |it| {
-            format!("{} ({} to {})", nats(it.mean), nats(it.low), nats(it.high))
-        });
         let count = change.log_odds.as_ref().map_or(0, |it| it.items);
         vec![
             change.change.phrase().to_owned(),
             with_bounds(change.flipped.as_ref()),
             with_bounds(change.rewritten.as_ref()),
-            moved,
+            number_text(change.log_odds.as_ref(), 1),
             count.to_string(),
             change.unchanged.to_string(),
         ]
@@ -229,9 +212,7 @@ fn changes(all: &Group) -> Section<'static> {
 
 fn through_trace(all: &Group) -> Option<Section<'static>> {
     let row = |way: &crate::TraceSummary| {
-        let loss = &way.loss;
-        let text = format!("{:.2} ({:.2} to {:.2})", loss.mean, loss.low, loss.high);
-        vec![way.way.clone(), text.replace('-', "−"), loss.items.to_string()]
+        vec![way.way.clone(), way.loss.text(2), way.loss.items.to_string()]
     };
     let rows: Vec<Vec<String>> = all.trace.iter().map(row).collect();
     (!rows.is_empty()).then(|| Section {
@@ -268,13 +249,10 @@ fn maps(all: &Group) -> Option<Section<'static>> {
     };
     let rows = all.methods.iter().flat_map(|method| {
         method.measures.iter().map(move |measure| {
-            let own = measure.own.as_ref().map_or("–".to_owned(), |it| {
-                format!("{:.2} ({:.2} to {:.2})", it.mean, it.low, it.high)
-            });
             vec![
                 method.method.clone(),
                 measure_name(&measure.measure),
-                own,
+                number_text(measure.own.as_ref(), 2),
                 number(&measure.constant),
                 number(&measure.shifted),
                 method.maps.to_string(),
@@ -295,12 +273,9 @@ fn maps(all: &Group) -> Option<Section<'static>> {
     })];
     if 1 < all.methods.len() {
         let row = |method: &crate::MethodSummary| {
-            let ahead = method.ahead_of_relevancy.as_ref().map_or("–".to_owned(), |it| {
-                format!("{:+.2} ({:+.2} to {:+.2})", it.mean, it.low, it.high).replace('-', "−")
-            });
             vec![
                 method.method.clone(),
-                ahead,
+                number_text(method.ahead_of_relevancy.as_ref(), 2),
                 method.p.map_or("–".to_owned(), |p| format!("{p:.3}")),
             ]
         };
@@ -317,10 +292,9 @@ fn maps(all: &Group) -> Option<Section<'static>> {
     let ahead = match &all.ahead {
         None => String::new(),
         Some(ahead) => format!(
-            " {} of {} maps with curves are ahead of all their controls by knock-out ({}); {} more have no curves, because the picture is worth too little to the word.",
-            percent(ahead.mean),
+            " {} of {} maps with curves are ahead of all their controls by knock-out; {} more have no curves, because the picture is worth too little to the word.",
+            ahead.percent_text(),
             ahead.items,
-            bounds(ahead),
             all.without_curves
         ),
     };
@@ -401,146 +375,10 @@ fn failed(rows: &[Row]) -> Option<Section<'static>> {
     })
 }
 
-/// The rows that tell most, those that speak for the verdict first.
-fn telling(rows: &[Row], verdict: Verdict) -> Vec<usize> {
-    let value = |row: &Row| -> Option<f64> {
-        let observed = row.observed.as_ref()?;
-        let lead = || {
-            let loss = |change| observed.log_odds_moved(change);
-            Some(loss(Change::RelevantHidden)? - loss(Change::IrrelevantHidden)?)
-        };
-        match verdict {
-            Verdict::UsesThePart | Verdict::UsesAnotherPart | Verdict::UsesUnclearPart => {
-                row.with_part()?;
-                lead()
-            }
-            _ => observed.picture_use(),
-        }
-    };
-    let mut order: Vec<(usize, f64)> =
-        rows.iter().enumerate().filter_map(|(at, row)| Some((at, value(row)?))).collect();
-    let falls = matches!(verdict, Verdict::UsesThePart | Verdict::UsesThePicture);
-    order.sort_by(|a, b| if falls { b.1.total_cmp(&a.1) } else { a.1.total_cmp(&b.1) });
-    let order: Vec<usize> = order.into_iter().map(|(at, _)| at).collect();
-    if order.len() <= TELLING {
-        return order;
-    }
-    let first = &order[..TELLING - AGAINST];
-    let last = order[order.len() - AGAINST..].iter().rev();
-    first.iter().chain(last).copied().collect()
-}
-
-/// A case with its pictures.
-struct Drawn {
-    index: usize,
-    question: String,
-    picture: Option<RgbImage>,
-    overlay: Option<RgbImage>,
-    hidden: Option<RgbImage>,
-}
-
-impl Drawn {
-    fn new((index, shown): (usize, Option<Shown>), row: &Row, seed: u64) -> Result<Self, Error> {
-        let Some(Shown { question, picture, part }) = shown else {
-            let question = String::new();
-            return Ok(Self { index, question, picture: None, overlay: None, hidden: None });
-        };
-        let map = row.observed.as_ref().and_then(|it| it.map.as_ref());
-        let mut coloured = map
-            .and_then(|map| {
-                // Rounding may leave a little less than nothing.
-                let values: Vec<f32> = map.values.iter().map(|value| value.max(0.0)).collect();
-                let grid = ArrayView2::from_shape(map.grid, &values).ok()?;
-                let [x0, y0, x1, y1] = map.placement;
-                let placement = Placement { x0, y0, x1, y1 };
-                Some(overlay(&picture, &[GridMap { grid, placement }], &OverlayOptions::default()))
-            })
-            .transpose()?;
-        let hides = |part: &Mask| Some(Hidden::new(part, &picture, &[], seed)?.picture(&picture));
-        let hidden = part.as_ref().and_then(hides);
-        let mut plain = picture;
-        if let Some(part) = &part {
-            part.outline(&mut plain);
-            if let Some(coloured) = &mut coloured {
-                part.outline(coloured);
-            }
-        }
-        Ok(Self { index, question, picture: Some(plain), overlay: coloured, hidden })
-    }
-
-    fn card(&self, row: &Row) -> Card<'_> {
-        let Some(observed) = &row.observed else { return Card::default() };
-        let mut pictures = Vec::new();
-        pictures.extend(
-            self.picture.as_ref().map(|it| CardPicture::new("picture and relevant part", it)),
-        );
-        let caption = format!("relevancy of “{}”", observed.word.text);
-        pictures.extend(self.overlay.as_ref().map(|it| CardPicture::new(caption, it)));
-        pictures
-            .extend(self.hidden.as_ref().map(|it| CardPicture::new("relevant part hidden", it)));
-        let mut facts = vec![
-            Fact::new("Question", &self.question),
-            Fact::new("Answer", shortened(&observed.answer)),
-            Fact::new("Decisive word", word(observed)),
-        ];
-        facts.extend(row.right_answer.as_ref().map(|right| Fact::new("Right answer", right)));
-        facts.extend(row.label.as_ref().map(|label| Fact::new("Label", label)));
-        let changed = |change: &crate::Changed| {
-            let moved = observed.log_odds_moved(change.change).unwrap_or(0.0);
-            vec![
-                change.change.phrase().to_owned(),
-                change.answer.as_deref().map_or("–".to_owned(), shortened),
-                format!("{moved:+.1}").replace('-', "−"),
-            ]
-        };
-        Card {
-            title: row.id.clone(),
-            badge: Some(match observed.used() {
-                Some(Use::Yes) => Badge::new(Tone::Good, "uses the picture"),
-                Some(Use::No) => Badge::new(Tone::Poor, "does not use it"),
-                Some(Use::Unclear) => Badge::new(Tone::Mixed, "unclear"),
-                None => Badge::new(Tone::Nothing, "not known"),
-            }),
-            pictures,
-            facts,
-            table: Some(Table {
-                caption: "What each change does".to_owned(),
-                columns: vec![
-                    Column::words("Changed"),
-                    Column::words("New answer"),
-                    Column::numbers("Log-odds fall (nats)"),
-                ],
-                rows: observed.changes.iter().map(changed).collect(),
-            }),
-        }
-    }
-}
-
-/// A model without its picture may say the same for ever.
-fn shortened(answer: &str) -> String {
-    match answer.char_indices().nth(LONGEST_ANSWER) {
-        None => answer.to_owned(),
-        Some((end, _)) => format!("{}…", &answer[..end]),
-    }
-}
-
-fn word(observed: &Observed) -> String {
-    let how = match observed.word.choice {
-        Choice::Word => "named by the case",
-        Choice::YesOrNo => "the answer begins with it",
-        Choice::Label => "the label",
-        Choice::Gain => "the picture adds most to it",
-    };
-    let probability = 100.0 * observed.word.log_probability.exp();
-    let against = observed.word.against.as_ref();
-    let against = against.map_or(String::new(), |token| format!(" against “{}”", token.trim()));
-    format!("“{}”{against}, {probability:.0} % likely ({how})", observed.word.text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observed::WordMap;
+    use crate::observed::{Change, WordMap};
     use crate::summary::tests::{row, sound};
 
     fn rows() -> Vec<Row> {

@@ -65,6 +65,18 @@ impl Estimate {
         })
     }
 
+    /// A share for people: `40 % (20 to 61)`.
+    pub fn percent_text(&self) -> String {
+        let of = |share: f64| unsigned_zero(format!("{:.0}", 100.0 * share));
+        format!("{} % ({} to {})", of(self.mean), of(self.low), of(self.high))
+    }
+
+    /// A number for people, with so many decimals: `7.9 (6.3 to 9.5)`.
+    pub fn text(&self, decimals: usize) -> String {
+        let of = |value: f64| unsigned_zero(format!("{value:.decimals$}"));
+        format!("{} ({} to {})", of(self.mean), of(self.low), of(self.high))
+    }
+
     /// The share of items that are 1, for a case where something happened, and not 0.
     ///
     /// The bootstrap knows nothing where all cases are alike: of ten cases that all came out the same it is sure. So the interval is no
@@ -73,6 +85,15 @@ impl Estimate {
         let found = Self::of(items)?;
         let [low, high] = wilson(found.mean, found.clusters as f64);
         Some(Self { low: found.low.min(low), high: found.high.max(high), ..found })
+    }
+}
+
+/// With a real minus sign, which zero has not.
+fn unsigned_zero(number: String) -> String {
+    if number.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) {
+        number.replace('-', "−")
+    } else {
+        number.replace('-', "")
     }
 }
 
@@ -172,6 +193,13 @@ mod tests {
         let square = 1.96_f64 * 1.96;
         assert_eq!((found.mean, found.low), (0.0, 0.0));
         assert!((found.high - square / (10.0 + square)).abs() < 1e-3, "{found:?}");
+    }
+
+    #[test]
+    fn estimates_are_written_for_people() {
+        let found = Estimate { mean: -0.001, low: -0.304, high: 0.5, items: 3, clusters: 3 };
+        assert_eq!(found.percent_text(), "0 % (−30 to 50)");
+        assert_eq!(found.text(1), "0.0 (−0.3 to 0.5)");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) fn summary(summary: &Summary) {
         ("maps ahead of their controls", &all.ahead),
     ] {
         if let Some(found) = found {
-            output::line(format_args!("{what:<46} {}", share(found)));
+            output::line(format_args!("{what:<46} {}", found.percent_text()));
         }
     }
     changes(all);
@@ -54,14 +54,8 @@ fn changes(all: &Group) {
         "changed", "word goes", "log-odds fall (nats)"
     ));
     for change in &all.changes {
-        let flipped = change.flipped.as_ref().map_or("–".to_owned(), share);
-        let moved = change.log_odds.as_ref().map_or("–".to_owned(), |it| {
-            let nats = |of: f64| match format!("{of:.1}") {
-                zero if zero == "-0.0" => "0.0".to_owned(),
-                nats => nats.replace('-', "−"),
-            };
-            format!("{} ({} to {})", nats(it.mean), nats(it.low), nats(it.high))
-        });
+        let flipped = change.flipped.as_ref().map_or("–".to_owned(), Estimate::percent_text);
+        let moved = change.log_odds.as_ref().map_or("–".to_owned(), |it| it.text(1));
         let left = match change.unchanged {
             0 => String::new(),
             count => format!("  (not possible in {count})"),
@@ -80,9 +74,7 @@ fn traces(all: &Group) {
         output::line(format_args!("{:<42} {:>24}", "closed", "log-probability lost (nats)"));
     }
     for way in &all.trace {
-        let loss = &way.loss;
-        let text = format!("{:.2} ({:.2} to {:.2})", loss.mean, loss.low, loss.high);
-        output::line(format_args!("{:<42} {:>24}", way.way, text.replace('-', "−")));
+        output::line(format_args!("{:<42} {:>24}", way.way, way.loss.text(2)));
     }
 }
 
@@ -104,7 +96,7 @@ pub(super) fn benchmark(found: &Benchmark) {
         ));
     }
     if 0 < found.otherwise {
-        output::line(format_args!("({} cases were not answered with “Yes”)", found.otherwise));
+        output::line(format_args!("(not answered with “Yes”, and left out: {})", found.otherwise));
     }
 }
 
@@ -112,7 +104,7 @@ fn maps(all: &Group) {
     let Some(_) = all.methods.first() else { return };
     output::blank_line();
     output::line(format_args!(
-        "{:<34} {:>18} {:>10} {:>10}",
+        "{:<34} {:>24} {:>10} {:>10}",
         "map and relevant part", "own", "constant", "moved"
     ));
     for method in &all.methods {
@@ -120,22 +112,15 @@ fn maps(all: &Group) {
             let short = |of: &Option<Estimate>| {
                 of.as_ref().map_or("–".to_owned(), |it| format!("{:.2}", it.mean))
             };
-            let own = measure.own.as_ref().map_or("–".to_owned(), |it| {
-                format!("{:.2} ({:.2}–{:.2})", it.mean, it.low, it.high)
-            });
+            let own = measure.own.as_ref().map_or("–".to_owned(), |it| it.text(2));
             let name = format!("{}: {}", method.method, measure.measure);
             output::line(format_args!(
-                "{name:<34} {own:>18} {:>10} {:>10}",
+                "{name:<34} {own:>24} {:>10} {:>10}",
                 short(&measure.constant),
                 short(&measure.shifted)
             ));
         }
     }
-}
-
-fn share(of: &Estimate) -> String {
-    let percent = |share: f64| format!("{:.0}", 100.0 * share);
-    format!("{} % ({} to {})", percent(of.mean), percent(of.low), percent(of.high))
 }
 
 /// The page, with pictures from the files of the cases where they still are.

@@ -178,7 +178,7 @@ fn a_public_benchmark_is_read_beside_the_users_pictures() {
     let more = ["--vindr", &annotations, &pictures, "--out", &out, "--no-certificate"];
     let done = run(args.iter().chain(&more)).done();
     assert!(done.stderr.contains("zero"), "the picture that is not there: {}", done.stderr);
-    assert!(done.stdout.contains("(1 cases were not answered with “Yes”)"), "{}", done.stdout);
+    assert!(done.stdout.contains("(not answered with “Yes”, and left out: 1)"), "{}", done.stdout);
     let found = document(&set.out());
     assert_eq!(found["benchmark"]["otherwise"], 1);
     let asked = found["rows"][0]["observed"].clone();
