@@ -60,8 +60,11 @@ impl Way {
     }
 }
 
-/// Places that are tried for another part.
+/// Places that are tried for another part, and how few at least.
 const PLACES: usize = 4000;
+const LEAST_PLACES: usize = 200;
+/// Pixels that may be looked at over all places: a second or so, however large the part is.
+const MOST_LOOKED_AT: usize = 400_000_000;
 /// Pixels by which they are compared.
 const MOST_COMPARED: usize = 600;
 /// The share of the longer side that a part is widened by where it is hidden.
@@ -134,8 +137,8 @@ impl Mask {
         Part { covered: sums.iter().zip(&counts).map(share).collect(), grid }
     }
 
-    /// Another part of the picture of the same shape, moved or mirrored, that keeps away from this one and from those to `avoid`: of some
-    /// hundred random places and the mirror image the one that suits the purpose best. None where there is no room.
+    /// Another part of the picture of the same shape, moved or mirrored, that keeps away from this one and from those to `avoid`: of the
+    /// mirror image and up to 4000 random places the one that suits the purpose best. None where there is no room.
     ///
     /// # Panics
     /// For a picture of another size.
@@ -163,7 +166,8 @@ impl Mask {
         let compared = self.compared(purpose);
         let mut random = Random(seed);
         let mut best: Option<(f64, Way)> = None;
-        for number in 0..PLACES {
+        let places = (MOST_LOOKED_AT / pixels.len()).clamp(LEAST_PLACES, PLACES);
+        for number in 0..places {
             let is_mirrored = number.is_multiple_of(2);
             // Where the part lies before it is moved.
             let start = if is_mirrored { width - 1 - right } else { left };
