@@ -113,7 +113,7 @@ fn a_certificate_is_consistent_and_the_same_again() {
     let methods = vec![Compared::Occlusion(Occlusion::Knockout)];
     let options = published().with_methods(methods).with_words(Words::All);
     let explained = case.explained(&[keyword("pneumonia", 0), Ask::Answer], &options);
-    let asked = few(&Operator::ALL).with_stability(true);
+    let asked = few(&Operator::ALL).with_stability(true).with_randomisation(true);
     let found = case.certify(&explained, &asked);
     assert_eq!((found.targets.len(), found.words.len()), (2, 0));
     let cells = case.answer.prepared().images[0].span.clone();
@@ -130,11 +130,52 @@ fn a_certificate_is_consistent_and_the_same_again() {
         assert!(stability.iter().all(|change| change.rank_correlation <= 1.0));
         let brighter = &stability[2];
         assert!(0.5 < brighter.rank_correlation, "{brighter:?}");
+        // Two layers: the last one, and both. What is left of the map is less than what hardly changing the picture leaves.
+        let steps: Vec<&str> =
+            target.randomisation.iter().map(|change| change.what.as_str()).collect();
+        assert_eq!(steps.last(), Some(&"all layers randomised"), "{steps:?}");
+        let forgotten = target.randomisation.last().unwrap();
+        assert!(forgotten.rank_correlation < brighter.rank_correlation, "{forgotten:?}");
     }
     assert!(0 < defined, "no target depends on its picture, the test proves nothing");
     let again = case.certify(&explained, &asked);
     assert_eq!(again.targets, found.targets);
-    assert_ne!(case.certify(&explained, &asked.with_seed(1)).targets, found.targets);
+    let operator = Operator::MeanEmbedding;
+    let other = case.certify(&explained, &few(&[operator]).with_seed(1));
+    let of = |found: &Certificate| {
+        found.targets.iter().map(|it| it.get(operator).cloned()).collect::<Vec<_>>()
+    };
+    assert_ne!(of(&other), of(&found));
+}
+
+/// Blocks of cells go as one: an order of whole blocks, and whole and bare runs that do not depend on how cells are grouped.
+#[test]
+fn blocks_go_as_one() {
+    let case = Case::open("short-window");
+    let explained = case.explained(&[keyword("pneumonia", 0)], &published());
+    let operators = [Operator::KnockOut, Operator::MeanEmbedding];
+    let cells = case.certify(&explained, &few(&operators));
+    let blocks = case.certify(&explained, &few(&operators).with_block(2));
+    let image = &case.answer.prepared().images[0];
+    let [rows, columns] = image.grid;
+    assert!(rows % 2 == 0 && columns % 2 == 0, "the test groups whole blocks");
+    let order = &blocks.targets[0].order;
+    assert_eq!(order.len(), rows * columns);
+    let relevancy = explained.targets[0].relevancy().relevancy();
+    let mut means = Vec::new();
+    for block in order.chunks(4) {
+        let block_of = |at: &usize| {
+            let cell = at - image.span.start;
+            (cell / columns / 2, cell % columns / 2)
+        };
+        assert!(block.iter().all(|at| block_of(at) == block_of(&block[0])), "{block:?}");
+        means.push(block.iter().map(|&at| relevancy[at]).sum::<f32>());
+    }
+    assert!(means.windows(2).all(|pair| pair[1] <= pair[0]), "{means:?}");
+    for operator in operators {
+        let [one, many] = [&cells, &blocks].map(|it| it.targets[0].get(operator).unwrap());
+        assert!((one.whole - many.whole).abs() < 1e-6 && (one.bare - many.bare).abs() < 1e-6);
+    }
 }
 
 /// Whether it has curves, all of which was checked.
@@ -170,6 +211,8 @@ fn what_cannot_be_certified_is_said() {
     let plain = CertificateOptions::default();
     for options in [
         plain.clone().with_controls(18),
+        plain.clone().with_block(0),
+        plain.clone().with_block(9),
         plain.clone().with_controls(1000),
         plain.clone().with_operators(Vec::new()),
         plain.clone().with_fractions(vec![0.5, 0.1]),

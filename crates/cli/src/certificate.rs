@@ -2,8 +2,8 @@
 
 use clap::ValueEnum;
 use medgemma_explainer::{
-    Answer, CertificateOptions, Explainer, Explanations, Faithfulness, NO_EFFECT, Operator,
-    OperatorCertificate, TargetCertificate,
+    Answer, CertificateOptions, Explainer, Explanations, Faithfulness, MapChange, NO_EFFECT,
+    Operator, OperatorCertificate, TargetCertificate,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,8 @@ use crate::{output, progress};
 pub(crate) struct CertificateArgs {
     /// Certify each map: how much the explained text loses without the cells that its map puts first and last, compared with controls
     /// (random orders, moved copies of the map, a blob). Ways to take cells away, separated by commas: knock-out, mean-embedding, blur,
-    /// road; without a value all four; full: all four, and the map of the picture moved by a pixel and a little brighter or darker.
+    /// road; without a value all four; full: all four, the map of the picture moved by a pixel and a little brighter or darker, and the map
+    /// of the model with its layers randomised, from the last one down.
     /// knock-out is the cheapest; blur and road run the vision tower once for each of some hundred pictures
     #[arg(
         long,
@@ -40,6 +41,9 @@ pub(crate) struct CertificateArgs {
         help_heading = "Certificate"
     )]
     certificate_percent: Vec<f64>,
+    /// Take squares of N × N cells away at a time [default: 1]: an effect that one cell is too small for
+    #[arg(long, value_name = "N", requires = "certificate", help_heading = "Certificate")]
+    certificate_block: Option<usize>,
     /// Seed of random orders, copies and noise [default: 0]
     #[arg(long, value_name = "N", requires = "certificate", help_heading = "Certificate")]
     certificate_seed: Option<u64>,
@@ -56,7 +60,7 @@ enum OperatorArg {
     Blur,
     /// Filled in from the pixels around (ROAD)
     Road,
-    /// All of these, and the stability of the map
+    /// All of these, and how the map changes with the picture moved or a little brighter, and with the layers of the model randomised
     Full,
 }
 
@@ -77,13 +81,15 @@ impl CertificateArgs {
         };
         let mut options = CertificateOptions::default()
             .with_operators(Operator::ALL.into_iter().filter(asked).collect())
-            .with_stability(self.is_full());
+            .with_stability(self.is_full())
+            .with_randomisation(self.is_full());
         if let Some(controls) = self.certificate_controls {
             options.controls = controls;
         }
         if !self.certificate_percent.is_empty() {
             options.fractions = self.certificate_percent.iter().map(|it| it / 100.0).collect();
         }
+        options.block = self.certificate_block.unwrap_or(options.block);
         options.seed = self.certificate_seed.unwrap_or(options.seed);
         options
     }
@@ -145,6 +151,8 @@ pub(crate) fn print(explanations: &Explanations) {
         line(&target.label(), &cells, &found.faithfulness().to_string());
         print_methods(found, &operators, &line);
         print_undefined(found);
+        print_changes("the same picture, hardly changed", &found.stability);
+        print_changes("the model randomised", &found.randomisation);
     }
     output::line(
         "(ahead of its controls: no random order, moved copy or blob does as well. It says that the map is faithful to the model, never \
@@ -180,6 +188,21 @@ fn print_methods(
             gain(operator).map_or_else(|| "–".to_owned(), |gain| score(gain.srg, gain.p))
         });
         line(&format!("  {name}"), &cells.collect::<Vec<_>>(), "");
+    }
+}
+
+/// The rank correlations of the map with those after each change.
+fn print_changes(of: &str, changes: &[MapChange]) {
+    if changes.is_empty() {
+        return;
+    }
+    output::line(format_args!("  map correlates with that of {of} (rank correlation):"));
+    for change in changes {
+        output::line(format_args!(
+            "    {} {}",
+            signed(change.rank_correlation as f32),
+            change.what
+        ));
     }
 }
 

@@ -42,7 +42,7 @@ impl Request<'_> {
             let planned = longest_run(n_prompt, options.max_new_tokens, context);
             let pictures = prompted.patches.iter().map(PatchStates::bytes).sum();
             let keep = self.ledger().keep_states(planned, pictures)?;
-            let mut recorder = Recorder::generating(&self.model, keep);
+            let mut recorder = Recorder::generating(self.model, keep);
             let generated =
                 self.model.generate(prompt, &generation, &mut recorder, &mut on_token)?;
             (generated, Some(recorder))
@@ -96,14 +96,14 @@ impl Request<'_> {
         }
         let pictures = answer.patches.iter().map(PatchStates::bytes).sum();
         let keep = self.ledger().keep_states(answer.sequence.ids().len(), pictures)?;
-        answer.states = Some(States::of(&self.model, &answer.sequence, keep)?);
+        answer.states = Some(States::of(self.model, &answer.sequence, keep)?);
         Ok(())
     }
 
     /// Shares out the memory of the call.
     pub(crate) fn ledger(&self) -> Ledger<'_> {
         let keeps_pictures = self.keep_patches && self.profile == Profile::Sound;
-        Ledger::new(&self.model, self.memory_budget(), keeps_pictures)
+        Ledger::new(self.model, self.memory_budget(), keeps_pictures)
     }
 
     /// What the model is given before the first token of an answer.
@@ -128,8 +128,8 @@ impl Request<'_> {
         };
         let (mut features, mut patches) = (Vec::new(), Vec::new());
         for pixels in &prepared.pixels {
-            let states = PatchStates::of(&self.model, &self.model.picture(pixels)?, keep)?;
-            features.push(states.tokens(&self.model)?);
+            let states = PatchStates::of(self.model, &self.model.picture(pixels)?, keep)?;
+            features.push(states.tokens(self.model)?);
             patches.push(states);
         }
         let spans = prepared.images.iter().map(|image| image.span.clone()).collect();

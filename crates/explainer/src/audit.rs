@@ -338,7 +338,7 @@ impl Look<'_> {
         };
         let tokens: Vec<Target> = self.tokens().iter().map(moved).collect::<Result<_, _>>()?;
         let sequence = prompt.followed_by(&answer.generated.tokens);
-        let scores = forced_scores(&request.model, &sequence, &tokens)?;
+        let scores = forced_scores(request.model, &sequence, &tokens)?;
         found.changes.push(Changed {
             change,
             flipped: Some(stated(&text, &found.word.text) != found.word.stated),
@@ -372,7 +372,7 @@ impl Look<'_> {
                 memory_budget: request.memory_budget(),
                 cancel: request.context.cancel.clone(),
             };
-            let occluder = Occluder::new(&request.model, &answer.sequence, passes);
+            let occluder = Occluder::new(request.model, &answer.sequence, passes);
             let (changes, sets): (Vec<Change>, Vec<Vec<usize>>) = sets.into_iter().unzip();
             let table =
                 occluder.log_probabilities(self.tokens(), &sets, occlusion, &mut |_, _| {})?;

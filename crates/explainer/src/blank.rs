@@ -102,11 +102,11 @@ impl Request<'_> {
         targets: &[Target],
     ) -> Result<Vec<Score>, Error> {
         self.check_blank(answer)?;
-        let scores = |sequence: &Sequence| forced_scores(&self.model, sequence, targets);
+        let scores = |sequence: &Sequence| forced_scores(self.model, sequence, targets);
         Ok(match blank {
             Blank::Mean => scores(self.mean_picture(answer)?),
             Blank::MeanEmbedding => scores(&answer.sequence.with_mean_features()),
-            Blank::Knockout => forced_scores_without_images(&self.model, &answer.sequence, targets),
+            Blank::Knockout => forced_scores_without_images(self.model, &answer.sequence, targets),
             Blank::Blur | Blank::Another(_) => scores(&self.with_pictures(answer, blank)?),
         }?)
     }

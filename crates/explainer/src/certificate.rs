@@ -4,6 +4,7 @@
 //! of controls are mathematics of `attention_relevancy::faithfulness`, and put together here.
 
 mod plan;
+mod randomisation;
 mod runs;
 mod stability;
 
@@ -35,8 +36,12 @@ pub struct CertificateOptions {
     pub fractions: Vec<f64>,
     /// Controls that a map is held against, 19 or more; 19 by default, with which the least p is 0.05.
     pub controls: usize,
+    /// What is taken away at a time: squares of so many image tokens a side, 1 to 8; 1 by default. Maps are averaged over them.
+    pub block: usize,
     /// Whether the maps are also made of the picture moved by a pixel, and a little brighter and darker.
     pub stability: bool,
+    /// Whether the maps are also made of the model without what its layers learnt, from the last layer down.
+    pub randomisation: bool,
     /// Decides everything that is random: the same seed, the same certificate.
     pub seed: u64,
 }
@@ -47,7 +52,9 @@ impl Default for CertificateOptions {
             operators: Operator::ALL.to_vec(),
             fractions: FRACTIONS.to_vec(),
             controls: 19,
+            block: 1,
             stability: false,
+            randomisation: false,
             seed: 0,
         }
     }
@@ -57,7 +64,9 @@ setters!(CertificateOptions {
     with_operators = operators: Vec<Operator>,
     with_fractions = fractions: Vec<f64>,
     with_controls = controls: usize,
+    with_block = block: usize,
     with_stability = stability: bool,
+    with_randomisation = randomisation: bool,
     with_seed = seed: u64,
 });
 
@@ -67,6 +76,8 @@ const LEAST_CONTROLS: usize = 19;
 const MOST_CONTROLS: usize = 999;
 /// More points of a curve than cells along a side of a picture say nothing new.
 const MOST_FRACTIONS: usize = 64;
+/// Larger blocks of a picture of 16 × 16 tokens would leave one.
+const MOST_BLOCK: usize = 8;
 
 impl CertificateOptions {
     /// # Errors
@@ -81,6 +92,9 @@ impl CertificateOptions {
         if !(LEAST_CONTROLS..=MOST_CONTROLS).contains(&self.controls) {
             let (least, most) = (LEAST_CONTROLS, MOST_CONTROLS);
             return Err(Cause::Controls { asked: self.controls, least, most }.into());
+        }
+        if !(1..=MOST_BLOCK).contains(&self.block) {
+            return Err(Cause::Block { asked: self.block, most: MOST_BLOCK }.into());
         }
         if self.operators.is_empty() {
             return Err(Cause::NoOperator.into());
@@ -107,11 +121,12 @@ pub struct Certificate {
 
 impl Certificate {
     pub(crate) fn settings(&self) -> CertificateSettings {
-        let CertificateOptions { operators, fractions, controls, seed, .. } = &self.options;
+        let CertificateOptions { operators, fractions, controls, seed, block, .. } = &self.options;
         CertificateSettings {
             operators: Operator::ALL.into_iter().filter(|it| operators.contains(it)).collect(),
             fractions: fractions.clone(),
             controls: *controls,
+            block: *block,
             seed: *seed,
             least_worth: LEAST_WORTH,
             runs: self.runs,
@@ -142,14 +157,14 @@ impl Request<'_> {
         self.check_blank(answer)?;
         let are_words = explanations.targets.is_empty();
         let explained = if are_words { &explanations.words } else { &explanations.targets };
-        let cells = Cells::of(answer);
+        let cells = Cells::of(answer, options.block);
         let maps = explained.iter().enumerate();
         let maps: Vec<Maps> = maps
             .map(|(index, target)| cells.maps(target, &mut random(options.seed, Draw::Ties, index)))
             .collect();
         let certificate = |maps: &Maps| {
             let order = maps.order().map_or(&[][..], Order::cells);
-            TargetCertificate::of(order.iter().map(|&cell| cells.position(cell)).collect())
+            TargetCertificate::of(cells.positions(order))
         };
         let mut found: Vec<TargetCertificate> = maps.iter().map(certificate).collect();
         let mut count = 0;
@@ -165,6 +180,13 @@ impl Request<'_> {
             let changes = self.stability(answer, explained, explanations, &cells)?;
             for (target, stability) in found.iter_mut().zip(changes) {
                 target.stability = stability;
+            }
+        }
+        if options.randomisation {
+            let explained = (explained.as_slice(), explanations);
+            let changes = self.randomisation(answer, explained, &cells, options.seed)?;
+            for (target, randomisation) in found.iter_mut().zip(changes) {
+                target.randomisation = randomisation;
             }
         }
         let (targets, words) = if are_words { (Vec::new(), found) } else { (found, Vec::new()) };
@@ -333,3 +355,6 @@ impl Scores<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

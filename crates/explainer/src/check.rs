@@ -70,11 +70,11 @@ impl Request<'_> {
 
     fn check_options(&self, options: &ExplainOptions) -> Result<(), Error> {
         check_backward(options)?;
-        rules(options, None).check(&self.model)?;
+        rules(options, None).check(self.model)?;
         check_sinks(options)?;
         for method in &options.methods {
             if let Compared::Other(method) = method {
-                check_method(method, &self.model)?;
+                check_method(method, self.model)?;
             }
         }
         if let Some(HeadLayer::Number(layer)) = options.by_head {

@@ -135,7 +135,7 @@ impl Request<'_> {
         let spans = answer.prepared.images.iter().map(|image| image.span.clone());
         let mut rows = RowSums::default();
         let mut masks = Masks::new(&text.layers, text.sliding_window, spans.collect());
-        let seen = witness_attention(&self.model, &answer.sequence, &mut |block| {
+        let seen = witness_attention(self.model, &answer.sequence, &mut |block| {
             rows.see(block.layer, block.queries.start, block.weights);
             masks.see(block.layer, block.queries.start, block.weights);
         });
@@ -158,7 +158,7 @@ impl Request<'_> {
         let targets = targets(answer)?;
         let engine = self.streaming_engine(answer, states, SweepOptions::default());
         let generated = engine.scores(&targets)?;
-        let fresh = forced_scores(&self.model, &answer.sequence, &targets)?;
+        let fresh = forced_scores(self.model, &answer.sequence, &targets)?;
         Ok(checks::same_scores(&generated, &fresh, tolerances.scores))
     }
 
@@ -169,9 +169,9 @@ impl Request<'_> {
             return Ok(Check::skipped("patches", "the question has no image"));
         }
         let picture = self.model.picture(&self.pixels(images, 0))?;
-        let twice = witness_patches(&self.model, &picture)?.map(checks::same_sweep);
+        let twice = witness_patches(self.model, &picture)?.map(checks::same_sweep);
         Ok(twice.unwrap_or_else(|| {
-            let why = Patches::missing_kernel(&self.model, Update::Additive, Backward::Gradient);
+            let why = Patches::missing_kernel(self.model, Update::Additive, Backward::Gradient);
             let plain = "this device has no fast sweep for this data type";
             Check::skipped("patches", why.as_deref().unwrap_or(plain))
         }))
@@ -183,7 +183,7 @@ impl Request<'_> {
         states: &'a States,
         options: SweepOptions,
     ) -> Streaming<'a> {
-        Streaming::new(&self.model, answer.sequence.ids(), states, options)
+        Streaming::new(self.model, answer.sequence.ids(), states, options)
     }
 }
 

@@ -388,6 +388,14 @@ pub(crate) enum Cause {
         /// At most.
         most: usize,
     },
+    /// Blocks of cells that leave too few of them.
+    #[error("blocks of {asked} cells a side: a certificate takes 1 to {most}")]
+    Block {
+        /// As asked for.
+        asked: usize,
+        /// At most.
+        most: usize,
+    },
     /// A certificate by no way to take cells away.
     #[error(
         "a certificate needs a way to take cells away: knock-out, mean-embedding, blur or road"

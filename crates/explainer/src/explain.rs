@@ -90,7 +90,7 @@ impl Request<'_> {
     /// number.
     fn with_alternatives(&self, run: Run<'_>, plans: Vec<Plan>) -> Result<Vec<Plan>, Error> {
         let targets = every_target(&plans);
-        let found = alternatives(&self.model, run.sequence, &targets, run.states)?;
+        let found = alternatives(self.model, run.sequence, &targets, run.states)?;
         let mut foils = found.into_iter();
         let named = |plan: Plan| {
             let foils = foils.by_ref().take(plan.tokens()).collect();
@@ -197,7 +197,7 @@ impl Request<'_> {
             return Err(Cause::FinerRetained.into());
         }
         self.check_retained(sequence.ids().len())?;
-        let engine = Retained::run(&self.model, sequence)?;
+        let engine = Retained::run(self.model, sequence)?;
         let passes = SweepOptions {
             memory_budget: self.memory_budget(),
             cancel: self.context.cancel.clone(),
@@ -232,7 +232,7 @@ impl Request<'_> {
     /// What is kept of a run, which is made for it.
     fn recorded(&self, Run { sequence, images, .. }: Run<'_>) -> Result<States, Error> {
         let keep = self.ledger().keep_states(sequence.ids().len(), images.kept_bytes())?;
-        Ok(States::of(&self.model, sequence, keep)?)
+        Ok(States::of(self.model, sequence, keep)?)
     }
 
     /// Starts from the states that were kept while the answer was generated, or makes them.
@@ -269,7 +269,7 @@ impl Request<'_> {
             let ids = sequence.ids();
             let options_of_sweep = room.sweep(self.context.cancel.clone());
             let occlude = self.occlude(sequence, options.objective, options_of_sweep.clone());
-            let engine = Streaming::new(&self.model, ids, states, options_of_sweep);
+            let engine = Streaming::new(self.model, ids, states, options_of_sweep);
             let mut progress =
                 EachLayer(|swept: &LayerSwept<'_>| self.tell_progress(swept, goals.len()));
             let room = room.beside(goals.len() * pictures);
@@ -304,7 +304,7 @@ impl Request<'_> {
         let (found, ran_out) = room.within(sweep)?;
         notes.extend(ran_out.map(|error| format!("{error}; repeated with smaller blocks")));
         if options.resolution != Resolution::Tokens {
-            let why = Patches::missing_kernel(&self.model, options.update, options.backward);
+            let why = Patches::missing_kernel(self.model, options.update, options.backward);
             notes.extend(why.map(|why| {
                 format!(
                     "the maps are right, but patches took longer than necessary on this GPU: {why}"
@@ -321,7 +321,7 @@ impl Request<'_> {
         objective: Objective,
         passes: SweepOptions,
     ) -> impl Fn(&[Goal], Occlusion) -> Result<Vec<MethodRow>, attention_capture::Error> + 'a {
-        let occluder = Occluder::new(&self.model, sequence, passes);
+        let occluder = Occluder::new(self.model, sequence, passes);
         move |goals, occlusion| {
             occluder.rows(goals, objective, occlusion, &mut |done, cells| {
                 if let Some(observer) = &self.context.progress {

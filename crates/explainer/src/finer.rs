@@ -126,7 +126,7 @@ impl Request<'_> {
                 sweep: room.sweep(self.context.cancel.clone()),
                 ..PatchOptions::default()
             };
-            let mut engine = Patches::new(&self.model, &picture, patch_options);
+            let mut engine = Patches::new(self.model, &picture, patch_options);
             if let Some(states) = kept {
                 engine = engine.over(states);
             }

@@ -84,7 +84,7 @@ impl Request<'_> {
         };
         let tokens: Vec<Target> =
             spans.iter().cloned().flatten().map(token).collect::<Result<_, _>>()?;
-        let scores = forced_scores(&self.model, &answer.sequence, &tokens)?;
+        let scores = forced_scores(self.model, &answer.sequence, &tokens)?;
         let with = tokens.iter().zip(scores);
         let with: ByPosition =
             with.map(|(token, score)| (token.position(), score.log_probability)).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use explanation_record::{Exported, Gain, OutputFolder, Presentation};
+use gemma3_tch::Gemma3;
 use model_audit::Observed;
 
 use crate::setters::setters;
@@ -50,6 +51,8 @@ impl fmt::Debug for Context {
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     explainer: &'a Explainer,
+    /// The explainer's own, or what [`Request::by`] puts in its place.
+    pub(crate) model: &'a Gemma3,
     pub(crate) context: &'a Context,
 }
 
@@ -67,6 +70,11 @@ impl Request<'_> {
         self.context.memory_budget.unwrap_or(self.explainer.default_budget)
     }
 
+    /// The same call, computed by another model of the same tokens and layers.
+    pub(crate) fn by<'a>(&'a self, model: &'a Gemma3) -> Request<'a> {
+        Request { model, ..*self }
+    }
+
     pub(crate) fn cancelled(&self) -> bool {
         self.context.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
@@ -76,7 +84,7 @@ impl Request<'_> {
 impl Explainer {
     /// The same explainer for calls in another context.
     pub fn within<'a>(&'a self, context: &'a Context) -> Request<'a> {
-        Request { explainer: self, context }
+        Request { explainer: self, model: &self.model, context }
     }
 
     fn request(&self) -> Request<'_> {

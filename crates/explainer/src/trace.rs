@@ -48,7 +48,7 @@ impl Request<'_> {
             if self.cancelled() {
                 return Err(Cause::Cancelled.into());
             }
-            let scores = forced_scores_barring(&self.model, &answer.sequence, &wanted, barred)?;
+            let scores = forced_scores_barring(self.model, &answer.sequence, &wanted, barred)?;
             losses.push(scores.iter().map(|score| f64::from(score.log_probability)).collect());
         }
         let mut next = 0;

@@ -140,7 +140,7 @@ impl Request<'_> {
         options: &ExplainOptions,
     ) -> Result<Found, Error> {
         self.check_retained(sequence.ids().len())?;
-        let run = Retained::run(&self.model, sequence)?;
+        let run = Retained::run(self.model, sequence)?;
         let sinks = self.sinks(options, |threshold| run.sinks(threshold))?;
         let found = Found::new(&run, targets, &rules(options, sinks.as_ref()))?;
         Ok(Found { sinks, ..found })
@@ -156,7 +156,7 @@ impl Request<'_> {
     ) -> Result<Found, Error> {
         let tokens = sequence.ids().len();
         let keep = self.ledger().keep_states(tokens, pictures)?;
-        let states = States::of(&self.model, sequence, keep)?;
+        let states = States::of(self.model, sequence, keep)?;
         let images = sequence.images().len();
         let held = Held { images, pictures, planned: tokens, states: states.size() };
         let sinks = self.sinks(options, |threshold| find_sinks(&states, threshold))?;
@@ -164,7 +164,7 @@ impl Request<'_> {
         let (found, ran_out) =
             self.ledger().room(held, Demand::default())?.within(|room: Room<'_>| {
                 let sweep = room.sweep(self.context.cancel.clone());
-                let engine = Streaming::new(&self.model, sequence.ids(), &states, sweep);
+                let engine = Streaming::new(self.model, sequence.ids(), &states, sweep);
                 Found::new(&engine, targets, &rules)
             })?;
         notes.extend(ran_out.map(|error| format!("{error}; repeated with smaller blocks")));

@@ -66,6 +66,9 @@ pub struct CertificateSettings {
     pub fractions: Vec<f64>,
     /// Controls that a map is held against, at least.
     pub controls: usize,
+    /// What is taken away at a time: squares of so many image tokens a side.
+    #[serde(default = "one")]
+    pub block: usize,
     /// Decides orders, copies and parts.
     pub seed: u64,
     /// A picture that adds less to a target, in nats, has no curves.
@@ -100,6 +103,14 @@ pub struct TargetCertificate {
     /// How the map changes where the picture hardly does: moved by a pixel, a little brighter, a little darker; empty unless it was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stability: Vec<MapChange>,
+    /// How the map changes where layers of the model lose what they learnt, from the last layer down; empty unless it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub randomisation: Vec<MapChange>,
+}
+
+/// What records say that are older than blocks.
+fn one() -> usize {
+    1
 }
 
 /// What one operator says of the map of a target. Scores are log-probabilities of all tokens of the target, in nats.

@@ -118,6 +118,10 @@ fn certificate() -> TargetCertificate {
     certificate.set(Operator::Road, undefined);
     let change = MapChange { what: "picture <b>darker</b>".to_owned(), rank_correlation: 0.875 };
     certificate.stability = vec![change];
+    certificate.randomisation = vec![MapChange {
+        what: "all layers <i>randomised</i>".to_owned(),
+        rank_correlation: -0.25,
+    }];
     certificate
 }
 
@@ -126,6 +130,7 @@ fn certificate_settings() -> CertificateSettings {
         operators: vec![Operator::KnockOut, Operator::Road],
         fractions: vec![0.5],
         controls: 19,
+        block: 2,
         seed: 3,
         least_worth: 0.1,
         runs: 40,

@@ -4,6 +4,7 @@
 
 use crate::attention::{join_gradient, join_heads, split_gradient, split_heads};
 use crate::layers::{Linear, RmsNorm, Rotary, gelu_ratio, tiles};
+use crate::weight::Weight;
 use crate::{
     Attend, AttentionLayer, Dims, Error, Layer, LayerType, MaskRule, MergeGradient, Place,
     PullCost, PullRule, Qkv, QkvGradient, Site, TextConfig, Tower, Trace, WeightPath,
@@ -48,6 +49,35 @@ impl DecoderLayer {
             pre_feedforward_layernorm: norm("pre_feedforward_layernorm")?,
             post_feedforward_layernorm: norm("post_feedforward_layernorm")?,
         })
+    }
+
+    /// The same layer, with what `weight` makes of each of its matrices.
+    pub(crate) fn with_weights(&self, weight: &mut impl FnMut(&Weight) -> Weight) -> Self {
+        let (attention, mlp) = (&self.self_attn, &self.mlp);
+        let mut linear = |linear: &Linear| linear.with_weight(&mut *weight);
+        Self {
+            site: self.site,
+            dims: self.dims,
+            self_attn: SelfAttention {
+                q_proj: linear(&attention.q_proj),
+                k_proj: linear(&attention.k_proj),
+                v_proj: linear(&attention.v_proj),
+                o_proj: linear(&attention.o_proj),
+                q_norm: attention.q_norm.shared(),
+                k_norm: attention.k_norm.shared(),
+                rotary: attention.rotary.shared(),
+                ..*attention
+            },
+            mlp: GatedMlp {
+                gate_proj: linear(&mlp.gate_proj),
+                up_proj: linear(&mlp.up_proj),
+                down_proj: linear(&mlp.down_proj),
+            },
+            input_layernorm: self.input_layernorm.shared(),
+            post_attention_layernorm: self.post_attention_layernorm.shared(),
+            pre_feedforward_layernorm: self.pre_feedforward_layernorm.shared(),
+            post_feedforward_layernorm: self.post_feedforward_layernorm.shared(),
+        }
     }
 
     /// How long what each head adds is when it takes all of one token, `‖W_O·v‖` with the columns of `o_proj` behind that head, before the

@@ -34,6 +34,11 @@ impl Linear {
         Ok(Self { bias, ..Self::load(path, [inputs, outputs])? })
     }
 
+    /// The same map with what `weight` makes of its matrix.
+    pub(crate) fn with_weight(&self, weight: impl FnOnce(&Weight) -> Weight) -> Self {
+        Self { weight: weight(&self.weight), bias: self.bias.as_ref().map(Tensor::shallow_clone) }
+    }
+
     /// Outputs and inputs.
     pub(crate) fn size(&self) -> [i64; 2] {
         self.weight.size()
@@ -96,6 +101,10 @@ pub(crate) struct RmsNorm {
 impl RmsNorm {
     pub(crate) fn load(path: &WeightPath<'_>, width: usize, eps: f64) -> Result<Self, Error> {
         Ok(Self { gain: path.gain("weight", width)?, eps })
+    }
+
+    pub(crate) fn shared(&self) -> Self {
+        Self { gain: self.gain.shallow_clone(), eps: self.eps }
     }
 
     pub(crate) fn device(&self) -> Device {
@@ -203,6 +212,10 @@ pub(crate) struct Rotary {
 }
 
 impl Rotary {
+    pub(crate) fn shared(&self) -> Self {
+        Self { frequencies: self.frequencies.shallow_clone() }
+    }
+
     pub(crate) fn new(head_dim: usize, rope: crate::Rope, device: Device) -> Self {
         let float = (Kind::Float, device);
         // The model's own order of float32 operations: at far positions another rounding would turn the angle.

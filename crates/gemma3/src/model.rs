@@ -8,6 +8,8 @@ use crate::{
     guard,
 };
 use gemma3_processor::{Pixels, Prepared};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -105,6 +107,22 @@ impl Gemma3 {
             placement: Placement { kind: Some(text.kind()), device },
             text,
             config,
+        })
+    }
+
+    /// This model's language model, its layers from number `first` on without what they learnt: the rows of their matrices stand in a random
+    /// order with random signs, by `seed`; embeddings, norms and head stay. Weights are shared, so it takes next to no memory.
+    ///
+    /// It has no vision tower: give it the features of a picture ([`Sequence::features`]). Maps that stay as they are do not show what
+    /// the model learnt (Adebayo et al., Sanity Checks for Saliency Maps, 2018: cascading randomisation, from the last layer down).
+    pub fn with_shuffled_layers(&self, first: usize, seed: u64) -> Result<Self, Error> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let text = || self.text.with_shuffled_layers(first, &mut random);
+        Ok(Self {
+            config: self.config.clone(),
+            text: guard("shuffling layers", text)?,
+            vision: None,
+            placement: self.placement,
         })
     }
 

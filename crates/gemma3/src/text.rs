@@ -8,6 +8,7 @@ use crate::weight::Weight;
 use crate::{
     AttentionLayer, Error, Layer, PullRule, SequenceLayout, TextConfig, Watch, WeightPath,
 };
+use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
 /// Token embeddings, decoder layers, final norm and the (usually tied) head.
@@ -38,6 +39,22 @@ impl TextModel {
             lm_head: lm_head.transpose()?,
             embed_tokens,
         })
+    }
+
+    /// The same model, with the matrices of the layers from number `first` on shuffled ([`Weight::shuffled`]). Embeddings, norms and head stay.
+    pub(crate) fn with_shuffled_layers(&self, first: usize, random: &mut ChaCha8Rng) -> Self {
+        let layer = |(index, layer): (usize, &DecoderLayer)| {
+            layer.with_weights(&mut |weight| {
+                if index < first { weight.shared() } else { weight.shuffled(random) }
+            })
+        };
+        Self {
+            embed_tokens: self.embed_tokens.shared(),
+            embedding_scale: self.embedding_scale,
+            layers: self.layers.iter().enumerate().map(layer).collect(),
+            norm: self.norm.shared(),
+            lm_head: self.lm_head.as_ref().map(Weight::shared),
+        }
     }
 
     /// Scaled embeddings of `ids`, `[n, D]`.

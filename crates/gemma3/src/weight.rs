@@ -5,11 +5,14 @@
 //! to such a matrix is a second product beside it ([`low_rank`]).
 
 pub(crate) mod low_rank;
+mod shuffled;
 
 use crate::row_product::row_product;
 use low_rank::{Adapted, stretches};
 use quantised_weights::{BlockType, Nf4};
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use shuffled::Shuffled;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
@@ -25,6 +28,8 @@ pub(crate) enum Weight {
     Blocks(Blocks),
     /// With what adapters add, as second products.
     Adapted(Box<Adapted>),
+    /// With its rows in another order: nothing that was learnt is left.
+    Shuffled(Box<Shuffled>),
 }
 
 /// Quantised weights, expanded when they are needed.
@@ -56,6 +61,7 @@ impl Weight {
             Self::Dense(weight) => weight.kind(),
             Self::Blocks(blocks) => blocks.kind,
             Self::Adapted(adapted) => adapted.base().kind(),
+            Self::Shuffled(shuffled) => shuffled.base().kind(),
         }
     }
 
@@ -64,6 +70,7 @@ impl Weight {
             Self::Dense(weight) => weight.device(),
             Self::Blocks(blocks) => blocks.device,
             Self::Adapted(adapted) => adapted.base().device(),
+            Self::Shuffled(shuffled) => shuffled.base().device(),
         }
     }
 
@@ -75,6 +82,7 @@ impl Weight {
             }
             Self::Blocks(blocks) => [blocks.bytes.size()[0], blocks.inputs],
             Self::Adapted(adapted) => adapted.base().size(),
+            Self::Shuffled(shuffled) => shuffled.base().size(),
         }
     }
 
@@ -95,10 +103,8 @@ impl Weight {
                     .collect();
                 Tensor::cat(&parts, -1)
             }
-            Self::Adapted(adapted) => {
-                let y = adapted.product(x);
-                bias.map_or(y.shallow_clone(), |bias| y + bias)
-            }
+            Self::Adapted(adapted) => with_bias(adapted.product(x), bias),
+            Self::Shuffled(shuffled) => with_bias(shuffled.product(x), bias),
         }
     }
 
@@ -117,6 +123,7 @@ impl Weight {
                 let y = y.to_kind(self.kind());
                 adapted.product_back(&y, Self::product_back).to_kind(self.kind())
             }
+            Self::Shuffled(shuffled) => shuffled.base().product_back(&shuffled.sorted(y)),
         }
     }
 
@@ -138,6 +145,7 @@ impl Weight {
             }
             Self::Blocks(blocks) => blocks.tiles(Kind::Float).fold(start, add),
             Self::Adapted(adapted) => adapted.product_back(y, Self::product_back_wide),
+            Self::Shuffled(shuffled) => shuffled.base().product_back_wide(&shuffled.sorted(y)),
         }
     }
 
@@ -165,6 +173,7 @@ impl Weight {
             Self::Dense(weight) => weight.narrow(0, start, rows).to_kind(kind),
             Self::Blocks(blocks) => blocks.expanded(start, rows, kind),
             Self::Adapted(adapted) => adapted.stretch(start, rows).to_kind(kind),
+            Self::Shuffled(shuffled) => shuffled.stretch(start, rows).to_kind(kind),
         }
     }
 
@@ -181,7 +190,29 @@ impl Weight {
                 Tensor::cat(&ids.iter().map(row).collect::<Vec<_>>(), 0)
             }
             Self::Adapted(adapted) => adapted.rows(ids),
+            Self::Shuffled(shuffled) => {
+                shuffled.rows(&ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>())
+            }
         }
+    }
+
+    /// The same matrix: numbers are shared, not copied.
+    pub(crate) fn shared(&self) -> Self {
+        match self {
+            Self::Dense(weight) => Self::Dense(weight.shallow_clone()),
+            Self::Blocks(blocks) => Self::Blocks(Blocks {
+                bytes: blocks.bytes.shallow_clone(),
+                code: blocks.code.clone(),
+                ..*blocks
+            }),
+            Self::Adapted(adapted) => Self::Adapted(Box::new(adapted.shared())),
+            Self::Shuffled(shuffled) => Self::Shuffled(Box::new(shuffled.shared())),
+        }
+    }
+
+    /// A matrix of the same rows in a random order, each with a random sign.
+    pub(crate) fn shuffled(&self, random: &mut ChaCha8Rng) -> Self {
+        Self::Shuffled(Box::new(Shuffled::new(self.shared(), random)))
     }
 }
 
@@ -220,6 +251,13 @@ pub(crate) fn range(tensor: &Tensor) -> [f64; 2] {
     }
     let (low, high) = tensor.aminmax(None, false);
     [low, high].map(|value| value.to_kind(Kind::Double).double_value(&[]))
+}
+
+fn with_bias(y: Tensor, bias: Option<&Tensor>) -> Tensor {
+    match bias {
+        Some(bias) => y + bias,
+        None => y,
+    }
 }
 
 fn sum(parts: impl Iterator<Item = Tensor>) -> Tensor {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use attention_relevancy::faithfulness::{Order, blob, moved};
 use attention_relevancy::ndarray::ArrayView1;
-use explanation_record::ControlKind;
+use explanation_record::{ControlKind, MapChange};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -20,61 +20,91 @@ const PART: f64 = 0.1;
 /// Parts that are drawn of either.
 const PARTS: usize = 5;
 
-/// The image tokens of an answer, as one row of cells over all pictures.
+/// What is taken away at a time: the image tokens of an answer or square blocks of them, as one row of cells over all pictures.
 #[derive(Debug, Clone)]
 pub(super) struct Cells {
-    /// Positions of each image and its grid.
+    /// The blocks of each image, and how many rows and columns of them there are.
     images: Vec<(Range<usize>, [usize; 2])>,
+    /// The image tokens of each cell, counted over all images.
+    tokens: Vec<Vec<usize>>,
+    /// Where each image token stands in the sequence.
+    positions: Vec<usize>,
+    /// The first image token of each image and its grid of tokens.
+    grids: Vec<(usize, [usize; 2])>,
 }
 
 impl Cells {
-    pub(super) fn of(answer: &Answer) -> Self {
+    /// Cells of so many tokens a side; those at the right and lower border have fewer where a side does not divide.
+    pub(super) fn of(answer: &Answer, side: usize) -> Self {
         let images = answer.prepared.images.iter();
-        Self { images: images.map(|image| (image.span.clone(), image.grid)).collect() }
+        Self::new(images.map(|image| (image.span.clone(), image.grid)), side)
+    }
+
+    fn new(images: impl Iterator<Item = (Range<usize>, [usize; 2])>, side: usize) -> Self {
+        let (mut all, mut tokens, mut positions, mut grids) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (span, grid @ [rows, columns]) in images {
+            let (start, blocks) = (tokens.len(), [rows.div_ceil(side), columns.div_ceil(side)]);
+            tokens.resize_with(start + blocks[0] * blocks[1], Vec::new);
+            for (index, position) in span.enumerate() {
+                let (row, column) = (index / columns / side, index % columns / side);
+                tokens[start + row * blocks[1] + column].push(positions.len());
+                if index == 0 {
+                    grids.push((positions.len(), grid));
+                }
+                positions.push(position);
+            }
+            all.push((start..tokens.len(), blocks));
+        }
+        Self { images: all, tokens, positions, grids }
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
-        self.images.iter().map(|(span, _)| span.len()).sum()
+        self.tokens.len()
     }
 
-    /// The position of a cell in the sequence.
-    pub(super) fn position(&self, cell: usize) -> usize {
-        let mut left = cell;
-        for (span, _) in &self.images {
-            if left < span.len() {
-                return span.start + left;
-            }
-            left -= span.len();
-        }
-        unreachable!("a cell of one of the images")
+    /// The image tokens of some cells, counted over all images.
+    pub(super) fn tokens(&self, cells: &[usize]) -> Vec<usize> {
+        cells.iter().flat_map(|&cell| self.tokens[cell].iter().copied()).collect()
     }
 
-    /// The images with their first cell and their grid.
-    pub(super) fn images(&self) -> impl Iterator<Item = (usize, [usize; 2])> {
-        let starts = self.images.iter().scan(0, |next, (span, grid)| {
-            let start = *next;
-            *next += span.len();
-            Some((start, *grid))
-        });
-        starts.collect::<Vec<_>>().into_iter()
+    /// The positions of these tokens in the sequence.
+    pub(super) fn positions(&self, cells: &[usize]) -> Vec<usize> {
+        self.tokens(cells).into_iter().map(|token| self.positions[token]).collect()
     }
 
-    /// The values of a row `[S]` at the cells.
+    /// The images with their first token and their grid of tokens.
+    pub(super) fn grids(&self) -> impl Iterator<Item = (usize, [usize; 2])> {
+        self.grids.iter().copied()
+    }
+
+    /// The images with their first cell and their grid of cells.
+    fn images(&self) -> impl Iterator<Item = (usize, [usize; 2])> {
+        self.images.iter().map(|(cells, grid)| (cells.start, *grid))
+    }
+
+    /// The means of a row `[S]` over the tokens of each cell.
     pub(super) fn values(&self, row: ArrayView1<'_, f32>) -> Vec<f32> {
-        self.images.iter().flat_map(|(span, _)| span.clone().map(|at| row[at])).collect()
+        let mean = |tokens: &Vec<usize>| {
+            tokens.iter().map(|&token| row[self.positions[token]]).sum::<f32>()
+                / tokens.len() as f32
+        };
+        self.tokens.iter().map(mean).collect()
+    }
+
+    /// How alike the maps of a target are before and after a change.
+    pub(super) fn change(&self, what: String, maps: [&TargetExplanation; 2]) -> MapChange {
+        let [before, after] = maps.map(|target| self.values(target.relevancy().relevancy()));
+        MapChange { what, rank_correlation: attention_relevancy::rank_correlation(&before, &after) }
     }
 
     /// The maps of a target. Cells of equal value stand in an order that `random` draws.
     pub(super) fn maps(&self, target: &TargetExplanation, random: &mut ChaCha8Rng) -> Maps {
-        let is_map = |values: &Vec<f32>| values.iter().any(|&value| value != 0.0);
         let own = (!target.is_empty()).then(|| self.values(target.relevancy().relevancy()));
-        let own = own.filter(is_map).map(|map| (order(&map, random), map));
-        let methods = target.methods().iter().map(|row| {
-            let map = Some(self.values(row.as_ref().ok()?.view())).filter(is_map)?;
-            Some(order(&map, random))
-        });
-        Maps { methods: methods.collect(), own }
+        let methods =
+            target.methods().iter().map(|row| Some(self.values(row.as_ref().ok()?.view())));
+        Maps::of(own, methods, random)
     }
 
     /// The map mirrored and moved over the edges of each image, by a quarter of a side or more.
@@ -108,6 +138,17 @@ pub(super) struct Maps {
 }
 
 impl Maps {
+    pub(super) fn of(
+        own: Option<Vec<f32>>,
+        methods: impl Iterator<Item = Option<Vec<f32>>>,
+        random: &mut ChaCha8Rng,
+    ) -> Self {
+        let is_map = |values: &Vec<f32>| values.iter().any(|&value| value != 0.0);
+        let own = own.filter(is_map).map(|map| (order(&map, random), map));
+        let methods = methods.map(|map| map.filter(is_map).map(|map| order(&map, random)));
+        Self { methods: methods.collect(), own }
+    }
+
     /// The cells from the most relevant to the least; `None` where nothing speaks for the target.
     pub(super) fn order(&self) -> Option<&Order> {
         self.own.as_ref().map(|(order, _)| order)

@@ -88,7 +88,7 @@ impl<'a> Runs<'a> {
             memory_budget: self.request.memory_budget(),
             cancel: context.cancel.clone(),
         };
-        let (model, sequence) = (&self.request.model, &self.answer.sequence);
+        let (model, sequence) = (self.request.model, &self.answer.sequence);
         let occluder = Occluder::new(model, sequence, passes);
         let mut progress = |done: usize, of: usize| {
             if let Some(observer) = &context.progress {
@@ -97,15 +97,15 @@ impl<'a> Runs<'a> {
         };
         let found = match &self.how {
             How::Occlusion(occlusion) => {
-                let position = |&cell: &usize| self.cells.position(cell);
                 let sets: Vec<Vec<usize>> =
-                    sets.iter().map(|set| set.iter().map(position).collect()).collect();
+                    sets.iter().map(|set| self.cells.positions(set)).collect();
                 occluder.log_probabilities(&self.tokens, &sets, *occlusion, &mut progress)
             }
             How::Pixels(images) => {
                 let mut features = |index: usize| {
+                    let gone = self.cells.tokens(&sets[index]);
                     let of_image = |(image, seen): (usize, &Seen)| {
-                        let own = seen.own(&sets[index]);
+                        let own = seen.own(&gone);
                         if own.is_empty() {
                             return Ok(sequence.features()[image].shallow_clone());
                         }
@@ -135,7 +135,7 @@ fn seen(
     let range = |start: usize, [rows, columns]: [usize; 2]| -> Range<usize> {
         start..start + rows * columns
     };
-    let images = cells.images().zip(all);
+    let images = cells.grids().zip(all);
     let seen =
         images.map(|((start, grid), pixels)| Seen::new(pixels, (range(start, grid), grid), filler));
     Ok(seen.collect())

@@ -63,10 +63,7 @@ impl Request<'_> {
             let sequence = answer.sequence.with_features(features.collect::<Result<_, _>>()?)?;
             let again = self.explained_on(&sequence, answer, (explained, &explanations.options))?;
             for ((found, target), again) in found.iter_mut().zip(explained).zip(&again) {
-                let [before, after] =
-                    [target, again].map(|target| cells.values(target.relevancy().relevancy()));
-                let rank_correlation = attention_relevancy::rank_correlation(&before, &after);
-                found.push(MapChange { what: what.to_owned(), rank_correlation });
+                found.push(cells.change(what.to_owned(), [target, again]));
             }
         }
         Ok(found)

@@ -53,7 +53,7 @@ impl Request<'_> {
             states
         } else {
             let keep = ledger.keep_states(tokens, answer.patch_bytes())?;
-            made = States::of(&self.model, &answer.sequence, keep)?;
+            made = States::of(self.model, &answer.sequence, keep)?;
             &made
         };
         let held = Held {
@@ -73,7 +73,7 @@ impl Request<'_> {
             Goal::token(token.target).with_foils(vec![token.score.runner_up.into()])
         };
         let goals: Vec<Goal> = tokens.iter().map(goal).collect();
-        let retained = Retained::run(&self.model, &answer.sequence)?;
+        let retained = Retained::run(self.model, &answer.sequence)?;
         let check = |(name, objective)| {
             let rules = Rules::new(objective, Update::Additive);
             let (found, _) = room.within(|room| {

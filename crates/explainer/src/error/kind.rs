@@ -100,6 +100,7 @@ impl Cause {
             | Self::UnknownEngine { .. }
             | Self::Fractions { .. }
             | Self::Controls { .. }
+            | Self::Block { .. }
             | Self::NoOperator
             | Self::PartOfNoPicture { .. }
             | Self::MaskSize { .. }

@@ -5,8 +5,8 @@ use relevancy_visualization::{Caption, Figure, RemovalChart, removal_figure};
 
 use crate::text::minus;
 use crate::{
-    Error, Explained, ExplainedTarget, Faithfulness, LEAST_GAIN, Operator, OperatorCertificate,
-    SIGNIFICANT, TargetCertificate,
+    Error, Explained, ExplainedTarget, Faithfulness, LEAST_GAIN, MapChange, Operator,
+    OperatorCertificate, SIGNIFICANT, TargetCertificate,
 };
 
 /// The badge of a target and what it opens; `None` where nobody asked.
@@ -39,23 +39,37 @@ pub(crate) fn figure(target: &ExplainedTarget<'_>) -> Result<Option<Figure>, Err
     Ok(Some(removal_figure(&charts(certificate), &caption)?))
 }
 
-/// A line of the details of a target for each change of its picture.
+/// A line of the details of a target for each change of its picture and of the model.
 pub(super) fn facts(target: &ExplainedTarget<'_>) -> Vec<Fact> {
-    let changes = target.certificate.iter().flat_map(|found| &found.stability);
-    let fact = |change: &crate::MapChange| {
-        let value = minus(format!("{:.3} (1: the same order of cells)", change.rank_correlation));
-        Fact::new(format!("Map with {}", change.what), value)
+    let Some(found) = target.certificate.as_deref() else { return Vec::new() };
+    let lines = |changes: &[MapChange], meaning: &str| {
+        let line = |change: &MapChange| {
+            let value = minus(format!("{:.3} ({meaning})", change.rank_correlation));
+            Fact::new(format!("Map with {}", change.what), value)
+        };
+        changes.iter().map(line).collect::<Vec<_>>()
     };
-    changes.map(fact).collect()
+    let mut facts = lines(&found.stability, "1: the same order of cells, as it should be");
+    facts.extend(lines(
+        &found.randomisation,
+        "near 1: the map does not show what the layers learnt",
+    ));
+    facts
 }
 
 /// How to read it, at the foot of the page.
 pub(super) fn note(explained: &Explained<'_>) -> Option<String> {
     let settings = explained.certificate.as_ref()?;
     Some(format!(
-        "Certificates: {} runs without other cells, {} controls or more for each map; a map is ahead of its controls where p ≤ {SIGNIFICANT} \
+        "Certificates: {} runs without other {}, {} controls or more for each map; a map is ahead of its controls where p ≤ {SIGNIFICANT} \
          and SRG ≥ {LEAST_GAIN}. Of twenty maps that know nothing one may be, too.",
-        settings.runs, settings.controls
+        settings.runs,
+        if settings.block == 1 {
+            "cells".to_owned()
+        } else {
+            format!("blocks of {0} × {0} cells", settings.block)
+        },
+        settings.controls
     ))
 }
 

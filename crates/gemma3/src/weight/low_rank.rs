@@ -59,6 +59,14 @@ impl LowRank {
         Self { down, up, gain: Some(full * weight + (1.0 - weight)) }
     }
 
+    fn shared(&self) -> Self {
+        Self {
+            down: self.down.shallow_clone(),
+            up: self.up.shallow_clone(),
+            gain: self.gain.as_ref().map(Tensor::shallow_clone),
+        }
+    }
+
     fn placed(&self, base: &Weight) -> Self {
         let placed = |tensor: &Tensor| tensor.to_device_(base.device(), base.kind(), false, false);
         Self {
@@ -115,6 +123,10 @@ pub(crate) fn stretches(weight: &Weight) -> impl Iterator<Item = (i64, i64)> + u
 impl Adapted {
     pub(super) fn base(&self) -> &Weight {
         &self.base
+    }
+
+    pub(super) fn shared(&self) -> Self {
+        Self { base: self.base.shared(), parts: self.parts.iter().map(LowRank::shared).collect() }
     }
 
     /// `x·W'ᵀ`: after the product with the matrix itself, `y ← g ⊙ y + (x·Aᵀ)·Bᵀ` part by part.
