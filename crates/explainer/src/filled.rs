@@ -64,6 +64,14 @@ impl Seen {
         Self { pixels, cells, grid, fill }
     }
 
+    /// Without noise.
+    #[cfg(test)]
+    pub(crate) fn still(&mut self) {
+        if let Fill::Around { noise } = &mut self.fill {
+            noise.fill(0.0);
+        }
+    }
+
     /// Those of some cells that are of this image, counted from its first.
     pub(crate) fn own(&self, cells: &[usize]) -> Vec<usize> {
         let own = cells.iter().filter(|cell| self.cells.contains(cell));

@@ -22,6 +22,12 @@ pub enum Error {
     /// A figure was given no panel, row or region.
     #[error("nothing to draw: the figure has no panel")]
     NoPanels,
+    /// Zones of the chest on a picture from the side.
+    #[error(
+        "regions `cxr` are zones of a frontal chest radiograph, and this picture shows the patient from the side, as its file says; leave \
+         --regions out or give a file of shapes"
+    )]
+    NotFrontal,
     /// A grid has no cell.
     #[error("map {map} has no cells: {rows} rows, {columns} columns")]
     EmptyGrid {

@@ -54,7 +54,7 @@ pub use figure::{
 };
 pub use map::{GridMap, Placement};
 pub use options::{Opacity, OverlayOptions, Scale};
-pub use orientation::{Orientation, PictureSide};
+pub use orientation::{Orientation, PictureSide, Sides};
 pub use overlay::overlay;
 pub use panel::{Outline, Panel};
 pub use png::save_png;

@@ -31,8 +31,9 @@ pub(crate) fn draw(scene: &mut Scene, area: Area, panel: &Panel<'_>, options: &O
         marks.line(&outline.rings, colour);
         marks.label(&outline.rings, &outline.label, colour);
     }
-    marks.letter(options.orientation.letter(PictureSide::Left), PictureSide::Left);
-    marks.letter(options.orientation.letter(PictureSide::Right), PictureSide::Right);
+    for side in PictureSide::ALL {
+        marks.letter(options.orientation.letter(side), side);
+    }
     let Area { x, y, width, height } = area;
     if marks.leaves {
         // An inner `svg` cuts what reaches past the picture.
@@ -183,19 +184,21 @@ impl Marks {
         self.text(&line, [x, y], size, colour);
     }
 
-    /// A light tab halfway down the edge, with a dark letter: nobody takes it for a letter of the film, which is light on dark and
+    /// A light tab halfway along the edge, with a dark letter: nobody takes it for a letter of the film, which is light on dark and
     /// mostly in a corner.
     fn letter(&mut self, letter: Option<char>, side: PictureSide) {
         let Some(letter) = letter else { return };
         let size = self.letter_size();
         let line = Line::new(&letter.to_string());
         let (width, height) = (1.3 * size, 1.5 * size);
-        let x = match side {
-            PictureSide::Left => 0.0,
-            PictureSide::Right => f64::from(self.area.width) - width,
+        let (across, down) = (f64::from(self.area.width), f64::from(self.area.height));
+        let (x, y) = match side {
+            PictureSide::Left => (0.0, (down - height) / 2.0),
+            PictureSide::Right => (across - width, (down - height) / 2.0),
+            PictureSide::Top => ((across - width) / 2.0, 0.0),
+            PictureSide::Bottom => ((across - width) / 2.0, down - height),
         };
-        let middle = f64::from(self.area.height) / 2.0;
-        let (y, baseline) = (middle - height / 2.0, middle + 0.36 * size);
+        let baseline = y + height / 2.0 + 0.36 * size;
         self.push(format_args!(
             r##"<rect x="{x:.2}" y="{y:.2}" width="{width:.2}" height="{height:.2}" fill="#f0f3f6" fill-opacity="0.92"/>"##
         ));

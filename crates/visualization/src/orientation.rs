@@ -16,9 +16,25 @@ pub enum Orientation {
     Ap,
     /// Mirrored: the picture's left is the patient's left.
     Flipped,
+    /// What a file says of each side: any view, any plane.
+    Sides(Sides),
     /// Unknown, or no patient: no letters, and sides are those of the picture.
     #[default]
     None,
+}
+
+/// The letter of the patient's side at each side of a picture: R and L, A (front) and P (back), H (head) and F (feet), as DICOM names them
+/// (PS3.3 C.7.6.1.1.1). Where a side lies between two the nearer one is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sides {
+    /// At the reader's left.
+    pub left: char,
+    /// At the reader's right.
+    pub right: char,
+    /// Above.
+    pub top: char,
+    /// Below.
+    pub bottom: char,
 }
 
 /// A side of a picture, as the reader sees it.
@@ -29,31 +45,57 @@ pub enum PictureSide {
     Left,
     /// The reader's right.
     Right,
+    /// Above.
+    Top,
+    /// Below.
+    Bottom,
+}
+
+impl PictureSide {
+    /// All of them, in the order in which pages list letters.
+    pub const ALL: [Self; 4] = [Self::Left, Self::Right, Self::Top, Self::Bottom];
 }
 
 impl Orientation {
-    /// All of them.
+    /// Those that have a name to be asked for by.
     pub const ALL: [Self; 4] = [Self::Pa, Self::Ap, Self::Flipped, Self::None];
 
-    /// The name that [`FromStr`] reads.
+    /// The name that [`FromStr`] reads; `sides` for [`Sides`](Self::Sides), which only files say.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pa => "pa",
             Self::Ap => "ap",
             Self::Flipped => "flipped",
+            Self::Sides(_) => "sides",
             Self::None => "none",
         }
     }
 
-    /// The letter for the patient's side that a side of the picture shows, R or L; none where the orientation is unknown.
+    /// The letter for the patient's side that a side of the picture shows, if it is known. Above and below have one only where a file says so.
     pub fn letter(self, side: PictureSide) -> Option<char> {
-        match (self, side) {
-            (Self::None, _) => None,
-            (Self::Pa | Self::Ap, PictureSide::Left) | (Self::Flipped, PictureSide::Right) => {
-                Some('R')
+        let [left, right] = match self {
+            Self::None => return None,
+            Self::Pa | Self::Ap => ['R', 'L'],
+            Self::Flipped => ['L', 'R'],
+            Self::Sides(Sides { left, right, top, bottom }) => {
+                return Some(match side {
+                    PictureSide::Left => left,
+                    PictureSide::Right => right,
+                    PictureSide::Top => top,
+                    PictureSide::Bottom => bottom,
+                });
             }
-            _ => Some('L'),
+        };
+        match side {
+            PictureSide::Left => Some(left),
+            PictureSide::Right => Some(right),
+            PictureSide::Top | PictureSide::Bottom => None,
         }
+    }
+
+    /// Whether one side of the picture is the patient's right and the other the left, or nothing is known.
+    pub fn may_be_frontal(self) -> bool {
+        matches!(self.letter(PictureSide::Left), None | Some('R' | 'L'))
     }
 }
 
@@ -84,6 +126,16 @@ mod tests {
         }
         assert_eq!(Orientation::Flipped.letter(PictureSide::Left), Some('L'));
         assert_eq!(Orientation::None.letter(PictureSide::Left), None);
+        assert_eq!(Orientation::Pa.letter(PictureSide::Top), None);
+    }
+
+    #[test]
+    fn files_say_all_four_sides() {
+        let lateral = Orientation::Sides(Sides { left: 'A', right: 'P', top: 'H', bottom: 'F' });
+        let letters = PictureSide::ALL.map(|side| lateral.letter(side).unwrap());
+        assert_eq!(letters, ['A', 'P', 'H', 'F']);
+        assert!(!lateral.may_be_frontal() && Orientation::Flipped.may_be_frontal());
+        assert!(lateral.name().parse::<Orientation>().is_err(), "only files say it");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use crate::contour::mask_outline;
+use crate::orientation::PictureSide;
 use crate::{Error, Orientation, Outline, Placement};
 
 pub use answer::{AnswerBox, AnswerBoxes, answer_boxes};
@@ -194,6 +195,7 @@ impl RegionSpec {
             Self::Halves => Ok(builtin::halves(frame.size)),
             Self::Quadrants => Ok(builtin::quadrants(frame.size)),
             Self::Grid3x3 => Ok(builtin::grid3x3(frame.size)),
+            Self::Cxr if !frame.orientation.may_be_frontal() => Err(Error::NotFrontal),
             Self::Cxr => Ok(builtin::cxr(frame.size, frame.orientation)),
             Self::File(path) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) => {
                 mask::colours(path, frame.size)
@@ -217,7 +219,7 @@ impl RegionSpec {
             (Self::Cxr, Orientation::None) => {
                 "orientation unknown: left and right are those of the picture"
             }
-            (Self::Cxr, Orientation::Flipped) => {
+            (Self::Cxr, orientation) if orientation.letter(PictureSide::Left) == Some('L') => {
                 "left and right are the patient's: the picture's left is the patient's left (flipped)"
             }
             (Self::Cxr, _) => {

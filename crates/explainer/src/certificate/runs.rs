@@ -67,6 +67,14 @@ impl<'a> Runs<'a> {
         self.count
     }
 
+    /// Without the noise of ROAD.
+    #[cfg(test)]
+    pub(super) fn still(&mut self) {
+        if let How::Pixels(images) = &mut self.how {
+            images.iter_mut().for_each(Seen::still);
+        }
+    }
+
     /// The score of each target with all cells and without any.
     pub(super) fn worth(&mut self) -> Result<Vec<[f64; 2]>, Error> {
         let scores = self.scores(&[Vec::new(), (0..self.cells.count()).collect()])?;
@@ -82,7 +90,8 @@ impl<'a> Runs<'a> {
         }))
     }
 
-    fn by_token(&self, sets: &[Vec<usize>]) -> Result<Array2<f64>, Error> {
+    /// The log-probability of each token of the targets without each set of cells, `[sets, tokens]`.
+    pub(super) fn by_token(&self, sets: &[Vec<usize>]) -> Result<Array2<f64>, Error> {
         let context = self.request.context;
         let passes = SweepOptions {
             memory_budget: self.request.memory_budget(),

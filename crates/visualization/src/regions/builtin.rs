@@ -30,7 +30,7 @@ pub(super) fn cxr(size: (u32, u32), orientation: Orientation) -> Vec<Region> {
             (Some('R'), _) => "right",
             (Some(_), _) => "left",
             (None, PictureSide::Left) => "picture left",
-            (None, PictureSide::Right) => "picture right",
+            (None, _) => "picture right",
         };
         format!("{side} {} zone", ROWS[row])
     });

@@ -33,8 +33,6 @@ pub struct Report<'a> {
     pub regions: Vec<Region>,
     /// The colour map that the page starts with.
     pub colormap: Colormap,
-    /// Where the letters R and L stand.
-    pub orientation: Orientation,
     /// Quantiles of the cells that the page starts with contour lines at, by the rule of [`OverlayOptions::contours`].
     ///
     /// [`OverlayOptions::contours`]: crate::OverlayOptions::contours
@@ -87,6 +85,8 @@ pub struct Picture<'a> {
     pub image: &'a RgbImage,
     /// What is drawn in outline over it, in its pixels: boxes that the model wrote, regions of a file.
     pub outlines: Vec<Outline>,
+    /// Which letters stand at its sides.
+    pub orientation: Orientation,
 }
 
 /// A run of tokens that are the cells of a picture, row by row.

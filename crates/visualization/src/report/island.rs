@@ -28,7 +28,6 @@ pub(super) fn island(report: &Report<'_>, pictures: &[Embedded]) -> String {
         ("textCharacters", Json::list(several)),
         ("textTemplate", Json::list(text.iter().map(|&at| is_template(report, at)))),
         ("showsTemplate", Json::bool(report.shows_template)),
-        ("letters", Json::list(letters(report).map(|letter| Json::string(&letter)))),
         ("contours", Json::list(report.contours.iter().copied().map(Json::number))),
         ("pictures", Json::list(report.pictures.iter().zip(pictures).map(picture))),
         ("grids", Json::list(report.grids.iter().map(grid))),
@@ -61,13 +60,6 @@ fn is_template(report: &Report<'_>, position: usize) -> Json {
     Json::bool(report.tokens[position].kind == TokenKind::Template)
 }
 
-/// What stands at the left and at the right of a picture; empty where the orientation is unknown.
-fn letters(report: &Report<'_>) -> impl Iterator<Item = String> {
-    let sides = [PictureSide::Left, PictureSide::Right];
-    let letters = sides.map(|side| report.orientation.letter(side).map(String::from));
-    letters.into_iter().flatten()
-}
-
 /// For each method how many layers a target has, or why the method has nothing to say of it.
 fn rows(target: &Target<'_>) -> Json {
     Json::list(target.attributions.iter().map(|attribution| match attribution {
@@ -78,11 +70,15 @@ fn rows(target: &Target<'_>) -> Json {
 
 fn picture((picture, embedded): (&Picture<'_>, &Embedded)) -> Json {
     let (width, height) = picture.image.dimensions();
+    // At the left, at the right, above, below; empty where nothing is known.
+    let letters = PictureSide::ALL.map(|side| picture.orientation.letter(side));
+    let letters = letters.map(|letter| letter.map(String::from).unwrap_or_default());
     Json::object([
         ("name", Json::string(&picture.name)),
         ("width", Json::number(f64::from(width))),
         ("height", Json::number(f64::from(height))),
         ("source", Json::plain(&embedded.url)),
+        ("letters", Json::list(letters.iter().map(|letter| Json::string(letter)))),
         ("outlines", Json::list(picture.outlines.iter().zip(OUTLINES.iter().cycle()).map(outline))),
     ])
 }

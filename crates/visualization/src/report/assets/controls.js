@@ -11,7 +11,7 @@ function buildControls() {
   byId('method-field').hidden = data.methods.length < 2;
   byId('contours').append(...contourChoices().map(([value, text]) => option(value, text)));
   byId('contours').value = state.contours.join();
-  byId('marks').hidden = data.letters.length === 0 && data.pictures.every(({ outlines }) => outlines.length === 0);
+  byId('marks').hidden = data.pictures.every(({ letters, outlines }) => outlines.length === 0 && letters.every((letter) => letter === ''));
   byId('regions-card').hidden = data.regions.length === 0;
   document.querySelector('.viewer').hidden = data.pictures.length === 0;
   if (data.pictures.length === 0) choicesOfText();

@@ -48,20 +48,22 @@ function drawOutline(context, { rings, colour, label: name }, [left, top], scale
   context.fillText(name, ...place);
 }
 
-/** Light tabs halfway down the sides, so that nobody takes them for letters of the film. */
-function drawLetters(context, [left, top, width, height], [canvasWidth, canvasHeight], stroke) {
-  if (data.letters.length === 0) return;
+/** Light tabs halfway along the sides, so that nobody takes them for letters of the film: left, right, above, below. */
+function drawLetters(context, letters, [left, top, width, height], [canvasWidth, canvasHeight], stroke) {
   const size = 12 * stroke;
-  const [start, end] = [Math.max(0, left), Math.min(canvasWidth, left + width)];
-  const middle = (Math.max(0, top) + Math.min(canvasHeight, top + height)) / 2;
+  const [tab, tall] = [1.3 * size, 1.5 * size];
+  const [x0, x1] = [Math.max(0, left), Math.min(canvasWidth, left + width)];
+  const [y0, y1] = [Math.max(0, top), Math.min(canvasHeight, top + height)];
+  const [across, down] = [(x0 + x1 - tab) / 2, (y0 + y1 - tall) / 2];
+  const places = [[x0, down], [x1 - tab, down], [across, y0], [across, y1 - tall]];
   context.font = `700 ${size}px ${FONT}`;
   context.textAlign = 'center';
-  data.letters.forEach((letter, side) => {
-    const tab = 1.3 * size;
-    const x = side === 0 ? start : end - tab;
+  letters.forEach((letter, side) => {
+    if (letter === '') return;
+    const [x, y] = places[side];
     context.fillStyle = 'rgb(240 243 246 / 0.92)';
-    context.fillRect(x, middle - 0.75 * size, tab, 1.5 * size);
+    context.fillRect(x, y, tab, tall);
     context.fillStyle = '#10161b';
-    context.fillText(letter, x + tab / 2, middle + 0.36 * size);
+    context.fillText(letter, x + tab / 2, y + tall / 2 + 0.36 * size);
   });
 }

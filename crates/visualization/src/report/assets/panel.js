@@ -97,15 +97,15 @@ function paint(context, panel, width, height) {
     context.drawImage(panel.heat, ...box);
   }
   const stroke = Math.max(1, Math.min(width, height) / 320);
+  const { letters, outlines } = data.pictures[state.picture];
   inside(context, box, () => {
     if (!state.original && panel.map) {
       if (!state.smooth) eachGridHere((_, index) => drawCellLines(context, shownGrid(index), scale, box[0], box[1]));
       drawContours(context, panel.contours, box, stroke);
     }
-    const { outlines } = data.pictures[state.picture];
     if (state.marks && !state.original) outlines.forEach((outline) => drawOutline(context, outline, box, scale, stroke));
   });
-  if (state.marks) drawLetters(context, box, [width, height], stroke);
+  if (state.marks) drawLetters(context, letters, box, [width, height], stroke);
 }
 
 /** The region and the cell that the reader points at. */
