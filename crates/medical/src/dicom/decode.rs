@@ -6,7 +6,7 @@ use super::file::DicomFile;
 use super::frames::{self, FrameBytes};
 use super::jpeg::{self, Colour};
 use super::layout::Layout;
-use super::native::{self, ByteOrder};
+use super::native;
 use super::rle;
 use super::syntax::Codec;
 use crate::{Error, Limits};
@@ -64,7 +64,7 @@ fn decode(
         Codec::Native => Ok(Ok((native(file, layout, &frame), None))),
         Codec::Rle => {
             let bytes = rle::decode(&frame.bytes, layout);
-            Ok(bytes.map(|bytes| (native::values(&bytes, layout, ByteOrder::LITTLE), None)))
+            Ok(bytes.map(|bytes| (native::values(&bytes, layout, false), None)))
         }
         Codec::Jpeg => jpeg(file, layout, &frame.bytes),
         Codec::JpegLs => jpeg_ls(file, layout, &frame.bytes),
@@ -74,8 +74,7 @@ fn decode(
 }
 
 fn native(file: &DicomFile, layout: &Layout, frame: &FrameBytes) -> Vec<i32> {
-    let order = ByteOrder { big_endian: file.syntax.encoding.big_endian, words: frame.words };
-    let values = native::values(&frame.bytes, layout, order);
+    let values = native::values(&frame.bytes, layout, file.syntax.encoding.big_endian);
     if frame.is_422 {
         native::from_422(&values)
     } else if layout.planar && layout.samples == 3 {

@@ -6,6 +6,7 @@ use dicom_dictionary_std::tags;
 
 use super::file::DicomFile;
 use super::layout::Layout;
+use super::native;
 use super::syntax::Codec;
 use super::walk::PixelElement;
 use crate::Error;
@@ -13,8 +14,6 @@ use crate::Error;
 /// Bytes of a frame.
 pub(crate) struct FrameBytes {
     pub(crate) bytes: Vec<u8>,
-    /// Native pixels of the type OW, whose bytes are swapped two by two in big endian files.
-    pub(crate) words: bool,
     /// Native pixels of which two share their colour.
     pub(crate) is_422: bool,
 }
@@ -30,9 +29,18 @@ pub(crate) fn read(
     let at = crate::error::At(&path);
     match (pixels, file.syntax.codec) {
         (PixelElement::Native { at: range, words }, Codec::Native) => {
-            let (range, is_422) = native(file, layout, range, frame)?;
-            let bytes = file.source.range(range).map_err(|e| at.read(e))?;
-            Ok(FrameBytes { bytes, words: *words, is_422 })
+            let (wanted, is_422) = place(file, layout, range, frame)?;
+            if !(*words && file.syntax.encoding.big_endian && layout.bits.allocated == 8) {
+                let bytes = file.source.range(wanted).map_err(|e| at.read(e))?;
+                return Ok(FrameBytes { bytes, is_422 });
+            }
+            // Bytes in swapped pairs: from the pair that the frame begins in to the one that it ends in.
+            let odd = (wanted.start - range.start) % 2;
+            let length = wanted.end - wanted.start;
+            let pairs = wanted.start - odd..(wanted.end + (odd + length) % 2).min(range.end);
+            let swapped = native::swapped(&file.source.range(pairs).map_err(|e| at.read(e))?);
+            let bytes = swapped.into_iter().skip(odd as usize).take(length as usize).collect();
+            Ok(FrameBytes { bytes, is_422 })
         }
         (PixelElement::Fragments(_), Codec::Native) => Err(at.damaged(
             "Pixel Data (7FE0,0010)",
@@ -40,7 +48,7 @@ pub(crate) fn read(
         )),
         (PixelElement::Fragments(fragments), _) => {
             let bytes = encapsulated(file, layout, fragments, frame)?;
-            Ok(FrameBytes { bytes, words: false, is_422: false })
+            Ok(FrameBytes { bytes, is_422: false })
         }
         _ => Err(at.damaged(
             "Pixel Data (7FE0,0010)",
@@ -50,7 +58,7 @@ pub(crate) fn read(
 }
 
 /// Where a native frame lies, and whether its colours are shared.
-fn native(
+fn place(
     file: &DicomFile,
     layout: &Layout,
     range: &Range<u64>,

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use dicom_core::Tag;
-use dicom_core::header::Header as _;
 use dicom_core::value::Value;
 use dicom_dictionary_std::tags;
 use dicom_object::mem::{InMemDicomObject, InMemElement};

@@ -108,7 +108,10 @@ pub(crate) fn decode(bytes: &[u8], layout: &Layout, frame: &Frame) -> Result<Vec
         return Err(format!("it has more than {MOST_SCANS} scans"));
     }
     let mut decoder = Decoder::new(Cursor::new(bytes));
-    decoder.set_color_transform(ColorTransform::None);
+    if layout.samples == 3 {
+        // This leaves them alone. `None` would be its name, but with that version 0.3.2 writes planes, and panics.
+        decoder.set_color_transform(ColorTransform::RGB);
+    }
     // The planes as they are decoded: 16 bits each at most, with blocks at the edges.
     decoder.set_max_decoding_buffer_size(layout.len() * 4 + (1 << 20));
     let decoded = decoder.decode().map_err(|error| error.to_string())?;

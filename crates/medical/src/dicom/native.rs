@@ -2,29 +2,23 @@
 
 use super::layout::Layout;
 
-/// How bytes lie.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ByteOrder {
-    pub(crate) big_endian: bool,
-    /// Whether the element is one of words, so that its bytes are swapped in big endian.
-    pub(crate) words: bool,
-}
-
-impl ByteOrder {
-    pub(crate) const LITTLE: Self = Self { big_endian: false, words: false };
-}
-
 /// Values of all samples in the order of the bytes, with what is no part of a sample taken off.
-pub(crate) fn values(bytes: &[u8], layout: &Layout, order: ByteOrder) -> Vec<i32> {
-    let raw: Box<dyn Iterator<Item = u32>> = match (layout.bits.allocated, order.big_endian) {
-        (16, false) => Box::new(pairs(bytes).map(|b| u32::from(u16::from_le_bytes(b)))),
-        (16, true) => Box::new(pairs(bytes).map(|b| u32::from(u16::from_be_bytes(b)))),
-        (_, true) if order.words => {
-            Box::new(pairs(bytes).flat_map(|[a, b]| [u32::from(b), u32::from(a)]))
-        }
-        _ => Box::new(bytes.iter().map(|&b| u32::from(b))),
-    };
-    raw.map(|raw| layout.value(raw)).collect()
+pub(crate) fn values(bytes: &[u8], layout: &Layout, big_endian: bool) -> Vec<i32> {
+    let value = |raw: u32| layout.value(raw);
+    if layout.bits.allocated == 8 {
+        return bytes.iter().map(|&byte| value(byte.into())).collect();
+    }
+    let word = if big_endian { u16::from_be_bytes } else { u16::from_le_bytes };
+    pairs(bytes).map(|pair| value(word(pair).into())).collect()
+}
+
+/// Bytes of samples that were written as words in big endian: their pairs are swapped (PS3.5 8.1.2 and Annex D).
+pub(crate) fn swapped(bytes: &[u8]) -> Vec<u8> {
+    let odd = bytes.len() % 2;
+    pairs(bytes)
+        .flat_map(|[a, b]| [b, a])
+        .chain(bytes[bytes.len() - odd..].iter().copied())
+        .collect()
 }
 
 fn pairs(bytes: &[u8]) -> impl Iterator<Item = [u8; 2]> {
@@ -66,14 +60,13 @@ mod tests {
     #[test]
     fn garbage_above_the_stored_bits_is_no_part_of_a_value() {
         let bytes = [0xFF, 0xFF, 0x00, 0xA8];
-        let of = |layout: &Layout| values(&bytes, layout, ByteOrder::LITTLE);
+        let of = |layout: &Layout| values(&bytes, layout, false);
         assert_eq!(of(&layout(16, 12, 11, false)), [4095, 0x800]);
         assert_eq!(of(&layout(16, 12, 11, true)), [-1, -2048]);
         assert_eq!(of(&layout(16, 12, 15, false)), [4095, 0xA80], "the high twelve bits");
         assert_eq!(of(&layout(16, 16, 15, true)), [-1, 0xA800 - 65_536]);
-        let big = ByteOrder { big_endian: true, words: true };
-        assert_eq!(values(&bytes, &layout(16, 16, 15, false), big), [0xFFFF, 0x00A8]);
-        assert_eq!(values(&[1, 2], &layout(8, 8, 7, false), big), [2, 1]);
+        assert_eq!(values(&bytes, &layout(16, 16, 15, false), true), [0xFFFF, 0x00A8]);
+        assert_eq!(swapped(&[1, 2, 3]), [2, 1, 3]);
     }
 
     #[test]

@@ -31,9 +31,32 @@ pub(crate) fn read(source: &mut Source, path: &Path) -> Result<Beginning, Error>
     let (uid, data_set) = meta(source, start)
         .map_err(|_| at.damaged("the file meta information", "ends in the middle of an element"))?;
     match uid {
-        Some(uid) => Ok(Beginning { syntax: Syntax::of_uid(&uid), data_set }),
-        None => guess(source, path, data_set),
+        Some(uid) => {
+            let mut syntax = Syntax::of_uid(&uid);
+            if !syntax.deflated && !syntax.encoding.big_endian {
+                syntax.encoding.explicit = is_explicit(source, data_set)
+                    .map_err(|e| at.read(e))?
+                    .unwrap_or(syntax.encoding.explicit);
+            }
+            Ok(Beginning { syntax, data_set })
+        }
+        None => guess(source, path, data_set).map_err(|_| {
+            at.field(
+                "Transfer Syntax UID (0002,0010)",
+                "is missing, and the data set does not show it",
+            )
+        }),
     }
+}
+
+/// Whether the first element says its type. Some writers name the one syntax and write the other.
+fn is_explicit(source: &mut Source, data_set: u64) -> std::io::Result<Option<bool>> {
+    if source.len() < data_set + 8 {
+        return Ok(None);
+    }
+    source.go(data_set)?;
+    let bytes: [u8; 8] = source.take()?;
+    Ok(Some(is_vr([bytes[4], bytes[5]])))
 }
 
 /// Whether these first bytes are those of a DICOM file.
