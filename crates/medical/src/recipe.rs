@@ -65,9 +65,9 @@ impl Recipe {
         }
     }
 
-    /// The most slices that are shown unless options say otherwise.
+    /// The most slices or frames that are shown unless options say otherwise; the server shows all.
     pub fn most_slices(self) -> Option<usize> {
-        matches!(self, Self::CtNotebook | Self::Mr).then_some(MOST_SLICES)
+        (self != Self::CtServer).then_some(MOST_SLICES)
     }
 }
 

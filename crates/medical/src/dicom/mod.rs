@@ -2,8 +2,11 @@
 
 mod colour;
 mod decode;
+mod dicomdir;
+mod facts;
 mod file;
 mod frames;
+mod grey;
 mod header;
 mod jpeg;
 #[cfg(feature = "jpeg2000")]
@@ -14,11 +17,14 @@ mod layout;
 mod lut;
 mod native;
 mod part10;
+mod render;
 mod rle;
+mod series;
 mod source;
 mod stored;
 mod syntax;
 mod walk;
 
 pub(crate) use part10::looks_like_dicom;
+pub(crate) use series::{open_file, open_folder};
 pub use stored::{StoredFrame, read_stored};
