@@ -1,11 +1,11 @@
 //! A made-up explanation of a whole answer, as large as wanted: the numbers are noise, which compresses worst.
 
 use ndarray::{Array2, ArrayView1};
-use relevancy_visualization::Placement;
 use relevancy_visualization::image::RgbImage;
 use relevancy_visualization::report::{
     Attribution, Grid, Method, Picture, Report, Target, Token, TokenKind,
 };
+use relevancy_visualization::{Orientation, Placement};
 
 /// Cells of a side, as Gemma3 has.
 const SIDE: usize = 16;
@@ -62,6 +62,7 @@ impl Explained {
                 name: "picture.png".to_owned(),
                 image: &self.picture,
                 outlines: Vec::new(),
+                orientation: Orientation::None,
             }],
             grids: vec![Grid {
                 picture: 0,

@@ -1,7 +1,7 @@
 //! `medgemma-explainer answer`, and the part that `explain` shares with it.
 
 use crate::args::{AnswerArgs, ModelArgs, QuestionArgs};
-use crate::asked::{check_sight, warn_of};
+use crate::asked::{Posed, check_sight, warn_of};
 use crate::{interrupt, output, progress};
 use anyhow::bail;
 use medgemma_explainer::{
@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// Answers and prints the text as it is made.
 pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
     let QuestionArgs { model, asked, pictures, generation } = &args.question;
-    let question = asked.conversation().question(&pictures.options())?;
+    let Posed { question, sources } = asked.conversation().posed(&pictures.reader())?;
+    pictures.check_used(&sources)?;
     warn_of(&question.pictures);
     let explainer = load(model, args.question.load_options())?;
     check_sight(&explainer, &asked.conversation(), &question)?;

@@ -5,7 +5,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use medgemma_explainer::{
     AdapterSource, AnswerOptions, DeviceSpec, DtypeSpec, Explainer, LoadOptions, ModelSource,
-    PictureOptions, ProcessorOptions, Resize, Sampling, Window,
+    ProcessorOptions, Resize, Sampling,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -17,6 +17,8 @@ use crate::diagnose::{self, DiagnoseArgs};
 use crate::explain_args::{self, ExplainArgs};
 use crate::output;
 use crate::phantom::{self, PhantomArgs};
+use crate::reading::{PictureWindow, RecipeName, SliceChoice};
+use crate::spelled::Spelled;
 
 /// Shows what a medical vision-language model looked at: for any word of its answer, how much every part of the pictures and
 /// every word of the text contributed
@@ -165,11 +167,35 @@ pub(crate) struct PictureArgs {
     /// Pad pictures to a square with black, as MedGemma's localisation examples do
     #[arg(long, help_heading = "Pictures")]
     pad_to_square: bool,
-    /// Stored grey values of a 16-bit picture that become black and white: LOW,HIGH, percentiles such as 1%,99%, or min-max; by
-    /// default they are chosen from the picture, with a warning
-    #[arg(long, value_name = "LOW,HIGH", value_parser = window, help_heading = "Pictures")]
+    /// Grey values that become black and white: LOW,HIGH in stored values or, of DICOM and NIfTI, in HU. Of a 16-bit picture also
+    /// percentiles such as 1%,99%, or min-max; by default they are chosen, with a warning. Of DICOM also CENTRE/WIDTH, one of lung,
+    /// bone, soft-tissue, brain, mediastinum and liver, or file:N, the N-th window of the file; by default as the recipe says
+    #[arg(
+        long,
+        value_name = "WINDOW",
+        value_parser = PictureWindow::read,
+        allow_hyphen_values = true,
+        help_heading = "Pictures"
+    )]
     #[serde(with = "crate::spelled")]
-    window: Option<Window>,
+    pub(crate) window: Option<PictureWindow>,
+    /// How DICOM and NIfTI become 8 bits: cxr (a radiograph, as Google's server), ct-notebook and ct-server (three windows in the
+    /// colours, as the notebook and as the server of MedGemma's makers: they differ in green, −135 to 215 HU against 135 to 215), mr
+    /// or plain (as a viewer); by default chosen by the modality
+    #[arg(long, value_name = "RECIPE", value_parser = RecipeName::read, help_heading = "Pictures")]
+    #[serde(with = "crate::spelled")]
+    pub(crate) recipe: Option<RecipeName>,
+    /// Slices of a series or volume that are shown: all, at most N of them, spread evenly, or a list such as 3,7-12, counted from 1 in the
+    /// sorted series; by default as the recipe says, at most 85
+    #[arg(long, value_name = "SLICES", value_parser = SliceChoice::read, help_heading = "Pictures")]
+    #[serde(with = "crate::spelled")]
+    pub(crate) slices: Option<SliceChoice>,
+    /// Only this frame of a DICOM file with several, counted from 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Pictures")]
+    pub(crate) frame: Option<u32>,
+    /// Let record and page hold file names, UIDs, patient and accession number of DICOM files; otherwise nothing that names anybody
+    #[arg(long, help_heading = "Pictures")]
+    pub(crate) keep_identifiers: bool,
 }
 
 /// How an answer is generated.
@@ -309,10 +335,6 @@ impl PictureArgs {
             .with_trust_template(self.trust_template)
             .with_chat_template(self.chat_template.clone())
     }
-
-    pub(crate) fn options(&self) -> PictureOptions {
-        PictureOptions::default().with_window(self.window)
-    }
 }
 
 impl GenerationArgs {
@@ -343,29 +365,6 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
 }
 
-pub(crate) fn window(text: &str) -> Result<Window, String> {
-    if text == "min-max" {
-        return Ok(Window::MinMax);
-    }
-    let Some((low, high)) = text.split_once(',').map(|(low, high)| (low.trim(), high.trim()))
-    else {
-        return Err(WINDOW.to_owned());
-    };
-    if let (Some(low), Some(high)) = (low.strip_suffix('%'), high.strip_suffix('%')) {
-        let part = |text: &str| text.parse().ok().filter(|part| (0.0..=100.0).contains(part));
-        return match (part(low), part(high)) {
-            (Some(low), Some(high)) => Ok(Window::Percentile(low, high)),
-            _ => Err(WINDOW.to_owned()),
-        };
-    }
-    match (low.parse(), high.parse()) {
-        (Ok(low), Ok(high)) => Ok(Window::Range { low, high }),
-        _ => Err(WINDOW.to_owned()),
-    }
-}
-
-const WINDOW: &str = "give LOW,HIGH as two grey values from 0 to 65535 or two percentiles such as 1%,99%, or min-max";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,14 +372,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn a_window_is_two_numbers() {
-        assert_eq!(window("100, 900").unwrap(), Window::Range { low: 100, high: 900 });
-        assert_eq!(window("1%, 99.5%").unwrap(), Window::Percentile(1.0, 99.5));
-        assert!(window("1%,101%").is_err() && window("1%,99").is_err());
-        assert!(window("100").is_err());
-        assert!(window("-1,5").is_err());
     }
 }

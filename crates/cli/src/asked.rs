@@ -4,18 +4,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::ArgMatches;
-use medgemma_explainer::{Content, Explainer, Message, Picture, PictureOptions, Question, Role};
+use medgemma_explainer::medical::SourceHandle;
+use medgemma_explainer::{Content, Explainer, Message, Picture, Question, ReadPicture, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::args::not_blank;
 use crate::messages::{self, Reach};
 use crate::output;
+use crate::reading::Reader;
 
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Asked {
-    /// Picture (PNG, JPEG, TIFF, WebP, BMP); may be repeated. A model with a vision tower is asked about at least one
+    /// Picture: PNG, JPEG, TIFF, WebP, BMP, a DICOM file, the folder of a series, a DICOMDIR, a NIfTI volume; may be repeated. Slices of a
+    /// series stand one after the other, each followed by the text "SLICE k". A model with a vision tower is asked about at least one
     #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Question")]
     image: Vec<PathBuf>,
+    /// An earlier study of the same patient, as one of --image: its pictures stand before those
+    #[arg(long, value_name = "FILE_OR_DIR", requires = "image", help_heading = "Question")]
+    prior: Option<PathBuf>,
     /// The question; it comes after the pictures
     #[arg(long, value_name = "TEXT", value_parser = not_blank(), required_unless_present_any = ["text", "messages"], help_heading = "Question")]
     prompt: Option<String>,
@@ -28,7 +34,7 @@ pub(crate) struct Asked {
     /// A whole conversation as JSON: [{"role": "user", "content": [{"type": "image", "path": FILE}, {"type": "text", "text":
     /// TEXT}]}]. The other spellings of "path" that Hugging Face programs use are understood; nothing is fetched. Paths are
     /// relative to the file and must stay inside its folder
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "prompt", "text", "system"], help_heading = "Question")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "prior", "prompt", "text", "system"], help_heading = "Question")]
     messages: Option<PathBuf>,
     /// Let the file of --messages name pictures outside its own folder
     #[arg(long, requires = "messages", help_heading = "Question")]
@@ -53,7 +59,7 @@ impl Asked {
             return Conversation::File { path: path.clone(), allow_outside: self.allow_outside };
         }
         let image = |path: &PathBuf| Part::Image(path.clone());
-        let mut content = Vec::new();
+        let mut content: Vec<Part> = self.prior.iter().map(image).collect();
         let mut shown = 0;
         for (text, &before) in self.text.iter().zip(&self.before) {
             content.extend(self.image[shown..before].iter().map(image));
@@ -70,21 +76,52 @@ impl Asked {
         &self,
         picture: impl FnOnce() -> anyhow::Result<Picture>,
         prompt: &str,
-        options: &PictureOptions,
-    ) -> anyhow::Result<Question> {
-        let mut question = self.conversation().question(options)?;
+        reader: &Reader,
+    ) -> anyhow::Result<Posed> {
+        let mut posed = self.conversation().posed(reader)?;
         if self.messages.is_some() {
-            return Ok(question);
+            return Ok(posed);
         }
+        let question = &mut posed.question;
         let message = question.messages.last_mut().context("the question has no message")?;
         if self.prompt.is_none() && self.text.is_empty() {
             message.content.push(Content::Text(prompt.to_owned()));
         }
         if question.pictures.is_empty() {
             question.pictures.push(picture()?);
+            posed.sources.push(None);
             message.content.insert(0, Content::Image);
         }
-        Ok(question)
+        Ok(posed)
+    }
+}
+
+/// A question, with the files that results can be written back to.
+#[derive(Debug)]
+pub(crate) struct Posed {
+    pub(crate) question: Question,
+    /// For each picture; `None` for files of pixels alone.
+    pub(crate) sources: Vec<Option<SourceHandle>>,
+}
+
+/// Pictures while they are read.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    pub(crate) pictures: Vec<Picture>,
+    pub(crate) sources: Vec<Option<SourceHandle>>,
+}
+
+impl Gathered {
+    /// Takes the pictures of a file; what stands in their place in the message: images, each with the text that belongs behind it.
+    pub(crate) fn add(&mut self, found: Vec<ReadPicture>) -> Vec<Content> {
+        let mut content = Vec::new();
+        for ReadPicture { picture, label, source, .. } in found {
+            self.pictures.push(picture);
+            self.sources.push(source);
+            content.push(Content::Image);
+            content.extend(label.map(Content::Text));
+        }
+        content
     }
 }
 
@@ -120,30 +157,28 @@ pub(crate) enum Part {
 
 impl Conversation {
     /// Reads the pictures.
-    pub(crate) fn question(&self, options: &PictureOptions) -> anyhow::Result<Question> {
+    pub(crate) fn posed(&self, reader: &Reader) -> anyhow::Result<Posed> {
         let (system, parts) = match self {
             Self::File { path, allow_outside } => {
                 let reach = if *allow_outside { Reach::Everywhere } else { Reach::Folder };
-                return messages::read(path, options, reach);
+                return messages::read(path, reader, reach);
             }
             Self::Message { system, content } => (system, content),
         };
-        let (mut pictures, mut content) = (Vec::new(), Vec::new());
+        let (mut gathered, mut content) = (Gathered::default(), Vec::new());
         for part in parts {
-            content.push(match part {
-                Part::Image(path) => {
-                    pictures.push(Picture::open(path, options)?);
-                    Content::Image
-                }
-                Part::Text(text) => Content::Text(text.clone()),
-            });
+            match part {
+                Part::Image(path) => content.extend(gathered.add(reader.read(path)?)),
+                Part::Text(text) => content.push(Content::Text(text.clone())),
+            }
         }
         let messages = vec![Message { role: Role::User, content }];
-        let question = Question::from_messages(pictures, messages);
-        Ok(match system {
+        let question = Question::from_messages(gathered.pictures, messages);
+        let question = match system {
             Some(system) => question.with_system(system),
             None => question,
-        })
+        };
+        Ok(Posed { question, sources: gathered.sources })
     }
 
     /// The files that it names.
@@ -185,6 +220,9 @@ pub(crate) fn warn_of<'a>(pictures: impl IntoIterator<Item = &'a Picture>) {
     for picture in pictures {
         for warning in picture.warnings() {
             output::warning(format_args!("{}: {warning}", picture.name()));
+        }
+        for check in &picture.provenance().checks {
+            output::warning(format_args!("{}: {}", picture.name(), check.message));
         }
     }
 }

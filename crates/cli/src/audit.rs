@@ -94,7 +94,7 @@ pub(crate) fn run(args: &AuditArgs) -> Result<()> {
         cases,
         folder: source.folder.clone(),
         allow_outside: source.allow_outside,
-        options: args.pictures.options(),
+        reader: args.pictures.reader(),
     };
     check_free(&args.output.out)?;
     let explainer = answer::load(&args.model, load_options(&args.model, &args.pictures))?;

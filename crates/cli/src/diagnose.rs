@@ -4,7 +4,7 @@ use anyhow::bail;
 use medgemma_explainer::{Check, Diagnosis, Error, Outcome};
 
 use crate::args::QuestionArgs;
-use crate::asked::warn_of;
+use crate::asked::{Posed, warn_of};
 use crate::{answer, demo, hint, output, progress};
 
 pub(crate) const CHECKS: &str = concat!(
@@ -36,8 +36,10 @@ pub(crate) struct DiagnoseArgs {
 /// Answers the question and looks at how the model did it.
 pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     let QuestionArgs { model, asked, pictures, generation } = &args.question;
-    let question = || asked.question_or(demo::picture, demo::PROMPT, &pictures.options());
-    let first = question()?;
+    let reader = pictures.reader();
+    let question = || asked.question_or(demo::picture, demo::PROMPT, &reader);
+    let Posed { question: first, sources } = question()?;
+    pictures.check_used(&sources)?;
     warn_of(&first.pictures);
     let explainer = answer::load(model, args.question.load_options())?;
     let options = generation.options(&explainer, true);
@@ -47,7 +49,7 @@ pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
         Err(error) => match error.downcast_ref::<Error>() {
             Some(error) if error.is_of_model() => {
                 let broken = Check::ended("answer", error);
-                (explainer.given(question()?, IN_ITS_PLACE)?, Some(broken))
+                (explainer.given(question()?.question, IN_ITS_PLACE)?, Some(broken))
             }
             _ => return Err(error),
         },

@@ -1,6 +1,6 @@
 //! `medgemma-explainer explain`.
 
-use crate::asked::{check_sight, warn_of};
+use crate::asked::{Posed, check_sight, warn_of};
 use crate::explain_args::ExplainArgs;
 use crate::job::{Answering, Job};
 use crate::versus::Pair;
@@ -9,7 +9,7 @@ use crate::{
 };
 use medgemma_explainer::{
     Answer, Ask, Blank, ErrorKind, ExplainOptions, Explainer, Explanations, Exported, FigureKind,
-    NOTHING_SPEAKS, Objective, OutputFolder, Picture, Presentation, Question, Resolution,
+    Frame, NOTHING_SPEAKS, Objective, OutputFolder, Picture, Presentation, Question, Resolution,
     TargetExplanation, Token, TokenKind, Words, region_table,
 };
 use std::ops::Range;
@@ -52,8 +52,9 @@ struct Done {
 
 impl<'a> Ready<'a> {
     fn new(job: &'a Job) -> anyhow::Result<Self> {
-        let options = job.pictures.options();
-        let question = job.conversation.question(&options)?;
+        let reader = job.pictures.reader();
+        let Posed { question, sources } = job.conversation.posed(&reader)?;
+        job.pictures.check_used(&sources)?;
         if question.pictures.is_empty() {
             let idle = job.about_pictures(|option| format!("--{option}"));
             anyhow::ensure!(
@@ -63,10 +64,12 @@ impl<'a> Ready<'a> {
             );
         }
         let presentation = job.presentation();
-        let pictures: Vec<_> = question.pictures.iter().map(Picture::rgb).collect();
-        presentation.check(&pictures)?;
+        let frame = |picture: &Picture| {
+            Frame::whole(picture.rgb(), presentation.orientation_of(picture.provenance()))
+        };
+        presentation.check(&question.pictures.iter().map(frame).collect::<Vec<_>>())?;
         job.certificate.check()?;
-        let blanks = job.reliance.blanks(&options)?;
+        let blanks = job.reliance.blanks(&reader)?;
         let others = blanks.iter().filter_map(|blank| match blank {
             Blank::Another(picture) => Some(&**picture),
             _ => None,

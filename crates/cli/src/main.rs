@@ -23,6 +23,7 @@ mod output;
 mod phantom;
 mod presentation;
 mod progress;
+mod reading;
 mod reliance;
 mod report;
 mod shades;

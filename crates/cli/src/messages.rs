@@ -3,8 +3,11 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
-use medgemma_explainer::{Content, Message, Picture, PictureOptions, Question, Role, read_file};
+use medgemma_explainer::{Content, Message, Question, Role, read_file};
 use serde_json::{Map, Value};
+
+use crate::asked::{Gathered, Posed};
+use crate::reading::Reader;
 
 /// Bytes of a file of messages: more text than any model's context holds.
 const LONGEST_MESSAGES: u64 = 1 << 20;
@@ -26,21 +29,21 @@ enum Item {
 }
 
 /// Reads the conversation and its pictures; their paths are relative to the file.
-pub(crate) fn read(path: &Path, options: &PictureOptions, reach: Reach) -> Result<Question> {
+pub(crate) fn read(path: &Path, reader: &Reader, reach: Reach) -> Result<Posed> {
     let named = |error: &dyn std::fmt::Display| anyhow!("cannot use {}: {error}", path.display());
     let bytes = read_file(path, LONGEST_MESSAGES)?;
     let turns: Value = serde_json::from_slice(&bytes).map_err(|error| named(&error))?;
     let turns = turns.as_array().ok_or_else(|| named(&"it is not a list of messages"))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    let (mut pictures, mut messages) = (Vec::new(), Vec::new());
+    let (mut gathered, mut messages) = (Gathered::default(), Vec::new());
     for (index, turn) in turns.iter().enumerate() {
         let (role, items) = message(turn)
             .map_err(|error| named(&format_args!("message {index}, counted from 0: {error}")))?;
         let mut content = Vec::new();
         for item in items {
-            content.push(match item {
-                Item::Text(text) => Content::Text(text),
+            match item {
+                Item::Text(text) => content.push(Content::Text(text)),
                 Item::Image(picture) => {
                     let picture = folder.join(picture);
                     if reach == Reach::Folder && !lies_within(&picture, folder) {
@@ -49,10 +52,9 @@ pub(crate) fn read(path: &Path, options: &PictureOptions, reach: Reach) -> Resul
                             picture.display()
                         )));
                     }
-                    pictures.push(Picture::open(&picture, options)?);
-                    Content::Image
+                    content.extend(gathered.add(reader.read(&picture)?));
                 }
-            });
+            }
         }
         messages.push(Message { role, content });
     }
@@ -61,7 +63,10 @@ pub(crate) fn read(path: &Path, options: &PictureOptions, reach: Reach) -> Resul
         Some(last) if last.role != Role::User => {
             bail!(named(&"the last message is not the user's"))
         }
-        Some(_) => Ok(Question::from_messages(pictures, messages)),
+        Some(_) => Ok(Posed {
+            question: Question::from_messages(gathered.pictures, messages),
+            sources: gathered.sources,
+        }),
     }
 }
 

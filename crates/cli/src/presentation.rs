@@ -121,6 +121,7 @@ impl PresentationArgs {
         }
         Presentation::default()
             .with_overlay(overlay)
+            .with_sides_of_files(self.orientation.is_none())
             .with_common_scale(self.common_scale)
             .with_regions(self.regions.clone())
             .with_shows_template(self.template_tokens == TemplateArg::Show)

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use medgemma_explainer::{
-    Answer, Blank, DependsOnPicture, Explainer, Explanations, Picture, PictureOptions, Reliance,
-    TargetControl, TargetExplanation, TargetReliance,
+    Answer, Blank, DependsOnPicture, Explainer, Explanations, Reliance, TargetControl,
+    TargetExplanation, TargetReliance,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{shorten, shown};
+use crate::reading::Reader;
 use crate::{output, progress};
 
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -52,7 +53,7 @@ enum BlankArg {
 
 impl RelianceArgs {
     /// What is to stand in the place of the pictures; reads the other picture.
-    pub(crate) fn blanks(&self, options: &PictureOptions) -> anyhow::Result<Vec<Blank>> {
+    pub(crate) fn blanks(&self, reader: &Reader) -> anyhow::Result<Vec<Blank>> {
         let mut blanks = Vec::new();
         for blank in &self.reliance {
             let blank = match blank {
@@ -66,7 +67,7 @@ impl RelianceArgs {
             }
         }
         if let Some(path) = &self.reliance_picture {
-            blanks.push(Blank::Another(Box::new(Picture::open(path, options)?)));
+            blanks.push(Blank::Another(Box::new(reader.one(path)?)));
         }
         Ok(blanks)
     }

@@ -2,7 +2,7 @@
 
 use medgemma_explainer::{
     Colormap, DeviceSpec, DtypeSpec, Engine, FigureKind, HeadWeights, Interpolation, Layers,
-    Orientation, RegionSpec, Resolution, Window,
+    Orientation, RegionSpec, Resolution,
 };
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -57,20 +57,6 @@ impl Spelled for HeadWeights {
 
     fn spell(&self) -> String {
         crate::methods::spell_heads(*self)
-    }
-}
-
-impl Spelled for Window {
-    fn read(text: &str) -> Result<Self, String> {
-        crate::args::window(text)
-    }
-
-    fn spell(&self) -> String {
-        match self {
-            Self::MinMax => "min-max".to_owned(),
-            Self::Percentile(low, high) => format!("{low}%,{high}%"),
-            Self::Range { low, high } => format!("{low},{high}"),
-        }
     }
 }
 

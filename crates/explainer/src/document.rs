@@ -232,6 +232,8 @@ fn pictures<'a>(answer: &'a Answer, presentation: &Presentation) -> Vec<Explaine
         exif_orientation: picture.exif_orientation(),
         window: picture.window().map(|window| [window.low, window.high]),
         warnings: picture.warnings().iter().map(ToString::to_string).collect(),
+        source: Some(picture.provenance().clone()),
+        orientation: presentation.orientation_of(picture.provenance()),
     };
     answer.question.pictures.iter().map(explained).collect()
 }

@@ -462,6 +462,9 @@ pub(crate) enum Cause {
     /// The relevancy itself.
     #[error(transparent)]
     Relevancy(attention_relevancy::Error),
+    /// A DICOM or `NIfTI` file could not be read.
+    #[error(transparent)]
+    Medical(medical_pictures::Error),
     /// Results could not be drawn, written or read again.
     #[error(transparent)]
     Document(explanation_record::Error),
@@ -494,6 +497,7 @@ macro_rules! wrap {
 wrap! {
     gemma3_processor::Error => Input,
     gemma3_tch::Error => Model,
+    medical_pictures::Error => Medical,
     attention_capture::Error => Capture,
     attention_relevancy::Error => Relevancy,
     explanation_record::Error => Document,

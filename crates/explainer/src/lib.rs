@@ -27,6 +27,7 @@ mod identity;
 mod inspection;
 mod occurrence;
 mod parts;
+mod pictures;
 mod plan;
 mod positions;
 mod reliance;
@@ -58,6 +59,7 @@ pub use explain::NamedFoil;
 pub use explainer::{Explainer, LoadOptions, Profile};
 pub use generated::{Generated, Sampling, StopReason};
 pub use inspection::{Bytes, Inspection, LanguageModel, Misshapen, Parameters, VisionTower};
+pub use pictures::{NO_SIDES, ReadOptions, ReadPicture, read_pictures};
 pub use reliance::Reliance;
 pub use request::{Context, Request};
 pub use service::{Pending, Service};
@@ -85,6 +87,8 @@ pub use gemma3_processor::{
     Content, Message, Picture, PictureOptions, Prepared, PreparedImage, Processor,
     ProcessorOptions, Resize, Role, Window, read_file, worker,
 };
+/// DICOM and `NIfTI`: recipes, windows, provenance; and objects of both for archives.
+pub use medical_pictures as medical;
 pub use model_audit::{
     Agreement, Certified, Change, Changed, Choice, DecisiveWord, Mask, MethodAgreement, Observed,
     Stated, TraceUse, Unchanged, WordMap,
@@ -93,7 +97,7 @@ pub use model_audit::{
 pub use attention_relevancy::ndarray;
 pub use relevancy_visualization::image::RgbImage;
 pub use relevancy_visualization::{
-    ColorDepth, Colormap, Interpolation, Localization, Opacity, Orientation, OverlayOptions,
+    ColorDepth, Colormap, Frame, Interpolation, Localization, Opacity, Orientation, OverlayOptions,
     RegionScore, RegionSpec, TextRelevancy, escape_controls, escape_json_controls, region_table,
     save_png,
 };

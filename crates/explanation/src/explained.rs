@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use attention_relevancy::ndarray::{Array2, ArrayView1};
+use medical_pictures::Provenance;
 use relevancy_visualization::image::RgbImage;
-use relevancy_visualization::{Localization, Outline, Placement, RegionScore};
+use relevancy_visualization::{Localization, Orientation, Outline, Placement, RegionScore};
 
 use crate::record::{
     BoxRecord, GenerationRecord, MissingRecord, ModelRecord, RegionsRecord, RelianceSettings,
@@ -97,6 +98,10 @@ pub struct ExplainedPicture<'a> {
     pub window: Option<[u16; 2]>,
     /// What happened to it that its user should know.
     pub warnings: Vec<String>,
+    /// Where it came from and what was done to it; records of older versions have none.
+    pub source: Option<Provenance>,
+    /// Which letters stand at its sides, and whose sides its regions have.
+    pub orientation: Orientation,
 }
 
 /// What the model saw as one image: a picture or a crop of one.
@@ -139,6 +144,16 @@ impl Explained<'_> {
     /// Targets, then words.
     pub(crate) fn all(&self) -> impl Iterator<Item = &TargetExplanation> {
         self.targets.iter().chain(&self.words).map(|target| &*target.explanation)
+    }
+
+    /// Which letters stand at the sides of an image, or of all together where they have the same; none otherwise.
+    pub(crate) fn orientation(&self, image: Option<usize>) -> Orientation {
+        if let Some(image) = image {
+            return self.pictures[self.images[image].picture].orientation;
+        }
+        let mut all = self.pictures.iter().map(|picture| picture.orientation);
+        let first = all.next().unwrap_or_default();
+        if all.all(|other| other == first) { first } else { Orientation::None }
     }
 
     /// The methods that every target and word has a row of, in order.

@@ -90,6 +90,18 @@ pub enum Subject {
     },
 }
 
+impl Subject {
+    /// The image that it is drawn over, where there is one.
+    pub(crate) fn image(self) -> Option<usize> {
+        match self {
+            Self::TargetImage { image, .. }
+            | Self::PairImage { image, .. }
+            | Self::Image { image } => Some(image),
+            Self::Target { .. } => None,
+        }
+    }
+}
+
 /// How many there are of what drawings are of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counts {

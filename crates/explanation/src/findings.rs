@@ -24,14 +24,14 @@ impl Explained<'_> {
         let boxes = self.find_boxes();
         let mut regions = Vec::new();
         if let Some(spec) = &presentation.regions {
-            regions = self.find_regions(spec, presentation)?;
+            regions = self.find_regions(spec)?;
             let first = regions.first().into_iter().flatten();
             self.regions = Some(RegionsRecord {
                 spec: match spec {
                     RegionSpec::File(path) => presentation.shown_path(path),
                     other => other.to_string(),
                 },
-                note: spec.note(presentation.overlay.orientation),
+                note: spec.note(self.orientation(Some(0))),
                 names: first.map(|(region, _)| region.name.clone()).collect(),
             });
         }
@@ -110,16 +110,12 @@ impl Explained<'_> {
     }
 
     /// For each image the regions of its picture, in one order for all images, with how much of each cell they cover.
-    fn find_regions(
-        &self,
-        spec: &RegionSpec,
-        presentation: &Presentation,
-    ) -> Result<Vec<Vec<Weighted>>, Error> {
+    fn find_regions(&self, spec: &RegionSpec) -> Result<Vec<Vec<Weighted>>, Error> {
         let of_image = |image: usize| {
             let frame = Frame {
                 size: self.picture(image).dimensions(),
                 seen: self.placement(image),
-                orientation: presentation.overlay.orientation,
+                orientation: self.orientation(Some(image)),
             };
             let weighted =
                 |region: Region| self.cell_weights(image, &region).map(|weights| (region, weights));

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use attention_relevancy::ndarray::Array2;
-use relevancy_visualization::image::RgbImage;
-use relevancy_visualization::{Frame, GridMap, OverlayOptions, RegionSpec, region_weights};
+use medical_pictures::Provenance;
+use relevancy_visualization::{
+    Frame, GridMap, Orientation, OverlayOptions, RegionSpec, Sides, region_weights,
+};
 
 use crate::Error;
 use crate::setters::setters;
@@ -18,6 +20,8 @@ use crate::setters::setters;
 pub struct Presentation {
     /// How heat is drawn; its orientation also says whose sides regions have.
     pub overlay: OverlayOptions,
+    /// Whether a picture whose file says how the patient lies in it is lettered by its file, and not by the orientation of `overlay`.
+    pub sides_of_files: bool,
     /// Whether all overlays share one scale, across words and pictures; otherwise each has its own.
     pub common_scale: bool,
     /// The parts of the pictures that relevancy is counted in.
@@ -39,6 +43,7 @@ pub struct Presentation {
 
 setters!(Presentation {
     with_overlay = overlay: OverlayOptions,
+    with_sides_of_files = sides_of_files: bool,
     with_common_scale = common_scale: bool,
     with_regions = regions: Option<RegionSpec>,
     with_figures = figures: Vec<FigureKind>,
@@ -60,11 +65,25 @@ impl Presentation {
         name.map_or_else(|| "folder".to_owned(), |name| name.to_string_lossy().into_owned())
     }
 
+    /// Which letters stand at the sides of a picture from there.
+    pub fn orientation_of(&self, source: &Provenance) -> Orientation {
+        let own = source.orientation.as_ref().filter(|_| self.sides_of_files).and_then(|found| {
+            let first = |letters: &str| letters.chars().next();
+            Some(Orientation::Sides(Sides {
+                left: first(found.left())?,
+                right: first(found.right())?,
+                top: first(found.top())?,
+                bottom: first(found.bottom())?,
+            }))
+        });
+        own.unwrap_or(self.overlay.orientation)
+    }
+
     /// Whether regions can be found in the pictures of a question, and figures drawn of them: worth knowing before a model is loaded.
     ///
     /// # Errors
     /// What [`RegionSpec::regions`] refuses; [`Error::OnePicture`].
-    pub fn check(&self, pictures: &[&RgbImage]) -> Result<(), Error> {
+    pub fn check(&self, pictures: &[Frame]) -> Result<(), Error> {
         if self.figures.contains(&FigureKind::Difference) && pictures.len() < 2 {
             return Err(Error::OnePicture { pictures: pictures.len() });
         }
@@ -75,14 +94,13 @@ impl Presentation {
     }
 
     /// Every region must reach into one of the pictures at least.
-    fn check_regions(&self, spec: &RegionSpec, pictures: &[&RgbImage]) -> Result<(), Error> {
+    fn check_regions(&self, spec: &RegionSpec, pictures: &[Frame]) -> Result<(), Error> {
         let cell = Array2::zeros((1, 1));
         let mut outside: Option<Vec<String>> = None;
-        for picture in pictures {
-            let frame = Frame::whole(picture, self.overlay.orientation);
+        for frame in pictures {
             let map = GridMap { grid: cell.view(), placement: frame.seen };
             let mut beside = Vec::new();
-            for region in spec.regions(&frame)? {
+            for region in spec.regions(frame)? {
                 if region_weights(&map, frame.size, &region)?[[0, 0]] <= 0.0 {
                     beside.push(region.name);
                 }

@@ -2,6 +2,7 @@
 //!
 //! All types are plain data with public fields; new fields come with a default, so that records of before are still read.
 
+use medical_pictures::Provenance;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -145,6 +146,13 @@ pub struct PictureRecord {
     pub window: Option<[u16; 2]>,
     /// What happened to it that its user should know, for people.
     pub warnings: Vec<String>,
+    /// Where it came from and what was done to it: format, recipe, windows, orientation, checks; null in records of older versions.
+    #[serde(default)]
+    pub source: Option<Provenance>,
+    /// The letters at its left, right, upper and lower side, where its file says them and no orientation was asked for; null otherwise:
+    /// `settings.orientation` holds.
+    #[serde(default)]
+    pub sides: Option<[char; 4]>,
     /// What is drawn in outline over it: boxes of the answer, regions of a file.
     #[serde(default)]
     pub outlines: Vec<OutlineRecord>,

@@ -44,7 +44,6 @@ pub(crate) fn html(explained: &Explained<'_>) -> Result<String, Error> {
         targets,
         regions: regions(explained),
         colormap: settings.colormap,
-        orientation: settings.orientation,
         contours: settings.contours.clone(),
         shows_template: settings.template_tokens == TemplateTokens::Show,
         settings: settings_facts(explained),
@@ -75,10 +74,15 @@ fn target_of<'a>(
 
 /// A picture with the outlines over it; crops of a picture have those of the whole.
 fn picture<'a>(explained: &'a Explained<'_>, index: usize) -> Picture<'a> {
-    let ExplainedPicture { name, rgb, .. } = &explained.pictures[index];
+    let ExplainedPicture { name, rgb, orientation, .. } = &explained.pictures[index];
     let image = explained.images.iter().find(|image| image.picture == index);
     let outlines = image.map_or(&[][..], |image| &image.outlines);
-    Picture { name: file_name(name), image: rgb, outlines: outlines.iter().map(rounded).collect() }
+    Picture {
+        name: file_name(name),
+        image: rgb,
+        outlines: outlines.iter().map(rounded).collect(),
+        orientation: *orientation,
+    }
 }
 
 /// The bytes of the answer that a target spells, without white space around them; none for the whole answer and for what stands

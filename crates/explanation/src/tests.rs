@@ -9,8 +9,9 @@ use attention_relevancy::{
     Explanation, Foils, HeadMaps, HeadShares, ImageGrid, PatchMap, Score, SinkFinder, SinkRule,
     Target, TokenLayout, Unavailable, ndarray,
 };
+use medical_pictures::{Format, Provenance, Recipe};
 use relevancy_visualization::image::RgbImage;
-use relevancy_visualization::{OverlayOptions, RegionSpec};
+use relevancy_visualization::{Orientation, OverlayOptions, RegionSpec, Sides};
 
 use crate::record::{
     BlankRecord, GenerationRecord, MissingRecord, ModelRecord, RelianceSettings, SamplingRecord,
@@ -200,6 +201,13 @@ fn sinks() -> SinksRecord {
     SinksRecord::new(SinkRule::Drop, &finder.finish(), &tokens())
 }
 
+fn source() -> Provenance {
+    let mut source = Provenance::new(Format::Dicom, [8, 8], Recipe::Cxr, "Modality is <CR>");
+    source.photometric = Some("MONOCHROME1".to_owned());
+    source.notes = vec!["a <note>".to_owned()];
+    source
+}
+
 fn explained(presentation: &Presentation) -> Explained<'static> {
     let rgb = RgbImage::from_fn(8, 8, |x, y| [(20 * x) as u8, (30 * y) as u8, 7].into());
     let picture = ExplainedPicture {
@@ -209,6 +217,8 @@ fn explained(presentation: &Presentation) -> Explained<'static> {
         exif_orientation: 1,
         window: Some([3, 400]),
         warnings: vec!["a warning".to_owned()],
+        source: Some(source()),
+        orientation: Orientation::Sides(Sides { left: 'R', right: 'L', top: 'H', bottom: 'F' }),
     };
     let image = ExplainedImage {
         picture: 0,

@@ -50,6 +50,8 @@ pub use crate::{
 };
 /// Pictures cross the border as [`image::RgbImage`].
 pub use image;
+/// Where a picture came from, in the words of the crate that reads DICOM and `NIfTI`.
+pub use medical_pictures::Provenance;
 
 mod processor;
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use image::{DynamicImage, RgbImage};
+use medical_pictures::{Format, Provenance};
 
 use crate::Error;
 use crate::files;
@@ -104,6 +105,7 @@ pub struct Picture {
     orientation: u8,
     window: Option<AppliedWindow>,
     warnings: Vec<Warning>,
+    provenance: Provenance,
 }
 
 impl fmt::Debug for Picture {
@@ -137,7 +139,7 @@ impl Picture {
     /// [`Error::NotAPicture`], [`Error::ForeignFile`], [`Error::UnsupportedPicture`], [`Error::PictureLimit`], [`Error::Decode`],
     /// [`Error::Truncated`], [`Error::DecoderPanic`], [`Error::ZeroSize`], [`Error::Window`].
     pub fn from_bytes(bytes: &[u8], name: &str, options: &PictureOptions) -> Result<Self, Error> {
-        let Decoded { picture, orientation, rest } = decode::decode(bytes, name, options)?;
+        let Decoded { picture, orientation, format, rest } = decode::decode(bytes, name, options)?;
         let mut picture = to_rgb(picture, name, options.window)?;
         picture.warnings.extend(rest);
         if picture.window.is_none() && options.window.is_some() {
@@ -147,6 +149,7 @@ impl Picture {
         upright.apply_orientation(orientation);
         picture.rgb = upright.into_rgb8();
         picture.orientation = orientation.to_exif();
+        picture.provenance = Provenance::of_rgb(format, [picture.width(), picture.height()]);
         Ok(picture)
     }
 
@@ -156,6 +159,18 @@ impl Picture {
     /// [`Error::ZeroSize`] when it has no pixels.
     pub fn from_rgb(rgb: RgbImage) -> Result<Self, Error> {
         Self::new("picture".into(), rgb)
+    }
+
+    /// The same picture under a name, with where it came from and what was done to it.
+    #[must_use]
+    pub fn with_provenance(mut self, name: String, provenance: Provenance) -> Self {
+        (self.name, self.provenance) = (name, provenance);
+        self
+    }
+
+    /// Where it came from and what was done to it.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 
     /// File name or what was given for it.
@@ -198,7 +213,8 @@ impl Picture {
         if width == 0 || height == 0 {
             return Err(Error::ZeroSize { name, width, height });
         }
-        Ok(Self { name, rgb, orientation: 1, window: None, warnings: vec![] })
+        let provenance = Provenance::of_rgb(Format::Pixels, [width, height]);
+        Ok(Self { name, rgb, orientation: 1, window: None, warnings: vec![], provenance })
     }
 }
 

@@ -29,7 +29,7 @@
 //!         token(":", TokenKind::Prompt),
 //!         token("effusion", TokenKind::Answer),
 //!     ],
-//!     pictures: vec![Picture { name: "chest.png".to_owned(), image: &radiograph, outlines: Vec::new() }],
+//!     pictures: vec![Picture { name: "chest.png".to_owned(), image: &radiograph, outlines: Vec::new(), orientation: Default::default() }],
 //!     grids: vec![Grid { picture: 0, start: 1, rows: 2, columns: 2, placement: Placement::whole(&radiograph) }],
 //!     methods: vec![Method::new("relevancy")],
 //!     targets: vec![Target {

@@ -421,7 +421,7 @@ fn tokens_of_the_template_are_told_once_and_apart() {
 #[test]
 fn letters_outlines_and_contours_are_drawn() {
     let change = |report: &mut Report<'_>| {
-        report.orientation = Orientation::Pa;
+        report.pictures[0].orientation = Orientation::Pa;
         report.contours = vec![0.95];
         report.pictures[0].outlines =
             vec![Outline::rectangle([100.0, 100.0, 300.0, 400.0], "nodule")];

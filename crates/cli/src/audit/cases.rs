@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use medgemma_explainer::{AuditCase, AuditPart, Picture, PictureOptions, Question};
+use medgemma_explainer::{AuditCase, AuditPart, Picture, Question};
 use model_audit::{Case, Cases, Mask};
 
 use crate::messages::lies_within;
 use crate::output;
+use crate::reading::Reader;
 
 /// A file of cases, and how its pictures are read.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(super) struct Set<'a> {
     pub(super) folder: PathBuf,
     /// Whether they may lie outside of it.
     pub(super) allow_outside: bool,
-    pub(super) options: PictureOptions,
+    pub(super) reader: Reader,
 }
 
 impl Set<'_> {
@@ -72,7 +73,7 @@ impl Set<'_> {
                 path.display()
             );
         }
-        Ok(Picture::open(&path, &self.options)?)
+        self.reader.one(&path)
     }
 
     fn part(&self, case: &Case, picture: &Picture) -> Result<Option<AuditPart>> {

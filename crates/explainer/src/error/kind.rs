@@ -110,6 +110,10 @@ impl Cause {
             Self::Service { .. } => ErrorKind::Service,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Input(error) => of_input(error),
+            Self::Medical(
+                medical_pictures::Error::Read { .. } | medical_pictures::Error::NotAFile { .. },
+            ) => ErrorKind::Io,
+            Self::Medical(_) => ErrorKind::Picture,
             Self::Model(error) => of_model(error),
             Self::Capture(error) => of_capture(error),
             Self::Relevancy(error) => of_relevancy(error),

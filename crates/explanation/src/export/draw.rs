@@ -85,7 +85,8 @@ struct Style<'a> {
 impl Style<'_> {
     /// One drawing; `None` where there is nothing to draw.
     fn draw(&self, explained: &Explained<'_>, drawing: Drawing) -> Result<Option<Figure>, Error> {
-        let options = &self.options;
+        let orientation = explained.orientation(drawing.subject.image());
+        let options = &self.options.clone().with_orientation(orientation);
         match (drawing.kind, drawing.subject) {
             (DrawingKind::Figure(kind), subject) => figure(explained, kind, subject, options),
             (DrawingKind::Versus, Subject::PairImage { pair, image }) => {
@@ -96,7 +97,7 @@ impl Style<'_> {
                 certificate::figure(&explained.targets[target])
             }
             (kind, Subject::TargetImage { target, image }) => {
-                self.draw_target(explained, kind, (target, image))
+                self.draw_target(explained, kind, (target, image), options)
             }
             _ => Ok(None),
         }
@@ -108,12 +109,13 @@ impl Style<'_> {
         explained: &Explained<'_>,
         kind: DrawingKind,
         (target, image): (usize, usize),
+        options: &OverlayOptions,
     ) -> Result<Option<Figure>, Error> {
         let target = &explained.targets[target];
         let (explanation, outlines) = (&*target.explanation, explained.outlines(image));
         let fine = |fine: Fine| {
-            let options = &self.presentation.overlay;
-            fine.overlay(explained, explanation, image, (outlines, options))
+            let own = options.clone().with_scale(self.presentation.overlay.scale);
+            fine.overlay(explained, explanation, image, (outlines, &own))
         };
         match kind {
             DrawingKind::Patches => fine(Fine::Patches),
@@ -121,22 +123,21 @@ impl Style<'_> {
             DrawingKind::Regions => region_chart(explained, target, image),
             DrawingKind::Control => {
                 let control = target.control.as_deref();
-                let draw = |control| {
-                    control_overlay(explained, explanation, control, image, &self.options)
-                };
+                let draw =
+                    |control| control_overlay(explained, explanation, control, image, options);
                 control.map(draw).transpose()
             }
             DrawingKind::Compare => {
                 let both = target.counterpart.as_deref().zip(explained.other_model.as_ref());
                 let draw = |(counterpart, other)| {
                     let target = (explanation, counterpart);
-                    counterpart::figure(explained, target, (other, image), &self.options)
+                    counterpart::figure(explained, target, (other, image), options)
                 };
                 both.map(draw).transpose()
             }
             DrawingKind::Overlay => {
                 let title = explanation.label();
-                let look = (outlines, &self.options);
+                let look = (outlines, options);
                 overlay(explained, explanation, image, &title, look).map(Some)
             }
             DrawingKind::Certificate | DrawingKind::Versus | DrawingKind::Figure(_) => Ok(None),

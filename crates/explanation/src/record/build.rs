@@ -2,7 +2,7 @@
 
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use attention_relevancy::{Explanation, HeadShares, MethodRow};
-use relevancy_visualization::{Outline, RegionScore};
+use relevancy_visualization::{Orientation, Outline, RegionScore};
 
 use super::reliance::{ControlRecord, RelianceRecord};
 use super::versus::VersusRecord;
@@ -139,6 +139,11 @@ fn picture_records(explained: &Explained<'_>) -> Vec<PictureRecord> {
             exif_orientation: picture.exif_orientation,
             window: picture.window,
             warnings: picture.warnings.clone(),
+            source: picture.source.clone(),
+            sides: match picture.orientation {
+                Orientation::Sides(it) => Some([it.left, it.right, it.top, it.bottom]),
+                _ => None,
+            },
             outlines: outlines.iter().map(outline_record).collect(),
         }
     };

@@ -8,7 +8,7 @@ use attention_relevancy::{
     Unavailable,
 };
 use relevancy_visualization::image::RgbImage;
-use relevancy_visualization::{Localization, Outline, RegionScore};
+use relevancy_visualization::{Localization, Orientation, Outline, RegionScore, Sides};
 
 use crate::arrays::{Arrays, Rows};
 use crate::record::{
@@ -48,7 +48,10 @@ pub(super) fn explained(
         trace: record.trace.clone(),
         stop: record.stop.clone(),
         tokens: tokens(&record.tokens, &record.answer),
-        pictures: record.pictures.iter().zip(pictures).map(picture).collect(),
+        pictures: {
+            let asked = record.settings.orientation;
+            record.pictures.iter().zip(pictures).map(|it| picture(it, asked)).collect()
+        },
         images: images.map(|(index, of_one)| image(record, arrays, (index, of_one))).collect(),
         foil_texts: record.targets.iter().chain(&record.words).flat_map(foil_texts).collect(),
         targets: all(&record.targets, &arrays.targets)?,
@@ -103,7 +106,13 @@ fn tokens(records: &[TokenRecord], answer: &str) -> Vec<Token> {
     records.iter().map(token).collect()
 }
 
-fn picture((record, rgb): (&PictureRecord, RgbImage)) -> ExplainedPicture<'static> {
+fn picture(
+    (record, rgb): (&PictureRecord, RgbImage),
+    asked: Orientation,
+) -> ExplainedPicture<'static> {
+    let sides = |[left, right, top, bottom]: [char; 4]| {
+        Orientation::Sides(Sides { left, right, top, bottom })
+    };
     ExplainedPicture {
         name: record.name.clone(),
         rgb: Cow::Owned(rgb),
@@ -111,6 +120,8 @@ fn picture((record, rgb): (&PictureRecord, RgbImage)) -> ExplainedPicture<'stati
         exif_orientation: record.exif_orientation,
         window: record.window,
         warnings: record.warnings.clone(),
+        source: record.source.clone(),
+        orientation: record.sides.map_or(asked, sides),
     }
 }
 

@@ -9,6 +9,8 @@ use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+use medical_pictures::Format;
+
 use super::{PictureOptions, Warning};
 use crate::{Error, ForeignFile};
 
@@ -18,6 +20,7 @@ pub(super) struct Decoded {
     pub(super) picture: DynamicImage,
     /// How it is to be turned.
     pub(super) orientation: Orientation,
+    pub(super) format: Format,
     /// What of the file is not shown.
     pub(super) rest: Option<Warning>,
 }
@@ -42,8 +45,19 @@ pub(super) fn decode(bytes: &[u8], name: &str, options: &PictureOptions) -> Resu
         check_size(name, &decoder, options)?;
         let orientation = decoder.orientation().map_err(|error| failed(name, error))?;
         let picture = DynamicImage::from_decoder(decoder).map_err(|error| failed(name, error))?;
-        Ok(Decoded { picture, orientation, rest: rest(bytes, format) })
+        let rest = rest(bytes, format);
+        Ok(Decoded { picture, orientation, format: named(format), rest })
     })
+}
+
+fn named(format: ImageFormat) -> Format {
+    match format {
+        ImageFormat::Jpeg => Format::Jpeg,
+        ImageFormat::Tiff => Format::Tiff,
+        ImageFormat::WebP => Format::Webp,
+        ImageFormat::Bmp => Format::Bmp,
+        _ => Format::Png,
+    }
 }
 
 /// What a file has beside the picture that is read of it.

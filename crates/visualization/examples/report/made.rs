@@ -1,13 +1,13 @@
 //! What a model would give, made up: pictures, tokens, and rows with a peak where a word belongs.
 
 use chest::chest;
-use relevancy_visualization::Placement;
 use relevancy_visualization::image::RgbImage;
 use relevancy_visualization::ndarray::{Array1, Array2};
 use relevancy_visualization::report::{
     Attribution, Evidence, EvidenceTable, Fact, Grid, Method, Picture, Region, Report, Target,
     Token, TokenKind, Tone,
 };
+use relevancy_visualization::{Orientation, Placement};
 use removals::removals;
 
 #[path = "../gallery/chest.rs"]
@@ -225,7 +225,12 @@ fn token(text: &str, kind: TokenKind) -> Token {
 }
 
 fn picture((index, image): (usize, &RgbImage)) -> Picture<'_> {
-    Picture { name: format!("radiograph-{}.png", index + 1), image, outlines: Vec::new() }
+    Picture {
+        name: format!("radiograph-{}.png", index + 1),
+        image,
+        outlines: Vec::new(),
+        orientation: Orientation::None,
+    }
 }
 
 /// The words of a text without the space behind them.

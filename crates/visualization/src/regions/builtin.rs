@@ -34,10 +34,14 @@ pub(super) fn cxr(size: (u32, u32), orientation: Orientation) -> Vec<Region> {
         };
         format!("{side} {} zone", ROWS[row])
     });
-    // One side after the other.
+    // One side after the other, the patient's right first, so that pictures that hang differently list the same zones in the same order.
     let (left, right): (Vec<_>, Vec<_>) =
         zones.into_iter().enumerate().partition(|(i, _)| i % 2 == 0);
-    left.into_iter().chain(right).map(|(_, zone)| zone).collect()
+    let (first, second) = match orientation.letter(PictureSide::Left) {
+        Some('L') => (right, left),
+        _ => (left, right),
+    };
+    first.into_iter().chain(second).map(|(_, zone)| zone).collect()
 }
 
 /// Equal parts of a picture, row by row.
@@ -65,7 +69,10 @@ mod tests {
             first(Orientation::Ap),
             Region::rectangle("right upper zone", [0.0, 0.0, 45.0, 30.0])
         );
-        assert_eq!(first(Orientation::Flipped).name, "left upper zone");
+        assert_eq!(
+            first(Orientation::Flipped),
+            Region::rectangle("right upper zone", [45.0, 0.0, 90.0, 30.0])
+        );
         assert_eq!(first(Orientation::None).name, "picture left upper zone");
         assert_eq!(cxr((90, 90), Orientation::Pa)[5].name, "left lower zone");
     }
