@@ -1,13 +1,11 @@
-//! A line of text in the pixels, in a font of seven rows: what must not be lost when a picture is passed on.
+//! Lines of text in the pixels: what must not be lost when a picture is passed on.
 
-/// What the line says, word by word.
-const WORDS: [&str; 4] = ["NOT", "FOR", "DIAGNOSTIC", "USE"];
+use super::font::{CELL, LETTER, shape};
 
-/// Columns and rows of a letter, and of the cell that it stands in.
-const LETTER: (usize, usize) = (5, 7);
-const CELL: (usize, usize) = (6, 10);
+/// What must be said, word by word.
+const CAUTION: [&str; 4] = ["NOT", "FOR", "DIAGNOSTIC", "USE"];
 
-/// The share of the picture's width that the line takes, at most.
+/// The share of the picture's width that the caution takes, at most.
 const SHARE: f64 = 0.5;
 
 /// White on black.
@@ -21,27 +19,52 @@ pub(super) struct Picture {
     pub(super) rgb: Vec<u8>,
 }
 
-/// The picture with the banner as a strip below it, so that nothing of the picture is hidden. Its width is 64 pixels or more.
-pub(super) fn with_banner(width: u32, height: u32, rgb: &[u8]) -> Picture {
-    let (width, height) = (width as usize, height as usize);
-    let lines = lines(width);
-    let longest = lines.iter().map(String::len).max().unwrap_or(1);
-    let scale = ((width as f64 * SHARE) as usize / (longest * CELL.0)).max(1);
-    let strip = lines.len() * CELL.1 * scale + scale;
-    let mut picture = Picture { width, height: height + strip, rgb: rgb.to_vec() };
-    picture.rgb.resize(3 * width * picture.height, 0);
-    for (line, text) in lines.iter().enumerate() {
-        let left = width.saturating_sub(text.len() * CELL.0 * scale) / 2;
-        let top = height + (line * CELL.1 + 2) * scale;
-        picture.write(text, left, top, scale);
-    }
-    picture
+/// What is drawn below a picture.
+pub(super) struct Banner<'a> {
+    /// 64 pixels or more.
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) rgb: &'a [u8],
+    /// What the map explains.
+    pub(super) words: &'a str,
 }
 
-/// The words on as few lines as fit without being enlarged.
-fn lines(width: usize) -> Vec<String> {
+impl Banner<'_> {
+    /// The picture with a strip below it, so that nothing of it is hidden: what the map is of, and the caution. Pictures of one
+    /// size keep one size.
+    pub(super) fn drawn(&self) -> Picture {
+        let (width, height) = (self.width as usize, self.height as usize);
+        let caution = caution(width);
+        let longest = caution.iter().map(String::len).max().unwrap_or(1);
+        let scale = ((width as f64 * SHARE) as usize / (longest * CELL.0)).max(1);
+        let mut lines = vec![self.about(width / (CELL.0 * scale))];
+        lines.extend(caution);
+        let strip = lines.len() * CELL.1 * scale + scale;
+        let mut picture = Picture { width, height: height + strip, rgb: self.rgb.to_vec() };
+        picture.rgb.resize(3 * width * picture.height, 0);
+        for (line, text) in lines.iter().enumerate() {
+            let left = width.saturating_sub(text.chars().count() * CELL.0 * scale) / 2;
+            let top = height + (line * CELL.1 + 2) * scale;
+            picture.write(text, left, top, scale);
+        }
+        picture
+    }
+
+    /// What the map is of, as far as it fits.
+    fn about(&self, letters: usize) -> String {
+        let about = format!("ATTENTION: {}", self.words.to_uppercase());
+        if about.chars().count() <= letters {
+            return about;
+        }
+        let kept: String = about.chars().take(letters.saturating_sub(3)).collect();
+        kept.trim_end().to_owned() + "..."
+    }
+}
+
+/// The caution on as few lines as fit without being enlarged.
+fn caution(width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in WORDS {
+    for word in CAUTION {
         match lines.last_mut() {
             Some(line) if (line.len() + 1 + word.len()) * CELL.0 <= width => {
                 line.push(' ');
@@ -56,10 +79,9 @@ fn lines(width: usize) -> Vec<String> {
 impl Picture {
     fn write(&mut self, text: &str, left: usize, top: usize, scale: usize) {
         for (index, letter) in text.chars().enumerate() {
-            let rows = shape(letter);
-            for (row, column) in (0..LETTER.1).flat_map(|row| (0..LETTER.0).map(move |c| (row, c)))
-            {
-                if rows[row] >> (LETTER.0 - 1 - column) & 1 == 1 {
+            for (row, bits) in shape(letter).into_iter().enumerate() {
+                let dark = |column: &usize| bits >> (LETTER.0 - 1 - column) & 1 == 1;
+                for column in (0..LETTER.0).filter(dark) {
                     let x = left + (index * CELL.0 + column) * scale;
                     self.square(x, top + row * scale, scale);
                 }
@@ -77,35 +99,18 @@ impl Picture {
     }
 }
 
-/// A letter's rows, five bits each.
-fn shape(letter: char) -> [u8; LETTER.1] {
-    match letter {
-        'A' => [0b01110, 0b10001, 0b10001, 0b11111, 0b10001, 0b10001, 0b10001],
-        'C' => [0b01110, 0b10001, 0b10000, 0b10000, 0b10000, 0b10001, 0b01110],
-        'D' => [0b11110, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b11110],
-        'E' => [0b11111, 0b10000, 0b10000, 0b11110, 0b10000, 0b10000, 0b11111],
-        'F' => [0b11111, 0b10000, 0b10000, 0b11110, 0b10000, 0b10000, 0b10000],
-        'G' => [0b01110, 0b10001, 0b10000, 0b10111, 0b10001, 0b10001, 0b01110],
-        'I' => [0b01110, 0b00100, 0b00100, 0b00100, 0b00100, 0b00100, 0b01110],
-        'N' => [0b10001, 0b11001, 0b10101, 0b10101, 0b10011, 0b10001, 0b10001],
-        'O' => [0b01110, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b01110],
-        'R' => [0b11110, 0b10001, 0b10001, 0b11110, 0b10100, 0b10010, 0b10001],
-        'S' => [0b01111, 0b10000, 0b10000, 0b01110, 0b00001, 0b00001, 0b11110],
-        'T' => [0b11111, 0b00100, 0b00100, 0b00100, 0b00100, 0b00100, 0b00100],
-        'U' => [0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b01110],
-        _ => [0; LETTER.1],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_picture_stays_and_every_letter_is_drawn() {
-        for width in [64, 130, 896] {
+    fn the_picture_stays_and_the_strip_is_written() {
+        for (width, words) in
+            [(64, "a"), (130, "effusion"), (896, "größer als zuvor, und noch viel mehr")]
+        {
             let grey = vec![90; 3 * width * 50];
-            let picture = with_banner(width as u32, 50, &grey);
+            let banner = Banner { width: width as u32, height: 50, rgb: &grey, words };
+            let picture = banner.drawn();
             assert_eq!(picture.rgb[..grey.len()], grey);
             assert_eq!(picture.rgb.len(), 3 * picture.width * picture.height);
             let strip = &picture.rgb[grey.len()..];
@@ -113,7 +118,12 @@ mod tests {
                 strip.contains(&255) && strip[strip.len() - 3 * width..].iter().all(|v| *v == 0)
             );
         }
-        let letters = WORDS.concat();
-        assert!(letters.chars().all(|letter| shape(letter) != [0; 7]));
+    }
+
+    #[test]
+    fn pictures_of_one_size_keep_one_size() {
+        let grey = vec![90; 3 * 100 * 50];
+        let height = |words| Banner { width: 100, height: 50, rgb: &grey, words }.drawn().height;
+        assert_eq!(height("a"), height(&"many words ".repeat(50)));
     }
 }

@@ -5,7 +5,7 @@ use dicom_dictionary_std::{tags, uids};
 
 use super::{
     Error, Overlay, Target,
-    banner::{Picture, with_banner},
+    banner::{Banner, Picture},
     common::{Batch, Kind, put_bytes, put_references, reference},
     elements::{Object, Put},
     frames::SOURCE_IMAGE,
@@ -48,9 +48,10 @@ impl Capture<'_> {
             return Err(Error::TooLarge { what: "the capture", found, most: MOST_PIXELS });
         }
         let single = self.overlays.len() == 1;
-        let class = match single {
-            true => uids::SECONDARY_CAPTURE_IMAGE_STORAGE,
-            false => uids::MULTI_FRAME_TRUE_COLOR_SECONDARY_CAPTURE_IMAGE_STORAGE,
+        let class = if single {
+            uids::SECONDARY_CAPTURE_IMAGE_STORAGE
+        } else {
+            uids::MULTI_FRAME_TRUE_COLOR_SECONDARY_CAPTURE_IMAGE_STORAGE
         };
         let kind = Kind { class, modality: "OT", series: (0, "Relevancy overlay"), number };
         let mut object = batch.object(&kind)?;
@@ -111,9 +112,11 @@ impl Capture<'_> {
 
     /// Image Pixel (C.7.6.3).
     fn put_pixels(&self, object: &mut Object) {
-        let draw = |overlay: &Overlay| with_banner(overlay.width, overlay.height, &overlay.rgb);
-        let pictures: Vec<Picture> =
-            self.overlays.iter().map(|(_, overlay)| draw(overlay)).collect();
+        let draw = |(target, overlay): &(&Target, &Overlay)| {
+            let Overlay { width, height, rgb, .. } = overlay;
+            Banner { width: *width, height: *height, rgb, words: &target.words }.drawn()
+        };
+        let pictures: Vec<Picture> = self.overlays.iter().map(draw).collect();
         object.short(tags::SAMPLES_PER_PIXEL, 3);
         object.text(tags::PHOTOMETRIC_INTERPRETATION, "RGB");
         object.short(tags::PLANAR_CONFIGURATION, 0);

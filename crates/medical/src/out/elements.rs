@@ -125,11 +125,16 @@ pub(crate) fn decimal(value: f64) -> String {
     let size = value.abs();
     let fixed = (1e-4..1e10).contains(&size);
     let digits = (0..16).rev();
-    let spelled = digits.map(|digits| match fixed {
-        true => format!("{value:.digits$}"),
-        false => format!("{value:.digits$e}"),
-    });
-    spelled.into_iter().find(|text| text.len() <= 16).unwrap_or_else(|| "0".to_owned())
+    let mut spelled =
+        digits.map(
+            |digits| if fixed { format!("{value:.digits$}") } else { format!("{value:.digits$e}") },
+        );
+    let text = spelled.find(|text| text.len() <= 16).unwrap_or_else(|| "0".to_owned());
+    if fixed && text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +149,13 @@ mod tests {
             let back: f64 = text.parse().unwrap();
             assert!((back - value).abs() <= value.abs() * 1e-8, "{value} {text}");
         }
+    }
+
+    #[test]
+    fn a_decimal_shows_no_digits_of_the_machine() {
+        assert_eq!(decimal(-10.149_999_999_999_999), "-10.15");
+        assert_eq!(decimal(0.1 + 0.2), "0.3");
+        assert_eq!(decimal(1e300).parse(), Ok(1e300));
     }
 
     #[test]

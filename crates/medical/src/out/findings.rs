@@ -258,9 +258,10 @@ impl FrameMap {
         }
         let Area { left, top, right, bottom } = self.area;
         let finite = [left, top, right, bottom].iter().all(|edge| edge.is_finite());
-        match finite && left < right && top < bottom {
-            true => Ok(()),
-            false => Err(format!("{:?} of source {} is no rectangle", self.area, self.source)),
+        if finite && left < right && top < bottom {
+            Ok(())
+        } else {
+            Err(format!("{:?} of source {} is no rectangle", self.area, self.source))
         }
     }
 }
@@ -274,12 +275,13 @@ impl Overlay {
             return Err(format!("an overlay of {width} x {height} pixels cannot be written"));
         }
         let expected = 3 * u64::from(width) * u64::from(height);
-        match self.rgb.len() as u64 == expected {
-            true => Ok(()),
-            false => Err(format!(
+        if self.rgb.len() as u64 == expected {
+            Ok(())
+        } else {
+            Err(format!(
                 "an overlay of {width} x {height} pixels has {} bytes, not {expected}",
                 self.rgb.len()
-            )),
+            ))
         }
     }
 }

@@ -89,7 +89,8 @@ pub(super) fn put_size(source: &Source, frames: usize, object: &mut Object) {
 pub(super) fn put_content(batch: &Batch<'_>, label: &str, what: &str, object: &mut Object) {
     object.text(tags::CONTENT_LABEL, label);
     object.text(tags::CONTENT_DESCRIPTION, what);
-    object.text(tags::CONTENT_CREATOR_NAME, super::common::MAKER);
+    // No person made it.
+    object.empty(tags::CONTENT_CREATOR_NAME);
     object.text(tags::CONTENT_QUALIFICATION, "RESEARCH");
     object.text(tags::DERIVATION_DESCRIPTION, &batch.derivation(what));
 }

@@ -55,20 +55,15 @@ impl Group {
         };
         self.members.iter().enumerate().filter_map(map).collect()
     }
+}
 
-    /// Refuses more pixels than an object may have.
-    pub(super) fn check_size(
-        &self,
-        what: &'static str,
-        frames: usize,
-        source: &Source,
-    ) -> Result<(), Error> {
-        let found = (frames as u64) * (source.rows as u64) * (source.columns as u64);
-        match found > MOST_PIXELS {
-            true => Err(Error::TooLarge { what, found, most: MOST_PIXELS }),
-            false => Ok(()),
-        }
+/// Refuses more pixels than an object may have.
+pub(super) fn check_size(what: &'static str, frames: usize, source: &Source) -> Result<(), Error> {
+    let found = (frames as u64) * (source.rows as u64) * (source.columns as u64);
+    if found > MOST_PIXELS {
+        return Err(Error::TooLarge { what, found, most: MOST_PIXELS });
     }
+    Ok(())
 }
 
 fn depth(source: &Source) -> f64 {

@@ -14,6 +14,8 @@ mod findings;
 mod objects;
 #[cfg(any(feature = "dicom", feature = "nifti"))]
 pub(crate) mod place;
+#[cfg(feature = "dicom")]
+mod stage;
 
 // What all objects share.
 #[cfg(feature = "dicom")]
@@ -36,6 +38,8 @@ mod groups;
 mod plane;
 #[cfg(feature = "dicom")]
 mod source;
+#[cfg(any(feature = "dicom", feature = "nifti"))]
+mod spread;
 
 // The objects.
 #[cfg(feature = "dicom")]
@@ -43,13 +47,21 @@ mod banner;
 #[cfg(feature = "dicom")]
 mod capture;
 #[cfg(feature = "dicom")]
+mod font;
+#[cfg(feature = "dicom")]
 mod parametric;
 #[cfg(feature = "dicom")]
 mod report;
 #[cfg(feature = "dicom")]
 mod segmentation;
 
+// The volume.
+#[cfg(feature = "nifti")]
+mod nifti;
+
 pub use error::Error;
+#[cfg(feature = "nifti")]
+pub use nifti::{HeatGrid, HeatVolume, VoxelAxis, VoxelOrder, write_heat};
 #[cfg(feature = "dicom")]
 pub use {
     findings::{

@@ -9,7 +9,7 @@ use super::{
     elements::{Code, Object, Put},
     frames::{BY_PLACE, frame, put_content, put_dimensions, put_plane, put_size},
     grid::Cover,
-    groups::Group,
+    groups::{Group, check_size},
     source::Source,
 };
 
@@ -38,7 +38,7 @@ impl ParametricMap<'_> {
         let sources = &self.batch.sources;
         let first = &sources[self.group.members[0]];
         let Ok(plane) = &first.plane else { return Ok(Err("it has no plane".to_owned())) };
-        self.group.check_size("the parametric map", maps.len(), first)?;
+        check_size("the parametric map", maps.len(), first)?;
         let mut object = self.batch.object(&Kind {
             class: uids::PARAMETRIC_MAP_STORAGE,
             modality: "OT",
@@ -63,13 +63,12 @@ impl ParametricMap<'_> {
         Ok(Ok(object))
     }
 
-    /// Parametric Map Image (C.8.32.2), Acquisition Context (C.7.6.14), General Series' conditional attributes.
+    /// Parametric Map Image (C.8.32.2), Acquisition Context (C.7.6.14).
     fn put_image(&self, object: &mut Object) {
         object.texts(tags::IMAGE_TYPE, &IMAGE_TYPE);
         object.short(tags::BITS_ALLOCATED, 32);
         object.text(tags::RECOGNIZABLE_VISUAL_FEATURES, "NO");
         object.text(tags::PIXEL_PRESENTATION, "MONOCHROME");
-        object.empty(tags::LATERALITY);
         object.items(tags::ACQUISITION_CONTEXT_SEQUENCE, Vec::new());
         let what = format!("Relevancy of {:?}", self.target.words);
         put_content(self.batch, "RELEVANCY", &what, object);
@@ -109,7 +108,7 @@ impl ParametricMap<'_> {
 }
 
 /// Where there is no map, nothing is relevant.
-fn pixels<'a>(map: &'a FrameMap, source: &Source) -> Vec<f32> {
+fn pixels(map: &FrameMap, source: &Source) -> Vec<f32> {
     Cover::new(map, source).pixels().map(|value| value.unwrap_or(0.0)).collect()
 }
 

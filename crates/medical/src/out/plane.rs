@@ -51,9 +51,10 @@ impl Plane {
         let (along_row, along_column) = ([a, b, c], [d, e, f]);
         let plane =
             Self { frame_of_reference, position, along_row, along_column, spacing, thickness };
-        match plane.is_square() {
-            true => Ok(plane),
-            false => Err("the directions of its source's rows and columns are no unit vectors at right angles (ImageOrientationPatient (0020,0037))".to_owned()),
+        if plane.is_square() {
+            Ok(plane)
+        } else {
+            Err("the directions of its source's rows and columns are no unit vectors at right angles (ImageOrientationPatient (0020,0037))".to_owned())
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     elements::{Code, Object, Put},
     frames::{BY_PLACE, Dimension, frame, put_content, put_dimensions, put_plane, put_size},
     grid::{Cover, quantile},
-    groups::Group,
+    groups::{Group, check_size},
     source::{Source, string},
 };
 
@@ -77,7 +77,7 @@ impl<'a> Segmentation<'a> {
         }
         let sources = &self.batch.sources;
         let first = &sources[self.group.members[0]];
-        self.group.check_size("the segmentation", count, first)?;
+        check_size("the segmentation", count, first)?;
         let mut object = self.batch.object(&self.kind())?;
         let mut shared = Object::new_empty();
         self.put_geometry(first, &mut object, &mut shared);
@@ -110,19 +110,15 @@ impl<'a> Segmentation<'a> {
     /// derived from stands in their place (A.51.3, A.51.5).
     fn put_geometry(&self, first: &Source, object: &mut Object, shared: &mut Object) {
         let uid = self.batch.uids.named("segment dimensions");
-        match &first.plane {
-            Ok(plane) => {
-                put_plane(plane, object, shared);
-                put_dimensions(&uid, &[BY_SEGMENT, BY_PLACE], object);
-            }
-            Err(_) => {
-                put_dimensions(&uid, &[BY_SEGMENT], object);
-                let orientation = string(&first.header, tags::PATIENT_ORIENTATION);
-                let orientation = orientation.unwrap_or_default();
-                let values: Vec<_> = orientation.split('\\').take(2).collect();
-                object.texts(tags::PATIENT_ORIENTATION, &values);
-            }
+        if let Ok(plane) = &first.plane {
+            put_plane(plane, object, shared);
+            put_dimensions(&uid, &[BY_SEGMENT, BY_PLACE], object);
+            return;
         }
+        put_dimensions(&uid, &[BY_SEGMENT], object);
+        let orientation = string(&first.header, tags::PATIENT_ORIENTATION).unwrap_or_default();
+        let values: Vec<_> = orientation.split('\\').take(2).collect();
+        object.texts(tags::PATIENT_ORIENTATION, &values);
     }
 
     /// Segmentation Image (C.8.20.2).
@@ -137,7 +133,6 @@ impl<'a> Segmentation<'a> {
         object.text(tags::SEGMENTS_OVERLAP, if segments.len() > 1 { "UNDEFINED" } else { "NO" });
         let items = segments.iter().zip(1..).map(|(segment, number)| self.segment(segment, number));
         object.items(tags::SEGMENT_SEQUENCE, items.collect());
-        object.empty(tags::LATERALITY);
         let what = format!("Relevancy above its quantile {}", self.batch.wanted.quantile);
         put_content(self.batch, "RELEVANCY_AREA", &what, object);
     }

@@ -23,7 +23,6 @@ pub(super) struct Source {
     pub(super) study: String,
     pub(super) series: String,
     pub(super) patient: String,
-    pub(super) modality: String,
     pub(super) rows: usize,
     pub(super) columns: usize,
     /// Where it lies in the patient, or why that is not known.
@@ -52,7 +51,6 @@ impl Source {
             study: uid(tags::STUDY_INSTANCE_UID, "StudyInstanceUID (0020,000D)")?,
             series: uid(tags::SERIES_INSTANCE_UID, "SeriesInstanceUID (0020,000E)")?,
             patient: string(&header, tags::PATIENT_ID).unwrap_or_default(),
-            modality: string(&header, tags::MODALITY).unwrap_or_default(),
             rows: size(tags::ROWS, "Rows (0028,0010)")?,
             columns: size(tags::COLUMNS, "Columns (0028,0011)")?,
             plane: Plane::of(&header, frame.frame as usize),
@@ -130,9 +128,10 @@ fn required_uid(
     let Some(found) = string(object, tag) else {
         return Err(attribute(path, name, "is missing: no object can refer to this file".into()));
     };
-    match is_uid(&found) {
-        true => Ok(found),
-        false => Err(attribute(path, name, "is no identifier of digits and dots".into())),
+    if is_uid(&found) {
+        Ok(found)
+    } else {
+        Err(attribute(path, name, "is no identifier of digits and dots".into()))
     }
 }
 

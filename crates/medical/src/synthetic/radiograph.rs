@@ -133,7 +133,13 @@ pub fn write_radiograph(path: &Path, radiograph: &Radiograph) -> Result<(), Erro
 /// CR Series (C.8.1.1), CR Image (C.8.1.2), General Image (C.7.6.1).
 fn put_projection(radiograph: &Radiograph, object: &mut Object) {
     object.texts(tags::IMAGE_TYPE, &["DERIVED", "PRIMARY"]);
-    object.text(tags::BODY_PART_EXAMINED, if radiograph.view.is_some() { "CHEST" } else { "" });
+    if radiograph.view.is_some() {
+        object.text(tags::BODY_PART_EXAMINED, "CHEST");
+    } else {
+        // Which part it is, and of which side, is not known.
+        object.empty(tags::BODY_PART_EXAMINED);
+        object.empty(tags::LATERALITY);
+    }
     let view = match radiograph.view {
         Some(View::Pa) => "PA",
         Some(View::Ap) => "AP",

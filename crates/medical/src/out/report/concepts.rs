@@ -38,14 +38,17 @@ pub(super) const REGION: Code = dcm("111030", "Image Region");
 pub(super) const SOURCE_OF_REGION: Code = dcm("121324", "Source Image");
 pub(super) const SEGMENT: Code = dcm("121191", "Referenced Segment");
 pub(super) const SOURCE_OF_SEGMENT: Code = dcm("121233", "Source image for segmentation");
+pub(super) const SERIES_OF_SEGMENT: Code = dcm("121232", "Source series for segmentation");
 
 // TID 4019.
 pub(super) const ALGORITHM_NAME: Code = dcm("111001", "Algorithm Name");
 pub(super) const ALGORITHM_VERSION: Code = dcm("111003", "Algorithm Version");
 pub(super) const ALGORITHM_PARAMETERS: Code = dcm("111002", "Algorithm Parameters");
 
-/// Everything is a number without unit, or nats, for which UCUM has no unit of information.
+// Units of UCUM; what stands in braces is a number without unit that says what it is. UCUM has no unit for nats.
 pub(super) const NO_UNITS: Code = Code("1", "UCUM", "no units");
+pub(super) const RATIO: Code = Code("{ratio}", "UCUM", "ratio");
+pub(super) const NATS: Code = Code("{nat}", "UCUM", "nat");
 
 // Ours: what there are no concepts for.
 pub(super) const CAUTION: Code = own("CAUTION", "Caution");
@@ -56,7 +59,7 @@ pub(super) const SENTENCE: Code = own("SENTENCE", "Sentence of the answer");
 pub(super) const MEANING: Code = own("MEANING", "What the region shows");
 pub(super) const OPERATOR: Code = own("OPERATOR", "Certificate: how cells were taken away");
 pub(super) const PROBABILITY: Code = own("PROBABILITY", "Probability of the words");
-pub(super) const CONTRIBUTION: Code = own("CONTRIBUTION", "Contribution of the pictures in nats");
+pub(super) const CONTRIBUTION: Code = own("CONTRIBUTION", "Contribution of the pictures");
 pub(super) const SHARE: Code = own("SHARE", "Share of the relevancy in the region");
 pub(super) const SRG: Code = own("SRG", "Certificate: symmetric relevance gain");
 pub(super) const CERTIFICATE_P: Code = own("CERTIFICATE_P", "Certificate: p-value");

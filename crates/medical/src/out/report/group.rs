@@ -13,9 +13,6 @@ use crate::out::{
     segmentation::{Placed, threshold},
 };
 
-/// The most pictures that an area in a volume names as its sources.
-const MOST_SOURCES: usize = 1024;
-
 /// A target in the report.
 pub(super) struct Measured<'a> {
     pub(super) report: &'a Report<'a>,
@@ -40,9 +37,10 @@ impl Measured<'_> {
     pub(super) fn groups(&self) -> Vec<Content> {
         let volumes: Vec<_> = self.volumes().collect();
         let regions = if volumes.is_empty() { self.plane().into_iter().collect() } else { volumes };
-        match regions.is_empty() {
-            true => vec![self.unplaced()],
-            false => regions.into_iter().map(|region| self.group(region)).collect(),
+        if regions.is_empty() {
+            vec![self.unplaced()]
+        } else {
+            regions.into_iter().map(|region| self.group(region)).collect()
         }
     }
 
@@ -55,13 +53,18 @@ impl Measured<'_> {
 
     fn volume(&self, placed: &Placed) -> Region {
         let threshold = self.threshold();
-        let sources = placed.sources.iter().take(MOST_SOURCES);
-        let sources = sources.map(|source| &self.report.batch.sources[*source]);
+        let sources = &self.report.batch.sources;
         let class = uids::SEGMENTATION_STORAGE;
-        let mut items = vec![segment(concept::SEGMENT, class, &placed.instance, placed.segment)];
-        items.extend(
-            sources.map(|source| image("CONTAINS", Some(concept::SOURCE_OF_SEGMENT), source)),
-        );
+        let area = segment(concept::SEGMENT, class, &placed.instance, placed.segment);
+        // All pictures of a group are of one series: naming that keeps the report of a large volume short.
+        let source = match placed.sources.as_slice() {
+            [one] => image("CONTAINS", Some(concept::SOURCE_OF_SEGMENT), &sources[*one]),
+            several => {
+                let series = &sources[several[0]].series;
+                uid_reference("CONTAINS", concept::SERIES_OF_SEGMENT, series)
+            }
+        };
+        let items = vec![area, source];
         let inside = |frame: &FrameMap, _, value| {
             value > threshold && placed.sources.contains(&frame.source)
         };
@@ -116,7 +119,7 @@ impl Measured<'_> {
         items.extend(region.items);
         items.extend(self.algorithm());
         items.extend(self.numbers());
-        items.push(number(concept::SHARE, concept::NO_UNITS, region.share));
+        items.push(number(concept::SHARE, concept::RATIO, region.share));
         items.extend(self.texts());
         items.push(text("CONTAINS", concept::MEANING, &region.meaning));
         container("CONTAINS", concept::GROUP, items).templated(region.template)
@@ -161,13 +164,13 @@ impl Measured<'_> {
         let Target { probability, contribution, certificate, .. } = self.target;
         let certificate = certificate.as_ref();
         let known = [
-            Some((concept::PROBABILITY, *probability)),
-            contribution.map(|value| (concept::CONTRIBUTION, value)),
-            certificate.map(|found| (concept::SRG, found.srg)),
-            certificate.map(|found| (concept::CERTIFICATE_P, found.p)),
+            Some((concept::PROBABILITY, concept::RATIO, *probability)),
+            contribution.map(|value| (concept::CONTRIBUTION, concept::NATS, value)),
+            certificate.map(|found| (concept::SRG, concept::NO_UNITS, found.srg)),
+            certificate.map(|found| (concept::CERTIFICATE_P, concept::RATIO, found.p)),
         ];
         let known = known.into_iter().flatten();
-        known.map(|(name, value)| number(name, concept::NO_UNITS, value)).collect()
+        known.map(|(name, units, value)| number(name, units, value)).collect()
     }
 
     fn texts(&self) -> Vec<Content> {

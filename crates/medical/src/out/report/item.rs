@@ -1,11 +1,11 @@
 //! Items of the content tree (PS3.3 section C.17.3).
 
-use dicom_core::{PrimitiveValue, Tag, VR};
+use dicom_core::{PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
 
 use super::super::{
     common::{instance_reference, reference},
-    elements::{Code, Object, Put, decimal},
+    elements::{Code, Object, Put},
     source::Source,
 };
 
@@ -36,21 +36,20 @@ impl Content {
         for element in self.0 {
             object.put(element);
         }
-        let mut item = Object::new_empty();
-        item.text(tags::MAPPING_RESOURCE, "DCMR");
-        item.text(tags::TEMPLATE_IDENTIFIER, template);
-        object.items(tags::CONTENT_TEMPLATE_SEQUENCE, vec![item]);
+        put_template(template, object);
     }
 
     /// Says which template of DICOM's own a container follows.
     pub(super) fn templated(self, template: &str) -> Self {
-        self.with(|object| {
-            let mut item = Object::new_empty();
-            item.text(tags::MAPPING_RESOURCE, "DCMR");
-            item.text(tags::TEMPLATE_IDENTIFIER, template);
-            object.items(tags::CONTENT_TEMPLATE_SEQUENCE, vec![item]);
-        })
+        self.with(|object| put_template(template, object))
     }
+}
+
+fn put_template(template: &str, object: &mut Object) {
+    let mut item = Object::new_empty();
+    item.text(tags::MAPPING_RESOURCE, "DCMR");
+    item.text(tags::TEMPLATE_IDENTIFIER, template);
+    object.items(tags::CONTENT_TEMPLATE_SEQUENCE, vec![item]);
 }
 
 pub(super) fn container(relationship: &str, name: Code, below: Vec<Content>) -> Content {
@@ -73,16 +72,22 @@ pub(super) fn uid_reference(relationship: &str, name: Code, uid: &str) -> Conten
     Content::new(relationship, "UIDREF", Some(name)).with(|item| item.text(tags::UID, uid))
 }
 
-/// A number (C.18.1): in 16 characters, and as it is.
+/// A number (C.18.1): as a person reads it, and beside that as it is where digits were left out.
 pub(super) fn number(name: Code, units: Code, value: f64) -> Content {
     let mut measured = Object::new_empty();
     measured.code(tags::MEASUREMENT_UNITS_CODE_SEQUENCE, units);
-    measured.decimals(tags::NUMERIC_VALUE, &[value]);
-    if decimal(value).parse::<f64>().is_ok_and(|spelled| spelled.to_bits() != value.to_bits()) {
+    let short = shortened(value);
+    measured.decimals(tags::NUMERIC_VALUE, &[short]);
+    if short.to_bits() != value.to_bits() {
         measured.double(tags::FLOATING_POINT_VALUE, value);
     }
     Content::new("CONTAINS", "NUM", Some(name))
         .with(|item| item.items(tags::MEASURED_VALUE_SEQUENCE, vec![measured]))
+}
+
+/// Five digits of a number.
+fn shortened(value: f64) -> f64 {
+    format!("{value:.4e}").parse().unwrap_or(value)
 }
 
 /// A picture (C.18.4).
@@ -106,13 +111,8 @@ pub(super) fn rectangle(name: Code, edges: [f64; 4], source: Content) -> Content
     Content::new("CONTAINS", "SCOORD", Some(name)).with(|item| {
         item.text(tags::GRAPHIC_TYPE, "POLYLINE");
         item.value(tags::GRAPHIC_DATA, VR::FL, PrimitiveValue::F32(line.into()));
-        put_below(tags::CONTENT_SEQUENCE, vec![source], item);
+        item.items(tags::CONTENT_SEQUENCE, objects(vec![source]));
     })
-}
-
-/// Puts items below another.
-fn put_below(tag: Tag, below: Vec<Content>, item: &mut Object) {
-    item.items(tag, objects(below));
 }
 
 fn objects(contents: Vec<Content>) -> Vec<Object> {
