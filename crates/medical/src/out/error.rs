@@ -1,4 +1,4 @@
-//! What can go wrong between maps and objects of DICOM or NIfTI.
+//! What can go wrong between maps and objects of DICOM or `NIfTI`.
 
 use std::path::PathBuf;
 
@@ -90,7 +90,7 @@ pub enum Error {
         /// What the encoder said.
         what: String,
     },
-    /// A NIfTI file is not what it should be.
+    /// A `NIfTI` file is not what it should be.
     #[error("{} is not a NIfTI-1 file that can be copied: {what}", path.display())]
     NotNifti {
         /// The file.
@@ -106,6 +106,7 @@ pub enum Error {
     },
 }
 
+#[cfg(any(feature = "dicom", feature = "nifti"))]
 impl Error {
     /// An [`Error::Input`] with this text.
     pub(crate) fn input(what: impl Into<String>) -> Self {

@@ -1,8 +1,8 @@
-//! Maps as objects that an archive takes beside the pictures, and as a volume of NIfTI.
+//! Maps as objects that an archive takes beside the pictures, and as a volume of `NIfTI`.
 //!
 //! [`write_objects`] makes up to four kinds of DICOM objects of [`Findings`]: a Secondary Capture with the overlay, a Parametric
 //! Map with the values, a Segmentation of the area above a quantile, and a Comprehensive 3D SR with words, numbers and regions.
-//! [`write_heat`] makes a NIfTI file of a volume's values.
+//! [`write_heat`] makes a `NIfTI` file of a volume's values.
 //!
 //! Objects of DICOM belong to the study of their sources and name its patient; nothing else here does. Everything about the
 //! maps' place is the source's: no pixel is flipped, turned or interpolated.
@@ -30,6 +30,8 @@ mod frames;
 pub(crate) mod uid;
 
 // Sources, and maps over them.
+#[cfg(feature = "dicom")]
+mod bounds;
 #[cfg(feature = "dicom")]
 mod grid;
 #[cfg(feature = "dicom")]

@@ -1,15 +1,22 @@
 //! Headers of the pictures that maps lie over: read up to the pixels, with bounds.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::File,
+    io::{Read, Seek},
+    path::Path,
+};
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
-use dicom_object::OpenFileOptions;
+use dicom_object::{FileDicomObject, OpenFileOptions};
 
-use super::{Error, SourceFrame, elements::Object, plane::Plane, uid::is_uid};
-
-/// The most bytes of a file that are read before its pixels. Headers of the largest enhanced series have some megabytes.
-const MOST_BYTES: u64 = 64 << 20;
+use super::{
+    Error, SourceFrame,
+    bounds::{self, MOST_BYTES},
+    elements::Object,
+    plane::Plane,
+    uid::is_uid,
+};
 
 /// What the objects need of a source.
 #[derive(Debug, Clone)]
@@ -82,14 +89,15 @@ pub(super) fn read_header(path: &Path) -> Result<Object, Error> {
         return Err(Error::NotAFile { path: path.to_owned() });
     }
     let file = File::open(path).map_err(failed)?;
+    let wrong = |what| Error::NotDicom { path: path.to_owned(), what };
+    bounds::check(file.try_clone().map_err(failed)?).map_err(wrong)?;
+    let mut file = file;
+    file.rewind().map_err(failed)?;
     let read = OpenFileOptions::new()
         // The first of the elements that hold pixels: what lies behind it is never read.
         .read_until(tags::FLOAT_PIXEL_DATA)
         .from_reader(file.take(MOST_BYTES));
-    match read {
-        Ok(object) => Ok(object.into_inner()),
-        Err(error) => Err(Error::NotDicom { path: path.to_owned(), what: chain(&error) }),
-    }
+    read.map(FileDicomObject::into_inner).map_err(|error| wrong(chain(&error)))
 }
 
 /// What an error says, with its causes.

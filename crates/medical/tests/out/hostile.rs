@@ -94,6 +94,25 @@ fn a_file_cut_off_or_of_another_kind_is_refused() {
 }
 
 #[test]
+fn lengths_and_depths_that_no_header_has_are_refused_before_they_cost_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("source.dcm");
+    radiograph(&path);
+    let whole = fs::read(&path).unwrap();
+    let findings = findings(vec![path.clone()], vec![target("effusion", vec![map(11, 3)])]);
+    let pixels = whole.windows(6).position(|window| window == b"\xe0\x7f\x10\0OW").unwrap();
+    let with = |element: &[u8]| {
+        fs::write(&path, [&whole[..pixels], element, &whole[pixels..]].concat()).unwrap();
+        refused(&findings)
+    };
+    let claimed = with(b"\xfe\x7d\x10\0UT\0\0\xf0\xff\xff\xff");
+    assert!(claimed.contains("claims 4294967280 bytes"), "{claimed}");
+    let nested = b"\x40\0\x30\xa7SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff";
+    let nested = with(&nested.repeat(100_000));
+    assert!(nested.contains("within each other"), "{nested}");
+}
+
+#[test]
 fn no_byte_of_a_header_makes_it_panic() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("source.dcm");

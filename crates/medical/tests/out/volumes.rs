@@ -1,4 +1,4 @@
-//! Volumes of NIfTI in the grid of their scan, held against nibabel.
+//! Volumes of `NIfTI` in the grid of their scan, held against nibabel.
 
 use std::{fs, path::Path};
 

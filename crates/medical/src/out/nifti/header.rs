@@ -1,4 +1,4 @@
-//! The 348 bytes that a NIfTI-1 file begins with.
+//! The 348 bytes that a `NIfTI-1` file begins with.
 //!
 //! They are changed where they lie, so that the geometry stays what it was, bit by bit. Texts of the source are not kept: they
 //! may name a patient.
@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use super::super::Error;
 
 /// Bytes of a header, and where the voxels begin: behind four bytes that say that there are no extensions.
-const BYTES: usize = 348;
+pub(super) const BYTES: usize = 348;
 const VOXELS_AT: f32 = 352.0;
 
 // Where fields lie.
@@ -19,18 +19,12 @@ const DIM: usize = 40;
 const INTENT: Range<usize> = 56..70;
 const DATATYPE: usize = 70;
 const BITPIX: usize = 72;
-const PIXDIM: usize = 76;
 const VOX_OFFSET: usize = 108;
 const SCL_SLOPE: usize = 112;
 const SCL_INTER: usize = 116;
-const XYZT_UNITS: usize = 123;
 const CAL_MAX: usize = 124;
 const CAL_MIN: usize = 128;
 const DESCRIP: Range<usize> = 148..228;
-const QFORM_CODE: usize = 252;
-const SFORM_CODE: usize = 254;
-const QUATERN: usize = 256;
-const SROW: usize = 280;
 const INTENT_NAME: Range<usize> = 328..344;
 const MAGIC: Range<usize> = 344..348;
 
@@ -43,19 +37,8 @@ const DESCRIPTION: &[u8] = b"medgemma-explainer: relevancy, not for diagnostic u
 
 /// A header, and the order of its bytes.
 pub(super) struct Header {
-    bytes: [u8; BYTES],
-    big_endian: bool,
-}
-
-/// Where voxels lie, in millimetres: right, anterior, superior.
-#[cfg_attr(not(feature = "dicom"), expect(dead_code, reason = "only series of DICOM make one"))]
-pub(super) struct Geometry {
-    /// From the indices of a voxel to its centre: three rows of the affine.
-    pub(super) affine: [[f64; 4]; 3],
-    /// From voxel to voxel along each axis.
-    pub(super) spacing: [f64; 3],
-    /// The rotation as a quaternion (b, c, d), where the axes stand at right angles.
-    pub(super) quaternion: Option<[f64; 3]>,
+    pub(super) bytes: [u8; BYTES],
+    pub(super) big_endian: bool,
 }
 
 impl Header {
@@ -78,31 +61,6 @@ impl Header {
             wrong("dim does not state one to seven dimensions of at least one voxel each")
         })?;
         Ok((header, sides))
-    }
-
-    /// A header of no file.
-    #[cfg(feature = "dicom")]
-    pub(super) fn new(geometry: &Geometry) -> Self {
-        let mut header = Self { bytes: [0; BYTES], big_endian: false };
-        header.bytes[..4].copy_from_slice(&348i32.to_le_bytes());
-        header.bytes[38] = b'r'; // `regular`, which older readers look for
-        header.bytes[XYZT_UNITS] = 2; // millimetres
-        let sizes = [1.0].into_iter().chain(geometry.spacing);
-        for (index, size) in sizes.enumerate() {
-            header.put_float(PIXDIM + 4 * index, size as f32);
-        }
-        header.put_short(SFORM_CODE, 1); // coordinates of the scanner
-        for (index, value) in geometry.affine.iter().flatten().enumerate() {
-            header.put_float(SROW + 4 * index, *value as f32);
-        }
-        if let Some(quaternion) = geometry.quaternion {
-            header.put_short(QFORM_CODE, 1);
-            let offset = geometry.affine.map(|row| row[3]);
-            for (index, value) in quaternion.iter().chain(&offset).enumerate() {
-                header.put_float(QUATERN + 4 * index, *value as f32);
-            }
-        }
-        header
     }
 
     /// The header of these voxels, with the four bytes behind it.
@@ -147,12 +105,12 @@ impl Header {
         if self.big_endian { i16::from_be_bytes(bytes) } else { i16::from_le_bytes(bytes) }
     }
 
-    fn put_short(&mut self, at: usize, value: i16) {
+    pub(super) fn put_short(&mut self, at: usize, value: i16) {
         let bytes = if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
         self.bytes[at..at + 2].copy_from_slice(&bytes);
     }
 
-    fn put_float(&mut self, at: usize, value: f32) {
+    pub(super) fn put_float(&mut self, at: usize, value: f32) {
         let bytes = self.float(value);
         self.bytes[at..at + 4].copy_from_slice(&bytes);
     }

@@ -1,7 +1,9 @@
-//! A volume of relevancy as a NIfTI-1 file in the grid of the scan: 32-bit floats, so that any viewer lays it over.
+//! A volume of relevancy as a `NIfTI-1` file in the grid of the scan: 32-bit floats, so that any viewer lays it over.
 //!
-//! The layout of a header is that of `nifti1.h`, the file by which the NIfTI working group defines the format.
+//! The layout of a header is that of `nifti1.h`, the file by which the `NIfTI` working group defines the format.
 
+#[cfg(feature = "dicom")]
+mod geometry;
 mod header;
 #[cfg(feature = "dicom")]
 mod series;
@@ -38,7 +40,7 @@ pub struct HeatVolume<'a> {
 /// The grid of the scan.
 #[derive(Debug, Clone)]
 pub enum HeatGrid {
-    /// That of a NIfTI-1 file, whose geometry is copied bit by bit.
+    /// That of a `NIfTI-1` file, whose geometry is copied bit by bit.
     Nifti {
         /// The file: `.nii`, `.nii.gz`, or the header of a pair.
         source: PathBuf,

@@ -7,7 +7,7 @@ use super::{
         plane::{Plane, dot},
         source::{Source, read_all},
     },
-    header::Geometry,
+    geometry::Geometry,
 };
 
 /// Slices at equal distances.
@@ -81,7 +81,7 @@ fn step(planes: &[&Plane]) -> Result<[f64; 3], String> {
     Ok(step)
 }
 
-/// Left and posterior of DICOM (PS3.3 C.7.6.2.1.1) become right and anterior of NIfTI.
+/// Left and posterior of DICOM (PS3.3 C.7.6.2.1.1) become right and anterior of `NIfTI`.
 fn geometry(first: &Plane, step: [f64; 3]) -> Geometry {
     let [row_spacing, column_spacing] = first.spacing;
     let along_row = first.along_row.map(|part| part * column_spacing);
