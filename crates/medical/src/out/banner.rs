@@ -52,7 +52,8 @@ impl Banner<'_> {
 
     /// What the map is of, as far as it fits.
     fn about(&self, letters: usize) -> String {
-        let about = format!("ATTENTION: {}", self.words.to_uppercase());
+        // No colon behind the first word: a name and a finding read as an alarm.
+        let about = format!("RELEVANCY MAP OF \"{}\"", self.words.to_uppercase());
         if about.chars().count() <= letters {
             return about;
         }

@@ -35,6 +35,13 @@ const DECODED: [&str; 15] = [
     "GB18030", "GBK",
 ];
 
+/// The elements of a header that objects may need.
+pub(super) fn kept(header: &Object) -> Object {
+    let others = [tags::SPECIFIC_CHARACTER_SET, tags::PATIENT_ORIENTATION];
+    let wanted = REQUIRED.into_iter().chain(OPTIONAL).chain(others);
+    Object::from_element_iter(wanted.filter_map(|tag| header.get(tag).cloned()))
+}
+
 /// Copies patient and study of a source. The texts were decoded when it was read, and are written as UTF-8.
 pub(super) fn copy_identity(source: &Source, object: &mut Object) -> Result<(), Error> {
     let charset = string(&source.header, tags::SPECIFIC_CHARACTER_SET).unwrap_or_default();

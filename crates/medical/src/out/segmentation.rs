@@ -142,7 +142,7 @@ impl<'a> Segmentation<'a> {
         let Segment { words: Target { words, .. }, threshold, target, .. } = segment;
         let mut item = Object::new_empty();
         item.short(tags::SEGMENT_NUMBER, number);
-        item.text(tags::SEGMENT_LABEL, &format!("Attention: {words}"));
+        item.text(tags::SEGMENT_LABEL, &format!("Model attention: {words}"));
         let about = format!(
             "where the model looked for {words:?}: relevancy above {threshold:e}, the quantile {} of its map; no outline of a finding",
             self.batch.wanted.quantile

@@ -13,6 +13,7 @@ use dicom_object::{FileDicomObject, OpenFileOptions};
 use super::{
     Error, SourceFrame,
     bounds::{self, MOST_BYTES},
+    copied::kept,
     elements::Object,
     plane::Plane,
     uid::is_uid,
@@ -24,6 +25,7 @@ pub(super) struct Source {
     pub(super) frame: SourceFrame,
     /// Where each frame has its own number in references: images of several frames alone.
     pub(super) frame_number: Option<u32>,
+    /// What is copied of its header; the rest is not kept, as a series may have thousands.
     pub(super) header: Object,
     pub(super) class: String,
     pub(super) instance: String,
@@ -37,16 +39,15 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Reads the header of this picture.
-    pub(super) fn read(frame: &SourceFrame) -> Result<Self, Error> {
-        let header = read_header(&frame.path)?;
-        let uid = |tag, attribute| required_uid(&header, tag, attribute, &frame.path);
-        let frames = number(&header, tags::NUMBER_OF_FRAMES).unwrap_or(1).max(1);
+    /// What this header says of a frame.
+    fn of(header: &Object, frame: &SourceFrame) -> Result<Self, Error> {
+        let uid = |tag, attribute| required_uid(header, tag, attribute, &frame.path);
+        let frames = number(header, tags::NUMBER_OF_FRAMES).unwrap_or(1).max(1);
         if frame.frame >= frames {
             let what = format!("is {frames}, and frame {} was asked for", frame.frame);
             return Err(attribute(&frame.path, "NumberOfFrames (0028,0008)", what));
         }
-        let size = |tag, name| match number(&header, tag) {
+        let size = |tag, name| match number(header, tag) {
             Some(found @ 1..=0xffff) => Ok(found as usize),
             found => Err(attribute(&frame.path, name, format!("is {found:?}, not 1 to 65535"))),
         };
@@ -57,20 +58,26 @@ impl Source {
             instance: uid(tags::SOP_INSTANCE_UID, "SOPInstanceUID (0008,0018)")?,
             study: uid(tags::STUDY_INSTANCE_UID, "StudyInstanceUID (0020,000D)")?,
             series: uid(tags::SERIES_INSTANCE_UID, "SeriesInstanceUID (0020,000E)")?,
-            patient: string(&header, tags::PATIENT_ID).unwrap_or_default(),
+            patient: string(header, tags::PATIENT_ID).unwrap_or_default(),
             rows: size(tags::ROWS, "Rows (0028,0010)")?,
             columns: size(tags::COLUMNS, "Columns (0028,0011)")?,
-            plane: Plane::of(&header, frame.frame as usize),
-            header,
+            plane: Plane::of(header, frame.frame as usize),
+            header: kept(header),
         })
     }
 }
 
-/// Reads all sources. A file that is named for several frames is read once.
+/// Reads all sources. A file that several frames in a row are of is read once.
 pub(super) fn read_all(frames: &[SourceFrame]) -> Result<Vec<Source>, Error> {
     let mut sources: Vec<Source> = Vec::with_capacity(frames.len());
+    let mut last: Option<(&Path, Object)> = None;
     for frame in frames {
-        sources.push(Source::read(frame)?);
+        let header = match last {
+            Some((path, header)) if path == frame.path => header,
+            _ => read_header(&frame.path)?,
+        };
+        sources.push(Source::of(&header, frame)?);
+        last = Some((&frame.path, header));
     }
     let first = &sources[0];
     if let Some(other) = sources.iter().find(|other| other.patient != first.patient) {
@@ -82,7 +89,7 @@ pub(super) fn read_all(frames: &[SourceFrame]) -> Result<Vec<Source>, Error> {
 }
 
 /// The data set of a file up to its pixels.
-pub(super) fn read_header(path: &Path) -> Result<Object, Error> {
+fn read_header(path: &Path) -> Result<Object, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     // Before it is opened: opening a pipe would wait.
     if !path.metadata().map_err(failed)?.is_file() {

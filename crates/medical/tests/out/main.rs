@@ -3,6 +3,7 @@
 //! The validators are dciodvfy, DCMTK and, in Python, pydicom, highdicom and nibabel. Python is looked for where the environment
 //! variable `MEDICAL_PYTHON` says, then in `.validators` at the root of the workspace. What is missing is skipped, and said.
 
+#![cfg(all(feature = "dicom", feature = "nifti"))]
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails the test")]
 
 // What the tests share: programs, sources and findings.

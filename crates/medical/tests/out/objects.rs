@@ -75,6 +75,55 @@ fn a_map_over_some_slices_lies_over_those() {
 }
 
 #[test]
+fn frames_of_one_file_lie_where_their_functional_groups_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = series(&folder.path().join("series"), 3);
+    let maps = || (0..3).map(|slice| map(slice + 2, 12 - slice)).collect();
+    let mut first = target("nodule", maps());
+    first.overlays.clear();
+    // The map of a volume is itself an image of several frames.
+    let outcomes = write(folder.path(), &findings(sources, vec![first.clone()]));
+    let map = file(&outcomes, ObjectKind::ParametricMap).unwrap();
+    let mut again = findings(vec![map; 3], vec![first]);
+    for (index, source) in again.sources.iter_mut().enumerate() {
+        source.frame = 2 - index as u32;
+    }
+    let out = folder.path().join("again");
+    fs::create_dir(&out).unwrap();
+    let outcomes = write_objects(&out, &again, &Wanted::default()).unwrap();
+    for (kind, name) in &KINDS[1..] {
+        assert_valid(&file(&outcomes, *kind).unwrap(), name);
+    }
+    let read = |path| dicom_object::open_file(path).unwrap();
+    let made = read(file(&outcomes, ObjectKind::ParametricMap).unwrap());
+    let frames = made.element_by_name("PerFrameFunctionalGroupsSequence").unwrap();
+    for (index, frame) in frames.items().unwrap().iter().enumerate() {
+        let place = &frame.element_by_name("PlanePositionSequence").unwrap().items().unwrap()[0];
+        let place = place.element_by_name("ImagePositionPatient").unwrap().to_multi_float64();
+        assert!((place.unwrap()[2] - 3.0 * index as f64).abs() < 1e-9);
+        let derived =
+            &frame.element_by_name("DerivationImageSequence").unwrap().items().unwrap()[0];
+        let source = &derived.element_by_name("SourceImageSequence").unwrap().items().unwrap()[0];
+        let number = source.element_by_name("ReferencedFrameNumber").unwrap().to_int::<usize>();
+        assert_eq!(number.unwrap(), index + 1);
+    }
+}
+
+#[test]
+fn a_report_alone_of_a_volume_draws_a_rectangle() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = series(&folder.path().join("series"), 3);
+    let maps = (0..3).map(|slice| map(slice + 2, 12 - slice)).collect();
+    let findings = findings(sources, vec![target("nodule", maps)]);
+    crate::samples::expect(folder.path(), &findings);
+    let wanted =
+        Wanted { capture: false, parametric: false, segmentation: false, ..Wanted::default() };
+    let outcomes = write_objects(folder.path(), &findings, &wanted).unwrap();
+    assert_eq!(outcomes.len(), 1);
+    assert_objects(folder.path(), &outcomes);
+}
+
+#[test]
 fn several_overlays_are_pages() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("source.dcm");

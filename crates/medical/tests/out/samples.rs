@@ -85,8 +85,13 @@ pub(crate) fn findings(sources: Vec<PathBuf>, targets: Vec<Target>) -> Findings 
 /// Writes everything and the file by which Python checks it; the outcomes.
 pub(crate) fn write(folder: &Path, findings: &Findings) -> Vec<Outcome> {
     let outcomes = write_objects(folder, findings, &Wanted::default()).unwrap();
-    std::fs::write(folder.join("expected.json"), expected(findings).to_string()).unwrap();
+    expect(folder, findings);
     outcomes
+}
+
+/// Writes the file by which Python checks objects.
+pub(crate) fn expect(folder: &Path, findings: &Findings) {
+    std::fs::write(folder.join("expected.json"), expected(findings).to_string()).unwrap();
 }
 
 /// The file of the first object of a kind.
