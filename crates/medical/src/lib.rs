@@ -5,6 +5,10 @@ mod orientation;
 mod provenance;
 mod recipe;
 
+pub mod out;
+#[cfg(feature = "dicom")]
+pub mod synthetic;
+
 #[cfg(any(feature = "dicom", feature = "nifti"))]
 mod checks;
 #[cfg(feature = "dicom")]
