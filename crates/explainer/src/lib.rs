@@ -5,6 +5,7 @@
 mod adapter;
 mod answer;
 mod answering;
+mod archive;
 mod ask;
 mod audit;
 mod blank;
@@ -43,6 +44,7 @@ mod words;
 
 pub use adapter::{AdapterSource, AppliedAdapter};
 pub use answer::{Answer, AnswerOptions, Question};
+pub use archive::Archive;
 pub use ask::{
     Ask, Engine, ExplainOptions, Explanations, HAS_LRP, HeadLayer, Missing, SinkOptions,
 };
