@@ -148,6 +148,7 @@ mod tests {
         NiftiHeader {
             dim: [3, 4, 5, 6, 1, 1, 1, 1],
             sform_code: 1,
+            qform_code: 0,
             srow_x: row(0),
             srow_y: row(1),
             srow_z: row(2),

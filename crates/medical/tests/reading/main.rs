@@ -1,0 +1,18 @@
+//! DICOM and `NIfTI` in: values computed by hand, damaged files, privacy, series, volumes, and every file of pydicom.
+
+// Files written byte by byte, so that each can be wrong in its own way.
+mod made;
+// One step of the way from stored values to a picture each.
+mod pixels;
+// Recipes and windows.
+mod recipes;
+// Folders and DICOMDIR.
+mod series;
+// Volumes.
+mod nifti;
+// Forty damaged files and what is said of each.
+mod damaged;
+// Nothing that names a patient leaves the file.
+mod privacy;
+// All files of pydicom, against its numbers.
+mod table;
