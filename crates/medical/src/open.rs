@@ -11,7 +11,7 @@ enum Kind {
     Folder,
     Dicom,
     Nifti,
-    Other,
+    Other(&'static str),
 }
 
 /// Bytes at the beginning of a file that tell what it is.
@@ -31,7 +31,7 @@ pub fn open(path: &Path, options: &Options) -> Result<Vec<MedicalPicture>, Error
         Kind::Dicom => crate::dicom::open_file(path, options),
         #[cfg(feature = "nifti")]
         Kind::Nifti => crate::nifti::open(path, options),
-        Kind::Other => Err(At(path).not_medical("it begins like none of their files")),
+        Kind::Other(reason) => Err(At(path).not_medical(reason)),
         #[allow(unreachable_patterns, reason = "without one of the features")]
         _ => {
             Err(At(path).unsupported("this format", "build with the features `dicom` and `nifti`"))
@@ -60,5 +60,11 @@ fn kind(path: &Path, limits: &Limits) -> Result<Kind, Error> {
     if crate::dicom::looks_like_dicom(&head) {
         return Ok(Kind::Dicom);
     }
-    Ok(Kind::Other)
+    Ok(Kind::Other(match head.as_slice() {
+        [] => "it is empty",
+        [0x1F, 0x8B, ..] => {
+            "it is compressed with gzip, and its content begins like none of their files"
+        }
+        _ => "it begins like none of their files",
+    }))
 }

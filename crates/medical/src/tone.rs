@@ -2,7 +2,7 @@
 
 use crate::{Channel, ChannelWindow, WindowOrigin, WindowShape};
 
-/// How bytes come of values. All round halves to even, as NumPy does.
+/// How bytes come of values. All round halves to even, as `NumPy` does.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Curve {
     /// `(v − low) / (high − low) · 255`, in double precision.
@@ -132,6 +132,19 @@ mod tests {
         }
         let wide = Curve::Single { low: -1024.0, high: 1024.0 };
         assert_eq!([-1024.0, 0.0, 1023.0].map(|v| wide.byte(v)), [0, 128, 255]);
+    }
+
+    #[test]
+    fn all_bytes_are_those_of_numpy() {
+        // Sums of byte · place over −1100…1099, from NumPy 2.4 with the lines of the notebook and of the server.
+        let sum = |curve: Curve| -> i64 {
+            (0..2200).map(|i| i * i64::from(curve.byte(i as f64 - 1100.0))).sum()
+        };
+        assert_eq!(sum(Curve::Single { low: -1024.0, high: 1024.0 }), 417_986_074);
+        assert_eq!(sum(Curve::Single { low: -135.0, high: 215.0 }), 449_819_670);
+        assert_eq!(sum(Curve::Single { low: 0.0, high: 80.0 }), 451_053_120);
+        assert_eq!(sum(Curve::Interp { low: -1024.0, high: 1024.0 }), 417_986_074);
+        assert_eq!(sum(Curve::Interp { low: 135.0, high: 215.0 }), 409_485_000);
     }
 
     #[test]

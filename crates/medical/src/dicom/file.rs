@@ -38,6 +38,10 @@ impl DicomFile {
         let syntax = beginning.syntax;
         let Outline { header, pixels } =
             Walk::new(&mut source, syntax.encoding, path, limits).run(data_set)?;
+        if header.is_empty() {
+            return Err(At(path)
+                .damaged("the data set", "is missing: nothing follows the file's beginning"));
+        }
         let bytes = source.range(header).map_err(|e| At(path).read(e))?;
         let header = parse(path, syntax.encoding, &bytes)?;
         Ok(Self { header, syntax, source, pixels })

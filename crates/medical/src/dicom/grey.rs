@@ -244,15 +244,12 @@ fn unwindowed(frame: &Frame<'_>, modality: &Modality) -> (Curve, WindowOrigin) {
 fn stretched(frame: &Frame<'_>, modality: &Modality) -> Curve {
     let Range { low, high } = frame.range;
     // A table need not rise, and a slope may be negative.
-    let (low, high) = match modality {
-        Modality::Table(_) => (low..=high).fold((f64::MAX, f64::MIN), |(least, most), stored| {
-            let value = modality.value(stored);
-            (least.min(value), most.max(value))
-        }),
-        _ => {
-            let (a, b) = (modality.value(low), modality.value(high));
-            (a.min(b), a.max(b))
+    let (a, b) = (modality.value(low), modality.value(high));
+    let (mut least, mut most) = (a.min(b), a.max(b));
+    if let Modality::Table(_) = modality {
+        for value in (low..=high).map(|stored| modality.value(stored)) {
+            (least, most) = (least.min(value), most.max(value));
         }
-    };
-    full_range(low, high)
+    }
+    full_range(least, most)
 }

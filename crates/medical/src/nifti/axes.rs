@@ -161,7 +161,7 @@ mod tests {
         let axes = Axes::of(&header([[2.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 4.0]]));
         assert_eq!(axes.orientation.unwrap().directions, ["L", "P"]);
         assert!(axes.steps[0].backwards && axes.steps[1].backwards && !axes.steps[2].backwards);
-        assert_eq!(axes.spacing, [2.0, 3.0, 4.0]);
+        assert_eq!(axes.spacing.map(|mm| mm as u32), [2, 3, 4]);
     }
 
     #[test]

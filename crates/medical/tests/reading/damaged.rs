@@ -18,7 +18,7 @@ fn grey() -> Made {
 }
 
 /// The bytes of an element by hand.
-fn element(tag: [u8; 4], vr: &[u8; 2], length: u32, value: &[u8]) -> Vec<u8> {
+fn element(tag: [u8; 4], vr: [u8; 2], length: u32, value: &[u8]) -> Vec<u8> {
     let mut bytes = tag.to_vec();
     bytes.extend(vr);
     bytes.extend([0, 0]);
@@ -40,7 +40,7 @@ fn cut(made: &Made, by: usize) -> Vec<u8> {
 
 fn nested(depth: usize) -> Vec<u8> {
     let open = [
-        element([8, 0, 0x15, 0x11], b"SQ", u32::MAX, &[]),
+        element([8, 0, 0x15, 0x11], *b"SQ", u32::MAX, &[]),
         vec![0xFE, 0xFF, 0, 0xE0, 255, 255, 255, 255],
     ]
     .concat();
@@ -127,11 +127,11 @@ fn structure() -> Vec<(&'static str, Vec<u8>)> {
             "cut in an element's header",
             [grey().beginning(), grey().data_set()[..30].to_vec(), vec![8, 0, 0x70]].concat(),
         ),
-        ("a length beyond the file", begun(&element([9, 0, 0x10, 0x10], b"OB", 0x7FFF_FFFF, &[]))),
-        ("text of undefined length", begun(&element([8, 0, 0x16, 0x01], b"UC", u32::MAX, &[]))),
+        ("a length beyond the file", begun(&element([9, 0, 0x10, 0x10], *b"OB", 0x7FFF_FFFF, &[]))),
+        ("text of undefined length", begun(&element([8, 0, 0x16, 0x01], *b"UC", u32::MAX, &[]))),
         (
             "a sequence that never ends",
-            [grey().beginning(), element([8, 0, 0x15, 0x11], b"SQ", u32::MAX, &[])].concat(),
+            [grey().beginning(), element([8, 0, 0x15, 0x11], *b"SQ", u32::MAX, &[])].concat(),
         ),
         ("sequences a thousand deep", nested(1000)),
         ("an end without a beginning", begun(&[0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0])),
@@ -140,7 +140,7 @@ fn structure() -> Vec<(&'static str, Vec<u8>)> {
             "an element between items",
             begun(&element(
                 [8, 0, 0x15, 0x11],
-                b"SQ",
+                *b"SQ",
                 12,
                 &[8, 0, 5, 0, b'C', b'S', 4, 0, 1, 2, 3, 4],
             )),
@@ -225,15 +225,17 @@ fn each_damaged_file_has_a_message_of_its_own() {
     let folder = TempDir::new().unwrap();
     let mut text = String::new();
     let mut seen = HashMap::new();
+    let mut same = vec![];
     let files = [structure(), fields(), pixels(), volumes()].concat();
     assert!(40 <= files.len());
     for (name, bytes) in &files {
         let message = said(folder.path(), bytes);
         if let Some(other) = seen.insert(message.clone(), name) {
-            panic!("{name} and {other}: {message}");
+            same.push(format!("{name} and {other}: {message}"));
         }
-        text.push_str(&format!("{name}: {message}\n"));
+        text.extend([name, ": ", &message, "\n"]);
     }
+    assert!(same.is_empty(), "{}", same.join("\n"));
     let snapshot = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reading/damaged.txt");
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(&snapshot, &text).unwrap();

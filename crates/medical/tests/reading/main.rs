@@ -1,5 +1,7 @@
 //! DICOM and `NIfTI` in: values computed by hand, damaged files, privacy, series, volumes, and every file of pydicom.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 // Files written byte by byte, so that each can be wrong in its own way.
 mod made;
 // One step of the way from stored values to a picture each.
