@@ -52,6 +52,7 @@ const HEAD: &str = "# DICOM files, beside pydicom
 Every file with pixels that ships with pydicom 3.0.2 and pydicom-data 1.0.0: the stored values of its first three frames and its last one, sample by sample, \
 before any LUT. A lossless file must be equal; decoders of JPEG differ by rounding, so a lossy one may differ by 3.
 A file that is not decoded has an error that says what it is; in the table without what it advises.
+Made with the feature `jpeg-ls`; without it the JPEG-LS files have an error that names it.
 `tests/reference.py` of `crates/medical` asks pydicom, the example `dicom_table` writes this page, and a test asserts the same.
 
 ";

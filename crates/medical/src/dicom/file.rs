@@ -1,6 +1,5 @@
 //! A DICOM file: its header parsed, its pixels found and not yet read.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -71,7 +70,7 @@ impl DicomFile {
 fn inflated(path: &Path, from: u64, limits: &Limits) -> Result<Source, Error> {
     use std::io::Seek as _;
     let at = At(path);
-    let mut file = File::open(path).map_err(|e| at.read(e))?;
+    let (mut file, _) = files::open(path, limits)?;
     file.seek(std::io::SeekFrom::Start(from)).map_err(|e| at.read(e))?;
     let bound = limits.decoded_bytes();
     let mut bytes = vec![];

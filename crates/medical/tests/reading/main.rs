@@ -16,5 +16,9 @@ mod nifti;
 mod damaged;
 // Nothing that names a patient leaves the file.
 mod privacy;
+// Volumes of nibabel in all orientations.
+mod nibabel;
+#[path = "../support/python.rs"]
+mod python;
 // All files of pydicom, against its numbers.
 mod table;

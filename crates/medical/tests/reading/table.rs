@@ -4,8 +4,8 @@
 
 #[path = "../support/compare.rs"]
 mod compare;
-#[path = "../support/python.rs"]
-mod python;
+
+use crate::python;
 
 /// The greatest difference of a lossy file: decoders of JPEG differ by rounding, and in how they spread shared colours.
 const LOSSY: i64 = 3;
