@@ -56,6 +56,8 @@ pub use checks::check_picture;
 #[cfg(feature = "dicom")]
 pub use dicom::{StoredFrame, read_stored};
 pub use error::Error;
+#[cfg(feature = "dicom")]
+pub use ndarray;
 #[cfg(any(feature = "dicom", feature = "nifti"))]
 pub use open::{is_medical, open};
 #[cfg(any(feature = "dicom", feature = "nifti"))]

@@ -9,7 +9,9 @@ use crate::{Error, Limits, MedicalPicture, Options, files};
 /// What a path leads to.
 enum Kind {
     Folder,
+    #[cfg(feature = "dicom")]
     Dicom,
+    #[cfg(feature = "nifti")]
     Nifti,
     Other(&'static str),
 }
@@ -27,6 +29,8 @@ pub fn open(path: &Path, options: &Options) -> Result<Vec<MedicalPicture>, Error
     match kind(path, &options.limits)? {
         #[cfg(feature = "dicom")]
         Kind::Folder => crate::dicom::open_folder(path, options),
+        #[cfg(not(feature = "dicom"))]
+        Kind::Folder => Err(At(path).unsupported("a folder", "build with the feature `dicom`")),
         #[cfg(feature = "dicom")]
         Kind::Dicom => crate::dicom::open_file(path, options),
         #[cfg(feature = "nifti")]
@@ -42,7 +46,7 @@ pub fn open(path: &Path, options: &Options) -> Result<Vec<MedicalPicture>, Error
 /// Whether [`open`] is for this path, by its content: a DICOM file, with the mark or with a data set that begins as one, a DICOMDIR, a
 /// `NIfTI` file, or a folder. What cannot be read is not.
 pub fn is_medical(path: &Path) -> bool {
-    matches!(kind(path, &Limits::default()), Ok(Kind::Folder | Kind::Dicom | Kind::Nifti))
+    kind(path, &Limits::default()).is_ok_and(|kind| !matches!(kind, Kind::Other(_)))
 }
 
 fn kind(path: &Path, limits: &Limits) -> Result<Kind, Error> {

@@ -1,6 +1,6 @@
 //! From values to 8 bits: straight lines, an S, a table; the arithmetic is that of the program whose recipe it is.
 
-use crate::{Channel, ChannelWindow, WindowOrigin, WindowShape};
+use crate::{Channel, ChannelWindow, Recipe, WindowOrigin, WindowShape};
 
 /// How bytes come of values. All round halves to even, as `NumPy` does.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +12,7 @@ pub(crate) enum Curve {
     /// `(v − low) · (255 / (high − low))`, as `numpy.interp` computes it for the server.
     Interp { low: f64, high: f64 },
     /// `255 / (1 + exp(−4 (v − centre) / width))` (PS3.3 C.11.2.1.3.1).
+    #[cfg_attr(not(feature = "dicom"), allow(dead_code, reason = "NIfTI has none"))]
     Sigmoid { centre: f64, width: f64 },
     /// The table's byte at the rounded value; its ends beyond them.
     Table { first: f64, bytes: Vec<u8> },
@@ -75,6 +76,15 @@ pub(crate) enum Tone {
 }
 
 impl Tone {
+    /// Three windows of HU, in the arithmetic of the recipe's program.
+    pub(crate) fn of_ct(recipe: Recipe) -> Self {
+        let windows = recipe.channel_windows().unwrap_or([(-1024.0, 1024.0); 3]);
+        Self::Colours(windows.map(|(low, high)| match recipe {
+            Recipe::CtServer => Curve::Interp { low, high },
+            _ => Curve::Single { low, high },
+        }))
+    }
+
     pub(crate) fn bytes(&self, value: f64) -> [u8; 3] {
         match self {
             Self::Grey(curve) => [curve.byte(value); 3],

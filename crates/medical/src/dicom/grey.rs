@@ -186,7 +186,7 @@ fn by_recipe(
 ) -> Result<(Tone, WindowOrigin), Error> {
     let grey = |(curve, origin)| Ok((Tone::Grey(curve), origin));
     match recipe {
-        Recipe::CtNotebook | Recipe::CtServer => Ok((ct(recipe), WindowOrigin::Recipe)),
+        Recipe::CtNotebook | Recipe::CtServer => Ok((Tone::of_ct(recipe), WindowOrigin::Recipe)),
         Recipe::Mr => grey((stretched(frame, modality), WindowOrigin::FullRange)),
         Recipe::Cxr => grey(cxr(frame, modality, provenance)?),
         Recipe::Plain => match lut::voi(frame.header, frame.index, 0)? {
@@ -194,15 +194,6 @@ fn by_recipe(
             None => grey(unwindowed(frame, modality)),
         },
     }
-}
-
-/// Three windows of HU.
-pub(crate) fn ct(recipe: Recipe) -> Tone {
-    let windows = recipe.channel_windows().unwrap_or([(-1024.0, 1024.0); 3]);
-    Tone::Colours(windows.map(|(low, high)| match recipe {
-        Recipe::CtServer => Curve::Interp { low, high },
-        _ => Curve::Single { low, high },
-    }))
 }
 
 /// As the server has it: centre ± half the width, which is rounded down; the file's function and VOI LUT are not used.

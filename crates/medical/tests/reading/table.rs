@@ -5,6 +5,10 @@
 #[path = "../support/compare.rs"]
 mod compare;
 
+use std::path::Path;
+
+use medical_pictures::{CheckKind, Options, PatientSide, check_picture, open};
+
 use crate::python;
 
 /// The greatest difference of a lossy file: decoders of JPEG differ by rounding, and in how they spread shared colours.
@@ -42,4 +46,23 @@ fn stored_values_are_those_of_pydicom() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    the_radiograph_is_a_positive(folder.path());
+}
+
+/// RG1 is a chest, MONOCHROME1: upright and inverted once, and its negative is found, whether made by subtraction or by wrapping.
+fn the_radiograph_is_a_positive(references: &Path) {
+    let files = compare::references(references);
+    let path = files.keys().find(|path| path.ends_with("RG1_UNCR.dcm")).unwrap();
+    let picture = open(path, &Options::default()).unwrap().remove(0);
+    let orientation = picture.provenance.orientation.as_ref().unwrap();
+    assert_eq!(orientation.patient_side_on_the_left(), Some(PatientSide::Right));
+    assert!(picture.provenance.inverted);
+    let is_negative = |change: fn(u8) -> u8| {
+        let mut changed = picture.rgb.clone();
+        changed.iter_mut().for_each(|byte| *byte = change(*byte));
+        check_picture(&changed).iter().any(|check| check.kind == CheckKind::Negative)
+    };
+    assert!(!is_negative(|byte| byte));
+    assert!(is_negative(|byte| 255 - byte));
+    assert!(is_negative(u8::wrapping_neg));
 }
