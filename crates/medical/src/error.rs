@@ -1,6 +1,8 @@
 //! Why there is no picture.
 
-use std::path::{Path, PathBuf};
+#[cfg(any(feature = "dicom", feature = "nifti"))]
+use std::path::Path;
+use std::path::PathBuf;
 
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]

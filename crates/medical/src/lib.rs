@@ -1,4 +1,25 @@
 //! DICOM and `NIfTI` in, as the 8-bit pictures that a vision-language model sees; maps out, as objects of DICOM and `NIfTI`.
+//!
+//! [`open`] takes a file, the folder of a series or a DICOMDIR and gives pictures with their [`Provenance`]: recipe, window, orientation,
+//! checks, and nothing that names the patient. [`check_picture`] checks a picture of any other origin, [`read_stored`] gives the values of a
+//! file before anything is done to them. Without the features `dicom` and `nifti` only the plain types are left.
+//!
+//! ```no_run
+//! # #[cfg(feature = "dicom")]
+//! # fn main() -> Result<(), medical_pictures::Error> {
+//! use medical_pictures::{Options, Recipe, open};
+//!
+//! for picture in open("series".as_ref(), &Options::default().with_recipe(Some(Recipe::CtNotebook)))? {
+//!     println!("{:?} {:?}", picture.label, picture.provenance.window);
+//! }
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "dicom"))]
+//! # fn main() {}
+//! ```
+//!
+//! Files may be anybody's. They are opened without waiting and must be regular; lengths, depth, number of elements and sizes are held to
+//! [`Limits`] before anything is parsed or decoded, and what a decoder does wrong is an [`Error`].
 
 mod check;
 mod orientation;
@@ -39,6 +60,8 @@ pub use checks::check_picture;
 #[cfg(feature = "dicom")]
 pub use dicom::{StoredFrame, read_stored};
 pub use error::Error;
+#[cfg(feature = "dicom")]
+pub use ndarray;
 #[cfg(any(feature = "dicom", feature = "nifti"))]
 pub use open::{is_medical, open};
 #[cfg(any(feature = "dicom", feature = "nifti"))]

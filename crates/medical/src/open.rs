@@ -9,9 +9,11 @@ use crate::{Error, Limits, MedicalPicture, Options, files};
 /// What a path leads to.
 enum Kind {
     Folder,
+    #[cfg(feature = "dicom")]
     Dicom,
+    #[cfg(feature = "nifti")]
     Nifti,
-    Other,
+    Other(&'static str),
 }
 
 /// Bytes at the beginning of a file that tell what it is.
@@ -27,11 +29,13 @@ pub fn open(path: &Path, options: &Options) -> Result<Vec<MedicalPicture>, Error
     match kind(path, &options.limits)? {
         #[cfg(feature = "dicom")]
         Kind::Folder => crate::dicom::open_folder(path, options),
+        #[cfg(not(feature = "dicom"))]
+        Kind::Folder => Err(At(path).unsupported("a folder", "build with the feature `dicom`")),
         #[cfg(feature = "dicom")]
         Kind::Dicom => crate::dicom::open_file(path, options),
         #[cfg(feature = "nifti")]
         Kind::Nifti => crate::nifti::open(path, options),
-        Kind::Other => Err(At(path).not_medical("it begins like none of their files")),
+        Kind::Other(reason) => Err(At(path).not_medical(reason)),
         #[allow(unreachable_patterns, reason = "without one of the features")]
         _ => {
             Err(At(path).unsupported("this format", "build with the features `dicom` and `nifti`"))
@@ -42,7 +46,7 @@ pub fn open(path: &Path, options: &Options) -> Result<Vec<MedicalPicture>, Error
 /// Whether [`open`] is for this path, by its content: a DICOM file, with the mark or with a data set that begins as one, a DICOMDIR, a
 /// `NIfTI` file, or a folder. What cannot be read is not.
 pub fn is_medical(path: &Path) -> bool {
-    matches!(kind(path, &Limits::default()), Ok(Kind::Folder | Kind::Dicom | Kind::Nifti))
+    kind(path, &Limits::default()).is_ok_and(|kind| !matches!(kind, Kind::Other(_)))
 }
 
 fn kind(path: &Path, limits: &Limits) -> Result<Kind, Error> {
@@ -60,5 +64,11 @@ fn kind(path: &Path, limits: &Limits) -> Result<Kind, Error> {
     if crate::dicom::looks_like_dicom(&head) {
         return Ok(Kind::Dicom);
     }
-    Ok(Kind::Other)
+    Ok(Kind::Other(match head.as_slice() {
+        [] => "it is empty",
+        [0x1F, 0x8B, ..] => {
+            "it is compressed with gzip, and its content begins like none of their files"
+        }
+        _ => "it begins like none of their files",
+    }))
 }

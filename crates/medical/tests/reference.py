@@ -1,4 +1,4 @@
-"""Values of pydicom for every DICOM file in folders: `reference.py OUT FOLDER...`.
+"""Values of pydicom for every DICOM file in folders: `reference.py OUT [FOLDER...]`; by default those of pydicom and pydicom-data.
 
 Writes OUT/index.json and, for each frame that pydicom decodes, the stored values as little endian int32 in OUT/N.bin.
 pydicom is asked for raw values: colours as they are encoded, no LUT. Files that are no DICOM at all are left out.
@@ -12,7 +12,6 @@ import warnings
 import numpy as np
 import pydicom
 from pydicom.pixels import get_decoder
-from pydicom.pixels.decoders.base import DecodeRunner  # noqa: F401  (fails early where pydicom is older than 3)
 
 MOST_FRAMES = 3
 
@@ -37,13 +36,18 @@ def values(path, out, number):
     return entry
 
 
+def folders():
+    base = pathlib.Path(pydicom.__file__).parent
+    return [base / "data" / "test_files", base / "data" / "palettes", base.parent / "data_store" / "data"]
+
+
 def main():
     warnings.simplefilter("ignore")
     out = pathlib.Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     index = {}
     number = 0
-    for folder in sys.argv[2:]:
+    for folder in sys.argv[2:] or folders():
         for path in sorted(pathlib.Path(folder).rglob("*")):
             if not path.is_file() or path.suffix in {".py", ".pyc", ".json", ".zip", ".txt"}:
                 continue

@@ -70,12 +70,15 @@ const MOST_WHITE: f64 = 0.1;
 const MOST_BLACK: f64 = 0.6;
 
 fn saturated(grey: &GrayImage) -> Option<Check> {
-    let count = grey.as_raw().len() as f64;
-    let share = |end: u8| grey.as_raw().iter().filter(|&&byte| byte == end).count() as f64 / count;
+    let mut counts = [0_usize; 256];
+    for &byte in grey.as_raw() {
+        counts[usize::from(byte)] += 1;
+    }
+    let share = |end: usize| counts[end] as f64 / grey.as_raw().len() as f64;
     let (black, white) = (share(0), share(255));
     (MOST_WHITE < white || MOST_BLACK < black).then(|| {
         let message = format!(
-            "{:.0} % of the pixels are fully white and {:.0} % fully black; a wider window would show what lies there",
+            "{:.0} % of the pixels are fully white and {:.0} % fully black; what lies there is not seen, unless a wider window shows it",
             white * 100.0,
             black * 100.0
         );

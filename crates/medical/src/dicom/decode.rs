@@ -20,7 +20,27 @@ pub(crate) struct Samples {
 }
 
 /// What a decoder gives: values, and the colour space if it is not the header's.
-type Decoded = (Vec<i32>, Option<&'static str>);
+type Decoded = Result<(Vec<i32>, Option<&'static str>), Failure>;
+
+/// Why it gives nothing.
+enum Failure {
+    /// What it said of the stream.
+    Stream(String),
+    /// The stream is of a kind that is not read.
+    NotRead(Error),
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self::Stream(reason)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::NotRead(error)
+    }
+}
 
 /// Decodes a frame.
 pub(crate) fn frame(file: &mut DicomFile, index: u32, limits: &Limits) -> Result<Samples, Error> {
@@ -36,13 +56,15 @@ pub(crate) fn frame(file: &mut DicomFile, index: u32, limits: &Limits) -> Result
         syntax: file.syntax.name.into(),
         reason,
     };
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode(file, &layout, bytes)));
-    let (values, colours) = decoded
-        .map_err(|_| Error::DecoderPanic {
-            path: file.header.path.clone(),
-            what: file.syntax.name.into(),
-        })??
-        .map_err(failed)?;
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode(file, &layout, &bytes)));
+    let decoded = decoded.map_err(|_| Error::DecoderPanic {
+        path: file.header.path.clone(),
+        what: file.syntax.name.into(),
+    })?;
+    let (values, colours) = decoded.map_err(|failure| match failure {
+        Failure::Stream(reason) => failed(reason),
+        Failure::NotRead(error) => error,
+    })?;
     if values.len() != layout.len() {
         return Err(failed(format!(
             "{} samples came of it and not {}",
@@ -54,22 +76,17 @@ pub(crate) fn frame(file: &mut DicomFile, index: u32, limits: &Limits) -> Result
     Ok(Samples { layout, values, colours })
 }
 
-/// The outer error is that of what is not read, the inner that of a decoder.
-fn decode(
-    file: &DicomFile,
-    layout: &Layout,
-    frame: FrameBytes,
-) -> Result<Result<Decoded, String>, Error> {
+fn decode(file: &DicomFile, layout: &Layout, frame: &FrameBytes) -> Decoded {
     match file.syntax.codec {
-        Codec::Native => Ok(Ok((native(file, layout, &frame), None))),
+        Codec::Native => Ok((native(file, layout, frame), None)),
         Codec::Rle => {
-            let bytes = rle::decode(&frame.bytes, layout);
-            Ok(bytes.map(|bytes| (native::values(&bytes, layout, false), None)))
+            let bytes = rle::decode(&frame.bytes, layout)?;
+            Ok((native::values(&bytes, layout, false), None))
         }
         Codec::Jpeg => jpeg(file, layout, &frame.bytes),
         Codec::JpegLs => jpeg_ls(file, layout, &frame.bytes),
         Codec::Jpeg2000 => jpeg2000(file, layout, &frame.bytes),
-        Codec::Other => Err(not_read(file, "")),
+        Codec::Other => Err(not_read(file, "").into()),
     }
 }
 
@@ -84,22 +101,19 @@ fn native(file: &DicomFile, layout: &Layout, frame: &FrameBytes) -> Vec<i32> {
     }
 }
 
-fn jpeg(file: &DicomFile, layout: &Layout, bytes: &[u8]) -> Result<Result<Decoded, String>, Error> {
-    let frame = match jpeg::frame(bytes) {
-        Ok(frame) => frame,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    if frame.process != 0xC3 && frame.precision != 8 {
-        return Err(not_read(file, &format!(" with {} bits", frame.precision)));
+fn jpeg(file: &DicomFile, layout: &Layout, bytes: &[u8]) -> Decoded {
+    let frame = jpeg::frame(bytes)?;
+    let is_lossless = frame.process == 0xC3;
+    if !is_lossless && frame.precision != 8 {
+        return Err(not_read(file, &format!(" with {} bits", frame.precision)).into());
     }
     if !matches!(frame.process, 0xC0..=0xC3) {
-        return Err(not_read(file, " with arithmetic coding or in a hierarchy"));
+        return Err(not_read(file, " with arithmetic coding or in a hierarchy").into());
     }
-    if frame.process == 0xC3 && 1 < frame.components.len() && 8 < frame.precision {
-        return Err(not_read(file, " of colours with more than 8 bits"));
+    if is_lossless && 1 < frame.components.len() && 8 < frame.precision {
+        return Err(not_read(file, " of colours with more than 8 bits").into());
     }
-    let colours = colours(layout, frame.colour);
-    Ok(jpeg::decode(bytes, layout, &frame).map(|values| (values, colours)))
+    Ok((jpeg::decode(bytes, layout, &frame)?, colours(layout, frame.colour)))
 }
 
 /// The colour space of a stream: what it says itself is what its encoder knew; else the header's, with all samples there.
@@ -113,32 +127,26 @@ fn colours(layout: &Layout, said: Colour) -> Option<&'static str> {
 }
 
 #[cfg(feature = "jpeg2000")]
-fn jpeg2000(
-    _: &DicomFile,
-    layout: &Layout,
-    bytes: &[u8],
-) -> Result<Result<Decoded, String>, Error> {
+fn jpeg2000(_: &DicomFile, layout: &Layout, bytes: &[u8]) -> Decoded {
     // The stream's own transform is undone by the decoder; YBR_FULL is none of the stream's.
     let colours = layout.photometric.ends_with("CT").then_some("RGB");
-    Ok(super::jpeg2000::decode(bytes, layout).map(|values| (values, colours)))
+    Ok((super::jpeg2000::decode(bytes, layout)?, colours))
 }
 
 #[cfg(not(feature = "jpeg2000"))]
-fn jpeg2000(file: &DicomFile, _: &Layout, _: &[u8]) -> Result<Result<Decoded, String>, Error> {
-    Err(without(file, "jpeg2000"))
+fn jpeg2000(file: &DicomFile, _: &Layout, _: &[u8]) -> Decoded {
+    Err(without(file, "jpeg2000").into())
 }
 
 #[cfg(feature = "jpeg-ls")]
-fn jpeg_ls(_: &DicomFile, layout: &Layout, bytes: &[u8]) -> Result<Result<Decoded, String>, Error> {
-    let decoded = jpeg::frame(bytes)
-        .and_then(|frame| super::jpeg_ls::decode(bytes, layout, &frame))
-        .map(|values| (values, None));
-    Ok(decoded)
+fn jpeg_ls(_: &DicomFile, layout: &Layout, bytes: &[u8]) -> Decoded {
+    let frame = jpeg::frame(bytes)?;
+    Ok((super::jpeg_ls::decode(bytes, layout, &frame)?, None))
 }
 
 #[cfg(not(feature = "jpeg-ls"))]
-fn jpeg_ls(file: &DicomFile, _: &Layout, _: &[u8]) -> Result<Result<Decoded, String>, Error> {
-    Err(without(file, "jpeg-ls"))
+fn jpeg_ls(file: &DicomFile, _: &Layout, _: &[u8]) -> Decoded {
+    Err(without(file, "jpeg-ls").into())
 }
 
 fn not_read(file: &DicomFile, how: &str) -> Error {

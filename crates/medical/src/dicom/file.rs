@@ -1,6 +1,5 @@
 //! A DICOM file: its header parsed, its pixels found and not yet read.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -38,6 +37,10 @@ impl DicomFile {
         let syntax = beginning.syntax;
         let Outline { header, pixels } =
             Walk::new(&mut source, syntax.encoding, path, limits).run(data_set)?;
+        if header.is_empty() {
+            return Err(At(path)
+                .damaged("the data set", "is missing: nothing follows the file's beginning"));
+        }
         let bytes = source.range(header).map_err(|e| At(path).read(e))?;
         let header = parse(path, syntax.encoding, &bytes)?;
         Ok(Self { header, syntax, source, pixels })
@@ -67,7 +70,7 @@ impl DicomFile {
 fn inflated(path: &Path, from: u64, limits: &Limits) -> Result<Source, Error> {
     use std::io::Seek as _;
     let at = At(path);
-    let mut file = File::open(path).map_err(|e| at.read(e))?;
+    let (mut file, _) = files::open(path, limits)?;
     file.seek(std::io::SeekFrom::Start(from)).map_err(|e| at.read(e))?;
     let bound = limits.decoded_bytes();
     let mut bytes = vec![];

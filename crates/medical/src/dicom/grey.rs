@@ -186,7 +186,7 @@ fn by_recipe(
 ) -> Result<(Tone, WindowOrigin), Error> {
     let grey = |(curve, origin)| Ok((Tone::Grey(curve), origin));
     match recipe {
-        Recipe::CtNotebook | Recipe::CtServer => Ok((ct(recipe), WindowOrigin::Recipe)),
+        Recipe::CtNotebook | Recipe::CtServer => Ok((Tone::of_ct(recipe), WindowOrigin::Recipe)),
         Recipe::Mr => grey((stretched(frame, modality), WindowOrigin::FullRange)),
         Recipe::Cxr => grey(cxr(frame, modality, provenance)?),
         Recipe::Plain => match lut::voi(frame.header, frame.index, 0)? {
@@ -194,15 +194,6 @@ fn by_recipe(
             None => grey(unwindowed(frame, modality)),
         },
     }
-}
-
-/// Three windows of HU.
-pub(crate) fn ct(recipe: Recipe) -> Tone {
-    let windows = recipe.channel_windows().unwrap_or([(-1024.0, 1024.0); 3]);
-    Tone::Colours(windows.map(|(low, high)| match recipe {
-        Recipe::CtServer => Curve::Interp { low, high },
-        _ => Curve::Single { low, high },
-    }))
 }
 
 /// As the server has it: centre ± half the width, which is rounded down; the file's function and VOI LUT are not used.
@@ -244,15 +235,12 @@ fn unwindowed(frame: &Frame<'_>, modality: &Modality) -> (Curve, WindowOrigin) {
 fn stretched(frame: &Frame<'_>, modality: &Modality) -> Curve {
     let Range { low, high } = frame.range;
     // A table need not rise, and a slope may be negative.
-    let (low, high) = match modality {
-        Modality::Table(_) => (low..=high).fold((f64::MAX, f64::MIN), |(least, most), stored| {
-            let value = modality.value(stored);
-            (least.min(value), most.max(value))
-        }),
-        _ => {
-            let (a, b) = (modality.value(low), modality.value(high));
-            (a.min(b), a.max(b))
+    let (a, b) = (modality.value(low), modality.value(high));
+    let (mut least, mut most) = (a.min(b), a.max(b));
+    if let Modality::Table(_) = modality {
+        for value in (low..=high).map(|stored| modality.value(stored)) {
+            (least, most) = (least.min(value), most.max(value));
         }
-    };
-    full_range(low, high)
+    }
+    full_range(least, most)
 }

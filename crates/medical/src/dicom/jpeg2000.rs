@@ -1,4 +1,4 @@
-//! JPEG 2000 by OpenJPEG. The size that the stream says is held against the header before it is decoded.
+//! JPEG 2000 by `OpenJPEG`. The size that the stream says is held against the header before it is decoded.
 
 use jpeg2k::{DecodeParameters, Image};
 

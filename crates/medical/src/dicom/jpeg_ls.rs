@@ -1,4 +1,4 @@
-//! JPEG-LS by CharLS.
+//! JPEG-LS by `CharLS`.
 
 use charls::CharLS;
 

@@ -149,15 +149,15 @@ pub(crate) fn voi(
 
 /// The curve of a window (PS3.3 C.11.2.1.2 and C.11.2.1.3); `None` where its width can be none.
 pub(crate) fn curve_of(centre: f64, width: f64, function: Option<&str>) -> Option<Curve> {
+    let least =
+        if matches!(function, Some("SIGMOID" | "LINEAR_EXACT")) { f64::MIN_POSITIVE } else { 1.0 };
+    if width.is_nan() || width < least {
+        return None;
+    }
     let (low, high) = match function {
-        Some("SIGMOID") if 0.0 < width => return Some(Curve::Sigmoid { centre, width }),
-        Some("SIGMOID") => return None,
-        Some("LINEAR_EXACT") if 0.0 < width => (centre - width / 2.0, centre + width / 2.0),
-        Some("LINEAR_EXACT") => return None,
-        _ if 1.0 <= width => {
-            (centre - 0.5 - (width - 1.0) / 2.0, centre - 0.5 + (width - 1.0) / 2.0)
-        }
-        _ => return None,
+        Some("SIGMOID") => return Some(Curve::Sigmoid { centre, width }),
+        Some("LINEAR_EXACT") => (centre - width / 2.0, centre + width / 2.0),
+        _ => (centre - 0.5 - (width - 1.0) / 2.0, centre - 0.5 + (width - 1.0) / 2.0),
     };
     // A window of width 1 is a step: what is at its end is black (C.11.2.1.2.1).
     Some(if low < high {

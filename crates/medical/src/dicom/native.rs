@@ -31,7 +31,7 @@ pub(crate) fn interleaved(planes: &[i32], samples: usize) -> Vec<i32> {
     (0..planes.len()).map(|i| planes[i % samples * pixels + i / samples]).collect()
 }
 
-/// Three samples for each pixel from `Y Y B R` for each two (PS3.3 C.7.6.3.1.2, YBR_FULL_422).
+/// Three samples for each pixel from `Y Y B R` for each two (PS3.3 C.7.6.3.1.2, `YBR_FULL_422`).
 pub(crate) fn from_422(pairs: &[i32]) -> Vec<i32> {
     pairs
         .chunks_exact(4)

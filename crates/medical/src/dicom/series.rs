@@ -137,20 +137,23 @@ fn starts_as_dicom(path: &Path, limits: &Limits) -> Result<bool, Error> {
     Ok(part10::looks_like_dicom(&head))
 }
 
+/// Series that are listed one by one.
+const LISTED: usize = 8;
+
 fn check_series(place: &Path, members: &[Member]) -> Result<(), Error> {
     let mut kinds: Vec<(&str, &str, usize)> = vec![];
     for member in members {
-        match kinds.iter_mut().find(|(series, ..)| *series == member.series) {
-            Some((.., count)) => *count += 1,
-            None => {
-                kinds.push((&member.series, member.modality.as_deref().unwrap_or("no modality"), 1))
-            }
+        let known = kinds.iter_mut().find(|(series, ..)| *series == member.series);
+        if let Some((.., count)) = known {
+            *count += 1;
+        } else {
+            let modality = member.modality.as_deref().unwrap_or("no modality");
+            kinds.push((&member.series, modality, 1));
         }
     }
     if kinds.len() == 1 {
         return Ok(());
     }
-    const LISTED: usize = 8;
     let listed = kinds.iter().enumerate().take(LISTED);
     let mut list: Vec<String> = listed
         .map(|(i, (_, modality, count))| {

@@ -269,7 +269,7 @@ fn is_known_sequence(tag: Tag) -> bool {
 pub(crate) fn name(tag: Tag) -> String {
     let numbers = format!("({:04X},{:04X})", tag.0, tag.1);
     match StandardDataDictionary.by_tag(tag) {
-        Some(entry) if tag.0 % 2 == 0 => format!("{} {numbers}", entry.alias()),
+        Some(entry) if tag.0.is_multiple_of(2) => format!("{} {numbers}", entry.alias()),
         _ => format!("the element {numbers}"),
     }
 }

@@ -148,6 +148,7 @@ mod tests {
         NiftiHeader {
             dim: [3, 4, 5, 6, 1, 1, 1, 1],
             sform_code: 1,
+            qform_code: 0,
             srow_x: row(0),
             srow_y: row(1),
             srow_z: row(2),
@@ -160,7 +161,7 @@ mod tests {
         let axes = Axes::of(&header([[2.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 4.0]]));
         assert_eq!(axes.orientation.unwrap().directions, ["L", "P"]);
         assert!(axes.steps[0].backwards && axes.steps[1].backwards && !axes.steps[2].backwards);
-        assert_eq!(axes.spacing, [2.0, 3.0, 4.0]);
+        assert_eq!(axes.spacing.map(|mm| mm as u32), [2, 3, 4]);
     }
 
     #[test]

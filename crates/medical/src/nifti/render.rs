@@ -42,7 +42,8 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Vec<MedicalPicture>
         .par_iter()
         .enumerate()
         .map(|(i, &index)| {
-            let bytes = volume.slice(index).flat_map(|value| tone.bytes(value)).collect();
+            let bytes =
+                volume.slice(index).flat_map(|value| tone.bytes(rounded(value, recipe))).collect();
             let stored = RgbImage::from_raw(columns as u32, rows as u32, bytes)
                 .ok_or_else(|| at.damaged("the volume", "has too few voxels"))?;
             let mut provenance = setting.provenance(i, index);
@@ -115,6 +116,11 @@ impl Setting<'_> {
     }
 }
 
+/// The server rounds values before it windows them.
+fn rounded(value: f64, recipe: Recipe) -> f64 {
+    if recipe == Recipe::CtServer { value.round_ties_even() } else { value }
+}
+
 fn unit(recipe: Recipe) -> &'static str {
     if recipe.channel_windows().is_some() { "HU" } else { "stored" }
 }
@@ -129,11 +135,8 @@ fn tone(
         let (curve, origin) = given(volume, window, at)?;
         return Ok((Tone::Grey(curve), origin));
     }
-    if let Some(windows) = recipe.channel_windows() {
-        return Ok((
-            Tone::Colours(windows.map(|(low, high)| Curve::Single { low, high })),
-            WindowOrigin::Recipe,
-        ));
+    if recipe.channel_windows().is_some() {
+        return Ok((Tone::of_ct(recipe), WindowOrigin::Recipe));
     }
     if let (Recipe::Plain, Some((low, high))) = (recipe, volume.header.window) {
         return Ok((Tone::Grey(Curve::Line { low, high }), WindowOrigin::Tag));

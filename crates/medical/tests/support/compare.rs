@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// What `reference.py` wrote of a file.
 #[derive(Debug, Deserialize)]
-pub struct Reference {
+pub(crate) struct Reference {
     frames: Vec<ReferenceFrame>,
     #[serde(default)]
     error: Option<String>,
@@ -23,44 +23,44 @@ struct ReferenceFrame {
 
 /// A line of the table.
 #[derive(Debug, Serialize)]
-pub struct Row {
+pub(crate) struct Row {
     /// Name without its folder.
-    pub file: String,
+    pub(crate) file: String,
     /// What we read of it, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stored: Option<Stored>,
+    pub(crate) stored: Option<Stored>,
     /// Frames that were compared.
-    pub frames: usize,
+    pub(crate) frames: usize,
     /// The greatest difference of a sample, where both decode.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub difference: Option<i64>,
+    pub(crate) difference: Option<i64>,
     /// Our error, without the path.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ours: Option<String>,
+    pub(crate) ours: Option<String>,
     /// Whether that is one of a damaged file, and not of a form that is not read.
-    pub damaged: bool,
+    pub(crate) damaged: bool,
     /// pydicom's error.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pydicom: Option<String>,
+    pub(crate) pydicom: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-pub struct Stored {
-    pub transfer_syntax: String,
-    pub photometric: String,
-    pub colours: String,
-    pub bits: String,
-    pub lossy: bool,
+pub(crate) struct Stored {
+    pub(crate) transfer_syntax: String,
+    pub(crate) photometric: String,
+    pub(crate) colours: String,
+    pub(crate) bits: String,
+    pub(crate) lossy: bool,
 }
 
 /// Reads `index.json` of a folder of references.
-pub fn references(folder: &Path) -> BTreeMap<PathBuf, Reference> {
+pub(crate) fn references(folder: &Path) -> BTreeMap<PathBuf, Reference> {
     let text = std::fs::read_to_string(folder.join("index.json")).expect("reference.py writes it");
     serde_json::from_str(&text).expect("as reference.py writes it")
 }
 
 /// Compares all files.
-pub fn rows(folder: &Path) -> Vec<Row> {
+pub(crate) fn rows(folder: &Path) -> Vec<Row> {
     let mut rows: Vec<Row> =
         references(folder).iter().map(|(path, reference)| row(folder, path, reference)).collect();
     rows.sort_by(|a, b| a.file.cmp(&b.file));
