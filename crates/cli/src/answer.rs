@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Answers and prints the text as it is made.
 pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
     let QuestionArgs { model, asked, pictures, generation } = &args.question;
-    let Posed { question, sources } = asked.conversation().posed(&pictures.reader())?;
+    let Posed { question, sources, .. } = asked.conversation().posed(&pictures.reader())?;
     pictures.check_used(&sources)?;
     warn_of(&question.pictures);
     let explainer = load(model, args.question.load_options())?;

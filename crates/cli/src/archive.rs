@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use medgemma_explainer::medical::out::{self, Findings, HeatGrid, HeatVolume, Moment, Outcome, Wanted};
+use medgemma_explainer::medical::out::{self, Findings, HeatVolume, Moment, Outcome, Wanted};
 use medgemma_explainer::medical::{Format, SourceHandle};
 use medgemma_explainer::ndarray::{Array3, Axis};
 use medgemma_explainer::{Answer, Archive, Explainer, Explanations, Presentation};
@@ -127,21 +127,25 @@ fn write_volume(
     let first = frames.first().context("nothing was explained over a slice")?;
     let (rows, columns) = first.values.dim();
     anyhow::ensure!(
-        frames.iter().all(|frame| frame.values.dim() == (rows, columns) && frame.area == out::Area::WHOLE),
+        frames
+            .iter()
+            .all(|frame| frame.values.dim() == (rows, columns) && frame.area == out::Area::WHOLE),
         "maps of padded or cut pictures are no volume; leave --pad-to-square and --pan-and-scan out"
     );
     let mut values = Array3::zeros((frames.len(), rows, columns));
     for (mut slice, frame) in values.axis_iter_mut(Axis(0)).zip(frames) {
         slice.assign(&frame.values);
     }
-    let volume = handles[0].volume().context(
-        "the pictures are no slices of one series or volume; give the folder of a series, or a NIfTI file",
+    let (volume, _) = handles[0].within().context(
+        "the pictures are no slices of a series or volume; give the folder of a series, or a NIfTI file",
     )?;
-    let slices: Option<Vec<usize>> =
-        handles.iter().map(|handle| handle.volume().filter(|other| other.is_same(volume)).map(|_| handle.slice())).collect();
+    let slice = |handle: &&SourceHandle| {
+        let (own, slice) = handle.within()?;
+        (own == volume).then_some(slice)
+    };
+    let slices: Option<Vec<usize>> = handles.iter().map(slice).collect();
     let slices = slices.context("the slices are of several series; give one of them")?;
-    let grid: HeatGrid = volume.grid();
-    Ok(out::write_heat(file, &HeatVolume { values: values.view(), slices, grid })?)
+    Ok(out::write_heat(file, &HeatVolume { values: values.view(), slices, grid: volume.grid() })?)
 }
 
 /// `maps.nii.gz` becomes `maps-2.nii.gz` for target 2 of several.

@@ -59,7 +59,7 @@ impl Asked {
             return Conversation::File { path: path.clone(), allow_outside: self.allow_outside };
         }
         let image = |path: &PathBuf| Part::Image(path.clone());
-        let mut content: Vec<Part> = self.prior.iter().map(image).collect();
+        let mut content: Vec<Part> = self.prior.iter().cloned().map(Part::Prior).collect();
         let mut shown = 0;
         for (text, &before) in self.text.iter().zip(&self.before) {
             content.extend(self.image[shown..before].iter().map(image));
@@ -102,6 +102,8 @@ pub(crate) struct Posed {
     pub(crate) question: Question,
     /// For each picture; `None` for files of pixels alone.
     pub(crate) sources: Vec<Option<SourceHandle>>,
+    /// The first picture that is not of an earlier study.
+    pub(crate) current: usize,
 }
 
 /// Pictures while they are read.
@@ -109,6 +111,7 @@ pub(crate) struct Posed {
 pub(crate) struct Gathered {
     pub(crate) pictures: Vec<Picture>,
     pub(crate) sources: Vec<Option<SourceHandle>>,
+    pub(crate) current: usize,
 }
 
 impl Gathered {
@@ -150,8 +153,10 @@ pub(crate) enum Conversation {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Part {
-    /// The file of a picture.
+    /// The file of a picture, or the folder of a series.
     Image(PathBuf),
+    /// The same of an earlier study.
+    Prior(PathBuf),
     Text(String),
 }
 
@@ -169,6 +174,10 @@ impl Conversation {
         for part in parts {
             match part {
                 Part::Image(path) => content.extend(gathered.add(reader.read(path)?)),
+                Part::Prior(path) => {
+                    content.extend(gathered.add(reader.prior(path)?));
+                    gathered.current = gathered.pictures.len();
+                }
                 Part::Text(text) => content.push(Content::Text(text.clone())),
             }
         }
@@ -178,7 +187,7 @@ impl Conversation {
             Some(system) => question.with_system(system),
             None => question,
         };
-        Ok(Posed { question, sources: gathered.sources })
+        Ok(Posed { question, sources: gathered.sources, current: gathered.current })
     }
 
     /// The files that it names.
@@ -187,7 +196,7 @@ impl Conversation {
             Self::File { path, .. } => vec![path],
             Self::Message { content, .. } => {
                 let files = content.iter().filter_map(|part| match part {
-                    Part::Image(path) => Some(path.as_path()),
+                    Part::Image(path) | Part::Prior(path) => Some(path.as_path()),
                     Part::Text(_) => None,
                 });
                 files.collect()

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     let QuestionArgs { model, asked, pictures, generation } = &args.question;
     let reader = pictures.reader();
     let question = || asked.question_or(demo::picture, demo::PROMPT, &reader);
-    let Posed { question: first, sources } = question()?;
+    let Posed { question: first, sources, .. } = question()?;
     pictures.check_used(&sources)?;
     warn_of(&first.pictures);
     let explainer = answer::load(model, args.question.load_options())?;

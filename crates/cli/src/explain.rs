@@ -7,6 +7,7 @@ use crate::versus::Pair;
 use crate::{
     answer, certificate, compare, methods, output, progress, reliance, shades, sinks, versus,
 };
+use medgemma_explainer::medical::SourceHandle;
 use medgemma_explainer::{
     Answer, Ask, Blank, ErrorKind, ExplainOptions, Explainer, Explanations, Exported, FigureKind,
     Frame, NOTHING_SPEAKS, Objective, OutputFolder, Picture, Presentation, Question, Resolution,
@@ -37,6 +38,10 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
 struct Ready<'a> {
     job: &'a Job,
     question: Question,
+    /// For each picture the file that results can be written back to.
+    sources: Vec<Option<SourceHandle>>,
+    /// The first picture of the current study.
+    current: usize,
     presentation: Presentation,
     blanks: Vec<Blank>,
     folder: OutputFolder,
@@ -48,13 +53,16 @@ struct Done {
     explanations: Explanations,
     presentation: Presentation,
     written: Exported,
+    /// Objects of DICOM and volumes.
+    archived: Vec<PathBuf>,
 }
 
 impl<'a> Ready<'a> {
     fn new(job: &'a Job) -> anyhow::Result<Self> {
         let reader = job.pictures.reader();
-        let Posed { question, sources } = job.conversation.posed(&reader)?;
+        let Posed { question, sources, current } = job.conversation.posed(&reader)?;
         job.pictures.check_used(&sources)?;
+        job.archive.check(&sources)?;
         if question.pictures.is_empty() {
             let idle = job.about_pictures(|option| format!("--{option}"));
             anyhow::ensure!(
@@ -75,10 +83,11 @@ impl<'a> Ready<'a> {
             _ => None,
         });
         warn_of(question.pictures.iter().chain(others));
-        let inputs = inputs(job, &question, &presentation);
+        let mut inputs = inputs(job, &question, &presentation);
+        inputs.extend(sources.iter().flatten().map(|source| source.path().to_owned()));
         let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
         let folder = OutputFolder::create(&job.output.out, &inputs)?;
-        Ok(Self { job, question, presentation, blanks, folder })
+        Ok(Self { job, question, sources, current, presentation, blanks, folder })
     }
 
     /// Answers, explains and writes. `shows`: the answer goes to stdout as it is made.
@@ -88,7 +97,7 @@ impl<'a> Ready<'a> {
         other: Option<&Explainer>,
         shows: bool,
     ) -> anyhow::Result<Done> {
-        let Self { job, question, presentation, blanks, folder } = self;
+        let Self { job, question, sources, current, presentation, blanks, folder } = self;
         check_sight(explainer, &job.conversation, &question)?;
         check(job, explainer, &question)?;
         let answer = answered(job, explainer, question, shows)?;
@@ -106,6 +115,9 @@ impl<'a> Ready<'a> {
         for note in written.notes.iter().filter(|note| !is_told(note)) {
             output::warning(note);
         }
+        let (done, place) = ((&answer, &explanations), (&sources[..], current));
+        let archive = || job.archive.write(explainer, done, &presentation, place);
+        let archived = progress::step("writing for the archive", archive)?;
         let are_figures_missing =
             presentation.figures.iter().any(|kind| *kind != FigureKind::Words);
         if explanations.targets.is_empty() && are_figures_missing {
@@ -113,14 +125,14 @@ impl<'a> Ready<'a> {
                 "figures other than words are drawn for targets; add one, for instance with --keyword",
             );
         }
-        Ok(Done { answer, explanations, presentation, written })
+        Ok(Done { answer, explanations, presentation, written, archived })
     }
 }
 
 impl Done {
     /// What was found and where it lies; with `shows_maps` the targets in the terminal, too.
     fn print(&self, shows_maps: bool) -> anyhow::Result<()> {
-        let Self { answer, explanations, presentation, written } = self;
+        let Self { answer, explanations, presentation, written, archived } = self;
         output::blank_line();
         print_targets(answer, explanations, presentation.shows_template);
         methods::print(explanations);
@@ -137,6 +149,7 @@ impl Done {
         }
         output::blank_line();
         written.files().for_each(|file| output::line(file.display()));
+        archived.iter().for_each(|file| output::line(file.display()));
         Ok(())
     }
 }
@@ -296,7 +309,7 @@ fn options(
 }
 
 /// What lies where: the tables of regions, and the model's own boxes.
-fn print_places(Done { answer, explanations, presentation, written }: &Done) {
+fn print_places(Done { answer, explanations, presentation, written, .. }: &Done) {
     let text = |target: usize| explanations.targets[target].label();
     for table in &written.regions {
         let image = match answer.question().pictures.get(1) {

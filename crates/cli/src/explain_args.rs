@@ -3,6 +3,7 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
+use crate::archive::ArchiveArgs;
 use crate::args::{Args, QuestionArgs};
 use crate::certificate::CertificateArgs;
 use crate::compare::CompareArgs;
@@ -52,6 +53,8 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     shown: PresentationArgs,
     #[command(flatten)]
+    archive: ArchiveArgs,
+    #[command(flatten)]
     output: OutputArgs,
 
     /// Also show each target in the terminal: its map, and the text in colours
@@ -79,10 +82,14 @@ impl ExplainArgs {
             targets: self.targets.clone(),
             versus,
             how: self.how.clone(),
-            reliance: self.reliance.clone(),
+            reliance: match self.archive.wants_contribution() {
+                true => self.reliance.clone().or_mean(),
+                false => self.reliance.clone(),
+            },
             certificate: self.certificate.clone(),
             compare: self.compare.clone(),
             shown: self.shown.clone(),
+            archive: self.archive.clone(),
             output: self.output.clone(),
         };
         if let Some(problem) = job.problem(|option| format!("--{}", option.replace('_', "-"))) {

@@ -6,6 +6,7 @@ use medgemma_explainer::{
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+use crate::archive::ArchiveArgs;
 use crate::args::{GenerationArgs, ModelArgs, PictureArgs, load_options, not_blank};
 use crate::asked::Conversation;
 use crate::certificate::CertificateArgs;
@@ -41,6 +42,8 @@ pub(crate) struct Job {
     pub(crate) compare: CompareArgs,
     #[serde(default)]
     pub(crate) shown: PresentationArgs,
+    #[serde(default)]
+    pub(crate) archive: ArchiveArgs,
     pub(crate) output: OutputArgs,
 }
 

@@ -2,6 +2,7 @@
 //! of the program, 128 + N ended by signal N.
 
 mod answer;
+mod archive;
 mod args;
 mod asked;
 mod audit;

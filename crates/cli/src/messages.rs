@@ -66,6 +66,7 @@ pub(crate) fn read(path: &Path, reader: &Reader, reach: Reach) -> Result<Posed> 
         Some(_) => Ok(Posed {
             question: Question::from_messages(gathered.pictures, messages),
             sources: gathered.sources,
+            current: gathered.current,
         }),
     }
 }

@@ -84,6 +84,19 @@ impl Reader {
         Ok(read_pictures(path, &self.options)?)
     }
 
+    /// The same of an earlier study: every picture says so.
+    pub(crate) fn prior(&self, path: &Path) -> anyhow::Result<Vec<ReadPicture>> {
+        let mut found = self.read(path)?;
+        for read in &mut found {
+            let picture = &read.picture;
+            let mut provenance = picture.provenance().clone();
+            provenance.notes.push("of the prior study".to_owned());
+            let name = format!("prior: {}", picture.name());
+            read.picture = read.picture.clone().with_provenance(name, provenance);
+        }
+        Ok(found)
+    }
+
     /// The picture of a file that has one.
     pub(crate) fn one(&self, path: &Path) -> anyhow::Result<Picture> {
         let mut found = self.read(path)?;

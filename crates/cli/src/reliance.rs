@@ -72,6 +72,14 @@ impl RelianceArgs {
         Ok(blanks)
     }
 
+    /// With the mean picture in the place of the pictures, where nothing was asked for.
+    pub(crate) fn or_mean(mut self) -> Self {
+        if self.reliance.is_empty() && self.reliance_picture.is_none() {
+            self.reliance.push(BlankArg::Mean);
+        }
+        self
+    }
+
     pub(crate) fn is_asked(&self) -> bool {
         *self != Self::default()
     }

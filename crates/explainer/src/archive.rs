@@ -6,8 +6,8 @@ use std::ops::Range;
 use explanation_record::{TargetCertificate, TargetReliance};
 use medical_pictures::SourceHandle;
 use medical_pictures::out::{
-    Algorithm, Area, Certificate, Findings, FrameMap, MapOverSources, Moment, Overlay,
-    SourceFrame, Target,
+    Algorithm, Area, Certificate, Findings, FrameMap, MapOverSources, Moment, Overlay, SourceFrame,
+    Target,
 };
 use relevancy_visualization::{OverlayOptions, Scale};
 

@@ -68,7 +68,7 @@ pub use open::{is_medical, open};
 pub use options::{Limits, Options, Preset, Slices, Window};
 pub use orientation::{Orientation, OrientationSource, PatientSide, Sides};
 #[cfg(any(feature = "dicom", feature = "nifti"))]
-pub use picture::{MedicalPicture, SourceHandle};
+pub use picture::{MedicalPicture, SourceHandle, SourceVolume};
 pub use provenance::{
     Bits, Channel, ChannelWindow, Format, Identifiers, Provenance, Slice, TransferSyntax,
     WindowOrigin, WindowShape,

@@ -12,7 +12,7 @@ use super::{colour, facts};
 use crate::checks::{self, Context, Subject};
 use crate::picture::SourceHandle;
 use crate::resample::to_squares;
-use crate::{Check, CheckKind, Error, MedicalPicture, Options, Provenance, Recipe, Slice};
+use crate::{Check, CheckKind, Error, Format, MedicalPicture, Options, Provenance, Recipe, Slice};
 
 /// A frame to be shown.
 #[derive(Debug, Clone)]
@@ -132,7 +132,7 @@ fn picture(
     provenance.identifiers = options.keep_identifiers.then(|| facts::identifiers(&file.header));
     let is_volume = !matches!(provenance.recipe, Recipe::Cxr | Recipe::Plain);
     let label = job.slice.filter(|_| is_volume).map(|slice| slice.label());
-    let source = SourceHandle::new(job.path.clone(), job.frame);
+    let source = SourceHandle::new(job.path.clone(), job.frame, Format::Dicom);
     Ok(MedicalPicture::new(rgb, provenance, source).with_label(label))
 }
 

@@ -1,6 +1,7 @@
 //! A file, a folder or a DICOMDIR to the sorted frames of one series. Only headers are read here.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dicom_dictionary_std::tags;
 use rayon::prelude::*;
@@ -10,7 +11,7 @@ use super::header::Header;
 use super::render::{self, Chosen, Job};
 use super::{dicomdir, facts, part10};
 use crate::error::At;
-use crate::{Error, Limits, MedicalPicture, Options, Recipe, Slice, selection};
+use crate::{Error, Limits, MedicalPicture, Options, Recipe, Slice, SourceVolume, selection};
 
 /// What is kept of a file's header.
 struct Member {
@@ -255,7 +256,13 @@ fn shown(
     for picture in &mut pictures {
         picture.provenance.notes.extend(selection::note(n, jobs.len()));
     }
-    Ok(pictures)
+    if n == 1 {
+        return Ok(pictures);
+    }
+    let frames = places.iter().map(|place| (place.path.clone(), place.frame));
+    let volume = Arc::new(SourceVolume::Series(frames.collect()));
+    let within = |(picture, &index): (MedicalPicture, &usize)| picture.within(&volume, index);
+    Ok(pictures.into_iter().zip(&chosen_places).map(within).collect())
 }
 
 fn plural(count: usize, what: &str) -> String {

@@ -1,6 +1,7 @@
 //! A volume to pictures.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use image::RgbImage;
 use rayon::prelude::*;
@@ -8,7 +9,8 @@ use rayon::prelude::*;
 use super::volume::Volume;
 use crate::checks::{self, Context, Subject};
 use crate::error::At;
-use crate::picture::SourceHandle;
+use crate::out::{VoxelAxis, VoxelOrder};
+use crate::picture::{SourceHandle, SourceVolume};
 use crate::resample::to_squares;
 use crate::tone::{Curve, Tone, full_range};
 use crate::{
@@ -38,6 +40,13 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Vec<MedicalPicture>
         options,
         shown: places.len(),
     };
+    let [columns_of, rows_of, slices_of] = volume
+        .header
+        .axes
+        .steps
+        .map(|step| VoxelAxis { axis: step.axis, reversed: step.backwards });
+    let order = VoxelOrder { slices: slices_of, rows: rows_of, columns: columns_of };
+    let whole = Arc::new(SourceVolume::Nifti { path: path.into(), order });
     places
         .par_iter()
         .enumerate()
@@ -59,8 +68,9 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Vec<MedicalPicture>
             provenance.checks = checks::all(&rgb, &context);
             let label =
                 provenance.slice.filter(|_| recipe != Recipe::Plain).map(|slice| slice.label());
-            let source = SourceHandle::new(path.into(), volume.stored_index(index) as u32);
-            Ok(MedicalPicture::new(rgb, provenance, source).with_label(label))
+            let source =
+                SourceHandle::new(path.into(), volume.stored_index(index) as u32, Format::Nifti);
+            Ok(MedicalPicture::new(rgb, provenance, source).with_label(label).within(&whole, index))
         })
         .collect()
 }

@@ -29,6 +29,17 @@ pub enum ObjectKind {
     Report,
 }
 
+impl std::fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Capture => "secondary capture",
+            Self::ParametricMap => "parametric map",
+            Self::Segmentation => "segmentation",
+            Self::Report => "structured report",
+        })
+    }
+}
+
 /// What became of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
