@@ -3,7 +3,7 @@
 use std::fs::{File, FileType, OpenOptions};
 use std::path::Path;
 
-use crate::error::At;
+use crate::error::{At, Bound};
 use crate::{Error, Limits};
 
 /// A regular file and its size in bytes.
@@ -15,7 +15,7 @@ pub(crate) fn open(path: &Path, limits: &Limits) -> Result<(File, u64), Error> {
     if !metadata.is_file() {
         return Err(Error::NotAFile { path: path.into(), found: name_of(metadata.file_type()) });
     }
-    at.limit(&limits.file_bytes(), metadata.len())?;
+    at.limit(&Bound::file_bytes(limits), metadata.len())?;
     Ok((file, metadata.len()))
 }
 

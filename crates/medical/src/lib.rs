@@ -40,7 +40,7 @@ mod files;
 #[cfg(feature = "nifti")]
 mod nifti;
 #[cfg(any(feature = "dicom", feature = "nifti"))]
-mod open;
+mod opening;
 #[cfg(any(feature = "dicom", feature = "nifti"))]
 mod options;
 #[cfg(any(feature = "dicom", feature = "nifti"))]
@@ -63,7 +63,7 @@ pub use error::Error;
 #[cfg(feature = "dicom")]
 pub use ndarray;
 #[cfg(any(feature = "dicom", feature = "nifti"))]
-pub use open::{is_medical, open};
+pub use opening::{is_medical, open};
 #[cfg(any(feature = "dicom", feature = "nifti"))]
 pub use options::{Limits, Options, Preset, Slices, Window};
 pub use orientation::{Orientation, OrientationSource, PatientSide, Sides};

@@ -179,10 +179,10 @@ setters!(Limits {
 macro_rules! bounds {
     ($($field:ident: $what:literal),+ $(,)?) => {
         #[allow(dead_code, reason = "each format has its own")]
-        impl Limits {
+        impl Bound {
             $(
-                pub(crate) fn $field(&self) -> Bound {
-                    Bound { what: $what, limit: self.$field, option: stringify!($field) }
+                pub(crate) fn $field(limits: &Limits) -> Self {
+                    Self { what: $what, limit: limits.$field, option: stringify!($field) }
                 }
             )+
         }

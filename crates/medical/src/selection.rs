@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::At;
+use crate::error::{At, Bound};
 use crate::recipe::spread;
 use crate::{Error, MOST_SLICES, Options, Recipe, Slices};
 
@@ -34,11 +34,11 @@ pub(crate) fn chosen(
                 return Err(at.option("slices", reason));
             }
             // Each range lies within n, so their sum is bounded once their number is.
-            at.limit(&options.limits.pictures(), ranges.len() as u64)?;
+            at.limit(&Bound::pictures(&options.limits), ranges.len() as u64)?;
             ranges.iter().cloned().flatten().collect()
         }
     };
-    at.limit(&options.limits.pictures(), places.len() as u64)?;
+    at.limit(&Bound::pictures(&options.limits), places.len() as u64)?;
     Ok(places)
 }
 

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use dicom_dictionary_std::{tags, uids};
 
 use super::header::{Header, text_of};
+use crate::error::Bound;
 use crate::{Error, Options};
 
 /// Whether the file lists others.
@@ -19,7 +20,7 @@ pub(crate) fn files(
     options: &Options,
 ) -> Result<(Vec<PathBuf>, Option<String>), Error> {
     let records = header.items(tags::DIRECTORY_RECORD_SEQUENCE);
-    header.at().limit(&options.limits.folder_entries(), records.len() as u64)?;
+    header.at().limit(&Bound::folder_entries(&options.limits), records.len() as u64)?;
     let folder = header.path.parent().unwrap_or(Path::new("."));
     let mut files = vec![];
     let mut missing = 0_usize;

@@ -12,7 +12,7 @@ use super::part10;
 use super::source::Source;
 use super::syntax::{Encoding, Syntax};
 use super::walk::{Outline, PixelElement, Walk};
-use crate::error::At;
+use crate::error::{At, Bound};
 use crate::{Error, Limits, files};
 
 /// A DICOM file, open.
@@ -72,7 +72,7 @@ fn inflated(path: &Path, from: u64, limits: &Limits) -> Result<Source, Error> {
     let at = At(path);
     let (mut file, _) = files::open(path, limits)?;
     file.seek(std::io::SeekFrom::Start(from)).map_err(|e| at.read(e))?;
-    let bound = limits.decoded_bytes();
+    let bound = Bound::decoded_bytes(limits);
     let mut bytes = vec![];
     DeflateDecoder::new(std::io::BufReader::new(file))
         .take(bound.limit.saturating_add(1))

@@ -110,8 +110,16 @@ fn encapsulated(
         let end = starts.get(frame as usize + 1).copied().unwrap_or(fragments.len());
         starts[frame as usize]..end
     };
-    let mut bytes = vec![];
-    for fragment in fragments.get(parts).unwrap_or_default() {
+    let parts = fragments.get(parts).unwrap_or_default();
+    let length: u64 = parts.iter().map(|fragment| fragment.end - fragment.start).sum();
+    // No codec makes a picture so much larger; headers and metadata have the room of a megabyte.
+    if layout.frame_bytes() * 4 + (1 << 20) < length {
+        let reason =
+            format!("has {length} compressed bytes for a frame of {} bytes", layout.frame_bytes());
+        return Err(at.damaged("Pixel Data (7FE0,0010)", reason));
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    for fragment in parts {
         bytes.extend(file.source.range(fragment.clone()).map_err(|e| at.read(e))?);
     }
     Ok(bytes)

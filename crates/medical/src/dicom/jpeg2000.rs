@@ -41,6 +41,12 @@ fn check(bytes: &[u8], layout: &Layout) -> Result<(), String> {
     };
     let size = || Some((number(8)?, number(12)?, number(16)?, number(20)?));
     let (width, height, left, top) = size().ok_or("its header is cut short")?;
+    let components =
+        bytes.get(start + 40..start + 42).map(|two| u16::from_be_bytes([two[0], two[1]]));
+    // The decoder makes room for all that are named. A fourth would be opacity.
+    if !components.is_some_and(|count| (layout.samples..=4).contains(&count)) {
+        return Err(format!("it names {} components", components.unwrap_or(0)));
+    }
     let found = (width.wrapping_sub(left), height.wrapping_sub(top));
     if found == (layout.columns, layout.rows) {
         return Ok(());

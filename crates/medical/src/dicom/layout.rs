@@ -4,6 +4,7 @@ use dicom_dictionary_std::tags;
 
 use super::header::Header;
 use super::walk::name;
+use crate::error::Bound;
 use crate::{Bits, Error, Limits};
 
 /// Description of the pixels of a frame.
@@ -30,7 +31,7 @@ impl Layout {
             value => Ok(u32::from(value)),
         };
         let (rows, columns) = (positive(tags::ROWS)?, positive(tags::COLUMNS)?);
-        at.limit(&limits.pixels(), u64::from(rows) * u64::from(columns))?;
+        at.limit(&Bound::pixels(limits), u64::from(rows) * u64::from(columns))?;
         let samples = header.integer(tags::SAMPLES_PER_PIXEL)?.unwrap_or(1);
         if samples != 1 && samples != 3 {
             return Err(at.unsupported(
@@ -53,7 +54,7 @@ impl Layout {
             frames: frames(header, limits)?,
         };
         layout.check_colour(header)?;
-        at.limit(&limits.decoded_bytes(), layout.frame_bytes())?;
+        at.limit(&Bound::decoded_bytes(limits), layout.frame_bytes())?;
         Ok(layout)
     }
 
@@ -150,6 +151,6 @@ fn frames(header: &Header, limits: &Limits) -> Result<u32, Error> {
     if frames < 1 {
         return Err(header.at().field(name(tags::NUMBER_OF_FRAMES), format!("is {frames}")));
     }
-    header.at().limit(&limits.frames(), frames.cast_unsigned())?;
+    header.at().limit(&Bound::frames(limits), frames.cast_unsigned())?;
     Ok(frames as u32)
 }

@@ -10,6 +10,7 @@ use super::file::DicomFile;
 use super::grey::{self, Frame, Plan, Range};
 use super::{colour, facts};
 use crate::checks::{self, Context, Subject};
+use crate::error::Bound;
 use crate::picture::SourceHandle;
 use crate::resample::to_squares;
 use crate::{Check, CheckKind, Error, Format, MedicalPicture, Options, Provenance, Recipe, Slice};
@@ -187,7 +188,7 @@ fn squared(
 ) -> Result<RgbImage, Error> {
     let aspect = facts::aspect(&file.header, job.frame);
     let pixels = f64::from(stored.width()) * f64::from(stored.height()) * aspect.max(1.0 / aspect);
-    file.header.at().limit(&options.limits.pixels(), pixels as u64)?;
+    file.header.at().limit(&Bound::pixels(&options.limits), pixels as u64)?;
     match to_squares(&stored, aspect) {
         None => Ok(stored),
         Some(square) => {

@@ -10,7 +10,7 @@ use super::file::DicomFile;
 use super::header::Header;
 use super::render::{self, Chosen, Job};
 use super::{dicomdir, facts, part10};
-use crate::error::At;
+use crate::error::{At, Bound};
 use crate::{Error, Limits, MedicalPicture, Options, Recipe, Slice, SourceVolume, selection};
 
 /// What is kept of a file's header.
@@ -51,7 +51,7 @@ pub(crate) fn open_folder(path: &Path, options: &Options) -> Result<Vec<MedicalP
     let mut files = vec![];
     let mut folders = 0_usize;
     for (i, entry) in std::fs::read_dir(path).map_err(|e| at.read(e))?.enumerate() {
-        at.limit(&options.limits.folder_entries(), i as u64 + 1)?;
+        at.limit(&Bound::folder_entries(&options.limits), i as u64 + 1)?;
         let entry = entry.map_err(|e| at.read(e))?;
         if entry.file_name() == "DICOMDIR" {
             return open_file(&entry.path(), options);
@@ -211,14 +211,14 @@ struct Place {
 fn places(members: &[Member], options: &Options) -> Result<Vec<Place>, Error> {
     let mut places = vec![];
     for member in members {
-        At(&member.path).limit(&options.limits.frames(), member.frames.into())?;
+        At(&member.path).limit(&Bound::frames(&options.limits), member.frames.into())?;
         places.extend((0..member.frames).map(|frame| Place {
             path: member.path.clone(),
             frame,
             position: member.position.filter(|_| member.frames == 1),
             thickness: member.thickness,
         }));
-        At(&member.path).limit(&options.limits.frames(), places.len() as u64)?;
+        At(&member.path).limit(&Bound::frames(&options.limits), places.len() as u64)?;
     }
     Ok(places)
 }

@@ -12,7 +12,7 @@ use dicom_dictionary_std::StandardDataDictionary;
 use super::part10::{has_long_length, is_vr};
 use super::source::Source;
 use super::syntax::Encoding;
-use crate::error::At;
+use crate::error::{At, Bound};
 use crate::{Error, Limits};
 
 /// Where things are.
@@ -84,18 +84,18 @@ impl<'a> Walk<'a> {
             }
             let element = self.element(begin)?;
             self.elements += 1;
-            self.at.limit(&self.limits.elements(), self.elements)?;
+            self.at.limit(&Bound::elements(self.limits), self.elements)?;
             if self.open.is_empty() && is_pixels(element.tag) {
                 let pixels = self.pixels(&element)?;
                 return self.outline(header, Some(pixels));
             }
             self.step(&element)?;
-            self.at.limit(&self.limits.depth(), self.open.len() as u64 / 2)?;
+            self.at.limit(&Bound::depth(self.limits), self.open.len() as u64 / 2)?;
         }
     }
 
     fn outline(&self, header: Range<u64>, pixels: Option<PixelElement>) -> Result<Outline, Error> {
-        self.at.limit(&self.limits.header_bytes(), header.end - header.start)?;
+        self.at.limit(&Bound::header_bytes(self.limits), header.end - header.start)?;
         Ok(Outline { header, pixels })
     }
 
@@ -242,7 +242,7 @@ impl<'a> Walk<'a> {
                     ));
                 }
             }
-            self.at.limit(&self.limits.elements(), self.elements + fragments.len() as u64)?;
+            self.at.limit(&Bound::elements(self.limits), self.elements + fragments.len() as u64)?;
         }
     }
 }

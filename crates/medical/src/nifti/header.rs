@@ -7,7 +7,7 @@ use flate2::read::GzDecoder;
 use nifti::NiftiHeader;
 
 use super::axes::Axes;
-use crate::error::At;
+use crate::error::{At, Bound};
 use crate::{Error, Limits};
 
 /// Bytes of the header itself.
@@ -139,7 +139,7 @@ impl Header {
             )
         })?;
         let size = dim.iter().product::<usize>() as u64 * voxel.bytes() as u64;
-        at.limit(&limits.decoded_bytes(), size)?;
+        at.limit(&Bound::decoded_bytes(limits), size)?;
         let first = u16::from_le_bytes([bytes[40], bytes[41]]);
         Ok(Self {
             dim,
@@ -174,7 +174,7 @@ fn dimensions(
         }
         *size = found.cast_unsigned().into();
     }
-    at.limit(&limits.pixels(), sizes[0].max(sizes[2]) * sizes[1].max(sizes[2]))?;
+    at.limit(&Bound::pixels(limits), sizes[0].max(sizes[2]) * sizes[1].max(sizes[2]))?;
     let volumes = sizes[3..].iter().try_fold(1_u64, |product, size| product.checked_mul(*size));
     Ok(([0, 1, 2].map(|i| sizes[i] as usize), volumes.unwrap_or(u64::MAX)))
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::volume::Volume;
 use crate::checks::{self, Context, Subject};
-use crate::error::At;
+use crate::error::{At, Bound};
 use crate::out::{VoxelAxis, VoxelOrder};
 use crate::picture::{SourceHandle, SourceVolume};
 use crate::resample::to_squares;
@@ -32,7 +32,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Vec<MedicalPicture>
     let [dx, dy, _] = volume.header.axes.spacing;
     let aspect = dy / dx;
     let pixels = columns as f64 * rows as f64 * aspect.max(1.0 / aspect);
-    at.limit(&options.limits.pixels(), pixels as u64)?;
+    at.limit(&Bound::pixels(&options.limits), pixels as u64)?;
     let setting = Setting {
         volume: &volume,
         windows: tone.windows(unit(recipe), origin),

@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::axes::Step;
 use super::header::{Header, LENGTH, Voxel, is_gzip};
-use crate::error::At;
+use crate::error::{At, Bound};
 use crate::{Error, Limits, files};
 
 /// A volume in memory, as its file has it.
@@ -33,7 +33,7 @@ impl Volume {
         let header = Header::read(&head, path, limits)?;
         let skipped = header.offset - LENGTH as u64;
         // Extensions lie between header and voxels; they are bounded as headers are.
-        at.limit(&limits.header_bytes(), skipped)?;
+        at.limit(&Bound::header_bytes(limits), skipped)?;
         std::io::copy(&mut inflated.by_ref().take(skipped), &mut std::io::sink()).map_err(wrong)?;
         let wanted = header.dim.iter().product::<usize>() * header.voxel.bytes();
         let mut bytes = vec![];

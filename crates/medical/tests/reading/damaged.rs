@@ -192,6 +192,11 @@ fn pixels() -> Vec<(&'static str, Vec<u8>)> {
         ("JPEG of 12 bits", compressed(BASELINE, &jpeg(0xC1, 12, 4, 4))),
         ("JPEG 2000 that is none", compressed(J2K, b"no picture")),
         ("JPEG 2000 of another size", compressed(J2K, &j2k(1 << 30, 1 << 30))),
+        (
+            "JPEG 2000 of 16384 components",
+            compressed(J2K, &[&j2k(4, 4)[..40], &[0x40, 0, 15, 1, 1]].concat()),
+        ),
+        ("more compressed than not", compressed(J2K, &vec![0; 2 << 20])),
         ("JPEG 2000 without a picture", compressed(J2K, &j2k(4, 4))),
     ]
 }
