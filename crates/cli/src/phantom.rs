@@ -1,9 +1,12 @@
 //! `medgemma-explainer phantom`.
 
+mod dicom;
+
 use crate::{interrupt, output, progress};
 use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
+use dicom::DicomArgs;
 use model_audit::{Case, Cases, Files};
 use phantom_radiograph::{
     Bits, COUNTS, Distribution, FindingKind, SIZES, SetOptions, Truth, write_set,
@@ -17,7 +20,7 @@ use tempfile::NamedTempFile;
 pub(crate) const FILES: &str = concat!(
     "Files in --out for each picture, numbered from 000: NNN.png, the picture; NNN-mask-K-KIND.png, the mask of finding K, and ",
     "NNN-twin-K.png, the same picture without it; likewise for burnt-in letters; NNN.json, all that is known about it. With --cases also ",
-    "cases.jsonl. No patient data is used."
+    "cases.jsonl; with --dicom NNN.dcm, or NNN-ct and NNN-ct.json. No patient data is used."
 );
 
 #[derive(clap::Args, Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct PhantomArgs {
     /// Also write cases.jsonl, the cases of an audit: each picture is asked whether there is such a finding
     #[arg(long, value_enum, value_name = "FINDING")]
     cases: Option<FindingArg>,
+    #[command(flatten)]
+    dicom: DicomArgs,
     /// Folder for the pictures; created if needed, otherwise it must be empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -90,11 +95,17 @@ pub(crate) fn run(args: &PhantomArgs) -> anyhow::Result<()> {
     let stop = interrupt::flag_of_short_steps();
     let bar = progress::counter("drawing", u64::from(count))?;
     let (mut lines, mut cases) = (Vec::new(), Vec::new());
+    let mut failed = None;
     let written = write_set(&args.out, &options, |truth| {
         lines.push(line(args, truth));
         cases.extend(args.cases.map(|kind| case(truth, kind.into())));
+        let name = truth.picture.as_deref().unwrap_or_default().trim_end_matches(".png");
+        match args.dicom.write(&args.out, (name, truth.seed, size)) {
+            Ok(path) => lines.extend(path.map(|path| path.display().to_string())),
+            Err(error) => failed = Some(error),
+        }
         bar.inc(1);
-        if stop.load(Ordering::Relaxed) {
+        if failed.is_some() || stop.load(Ordering::Relaxed) {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -102,6 +113,9 @@ pub(crate) fn run(args: &PhantomArgs) -> anyhow::Result<()> {
     });
     bar.finish_and_clear();
     lines.iter().for_each(output::line);
+    if let Some(error) = failed {
+        return Err(error);
+    }
     written?;
     if args.cases.is_some() {
         let path = args.out.join("cases.jsonl");
