@@ -16,7 +16,7 @@ pub(crate) fn run(args: &AnswerArgs) -> anyhow::Result<()> {
     let QuestionArgs { model, asked, pictures, generation } = &args.question;
     let Posed { question, sources, .. } = asked.conversation().posed(&pictures.reader())?;
     pictures.check_used(&sources)?;
-    warn_of(&question.pictures);
+    warn_of(&question.pictures, &question.prompt(), pictures);
     let explainer = load(model, args.question.load_options())?;
     check_sight(&explainer, &asked.conversation(), &question)?;
     let options = generation.options(&explainer, false);

@@ -166,7 +166,7 @@ pub(crate) struct PictureArgs {
     pan_and_scan: bool,
     /// Pad pictures to a square with black, as MedGemma's localisation examples do
     #[arg(long, help_heading = "Pictures")]
-    pad_to_square: bool,
+    pub(crate) pad_to_square: bool,
     /// Grey values that become black and white: LOW,HIGH in stored values or, of DICOM and NIfTI, in HU. Of a 16-bit picture also
     /// percentiles such as 1%,99%, or min-max; by default they are chosen, with a warning. Of DICOM also CENTRE/WIDTH, one of lung,
     /// bone, soft-tissue, brain, mediastinum and liver, or file:N, the N-th window of the file; by default as the recipe says

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::ArgMatches;
 use medgemma_explainer::medical::SourceHandle;
-use medgemma_explainer::{Content, Explainer, Message, Picture, Question, ReadPicture, Role};
+use medgemma_explainer::{
+    Content, Explainer, Message, Picture, Question, ReadPicture, Role, input_checks,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::args::not_blank;
+use crate::args::{PictureArgs, not_blank};
 use crate::messages::{self, Reach};
 use crate::output;
 use crate::reading::Reader;
@@ -225,12 +227,16 @@ pub(crate) fn check_sight(
 }
 
 /// Says what users should know of their pictures.
-pub(crate) fn warn_of<'a>(pictures: impl IntoIterator<Item = &'a Picture>) {
+pub(crate) fn warn_of<'a>(
+    pictures: impl IntoIterator<Item = &'a Picture>,
+    prompt: &str,
+    args: &PictureArgs,
+) {
     for picture in pictures {
         for warning in picture.warnings() {
             output::warning(format_args!("{}: {warning}", picture.name()));
         }
-        for check in &picture.provenance().checks {
+        for check in input_checks(picture, prompt, args.pad_to_square) {
             output::warning(format_args!("{}: {}", picture.name(), check.message));
         }
     }

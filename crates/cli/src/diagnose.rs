@@ -40,7 +40,7 @@ pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<()> {
     let question = || asked.question_or(demo::picture, demo::PROMPT, &reader);
     let Posed { question: first, sources, .. } = question()?;
     pictures.check_used(&sources)?;
-    warn_of(&first.pictures);
+    warn_of(&first.pictures, &first.prompt(), pictures);
     let explainer = answer::load(model, args.question.load_options())?;
     let options = generation.options(&explainer, true);
     let (answer, broken) = match answer::stream(&explainer, first, &options, !args.json) {
@@ -75,6 +75,7 @@ fn print(check: &Check) {
     // What needs a look stands out.
     let outcome = match check.outcome {
         Outcome::Failed => "FAILED".to_owned(),
+        Outcome::Look => "LOOK".to_owned(),
         other => other.to_string(),
     };
     output::line(format_args!("{:<24} {outcome:<8} {}", check.name, check.detail));

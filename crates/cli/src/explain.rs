@@ -82,7 +82,7 @@ impl<'a> Ready<'a> {
             Blank::Another(picture) => Some(&**picture),
             _ => None,
         });
-        warn_of(question.pictures.iter().chain(others));
+        warn_of(question.pictures.iter().chain(others), &question.prompt(), &job.pictures);
         let mut inputs = inputs(job, &question, &presentation);
         inputs.extend(sources.iter().flatten().map(|source| source.path().to_owned()));
         let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();

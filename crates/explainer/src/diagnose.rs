@@ -11,7 +11,7 @@ use std::fmt;
 
 use crate::error::Cause;
 use crate::finer::Images;
-use crate::{Answer, Error, ErrorKind, Request};
+use crate::{Answer, Error, ErrorKind, Request, input_checks};
 use attention::{Masks, RowSums};
 use checks::Tolerances;
 
@@ -51,6 +51,8 @@ pub enum Outcome {
     Failed,
     /// It could not be made here.
     Skipped,
+    /// The checkpoint is sound, and a person should look at what it is given.
+    Look,
 }
 
 impl Request<'_> {
@@ -72,8 +74,12 @@ impl Request<'_> {
             Some(token) => checks::image_spans(prompt, &spans, (token, config.mm_tokens_per_image)),
             None => Check::skipped("image spans", "the model sees no pictures"),
         };
-        let mut checks =
-            vec![self.settle("weights", Self::weights)?, checks::one_bos(prompt, begin), of_images];
+        let mut checks = vec![
+            self.settle("weights", Self::weights)?,
+            checks::one_bos(prompt, begin),
+            of_images,
+            self.input(answer),
+        ];
         checks.extend(self.attention(answer, &tolerances)?);
         checks.push(self.settle("generation", |this| this.generation(answer, &tolerances))?);
         checks
@@ -113,6 +119,17 @@ impl Request<'_> {
                 _ => all(Outcome::Failed, &error),
             },
         }
+    }
+
+    /// What in the pictures would mislead the model.
+    fn input(&self, answer: &Answer) -> Check {
+        let (prompt, pads) = (answer.question.prompt(), self.processor.options().pad_to_square);
+        let found = answer.question.pictures.iter().flat_map(|picture| {
+            let of =
+                |check: &medical_pictures::Check| format!("{}: {}", picture.name(), check.message);
+            input_checks(picture, &prompt, pads).map(of).collect::<Vec<_>>()
+        });
+        checks::input(&found.collect::<Vec<_>>(), answer.question.pictures.len())
     }
 
     fn weights(&self) -> Result<Check, Error> {
@@ -239,6 +256,7 @@ impl fmt::Display for Outcome {
             Self::Ok => "ok",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
+            Self::Look => "look",
         })
     }
 }

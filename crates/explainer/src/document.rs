@@ -17,7 +17,7 @@ use gemma3_processor::{Picture, PreparedImage};
 
 use crate::{
     Answer, AnswerOptions, AppliedAdapter, Blank, Certificate, Error, Explainer, Explanations,
-    Missing, NATS_OF_A_CHANGE, Profile, Reliance, Request, StopReason,
+    Missing, NATS_OF_A_CHANGE, Profile, Reliance, Request, StopReason, input_checks,
 };
 
 /// What a reader must know of an explanation by the rules of [`Profile::PythonProgram`].
@@ -66,7 +66,7 @@ impl Explainer {
             trace: answer.trace().to_owned(),
             stop: stop_name(answer.generated.stop),
             tokens: tokens(answer),
-            pictures: pictures(answer, presentation),
+            pictures: pictures(answer, presentation, self.processor.options().pad_to_square),
             images: answer.prepared.images.iter().map(image).collect(),
             foil_texts: self.foil_texts(explanations),
             targets: targets(explanations),
@@ -224,7 +224,18 @@ fn tokens(answer: &Answer) -> Vec<Token> {
     answer.tokens.iter().map(token).collect()
 }
 
-fn pictures<'a>(answer: &'a Answer, presentation: &Presentation) -> Vec<ExplainedPicture<'a>> {
+fn pictures<'a>(
+    answer: &'a Answer,
+    presentation: &Presentation,
+    pads: bool,
+) -> Vec<ExplainedPicture<'a>> {
+    let prompt = answer.question.prompt();
+    let source = |picture: &Picture| {
+        let checks = input_checks(picture, &prompt, pads).cloned().collect();
+        let mut source = picture.provenance().clone();
+        source.checks = checks;
+        source
+    };
     let explained = |picture: &'a Picture| ExplainedPicture {
         name: presentation.shown_path(picture.name().as_ref()),
         rgb: Cow::Borrowed(picture.rgb()),
@@ -232,7 +243,7 @@ fn pictures<'a>(answer: &'a Answer, presentation: &Presentation) -> Vec<Explaine
         exif_orientation: picture.exif_orientation(),
         window: picture.window().map(|window| [window.low, window.high]),
         warnings: picture.warnings().iter().map(ToString::to_string).collect(),
-        source: Some(picture.provenance().clone()),
+        source: Some(source(picture)),
         orientation: presentation.orientation_of(picture.provenance()),
     };
     answer.question.pictures.iter().map(explained).collect()

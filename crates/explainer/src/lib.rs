@@ -61,7 +61,7 @@ pub use explain::NamedFoil;
 pub use explainer::{Explainer, LoadOptions, Profile};
 pub use generated::{Generated, Sampling, StopReason};
 pub use inspection::{Bytes, Inspection, LanguageModel, Misshapen, Parameters, VisionTower};
-pub use pictures::{NO_SIDES, ReadOptions, ReadPicture, read_pictures};
+pub use pictures::{NO_SIDES, ReadOptions, ReadPicture, input_checks, read_pictures};
 pub use reliance::Reliance;
 pub use request::{Context, Request};
 pub use service::{Pending, Service};

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use gemma3_processor::{Picture, PictureOptions};
-use medical_pictures::{MedicalPicture, Provenance, SourceHandle, check_picture, is_medical};
+use medical_pictures::{
+    Check, CheckKind, MedicalPicture, Provenance, SourceHandle, check_picture, is_medical,
+};
 
 use crate::Error;
 use crate::setters::setters;
@@ -58,6 +60,20 @@ pub fn read_pictures(path: &Path, options: &ReadOptions) -> Result<Vec<ReadPictu
     }])
 }
 
+/// What a picture's user should look at before believing an answer about it. That it is no square only matters to questions that ask for
+/// places, in pictures that are not padded to one (`pads`).
+pub fn input_checks<'a>(
+    picture: &'a Picture,
+    prompt: &str,
+    pads: bool,
+) -> impl Iterator<Item = &'a Check> + use<'a> {
+    let prompt = prompt.to_lowercase();
+    let asks_for_places = ["box", "coordinate", "localiz", "localis", "locate"];
+    let wants_square = !pads && asks_for_places.iter().any(|word| prompt.contains(word));
+    let all = picture.provenance().checks.iter();
+    all.filter(move |check| check.kind != CheckKind::NotPadded || wants_square)
+}
+
 /// What a file without tags says of sides.
 pub const NO_SIDES: &str = "the file does not say which way the patient lies in the picture; letters and the patient's sides are as \
     --orientation says, never guessed";
@@ -95,6 +111,21 @@ fn name(provenance: &Provenance, many: usize, frame: u32) -> String {
 mod tests {
     use super::*;
     use medical_pictures::{Format, Recipe};
+
+    #[test]
+    fn padding_matters_to_questions_for_places() {
+        let wide = Picture::from_rgb(image::RgbImage::new(4, 2)).unwrap();
+        let mut provenance = wide.provenance().clone();
+        provenance.checks = vec![
+            Check::new(CheckKind::NotPadded, "no square"),
+            Check::new(CheckKind::Negative, "a negative"),
+        ];
+        let wide = wide.with_provenance("wide".to_owned(), provenance);
+        let count = |prompt, pads| input_checks(&wide, prompt, pads).count();
+        assert_eq!(count("Describe it.", false), 1);
+        assert_eq!(count("Give bounding boxes.", false), 2);
+        assert_eq!(count("Give bounding boxes.", true), 1);
+    }
 
     #[test]
     fn names_say_what_and_not_whose() {

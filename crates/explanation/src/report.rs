@@ -17,6 +17,7 @@ use methods::Methods;
 pub(crate) mod certificate;
 mod methods;
 mod reliance;
+mod source;
 mod versus;
 
 /// One HTML file that shows all explanations of an answer, targets and words: it works from disk and asks nothing of any network. The
@@ -284,6 +285,7 @@ fn provenance(explained: &Explained<'_>) -> Vec<Fact> {
         let hash = &other.model.config_sha256;
         facts.push(Fact::new("SHA-256 of that model's configuration", hash));
     }
+    facts.extend(source::facts(explained));
     for picture in &explained.pictures {
         let name = format!("SHA-256 of the pixels of {}", file_name(&picture.name));
         facts.push(Fact::new(name, &picture.pixels_sha256));
@@ -301,6 +303,12 @@ fn notes(explained: &Explained<'_>) -> Vec<String> {
     });
     let regions = explained.regions.iter().filter_map(|regions| regions.note.clone());
     let regions = regions.map(|note| format!("Regions: {note}."));
-    let notes = explained.notes.iter().cloned().chain(pictures).chain(regions);
+    let notes = explained
+        .notes
+        .iter()
+        .cloned()
+        .chain(pictures)
+        .chain(source::notes(explained))
+        .chain(regions);
     notes.chain(reliance::note(explained)).chain(certificate::note(explained)).collect()
 }

@@ -6,7 +6,7 @@ use gemma3_tch::{Bytes, check_memory};
 use std::ops::Range;
 
 use super::engines::{Rows, Token};
-use super::{Check, attention};
+use super::{Check, Outcome, attention};
 
 /// How far numbers that are computed in two ways may lie apart; where nothing else is said the largest difference over the largest
 /// number.
@@ -62,6 +62,18 @@ pub(super) fn finite(ranges: &[(String, [f64; 2])]) -> Check {
             let count = broken.len();
             Check::failed("weights", format!("{count} tensors hold NaN or infinity, {first} first"))
         }
+    }
+}
+
+/// What is to be looked at in the pictures.
+pub(super) fn input(found: &[String], pictures: usize) -> Check {
+    const NAME: &str = "pictures";
+    match (found, pictures) {
+        (_, 0) => Check::skipped(NAME, "the question has no picture"),
+        ([], _) => {
+            Check::ok(NAME, "no negative, nothing clipped, no lateral view, no burnt-in text found")
+        }
+        _ => Check { outcome: Outcome::Look, ..Check::ok(NAME, found.join("; ")) },
     }
 }
 
