@@ -18,8 +18,10 @@ const REPORT_PIXELS_OF_ONE: u64 = 1_600_000;
 const REPORT_PIXELS_AT_LEAST: u64 = 120_000;
 const REPORT_PIXELS_OF_MANY: u64 = 12_000_000;
 const REPORT_PIXELS_OF_A_SLICE: u64 = 40_000;
-/// From this many pictures on they are stored at a lower quality: a slice is looked at beside its neighbours.
+/// From this many pictures on they are stored at a lower quality, as a slice is looked at beside its neighbours, and at a still lower one
+/// where all together would take more bytes than this.
 const REPORT_MANY: usize = 24;
+const REPORT_JPEG_BYTES: usize = 6_000_000;
 /// Browsers refuse canvases with longer sides.
 const LONGEST_SIDE: u64 = 8192;
 /// Bytes of a PNG above which a picture is stored as JPEG; for all pictures of a report together.
@@ -35,8 +37,9 @@ const DOSSIER_PNG_BYTES: usize = 40_000;
 
 /// Below this size a PNG is small whatever it shows.
 const SMALL_SIDE: u32 = 64;
-const JPEG_QUALITY: u8 = 90;
-const JPEG_QUALITY_OF_MANY: u8 = 80;
+/// What one picture is stored at, and what many are: the first that is small enough, or the last.
+const JPEG_QUALITY: &[u8] = &[90];
+const JPEG_QUALITY_OF_MANY: &[u8] = &[80, 60, 40];
 
 /// How much of a picture a page holds.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +47,8 @@ pub(crate) struct Limits {
     pixels: u64,
     side: u64,
     png_bytes: usize,
-    quality: u8,
+    jpeg_bytes: usize,
+    qualities: &'static [u8],
 }
 
 impl Limits {
@@ -58,7 +62,8 @@ impl Limits {
             pixels: pixels.clamp(least, REPORT_PIXELS_OF_ONE),
             side: LONGEST_SIDE,
             png_bytes: REPORT_PNG_BYTES / n_pictures,
-            quality: if n_pictures < REPORT_MANY { JPEG_QUALITY } else { JPEG_QUALITY_OF_MANY },
+            jpeg_bytes: REPORT_JPEG_BYTES / n_pictures,
+            qualities: if n_pictures < REPORT_MANY { JPEG_QUALITY } else { JPEG_QUALITY_OF_MANY },
         }
     }
 
@@ -66,7 +71,13 @@ impl Limits {
     pub(crate) fn of_dossier(n_pictures: usize) -> Self {
         let pixels = DOSSIER_PIXELS / n_pictures.max(1) as u64;
         let side = pixels.isqrt().clamp(DOSSIER_SIDE_AT_LEAST, DOSSIER_SIDE);
-        Self { pixels: side * side, side, png_bytes: DOSSIER_PNG_BYTES, quality: JPEG_QUALITY }
+        Self {
+            pixels: side * side,
+            side,
+            png_bytes: DOSSIER_PNG_BYTES,
+            jpeg_bytes: usize::MAX,
+            qualities: JPEG_QUALITY,
+        }
     }
 
     /// The size of the copy: never larger than the original, and each side at least one pixel.
@@ -106,8 +117,7 @@ pub(crate) fn embed(picture: &RgbImage, limits: Limits) -> Result<Embedded, Imag
         grey(picture).map_or_else(|| DynamicImage::from(picture.clone()), DynamicImage::from);
     let png = png(&picture)?;
     let exact = png.len() <= limits.png_bytes || size.0.max(size.1) < SMALL_SIDE;
-    let (kind, bytes) =
-        if exact { ("png", png) } else { ("jpeg", jpeg(&picture, limits.quality)?) };
+    let (kind, bytes) = if exact { ("png", png) } else { ("jpeg", jpeg(&picture, limits)?) };
     let url = format!("data:image/{kind};base64,{}", STANDARD.encode(bytes));
     Ok(Embedded { url, size, whole, exact: exact && whole })
 }
@@ -127,10 +137,18 @@ fn png(picture: &DynamicImage) -> Result<Vec<u8>, ImageError> {
     Ok(bytes.into_inner())
 }
 
-fn jpeg(picture: &DynamicImage, quality: u8) -> Result<Vec<u8>, ImageError> {
-    let mut bytes = Cursor::new(Vec::new());
-    picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, quality))?;
-    Ok(bytes.into_inner())
+/// At the best quality that is small enough.
+fn jpeg(picture: &DynamicImage, limits: Limits) -> Result<Vec<u8>, ImageError> {
+    let mut bytes = Vec::new();
+    for &quality in limits.qualities {
+        let mut out = Cursor::new(Vec::new());
+        picture.write_with_encoder(JpegEncoder::new_with_quality(&mut out, quality))?;
+        bytes = out.into_inner();
+        if bytes.len() <= limits.jpeg_bytes {
+            break;
+        }
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
