@@ -70,7 +70,9 @@ pub fn top_slices(shares: &[f64], most: usize) -> Vec<usize> {
 pub(crate) fn shares(mut sums: Vec<f64>) -> Vec<f64> {
     let all: f64 = sums.iter().sum();
     if 0.0 < all {
-        sums.iter_mut().for_each(|sum| *sum /= all);
+        for sum in &mut sums {
+            *sum /= all;
+        }
     }
     sums
 }

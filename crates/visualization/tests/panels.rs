@@ -101,7 +101,7 @@ fn figures(picture: &RgbImage, text: &TextRelevancy) -> Vec<(&'static str, Figur
     let note = RegionSpec::Cxr.note(frame.orientation).unwrap();
     let sections = [Section::new("", sheet.to_vec())];
     // A peak that grows and fades from slice to slice.
-    let heights = [0.002, 0.006, 0.02, 0.014, 0.003, 0.0].map(|height| peak(height));
+    let heights = [0.002, 0.006, 0.02, 0.014, 0.003, 0.0].map(peak);
     let slice_maps: Vec<_> =
         heights.iter().map(|grid| [GridMap::whole(grid.view(), picture)]).collect();
     let slices: Vec<_> = slice_maps

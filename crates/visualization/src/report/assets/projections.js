@@ -1,6 +1,6 @@
 // Projections of the map of a series: of each line the value of the largest magnitude, along each of the three axes.
 
-/** Longer side of the lattice of a slice. */
+/** The longer side of the lattice of a slice is twice its cells, but no more than this: hundreds of slices are projected at once. */
 const PROJECTED = 64;
 /** Places along the slices. */
 const PROJECTED_DEPTH = 256;
@@ -68,9 +68,18 @@ function refreshProjections(found, { map }, { first, second }, volume) {
   });
 }
 
+/** Lattice of a slice: fine enough for the cells that the picture has across or down. */
+function latticeOf(picture, parts) {
+  const { width, height } = data.pictures[picture];
+  const cells = data.grids.filter((grid) => grid.picture === picture).flatMap(({ rows, columns, placement: [x0, y0, x1, y1] }) =>
+    [(columns * width) / (x1 - x0), (rows * height) / (y1 - y0)]);
+  return Math.min(PROJECTED, Math.max(2, Math.ceil(2 * parts * Math.max(1, ...cells))));
+}
+
 /** The three projections on the lattice of a slice, and for each point of the first which slice it is of. */
 function project(map, { slices }) {
-  const fields = slices.map(({ picture }) => field(map, picture, state.smooth, PROJECTED));
+  const side = Math.max(...slices.map(({ picture }) => latticeOf(picture, map.parts)));
+  const fields = slices.map(({ picture }) => field(map, picture, state.smooth, side));
   const { width, height } = fields[0];
   const empty = (length) => new Float64Array(length).fill(NaN);
   const through = empty(width * height);
