@@ -13,7 +13,7 @@ mod series;
 use browser::Browser;
 use relevancy_visualization::ndarray::{Array3, s};
 use relevancy_visualization::report::Report;
-use relevancy_visualization::{top_slices, volume_projections, volume_shares};
+use relevancy_visualization::{Orientation, Sides, top_slices, volume_projections, volume_shares};
 use serde_json::{Value, json};
 use series::{SIDE, Series};
 
@@ -315,6 +315,38 @@ fn projections_show_the_largest_and_lead_to_their_slices() {
         browser.eval(&format!("document.querySelector('{coronal}').getAttribute('aria-label')"));
     assert!(label.as_str().unwrap().starts_with("Coronal: projection"), "{label}");
     assert!(text(&mut browser, "#projections-hint").contains("not of the pictures"));
+    assert_silent(&mut browser);
+}
+
+#[test]
+fn sagittal_slices_lie_beside_each_other() {
+    let change = |report: &mut Report<'_>| {
+        let sides = Sides { left: 'A', right: 'P', top: 'H', bottom: 'F' };
+        let pictures = report.pictures.iter_mut();
+        pictures.for_each(|picture| picture.orientation = Orientation::Sides(sides));
+        report.volumes[0].ends = Some(['L', 'R']);
+    };
+    let Some(mut browser) = changed(LAPTOP, change) else { return };
+    set(&mut browser, "smooth", "cells");
+    browser.click("#marks", false);
+    let names = browser.eval(
+        "[...document.querySelectorAll('.projections figcaption')].slice(0, 3).map((f) => f.textContent)",
+    );
+    assert_eq!(names, json!(["Sagittal", "Axial", "Coronal"]));
+    // The patient's right comes first, which is the last slice.
+    let coronal = ".projections figure:nth-child(3) canvas";
+    click_within(&mut browser, coronal, (0.5 / 20.0, 0.9));
+    assert_eq!(shown(&mut browser), 20);
+    let rows = volume_projections(volume(&series(), NODULE).view()).rows;
+    let peak = rows.indexed_iter().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
+    let place =
+        |slice: usize, row: usize| [(19.5 - slice as f64) / 20.0, (row as f64 + 0.5) / SIDE as f64];
+    let places = [place(peak.0, peak.1), place(19 - peak.0, peak.1), place(peak.0, 1)];
+    let light = colours(&mut browser, coronal, &places);
+    let light: Vec<i64> = light.iter().map(|c| c.iter().sum()).collect();
+    assert!(light[0] > 200 && light[1] < 60 && light[2] < 60, "{light:?}");
+    click_within(&mut browser, coronal, (places[0][0], places[0][1]));
+    assert_eq!(shown(&mut browser), peak.0 + 1);
     assert_silent(&mut browser);
 }
 

@@ -97,7 +97,7 @@ function drawTop(volume, shares) {
   const pictures = data.volumes[volume].slices.map(({ picture }) => picture);
   const wholes = words.map((target) => percent(placeShare(currentRow(target), pictures))).join(' | ');
   const what = data.methods[state.method].signs ? 'magnitude' : 'relevancy';
-  byId('slices-hint').textContent = `Percent: of the ${what} in the slices of this series, which is ${wholes} of ${quantityOf()}.`;
+  byId('slices-hint').textContent = `The slices with the largest shares of the ${what} in this series, which has ${wholes} of ${quantityOf()}.`;
 }
 
 function topSlice(volume, slice, shares, word) {
