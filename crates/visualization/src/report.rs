@@ -5,7 +5,7 @@
 //! Every text, of the user and of the model, is escaped wherever it goes.
 //!
 //! In the order of the work: [`Report`] is checked as a whole, pictures are made small enough (`crate::pages::picture`), rows become
-//! compact numbers (`pack`), everything becomes a block of JSON (`island`) and static HTML (`markup`), and both are put into the
+//! compact numbers (`pack`), series of slices are laid out (`volume`), everything becomes a block of JSON (`island`) and static HTML (`markup`), and both are put into the
 //! template with style and script (`page`). Template, style and script are the files in `src/report/assets`; what the style begins
 //! with, and whatever else pages share, is in `crate::pages`.
 //!
