@@ -22,6 +22,19 @@ pub enum Error {
     /// A figure was given no panel, row or region.
     #[error("nothing to draw: the figure has no panel")]
     NoPanels,
+    /// A slice of a series has another size than the first.
+    #[error(
+        "slice {slice} has {} x {} pixels, the first one {} x {}",
+        found.0, found.1, expected.0, expected.1
+    )]
+    SliceSize {
+        /// Its number in the list of slices, from 0.
+        slice: usize,
+        /// Width and height of the first.
+        expected: (u32, u32),
+        /// Its width and height.
+        found: (u32, u32),
+    },
     /// Zones of the chest on a picture from the side.
     #[error(
         "regions `cxr` are zones of a frontal chest radiograph, and this picture shows the patient from the side, as its file says; leave \

@@ -14,6 +14,7 @@ pub use difference::difference_figure;
 pub use grid::{Section, grid_figure, heads_figure, layers_figure, side_by_side_figure};
 pub use removal::removal_figure;
 pub use single::single_figure;
+pub use volume::volume_figure;
 
 mod parts;
 
@@ -23,6 +24,7 @@ mod difference;
 mod grid;
 mod removal;
 mod single;
+mod volume;
 
 /// The words around a figure.
 ///

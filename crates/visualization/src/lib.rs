@@ -10,7 +10,8 @@
 //! - A [`Figure`] is one description of a whole figure, saved as PNG or SVG: [`single_figure`], [`three_panel_figure`],
 //!   [`comparison_figure`], [`layers_figure`], [`heads_figure`], [`grid_figure`] for a contact sheet, [`side_by_side_figure`],
 //!   [`difference_figure`] for two maps and their signed difference, [`regions_figure`], [`removal_figure`] for what is left of a score
-//!   as cells are taken away ([`RemovalChart`]).
+//!   as cells are taken away ([`RemovalChart`]), [`volume_figure`] for a series of slices ([`Stack`]).
+//! - [`volume_projections`], [`volume_shares`] and [`top_slices`] are the arithmetic of a series, on an array of its maps.
 //! - [`RegionSpec`] names parts of a picture, [`region_scores`] says how much of a map lies in each, [`answer_boxes`] finds the
 //!   boxes that a model wrote and [`localization`] compares one with a map.
 //! - [`TextRelevancy`] is text by token and by word, as HTML, for a terminal, or plain.
@@ -50,7 +51,7 @@ pub use error::Error;
 pub use figure::{
     Caption, ComparisonRow, Figure, Section, comparison_figure, difference_figure, grid_figure,
     heads_figure, layers_figure, overlay_figure, regions_figure, removal_figure,
-    side_by_side_figure, single_figure, three_panel_figure,
+    side_by_side_figure, single_figure, three_panel_figure, volume_figure,
 };
 pub use map::{GridMap, Placement};
 pub use options::{Opacity, OverlayOptions, Scale};
@@ -65,6 +66,7 @@ pub use regions::{
 pub use removal::RemovalChart;
 pub use terminal::terminal_view;
 pub use upsample::Interpolation;
+pub use volume::{Projections, Stack, top_slices, volume_projections, volume_shares};
 pub use words::{ColorDepth, Piece, TextRelevancy, word_ranges};
 
 mod error;
@@ -86,6 +88,7 @@ mod controls;
 mod regions;
 mod removal;
 mod terminal;
+mod volume;
 mod words;
 
 mod bytes;

@@ -34,16 +34,17 @@ pub(crate) fn draw(scene: &mut Scene, area: Area, panel: &Panel<'_>, options: &O
     for side in PictureSide::ALL {
         marks.letter(options.orientation.letter(side), side);
     }
-    let Area { x, y, width, height } = area;
-    if marks.leaves {
-        // An inner `svg` cuts what reaches past the picture.
-        scene.element(format_args!(
-            r#"<svg x="{x}" y="{y}" width="{width}" height="{height}">{}</svg>"#,
-            marks.out
-        ));
-    } else if !marks.out.is_empty() {
-        scene.element(format_args!(r#"<g transform="translate({x} {y})">{}</g>"#, marks.out));
+    marks.put(scene);
+}
+
+/// Draws the letters at the left, at the right, above and below an area, as far as they are known.
+pub(crate) fn letters(scene: &mut Scene, area: Area, letters: [Option<char>; 4]) {
+    let mut marks =
+        Marks { out: String::new(), scale: [1.0; 2], area, lettered: true, leaves: false };
+    for (side, letter) in PictureSide::ALL.into_iter().zip(letters) {
+        marks.letter(letter, side);
     }
+    marks.put(scene);
 }
 
 struct Marks {
@@ -60,6 +61,20 @@ struct Marks {
 impl Marks {
     fn push(&mut self, element: std::fmt::Arguments<'_>) {
         append(&mut self.out, element);
+    }
+
+    /// Adds what was drawn to a scene.
+    fn put(&self, scene: &mut Scene) {
+        let Area { x, y, width, height } = self.area;
+        if self.leaves {
+            // An inner `svg` cuts what reaches past the picture.
+            scene.element(format_args!(
+                r#"<svg x="{x}" y="{y}" width="{width}" height="{height}">{}</svg>"#,
+                self.out
+            ));
+        } else if !self.out.is_empty() {
+            scene.element(format_args!(r#"<g transform="translate({x} {y})">{}</g>"#, self.out));
+        }
     }
 
     /// A length that follows the size of the area.

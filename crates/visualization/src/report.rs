@@ -5,7 +5,7 @@
 //! Every text, of the user and of the model, is escaped wherever it goes.
 //!
 //! In the order of the work: [`Report`] is checked as a whole, pictures are made small enough (`crate::pages::picture`), rows become
-//! compact numbers (`pack`), everything becomes a block of JSON (`island`) and static HTML (`markup`), and both are put into the
+//! compact numbers (`pack`), series of slices are laid out (`volume`), everything becomes a block of JSON (`island`) and static HTML (`markup`), and both are put into the
 //! template with style and script (`page`). Template, style and script are the files in `src/report/assets`; what the style begins
 //! with, and whatever else pages share, is in `crate::pages`.
 //!
@@ -49,7 +49,7 @@ use std::path::Path;
 pub use error::{ReportError, RowPlace};
 pub use input::{
     Attribution, Evidence, EvidenceTable, Grid, Method, Picture, Region, Report, Signs, Target,
-    Token, TokenKind,
+    Token, TokenKind, Volume, VolumeSlice,
 };
 
 use crate::pages::picture::{self, Embedded, Limits};
@@ -66,6 +66,7 @@ mod json;
 mod markup;
 mod pack;
 mod page;
+mod volume;
 mod words;
 
 impl Report<'_> {
@@ -74,7 +75,7 @@ impl Report<'_> {
     /// # Errors
     /// [`ReportError`], in [`Error::Report`], for what cannot be shown: no target, rows of another length than the tokens, a
     /// value that is negative or not finite, grids that do not fit, a span outside the answer, charts and tables of evidence that do
-    /// not hold together.
+    /// not hold together, volumes whose slices do not.
     pub fn to_html(&self) -> Result<String, Error> {
         check::check(self)?;
         let pictures = embed(&self.pictures)?;

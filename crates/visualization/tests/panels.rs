@@ -12,9 +12,9 @@ use relevancy_visualization::image::{Rgb, RgbImage};
 use relevancy_visualization::ndarray::{Array2, array};
 use relevancy_visualization::{
     Caption, Colormap, ComparisonRow, Error, Figure, Frame, GridMap, Orientation, OverlayOptions,
-    Panel, RegionSpec, RemovalChart, Scale, Section, TextRelevancy, comparison_figure,
-    difference_figure, grid_figure, heads_figure, layers_figure, region_scores, regions_figure,
-    removal_figure, side_by_side_figure, three_panel_figure,
+    Panel, RegionSpec, RemovalChart, Scale, Section, Sides, Stack, TextRelevancy,
+    comparison_figure, difference_figure, grid_figure, heads_figure, layers_figure, region_scores,
+    regions_figure, removal_figure, side_by_side_figure, three_panel_figure, volume_figure,
 };
 use resvg::usvg;
 
@@ -100,6 +100,25 @@ fn figures(picture: &RgbImage, text: &TextRelevancy) -> Vec<(&'static str, Figur
     let scores = region_scores(&maps[0], frame.size, &regions).unwrap();
     let note = RegionSpec::Cxr.note(frame.orientation).unwrap();
     let sections = [Section::new("", sheet.to_vec())];
+    // A peak that grows and fades from slice to slice.
+    let heights = [0.002, 0.006, 0.02, 0.014, 0.003, 0.0].map(peak);
+    let slice_maps: Vec<_> =
+        heights.iter().map(|grid| [GridMap::whole(grid.view(), picture)]).collect();
+    let slices: Vec<_> = slice_maps
+        .iter()
+        .enumerate()
+        .map(|(index, maps)| {
+            let label = format!("SLICE {} {}", index + 1, text.words().plain());
+            Panel::new(picture, maps).labelled(label, "")
+        })
+        .collect();
+    let stack = Stack {
+        positions_mm: (0..6).map(|slice| Some(15.0 * f64::from(slice))).collect(),
+        spacing_mm: Some([1.0, 1.0]),
+        ends: Some(['F', 'H']),
+    };
+    let sides = Sides { left: 'R', right: 'L', top: 'A', bottom: 'P' };
+    let axial = options.clone().with_orientation(Orientation::Sides(sides));
     [
         ("three-panel", three_panel_figure(&panel, text, &caption, &options)),
         ("comparison", comparison_figure(&rows, &caption, &options)),
@@ -110,6 +129,7 @@ fn figures(picture: &RgbImage, text: &TextRelevancy) -> Vec<(&'static str, Figur
         ("difference", difference_figure(&pair, &signed_panel, &caption, &options)),
         ("regions", regions_figure(&scores, &caption.clone().subtitled(note))),
         ("removal", removal_figure(&removals(&text.words().plain()), &caption)),
+        ("volume", volume_figure(&slices, &stack, &caption, &axial)),
     ]
     .into_iter()
     .map(|(name, figure)| (name, figure.unwrap()))
@@ -297,6 +317,50 @@ fn charts_without_curves_have_neither_axes_nor_legend() {
     let svg = removal_figure(&charts, &Caption::new("word")).unwrap().to_svg().unwrap();
     assert!(svg.contains("why no curves") && svg.contains(">grey<"), "{svg}");
     assert!(!svg.contains("<line") && !svg.contains("<polyline") && !svg.contains("random"));
+}
+
+#[test]
+fn the_bars_of_a_volume_are_the_shares_of_its_slices() {
+    let picture = picture(32, 32);
+    let grids = [1.0, 3.0, 4.0, 0.0].map(|value| Array2::from_elem((2, 2), value));
+    let maps = grids.each_ref().map(|grid| [GridMap::whole(grid.view(), &picture)]);
+    let names = ["first", "second", "third", "fourth"];
+    let slices: Vec<_> = maps
+        .iter()
+        .zip(names)
+        .map(|(maps, name)| Panel::new(&picture, maps).labelled(name, ""))
+        .collect();
+    let (caption, options) = (Caption::new("word"), OverlayOptions::default());
+    let figure = volume_figure(&slices, &Stack::default(), &caption, &options).unwrap();
+    let svg = figure.to_svg().unwrap();
+    let heights = attributes(&svg, "rect", "height");
+    // Behind the ground of the figure and the frame of the colour bar.
+    let ratios: Vec<f64> = heights[2..5].iter().map(|h| h[0] / heights[4][0]).collect();
+    let expected = [0.25, 0.75, 1.0];
+    assert!(ratios.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.01), "{ratios:?}");
+    // The largest first, and none without a share.
+    let at = |name: &str| svg.rfind(&format!(">{name}<")).unwrap();
+    assert!(at("third") < at("second") && at("second") < at("first"));
+    assert!(svg.contains(">50.0 %<") && svg.contains("not to scale"));
+    assert_eq!(svg.matches(">fourth<").count(), 1, "only below the bars");
+}
+
+#[test]
+fn slices_that_do_not_belong_together_are_refused() {
+    let (caption, options) = (Caption::new(""), OverlayOptions::default());
+    let stack = Stack::default();
+    let (small, large) = (picture(8, 8), picture(9, 8));
+    let grid = array![[1.0]];
+    let maps = [GridMap::whole(grid.view(), &small)];
+    let slices = [Panel::new(&small, &maps), Panel::new(&large, &maps)];
+    let error = volume_figure(&slices, &stack, &caption, &options).unwrap_err();
+    assert_eq!(error.to_string(), "slice 1 has 9 x 8 pixels, the first one 8 x 8");
+    assert!(matches!(volume_figure(&[], &stack, &caption, &options), Err(Error::NoPanels)));
+    let plain = [Panel::new(&small, &[])];
+    assert!(matches!(volume_figure(&plain, &stack, &caption, &options), Err(Error::NoMaps)));
+    // A slice without a map beside one with a map is drawn.
+    let slices = [Panel::new(&small, &[]), Panel::new(&small, &maps)];
+    volume_figure(&slices, &stack, &caption, &options).unwrap().to_image().unwrap();
 }
 
 #[test]

@@ -7,14 +7,17 @@
 
 #[path = "../examples/report/made.rs"]
 mod made;
+#[path = "../examples/report/series.rs"]
+mod series;
 
 use std::fs;
 
 use made::{Made, evidence};
 use relevancy_visualization::image::{Rgb, RgbImage};
 use relevancy_visualization::ndarray::{Array1, Array2};
-use relevancy_visualization::report::{Evidence, Report, ReportError, RowPlace, Tone};
+use relevancy_visualization::report::{Evidence, Report, ReportError, RowPlace, Tone, Volume};
 use relevancy_visualization::{Error, Placement};
+use series::Series;
 
 fn made(n_words: usize) -> Made {
     Made::new("Is there an effusion?", &vec!["effusion"; n_words].join(" "), 1)
@@ -397,4 +400,73 @@ fn a_file_is_written_whole_or_not_at_all() {
     let missing = folder.path().join("missing").join("report.html");
     assert!(matches!(made.report().save(missing), Err(Error::Write { .. })));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Why a report with series is refused once they are spoilt.
+fn refused_series(spoil: fn(&mut [Volume])) -> String {
+    let made = Series::new("a nodule", [4, 3], 1, 32);
+    let mut report = made.report();
+    spoil(&mut report.volumes);
+    match report.to_html() {
+        Err(Error::Report(error @ ReportError::Volume { .. })) => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn series_that_do_not_hold_together_are_refused() {
+    let error = refused_series(|volumes| volumes[1].slices.clear());
+    assert_eq!(error, "volume 1: it has no slices");
+    let error = refused_series(|volumes| volumes[0].slices[2].picture = 9);
+    assert_eq!(error, "volume 0: slice 2 shows picture 9, but there are 8");
+    let error = refused_series(|volumes| volumes[1].slices[0].picture = 1);
+    assert_eq!(error, "volume 1: slice 0 shows picture 1, which an earlier slice shows");
+    let error = refused_series(|volumes| volumes[0].slices[3].position_mm = Some(f64::NAN));
+    assert_eq!(error, "volume 0: slice 3 lies at NaN mm");
+    let error = refused_series(|volumes| volumes[0].spacing_mm = Some([1.0, f64::INFINITY]));
+    assert_eq!(error, "volume 0: its pixels are 1 x inf mm");
+    let error = refused_series(|volumes| volumes[0].spacing_mm = Some([0.0, 1.0]));
+    assert_eq!(error, "volume 0: its pixels are 0 x 1 mm");
+    let other = RgbImage::new(32, 31);
+    let made = Series::new("a nodule", [4, 3], 1, 32);
+    let mut report = made.report();
+    report.pictures[5].image = &other;
+    let error = report.to_html().unwrap_err().to_string();
+    assert_eq!(error, "volume 1: slice 1 has 32 x 31 pixels, the first one 32 x 32");
+}
+
+#[test]
+fn series_stand_in_the_data_with_their_layout() {
+    let made = Series::new("a nodule", [4, 3], 1, 32);
+    let html = made.report().to_html().unwrap();
+    let volumes = &island(&html)["volumes"];
+    assert_eq!(volumes.as_array().unwrap().len(), 2);
+    let slice = &volumes[1]["slices"][2];
+    assert_eq!((&slice["picture"], &slice["label"]), (&6.into(), &"SLICE 3".into()));
+    assert_eq!(slice["position"], -105.0);
+    assert_eq!(volumes[0]["edges"], serde_json::json!([0, 0.25, 0.5, 0.75, 1]));
+    assert_eq!(volumes[0]["sides"][0]["letters"], serde_json::json!(["R", "L", "H", "F"]));
+    assert_eq!(volumes[0]["plane"], "Axial");
+    assert_eq!(volumes[0]["toScale"], true);
+}
+
+/// The most slices that are looked at at once, of the worst pictures, and sixty words.
+#[test]
+fn eighty_five_slices_fit_into_a_page() {
+    let noise = noise(512, 512);
+    let made = Series::new(&vec!["word"; 60].join(" "), [85, 0], 0, 8);
+    let mut report = made.report();
+    report.pictures.iter_mut().for_each(|picture| picture.image = &noise);
+    for grid in &mut report.grids {
+        grid.placement = Placement::whole(&noise);
+    }
+    let html = report.to_html().unwrap();
+    println!("{} bytes", html.len());
+    assert!(html.len() < 12_000_000, "{}", html.len());
+    // One note for all of them.
+    assert_eq!(
+        html.matches("85 slices of 512 × 512 pixels, shown here as copies of 346 × 346").count(),
+        1
+    );
+    assert!(!html.contains("IM0001.dcm: 512"));
 }

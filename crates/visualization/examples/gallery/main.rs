@@ -8,6 +8,7 @@
 mod chest;
 mod peak;
 mod removals;
+mod thorax;
 
 use std::path::PathBuf;
 
@@ -17,12 +18,13 @@ use relevancy_visualization::image::RgbImage;
 use relevancy_visualization::ndarray::Array2;
 use relevancy_visualization::{
     Caption, ColorDepth, Colormap, ComparisonRow, Error, Figure, Frame, GridMap, HOT_QUANTILE,
-    Interpolation, Orientation, OverlayOptions, Panel, RegionSpec, Scale, Section, TextRelevancy,
-    answer_boxes, comparison_figure, grid_figure, heads_figure, layers_figure, localization,
-    region_scores, region_table, regions_figure, removal_figure, side_by_side_figure,
-    single_figure, terminal_view, three_panel_figure,
+    Interpolation, Orientation, OverlayOptions, Panel, RegionSpec, Scale, Section, Sides, Stack,
+    TextRelevancy, answer_boxes, comparison_figure, grid_figure, heads_figure, layers_figure,
+    localization, region_scores, region_table, regions_figure, removal_figure, side_by_side_figure,
+    single_figure, terminal_view, three_panel_figure, volume_figure,
 };
 use removals::removals;
+use thorax::chest_slice;
 
 const ANSWER: &str = "There is a pleural effusion.
 ```json
@@ -150,5 +152,38 @@ fn figures(picture: &RgbImage) -> Result<Vec<(&'static str, Figure)>, Error> {
         ("side-by-side", side_by_side_figure(&pair, &caption, &options)?),
         ("regions", regions_figure(&scores, &note)?),
         ("removal", removal_figure(&removals(), &caption)?),
+        ("volume", volume()?),
     ])
+}
+
+/// A series of forty axial slices with heat in a few of them.
+fn volume() -> Result<Figure, Error> {
+    let n_slices = 40_u8;
+    let depth = |slice: u8| (f32::from(slice) + 0.5) / f32::from(n_slices);
+    let pictures: Vec<_> =
+        (0..n_slices).map(|slice| chest_slice(256, depth(slice), true)).collect();
+    let height = |slice: u8| 0.02 * (-((depth(slice) - 0.62) / 0.06).powi(2) / 2.0).exp();
+    let grids: Vec<_> = (0..n_slices).map(|slice| peak(6.5, 10.5, height(slice))).collect();
+    let maps: Vec<_> = grids
+        .iter()
+        .zip(&pictures)
+        .map(|(grid, picture)| [GridMap::whole(grid.view(), picture)])
+        .collect();
+    let slices: Vec<_> = pictures
+        .iter()
+        .zip(&maps)
+        .enumerate()
+        .map(|(slice, (picture, maps))| {
+            Panel::new(picture, maps).labelled(format!("SLICE {}", slice + 1), "")
+        })
+        .collect();
+    let stack = Stack {
+        positions_mm: (0..n_slices).map(|slice| Some(7.5 * f64::from(slice))).collect(),
+        spacing_mm: Some([1.4, 1.4]),
+        ends: Some(['F', 'H']),
+    };
+    let sides = Sides { left: 'R', right: 'L', top: 'A', bottom: 'P' };
+    let options = OverlayOptions::default().with_orientation(Orientation::Sides(sides));
+    let caption = Caption::new("nodule").subtitled("probability 0.93 · current study, 40 slices");
+    volume_figure(&slices, &stack, &caption, &options)
 }

@@ -1,14 +1,19 @@
-//! A report from hand-made arrays, without any model: `cargo run -p relevancy-visualization --example report [FILE]`.
+//! Reports from hand-made arrays, without any model: `cargo run -p relevancy-visualization --example report [FILE [SERIES]]`.
 //!
-//! Writes FILE, by default `report.html` in the current folder; open it in a browser.
+//! Writes FILE, by default `report.html` in the current folder, a report on two radiographs, and SERIES, by default `series.html`, one
+//! on two CT series; open them in a browser.
 
 mod made;
+mod series;
 
 use made::{Made, evidence};
 use relevancy_visualization::Error;
+use series::Series;
 
 fn main() -> Result<(), Error> {
-    let file = std::env::args().nth(1).unwrap_or_else(|| "report.html".to_owned());
+    let mut files = std::env::args().skip(1);
+    let mut file = |default: &str| files.next().unwrap_or_else(|| default.to_owned());
+    let (file, series) = (file("report.html"), file("series.html"));
     let made = Made::new(
         "Compare the two radiographs. Is there an effusion?",
         "Compared with the prior radiograph there is a new small left pleural effusion with blunting of the \
@@ -24,5 +29,7 @@ fn main() -> Result<(), Error> {
         .iter_mut()
         .filter(|t| t.text == "effusion")
         .for_each(|t| t.evidence = Some(evidence()));
-    report.save(file)
+    report.save(file)?;
+    let answer = "Nodule in the left upper lobe, new and solid. The heart is not enlarged.";
+    Series::new(answer, [40, 24], 1, 256).report().save(series)
 }

@@ -13,8 +13,15 @@ use image::{DynamicImage, GrayImage, ImageError, RgbImage};
 /// below five megabytes whatever the picture.
 const REPORT_PIXELS: u64 = 3_200_000;
 const REPORT_PIXELS_OF_ONE: u64 = 1_600_000;
-/// However many pictures there are, each stays large enough to be read.
+/// However many pictures there are, each stays large enough to be read: up to a hundred have the first, and of more, as in a series of
+/// slices, all together have the second, but none less than the third.
 const REPORT_PIXELS_AT_LEAST: u64 = 120_000;
+const REPORT_PIXELS_OF_MANY: u64 = 12_000_000;
+const REPORT_PIXELS_OF_A_SLICE: u64 = 40_000;
+/// From this many pictures on they are stored at a lower quality, as a slice is looked at beside its neighbours, and at a still lower one
+/// where all together would take more bytes than this.
+const REPORT_MANY: usize = 24;
+const REPORT_JPEG_BYTES: usize = 6_000_000;
 /// Browsers refuse canvases with longer sides.
 const LONGEST_SIDE: u64 = 8192;
 /// Bytes of a PNG above which a picture is stored as JPEG; for all pictures of a report together.
@@ -30,7 +37,9 @@ const DOSSIER_PNG_BYTES: usize = 40_000;
 
 /// Below this size a PNG is small whatever it shows.
 const SMALL_SIDE: u32 = 64;
-const JPEG_QUALITY: u8 = 90;
+/// What one picture is stored at, and what many are: the first that is small enough, or the last.
+const JPEG_QUALITY: &[u8] = &[90];
+const JPEG_QUALITY_OF_MANY: &[u8] = &[80, 60, 40];
 
 /// How much of a picture a page holds.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +47,8 @@ pub(crate) struct Limits {
     pixels: u64,
     side: u64,
     png_bytes: usize,
+    jpeg_bytes: usize,
+    qualities: &'static [u8],
 }
 
 impl Limits {
@@ -45,10 +56,14 @@ impl Limits {
     pub(crate) fn of_report(n_pictures: usize) -> Self {
         let n_pictures = n_pictures.max(1);
         let pixels = REPORT_PIXELS / n_pictures as u64;
+        let least = (REPORT_PIXELS_OF_MANY / n_pictures as u64)
+            .clamp(REPORT_PIXELS_OF_A_SLICE, REPORT_PIXELS_AT_LEAST);
         Self {
-            pixels: pixels.clamp(REPORT_PIXELS_AT_LEAST, REPORT_PIXELS_OF_ONE),
+            pixels: pixels.clamp(least, REPORT_PIXELS_OF_ONE),
             side: LONGEST_SIDE,
             png_bytes: REPORT_PNG_BYTES / n_pictures,
+            jpeg_bytes: REPORT_JPEG_BYTES / n_pictures,
+            qualities: if n_pictures < REPORT_MANY { JPEG_QUALITY } else { JPEG_QUALITY_OF_MANY },
         }
     }
 
@@ -56,7 +71,13 @@ impl Limits {
     pub(crate) fn of_dossier(n_pictures: usize) -> Self {
         let pixels = DOSSIER_PIXELS / n_pictures.max(1) as u64;
         let side = pixels.isqrt().clamp(DOSSIER_SIDE_AT_LEAST, DOSSIER_SIDE);
-        Self { pixels: side * side, side, png_bytes: DOSSIER_PNG_BYTES }
+        Self {
+            pixels: side * side,
+            side,
+            png_bytes: DOSSIER_PNG_BYTES,
+            jpeg_bytes: usize::MAX,
+            qualities: JPEG_QUALITY,
+        }
     }
 
     /// The size of the copy: never larger than the original, and each side at least one pixel.
@@ -96,7 +117,7 @@ pub(crate) fn embed(picture: &RgbImage, limits: Limits) -> Result<Embedded, Imag
         grey(picture).map_or_else(|| DynamicImage::from(picture.clone()), DynamicImage::from);
     let png = png(&picture)?;
     let exact = png.len() <= limits.png_bytes || size.0.max(size.1) < SMALL_SIDE;
-    let (kind, bytes) = if exact { ("png", png) } else { ("jpeg", jpeg(&picture)?) };
+    let (kind, bytes) = if exact { ("png", png) } else { ("jpeg", jpeg(&picture, limits)?) };
     let url = format!("data:image/{kind};base64,{}", STANDARD.encode(bytes));
     Ok(Embedded { url, size, whole, exact: exact && whole })
 }
@@ -116,10 +137,18 @@ fn png(picture: &DynamicImage) -> Result<Vec<u8>, ImageError> {
     Ok(bytes.into_inner())
 }
 
-fn jpeg(picture: &DynamicImage) -> Result<Vec<u8>, ImageError> {
-    let mut bytes = Cursor::new(Vec::new());
-    picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY))?;
-    Ok(bytes.into_inner())
+/// At the best quality that is small enough.
+fn jpeg(picture: &DynamicImage, limits: Limits) -> Result<Vec<u8>, ImageError> {
+    let mut bytes = Vec::new();
+    for &quality in limits.qualities {
+        let mut out = Cursor::new(Vec::new());
+        picture.write_with_encoder(JpegEncoder::new_with_quality(&mut out, quality))?;
+        bytes = out.into_inner();
+        if bytes.len() <= limits.jpeg_bytes {
+            break;
+        }
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -165,6 +194,8 @@ mod tests {
         assert_eq!(size((20_000, 1), 1), (8192, 1));
         assert_eq!(size((1, 1), 1), (1, 1));
         assert_eq!(size((512, 512), 85), (346, 346));
+        assert_eq!(size((512, 512), 300), (200, 200));
+        assert_eq!(size((512, 512), 1000), (200, 200));
         let size = |size, n_pictures| Limits::of_dossier(n_pictures).size(size);
         assert_eq!(size((3000, 1500), 0), (520, 260));
         assert_eq!(size((300, 200), 40), (300, 200));

@@ -3,7 +3,7 @@
 use ndarray::{ArrayView1, ArrayView2};
 
 use super::error::RowPlace;
-use super::{Evidence, Grid, Region, Report, ReportError, Target};
+use super::{Evidence, Grid, Region, Report, ReportError, Target, volume};
 use crate::Error;
 
 pub(super) fn check(report: &Report<'_>) -> Result<(), Error> {
@@ -19,6 +19,7 @@ pub(super) fn check(report: &Report<'_>) -> Result<(), Error> {
             return Err(Error::EmptyPicture { width, height });
         }
     }
+    volume::check(report)?;
     for index in 0..report.grids.len() {
         check_grid(report, index)?;
     }

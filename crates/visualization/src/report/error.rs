@@ -119,6 +119,14 @@ pub enum ReportError {
         /// The placement found.
         placement: Placement,
     },
+    /// A volume has no slices, or slices that do not belong together.
+    #[error("volume {volume}: {problem}")]
+    Volume {
+        /// The volume.
+        volume: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A region was made for other grids.
     #[error("region {name:?} does not fit the grids: {problem}")]
     Region {

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::evidence;
 use super::json::Json;
 use super::pack::{self, Packed};
+use super::volume;
 use super::{Fact, Grid, Method, Picture, Region, Report, Signs, Target, TokenKind};
 use crate::pages::picture::Embedded;
 use crate::panel::OUTLINES;
@@ -30,6 +31,7 @@ pub(super) fn island(report: &Report<'_>, pictures: &[Embedded]) -> String {
         ("showsTemplate", Json::bool(report.shows_template)),
         ("contours", Json::list(report.contours.iter().copied().map(Json::number))),
         ("pictures", Json::list(report.pictures.iter().zip(pictures).map(picture))),
+        ("volumes", volume::json(report)),
         ("grids", Json::list(report.grids.iter().map(grid))),
         ("methods", Json::list(report.methods.iter().map(method))),
         ("targets", Json::list(report.targets.iter().map(target))),

@@ -2,6 +2,7 @@
 
 use super::evidence;
 use super::pack::{shown_texts, text_positions};
+use super::volume;
 use super::words::Words;
 use super::{Report, TokenKind};
 use crate::pages::escape::html;
@@ -108,7 +109,12 @@ fn grid_token(report: &Report<'_>, index: usize) -> String {
 }
 
 fn notes(report: &Report<'_>, pictures: &[Embedded]) -> String {
-    let copies = report.pictures.iter().zip(pictures).filter_map(|(picture, embedded)| {
+    let mut alone = vec![true; report.pictures.len()];
+    let slices = report.volumes.iter().flat_map(|volume| &volume.slices);
+    slices.for_each(|slice| alone[slice.picture] = false);
+    let volumes = report.volumes.iter().filter_map(|found| volume::note(report, found, pictures));
+    let copies = report.pictures.iter().zip(pictures).zip(alone).filter(|(_, alone)| *alone);
+    let copies = copies.filter_map(|((picture, embedded), _)| {
         let (name, (width, height)) = (&picture.name, picture.image.dimensions());
         let (w, h) = embedded.size;
         if !embedded.whole {
@@ -121,6 +127,6 @@ fn notes(report: &Report<'_>, pictures: &[Embedded]) -> String {
             None
         }
     });
-    let notes: Vec<String> = report.notes.iter().cloned().chain(copies).collect();
+    let notes: Vec<String> = report.notes.iter().cloned().chain(copies).chain(volumes).collect();
     markup::items(&notes)
 }

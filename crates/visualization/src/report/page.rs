@@ -8,13 +8,14 @@ const STYLE: &str =
     concat!(include_str!("../pages/assets/common.css"), include_str!("assets/style.css"));
 
 /// The script, in the order of use. Each file is a module of clear purpose; together they are one strict function.
-const SCRIPTS: [&str; 16] = [
+const SCRIPTS: [&str; 19] = [
     include_str!("assets/format.js"),
     include_str!("assets/data.js"),
     include_str!("assets/maps.js"),
     include_str!("assets/field.js"),
     include_str!("assets/contours.js"),
     include_str!("assets/state.js"),
+    include_str!("assets/volume.js"),
     include_str!("assets/marks.js"),
     include_str!("assets/panel.js"),
     include_str!("assets/pointer.js"),
@@ -22,6 +23,8 @@ const SCRIPTS: [&str; 16] = [
     include_str!("assets/removal.js"),
     include_str!("assets/evidence.js"),
     include_str!("assets/tables.js"),
+    include_str!("assets/slices.js"),
+    include_str!("assets/projections.js"),
     include_str!("assets/controls.js"),
     include_str!("assets/export.js"),
     include_str!("assets/main.js"),

@@ -11,6 +11,7 @@ function buildControls() {
   byId('method-field').hidden = data.methods.length < 2;
   byId('contours').append(...contourChoices().map(([value, text]) => option(value, text)));
   byId('contours').value = state.contours.join();
+  if (data.volumes.length > 0) byId('scale').options[0].textContent = 'per word, all slices';
   byId('marks').hidden = data.pictures.every(({ letters, outlines }) => outlines.length === 0 && letters.every((letter) => letter === ''));
   byId('regions-card').hidden = data.regions.length === 0;
   document.querySelector('.viewer').hidden = data.pictures.length === 0;
@@ -108,8 +109,8 @@ function listenToKeys() {
     const key = event.key.toLowerCase();
     if (key === 'o' && !event.repeat) update({ original: true });
     else if (key === 'd') update({ compare: state.compare === 'side' ? 'difference' : 'side' });
-    else if (key === '[') showPicture(state.picture - 1);
-    else if (key === ']') showPicture(state.picture + 1);
+    else if (key === '[') stepPicture(-1);
+    else if (key === ']') stepPicture(1);
     else if (key === 'escape') release();
   });
   document.addEventListener('keyup', (event) => {

@@ -59,8 +59,7 @@ function exportFoot(context, canvas, size) {
   const layer = state.layer < 0 ? '' : `, ${method.layers[state.layer]}`;
   const room = canvas.width - 2 * MARGIN;
   const y = canvas.height - MARGIN;
-  const picture = data.pictures[state.picture].name;
-  write(context, `${isolated(picture)} · ${isolated(method.name)}${layer}`, MARGIN, y - 1.4 * size, 0.9 * size, { room });
+  write(context, `${pictureName(state.picture)} · ${isolated(method.name)}${layer}`, MARGIN, y - 1.4 * size, 0.9 * size, { room });
   write(context, document.querySelector('.caution').textContent, MARGIN, y, 0.9 * size, { colour: '#ffb066', room });
 }
 
@@ -69,7 +68,11 @@ function exportName() {
   const method = data.methods[state.method];
   const words = shownTargets().map((target) => slug(nameOf(target)));
   const layer = state.layer < 0 ? [] : [slug(method.layers[state.layer])];
-  const picture = slug(data.pictures[state.picture].name.replace(/\.[^.]*$/, ''));
+  const at = shownSlice();
+  const series = at && data.volumes[at.volume];
+  const picture = series
+    ? slug(`${series.name} ${series.slices[at.slice].label}`)
+    : slug(data.pictures[state.picture].name.replace(/\.[^.]*$/, ''));
   return `${[...words, slug(method.name), ...layer, picture].join('_')}.png`;
 }
 

@@ -61,7 +61,11 @@ function raise(values, width, cells, nColumns, columns, rows) {
 
 /** The heat of a map over a picture as a canvas. */
 function heat(map, pictureIndex, view, side = LATTICE) {
-  const { values, width, height } = field(map, pictureIndex, view.smooth, side);
+  return coloured(field(map, pictureIndex, view.smooth, side), map, view);
+}
+
+/** Values as colours on the scale of a map. */
+function coloured({ values, width, height }, map, view) {
   const canvas = document.createElement('canvas');
   Object.assign(canvas, { width, height });
   const context = canvas.getContext('2d');

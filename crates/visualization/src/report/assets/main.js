@@ -4,12 +4,13 @@
 if (data.pictures.length > 0) state.picture = warmest(state.last);
 buildControls();
 buildFilmstrip();
+listenToSlices();
 panels.forEach(listenToPanel);
 listenToWords();
 listenToTokens();
 listenToControls();
 listenToKeys();
-[drawPanels, drawReadout, drawWords, drawTables, drawFilmstrip, drawControls].forEach(onChange);
+[drawPanels, drawReadout, drawWords, drawTables, drawSlices, drawProjections, drawFilmstrip, drawControls].forEach(onChange);
 // Sizes of canvases follow the window.
 new ResizeObserver(() => update({})).observe(byId('stages'));
 update({});

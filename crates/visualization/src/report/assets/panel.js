@@ -198,9 +198,10 @@ function nameOf(target) {
 function label(panel, first, second) {
   panel.word.textContent = second === null ? nameOf(first) : `${isolated(nameOf(first))} − ${isolated(nameOf(second))}`;
   panel.sub.textContent = second === null ? subtitle(first) : 'difference';
-  const picture = isolated(data.pictures[state.picture].name);
+  const picture = pictureName(state.picture);
+  const slices = shownSlice() ? ' Page up and page down go five slices on.' : '';
   const what = second === null ? 'map of' : 'difference of the maps of';
-  panel.canvas.setAttribute('aria-label', `${picture} with the ${what} ${panel.word.textContent}. Arrow keys move between cells.`);
+  panel.canvas.setAttribute('aria-label', `${picture} with the ${what} ${panel.word.textContent}. Arrow keys move between cells.${slices}`);
 }
 
 function subtitle(target) {
@@ -261,7 +262,8 @@ function drawBar(panel, first, second) {
     image.data[4 * i + 3] = part * 100 < state.threshold ? 40 : signed ? 255 * part : 255;
   }
   context.putImageData(image, 0, 0);
-  const end = state.common ? `${number(max)} (shared by all words)` : number(max);
+  const of = state.common ? ' (shared by all words)' : shownSlice() ? ' (all slices)' : '';
+  const end = `${number(max)}${of}`;
   if (!signed) {
     panel.low.textContent = '0';
     panel.high.textContent = end;

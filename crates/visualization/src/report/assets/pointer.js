@@ -80,12 +80,33 @@ function pinch(canvas, still, before, now) {
   zoomBy(distance(now) / distance(before), middle.x, middle.y);
 }
 
-/** The page scrolls over a picture as anywhere; with Ctrl (as pinching a touchpad gives), or on a focused picture, it zooms. */
+/**
+ * The page scrolls over a picture as anywhere; with Ctrl (as pinching a touchpad gives), or on a focused picture, it zooms. Over a slice
+ * it goes through the series instead, with Shift or on a focused picture; Ctrl still zooms.
+ */
 function wheel(canvas, event) {
-  if (!event.ctrlKey && !event.metaKey && document.activeElement !== canvas) return;
+  const zooms = event.ctrlKey || event.metaKey;
+  const focused = document.activeElement === canvas;
+  if (!zooms && shownSlice() && (event.shiftKey || focused)) return wheelSlices(event);
+  if (!zooms && !focused) return;
   event.preventDefault();
   const { x, y } = toPicture(canvas, event.clientX, event.clientY);
   zoomBy(Math.exp(-Math.max(-60, Math.min(60, event.deltaY)) / 120), x, y);
+}
+
+/** Pixels of a wheel, or of two fingers, that are one slice; what is left over is kept for the next event. */
+const WHEEL_OF_A_SLICE = 40;
+let wheeled = 0;
+
+function wheelSlices(event) {
+  event.preventDefault();
+  // With Shift some browsers turn the wheel sideways; some count lines.
+  const moved = (event.deltaY || event.deltaX) * (event.deltaMode === 0 ? 1 : WHEEL_OF_A_SLICE);
+  // A notch of a wheel is one slice, whatever it is worth.
+  wheeled = Math.abs(moved) >= WHEEL_OF_A_SLICE ? Math.sign(moved) * WHEEL_OF_A_SLICE : wheeled + moved;
+  const steps = Math.trunc(wheeled / WHEEL_OF_A_SLICE);
+  wheeled -= steps * WHEEL_OF_A_SLICE;
+  if (steps !== 0) showSlice(shownSlice().slice + steps);
 }
 
 const STEPS_OF_KEYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
@@ -95,6 +116,7 @@ function panelKey(event) {
   const step = STEPS_OF_KEYS[event.key];
   if (step && event.shiftKey) moveTo(state.x + (0.1 * step[1]) / state.zoom, state.y + (0.1 * step[0]) / state.zoom);
   else if (step) walkCells(step);
+  else if (event.key in PAGES && shownSlice()) stepSlices(PAGES[event.key]);
   else if (event.key === '+' || event.key === '=') zoomBy(1.4);
   else if (event.key === '-') zoomBy(1 / 1.4);
   else if (event.key === '0') moveTo(0.5, 0.5, 1);

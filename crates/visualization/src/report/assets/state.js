@@ -93,8 +93,18 @@ function warmest(target) {
   return Math.max(0, shares.indexOf(Math.max(...shares)));
 }
 
+/** From slice to slice of one series the view stays. */
 function showPicture(picture) {
-  if (picture >= 0 && picture < data.pictures.length) update({ picture, zoom: 1, x: 0.5, y: 0.5, cell: null });
+  if (!(picture >= 0 && picture < data.pictures.length)) return;
+  const [from, to] = [sliceOf[state.picture], sliceOf[picture]];
+  const stays = from && to && from.volume === to.volume;
+  update(stays ? { picture, cell: sameCell(picture) } : { picture, zoom: 1, x: 0.5, y: 0.5, cell: null });
+}
+
+/** The next or previous picture, by key. */
+function stepPicture(by) {
+  showPicture(state.picture + by);
+  if (shownSlice()) say(pictureName(state.picture));
 }
 
 function zoomBy(factor, x = state.x, y = state.y) {

@@ -31,13 +31,13 @@ function detailsOf(target) {
   const row = currentRow(target);
   const list = make('dl', 'facts');
   if (p !== null) list.append(definition('Probability', probability(p)));
-  const share = (picture) => {
-    const part = pictureShare(row, picture);
+  const share = (pictures) => {
+    const part = placeShare(row, pictures);
     return part === null ? '–' : `${percent(part)} of ${quantityOf()}`;
   };
-  if (data.pictures.length > 0) list.append(definition(data.pictures.length > 1 ? 'In the pictures' : 'In the picture', share(null)));
-  if (data.pictures.length > 1) {
-    data.pictures.forEach(({ name }, index) => list.append(definition(isolated(name), share(index))));
+  if (data.pictures.length > 0) list.append(definition(data.pictures.length > 1 ? 'In the pictures' : 'In the picture', share([...data.pictures.keys()])));
+  if (places.length > 1) {
+    places.forEach(({ name, pictures }) => list.append(definition(isolated(name), share(pictures))));
   }
   list.append(definition('Position', positionText(positions).replace(/^positions? /, '')));
   const found = textOf(target, state.method);
@@ -192,26 +192,38 @@ const thumbnails = [];
 
 function buildFilmstrip() {
   const strip = byId('filmstrip');
-  strip.hidden = data.pictures.length < 2;
+  strip.hidden = places.length < 2;
   if (strip.hidden) return;
-  data.pictures.forEach(({ name }, index) => {
+  places.forEach((place) => {
     const canvas = make('canvas');
     Object.assign(canvas, { width: 224, height: 148 });
     const share = make('span', 'share');
-    const button = make('button', '', canvas, make('bdi', 'name', name), share);
+    const slices = place.volume === null ? [] : [make('span', 'share', `${place.pictures.length} slices`)];
+    const button = make('button', '', canvas, make('bdi', 'name', place.name), ...slices, share);
     button.type = 'button';
-    button.addEventListener('click', () => showPicture(index));
+    button.addEventListener('click', () => showPicture(pictureOf(place)));
     strip.append(button);
-    thumbnails.push({ button, canvas, share });
+    thumbnails.push({ place, button, canvas, share });
   });
 }
 
+/** What stands for a series: the slice that was shown last, at first the one with the largest part. */
+function pictureOf({ pictures, volume }) {
+  if (volume === null) return pictures[0];
+  if (lastShown[volume] === null) {
+    const shares = sliceShares(state.last, volume);
+    const slice = shares ? topSlices(shares, 1)[0] : Math.floor(pictures.length / 2);
+    lastShown[volume] = pictures[slice];
+  }
+  return lastShown[volume];
+}
+
 function drawFilmstrip() {
-  thumbnails.forEach(({ button, canvas, share }, index) => {
-    button.setAttribute('aria-pressed', String(index === state.picture));
+  thumbnails.forEach(({ place, button, canvas, share }) => {
+    button.setAttribute('aria-pressed', String(place.pictures.includes(state.picture)));
     button.title = `Its share of ${quantityOf()}`;
-    share.textContent = shownTargets().map((target) => percent(pictureShare(currentRow(target), index))).join(' | ');
-    drawThumbnail(canvas, index);
+    share.textContent = shownTargets().map((target) => percent(placeShare(currentRow(target), place.pictures))).join(' | ');
+    drawThumbnail(canvas, pictureOf(place));
   });
 }
 
