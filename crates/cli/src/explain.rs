@@ -135,6 +135,7 @@ impl Done {
         let Self { answer, explanations, presentation, written, archived } = self;
         output::blank_line();
         print_targets(answer, explanations, presentation.shows_template);
+        print_slices(answer, explanations);
         methods::print(explanations);
         sinks::print(answer, explanations);
         versus::print(explanations);
@@ -377,6 +378,31 @@ pub(crate) fn print_targets(answer: &Answer, explanations: &Explanations, shows_
             (low, high) => format!("{} to {high}", low.trim_end_matches(" %")),
         };
         output::line(format_args!("(not listed: <bos> and the chat template, {shares} of each)"));
+    }
+}
+
+/// For each target the slices with the largest share, where pictures are slices.
+fn print_slices(answer: &Answer, explanations: &Explanations) {
+    const MOST: usize = 5;
+    let pictures = &answer.question().pictures;
+    let number = |picture: usize| Some(pictures[picture].provenance().slice?.number);
+    for target in shown(explanations) {
+        let images = answer.prepared().images.iter().enumerate();
+        let mut slices: Vec<(u32, f32)> = images
+            .filter_map(|(index, image)| {
+                Some((number(image.picture)?, target.image_relevancy(index)?.sum()))
+            })
+            .collect();
+        let all: f32 = slices.iter().map(|slice| slice.1).sum();
+        if slices.len() < 2 || all <= 0.0 {
+            continue;
+        }
+        slices.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let shares = slices.iter().take(MOST);
+        let shares: Vec<String> =
+            shares.map(|(number, sum)| format!("{number}: {}", percent(sum / all))).collect();
+        let text = shorten(&target.label(), 24);
+        output::line(format_args!("{text:<24} by slice, the largest: {}", shares.join(", ")));
     }
 }
 

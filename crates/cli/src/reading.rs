@@ -8,7 +8,7 @@ use crate::spelled::Spelled;
 use anyhow::bail;
 use medgemma_explainer::medical::{self, Preset, Recipe, Slices};
 use medgemma_explainer::{
-    Picture, PictureOptions, ReadOptions, ReadPicture, Window, read_pictures,
+    PRIOR, Picture, PictureOptions, ReadOptions, ReadPicture, Window, read_pictures,
 };
 
 impl PictureArgs {
@@ -90,7 +90,7 @@ impl Reader {
         for read in &mut found {
             let picture = &read.picture;
             let mut provenance = picture.provenance().clone();
-            provenance.notes.push("of the prior study".to_owned());
+            provenance.notes.push(PRIOR.to_owned());
             let name = format!("prior: {}", picture.name());
             read.picture = read.picture.clone().with_provenance(name, provenance);
         }

@@ -80,10 +80,10 @@ pub use explanation_record::{
     BlankKind, BoxAgreement, ControlGain, ControlKind, Counterpart, DependsOnPicture, Explained,
     Exported, Faithfulness, FigureFormat, FigureKind, FileName, Flag, Flagged, Gain, LEAST_GAIN,
     MapAgreement, MapChange, MethodGain, MethodId, NATS_OF_A_CHANGE, NO_EFFECT, NOTHING_SPEAKS,
-    Operator, OperatorCertificate, OutputFolder, Presentation, RandomParts, Record, RegionTable,
-    Resolution, SCHEMA, SCHEMA_VERSION, SIGNIFICANT, Shown, SpanRule, Stored, TargetCertificate,
-    TargetControl, TargetExplanation, TargetReliance, ThroughTrace, Token, TokenKind, WordGain,
-    remove_unfinished,
+    Operator, OperatorCertificate, OutputFolder, PRIOR, Presentation, RandomParts, Record,
+    RegionTable, Resolution, SCHEMA, SCHEMA_VERSION, SIGNIFICANT, Shown, SliceShare, SpanRule,
+    Stored, TargetCertificate, TargetControl, TargetExplanation, TargetReliance, ThroughTrace,
+    Token, TokenKind, WordGain, remove_unfinished,
 };
 pub use gemma3_processor::{
     Content, Message, Picture, PictureOptions, Prepared, PreparedImage, Processor,

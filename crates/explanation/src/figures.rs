@@ -66,13 +66,27 @@ pub(crate) fn region_chart(
 pub(crate) fn common_scale(explained: &Explained<'_>) -> Result<Scale, Error> {
     let mut max = 0.0_f32;
     for target in &explained.targets {
-        for image in 0..explained.images() {
-            let scale = with_panel(explained, &target.explanation, image, &[], |panel| {
-                Ok(Scale::common(std::slice::from_ref(panel))?)
-            })?;
-            if let Scale::Shared { max: largest } = scale {
-                max = max.max(largest);
-            }
+        let scale = scale_over(explained, &target.explanation, 0..explained.images())?;
+        if let Scale::Shared { max: largest } = scale {
+            max = max.max(largest);
+        }
+    }
+    Ok(Scale::Shared { max })
+}
+
+/// The scale that ends at the largest cell of a target over some images.
+pub(crate) fn scale_over(
+    explained: &Explained<'_>,
+    target: &TargetExplanation,
+    images: impl Iterator<Item = usize>,
+) -> Result<Scale, Error> {
+    let mut max = 0.0_f32;
+    for image in images {
+        let scale = with_panel(explained, target, image, &[], |panel| {
+            Ok(Scale::common(std::slice::from_ref(panel))?)
+        })?;
+        if let Scale::Shared { max: largest } = scale {
+            max = max.max(largest);
         }
     }
     Ok(Scale::Shared { max })

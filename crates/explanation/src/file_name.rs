@@ -52,6 +52,8 @@ pub enum DrawingKind {
     Certificate,
     /// Both maps and their difference, of this model and another.
     Compare,
+    /// A target over all slices of a series: projections, shares by slice.
+    Volume,
     /// The relevancy by region, as bars.
     Regions,
     /// A phrase against another over an image.
@@ -163,13 +165,14 @@ impl fmt::Display for FileName {
 
 impl DrawingKind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Overlay,
         Self::Patches,
         Self::Pixels,
         Self::Control,
         Self::Certificate,
         Self::Compare,
+        Self::Volume,
         Self::Regions,
         Self::Versus,
         Self::Figure(FigureKind::Panels),
@@ -191,6 +194,7 @@ impl DrawingKind {
             Self::Control => "control",
             Self::Certificate => "certificate",
             Self::Compare => "compare",
+            Self::Volume => "volume",
             Self::Regions => "regions",
             Self::Versus => "versus",
             Self::Figure(kind) => kind.name(),
@@ -222,7 +226,9 @@ impl DrawingKind {
         match self {
             Self::Versus => Subject::PairImage { pair: 0, image: 0 },
             Self::Figure(FigureKind::Words) => Subject::Image { image: 0 },
-            Self::Certificate | Self::Figure(FigureKind::Images | FigureKind::Difference) => {
+            Self::Certificate
+            | Self::Volume
+            | Self::Figure(FigureKind::Images | FigureKind::Difference) => {
                 Subject::Target { target: 0 }
             }
             _ => Subject::TargetImage { target: 0, image: 0 },

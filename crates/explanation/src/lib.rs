@@ -8,6 +8,7 @@ mod shown;
 mod target;
 mod token;
 mod versus;
+mod volume;
 
 mod certificate;
 mod control;
@@ -62,6 +63,7 @@ pub use target::{Resolution, SpanRule, TargetExplanation, TargetParts};
 pub use text::{NOTHING_SPEAKS, log_probability_text};
 pub use token::{Token, TokenKind, template_tokens};
 pub use versus::{Phrase, Versus};
+pub use volume::{PRIOR, SliceShare};
 
 pub use attention_relevancy;
 pub use relevancy_visualization::{self, image};

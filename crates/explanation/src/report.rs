@@ -8,6 +8,7 @@ use relevancy_visualization::report::{
 
 use crate::record::{TemplateTokens, WeightFile, rounded};
 use crate::text::{file_name, log_probability_text, minus};
+use crate::volume::Series;
 use crate::{
     BlankKind, Error, Explained, ExplainedImage, ExplainedPicture, ExplainedTarget, NOTHING_SPEAKS,
     SpanRule, TargetExplanation, template_tokens,
@@ -45,6 +46,7 @@ pub(crate) fn html(explained: &Explained<'_>) -> Result<String, Error> {
         targets,
         regions: regions(explained),
         colormap: settings.colormap,
+        volumes: Series::all(explained).iter().map(|series| series.on_page(explained)).collect(),
         contours: settings.contours.clone(),
         shows_template: settings.template_tokens == TemplateTokens::Show,
         settings: settings_facts(explained),

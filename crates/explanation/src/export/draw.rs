@@ -6,9 +6,10 @@ use relevancy_visualization::{Figure, OverlayOptions, save_png};
 
 use crate::control::control_overlay;
 use crate::figure::{Fine, overlay};
-use crate::figures::{common_scale, figure, region_chart};
+use crate::figures::{common_scale, figure, region_chart, scale_over};
 use crate::file_name::Counts;
 use crate::report::certificate;
+use crate::volume::Series;
 use crate::{
     Drawing, DrawingKind, Error, Explained, FileName, Presentation, Shown, Subject, counterpart,
     difference,
@@ -27,7 +28,11 @@ pub(super) fn draw_all(
     for (index, picture) in explained.pictures.iter().enumerate() {
         save_png(&picture.rgb, folder.join(FileName::Picture(index).to_string()))?;
     }
-    let mut style = Style { presentation, options: presentation.overlay.clone() };
+    let mut style = Style {
+        presentation,
+        options: presentation.overlay.clone(),
+        series: Series::all(explained),
+    };
     if presentation.common_scale {
         style.options.scale = common_scale(explained)?;
     }
@@ -48,19 +53,20 @@ pub(super) fn draw_all(
 /// All that may be drawn, in order. Kinds of one group take turns over their subjects.
 fn plan(explained: &Explained<'_>, presentation: &Presentation) -> Vec<Drawing> {
     use DrawingKind::{
-        Certificate, Compare, Control, Figure, Overlay, Patches, Pixels, Regions, Versus,
+        Certificate, Compare, Control, Figure, Overlay, Patches, Pixels, Regions, Versus, Volume,
     };
     let counts = Counts {
         targets: explained.targets.len(),
         pairs: explained.versus.len(),
         images: explained.images(),
     };
-    let fixed: [&[DrawingKind]; 7] = [
+    let fixed: [&[DrawingKind]; 8] = [
         &[Overlay],
         &[Patches, Pixels],
         &[Control],
         &[Certificate],
         &[Compare],
+        &[Volume],
         &[Regions],
         &[Versus],
     ];
@@ -80,6 +86,8 @@ struct Style<'a> {
     presentation: &'a Presentation,
     /// Those of the presentation, with the common scale where one was asked for.
     options: OverlayOptions,
+    /// The series among the pictures.
+    series: Vec<Series>,
 }
 
 impl Style<'_> {
@@ -87,6 +95,7 @@ impl Style<'_> {
     fn draw(&self, explained: &Explained<'_>, drawing: Drawing) -> Result<Option<Figure>, Error> {
         let orientation = explained.orientation(drawing.subject.image());
         let options = &self.options.clone().with_orientation(orientation);
+        let options = &self.over_slices(explained, drawing.subject, options)?;
         match (drawing.kind, drawing.subject) {
             (DrawingKind::Figure(kind), subject) => figure(explained, kind, subject, options),
             (DrawingKind::Versus, Subject::PairImage { pair, image }) => {
@@ -96,10 +105,39 @@ impl Style<'_> {
             (DrawingKind::Certificate, Subject::Target { target }) => {
                 certificate::figure(&explained.targets[target])
             }
+            (DrawingKind::Volume, Subject::Target { target }) => match self.series.last() {
+                // The last one is the current study.
+                Some(series) => {
+                    let images: Vec<usize> = series.images().collect();
+                    let orientation = explained.orientation(images.first().copied());
+                    let options = self.options.clone().with_orientation(orientation);
+                    series.figure(explained, &explained.targets[target].explanation, &options)
+                }
+                None => Ok(None),
+            },
             (kind, Subject::TargetImage { target, image }) => {
                 self.draw_target(explained, kind, (target, image), options)
             }
             _ => Ok(None),
+        }
+    }
+
+    /// One scale for all slices of a series: heat can be compared from slice to slice.
+    fn over_slices(
+        &self,
+        explained: &Explained<'_>,
+        subject: Subject,
+        options: &OverlayOptions,
+    ) -> Result<OverlayOptions, Error> {
+        let Subject::TargetImage { target, image } = subject else { return Ok(options.clone()) };
+        let series = self.series.iter().find(|series| series.has(image));
+        match series.filter(|_| !self.presentation.common_scale) {
+            Some(series) => {
+                let target = &explained.targets[target].explanation;
+                let scale = scale_over(explained, target, series.images())?;
+                Ok(options.clone().with_scale(scale))
+            }
+            None => Ok(options.clone()),
         }
     }
 
@@ -140,7 +178,10 @@ impl Style<'_> {
                 let look = (outlines, options);
                 overlay(explained, explanation, image, &title, look).map(Some)
             }
-            DrawingKind::Certificate | DrawingKind::Versus | DrawingKind::Figure(_) => Ok(None),
+            DrawingKind::Certificate
+            | DrawingKind::Volume
+            | DrawingKind::Versus
+            | DrawingKind::Figure(_) => Ok(None),
         }
     }
 }

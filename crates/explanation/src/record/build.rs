@@ -12,6 +12,7 @@ use super::{
     RegionScoreRecord, SCHEMA, SCHEMA_VERSION, TargetRecord, TokenRecord,
 };
 use crate::file_name::{ARRAYS, REPORT};
+use crate::volume::Series;
 use crate::{
     BlankKind, ComparedMethod, DrawingKind, Explained, ExplainedImage, ExplainedPicture,
     ExplainedTarget, FileName, Subject, TargetExplanation, Token, Versus,
@@ -210,6 +211,10 @@ fn target_record(
         by_head: explanation.heads().map(by_head),
         overlays: Vec::new(),
         finer: Vec::new(),
+        slices: Series::all(explained)
+            .iter()
+            .flat_map(|series| series.shares(explained, explanation))
+            .collect(),
         regions: target.regions.iter().map(region_record).collect(),
         boxes: target
             .boxes

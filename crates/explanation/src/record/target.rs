@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{ControlRecord, RelianceRecord};
 use crate::text::label;
-use crate::{Counterpart, MapAgreement, MethodId, SpanRule, TargetCertificate, TargetExplanation};
+use crate::{
+    Counterpart, MapAgreement, MethodId, SliceShare, SpanRule, TargetCertificate, TargetExplanation,
+};
 
 /// A target or word with what is said of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,6 +57,9 @@ pub struct TargetRecord {
     pub overlays: Vec<String>,
     /// Overlays of patches, then of pixels.
     pub finer: Vec<String>,
+    /// How it is spread over the slices of each series, one series after the other; empty where no pictures are slices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<SliceShare>,
     /// How much of it lies in each region, image by image; empty where no regions were asked for.
     pub regions: Vec<RegionScoreRecord>,
     /// How it agrees with each of `boxes`, on the first image of the first picture; empty where there are none.
