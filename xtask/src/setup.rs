@@ -12,6 +12,7 @@ mod platform;
 mod project;
 pub(crate) mod real;
 mod user;
+pub(crate) mod validators;
 mod wanted;
 mod wheel;
 

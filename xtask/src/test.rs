@@ -76,6 +76,8 @@ impl Action {
                     chromium: setup::chromium::find()?,
                     gpu: setup::has_gpu(workspace),
                     weights: setup::real::find(),
+                    validators: setup::validators::find(workspace)
+                        .filter(|_| setup::validators::missing_programs().is_empty()),
                 };
                 return tests(workspace.cargo(args), here);
             }
@@ -131,6 +133,8 @@ struct Found {
     gpu: bool,
     /// The real weights.
     weights: Option<PathBuf>,
+    /// A Python with others' readers of DICOM.
+    validators: Option<PathBuf>,
 }
 
 /// Where tests find the folder of the real model; they skip themselves where it is not set.
@@ -154,6 +158,13 @@ fn tests(mut command: Command, found: Found) -> Result<Option<String>> {
     match found.weights {
         Some(folder) => _ = command.env(REAL_WEIGHTS, folder),
         None => left_out.push(format!("a real model: {}", setup::real::advice())),
+    }
+    match found.validators {
+        Some(python) => _ = command.env("MEDICAL_PYTHON", python).env("REQUIRE_VALIDATORS", "1"),
+        None => {
+            left_out
+                .push(format!("DICOM against others' readers: {}", setup::validators::advice()));
+        }
     }
     process::run(&mut command)?;
     Ok((!left_out.is_empty()).then(|| left_out.join("; ")))
@@ -185,7 +196,14 @@ mod tests {
         let shell = |script: &str| {
             let mut command = Command::new("sh");
             command.args(["-c", script]);
-            for name in ["CHROMIUM", "REQUIRE_CHROMIUM", "REQUIRE_CUDA", REAL_WEIGHTS] {
+            for name in [
+                "CHROMIUM",
+                "REQUIRE_CHROMIUM",
+                "REQUIRE_CUDA",
+                REAL_WEIGHTS,
+                "MEDICAL_PYTHON",
+                "REQUIRE_VALIDATORS",
+            ] {
                 command.env_remove(name);
             }
             command
@@ -194,14 +212,16 @@ mod tests {
             chromium: Some("/opt/browser".into()),
             gpu: true,
             weights: Some("/real".into()),
+            validators: Some("/python".into()),
         };
-        let required = "test \"$CHROMIUM $REQUIRE_CHROMIUM $REQUIRE_CUDA $REAL_WEIGHTS\" = '/opt/browser 1 1 /real'";
+        let required = "test \"$CHROMIUM $REQUIRE_CHROMIUM $REQUIRE_CUDA $REAL_WEIGHTS $MEDICAL_PYTHON $REQUIRE_VALIDATORS\" = '/opt/browser 1 1 /real /python 1'";
         assert_eq!(tests(shell(required), all).unwrap(), None);
-        let nothing = "test -z \"$REQUIRE_CHROMIUM$REQUIRE_CUDA$REAL_WEIGHTS\"";
+        let nothing = "test -z \"$REQUIRE_CHROMIUM$REQUIRE_CUDA$REAL_WEIGHTS$REQUIRE_VALIDATORS\"";
         let left_out = tests(shell(nothing), Found::default()).unwrap().unwrap();
         assert!(left_out.contains("cargo xtask setup --chromium"), "{left_out}");
         assert!(left_out.contains("cargo xtask setup --cuda"), "{left_out}");
         assert!(left_out.contains("cargo xtask setup --real-weights"), "{left_out}");
+        assert!(left_out.contains("cargo xtask setup --validators"), "{left_out}");
         assert!(tests(shell("false"), Found::default()).is_err());
     }
 

@@ -61,10 +61,13 @@ impl Question {
         self
     }
 
-    /// The texts of the last turn, joined by spaces.
+    /// The texts of the last turn, joined by spaces, without those that number slices.
     pub fn prompt(&self) -> String {
+        let slices = self.pictures.iter().filter_map(|picture| picture.provenance().slice);
+        let labels: Vec<String> = slices.map(|slice| slice.label()).collect();
         let texts = self.messages.last().into_iter().flat_map(Message::texts);
-        texts.collect::<Vec<_>>().join(" ")
+        let is_asked = |text: &&str| !labels.iter().any(|label| label == text);
+        texts.filter(is_asked).collect::<Vec<_>>().join(" ")
     }
 
     /// The system prompt.

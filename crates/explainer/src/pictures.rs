@@ -75,8 +75,8 @@ pub fn input_checks<'a>(
 }
 
 /// What a file without tags says of sides.
-pub const NO_SIDES: &str = "the file does not say which way the patient lies in the picture; letters and the patient's sides are as \
-    --orientation says, never guessed";
+pub const NO_SIDES: &str = "the file does not say which way the patient lies in the picture; letters and the patient's sides are \
+    those of the orientation that is asked for, never guessed";
 
 fn of_medical(found: MedicalPicture, many: usize, keeps_names: bool) -> Result<ReadPicture, Error> {
     let source = found.source().clone();

@@ -37,8 +37,8 @@ pub enum Error {
     },
     /// Zones of the chest on a picture from the side.
     #[error(
-        "regions `cxr` are zones of a frontal chest radiograph, and this picture shows the patient from the side, as its file says; leave \
-         --regions out or give a file of shapes"
+        "regions `cxr` are zones of a frontal chest radiograph, and this picture shows the patient from the side, as its file says; ask \
+         for no regions, or for those of a file of shapes"
     )]
     NotFrontal,
     /// A grid has no cell.

@@ -44,7 +44,7 @@ pub(crate) fn provide() -> Result<()> {
     let machine = Machine { is_root: is_root(), has_apt: has_apt() };
     match plan(found.as_deref(), machine) {
         Plan::Nothing => {}
-        Plan::Install => install()?,
+        Plan::Install => install(&["chromium"])?,
         Plan::Ask(why) => bail!("no Chromium in CHROMIUM or PATH; {why}"),
     }
     let program = find()?.context("Chromium was installed, and still none starts")?;
@@ -79,10 +79,16 @@ fn plan(found: Option<&Path>, machine: Machine) -> Plan {
     }
 }
 
+/// Whether packages of the system can be installed here.
+pub(crate) fn can_install() -> bool {
+    is_root() && has_apt()
+}
+
 /// Twice, because mirrors fail now and then.
-fn install() -> Result<()> {
-    let once =
-        || steps().iter_mut().try_for_each(|(step, limit)| process::run_within(step, *limit));
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    let once = || {
+        steps(packages).iter_mut().try_for_each(|(step, limit)| process::run_within(step, *limit))
+    };
     once().or_else(|error| {
         println!("{error:#}; once more");
         once()
@@ -90,13 +96,13 @@ fn install() -> Result<()> {
 }
 
 /// The download is a step of its own: ending that one at its limit leaves no half-installed package.
-fn steps() -> [(Command, Duration); 3] {
+fn steps(packages: &[&str]) -> [(Command, Duration); 3] {
     let package = ["install", "--no-install-recommends", "--yes"];
     let download = Duration::from_mins(5);
     [
         (apt(&["update"]), Duration::from_mins(2)),
-        (apt(&[&package[..], &["--download-only", "chromium"]].concat()), download),
-        (apt(&[&package[..], &["chromium"]].concat()), download),
+        (apt(&[&package[..], &["--download-only"], packages].concat()), download),
+        (apt(&[&package[..], packages].concat()), download),
     ]
 }
 
@@ -161,7 +167,7 @@ mod tests {
 
     #[test]
     fn nothing_is_asked_while_installing_and_no_recommended_package_comes_along() {
-        for (step, _) in &steps() {
+        for (step, _) in &steps(&["chromium"]) {
             let shown = process::shown(step);
             assert!(step.get_envs().any(|(name, _)| name == "DEBIAN_FRONTEND"), "{shown}");
             let installs = shown.contains(" install ");

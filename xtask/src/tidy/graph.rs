@@ -6,14 +6,15 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What a member of the workspace may depend on among the other members.
-const TABLE: [(&str, &[&str]); 16] = [
+const TABLE: [(&str, &[&str]); 17] = [
     ("attention-relevancy", &[]),
-    ("gemma3-processor", &["quantised-weights"]),
+    ("gemma3-processor", &["medical-pictures", "quantised-weights"]),
     ("quantised-weights", &[]),
     ("gemma3-tch", &["gemma3-processor", "quantised-weights"]),
     ("attention-capture", &["gemma3-tch", "attention-relevancy"]),
     ("relevancy-visualization", &["attention-relevancy"]),
-    ("explanation-record", &["attention-relevancy", "relevancy-visualization"]),
+    ("explanation-record", &["attention-relevancy", "medical-pictures", "relevancy-visualization"]),
+    ("medical-pictures", &[]),
     ("model-audit", &["relevancy-visualization"]),
     ("phantom-radiograph", &[]),
     (
@@ -24,6 +25,7 @@ const TABLE: [(&str, &[&str]); 16] = [
             "gemma3-tch",
             "attention-capture",
             "explanation-record",
+            "medical-pictures",
             "model-audit",
             "relevancy-visualization",
         ],
@@ -68,7 +70,8 @@ const RESERVED: [(&str, &[&str]); 5] = [
 const WITHOUT_SERDE: [&str; 2] = ["attention-relevancy", "attention-capture"];
 
 /// Members that build on a machine without libtorch, with all their tests.
-const WITHOUT_TORCH: [&str; 9] = [
+const WITHOUT_TORCH: [&str; 10] = [
+    "medical-pictures",
     "quantised-weights",
     "attention-relevancy",
     "gemma3-processor",

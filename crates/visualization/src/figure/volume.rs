@@ -170,10 +170,9 @@ fn projections(
     let bottom = top + (highest * scale).round();
     let room = (x - GAP + 0.6 * EM, top, (highest * scale).max(7.0 * EM));
     let end = color_bar(scene, Range { max, exceeded: false }, room, options);
-    let scale =
-        if views.to_scale { "" } else { "; not to scale: distances between slices are not known" };
+    let scale = if views.to_scale { "" } else { "; not to scale: slices at equal distances" };
     let note = format!(
-        "Projections of the relevancy, not of the picture: the largest value along each line, the first over the middle slice{scale}."
+        "Projections of the relevancy, not of the picture; the first lies over the middle slice{scale}."
     );
     let bottom = bottom.max(top + room.2);
     let style = Style::start(MARGIN, bottom + 1.2 * EM, SMALL).filled(QUIET);

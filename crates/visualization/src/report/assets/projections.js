@@ -45,7 +45,7 @@ function drawProjections() {
     found.word.textContent = shown.length > 1 ? panels[index].word.textContent : '';
     found.views.forEach((view, number) => drawProjection(view, number, volume, at.slice));
   });
-  const scale = volume.toScale ? '' : ' Not to scale: distances between slices are not known.';
+  const scale = volume.toScale ? '' : ' Not to scale: slices are drawn at equal distances.';
   byId('projections-hint').textContent =
     `Projections of the map, not of the pictures: each point is the largest value along a line through all slices. The first lies over the middle slice, dimmed. Line: the shown slice. Click to go to a slice.${scale}`;
 }
