@@ -17,7 +17,7 @@ fn assert_all_ok(what: &str, diagnosis: &Diagnosis) {
     for check in &diagnosis.checks {
         assert_eq!(check.outcome, Outcome::Ok, "{what}: {check:?}");
     }
-    assert_eq!(diagnosis.checks.len(), 11);
+    assert_eq!(diagnosis.checks.len(), 12);
     assert!(diagnosis.is_sound());
 }
 

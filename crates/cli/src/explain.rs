@@ -75,6 +75,9 @@ impl<'a> Ready<'a> {
         let frame = |picture: &Picture| {
             Frame::whole(picture.rgb(), presentation.orientation_of(picture.provenance()))
         };
+        for picture in &question.pictures {
+            presentation.check_view(picture.provenance())?;
+        }
         presentation.check(&question.pictures.iter().map(frame).collect::<Vec<_>>())?;
         job.certificate.check()?;
         let blanks = job.reliance.blanks(&reader)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use attention_relevancy::ndarray::Array2;
-use medical_pictures::Provenance;
+use medical_pictures::{CheckKind, Provenance};
 use relevancy_visualization::{
     Frame, GridMap, Orientation, OverlayOptions, RegionSpec, Sides, region_weights,
 };
@@ -91,6 +91,18 @@ impl Presentation {
             Some(spec) => self.check_regions(spec, pictures),
             None => Ok(()),
         }
+    }
+
+    /// What a picture's file says of its view and asked-for regions do not fit.
+    ///
+    /// # Errors
+    /// Zones of a frontal chest on a picture whose file says that it was taken from the side.
+    pub fn check_view(&self, source: &Provenance) -> Result<(), Error> {
+        let is_lateral = source.checks.iter().any(|check| check.kind == CheckKind::Lateral);
+        if is_lateral && self.regions == Some(RegionSpec::Cxr) {
+            return Err(relevancy_visualization::Error::NotFrontal.into());
+        }
+        Ok(())
     }
 
     /// Every region must reach into one of the pictures at least.

@@ -266,6 +266,10 @@ fn what_does_not_fit_is_said() {
     let lateral = files.file("lateral.dcm");
     object.write_to_file(&lateral).unwrap();
     ask(&lateral, &["--regions", "cxr"]).failed(&["shows the patient from the side"]);
+    // The view alone says it, too.
+    object.remove_element(tags::PATIENT_ORIENTATION);
+    object.write_to_file(&lateral).unwrap();
+    ask(&lateral, &["--regions", "cxr"]).failed(&["shows the patient from the side"]);
     let damaged = files.file("damaged.dcm");
     let bytes = fs::read(&dicom).unwrap();
     fs::write(&damaged, &bytes[..bytes.len() / 2]).unwrap();

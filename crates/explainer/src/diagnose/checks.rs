@@ -291,6 +291,17 @@ mod tests {
     }
 
     #[test]
+    fn pictures_that_mislead_are_to_be_looked_at() {
+        assert_eq!(input(&[], 2).outcome, Outcome::Ok);
+        assert_eq!(input(&[], 0).outcome, Outcome::Skipped);
+        let found = input(&["a: a negative".to_owned(), "b: text".to_owned()], 2);
+        assert_eq!(
+            (found.outcome, found.detail.as_str()),
+            (Outcome::Look, "a: a negative; b: text")
+        );
+    }
+
+    #[test]
     fn a_weight_that_is_not_finite_fails() {
         let ranges = |low: f64, high: f64| {
             finite(&[("a".to_owned(), [-1.0, 2.5]), ("b".to_owned(), [low, high])])
