@@ -6,6 +6,7 @@
 mod attack;
 mod bench;
 mod demo;
+mod dicom;
 mod disk;
 mod gallery;
 mod process;
@@ -40,6 +41,7 @@ cargo xtask COMMAND
                          pydicom, highdicom and nibabel in .validators, dciodvfy and dcmtk as Chromium
   demo                   set up, build, and run the demonstration: explanations of a synthetic radiograph, in target/demo
   test                   set up and run every check: format, tidy, clippy, docs, deny, doc tests, tests, the attack's fixed cases
+  dicom-table            read every file of pydicom beside pydicom; write docs/dicom.md and .json (after setup --validators; needs cmake)
   tidy                   check the rules that the compiler does not know
   synthesize --size tiny|mid|1b|4b --out DIR [--seed N] [--dtype bfloat16|float32 | --gguf]
                          write a random checkpoint with the layout and the names of the real one; --gguf: as GGUF files,
@@ -137,6 +139,7 @@ fn dispatch(mut args: Arguments) -> Result<()> {
         }
         Some("demo") => finished(args).and_then(|()| demo::run(&workspace)),
         Some("test") => finished(args).and_then(|()| test::run(&workspace)),
+        Some("dicom-table") => finished(args).and_then(|()| dicom::table(&workspace)),
         Some("tidy") => finished(args).and_then(|()| tidy::run(&workspace)),
         Some("bench") => {
             let options = bench::Options::parse(&mut args)?;

@@ -53,7 +53,7 @@ Every file with pixels that ships with pydicom 3.0.2 and pydicom-data 1.0.0: the
 before any LUT. A lossless file must be equal; decoders of JPEG differ by rounding, so a lossy one may differ by 3.
 A file that is not decoded has an error that says what it is; in the table without what it advises.
 Made with the feature `jpeg-ls`; without it the JPEG-LS files have an error that names it.
-`tests/reference.py` of `crates/medical` asks pydicom, the example `dicom_table` writes this page, and a test asserts the same.
+`cargo xtask dicom-table` writes this page: `crates/medical/tests/reference.py` asks pydicom, the example `dicom_table` asks our reader; a test asserts the same.
 
 ";
 

@@ -5,10 +5,11 @@ use integration_tests::{Checkpoint, Fixture};
 use std::fs;
 use tempfile::tempdir;
 
-const CHECKS: [&str; 11] = [
+const CHECKS: [&str; 12] = [
     "weights",
     "one <bos>",
     "image spans",
+    "pictures",
     "attention rows",
     "masks",
     "fast attention",
@@ -95,8 +96,8 @@ fn a_spoilt_checkpoint_fails_with_exit_code_1() {
     assert_eq!(found["sound"], false);
     assert_eq!([outcome(0), outcome(1)], [["answer", "failed"], ["weights", "failed"]]);
     assert_eq!(outcome(2), ["one <bos>", "ok"]);
-    assert_eq!(outcome(7), ["generation", "skipped"]);
-    assert_eq!(outcome(8), ["engines: logit", "failed"]);
+    assert_eq!(outcome(8), ["generation", "skipped"]);
+    assert_eq!(outcome(9), ["engines: logit", "failed"]);
 
     run(["diagnose", "--model", "./nowhere"]).failed(&["nowhere"]);
     run(["diagnose"]).refused("--model");

@@ -58,8 +58,8 @@ fn wrong_use_is_refused_before_anything_is_done() {
         (&["--messages", "turns.json"], "cannot be used with"),
         (&["--seed", "1"], "--sample"),
         (&["--max-new-tokens", "0"], "0 is not in 1.."),
-        (&["--window", "5"], "two grey values"),
-        (&["--window", "5,-5"], "two grey values"),
+        (&["--window", "5"], "give LOW,HIGH"),
+        (&["--window", "5,-5"], "5 is not below -5"),
         (&["--system", ""], "--system <TEXT>"),
         (&["--out", ""], "--out <DIR>"),
         (&["--model", "."], "cannot be used multiple times"),
@@ -321,7 +321,7 @@ fn a_bad_picture_is_named() {
     bomb[18..22].fill(0); // its width
     picture("zero.bmp", &bomb).failed(&["zero.bmp: "]);
     answer_with(&root.path().join("nowhere.png")).failed(&["cannot read ", "nowhere.png: "]);
-    answer_with(root.path()).failed(&[" is a folder, expected a file"]);
+    answer_with(root.path()).failed(&[" holds no DICOM picture"]);
     picture("window.png", &png).done();
 }
 

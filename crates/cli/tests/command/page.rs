@@ -76,7 +76,7 @@ fn the_page_has_what_the_pictures_have() {
     let read = || fs::read_to_string(chest.out().join("report.html")).unwrap();
     let (page, record) = (read(), record(&chest.out()));
     let island = island(&page);
-    assert_eq!(island["letters"], json!(["R", "L"]));
+    assert_eq!(island["pictures"][0]["letters"], json!(["R", "L", "", ""]));
     assert_eq!(island["contours"], json!([0.9, 0.99]));
     assert_eq!((&island["colormap"], &island["showsTemplate"]), (&json!("cividis"), &json!(true)));
     assert_eq!(island["pictures"][0]["outlines"][0]["label"], "nodule");
