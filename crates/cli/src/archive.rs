@@ -53,9 +53,8 @@ impl ArchiveArgs {
             );
         }
         if let Some(file) = &self.nifti_out {
-            let name = file.to_string_lossy().to_lowercase();
             anyhow::ensure!(
-                name.ends_with(".nii") || name.ends_with(".nii.gz"),
+                ending(file).is_some(),
                 "--nifti-out {}: the name ends with .nii or .nii.gz",
                 file.display()
             );
@@ -154,10 +153,14 @@ fn numbered(file: &Path, (index, of): (usize, usize)) -> PathBuf {
         return file.to_owned();
     }
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let lower = name.to_lowercase();
-    let end = if lower.ends_with(".nii.gz") { ".nii.gz".len() } else { ".nii".len() };
-    let (stem, ending) = name.split_at(name.len() - end);
+    let (stem, ending) = name.split_at(name.len() - ending(file).map_or(0, str::len));
     file.with_file_name(format!("{stem}-{index}{ending}"))
+}
+
+/// The ending of a volume's file, if it has one.
+fn ending(file: &Path) -> Option<&'static str> {
+    let name = file.file_name()?.to_string_lossy().to_lowercase();
+    [".nii.gz", ".nii"].into_iter().find(|ending| name.ends_with(ending))
 }
 
 /// Date and time of the machine: objects of DICOM must say when they were made.

@@ -151,6 +151,7 @@ pub(crate) struct QuestionArgs {
 /// How pictures and texts are prepared for the model.
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct PictureArgs {
     /// Render the model's chat template without limits on time and memory; use it only for a template that you have read
     #[arg(long)]
@@ -177,6 +178,7 @@ pub(crate) struct PictureArgs {
         allow_hyphen_values = true,
         help_heading = "Pictures"
     )]
+    #[expect(clippy::doc_markdown, reason = "the text of the help")]
     #[serde(with = "crate::spelled")]
     pub(crate) window: Option<PictureWindow>,
     /// How DICOM and NIfTI become 8 bits: cxr (a radiograph, as Google's server), ct-notebook and ct-server (three windows in the

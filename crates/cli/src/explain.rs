@@ -153,7 +153,9 @@ impl Done {
         }
         output::blank_line();
         written.files().for_each(|file| output::line(file.display()));
-        archived.iter().for_each(|file| output::line(file.display()));
+        for file in archived {
+            output::line(file.display());
+        }
         Ok(())
     }
 }

@@ -82,9 +82,10 @@ impl ExplainArgs {
             targets: self.targets.clone(),
             versus,
             how: self.how.clone(),
-            reliance: match self.archive.wants_contribution() {
-                true => self.reliance.clone().or_mean(),
-                false => self.reliance.clone(),
+            reliance: if self.archive.wants_contribution() {
+                self.reliance.clone().or_mean()
+            } else {
+                self.reliance.clone()
             },
             certificate: self.certificate.clone(),
             compare: self.compare.clone(),

@@ -88,7 +88,7 @@ impl Presentation {
             return Err(Error::OnePicture { pictures: pictures.len() });
         }
         match &self.regions {
-            Some(spec) => self.check_regions(spec, pictures),
+            Some(spec) => Self::check_regions(spec, pictures),
             None => Ok(()),
         }
     }
@@ -106,7 +106,7 @@ impl Presentation {
     }
 
     /// Every region must reach into one of the pictures at least.
-    fn check_regions(&self, spec: &RegionSpec, pictures: &[Frame]) -> Result<(), Error> {
+    fn check_regions(spec: &RegionSpec, pictures: &[Frame]) -> Result<(), Error> {
         let cell = Array2::zeros((1, 1));
         let mut outside: Option<Vec<String>> = None;
         for frame in pictures {

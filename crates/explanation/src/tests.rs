@@ -208,9 +208,9 @@ fn source() -> Provenance {
     source
 }
 
-fn explained(presentation: &Presentation) -> Explained<'static> {
+fn picture() -> ExplainedPicture<'static> {
     let rgb = RgbImage::from_fn(8, 8, |x, y| [(20 * x) as u8, (30 * y) as u8, 7].into());
-    let picture = ExplainedPicture {
+    ExplainedPicture {
         name: "a.png".to_owned(),
         pixels_sha256: sha256(rgb.as_raw()),
         rgb: Cow::Owned(rgb),
@@ -219,7 +219,11 @@ fn explained(presentation: &Presentation) -> Explained<'static> {
         warnings: vec!["a warning".to_owned()],
         source: Some(source()),
         orientation: Orientation::Sides(Sides { left: 'R', right: 'L', top: 'H', bottom: 'F' }),
-    };
+    }
+}
+
+fn explained(presentation: &Presentation) -> Explained<'static> {
+    let picture = picture();
     let image = ExplainedImage {
         picture: 0,
         positions: 1..5,
