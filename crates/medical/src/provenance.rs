@@ -41,16 +41,16 @@ pub struct Provenance {
     /// Why this one, in a sentence.
     pub recipe_because: String,
     /// What became black and white in each channel; none where values were taken as they are.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub window: Vec<ChannelWindow>,
     /// Photometric Interpretation (0028,0004) as in the file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub photometric: Option<String>,
     /// Whether grey was inverted, because the file says MONOCHROME1 (or its presentation shape is inverse).
     #[serde(default)]
     pub inverted: bool,
     /// Which way the picture lies in the patient; `None` where the file does not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub orientation: Option<Orientation>,
     /// View Position (0018,5101): PA, AP, LL …
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -176,6 +176,7 @@ pub struct Wanted {
     /// Comprehensive 3D SR: words, numbers and regions.
     pub report: bool,
     /// Which share of the map's cells lies below the area of the segmentation: between 0 and 1, for instance 0.9.
+    /// The area is also at least a tenth of the largest value.
     pub quantile: f64,
 }
 

@@ -133,7 +133,10 @@ impl<'a> Segmentation<'a> {
         object.text(tags::SEGMENTS_OVERLAP, if segments.len() > 1 { "UNDEFINED" } else { "NO" });
         let items = segments.iter().zip(1..).map(|(segment, number)| self.segment(segment, number));
         object.items(tags::SEGMENT_SEQUENCE, items.collect());
-        let what = format!("Relevancy above its quantile {}", self.batch.wanted.quantile);
+        let what = format!(
+            "Relevancy above its quantile {} and a tenth of its largest value",
+            self.batch.wanted.quantile
+        );
         put_content(self.batch, "RELEVANCY_AREA", &what, object);
     }
 
@@ -144,7 +147,7 @@ impl<'a> Segmentation<'a> {
         item.short(tags::SEGMENT_NUMBER, number);
         item.text(tags::SEGMENT_LABEL, &format!("Model attention: {words}"));
         let about = format!(
-            "where the model looked for {words:?}: relevancy above {threshold:e}, the quantile {} of its map; no outline of a finding",
+            "where the model looked for {words:?}: relevancy above {threshold:e}, the quantile {} of its map and a tenth of its largest value; no outline of a finding",
             self.batch.wanted.quantile
         );
         item.text(tags::SEGMENT_DESCRIPTION, &about);
@@ -202,10 +205,15 @@ impl<'a> Segmentation<'a> {
     }
 }
 
-/// The value that a target's area lies above: a quantile of all its cells.
+/// The part of the largest value that an area must reach at least: where nearly all lies in a few cells, a quantile alone would take in what
+/// is next to nothing.
+const LEAST: f32 = 0.1;
+
+/// The value that a target's area lies above: a quantile of all its cells, and at least a tenth of the largest.
 pub(super) fn threshold(target: &Target, share: f64) -> Option<f32> {
     let cells = || target.map.frames.iter().flat_map(|frame| frame.values.iter().copied());
-    cells().next().map(|_| quantile(cells(), share))
+    let largest = cells().reduce(f32::max)?;
+    Some(quantile(cells(), share).max(LEAST * largest))
 }
 
 /// One bit for each pixel, the first pixel in the lowest bit, frames without a gap (PS3.5 section 8.1.1 and annex D).

@@ -50,7 +50,7 @@ def by_instance(targets, sources):
 
 def threshold(target, quantile):
     cells = np.concatenate([np.array(one["rows"], dtype=np.float32).ravel() for one in target["maps"]])
-    return np.float32(np.quantile(cells.astype(np.float64), quantile))
+    return max(np.float32(np.quantile(cells.astype(np.float64), quantile)), np.float32(0.1) * cells.max())
 
 
 def parametric(path, expected, sources):
