@@ -1,7 +1,7 @@
 //! Pictures that are slices of a series: which belong together, and how their maps lie in space.
 
 use attention_relevancy::ndarray::{Array2, Array3, Axis};
-use medical_pictures::Provenance;
+use medical_pictures::{Provenance, opposite};
 use relevancy_visualization::report::{Volume, VolumeSlice};
 use relevancy_visualization::{
     Caption, Figure, GridMap, OverlayOptions, Panel, PictureSide, Stack, volume_figure,
@@ -205,17 +205,6 @@ fn normal(right: char, down: char) -> Option<char> {
     let third = 3 - a - b;
     let turn = if (a + 1) % 3 == b { 1 } else { -1 };
     Some(LETTERS[third][usize::from(sign_a * sign_b * turn < 0)])
-}
-
-fn opposite(letter: char) -> char {
-    match letter {
-        'L' => 'R',
-        'R' => 'L',
-        'A' => 'P',
-        'P' => 'A',
-        'H' => 'F',
-        _ => 'H',
-    }
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub use ndarray;
 pub use opening::{is_medical, open};
 #[cfg(any(feature = "dicom", feature = "nifti"))]
 pub use options::{Limits, Options, Preset, Slices, Window};
-pub use orientation::{Orientation, OrientationSource, PatientSide, Sides};
+pub use orientation::{Orientation, OrientationSource, PatientSide, Sides, opposite};
 #[cfg(any(feature = "dicom", feature = "nifti"))]
 pub use picture::{MedicalPicture, SourceHandle, SourceVolume};
 pub use provenance::{

@@ -120,7 +120,8 @@ impl Orientation {
     }
 }
 
-fn opposite(letter: char) -> char {
+/// The direction against that of a letter of Patient Orientation; another character is its own.
+pub fn opposite(letter: char) -> char {
     match letter {
         'L' => 'R',
         'R' => 'L',
