@@ -26,6 +26,11 @@ impl Header {
         Self { path, object }
     }
 
+    /// The data set itself.
+    pub(crate) fn into_object(self) -> InMemDicomObject {
+        self.object
+    }
+
     pub(crate) fn at(&self) -> At<'_> {
         At(&self.path)
     }

@@ -25,6 +25,7 @@ mod stored;
 mod syntax;
 mod walk;
 
+pub(crate) use file::DicomFile;
 pub(crate) use part10::looks_like_dicom;
 pub(crate) use series::{open_file, open_folder};
 pub use stored::{StoredFrame, read_stored};

@@ -21,13 +21,8 @@ pub enum Error {
         path: PathBuf,
     },
     /// A source is no DICOM file that can be read.
-    #[error("{} is not a DICOM file that can be read: {what}", path.display())]
-    NotDicom {
-        /// The file.
-        path: PathBuf,
-        /// What the reader said.
-        what: String,
-    },
+    #[error(transparent)]
+    Source(crate::Error),
     /// A source lacks an attribute, or holds what it may not hold.
     #[error("{}: {attribute} {problem}", path.display())]
     Attribute {

@@ -31,8 +31,6 @@ pub(crate) mod uid;
 
 // Sources, and maps over them.
 #[cfg(feature = "dicom")]
-mod bounds;
-#[cfg(feature = "dicom")]
 mod grid;
 #[cfg(feature = "dicom")]
 mod groups;

@@ -1,23 +1,13 @@
 //! Headers of the pictures that maps lie over: read up to the pixels, with bounds.
 
-use std::{
-    fs::File,
-    io::{Read, Seek},
-    path::Path,
-};
+use std::path::Path;
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
-use dicom_object::{FileDicomObject, OpenFileOptions};
 
-use super::{
-    Error, SourceFrame,
-    bounds::{self, MOST_BYTES},
-    copied::kept,
-    elements::Object,
-    plane::Plane,
-    uid::is_uid,
-};
+use crate::{Limits, dicom::DicomFile};
+
+use super::{Error, SourceFrame, copied::kept, elements::Object, plane::Plane, uid::is_uid};
 
 /// What the objects need of a source.
 #[derive(Debug, Clone)]
@@ -88,31 +78,15 @@ pub(super) fn read_all(frames: &[SourceFrame]) -> Result<Vec<Source>, Error> {
     Ok(sources)
 }
 
-/// The data set of a file up to its pixels.
+/// The data set of a file up to its pixels, as pictures are read: bounded before it is parsed.
 fn read_header(path: &Path) -> Result<Object, Error> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
-    // Before it is opened: opening a pipe would wait.
-    if !path.metadata().map_err(failed)?.is_file() {
-        return Err(Error::NotAFile { path: path.to_owned() });
-    }
-    let file = File::open(path).map_err(failed)?;
-    let wrong = |what| Error::NotDicom { path: path.to_owned(), what };
-    bounds::check(file.try_clone().map_err(failed)?).map_err(wrong)?;
-    let mut file = file;
-    file.rewind().map_err(failed)?;
-    let read = OpenFileOptions::new()
-        // The first of the elements that hold pixels: what lies behind it is never read.
-        .read_until(tags::FLOAT_PIXEL_DATA)
-        .from_reader(file.take(MOST_BYTES));
-    read.map(FileDicomObject::into_inner).map_err(|error| wrong(chain(&error)))
-}
-
-/// What an error says, with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut said: Vec<_> = causes.map(ToString::to_string).collect();
-    said.dedup();
-    said.join(": ")
+    use crate::Error as Reading;
+    let opened = DicomFile::open(path, &Limits::default());
+    opened.map(|file| file.header.into_object()).map_err(|error| match error {
+        Reading::Read { path, source } => Error::Read { path, source },
+        Reading::NotAFile { path, .. } => Error::NotAFile { path },
+        other => Error::Source(other),
+    })
 }
 
 /// An attribute's text without padding; none where it is missing or empty.
