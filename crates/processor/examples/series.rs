@@ -1,6 +1,7 @@
 //! How long a series takes from its folder to the numbers that a vision tower takes.
 //!
 //! `series FOLDER CHECKPOINT`, for instance a folder of CT slices and `crates/explainer/models/phantom`.
+#![allow(clippy::print_stdout, reason = "an example talks on stdout")]
 
 use std::path::Path;
 use std::time::Instant;
