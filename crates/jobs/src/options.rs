@@ -1,0 +1,234 @@
+//! How a job is done. Fields bear the names of the command's options, where there is one.
+
+use serde::{Deserialize, Serialize};
+
+/// How a job is answered, explained and shown. Whatever is left out is as the command does it.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// An answer to explain that is given: nothing is generated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100_000))]
+    pub answer: Option<String>,
+    /// System prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100_000))]
+    pub system: Option<String>,
+    /// Most tokens of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100_000))]
+    pub max_new_tokens: Option<u32>,
+    /// Sample tokens instead of taking the most likely one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<bool>,
+    /// Seed of sampling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+
+    /// Grey values that become black and white, such as `lung` or `-1000,400`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// How DICOM and `NIfTI` become 8 bits: `cxr`, `ct-notebook`, `ct-server`, `mr` or `plain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<String>,
+    /// Slices of a series: `all`, a number, or a list such as `3,7-12`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slices: Option<String>,
+    /// The only frame that is shown, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+    pub frame: Option<u32>,
+
+    /// Words that are explained beside the targets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: Option<Words>,
+    /// How the explanations of several tokens are combined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub span: Option<SpanRule>,
+    /// Also look for targets in the thinking trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<bool>,
+    /// The quantity whose gradient is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Objective>,
+    /// A word that every target is set against; `runner-up`, or `alternatives`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 10_000))]
+    pub contrast: Option<String>,
+    /// Methods to compare with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub method: Vec<Method>,
+    /// Layers that contribute: `all`, `global` or `A..B`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<String>,
+    /// Points of the way from the mean cells to the picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 64))]
+    pub path_points: Option<usize>,
+    /// Resolution of the maps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Resolution>,
+    /// What is recorded beside the maps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub record: Vec<Record>,
+    /// Whether words depend on the picture, by these blanks in its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reliance: Vec<RelianceBlank>,
+    /// Also explain each target on the mean picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blank_control: Option<bool>,
+    /// Certify each map, by these ways to take cells away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificate: Vec<CertificateOperator>,
+    /// Controls of a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 19, maximum = 999))]
+    pub certificate_controls: Option<usize>,
+    /// Percent of the cells that a certificate takes away, ascending.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificate_percent: Vec<f64>,
+    /// Seed of a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_seed: Option<u64>,
+
+    /// Regions that the relevancy is summed over: `halves`, `quadrants`, `grid3x3` or `cxr`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regions: Option<String>,
+    /// Orientation of a chest radiograph: `pa`, `ap`, `flipped` or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orientation: Option<String>,
+    /// Colour map of page and figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colormap: Option<String>,
+}
+
+impl Options {
+    /// Whether everything is left out.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Words that are explained beside the targets.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Words {
+    /// Every word.
+    All,
+    /// All but English function words.
+    Content,
+    /// Only the targets.
+    None,
+}
+
+/// How the explanations of several tokens are combined.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum SpanRule {
+    /// Their mean.
+    Mean,
+    /// A single explanation, of the sum of their objectives.
+    Sum,
+    /// Their mean, weighted by what the pictures add to each.
+    Reliance,
+}
+
+/// The quantity whose gradient is taken.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// The logit of the token minus those of the tokens that could stand there.
+    Contrast,
+    /// The logit of the token: the published rule.
+    Logit,
+    /// The logarithm of its probability.
+    LogProbability,
+    /// The logarithm of its odds.
+    LogOdds,
+}
+
+/// A method to compare with.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names say all; docs/methods describe them")]
+pub enum Method {
+    Relevancy,
+    RelevancyAdditive,
+    RelevancyStochastic,
+    Rollout,
+    RawAttention,
+    ValueNorm,
+    TokenAttention,
+    ObjectAttention,
+    GradientAttention,
+    Legrad,
+    DexAr,
+    GradCam,
+    GradCamHidden,
+    InputGradient,
+    MeanCell,
+    Tam,
+    OcclusionMeanEmbedding,
+    OcclusionKnockout,
+}
+
+/// Resolution of the maps.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Resolution {
+    /// A cell a token of the picture.
+    Tokens,
+    /// A cell a patch of the vision tower.
+    Patches,
+    /// Patches, and gradient × input at the pixels.
+    Pixels,
+}
+
+/// What is recorded beside the maps.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Record {
+    /// The relevancy by layer.
+    Layers,
+    /// Results by head.
+    Heads,
+}
+
+/// What stands in the place of the picture in a test of reliance.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum RelianceBlank {
+    /// Every pixel has the mean colour of the picture.
+    Mean,
+    /// A strong Gaussian blur.
+    Blur,
+    /// Every image token has the mean embedding of the picture's tokens.
+    MeanEmbedding,
+    /// No later token can attend to the picture.
+    Knockout,
+}
+
+/// A way to take cells away.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateOperator {
+    /// Hidden from the words behind the picture.
+    KnockOut,
+    /// Replaced by the mean embedding of the picture.
+    MeanEmbedding,
+    /// Blurred in the picture.
+    Blur,
+    /// Filled in from the pixels around.
+    Road,
+    /// All of these, stability and randomisation.
+    Full,
+}
