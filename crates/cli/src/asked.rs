@@ -9,6 +9,7 @@ use medgemma_explainer::{
     Content, Explainer, Message, Picture, Question, ReadPicture, Role, input_checks,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::args::{PictureArgs, not_blank};
 use crate::messages::{self, Reach};
@@ -142,6 +143,11 @@ pub(crate) enum Conversation {
         /// Pictures and texts in turn.
         content: Vec<Part>,
     },
+    /// A whole conversation as Hugging Face programs write it; paths are relative to a folder.
+    Turns {
+        turns: Vec<Value>,
+        folder: PathBuf,
+    },
     /// A file of messages.
     File {
         path: PathBuf,
@@ -170,6 +176,9 @@ impl Conversation {
                 let reach = if *allow_outside { Reach::Everywhere } else { Reach::Folder };
                 return messages::read(path, reader, reach);
             }
+            Self::Turns { turns, folder } => {
+                return messages::of(turns, folder, reader, Reach::Everywhere);
+            }
             Self::Message { system, content } => (system, content),
         };
         let (mut gathered, mut content) = (Gathered::default(), Vec::new());
@@ -196,6 +205,7 @@ impl Conversation {
     pub(crate) fn files(&self) -> Vec<&Path> {
         match self {
             Self::File { path, .. } => vec![path],
+            Self::Turns { .. } => Vec::new(), // its pictures are known when it was read
             Self::Message { content, .. } => {
                 let files = content.iter().filter_map(|part| match part {
                     Part::Image(path) | Part::Prior(path) => Some(path.as_path()),
@@ -214,7 +224,7 @@ pub(crate) fn check_sight(
     question: &Question,
 ) -> anyhow::Result<()> {
     let sees = explainer.inspection().vision_tower().is_some();
-    let is_file = matches!(conversation, Conversation::File { .. });
+    let is_file = !matches!(conversation, Conversation::Message { .. });
     match (sees, question.pictures.is_empty()) {
         (false, false) => bail!(
             "--image: the model sees no pictures, it is a language model alone; ask it without one"

@@ -2,14 +2,15 @@
 
 use clap::ValueEnum;
 use medgemma_explainer::{
-    Answer, CertificateOptions, Explainer, Explanations, Faithfulness, MapChange, NO_EFFECT,
-    Operator, OperatorCertificate, TargetCertificate,
+    Answer, CertificateOptions, Explanations, Faithfulness, MapChange, NO_EFFECT, Operator,
+    OperatorCertificate, Request, TargetCertificate,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::explain::{is_slow, shorten, shown};
+use crate::explain::{shorten, shown};
+use crate::output;
 use crate::reliance::signed;
-use crate::{output, progress};
+use crate::task::{Follower, Step, is_slow};
 
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -106,9 +107,10 @@ impl CertificateArgs {
     /// Certifies what was asked for and puts it beside the explanations.
     pub(crate) fn add(
         &self,
-        explainer: &Explainer,
+        request: &Request<'_>,
         answer: &Answer,
         explanations: &mut Explanations,
+        follower: &dyn Follower,
     ) -> anyhow::Result<()> {
         if !self.is_asked() {
             return Ok(());
@@ -116,14 +118,14 @@ impl CertificateArgs {
         let options = self.options();
         let looks =
             [Operator::Blur, Operator::Road].iter().any(|it| options.operators.contains(it));
-        if looks && is_slow(explainer) {
-            output::note(
+        if looks && is_slow(request) {
+            follower.note(
                 "blur and road run the vision tower for each of some hundred pictures, some seconds each; \
                  --certificate knock-out,mean-embedding leaves them out",
             );
         }
-        let certify = || explainer.certify(answer, explanations, &options);
-        explanations.certificate = Some(progress::step("certifying", certify)?);
+        follower.begins(Step::Certificate);
+        explanations.certificate = Some(request.certify(answer, explanations, &options)?);
         Ok(())
     }
 }

@@ -2,16 +2,16 @@
 
 use crate::asked::{Posed, check_sight, warn_of};
 use crate::explain_args::ExplainArgs;
-use crate::job::{Answering, Job};
-use crate::versus::Pair;
+use crate::job::{Answering, Job, Task};
+use crate::task::Page;
 use crate::{
     answer, certificate, compare, methods, output, progress, reliance, shades, sinks, versus,
 };
 use medgemma_explainer::medical::SourceHandle;
 use medgemma_explainer::{
-    Answer, Ask, Blank, ErrorKind, ExplainOptions, Explainer, Explanations, Exported, FigureKind,
-    Frame, NOTHING_SPEAKS, Objective, OutputFolder, Picture, Presentation, Question, Resolution,
-    TargetExplanation, Token, TokenKind, Words, region_table,
+    Answer, Blank, Explainer, Explanations, Exported, FigureKind, Frame, NOTHING_SPEAKS,
+    OutputFolder, Picture, Presentation, Question, TargetExplanation, Token, TokenKind,
+    region_table,
 };
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -59,12 +59,13 @@ struct Done {
 
 impl<'a> Ready<'a> {
     fn new(job: &'a Job) -> anyhow::Result<Self> {
-        let reader = job.pictures.reader();
-        let Posed { question, sources, current } = job.conversation.posed(&reader)?;
-        job.pictures.check_used(&sources)?;
+        let task = &job.task;
+        let reader = task.pictures.reader();
+        let Posed { question, sources, current } = task.conversation.posed(&reader)?;
+        task.pictures.check_used(&sources)?;
         job.archive.check(&sources)?;
         if question.pictures.is_empty() {
-            let idle = job.about_pictures(|option| format!("--{option}"));
+            let idle = task.about_pictures(|option| format!("--{option}"));
             anyhow::ensure!(
                 idle.is_empty(),
                 "the question has no picture, and {} is about pictures: leave it out, or add --image",
@@ -79,13 +80,13 @@ impl<'a> Ready<'a> {
             presentation.check_view(picture.provenance())?;
         }
         presentation.check(&question.pictures.iter().map(frame).collect::<Vec<_>>())?;
-        job.certificate.check()?;
-        let blanks = job.reliance.blanks(&reader)?;
+        task.certificate.check()?;
+        let blanks = task.reliance.blanks(&reader)?;
         let others = blanks.iter().filter_map(|blank| match blank {
             Blank::Another(picture) => Some(&**picture),
             _ => None,
         });
-        warn_of(question.pictures.iter().chain(others), &question.prompt(), &job.pictures);
+        warn_of(question.pictures.iter().chain(others), &question.prompt(), &task.pictures);
         let mut inputs = inputs(job, &question, &presentation);
         inputs.extend(sources.iter().flatten().map(|source| source.path().to_owned()));
         let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
@@ -101,13 +102,14 @@ impl<'a> Ready<'a> {
         shows: bool,
     ) -> anyhow::Result<Done> {
         let Self { job, question, sources, current, presentation, blanks, folder } = self;
-        check_sight(explainer, &job.conversation, &question)?;
-        check(job, explainer, &question)?;
-        let answer = answered(job, explainer, question, shows)?;
-        let explain = || explained(job, explainer, &answer);
-        let mut explanations = progress::step("explaining", explain)?;
-        job.reliance.add(explainer, &answer, &blanks, &mut explanations)?;
-        job.certificate.add(explainer, &answer, &mut explanations)?;
+        let task = &job.task;
+        check_sight(explainer, &task.conversation, &question)?;
+        task.check(explainer, &question)?;
+        let answer = answered(task, explainer, question, shows)?;
+        let page = Page { is_wanted: job.has_page(), blanks: &blanks };
+        let request = explainer.request();
+        let mut explanations =
+            task.explain(&request, &answer, page, &progress::InTerminal::default())?;
         compare::add(explainer, other, &answer, &mut explanations)?;
         let write = || explainer.write(folder, &answer, &explanations, &presentation);
         let written = progress::step("drawing", write)?;
@@ -173,87 +175,29 @@ impl Incomplete {
     pub(crate) const EXIT_CODE: u8 = 3;
 }
 
-/// Whatever does not depend on the answer is checked before the model runs.
-fn check(job: &Job, explainer: &Explainer, question: &Question) -> anyhow::Result<()> {
-    let options = job.options().with_methods(job.how.methods(explainer));
-    explainer.check(question, job.targets.asks(), &options)?;
-    let against = job.versus.iter().map(|pair| pair.against.as_str());
-    let mut texts = against.chain(job.how.foil());
-    Ok(texts.try_for_each(|text| explainer.check_text(text))?)
-}
-
-/// Phrases and targets; what the answer does not have is told, and the rest is explained.
-fn explained(job: &Job, explainer: &Explainer, answer: &Answer) -> anyhow::Result<Explanations> {
-    let mut notes = Vec::new();
-    let mut options = options(job, explainer, answer, &mut notes)?;
-    let (mut versus, mut missing) = (Vec::new(), Vec::new());
-    for Pair { phrase, against } in &job.versus {
-        match explainer.explain_versus(answer, phrase, against, &options) {
-            Ok(explained) => versus.push(explained),
-            Err(error) => missing.push(error.into_missing(phrase)?),
-        }
-    }
-    let mut asks = job.targets.asks().to_vec();
-    if asks.is_empty() && versus.is_empty() {
-        asks = by_default(explainer, answer, &mut options);
-    }
-    let mut explanations = explainer.explain(answer, &asks, &options)?;
-    if explanations.targets.is_empty() && explanations.words.is_empty() && versus.is_empty() {
-        notes.push(
-            "nothing that was requested is in the answer: its content words are explained instead"
-                .to_owned(),
-        );
-        missing.append(&mut explanations.missing);
-        asks = by_default(explainer, answer, &mut options);
-        explanations = explainer.explain(answer, &asks, &options)?;
-    }
-    missing.append(&mut explanations.missing);
-    notes.append(&mut explanations.notes);
-    (explanations.versus, explanations.missing, explanations.notes) = (versus, missing, notes);
-    Ok(explanations)
-}
-
-/// What is explained where nobody says what, or where the answer has nothing of it: its content words, or all of it where it has
-/// no word.
-fn by_default(explainer: &Explainer, answer: &Answer, options: &mut ExplainOptions) -> Vec<Ask> {
-    let choices = [Words::Content, Words::All].into_iter();
-    let found = choices
-        .filter(|&words| options.words != Words::All || words == Words::All)
-        .map(|words| (words, answer.words(words).len()))
-        .find(|&(_, count)| 0 < count);
-    let Some((words, count)) = found else { return vec![Ask::Answer] };
-    options.words = words;
-    if is_slow(explainer) {
-        output::note(format_args!(
-            "explaining {count} words, some seconds each; --keyword WORD explains a single one"
-        ));
-    }
-    Vec::new()
-}
-
-/// Whether an explanation takes seconds.
-pub(crate) fn is_slow(explainer: &Explainer) -> bool {
-    let inspection = explainer.inspection();
-    inspection.on_cpu() && SLOW_ON_CPU < inspection.parameters().total
-}
-
 /// The files that the work is about, which must stay as they are.
 fn inputs(job: &Job, question: &Question, presentation: &Presentation) -> Vec<PathBuf> {
     let shown = question.pictures.iter().map(|picture| PathBuf::from(picture.name()));
-    let named = job.conversation.files().into_iter().chain(job.reliance.file()).map(Path::to_owned);
+    let named = job
+        .task
+        .conversation
+        .files()
+        .into_iter()
+        .chain(job.task.reliance.file())
+        .map(Path::to_owned);
     shown.chain(named).chain(presentation.files()).collect()
 }
 
 /// The answer, shown as it is made unless JSON alone was asked for.
 fn answered(
-    job: &Job,
+    task: &Task,
     explainer: &Explainer,
     question: Question,
     shows: bool,
 ) -> anyhow::Result<Answer> {
-    match &job.answer {
+    match &task.answer {
         Answering::Generated(generation) => {
-            let options = generation.options(explainer, job.how.records());
+            let options = generation.options(explainer, task.how.records());
             answer::stream(explainer, question, &options, shows)
         }
         Answering::Given(text) => {
@@ -266,52 +210,6 @@ fn answered(
             Ok(answer)
         }
     }
-}
-
-/// Parameters above which an explanation takes seconds on a CPU: 6 with four billion on two cores.
-const SLOW_ON_CPU: u64 = 1_000_000_000;
-
-/// How it is explained; a word to set the targets against becomes the token that would stand in the first one's place.
-fn options(
-    job: &Job,
-    explainer: &Explainer,
-    answer: &Answer,
-    notes: &mut Vec<String>,
-) -> anyhow::Result<ExplainOptions> {
-    let mut options = job.options();
-    options.methods = job.how.methods(explainer);
-    let is_slow = is_slow(explainer);
-    let are_targets_named = !job.targets.asks().is_empty() || !job.versus.is_empty();
-    if job.how.words_by_default() && options.words != Words::None && is_slow && are_targets_named {
-        output::note(
-            "report.html has only the targets; --words content also explains every content word, some seconds each",
-        );
-        options.words = Words::None;
-    }
-    if options.resolution != Resolution::Tokens && is_slow {
-        output::note(
-            "patches and pixels take about a minute on two cores for each target and picture",
-        );
-    }
-    if let Some(word) = job.how.foil() {
-        for ask in job.targets.asks() {
-            match explainer.foil(answer, ask, word, options.trace) {
-                Ok(found) => {
-                    if !found.is_whole {
-                        notes.push(format!(
-                            "{word:?} is several tokens: targets are compared with {:?}, its first; --phrase and --against compare whole phrases",
-                            found.token
-                        ));
-                    }
-                    options.objective = Objective::Contrast(found.foil);
-                    break;
-                }
-                Err(error) if error.kind() == ErrorKind::NotInAnswer => {} // the next target may be there
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    Ok(options)
 }
 
 /// What lies where: the tables of regions, and the model's own boxes.

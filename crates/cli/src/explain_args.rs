@@ -7,7 +7,7 @@ use crate::archive::ArchiveArgs;
 use crate::args::{Args, QuestionArgs};
 use crate::certificate::CertificateArgs;
 use crate::compare::CompareArgs;
-use crate::job::{Answering, Job, Kind, OutputArgs};
+use crate::job::{Answering, Job, Kind, OutputArgs, Task};
 use crate::method_args::HowArgs;
 use crate::output;
 use crate::presentation::PresentationArgs;
@@ -73,23 +73,25 @@ impl ExplainArgs {
         let QuestionArgs { model, asked, pictures, generation } = self.question.clone();
         let job = Job {
             model,
-            pictures,
-            conversation: asked.conversation(),
-            answer: match &self.answer {
-                Some(text) => Answering::Given(text.clone()),
-                None => Answering::Generated(generation),
+            task: Task {
+                pictures,
+                conversation: asked.conversation(),
+                answer: match &self.answer {
+                    Some(text) => Answering::Given(text.clone()),
+                    None => Answering::Generated(generation),
+                },
+                targets: self.targets.clone(),
+                versus,
+                how: self.how.clone(),
+                reliance: if self.archive.wants_contribution() {
+                    self.reliance.clone().or_mean()
+                } else {
+                    self.reliance.clone()
+                },
+                certificate: self.certificate.clone(),
+                shown: self.shown.clone(),
             },
-            targets: self.targets.clone(),
-            versus,
-            how: self.how.clone(),
-            reliance: if self.archive.wants_contribution() {
-                self.reliance.clone().or_mean()
-            } else {
-                self.reliance.clone()
-            },
-            certificate: self.certificate.clone(),
             compare: self.compare.clone(),
-            shown: self.shown.clone(),
             archive: self.archive.clone(),
             output: self.output.clone(),
         };

@@ -17,11 +17,23 @@ use crate::reliance::RelianceArgs;
 use crate::targets::TargetArgs;
 use crate::versus::{self, Pair};
 
-/// One question, what is explained of its answer, and where the results go. Fields bear the names of the options.
+/// A task, the model that it is for, and where the results go. Fields bear the names of the options.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Job {
     pub(crate) model: ModelArgs,
+    pub(crate) task: Task,
+    #[serde(default)]
+    pub(crate) compare: CompareArgs,
+    #[serde(default)]
+    pub(crate) archive: ArchiveArgs,
+    pub(crate) output: OutputArgs,
+}
+
+/// One question and what is explained of its answer, for whatever model.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Task {
     #[serde(default)]
     pub(crate) pictures: PictureArgs,
     pub(crate) conversation: Conversation,
@@ -39,12 +51,7 @@ pub(crate) struct Job {
     #[serde(default)]
     pub(crate) certificate: CertificateArgs,
     #[serde(default)]
-    pub(crate) compare: CompareArgs,
-    #[serde(default)]
     pub(crate) shown: PresentationArgs,
-    #[serde(default)]
-    pub(crate) archive: ArchiveArgs,
-    pub(crate) output: OutputArgs,
 }
 
 /// Where the answer comes from.
@@ -114,6 +121,47 @@ pub(crate) enum Kind {
 impl Job {
     /// What does not go together, when options bear such names.
     pub(crate) fn problem(&self, named: Named) -> Option<Problem> {
+        let compared = || {
+            let has_targets = !self.task.targets.asks().is_empty();
+            let message = self.compare.problem(has_targets, &self.model, named)?;
+            Some(Problem { kind: Kind::Missing, message })
+        };
+        let reproduced = || {
+            let is_asked = self.task.how.is_reproduction() && self.compare.is_asked();
+            is_asked.then(|| conflict(&named("reproduce"), &named("compare")))
+        };
+        self.task.problem(named).or_else(compared).or_else(reproduced)
+    }
+
+    /// How the checkpoint is loaded.
+    pub(crate) fn load_options(&self) -> LoadOptions {
+        let Task { pictures, how, .. } = &self.task;
+        load_options(&self.model, pictures)
+            .with_profile(how.profile())
+            .with_context(Context::default().with_memory_budget(how.memory_budget()))
+            .with_keep_patches(how.resolution() != Resolution::Tokens)
+    }
+
+    /// What is drawn and written.
+    pub(crate) fn presentation(&self) -> Presentation {
+        let OutputArgs { date, keep_paths, .. } = self.output.clone();
+        self.task
+            .shown
+            .presentation()
+            .with_report(self.has_page())
+            .with_date(date)
+            .with_keep_paths(keep_paths)
+    }
+
+    /// Whether there will be a page.
+    pub(crate) fn has_page(&self) -> bool {
+        !self.output.no_report
+    }
+}
+
+impl Task {
+    /// What does not go together, when options bear such names.
+    pub(crate) fn problem(&self, named: Named) -> Option<Problem> {
         let problem = |kind, message| Some(Problem { kind, message });
         let [figures, record, resolution] = ["figures", "record", "resolution"].map(named);
         if self.shown.wants(FigureKind::Layers) && !self.how.records_layers() {
@@ -152,9 +200,6 @@ impl Job {
         if let Some(message) = versus::problem(&self.versus, named) {
             return problem(Kind::TooMany, message);
         }
-        if let Some(message) = self.compare.problem(!has_no_target, &self.model, named) {
-            return problem(Kind::Missing, message);
-        }
         self.how.problem(named).or_else(|| self.reproduction_problem(named))
     }
 
@@ -165,12 +210,10 @@ impl Job {
             (!self.versus.is_empty(), "phrase"),
             (self.reliance.is_asked(), "reliance"),
             (self.certificate.is_asked(), "certificate"),
-            (self.compare.is_asked(), "compare"),
         ];
         let other = others.into_iter().find(|(is_asked, _)| *is_asked);
         let (_, other) = other.filter(|_| self.how.is_reproduction())?;
-        let message = format!("{} cannot be used with {}", named("reproduce"), named(other));
-        Some(Problem { kind: Kind::Conflict, message })
+        Some(conflict(&named("reproduce"), &named(other)))
     }
 
     /// The options that are about pictures, by the names that options bear, which a question without any leaves nothing to do.
@@ -185,31 +228,19 @@ impl Job {
         asked.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, name)| named(name)).collect()
     }
 
-    /// How the checkpoint is loaded.
-    pub(crate) fn load_options(&self) -> LoadOptions {
-        load_options(&self.model, &self.pictures)
-            .with_profile(self.how.profile())
-            .with_context(Context::default().with_memory_budget(self.how.memory_budget()))
-            .with_keep_patches(self.how.resolution() != Resolution::Tokens)
-    }
-
-    /// How it is explained, but for what depends on model and answer: methods to compare with, and a word as foil.
-    pub(crate) fn options(&self) -> ExplainOptions {
-        let options = self.how.options(!self.output.no_report);
+    /// How it is explained, but for what depends on model and answer: methods to compare with, and a word as foil. `has_page`: words
+    /// of the answer are explained for it unless somebody said otherwise.
+    pub(crate) fn options(&self, has_page: bool) -> ExplainOptions {
+        let options = self.how.options(has_page);
         let of_program = self.how.is_reproduction().then_some(options.span);
         let span = of_program.unwrap_or_else(|| self.targets.span());
         options.with_span(span).with_trace(self.targets.trace)
     }
+}
 
-    /// What is drawn and written.
-    pub(crate) fn presentation(&self) -> Presentation {
-        let OutputArgs { date, keep_paths, no_report, .. } = self.output.clone();
-        self.shown
-            .presentation()
-            .with_report(!no_report)
-            .with_date(date)
-            .with_keep_paths(keep_paths)
-    }
+/// Two options that exclude each other.
+fn conflict(one: &str, other: &str) -> Problem {
+    Problem { kind: Kind::Conflict, message: format!("{one} cannot be used with {other}") }
 }
 
 #[cfg(test)]
@@ -235,7 +266,9 @@ mod tests {
     fn whatever_an_option_leaves_open_a_job_may_leave_out() {
         let least = json!({
             "model": { "model": "phantom" },
-            "conversation": { "message": { "content": [{ "image": "a.png" }, { "text": "Describe." }] } },
+            "task": {
+                "conversation": { "message": { "content": [{ "image": "a.png" }, { "text": "Describe." }] } },
+            },
             "output": { "out": "o" },
         });
         let found: Job = serde_json::from_value(least.clone()).unwrap();
@@ -247,7 +280,7 @@ mod tests {
             assert!(error.contains(field), "{error}");
         }
         let mut misspelt = least;
-        misspelt["how"] = json!({ "layres": "all" });
+        misspelt["task"]["how"] = json!({ "layres": "all" });
         assert!(serde_json::from_value::<Job>(misspelt).is_err());
     }
 
@@ -287,7 +320,7 @@ mod tests {
     fn targets_are_written_as_one_would_write_them() {
         let job = job(&format!("{LEAST} --keyword left --answer-span"));
         let expected = json!([{ "keyword": { "word": "left", "occurrence": 0 } }, "answer"]);
-        assert_eq!(serde_json::to_value(&job).unwrap()["targets"]["asks"], expected);
+        assert_eq!(serde_json::to_value(&job).unwrap()["task"]["targets"]["asks"], expected);
     }
 
     /// What the command line refuses by itself, a job must refuse too.
@@ -301,8 +334,8 @@ mod tests {
         };
         assert_eq!(refused(&|_| {}), None);
         let contrast = refused(&|job| {
-            job["how"]["contrast"] = "b".into();
-            job["how"]["objective"] = "logit".into();
+            job["task"]["how"]["contrast"] = "b".into();
+            job["task"]["how"]["objective"] = "logit".into();
         });
         assert_eq!(contrast.unwrap(), "\"contrast\" cannot be used with \"objective\"");
         for (section, field, value) in [
@@ -318,12 +351,12 @@ mod tests {
             ("certificate", "certificate", json!(["blur"])),
         ] {
             let found = refused(&|job| {
-                job["how"]["reproduce"] = "seed".into();
-                job[section][field] = value.clone();
+                job["task"]["how"]["reproduce"] = "seed".into();
+                job["task"][section][field] = value.clone();
             });
             assert!(found.unwrap().starts_with("\"reproduce\" cannot be used with"), "{field}");
         }
-        let figure = refused(&|job| job["shown"]["figures"] = json!(["heads"]));
+        let figure = refused(&|job| job["task"]["shown"]["figures"] = json!(["heads"]));
         assert_eq!(
             figure.unwrap(),
             "\"figures\" heads needs results by head: add \"record\" heads"

@@ -17,6 +17,7 @@ mod hint;
 mod inspect;
 mod interrupt;
 mod job;
+mod jobs;
 mod messages;
 mod method_args;
 mod methods;
@@ -32,6 +33,7 @@ mod sinks;
 mod size;
 mod spelled;
 mod targets;
+mod task;
 mod versus;
 mod waiting;
 

@@ -36,10 +36,24 @@ pub(crate) fn read(path: &Path, reader: &Reader, reach: Reach) -> Result<Posed> 
     let turns = turns.as_array().ok_or_else(|| named(&"it is not a list of messages"))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
+    of(turns, folder, reader, reach).map_err(|error| match error.downcast::<Misspelt>() {
+        Ok(misspelt) => named(&misspelt),
+        Err(error) => error,
+    })
+}
+
+/// What is wrong with a conversation, apart from its pictures.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misspelt(String);
+
+/// The conversation of some messages; paths of pictures are relative to a folder.
+pub(crate) fn of(turns: &[Value], folder: &Path, reader: &Reader, reach: Reach) -> Result<Posed> {
     let (mut gathered, mut messages) = (Gathered::default(), Vec::new());
     for (index, turn) in turns.iter().enumerate() {
-        let (role, items) = message(turn)
-            .map_err(|error| named(&format_args!("message {index}, counted from 0: {error}")))?;
+        let (role, items) = message(turn).map_err(|error| {
+            Misspelt(format!("message {index}, counted from 0: {error}"))
+        })?;
         let mut content = Vec::new();
         for item in items {
             match item {
@@ -47,7 +61,7 @@ pub(crate) fn read(path: &Path, reader: &Reader, reach: Reach) -> Result<Posed> 
                 Item::Image(picture) => {
                     let picture = folder.join(picture);
                     if reach == Reach::Folder && !lies_within(&picture, folder) {
-                        bail!(named(&format_args!(
+                        bail!(Misspelt(format!(
                             "it names {}, which is outside of its folder; move the picture there, or add --allow-outside",
                             picture.display()
                         )));
@@ -59,9 +73,9 @@ pub(crate) fn read(path: &Path, reader: &Reader, reach: Reach) -> Result<Posed> 
         messages.push(Message { role, content });
     }
     match messages.last() {
-        None => bail!(named(&"no message")),
+        None => bail!(Misspelt("no message".to_owned())),
         Some(last) if last.role != Role::User => {
-            bail!(named(&"the last message is not the user's"))
+            bail!(Misspelt("the last message is not the user's".to_owned()))
         }
         Some(_) => Ok(Posed {
             question: Question::from_messages(gathered.pictures, messages),

@@ -3,22 +3,70 @@
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use medgemma_explainer::{FetchObserver, escape_controls};
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::output;
+use crate::task::{Follower, Step};
 
 /// Shows `what` with a spinner while `work` runs.
 pub(crate) fn step<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let spinner = spin(what);
+    let result = work();
+    stop(&spinner);
+    result
+}
+
+fn spin(what: &str) -> ProgressBar {
     let spinner =
         if output::shows_progress() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     spinner.set_message(what.to_owned());
     spinner.enable_steady_tick(Duration::from_millis(100));
     *shown() = Some((what.to_owned(), spinner.clone()));
-    let result = work();
+    spinner
+}
+
+fn stop(spinner: &ProgressBar) {
     *shown() = None;
     spinner.finish_and_clear();
-    result
+}
+
+/// Follows a task in the terminal: a spinner for each step, notes as lines.
+#[derive(Default)]
+pub(crate) struct InTerminal {
+    spinner: RefCell<Option<ProgressBar>>,
+}
+
+impl Follower for InTerminal {
+    fn begins(&self, step: Step) {
+        let what = match step {
+            Step::Explaining => "explaining",
+            Step::Reliance => "scoring without the picture",
+            Step::BlankControl => "explaining without the picture",
+            Step::Certificate => "certifying",
+        };
+        self.end();
+        *self.spinner.borrow_mut() = Some(spin(what));
+    }
+
+    fn note(&self, text: &str) {
+        output::note(text);
+    }
+}
+
+impl InTerminal {
+    fn end(&self) {
+        if let Some(spinner) = self.spinner.borrow_mut().take() {
+            stop(&spinner);
+        }
+    }
+}
+
+impl Drop for InTerminal {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 /// The spinner that is shown, with what it stands for.

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use medgemma_explainer::{
-    Answer, Blank, DependsOnPicture, Explainer, Explanations, Reliance, TargetControl,
+    Answer, Blank, DependsOnPicture, Explanations, Reliance, Request, TargetControl,
     TargetExplanation, TargetReliance,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{shorten, shown};
+use crate::output;
 use crate::reading::Reader;
-use crate::{output, progress};
+use crate::task::{Follower, Step};
 
 #[derive(clap::Args, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -92,20 +93,20 @@ impl RelianceArgs {
     /// Finds out what was asked for and puts it beside the explanations.
     pub(crate) fn add(
         &self,
-        explainer: &Explainer,
-        answer: &Answer,
-        blanks: &[Blank],
+        request: &Request<'_>,
+        (answer, blanks): (&Answer, &[Blank]),
         explanations: &mut Explanations,
+        follower: &dyn Follower,
     ) -> anyhow::Result<()> {
         if !blanks.is_empty() {
-            let compare = || explainer.reliance(answer, explanations, blanks);
-            explanations.reliance = Some(progress::step("scoring without the picture", compare)?);
+            follower.begins(Step::Reliance);
+            explanations.reliance = Some(request.reliance(answer, explanations, blanks)?);
         }
         if self.blank_control && explanations.targets.is_empty() {
-            output::note("--blank-control needs a target; add one, for instance with --keyword");
+            follower.note("--blank-control needs a target; add one, for instance with --keyword");
         } else if self.blank_control {
-            let control = || explainer.blank_control(answer, explanations);
-            explanations.control = Some(progress::step("explaining without the picture", control)?);
+            follower.begins(Step::BlankControl);
+            explanations.control = Some(request.blank_control(answer, explanations)?);
         }
         Ok(())
     }

@@ -79,6 +79,11 @@ impl TargetArgs {
         &self.asks
     }
 
+    /// Adds a target behind the others.
+    pub(crate) fn push(&mut self, ask: Ask) {
+        self.asks.push(ask);
+    }
+
     /// Whether a rule for spans was named that is not the default.
     pub(crate) fn has_span_rule(&self) -> bool {
         self.span != SpanArg::default()

@@ -78,6 +78,7 @@ pub use attention_relevancy::{
 pub use explanation_record::record::{ModelRecord, WeightFile, sha256};
 pub use explanation_record::{
     BlankKind, BoxAgreement, ControlGain, ControlKind, Counterpart, DependsOnPicture, Explained,
+    ExplainedImage, ExplainedPicture, ExplainedTarget, Versus,
     Exported, Faithfulness, FigureFormat, FigureKind, FileName, Flag, Flagged, Gain, LEAST_GAIN,
     MapAgreement, MapChange, MethodGain, MethodId, NATS_OF_A_CHANGE, NO_EFFECT, NOTHING_SPEAKS,
     Operator, OperatorCertificate, OutputFolder, PRIOR, Presentation, RandomParts, Record,

@@ -75,6 +75,11 @@ impl Request<'_> {
         Request { model, ..*self }
     }
 
+    /// Whether the caller has ended it.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled()
+    }
+
     pub(crate) fn cancelled(&self) -> bool {
         self.context.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
@@ -87,7 +92,8 @@ impl Explainer {
         Request { explainer: self, model: &self.model, context }
     }
 
-    fn request(&self) -> Request<'_> {
+    /// A call in the context that the model was loaded with.
+    pub fn request(&self) -> Request<'_> {
         self.within(&self.context)
     }
 

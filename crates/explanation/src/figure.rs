@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use relevancy_visualization::{
-    Caption, ColorDepth, Colormap, Figure, GridMap, Outline, OverlayOptions, Panel, Scale, Section,
+    Caption, ColorDepth, Colormap, Figure, GridMap, Outline, OverlayOptions, Panel, Placement, Scale, Section,
     TextRelevancy, grid_figure, image, single_figure, terminal_view,
 };
 
@@ -49,6 +49,36 @@ impl TargetExplanation {
         self.check_image(shown, image)?;
         let title = title.map_or_else(|| self.label(), str::to_owned);
         Ok(overlay(shown, self, image, &title, (&[], options))?.to_image()?)
+    }
+
+    /// The heat over image `image` without anything beside it, on a picture that is made small: its longer side has at most `side`
+    /// pixels.
+    ///
+    /// # Errors
+    /// As [`TargetExplanation::overlay`].
+    pub fn thumbnail(
+        &self,
+        shown: &dyn Shown,
+        image: usize,
+        side: u32,
+        options: &OverlayOptions,
+    ) -> Result<image::RgbImage, Error> {
+        self.check_image(shown, image)?;
+        let whole = shown.picture(image);
+        let (width, height) = whole.dimensions();
+        let shrink = (f64::from(side) / f64::from(width.max(height))).min(1.0);
+        let small = |length: u32| ((f64::from(length) * shrink).round() as u32).max(1);
+        let picture = image::imageops::thumbnail(whole, small(width), small(height));
+        let Placement { x0, y0, x1, y1 } = shown.placement(image);
+        let [fx, fy] = [
+            f64::from(picture.width()) / f64::from(width),
+            f64::from(picture.height()) / f64::from(height),
+        ];
+        let placement = Placement { x0: x0 * fx, y0: y0 * fy, x1: x1 * fx, y1: y1 * fy };
+        let grid = self.image_relevancy(image).filter(|_| !self.is_empty());
+        let maps: Vec<_> =
+            grid.iter().map(|grid| GridMap { grid: grid.view(), placement }).collect();
+        Ok(Panel::new(&picture, &maps).draw(options)?)
     }
 
     /// The heat over image `image` as lines of text for a terminal, no wider and no higher than `room` (columns, rows);

@@ -15,7 +15,7 @@ pub struct Outcome {
     /// The answer; `None` where there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub answer: Option<AnswerText>,
-    /// Targets, words and what is missing, in that order; empty with a problem.
+    /// Targets, phrases, words and what is missing, in that order; empty with a problem.
     #[serde(default)]
     pub rows: Vec<Row>,
     /// The checkpoint and how it was explained.
@@ -24,6 +24,13 @@ pub struct Outcome {
     /// What kept it from being explained.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<Problem>,
+}
+
+impl Outcome {
+    /// Of a job that a problem kept from being explained.
+    pub fn failed(id: impl Into<String>, problem: Problem) -> Self {
+        Self { id: id.into(), answer: None, rows: Vec::new(), run: None, problem: Some(problem) }
+    }
 }
 
 /// With what a job was done.
@@ -38,7 +45,7 @@ pub struct Run {
     pub model_sha256: Vec<String>,
     /// The SHA-256 of the pixels of each picture.
     pub pictures_sha256: Vec<String>,
-    /// The options of the job, as JSON.
+    /// How it was explained, as JSON: the `settings` of a record.
     pub settings: String,
     /// What a reader must know.
     pub notes: Vec<String>,
@@ -71,8 +78,6 @@ pub struct AnswerToken {
     pub span: Option<[usize; 2]>,
     /// Its text.
     pub text: String,
-    /// Its probability.
-    pub probability: f32,
 }
 
 /// What a row is about.
@@ -82,6 +87,8 @@ pub struct AnswerToken {
 pub enum RowKind {
     /// What was asked for.
     Target,
+    /// A phrase against another in its place; its maps are what speaks for the one rather than the other.
+    Phrase,
     /// A word of the answer, explained beside the targets.
     Word,
     /// What was asked for and is not in the answer.
@@ -106,6 +113,9 @@ pub struct Row {
     pub span: Option<[usize; 2]>,
     /// Its probability: the product over its tokens.
     pub probability: Option<f64>,
+    /// Of a phrase against another: the logarithm of its probability less that of the other, in nats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_ratio: Option<f64>,
     /// The part of the relevancy that is in the pictures, from 0 to 1.
     pub image_share: Option<f64>,
     /// A map for each image: a picture, or a crop of one.

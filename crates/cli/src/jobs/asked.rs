@@ -1,0 +1,310 @@
+//! A job as plain data becomes a task: its options go to the sections that know them, its pictures to the reader.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use explanation_jobs::{
+    All, ImageRef, Job, MOST_IMAGES, Occurrence, Problem, ProblemKind, Target,
+};
+use medgemma_explainer::Ask;
+use medgemma_explainer::medical::is_medical;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{Spool, kind_of};
+use crate::args::{GenerationArgs, PictureArgs};
+use crate::asked::Posed;
+use crate::certificate::CertificateArgs;
+use crate::job::Task;
+use crate::method_args::HowArgs;
+use crate::output::reasons;
+use crate::presentation::PresentationArgs;
+use crate::reliance::RelianceArgs;
+use crate::targets::TargetArgs;
+use crate::versus::Pair;
+
+/// Where the paths of a job lead.
+#[derive(Clone, Debug)]
+pub(crate) enum Folders {
+    /// To these folders, the first that has the file.
+    These(Vec<PathBuf>),
+    /// Nowhere: pictures are bytes.
+    None,
+}
+
+/// A task with its pictures read.
+#[derive(Debug)]
+pub(crate) struct Posing {
+    pub(crate) task: Task,
+    pub(crate) posed: Posed,
+    /// Holds pictures that came as bytes for as long as results may be written back to them.
+    _spool: Option<Spool>,
+}
+
+impl Posing {
+    /// Reads a job: its options in the place of `defaults`, its pictures. No model is needed.
+    ///
+    /// # Errors
+    /// What is wrong with options, targets, question and pictures.
+    pub(crate) fn new(
+        job: &Job,
+        defaults: &PictureArgs,
+        folders: &Folders,
+    ) -> Result<Self, Problem> {
+        job.check()?;
+        let mut spool = None;
+        let (conversation, names) = conversation(job, folders, &mut spool)?;
+        let task = task(job, defaults, conversation)?;
+        task.certificate.check().map_err(|error| of_kind(&error, ProblemKind::Option))?;
+        let reader = task.pictures.reader();
+        let posed = task.conversation.posed(&reader);
+        let mut posed = posed.map_err(|error| of_kind(&error, ProblemKind::Picture))?;
+        let used = task.pictures.check_used(&posed.sources);
+        used.map_err(|error| of_kind(&error, ProblemKind::Option))?;
+        if MOST_IMAGES < posed.question.pictures.len() {
+            let message = format!("a job has at most {MOST_IMAGES} pictures, slices included");
+            return Err(Problem::new(ProblemKind::Question, message));
+        }
+        if posed.question.pictures.is_empty() {
+            let idle = task.about_pictures(str::to_owned);
+            if !idle.is_empty() {
+                let message = format!(
+                    "the question has no picture, and {} is about pictures: leave it out, or add images",
+                    idle.join(" and ")
+                );
+                return Err(Problem::new(ProblemKind::Option, message));
+            }
+        }
+        for picture in &mut posed.question.pictures {
+            if let Some(name) = names.get(Path::new(picture.name())) {
+                let provenance = picture.provenance().clone();
+                *picture = picture.clone().with_provenance(name.clone(), provenance);
+            }
+        }
+        Ok(Self { task, posed, _spool: spool })
+    }
+}
+
+/// An error as a problem: of the kind that the library says, or of this one.
+pub(super) fn of_kind(error: &anyhow::Error, kind: ProblemKind) -> Problem {
+    Problem::new(kind_of(error).unwrap_or(kind), reasons(error))
+}
+
+/// The sections of a task that options of a job belong to, each with the names of its fields.
+fn sections() -> Result<Vec<(&'static [&'static str], Map<String, Value>)>, Problem> {
+    fn fields(section: &impl Serialize) -> Result<Map<String, Value>, Problem> {
+        match serde_json::to_value(section) {
+            Ok(Value::Object(fields)) => Ok(fields),
+            _ => Err(Problem::new(ProblemKind::Internal, "options are no object")),
+        }
+    }
+    let compared = match fields(&HowArgs::default())?.get("compared") {
+        Some(Value::Object(compared)) => compared.clone(),
+        _ => Map::new(),
+    };
+    Ok(vec![
+        (&["how"], fields(&HowArgs::default())?),
+        (&["how", "compared"], compared),
+        (&["targets"], fields(&TargetArgs::default())?),
+        (&["reliance"], fields(&RelianceArgs::default())?),
+        (&["certificate"], fields(&CertificateArgs::default())?),
+        (&["shown"], fields(&PresentationArgs::default())?),
+        (&["pictures"], fields(&PictureArgs::default())?),
+        (&["answer", "generated"], fields(&GenerationArgs::default())?),
+    ])
+}
+
+/// The task of a job about such a conversation.
+fn task(job: &Job, defaults: &PictureArgs, conversation: Value) -> Result<Task, Problem> {
+    let refused = |message: String| Problem::new(ProblemKind::Option, message);
+    let options = serde_json::to_value(&job.options);
+    let options = options.map_err(|error| refused(error.to_string()))?;
+    let pictures = serde_json::to_value(defaults).map_err(|error| refused(error.to_string()))?;
+    let mut task = json!({ "conversation": conversation, "pictures": pictures });
+    let sections = sections()?;
+    let given = options.as_object().into_iter().flatten();
+    for (name, value) in given.filter(|(name, _)| !["answer", "system"].contains(&name.as_str())) {
+        let place = sections.iter().find(|(_, fields)| fields.contains_key(name));
+        let (path, _) =
+            place.ok_or_else(|| refused(format!("the option {name:?} is unknown here")))?;
+        let mut section = &mut task;
+        for part in *path {
+            section = &mut section[*part];
+            if section.is_null() {
+                *section = Value::Object(Map::new());
+            }
+        }
+        section[name] = value.clone();
+    }
+    if let Some(answer) = &job.options.answer {
+        if !task["answer"].is_null() {
+            let message = "the answer is given: leave out max_new_tokens, sample and seed";
+            return Err(refused(message.to_owned()));
+        }
+        task["answer"] = json!({ "given": answer });
+    }
+    if job.options.seed.is_some() && job.options.sample != Some(true) {
+        return Err(refused("seed is for sample: true".to_owned()));
+    }
+    if let Some(regions) = &job.options.regions {
+        // Others are paths, and a job may be anybody's.
+        const NAMED: [&str; 4] = ["halves", "quadrants", "grid3x3", "cxr"];
+        if !NAMED.contains(&regions.as_str()) {
+            return Err(refused(format!("regions is one of {}", NAMED.join(", "))));
+        }
+    }
+    let mut task: Task =
+        serde_json::from_value(task).map_err(|error| refused(error.to_string()))?;
+    for target in &job.targets {
+        match target {
+            Target::Phrase { phrase, against } => task.versus.push(Pair {
+                phrase: Ask::Keyword { word: phrase.clone(), occurrence: 0 },
+                against: against.clone(),
+            }),
+            target => task.targets.push(ask(target)),
+        }
+    }
+    match task.problem(str::to_owned) {
+        Some(problem) => Err(refused(problem.message)),
+        None => Ok(task),
+    }
+}
+
+/// What a target asks for; phrases against others are no asks.
+fn ask(target: &Target) -> Ask {
+    match target.clone() {
+        Target::Keyword { keyword: word, occurrence } => match occurrence {
+            None => Ask::Keyword { word, occurrence: 0 },
+            Some(Occurrence::Number(number)) => {
+                Ask::Keyword { word, occurrence: number.saturating_sub(1) }
+            }
+            Some(Occurrence::Every(All::All)) => Ask::Every { word },
+        },
+        Target::Substring { substring: text } => Ask::Substring { text, occurrence: 0 },
+        Target::Position { position } => Ask::Position(position),
+        Target::Tokens { tokens: [start, end] } => Ask::Tokens(start..end),
+        Target::Sentence { sentence } => Ask::Sentence(sentence.saturating_sub(1)),
+        Target::Characters { characters: [start, end] } => Ask::Characters(start..end),
+        Target::Field { field } => Ask::Field(field),
+        Target::AnswerSpan { .. } => Ask::Answer,
+        Target::Phrase { phrase: word, .. } => Ask::Keyword { word, occurrence: 0 },
+    }
+}
+
+/// Names to show in the place of those that files have in the spool.
+type Names = BTreeMap<PathBuf, String>;
+
+/// The conversation of a job as a task has it, with pictures as paths.
+fn conversation(
+    job: &Job,
+    folders: &Folders,
+    spool: &mut Option<Spool>,
+) -> Result<(Value, Names), Problem> {
+    let mut names = Names::new();
+    if let Some(turns) = &job.messages {
+        let (turns, folder) = turns_of(turns, folders, (spool, &mut names))?;
+        if job.options.system.is_some() {
+            let message = "the option system is for a prompt; messages have a turn of the system's";
+            return Err(Problem::new(ProblemKind::Option, message));
+        }
+        return Ok((json!({ "turns": { "turns": turns, "folder": folder } }), names));
+    }
+    let mut paths = Vec::new();
+    for (index, image) in job.images.iter().enumerate() {
+        match image {
+            ImageRef::Place(place) => paths.push(found(place, folders)?),
+            ImageRef::Data { data, name } => {
+                let shown = name.as_deref().map(file_name).filter(|name| !name.is_empty());
+                let shown = shown.unwrap_or_else(|| format!("picture {}", index + 1));
+                paths.push(spooled(data, spool)?);
+                names.insert(paths[index].clone(), shown);
+            }
+        }
+    }
+    let all_sent = job.images.iter().all(|image| matches!(image, ImageRef::Data { .. }));
+    if all_sent && 1 < paths.len() && paths.iter().all(|path| is_medical(path)) {
+        paths = vec![together(&paths, spool)?];
+    }
+    let mut content: Vec<Value> = paths.iter().map(|path| json!({ "image": path })).collect();
+    content.push(json!({ "text": job.prompt }));
+    Ok((json!({ "message": { "system": job.options.system, "content": content } }), names))
+}
+
+/// The slices of a series in one folder.
+fn together(paths: &[PathBuf], spool: &mut Option<Spool>) -> Result<PathBuf, Problem> {
+    let internal = |error: anyhow::Error| of_kind(&error, ProblemKind::Internal);
+    let all: Result<Vec<Vec<u8>>, _> = paths.iter().map(std::fs::read).collect();
+    let all = all.map_err(|error| internal(error.into()))?;
+    spool_of(spool)?.put_together(all.iter().map(Vec::as_slice)).map_err(internal)
+}
+
+/// Turns whose pictures are paths, and the folder that these are relative to.
+fn turns_of(
+    turns: &[Value],
+    folders: &Folders,
+    (spool, names): (&mut Option<Spool>, &mut Names),
+) -> Result<(Vec<Value>, PathBuf), Problem> {
+    let mut turns = turns.to_vec();
+    let contents = turns.iter_mut().filter_map(|turn| turn.get_mut("content")?.as_array_mut());
+    for item in contents.flatten() {
+        let Some(item) = item.as_object_mut() else { continue };
+        if let Some(data) = item.remove("data") {
+            let Some(text) = data.as_str() else {
+                let message = "the data of a picture is a text in base64";
+                return Err(Problem::new(ProblemKind::Picture, message));
+            };
+            let path = spooled(text, spool)?;
+            let name = item.remove("name").and_then(|name| name.as_str().map(file_name));
+            let shown = name.unwrap_or_else(|| format!("picture {}", names.len() + 1));
+            item.insert("path".to_owned(), json!(path));
+            names.insert(path, shown);
+        } else if item.get("type").and_then(Value::as_str) != Some("text")
+            && matches!(folders, Folders::None)
+        {
+            return Err(no_paths());
+        }
+    }
+    let folder = match folders {
+        Folders::These(folders) => folders.first().cloned().unwrap_or_default(),
+        Folders::None => PathBuf::new(),
+    };
+    Ok((turns, folder))
+}
+
+fn no_paths() -> Problem {
+    let message = "pictures are sent as data here, in base64; no file is read by its path";
+    Problem::new(ProblemKind::Picture, message)
+}
+
+fn spooled(data: &str, spool: &mut Option<Spool>) -> Result<PathBuf, Problem> {
+    let put = spool_of(spool)?.put_base64(data);
+    put.map_err(|error| of_kind(&error, ProblemKind::Picture))
+}
+
+fn spool_of(spool: &mut Option<Spool>) -> Result<&mut Spool, Problem> {
+    match spool {
+        Some(spool) => Ok(spool),
+        None => {
+            let made = Spool::new().map_err(|error| of_kind(&error, ProblemKind::File))?;
+            Ok(spool.insert(made))
+        }
+    }
+}
+
+/// The last part of a path of somebody else's, which may have either kind of separator.
+fn file_name(path: &str) -> String {
+    path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned()
+}
+
+/// Where a picture lies: in the first of the folders that has it.
+fn found(place: &str, folders: &Folders) -> Result<PathBuf, Problem> {
+    if let Some((scheme, _)) = place.split_once("://") {
+        let message = format!("{place:?}: pictures at {scheme}:// are not read here");
+        return Err(Problem::new(ProblemKind::Picture, message));
+    }
+    let Folders::These(folders) = folders else { return Err(no_paths()) };
+    let places = || folders.iter().map(|folder| folder.join(place));
+    let there = places().find(|path| path.exists());
+    let first = there.or_else(|| places().next());
+    first.ok_or_else(|| Problem::new(ProblemKind::Picture, format!("there is no {place:?}")))
+}
