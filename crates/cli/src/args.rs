@@ -19,6 +19,7 @@ use crate::output;
 use crate::phantom::{self, PhantomArgs};
 use crate::reading::{PictureWindow, RecipeName, SliceChoice};
 use crate::spelled::Spelled;
+use crate::worker::{self, WorkerArgs};
 
 /// Shows what a medical vision-language model looked at: for any word of its answer, how much every part of the pictures and
 /// every word of the text contributed
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     /// Say of a model whether it uses the pictures of a set of cases, and the parts of them that it should
     #[command(after_help = audit::CASES)]
     Audit(Box<AuditArgs>),
+    /// Do jobs that come as lines of JSON on stdin, with a model that is loaded once; outcomes are lines on stdout
+    #[command(after_help = worker::LINES)]
+    Worker(Box<WorkerArgs>),
     /// Draw synthetic chest radiographs whose findings are known to the pixel
     #[command(after_help = phantom::FILES)]
     Phantom(PhantomArgs),
@@ -260,6 +264,7 @@ impl Args {
             Command::Diagnose(args) => Some(&args.question.model),
             Command::Inspect(args) => Some(&args.model),
             Command::Audit(args) => Some(&args.model),
+            Command::Worker(args) => Some(&args.model),
             Command::Report(_) | Command::Phantom(_) | Command::Demo(_) => None,
         };
         if let Some(option) = model.and_then(ModelArgs::misplaced) {

@@ -144,10 +144,7 @@ pub(crate) enum Conversation {
         content: Vec<Part>,
     },
     /// A whole conversation as Hugging Face programs write it; paths are relative to a folder.
-    Turns {
-        turns: Vec<Value>,
-        folder: PathBuf,
-    },
+    Turns { turns: Vec<Value>, folder: PathBuf },
     /// A file of messages.
     File {
         path: PathBuf,

@@ -36,6 +36,7 @@ mod targets;
 mod task;
 mod versus;
 mod waiting;
+mod worker;
 
 use args::{Args, Command};
 use std::process::ExitCode;
@@ -77,6 +78,7 @@ fn run() -> anyhow::Result<()> {
         Command::Diagnose(args) => diagnose::run(args),
         Command::Phantom(args) => phantom::run(args),
         Command::Audit(args) => audit::run(args),
+        Command::Worker(args) => worker::run(args),
         Command::Demo(args) => demo::run(args),
     }
 }

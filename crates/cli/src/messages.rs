@@ -51,9 +51,8 @@ struct Misspelt(String);
 pub(crate) fn of(turns: &[Value], folder: &Path, reader: &Reader, reach: Reach) -> Result<Posed> {
     let (mut gathered, mut messages) = (Gathered::default(), Vec::new());
     for (index, turn) in turns.iter().enumerate() {
-        let (role, items) = message(turn).map_err(|error| {
-            Misspelt(format!("message {index}, counted from 0: {error}"))
-        })?;
+        let (role, items) = message(turn)
+            .map_err(|error| Misspelt(format!("message {index}, counted from 0: {error}")))?;
         let mut content = Vec::new();
         for item in items {
             match item {

@@ -23,6 +23,11 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// The same, or 0.
+pub(crate) fn size_or_nothing(text: &str) -> Result<u64, String> {
+    if text.trim() == "0" { Ok(0) } else { size(text) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

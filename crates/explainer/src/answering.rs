@@ -2,6 +2,7 @@
 
 use crate::answer::longest_run;
 use crate::error::Cause;
+use crate::picture_cache;
 use crate::{
     Answer, AnswerOptions, Error, Generated, Profile, Question, Request, Sampling, StopReason,
     Token, TokenKind,
@@ -124,7 +125,11 @@ impl Request<'_> {
     /// Prompt and pictures as the language model gets them, and what is kept of the pictures: of all of them or of none.
     fn encode(&self, prepared: &Prepared) -> Result<(Sequence, Vec<PatchStates>), Error> {
         let Some(keep) = self.ledger().keep_pictures(prepared.images.len())? else {
-            return Ok((self.model.encode(prepared)?, Vec::new()));
+            let sequence = match self.picture_cache() {
+                Some(cache) => self.model.encode_cached(prepared, cache, picture_cache::key)?,
+                None => self.model.encode(prepared)?,
+            };
+            return Ok((sequence, Vec::new()));
         };
         let (mut features, mut patches) = (Vec::new(), Vec::new());
         for pixels in &prepared.pixels {

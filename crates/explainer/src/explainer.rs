@@ -115,6 +115,8 @@ pub struct Explainer {
     /// Of each adapter.
     pub(crate) adapter_files: Vec<WeightFiles>,
     revision: Option<String>,
+    /// Tells it apart from others of the process.
+    pub(crate) number: u64,
     load: Duration,
     /// Of a call whose context names none.
     pub(crate) default_budget: u64,
@@ -176,6 +178,7 @@ impl Explainer {
             weight_files,
             adapter_files,
             revision,
+            number: crate::picture_cache::number(),
             load,
             default_budget,
             keep_patches: options.keep_patches,

@@ -28,6 +28,7 @@ mod identity;
 mod inspection;
 mod occurrence;
 mod parts;
+mod picture_cache;
 mod pictures;
 mod plan;
 mod positions;
@@ -61,6 +62,7 @@ pub use explain::NamedFoil;
 pub use explainer::{Explainer, LoadOptions, Profile};
 pub use generated::{Generated, Sampling, StopReason};
 pub use inspection::{Bytes, Inspection, LanguageModel, Misshapen, Parameters, VisionTower};
+pub use picture_cache::PictureCache;
 pub use pictures::{NO_SIDES, ReadOptions, ReadPicture, input_checks, read_pictures};
 pub use reliance::Reliance;
 pub use request::{Context, Request};
@@ -78,13 +80,13 @@ pub use attention_relevancy::{
 pub use explanation_record::record::{ModelRecord, WeightFile, sha256};
 pub use explanation_record::{
     BlankKind, BoxAgreement, ControlGain, ControlKind, Counterpart, DependsOnPicture, Explained,
-    ExplainedImage, ExplainedPicture, ExplainedTarget, Versus,
-    Exported, Faithfulness, FigureFormat, FigureKind, FileName, Flag, Flagged, Gain, LEAST_GAIN,
-    MapAgreement, MapChange, MethodGain, MethodId, NATS_OF_A_CHANGE, NO_EFFECT, NOTHING_SPEAKS,
-    Operator, OperatorCertificate, OutputFolder, PRIOR, Presentation, RandomParts, Record,
-    RegionTable, Resolution, SCHEMA, SCHEMA_VERSION, SIGNIFICANT, Shown, SliceShare, SpanRule,
-    Stored, TargetCertificate, TargetControl, TargetExplanation, TargetReliance, ThroughTrace,
-    Token, TokenKind, WordGain, remove_unfinished,
+    ExplainedImage, ExplainedPicture, ExplainedTarget, Exported, Faithfulness, FigureFormat,
+    FigureKind, FileName, Flag, Flagged, Gain, LEAST_GAIN, MapAgreement, MapChange, MethodGain,
+    MethodId, NATS_OF_A_CHANGE, NO_EFFECT, NOTHING_SPEAKS, Operator, OperatorCertificate,
+    OutputFolder, PRIOR, Presentation, RandomParts, Record, RegionTable, Resolution, SCHEMA,
+    SCHEMA_VERSION, SIGNIFICANT, Shown, SliceShare, SpanRule, Stored, TargetCertificate,
+    TargetControl, TargetExplanation, TargetReliance, ThroughTrace, Token, TokenKind, Versus,
+    WordGain, remove_unfinished,
 };
 pub use gemma3_processor::{
     Content, Message, Picture, PictureOptions, Prepared, PreparedImage, Processor,

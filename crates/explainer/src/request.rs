@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use explanation_record::{Exported, Gain, OutputFolder, Presentation};
-use gemma3_tch::Gemma3;
+use gemma3_tch::{FeatureCache, Gemma3};
 use model_audit::Observed;
 
 use crate::setters::setters;
@@ -14,7 +14,7 @@ use crate::source::ExplainObserver;
 use crate::{
     Answer, AnswerOptions, Ask, AuditCase, AuditOptions, Blank, BlankControl, Certificate,
     CertificateOptions, Counterparts, Diagnosis, Error, ExplainOptions, Explainer, Explanations,
-    Question, Reliance, VersusExplanation,
+    PictureCache, Question, Reliance, VersusExplanation,
 };
 
 /// What ends a call, what it may take and who watches it. By default nothing does.
@@ -26,6 +26,8 @@ pub struct Context {
     pub cancel: Option<Arc<AtomicBool>>,
     /// Bytes that explaining may take beside the weights; `None`: as the model was loaded ([`LoadOptions::context`](crate::LoadOptions)).
     pub memory_budget: Option<u64>,
+    /// Pictures that were seen before, of the explainer that made it ([`Explainer::picture_cache`]); others pass it by.
+    pub pictures: Option<PictureCache>,
     /// Called after every layer of a sweep that explains, with the layers of all explained tokens done and in all; only by the
     /// streaming engine. Methods of comparison with sweeps of their own begin again at zero; occlusion, by either engine, tells of cells in
     /// the place of layers.
@@ -35,14 +37,16 @@ pub struct Context {
 setters!(Context {
     with_cancel = cancel: Option<Arc<AtomicBool>>,
     with_memory_budget = memory_budget: Option<u64>,
+    with_pictures = pictures: Option<PictureCache>,
     with_progress = progress: Option<ExplainObserver>,
 });
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cancel, memory_budget, progress } = self;
+        let Self { cancel, memory_budget, pictures, progress } = self;
         let mut shown = f.debug_struct("Context");
         shown.field("cancel", cancel).field("memory_budget", memory_budget);
+        shown.field("pictures", pictures);
         shown.field("progress", &progress.is_some()).finish()
     }
 }
@@ -68,6 +72,11 @@ impl Request<'_> {
     /// Bytes that the call may take beside the weights.
     pub(crate) fn memory_budget(&self) -> u64 {
         self.context.memory_budget.unwrap_or(self.explainer.default_budget)
+    }
+
+    /// The cache of pictures, where it is this explainer's.
+    pub(crate) fn picture_cache(&self) -> Option<&FeatureCache> {
+        self.context.pictures.as_ref()?.of(self.explainer)
     }
 
     /// The same call, computed by another model of the same tokens and layers.

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use attention_relevancy::ndarray::{Array2, ArrayView1};
 use relevancy_visualization::{
-    Caption, ColorDepth, Colormap, Figure, GridMap, Outline, OverlayOptions, Panel, Placement, Scale, Section,
-    TextRelevancy, grid_figure, image, single_figure, terminal_view,
+    Caption, ColorDepth, Colormap, Figure, GridMap, Outline, OverlayOptions, Panel, Placement,
+    Scale, Section, TextRelevancy, grid_figure, image, single_figure, terminal_view,
 };
 
 use crate::smooth::gaussian;

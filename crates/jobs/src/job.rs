@@ -5,6 +5,8 @@ use serde_json::Value;
 
 use crate::{Options, Problem, ProblemKind, Target};
 
+/// Bytes of a job as JSON, pictures that it holds included.
+pub const LONGEST_LINE: usize = 64 << 20;
 /// Bytes of the id of a job.
 pub const LONGEST_ID: usize = 200;
 /// Pictures of one job.

@@ -8,7 +8,7 @@ mod outcome;
 mod problem;
 mod target;
 
-pub use job::{ImageRef, Job, LONGEST_ID, LONGEST_TEXT, MOST_IMAGES, MOST_TARGETS};
+pub use job::{ImageRef, Job, LONGEST_ID, LONGEST_LINE, LONGEST_TEXT, MOST_IMAGES, MOST_TARGETS};
 pub use options::{
     CertificateOperator, Method, Objective, Options, Record, RelianceBlank, Resolution, SpanRule,
     Words,

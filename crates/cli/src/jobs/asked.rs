@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use explanation_jobs::{
-    All, ImageRef, Job, MOST_IMAGES, Occurrence, Problem, ProblemKind, Target,
-};
+use explanation_jobs::{All, ImageRef, Job, MOST_IMAGES, Occurrence, Problem, ProblemKind, Target};
 use medgemma_explainer::Ask;
 use medgemma_explainer::medical::is_medical;
 use serde::Serialize;

@@ -69,8 +69,7 @@ impl Desk<'_> {
         let ended = |outcome, page, thumbnails| Ended { outcome, page, thumbnails };
         let told = posing.and_then(|Posing { task, posed, .. }| {
             let mut blanks = Blanks::new(&task)?;
-            let answer =
-                self.answer(&task, posed.question, &mut |_| ControlFlow::Continue(()))?;
+            let answer = self.answer(&task, posed.question, &mut |_| ControlFlow::Continue(()))?;
             self.tell(&task, (&answer, &mut blanks), (wants, started), follower)
         });
         match told {
@@ -118,8 +117,7 @@ impl Desk<'_> {
         let internal = |error: anyhow::Error| of_kind(&error, ProblemKind::Internal);
         let has_page = wants.page || wants.folder.is_some();
         let page = Page { is_wanted: has_page, blanks: &blanks.0 };
-        let explanations =
-            task.explain(self.request, answer, page, follower).map_err(internal)?;
+        let explanations = task.explain(self.request, answer, page, follower).map_err(internal)?;
         let presentation = task.shown.presentation().with_report(has_page);
         let option = |error: Error| of_kind(&error.into(), ProblemKind::Option);
         let explained = self.request.explained(answer, &explanations, &presentation);
