@@ -8,8 +8,8 @@ use explanation_jobs::{Job, LONGEST_LINE, Outcome, Problem, ProblemKind};
 use serde::Serialize;
 
 use crate::args::{ModelArgs, PictureArgs};
-use crate::jobs::{Ahead, Ended, Folders, Read, Wants, WorkArgs};
 use crate::interrupt;
+use crate::jobs::{Ahead, Ended, Folders, Read, Wants, WorkArgs};
 
 pub(crate) const LINES: &str = concat!(
     "Each line of stdin is a job: {\"id\": \"a\", \"images\": [\"x.png\"], \"prompt\": \"…\", \"targets\": [{\"keyword\": \"opacity\"}, ",

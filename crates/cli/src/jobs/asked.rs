@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use explanation_jobs::{All, ImageRef, Job, MOST_IMAGES, Occurrence, Problem, ProblemKind, Target};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use explanation_jobs::{
+    All, ImageRef, Job, MOST_IMAGES, Occurrence, Options, Problem, ProblemKind, Target,
+};
 use medgemma_explainer::Ask;
 use medgemma_explainer::medical::is_medical;
 use serde::Serialize;
@@ -36,7 +40,7 @@ pub(crate) struct Posing {
     pub(crate) task: Task,
     pub(crate) posed: Posed,
     /// Holds pictures that came as bytes for as long as results may be written back to them.
-    _spool: Option<Spool>,
+    pub(crate) spool: Option<Spool>,
 }
 
 impl Posing {
@@ -50,15 +54,20 @@ impl Posing {
         folders: &Folders,
     ) -> Result<Self, Problem> {
         job.check()?;
-        let mut spool = None;
-        let (conversation, names) = conversation(job, folders, &mut spool)?;
-        let task = task(job, defaults, conversation)?;
-        task.certificate.check().map_err(|error| of_kind(&error, ProblemKind::Option))?;
-        let reader = task.pictures.reader();
-        let posed = task.conversation.posed(&reader);
+        let mut material = Material::default();
+        let conversation = conversation(job, folders, &mut material)?;
+        let task = task(&job.options, &job.targets, (defaults, conversation))?;
+        Self::read(task, material)
+    }
+
+    /// Reads the pictures of a task.
+    pub(crate) fn read(task: Task, material: Material) -> Result<Self, Problem> {
+        let Material { names, spool } = material;
+        let option = |error: anyhow::Error| of_kind(&error, ProblemKind::Option);
+        task.certificate.check().map_err(option)?;
+        let posed = task.conversation.posed(&task.pictures.reader());
         let mut posed = posed.map_err(|error| of_kind(&error, ProblemKind::Picture))?;
-        let used = task.pictures.check_used(&posed.sources);
-        used.map_err(|error| of_kind(&error, ProblemKind::Option))?;
+        task.pictures.check_used(&posed.sources).map_err(option)?;
         if MOST_IMAGES < posed.question.pictures.len() {
             let message = format!("a job has at most {MOST_IMAGES} pictures, slices included");
             return Err(Problem::new(ProblemKind::Question, message));
@@ -79,7 +88,54 @@ impl Posing {
                 *picture = picture.clone().with_provenance(name.clone(), provenance);
             }
         }
-        Ok(Self { task, posed, _spool: spool })
+        Ok(Self { task, posed, spool })
+    }
+}
+
+/// Pictures that came as bytes, with the names to show in the place of those that their files have.
+#[derive(Debug, Default)]
+pub(crate) struct Material {
+    names: BTreeMap<PathBuf, String>,
+    spool: Option<Spool>,
+}
+
+impl Material {
+    /// Takes the bytes of a file; where they lie now.
+    pub(crate) fn take(&mut self, bytes: &[u8], name: Option<&str>) -> Result<PathBuf, Problem> {
+        let put = self.spool()?.put(bytes);
+        let path = put.map_err(|error| of_kind(&error, ProblemKind::File))?;
+        let shown = name.map(file_name).filter(|name| !name.is_empty());
+        let shown = shown.unwrap_or_else(|| format!("picture {}", self.names.len() + 1));
+        self.names.insert(path.clone(), shown);
+        Ok(path)
+    }
+
+    fn take_base64(&mut self, text: &str, name: Option<&str>) -> Result<PathBuf, Problem> {
+        let bytes = STANDARD.decode(text).map_err(|error| {
+            let message = format!("the data of a picture is no base64: {error}");
+            Problem::new(ProblemKind::Picture, message)
+        })?;
+        self.take(&bytes, name)
+    }
+
+    /// Pictures as a message has them: several files of DICOM are the slices of a series, in one folder.
+    pub(crate) fn together(&mut self, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, Problem> {
+        if paths.len() < 2 || !paths.iter().all(|path| is_medical(path)) {
+            return Ok(paths);
+        }
+        let folder = self.spool()?.gather(&paths);
+        let folder = folder.map_err(|error| of_kind(&error, ProblemKind::File))?;
+        Ok(vec![folder])
+    }
+
+    fn spool(&mut self) -> Result<&mut Spool, Problem> {
+        match &mut self.spool {
+            Some(spool) => Ok(spool),
+            none => {
+                let made = Spool::new().map_err(|error| of_kind(&error, ProblemKind::File))?;
+                Ok(none.insert(made))
+            }
+        }
     }
 }
 
@@ -112,11 +168,14 @@ fn sections() -> Result<Vec<(&'static [&'static str], Map<String, Value>)>, Prob
     ])
 }
 
-/// The task of a job about such a conversation.
-fn task(job: &Job, defaults: &PictureArgs, conversation: Value) -> Result<Task, Problem> {
+/// The task of options and targets, about a conversation as a task has it.
+pub(crate) fn task(
+    asked: &Options,
+    targets: &[Target],
+    (defaults, conversation): (&PictureArgs, Value),
+) -> Result<Task, Problem> {
     let refused = |message: String| Problem::new(ProblemKind::Option, message);
-    let options = serde_json::to_value(&job.options);
-    let options = options.map_err(|error| refused(error.to_string()))?;
+    let options = serde_json::to_value(asked).map_err(|error| refused(error.to_string()))?;
     let pictures = serde_json::to_value(defaults).map_err(|error| refused(error.to_string()))?;
     let mut task = json!({ "conversation": conversation, "pictures": pictures });
     let sections = sections()?;
@@ -134,17 +193,17 @@ fn task(job: &Job, defaults: &PictureArgs, conversation: Value) -> Result<Task, 
         }
         section[name] = value.clone();
     }
-    if let Some(answer) = &job.options.answer {
+    if let Some(answer) = &asked.answer {
         if !task["answer"].is_null() {
             let message = "the answer is given: leave out max_new_tokens, sample and seed";
             return Err(refused(message.to_owned()));
         }
         task["answer"] = json!({ "given": answer });
     }
-    if job.options.seed.is_some() && job.options.sample != Some(true) {
+    if asked.seed.is_some() && asked.sample != Some(true) {
         return Err(refused("seed is for sample: true".to_owned()));
     }
-    if let Some(regions) = &job.options.regions {
+    if let Some(regions) = &asked.regions {
         // Others are paths, and a job may be anybody's.
         const NAMED: [&str; 4] = ["halves", "quadrants", "grid3x3", "cxr"];
         if !NAMED.contains(&regions.as_str()) {
@@ -153,7 +212,7 @@ fn task(job: &Job, defaults: &PictureArgs, conversation: Value) -> Result<Task, 
     }
     let mut task: Task =
         serde_json::from_value(task).map_err(|error| refused(error.to_string()))?;
-    for target in &job.targets {
+    for target in targets {
         match target {
             Target::Phrase { phrase, against } => task.versus.push(Pair {
                 phrase: Ask::Keyword { word: phrase.clone(), occurrence: 0 },
@@ -189,59 +248,36 @@ fn ask(target: &Target) -> Ask {
     }
 }
 
-/// Names to show in the place of those that files have in the spool.
-type Names = BTreeMap<PathBuf, String>;
-
 /// The conversation of a job as a task has it, with pictures as paths.
-fn conversation(
-    job: &Job,
-    folders: &Folders,
-    spool: &mut Option<Spool>,
-) -> Result<(Value, Names), Problem> {
-    let mut names = Names::new();
+fn conversation(job: &Job, folders: &Folders, material: &mut Material) -> Result<Value, Problem> {
     if let Some(turns) = &job.messages {
-        let (turns, folder) = turns_of(turns, folders, (spool, &mut names))?;
         if job.options.system.is_some() {
             let message = "the option system is for a prompt; messages have a turn of the system's";
             return Err(Problem::new(ProblemKind::Option, message));
         }
-        return Ok((json!({ "turns": { "turns": turns, "folder": folder } }), names));
+        return turns_of(turns, folders, material);
     }
-    let mut paths = Vec::new();
-    for (index, image) in job.images.iter().enumerate() {
-        match image {
-            ImageRef::Place(place) => paths.push(found(place, folders)?),
-            ImageRef::Data { data, name } => {
-                let shown = name.as_deref().map(file_name).filter(|name| !name.is_empty());
-                let shown = shown.unwrap_or_else(|| format!("picture {}", index + 1));
-                paths.push(spooled(data, spool)?);
-                names.insert(paths[index].clone(), shown);
-            }
-        }
+    let path = |image: &ImageRef| match image {
+        ImageRef::Place(place) => found(place, folders),
+        ImageRef::Data { data, name } => material.take_base64(data, name.as_deref()),
+    };
+    let mut paths = job.images.iter().map(path).collect::<Result<Vec<_>, _>>()?;
+    if job.images.iter().all(|image| matches!(image, ImageRef::Data { .. })) {
+        paths = material.together(paths)?;
     }
-    let all_sent = job.images.iter().all(|image| matches!(image, ImageRef::Data { .. }));
-    if all_sent && 1 < paths.len() && paths.iter().all(|path| is_medical(path)) {
-        paths = vec![together(&paths, spool)?];
-    }
+    let prompt = job.prompt.as_deref().unwrap_or_default();
+    Ok(message(&paths, prompt, job.options.system.as_deref()))
+}
+
+/// One message of the user's: pictures, then a prompt.
+pub(crate) fn message(paths: &[PathBuf], prompt: &str, system: Option<&str>) -> Value {
     let mut content: Vec<Value> = paths.iter().map(|path| json!({ "image": path })).collect();
-    content.push(json!({ "text": job.prompt }));
-    Ok((json!({ "message": { "system": job.options.system, "content": content } }), names))
+    content.push(json!({ "text": prompt }));
+    json!({ "message": { "system": system, "content": content } })
 }
 
-/// The slices of a series in one folder.
-fn together(paths: &[PathBuf], spool: &mut Option<Spool>) -> Result<PathBuf, Problem> {
-    let internal = |error: anyhow::Error| of_kind(&error, ProblemKind::Internal);
-    let all: Result<Vec<Vec<u8>>, _> = paths.iter().map(std::fs::read).collect();
-    let all = all.map_err(|error| internal(error.into()))?;
-    spool_of(spool)?.put_together(all.iter().map(Vec::as_slice)).map_err(internal)
-}
-
-/// Turns whose pictures are paths, and the folder that these are relative to.
-fn turns_of(
-    turns: &[Value],
-    folders: &Folders,
-    (spool, names): (&mut Option<Spool>, &mut Names),
-) -> Result<(Vec<Value>, PathBuf), Problem> {
+/// A conversation whose pictures are paths, from one where some are bytes.
+fn turns_of(turns: &[Value], folders: &Folders, material: &mut Material) -> Result<Value, Problem> {
     let mut turns = turns.to_vec();
     let contents = turns.iter_mut().filter_map(|turn| turn.get_mut("content")?.as_array_mut());
     for item in contents.flatten() {
@@ -251,11 +287,9 @@ fn turns_of(
                 let message = "the data of a picture is a text in base64";
                 return Err(Problem::new(ProblemKind::Picture, message));
             };
-            let path = spooled(text, spool)?;
-            let name = item.remove("name").and_then(|name| name.as_str().map(file_name));
-            let shown = name.unwrap_or_else(|| format!("picture {}", names.len() + 1));
+            let name = item.remove("name");
+            let path = material.take_base64(text, name.as_ref().and_then(Value::as_str))?;
             item.insert("path".to_owned(), json!(path));
-            names.insert(path, shown);
         } else if item.get("type").and_then(Value::as_str) != Some("text")
             && matches!(folders, Folders::None)
         {
@@ -266,27 +300,12 @@ fn turns_of(
         Folders::These(folders) => folders.first().cloned().unwrap_or_default(),
         Folders::None => PathBuf::new(),
     };
-    Ok((turns, folder))
+    Ok(json!({ "turns": { "turns": turns, "folder": folder } }))
 }
 
 fn no_paths() -> Problem {
     let message = "pictures are sent as data here, in base64; no file is read by its path";
     Problem::new(ProblemKind::Picture, message)
-}
-
-fn spooled(data: &str, spool: &mut Option<Spool>) -> Result<PathBuf, Problem> {
-    let put = spool_of(spool)?.put_base64(data);
-    put.map_err(|error| of_kind(&error, ProblemKind::Picture))
-}
-
-fn spool_of(spool: &mut Option<Spool>) -> Result<&mut Spool, Problem> {
-    match spool {
-        Some(spool) => Ok(spool),
-        None => {
-            let made = Spool::new().map_err(|error| of_kind(&error, ProblemKind::File))?;
-            Ok(spool.insert(made))
-        }
-    }
 }
 
 /// The last part of a path of somebody else's, which may have either kind of separator.

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::{Context, Result};
 use tempfile::{Builder, TempDir};
 
 /// Where memory is a folder on Linux: what lies there never comes to a disk.
@@ -36,30 +34,19 @@ impl Spool {
         Ok(path)
     }
 
-    /// The same of a text in base64.
-    pub(crate) fn put_base64(&mut self, text: &str) -> Result<PathBuf> {
-        match STANDARD.decode(text) {
-            Ok(bytes) => self.put(&bytes),
-            Err(error) => bail!("the data of a picture is no base64: {error}"),
-        }
-    }
-
-    /// Puts several files together into a folder, as the slices of a series lie.
-    pub(crate) fn put_together<'a>(
-        &mut self,
-        all: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<PathBuf> {
+    /// Moves files that lie in it into a folder of their own, as the slices of a series lie.
+    pub(crate) fn gather(&mut self, files: &[PathBuf]) -> Result<PathBuf> {
         let folder = self.next();
         std::fs::create_dir(&folder).context("cannot make a temporary folder")?;
-        for (index, bytes) in all.into_iter().enumerate() {
-            std::fs::write(folder.join(index.to_string()), bytes)
+        for (index, file) in files.iter().enumerate() {
+            std::fs::rename(file, folder.join(index.to_string()))
                 .context("cannot keep a picture in the temporary folder")?;
         }
         Ok(folder)
     }
 
-    /// A folder in it that is still empty.
-    pub(crate) fn empty_folder(&mut self) -> PathBuf {
+    /// A place in it where nothing is yet.
+    pub(crate) fn free_place(&mut self) -> PathBuf {
         self.next()
     }
 
