@@ -44,15 +44,25 @@ pub(crate) fn load(model: &ModelArgs, options: LoadOptions) -> anyhow::Result<Ex
 
 /// Loads a checkpoint of this place.
 pub(crate) fn load_from(source: &ModelSource, options: LoadOptions) -> anyhow::Result<Explainer> {
+    let options = watched(options)?;
+    let load = || Explainer::load(source, &options);
+    let explainer = progress::step("loading the model", load)?;
+    warn_of_adapters(&explainer);
+    Ok(explainer)
+}
+
+/// The options with progress in the terminal, and an end by signals.
+pub(crate) fn watched(options: LoadOptions) -> anyhow::Result<LoadOptions> {
     let progress: Option<ExplainObserver> = Some(Arc::new(progress::advance));
     let context =
         options.context.clone().with_cancel(Some(interrupt::flag())).with_progress(progress);
-    let options = options.with_fetch_progress(progress::fetch_bars()?).with_context(context);
-    let load = || Explainer::load(source, &options);
-    let explainer = progress::step("loading the model", load)?;
+    Ok(options.with_fetch_progress(progress::fetch_bars()?).with_context(context))
+}
+
+/// Says what users should know of the adapters of a model.
+pub(crate) fn warn_of_adapters(explainer: &Explainer) {
     let adapters = explainer.inspection().adapters().iter();
     adapters.filter_map(AppliedAdapter::warning).for_each(output::warning);
-    Ok(explainer)
 }
 
 /// The answer; with `show` its text goes to stdout as it is made. An answer that is only shown ends where nobody reads on.

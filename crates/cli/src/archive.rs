@@ -37,6 +37,13 @@ impl ArchiveArgs {
         self.dicom_out.is_some()
     }
 
+    /// Objects in a folder, where there are files of DICOM among the pictures.
+    pub(crate) fn objects(folder: &Path, sources: &[Option<SourceHandle>]) -> Self {
+        let is_dicom = |source: &SourceHandle| source.format() == Format::Dicom;
+        let dicom_out = sources.iter().flatten().any(is_dicom).then(|| folder.to_owned());
+        Self { dicom_out, ..Self::default() }
+    }
+
     /// What is wrong with them is known before the model runs.
     pub(crate) fn check(&self, sources: &[Option<SourceHandle>]) -> anyhow::Result<()> {
         if let Some(percent) = self.segment_above {

@@ -45,6 +45,7 @@ impl Follower for InTerminal {
             Step::Reliance => "scoring without the picture",
             Step::BlankControl => "explaining without the picture",
             Step::Certificate => "certifying",
+            Step::Drawing => "drawing",
         };
         self.end();
         *self.spinner.borrow_mut() = Some(spin(what));

@@ -24,6 +24,8 @@ pub(crate) enum Step {
     Reliance,
     BlankControl,
     Certificate,
+    /// Page, figures and files.
+    Drawing,
 }
 
 /// Parameters above which an explanation takes seconds on a CPU: 6 with four billion on two cores.

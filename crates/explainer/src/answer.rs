@@ -135,6 +135,13 @@ pub(crate) fn longest_run(prompt: usize, max_new_tokens: usize, context: usize) 
 }
 
 impl Answer {
+    /// Bytes that it holds: states of layers and of the vision tower, and the pixels of its pictures.
+    pub fn kept_bytes(&self) -> u64 {
+        let patches: u64 = self.patches.iter().map(PatchStates::bytes).sum();
+        let pictures = self.question.pictures.iter().map(|picture| picture.rgb().len() as u64);
+        self.states.as_ref().map_or(0, States::bytes) + patches + pictures.sum::<u64>()
+    }
+
     /// What was asked.
     pub fn question(&self) -> &Question {
         &self.question

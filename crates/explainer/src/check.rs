@@ -1,6 +1,6 @@
 //! What can be known to be wrong before the model runs.
 
-use attention_capture::{Demand, FinerDemand, check_method};
+use attention_capture::{Demand, FinerDemand, Ledger, check_method};
 
 use crate::answering::check_question;
 use crate::compared::rules;
@@ -134,6 +134,19 @@ impl Request<'_> {
             return Err(Cause::PathAlone { points }.into());
         }
         Ok(())
+    }
+
+    /// The least memory budget that explains a token behind so many others, in bytes: what a caller can know before a picture is decoded.
+    ///
+    /// # Errors
+    /// None that depends on the caller.
+    pub fn least_budget(&self, tokens: usize) -> Result<u64, Error> {
+        let ledger = Ledger::new(self.model, 0, false);
+        match ledger.check_prompt(Demand { tokens, finer: None }) {
+            Ok(()) => Ok(0),
+            Err(attention_capture::Error::Budget { smallest, .. }) => Ok(smallest),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What the answer adds is not known yet: a budget that passes may still be too small for a long one.

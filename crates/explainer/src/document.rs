@@ -198,9 +198,9 @@ impl Explainer {
 }
 
 impl Answer {
-    /// As JSON: `prompt`, `system`, `rendered_prompt`, `answer`, `trace`, `stop` and `tokens`, as [`Record`] has them.
-    pub fn to_json(&self) -> String {
-        let record = AnswerRecord {
+    /// What was asked and answered, without any explanation.
+    pub fn record(&self) -> AnswerRecord {
+        AnswerRecord {
             prompt: self.question.prompt(),
             system: self.question.system().map(str::to_owned),
             rendered_prompt: self.prepared.prompt.clone(),
@@ -208,8 +208,12 @@ impl Answer {
             trace: self.trace().to_owned(),
             stop: stop_name(self.generated.stop),
             tokens: TokenRecord::of(&tokens(self), self.text()),
-        };
-        record.to_json()
+        }
+    }
+
+    /// The same as JSON: `prompt`, `system`, `rendered_prompt`, `answer`, `trace`, `stop` and `tokens`, as [`Record`] has them.
+    pub fn to_json(&self) -> String {
+        self.record().to_json()
     }
 }
 

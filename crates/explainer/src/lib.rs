@@ -77,7 +77,7 @@ pub use attention_relevancy::{
     Layers, Method, MethodRow, Objective, Occlusion, PatchMap, Pool, Score, Shares, Sink, SinkRule,
     Sinks, Unavailable, Update,
 };
-pub use explanation_record::record::{ModelRecord, WeightFile, sha256};
+pub use explanation_record::record::{AnswerRecord, ModelRecord, TokenRecord, WeightFile, sha256};
 pub use explanation_record::{
     BlankKind, BoxAgreement, ControlGain, ControlKind, Counterpart, DependsOnPicture, Explained,
     ExplainedImage, ExplainedPicture, ExplainedTarget, Exported, Faithfulness, FigureFormat,

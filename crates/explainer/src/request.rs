@@ -70,7 +70,7 @@ impl Deref for Request<'_> {
 
 impl Request<'_> {
     /// Bytes that the call may take beside the weights.
-    pub(crate) fn memory_budget(&self) -> u64 {
+    pub fn memory_budget(&self) -> u64 {
         self.context.memory_budget.unwrap_or(self.explainer.default_budget)
     }
 

@@ -74,7 +74,8 @@ pub struct AnswerText {
 pub struct AnswerToken {
     /// Its position over prompt and answer, from 0.
     pub position: usize,
-    /// Where it stands in the text: bytes, the first and the one after the last. `None`: not in the text (a stop token, the trace).
+    /// Where it stands in the text: its first character and the one after the last, as [`Target::Characters`](crate::Target) counts. `None`:
+    /// not in the text (a stop token, the trace).
     pub span: Option<[usize; 2]>,
     /// Its text.
     pub text: String,
@@ -109,7 +110,7 @@ pub struct Row {
     pub text: String,
     /// The positions of its tokens.
     pub positions: Vec<usize>,
-    /// Where it stands in the answer: bytes, the first and the one after the last.
+    /// Where it stands in the answer: its first character and the one after the last.
     pub span: Option<[usize; 2]>,
     /// Its probability: the product over its tokens.
     pub probability: Option<f64>,

@@ -40,7 +40,7 @@ pub(crate) struct Posing {
     pub(crate) task: Task,
     pub(crate) posed: Posed,
     /// Holds pictures that came as bytes for as long as results may be written back to them.
-    pub(crate) spool: Option<Spool>,
+    pub(crate) material: Material,
 }
 
 impl Posing {
@@ -62,7 +62,6 @@ impl Posing {
 
     /// Reads the pictures of a task.
     pub(crate) fn read(task: Task, material: Material) -> Result<Self, Problem> {
-        let Material { names, spool } = material;
         let option = |error: anyhow::Error| of_kind(&error, ProblemKind::Option);
         task.certificate.check().map_err(option)?;
         let posed = task.conversation.posed(&task.pictures.reader());
@@ -83,12 +82,12 @@ impl Posing {
             }
         }
         for picture in &mut posed.question.pictures {
-            if let Some(name) = names.get(Path::new(picture.name())) {
+            if let Some(name) = material.names.get(Path::new(picture.name())) {
                 let provenance = picture.provenance().clone();
                 *picture = picture.clone().with_provenance(name.clone(), provenance);
             }
         }
-        Ok(Self { task, posed, spool })
+        Ok(Self { task, posed, material })
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use explanation_jobs::{AnswerText, Outcome, Problem, ProblemKind, Row, Run};
+use medgemma_explainer::medical::SourceHandle;
 use medgemma_explainer::{
     Answer, Blank, Error, ErrorKind, Explained, Explanations, OutputFolder, OverlayOptions,
     Presentation, Question, Request,
@@ -12,9 +13,10 @@ use medgemma_explainer::{
 
 use super::asked::of_kind;
 use super::{Posing, rows};
+use crate::archive::ArchiveArgs;
 use crate::asked::check_sight;
 use crate::job::{Answering, Task};
-use crate::task::{Follower, Page};
+use crate::task::{Follower, Page, Step};
 
 /// The longer side of a thumbnail, in pixels.
 const THUMBNAIL: u32 = 112;
@@ -28,6 +30,8 @@ pub(crate) struct Wants<'a> {
     pub(crate) thumbnails: bool,
     /// All that `explain` writes, into this folder.
     pub(crate) folder: Option<&'a Path>,
+    /// Where the pictures came from: objects of DICOM for those that were DICOM are put into the folder, too.
+    pub(crate) archive: Option<(&'a [Option<SourceHandle>], usize)>,
 }
 
 /// What came of a job.
@@ -68,9 +72,9 @@ impl Desk<'_> {
         let started = Instant::now();
         let ended = |outcome, page, thumbnails| Ended { outcome, page, thumbnails };
         let told = posing.and_then(|Posing { task, posed, .. }| {
-            let mut blanks = Blanks::new(&task)?;
+            let blanks = Blanks::new(&task)?;
             let answer = self.answer(&task, posed.question, &mut |_| ControlFlow::Continue(()))?;
-            self.tell(&task, (&answer, &mut blanks), (wants, started), follower)
+            self.tell(&task, (&answer, &blanks), (wants, started), follower)
         });
         match told {
             Ok(Told { answer, rows, run, page, thumbnails }) => {
@@ -110,7 +114,7 @@ impl Desk<'_> {
     pub(crate) fn tell(
         &self,
         task: &Task,
-        (answer, blanks): (&Answer, &mut Blanks),
+        (answer, blanks): (&Answer, &Blanks),
         (wants, started): (Wants<'_>, Instant),
         follower: &dyn Follower,
     ) -> Result<Told, Problem> {
@@ -118,6 +122,9 @@ impl Desk<'_> {
         let has_page = wants.page || wants.folder.is_some();
         let page = Page { is_wanted: has_page, blanks: &blanks.0 };
         let explanations = task.explain(self.request, answer, page, follower).map_err(internal)?;
+        if has_page {
+            follower.begins(Step::Drawing);
+        }
         let presentation = task.shown.presentation().with_report(has_page);
         let option = |error: Error| of_kind(&error.into(), ProblemKind::Option);
         let explained = self.request.explained(answer, &explanations, &presentation);
@@ -132,21 +139,27 @@ impl Desk<'_> {
             false => Vec::new(),
         };
         if let Some(folder) = wants.folder {
-            let written = self.write(folder, (answer, &explanations), &presentation);
-            written.map_err(|error| of_kind(&error.into(), ProblemKind::File))?;
+            let done = (answer, &explanations);
+            let written = self.write(folder, done, &presentation, wants.archive);
+            written.map_err(|error| of_kind(&error, ProblemKind::File))?;
         }
         let run = rows::run(&explained, started.elapsed().as_secs_f64());
-        Ok(Told { answer: rows::answer(&explained), rows, run, page, thumbnails })
+        Ok(Told { answer: rows::answer_text(answer), rows, run, page, thumbnails })
     }
 
     fn write(
         &self,
-        folder: &Path,
+        path: &Path,
         (answer, explanations): (&Answer, &Explanations),
         presentation: &Presentation,
-    ) -> Result<(), Error> {
-        let folder = OutputFolder::create(folder, &[])?;
+        archive: Option<(&[Option<SourceHandle>], usize)>,
+    ) -> anyhow::Result<()> {
+        let folder = OutputFolder::create(path, &[])?;
         self.request.write(folder, answer, explanations, presentation)?;
+        if let Some(place) = archive {
+            let objects = ArchiveArgs::objects(path, place.0);
+            objects.write(self.request, (answer, explanations), presentation, place)?;
+        }
         Ok(())
     }
 }

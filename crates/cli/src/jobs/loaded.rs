@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use explanation_jobs::Outcome;
-use medgemma_explainer::{Context, Explainer};
+use medgemma_explainer::{Context, Explainer, LoadOptions};
 
 use super::ahead::{Ready, panicked};
 use super::{Desk, Ended, Wants};
@@ -31,14 +31,21 @@ pub(crate) struct Loaded {
 
 impl WorkArgs {
     pub(crate) fn load(&self, model: &ModelArgs, pictures: &PictureArgs) -> Result<Loaded> {
-        let budget = Context::default().with_memory_budget(self.memory_budget);
-        let explainer = answer::load(model, load_options(model, pictures).with_context(budget))?;
-        let cache = (0 < self.picture_cache).then(|| explainer.picture_cache(self.picture_cache));
-        let context = Context::default()
-            .with_memory_budget(self.memory_budget)
-            .with_pictures(cache)
-            .with_cancel(Some(interrupt::flag()));
+        let explainer = answer::load(model, self.options(model, pictures))?;
+        let context = self.context(&explainer).with_cancel(Some(interrupt::flag()));
         Ok(Loaded { explainer, context })
+    }
+
+    /// How the checkpoint is loaded.
+    pub(crate) fn options(&self, model: &ModelArgs, pictures: &PictureArgs) -> LoadOptions {
+        let budget = Context::default().with_memory_budget(self.memory_budget);
+        load_options(model, pictures).with_context(budget)
+    }
+
+    /// What calls of this explainer share.
+    pub(crate) fn context(&self, explainer: &Explainer) -> Context {
+        let cache = (0 < self.picture_cache).then(|| explainer.picture_cache(self.picture_cache));
+        Context::default().with_memory_budget(self.memory_budget).with_pictures(cache)
     }
 }
 

@@ -1,29 +1,26 @@
 //! An explained answer as rows.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use explanation_jobs::{AnswerText, AnswerToken, CertificateRow, ImageMap, Row, RowKind, Run};
 use medgemma_explainer::ndarray::ArrayView1;
 use medgemma_explainer::{
-    BlankKind, DependsOnPicture, Explained, ExplainedTarget, Operator, OperatorCertificate,
-    TargetCertificate, TargetReliance, Token, TokenKind, Versus,
+    Answer, AnswerRecord, BlankKind, DependsOnPicture, Explained, ExplainedTarget, Operator,
+    OperatorCertificate, TargetCertificate, TargetReliance, TokenKind, TokenRecord, Versus,
 };
 use serde_json::Value;
 
 /// The answer.
-pub(super) fn answer(explained: &Explained<'_>) -> AnswerText {
-    let tokens = explained.tokens.iter().filter(|token| token.kind == TokenKind::Answer);
-    let token = |token: &Token| AnswerToken {
+pub(crate) fn answer_text(answer: &Answer) -> AnswerText {
+    let AnswerRecord { answer: text, trace, stop, tokens, .. } = answer.record();
+    let tokens = tokens.into_iter().filter(|token| token.kind == TokenKind::Answer);
+    let token = |token: TokenRecord| AnswerToken {
         position: token.position,
-        span: token.span.as_ref().map(|span| [span.start, span.end]),
-        text: token.text.clone(),
+        span: token.characters,
+        text: token.text,
     };
-    AnswerText {
-        text: explained.answer.clone(),
-        trace: explained.trace.clone(),
-        stop: explained.stop.clone(),
-        tokens: tokens.map(token).collect(),
-    }
+    AnswerText { text, trace, stop, tokens: tokens.map(token).collect() }
 }
 
 /// With what it was explained.
@@ -130,12 +127,14 @@ fn of_versus(explained: &Explained<'_>, versus: &Versus) -> Row {
     }
 }
 
-/// Where tokens of the answer stand in its text.
-fn span(explained: &Explained<'_>, positions: std::ops::Range<usize>) -> Option<[usize; 2]> {
+/// Where tokens of the answer stand in its text, in characters.
+fn span(explained: &Explained<'_>, positions: Range<usize>) -> Option<[usize; 2]> {
     let tokens = explained.tokens.get(positions)?;
     let spans = || tokens.iter().filter_map(|token| token.span.as_ref());
     let start = spans().map(|span| span.start).min()?;
-    Some([start, spans().map(|span| span.end).max()?])
+    let end = spans().map(|span| span.end).max()?;
+    let characters = |bytes: usize| Some(explained.answer.get(..bytes)?.chars().count());
+    Some([characters(start)?, characters(end)?])
 }
 
 fn maps(explained: &Explained<'_>, row: ArrayView1<'_, f32>) -> Vec<ImageMap> {
