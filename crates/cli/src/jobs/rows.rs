@@ -127,12 +127,14 @@ fn of_versus(explained: &Explained<'_>, versus: &Versus) -> Row {
     }
 }
 
-/// Where tokens of the answer stand in its text, in characters.
+/// Where tokens of the answer stand in its text, in characters, without the space before them that the first one writes.
 fn span(explained: &Explained<'_>, positions: Range<usize>) -> Option<[usize; 2]> {
     let tokens = explained.tokens.get(positions)?;
     let spans = || tokens.iter().filter_map(|token| token.span.as_ref());
     let start = spans().map(|span| span.start).min()?;
     let end = spans().map(|span| span.end).max()?;
+    let text = explained.answer.get(start..end)?;
+    let start = start + (text.len() - text.trim_start().len());
     let characters = |bytes: usize| Some(explained.answer.get(..bytes)?.chars().count());
     Some([characters(start)?, characters(end)?])
 }

@@ -17,6 +17,7 @@ mod folders; // what is the user's in a folder for results, and what is ours
 mod given; // targets, given answers, pictures among texts
 mod hostile; // what others' files hold, streams that take nothing
 mod hub; // GGUF files from the hub
+mod jobs; // many jobs for a model that is loaded once
 mod medical; // DICOM and NIfTI
 mod numbers; // bfloat16 and float32, both engines
 mod page; // the report
