@@ -81,7 +81,7 @@ impl Job {
     /// What is wrong with it, whatever the model.
     ///
     /// # Errors
-    /// [`ProblemKind::Job`], [`ProblemKind::Question`], [`ProblemKind::Target`].
+    /// [`ProblemKind::Job`], [`ProblemKind::Question`], [`ProblemKind::Option`], [`ProblemKind::Target`].
     pub fn check(&self) -> Result<(), Problem> {
         let problem = |kind, message: String| Err(Problem::new(kind, message));
         if !is_id(&self.id) {
@@ -126,6 +126,7 @@ impl Job {
             let message = format!("a job has at most {MOST_TARGETS} targets");
             return problem(ProblemKind::Target, message);
         }
+        self.options.check()?;
         self.targets.iter().try_for_each(Target::check)
     }
 }

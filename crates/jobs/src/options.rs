@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Problem, ProblemKind};
+
 /// How a job is answered, explained and shown. Whatever is left out is as the command does it.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -107,6 +109,38 @@ impl Options {
     /// Whether everything is left out.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What is wrong with them, whatever the model.
+    ///
+    /// # Errors
+    /// [`ProblemKind::Option`]: a number or the length of a text out of its range.
+    pub fn check(&self) -> Result<(), Problem> {
+        let texts = [
+            ("answer", &self.answer, 100_000),
+            ("system", &self.system, 100_000),
+            ("contrast", &self.contrast, 10_000),
+        ];
+        let texts = texts.into_iter().filter_map(|(name, text, most)| {
+            let length = text.as_ref()?.chars().count();
+            Some((name, length, 1, most, " characters"))
+        });
+        let numbers = [
+            ("max_new_tokens", self.max_new_tokens.map(|number| number as usize), 1, 100_000),
+            ("frame", self.frame.map(|number| number as usize), 1, u32::MAX as usize),
+            ("path_points", self.path_points, 1, 64),
+            ("certificate_controls", self.certificate_controls, 19, 999),
+        ];
+        let numbers = numbers
+            .into_iter()
+            .filter_map(|(name, number, least, most)| Some((name, number?, least, most, "")));
+        for (name, value, least, most, unit) in texts.chain(numbers) {
+            if !(least..=most).contains(&value) {
+                let message = format!("options.{name}: {value}{unit}; it has to be {least} to {most}");
+                return Err(Problem::new(ProblemKind::Option, message));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -231,4 +265,27 @@ pub enum CertificateOperator {
     Road,
     /// All of these, stability and randomisation.
     Full,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_its_range_is_named() {
+        Options::default().check().unwrap();
+        let good = r#"{"answer":"ä","max_new_tokens":1,"frame":1,"path_points":64,"certificate_controls":19}"#;
+        serde_json::from_str::<Options>(good).unwrap().check().unwrap();
+        for (json, part) in [
+            (r#"{"answer":""}"#, "options.answer: 0 characters"),
+            (r#"{"max_new_tokens":0}"#, "1 to 100000"),
+            (r#"{"frame":0}"#, "options.frame"),
+            (r#"{"path_points":65}"#, "1 to 64"),
+            (r#"{"certificate_controls":18}"#, "19 to 999"),
+        ] {
+            let problem = serde_json::from_str::<Options>(json).unwrap().check().unwrap_err();
+            assert_eq!(problem.kind, ProblemKind::Option, "{json}");
+            assert!(problem.message.contains(part), "{json}: {problem}");
+        }
+    }
 }

@@ -127,6 +127,9 @@ struct Fields {
     against: Option<String>,
 }
 
+/// Characters of a text of a target.
+const LONGEST: usize = 10_000;
+
 /// What a target may be, for messages.
 const KINDS: &str = "keyword, substring, position, tokens, sentence, characters, field, answer_span, or phrase with against";
 
@@ -180,7 +183,7 @@ impl Target {
     /// What is wrong with it, whatever the answer will be.
     ///
     /// # Errors
-    /// [`ProblemKind::Target`]: a blank text, a number from 1 that is 0, an empty range.
+    /// [`ProblemKind::Target`]: a blank text or one of more than 10 000 characters, a number from 1 that is 0, an empty range.
     pub fn check(&self) -> Result<(), Problem> {
         let problem = |message: &str| Err(Problem::new(ProblemKind::Target, message));
         let texts: &[&String] = match self {
@@ -192,6 +195,9 @@ impl Target {
         };
         if texts.iter().any(|text| text.trim().is_empty()) {
             return problem("the text of a target is blank");
+        }
+        if texts.iter().any(|text| LONGEST < text.chars().count()) {
+            return problem("the text of a target has more than 10000 characters");
         }
         match self {
             Self::Keyword { occurrence: Some(Occurrence::Number(0)), .. }
@@ -262,5 +268,7 @@ mod tests {
         ] {
             assert!(read(json).unwrap().check().is_err(), "{json}");
         }
+        let keyword = |length| Target::Keyword { keyword: "ä".repeat(length), occurrence: None };
+        assert!(keyword(LONGEST).check().is_ok() && keyword(LONGEST + 1).check().is_err());
     }
 }

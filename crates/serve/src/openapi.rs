@@ -1,0 +1,142 @@
+//! The description of the interface: made from the types, and completed with what all operations share.
+
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+
+use crate::{problem::PROBLEM_JSON, routes, view::AnswerView};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "medgemma-explainer serve",
+        description = "Asks a vision-language model about pictures, and explains which parts of them and which words its answer relied on."
+    ),
+    paths(
+        routes::post_answer,
+        routes::get_answer,
+        routes::delete_answer,
+        routes::answer_events,
+        routes::answer_picture,
+        routes::post_explanation,
+        routes::get_explanation,
+        routes::delete_explanation,
+        routes::explanation_events,
+        routes::explanation_picture,
+        routes::report,
+        routes::files,
+        routes::file,
+        routes::model,
+        routes::health,
+        routes::measures,
+    ),
+    components(schemas(
+        AnswerView,
+        explanation_jobs::Row,
+        explanation_jobs::Run,
+        crate::problem::ProblemView<'static>,
+    ))
+)]
+struct Description;
+
+/// The description as JSON. `token`: whether one is needed.
+pub(crate) fn description(token: bool) -> serde_json::Result<Vec<u8>> {
+    let mut all = serde_json::to_value(Description::openapi())?;
+    refine(&mut all);
+    if token {
+        all["components"]["securitySchemes"] =
+            json!({ "token": { "type": "http", "scheme": "bearer" } });
+    }
+    if let Some(paths) = all["paths"].as_object_mut() {
+        for (path, operations) in paths {
+            let operations = operations.as_object_mut().into_iter().flatten();
+            for (method, operation) in operations {
+                complete(path, method, operation, token);
+            }
+        }
+    }
+    serde_json::to_vec(&all)
+}
+
+/// Adds what every operation may answer.
+fn complete(path: &str, method: &str, operation: &mut Value, token: bool) {
+    let mut problems = vec![
+        ("400", "The request is broken"),
+        ("403", "The request comes from another page"),
+        ("421", "The server was called by a foreign name"),
+        ("500", "A mistake of the program"),
+    ];
+    let data = path.starts_with("/v1") || path == "/metrics";
+    if token && data {
+        problems.push(("401", "A token is needed"));
+        operation["security"] = json!([{ "token": [] }]);
+    }
+    let item = path.contains("{id}");
+    if item {
+        problems.push(("404", "There is nothing at this address"));
+        problems.push(("410", "It has expired"));
+    }
+    if path.ends_with("/report") || path.contains("/files") {
+        problems.push(("409", "There is no result (yet)"));
+    }
+    if path == "/healthz" || method == "post" {
+        problems.push(("503", "The server is being stopped"));
+    }
+    if method == "post" {
+        problems.extend([
+            ("408", "The body came too slowly"),
+            ("413", "The body, a picture or a form has more than is allowed"),
+            ("415", "The body is neither JSON nor a form"),
+            ("422", "What is asked is understood and cannot be done"),
+            ("429", "The queue is full"),
+            ("507", "There is too little memory for it"),
+        ]);
+        if path == "/v1/explanations" {
+            problems.extend([
+                ("404", "There is no such answer"),
+                ("409", "The answer is not done"),
+                ("410", "The answer is not kept any more"),
+            ]);
+        }
+    }
+    for (status, description) in problems {
+        let mut response = json!({
+            "description": description,
+            "content": { PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/HttpProblem" } } },
+        });
+        let header = |kind: &str| json!({ "schema": { "type": kind }, "required": true });
+        match status {
+            "401" => response["headers"] = json!({ "WWW-Authenticate": header("string") }),
+            "429" => response["headers"] = json!({ "Retry-After": header("integer") }),
+            _ => {}
+        }
+        operation["responses"][status] = response;
+    }
+}
+
+/// Says in schemas what serde does and utoipa does not say.
+fn refine(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(refine),
+        Value::Object(object) => {
+            object.values_mut().for_each(refine);
+            bound(object);
+        }
+        _ => {}
+    }
+}
+
+/// Whole numbers have the range of their type. Its name is no format of JSON Schema for unsigned numbers.
+fn bound(schema: &mut Map<String, Value>) {
+    let is_integer = match schema.get("type") {
+        Some(Value::String(kind)) => kind == "integer",
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "integer"),
+        _ => false,
+    };
+    if !is_integer {
+        return;
+    }
+    let narrow = schema.remove("format").is_some_and(|format| format == "int32");
+    let most = if narrow { u64::from(u32::MAX) } else { u64::MAX };
+    schema.entry("minimum").or_insert(json!(0));
+    schema.entry("maximum").or_insert(json!(most));
+}
