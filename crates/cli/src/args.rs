@@ -18,6 +18,7 @@ use crate::explain_args::{self, ExplainArgs};
 use crate::output;
 use crate::phantom::{self, PhantomArgs};
 use crate::reading::{PictureWindow, RecipeName, SliceChoice};
+use crate::serve::{self, ServeArgs};
 use crate::spelled::Spelled;
 use crate::worker::{self, WorkerArgs};
 
@@ -50,6 +51,9 @@ pub(crate) enum Command {
     /// Say of a model whether it uses the pictures of a set of cases, and the parts of them that it should
     #[command(after_help = audit::CASES)]
     Audit(Box<AuditArgs>),
+    /// Serve a page in the browser and an HTTP interface, with a model that is loaded once
+    #[command(after_help = serve::INTERFACE)]
+    Serve(Box<ServeArgs>),
     /// Do jobs that come as lines of JSON on stdin, with a model that is loaded once; outcomes are lines on stdout
     #[command(after_help = worker::LINES)]
     Worker(Box<WorkerArgs>),
@@ -265,6 +269,7 @@ impl Args {
             Command::Inspect(args) => Some(&args.model),
             Command::Audit(args) => Some(&args.model),
             Command::Worker(args) => Some(&args.model),
+            Command::Serve(args) => Some(&args.model),
             Command::Report(_) | Command::Phantom(_) | Command::Demo(_) => None,
         };
         if let Some(option) = model.and_then(ModelArgs::misplaced) {

@@ -9,8 +9,10 @@ mod rows;
 mod spool;
 
 pub(crate) use ahead::{Ahead, Read};
-pub(crate) use asked::{Folders, Posing};
+pub(crate) use asked::{Folders, Material, Posing, message, of_kind, task};
+pub(crate) use desk::{Blanks, Desk, Ended, Told, Wants, png, problem};
+pub(crate) use loaded::WorkArgs;
+pub(crate) use rows::answer_text;
+pub(crate) use spool::Spool;
+
 use desk::kind_of;
-pub(crate) use desk::{Desk, Ended, Wants};
-pub(crate) use loaded::{Loaded, WorkArgs};
-use spool::Spool;

@@ -28,6 +28,7 @@ mod progress;
 mod reading;
 mod reliance;
 mod report;
+mod serve;
 mod shades;
 mod sinks;
 mod size;
@@ -78,6 +79,7 @@ fn run() -> anyhow::Result<()> {
         Command::Diagnose(args) => diagnose::run(args),
         Command::Phantom(args) => phantom::run(args),
         Command::Audit(args) => audit::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Worker(args) => worker::run(args),
         Command::Demo(args) => demo::run(args),
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What a member of the workspace may depend on among the other members.
-const TABLE: [(&str, &[&str]); 17] = [
+const TABLE: [(&str, &[&str]); 19] = [
     ("attention-relevancy", &[]),
     ("gemma3-processor", &["medical-pictures", "quantised-weights"]),
     ("quantised-weights", &[]),
@@ -16,6 +16,8 @@ const TABLE: [(&str, &[&str]); 17] = [
     ("explanation-record", &["attention-relevancy", "medical-pictures", "relevancy-visualization"]),
     ("medical-pictures", &[]),
     ("model-audit", &["relevancy-visualization"]),
+    ("explanation-jobs", &["relevancy-visualization"]),
+    ("explanation-server", &["explanation-jobs", "relevancy-visualization"]),
     ("phantom-radiograph", &[]),
     (
         "medgemma-explainer",
@@ -30,7 +32,16 @@ const TABLE: [(&str, &[&str]); 17] = [
             "relevancy-visualization",
         ],
     ),
-    ("medgemma-explainer-cli", &["medgemma-explainer", "model-audit", "phantom-radiograph"]),
+    (
+        "medgemma-explainer-cli",
+        &[
+            "explanation-jobs",
+            "explanation-server",
+            "medgemma-explainer",
+            "model-audit",
+            "phantom-radiograph",
+        ],
+    ),
     ("checkpoint-files", &[]),
     ("xtask", &["checkpoint-files"]),
     ("integration-tests", ANY),
@@ -70,7 +81,9 @@ const RESERVED: [(&str, &[&str]); 5] = [
 const WITHOUT_SERDE: [&str; 2] = ["attention-relevancy", "attention-capture"];
 
 /// Members that build on a machine without libtorch, with all their tests.
-const WITHOUT_TORCH: [&str; 10] = [
+const WITHOUT_TORCH: [&str; 12] = [
+    "explanation-jobs",
+    "explanation-server",
     "medical-pictures",
     "quantised-weights",
     "attention-relevancy",

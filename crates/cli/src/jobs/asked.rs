@@ -139,7 +139,7 @@ impl Material {
 }
 
 /// An error as a problem: of the kind that the library says, or of this one.
-pub(super) fn of_kind(error: &anyhow::Error, kind: ProblemKind) -> Problem {
+pub(crate) fn of_kind(error: &anyhow::Error, kind: ProblemKind) -> Problem {
     Problem::new(kind_of(error).unwrap_or(kind), reasons(error))
 }
 

@@ -24,5 +24,6 @@ mod page; // the report
 mod phantom; // made-up radiographs
 mod pictures; // pictures in, pictures out
 mod reliance; // whether an answer relies on the pictures
+mod serve; // the local application
 mod support; // running it
 mod versus; // phrases against phrases, pictures against pictures
