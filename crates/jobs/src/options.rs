@@ -136,7 +136,8 @@ impl Options {
             .filter_map(|(name, number, least, most)| Some((name, number?, least, most, "")));
         for (name, value, least, most, unit) in texts.chain(numbers) {
             if !(least..=most).contains(&value) {
-                let message = format!("options.{name}: {value}{unit}; it has to be {least} to {most}");
+                let message =
+                    format!("options.{name}: {value}{unit}; it has to be {least} to {most}");
                 return Err(Problem::new(ProblemKind::Option, message));
             }
         }

@@ -68,6 +68,7 @@ pub struct AnswerToken {
     /// Its position over prompt and answer, from 0.
     pub position: usize,
     /// Where it stands in the text: bytes, the first and the one after the last. `None`: not in the text (a stop token, the trace).
+    #[cfg_attr(feature = "openapi", schema(min_items = 2, max_items = 2))]
     pub span: Option<[usize; 2]>,
     /// Its text.
     pub text: String,
@@ -103,6 +104,7 @@ pub struct Row {
     /// The positions of its tokens.
     pub positions: Vec<usize>,
     /// Where it stands in the answer: bytes, the first and the one after the last.
+    #[cfg_attr(feature = "openapi", schema(min_items = 2, max_items = 2))]
     pub span: Option<[usize; 2]>,
     /// Its probability: the product over its tokens.
     pub probability: Option<f64>,
@@ -135,6 +137,7 @@ pub struct ImageMap {
     /// Index of the picture that the image shows.
     pub picture: usize,
     /// The part of the picture that it shows, in pixels: x, y, width, height.
+    #[cfg_attr(feature = "openapi", schema(min_items = 4, max_items = 4))]
     pub region: [f64; 4],
     /// Rows of cells.
     pub rows: usize,

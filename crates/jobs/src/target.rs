@@ -33,6 +33,7 @@ pub enum Target {
     /// The tokens of some positions together.
     Tokens {
         /// The first position, and the one after the last.
+        #[cfg_attr(feature = "openapi", schema(min_items = 2, max_items = 2))]
         tokens: [usize; 2],
     },
     /// A sentence of the answer.
@@ -44,6 +45,7 @@ pub enum Target {
     /// Characters of the answer.
     Characters {
         /// The first character, counted from 0, and the one after the last.
+        #[cfg_attr(feature = "openapi", schema(min_items = 2, max_items = 2))]
         characters: [usize; 2],
     },
     /// The values of a field in JSON that the answer holds.

@@ -1,13 +1,16 @@
 //! The server with a model that answers a fixed text, as a client sees it.
 
-#![expect(missing_docs, unreachable_pub, reason = "tests")]
+#![expect(unreachable_pub, reason = "modules of tests")]
 
 #[path = "../support/client.rs"]
 mod client;
 #[path = "../support/fake.rs"]
 mod fake;
 
+mod ending;
+mod keeping;
 mod life;
+mod refused;
 
 use std::{
     sync::{Arc, Mutex},
