@@ -34,6 +34,10 @@ use crate::{problem::PROBLEM_JSON, routes, view::AnswerView};
         explanation_jobs::Row,
         explanation_jobs::Run,
         crate::problem::ProblemView<'static>,
+        crate::events::Queued,
+        crate::events::Pictures,
+        crate::events::Token<'static>,
+        crate::events::Nothing,
     ))
 )]
 struct Description;
@@ -53,6 +57,10 @@ pub(crate) fn description(token: bool) -> serde_json::Result<Vec<u8>> {
             let operations = operations.as_object_mut().into_iter().flatten();
             for (method, operation) in operations {
                 complete(path, method, operation, token);
+                if path.ends_with("/events") {
+                    operation["responses"]["200"]["content"]["text/event-stream"]["schema"] =
+                        event();
+                }
                 if let Some(links) =
                     links.get(path).filter(|_| method != "get" || path.ends_with("/files"))
                 {
@@ -124,6 +132,39 @@ fn complete(path: &str, method: &str, operation: &mut Value, token: bool) {
     }
 }
 
+/// An event of a stream, as its fields.
+fn event() -> Value {
+    let named = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    let data =
+        ["Queued", "Pictures", "Token", "AnswerView", "ProgressView", "Row", "Problem", "Nothing"];
+    let names = [
+        "queued",
+        "started",
+        "pictures",
+        "token",
+        "answered",
+        "progress",
+        "row",
+        "done",
+        "failed",
+        "cancelled",
+    ];
+    json!({
+        "type": "object",
+        "description": "queued: Queued; started, done, cancelled: Nothing; pictures: Pictures; token: Token; answered: AnswerView; progress: ProgressView; row: Row; failed: Problem",
+        "required": ["event", "data", "id"],
+        "properties": {
+            "event": { "type": "string", "enum": names },
+            "id": { "type": "string", "pattern": r"^[0-9]+\.[0-9]+$", "description": "For Last-Event-ID" },
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": { "anyOf": data.map(named) },
+            },
+        },
+    })
+}
+
 /// By path: which operations take what it answers.
 fn links(paths: &Value) -> Map<String, Value> {
     let mut all = Map::new();
@@ -131,15 +172,13 @@ fn links(paths: &Value) -> Map<String, Value> {
         let mut links = Map::new();
         let below = paths.as_object().into_iter().flatten();
         let below = below.filter(|(other, _)| other.starts_with(&format!("{path}/{{id}}")));
-        for operation in below.flat_map(|(_, operations)| operations.as_object()).flatten() {
+        for operation in below.filter_map(|(_, operations)| operations.as_object()).flatten() {
             let Some(name) = operation.1["operationId"].as_str() else { continue };
-            if name == "file" {
+            // Of a file the name is to be known; of a picture, that there is one.
+            if name == "file" || name.ends_with("_picture") {
                 continue;
             }
-            let mut parameters = json!({ "id": "$response.body#/id" });
-            if name.ends_with("_picture") {
-                parameters["number"] = json!(0);
-            }
+            let parameters = json!({ "id": "$response.body#/id" });
             links.insert(name.to_owned(), json!({ "operationId": name, "parameters": parameters }));
         }
         all.insert(path.to_owned(), links.into());
@@ -192,7 +231,8 @@ fn choose(schema: &mut Value, forms: &[(&[&str], &[&str])], common: &[&str]) {
         json!({ "type": "object", "required": required, "properties": own, "additionalProperties": false })
     });
     let description = schema["description"].take();
-    *schema = json!({ "description": description, "oneOf": forms.collect::<Vec<_>>() });
+    *schema =
+        json!({ "type": "object", "description": description, "anyOf": forms.collect::<Vec<_>>() });
 }
 
 fn not_null(schema: &mut Value) {

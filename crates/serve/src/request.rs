@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use explanation_jobs::{LONGEST_TEXT, Options, Problem, ProblemKind, Target};
+use explanation_jobs::{LONGEST_TEXT, Options, Problem, ProblemKind, Target, Whole};
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
@@ -17,7 +17,8 @@ pub(crate) struct AnswerRequest {
     images: Option<Vec<ImageData>>,
     /// The seed of a synthetic radiograph in the place of images; only where the model says `phantoms`.
     #[serde(default, deserialize_with = "present")]
-    phantom: Option<u64>,
+    #[schema(value_type = Option<u64>)]
+    phantom: Option<Whole<u64>>,
     /// The question.
     #[schema(min_length = 1, max_length = 1_048_576)]
     #[serde(default, deserialize_with = "present")]
@@ -47,7 +48,8 @@ pub(crate) struct ExplanationRequest {
     images: Option<Vec<ImageData>>,
     /// The seed of a synthetic radiograph in the place of images; only where the model says `phantoms`.
     #[serde(default, deserialize_with = "present")]
-    phantom: Option<u64>,
+    #[schema(value_type = Option<u64>)]
+    phantom: Option<Whole<u64>>,
     /// The question.
     #[schema(min_length = 1, max_length = 1_048_576)]
     #[serde(default, deserialize_with = "present")]
@@ -158,7 +160,7 @@ const LONGEST_NAME: usize = 255;
 
 struct Words {
     images: Option<Vec<ImageData>>,
-    phantom: Option<u64>,
+    phantom: Option<Whole<u64>>,
     prompt: Option<String>,
     messages: Option<Vec<MessageData>>,
 }
@@ -230,7 +232,7 @@ impl Words {
             }
             (None, Some(prompt)) => {
                 text(&prompt, "the prompt")?;
-                if let Some(seed) = phantom {
+                if let Some(Whole(seed)) = phantom {
                     return if images.is_none() && files.is_empty() {
                         Ok(Asked::Phantom { seed, prompt })
                     } else {

@@ -106,7 +106,7 @@ fn a_server_that_is_stopped_finishes_what_runs() {
     let waiting = served.ask("/v1/answers", &question());
     let streams = [served.events(&running), served.events(&waiting)];
     let server = served.running.take().unwrap();
-    let stopping = std::thread::spawn(move || server.stop(Duration::from_secs(60)));
+    let stopping = std::thread::spawn(move || server.stop(Duration::from_mins(1)));
     until("it is said", || served.get("/healthz").status == 503);
     served.post("/v1/answers", &question()).is_problem(503, "busy");
     gate.set(true);
@@ -134,5 +134,5 @@ fn a_server_that_is_stopped_does_not_wait_for_ever() {
     until("it runs", || served.get(&place).json()["state"] == "running");
     let server = served.running.take().unwrap();
     server.stopper().stop();
-    assert_eq!(server.stop(Duration::from_secs(3600)), Stopped::Cancelled);
+    assert_eq!(server.stop(Duration::from_hours(1)), Stopped::Cancelled);
 }

@@ -119,7 +119,8 @@ fn the_log_says_nothing_of_what_was_asked() {
     served.events(&place).count();
     served.get(&format!("{place}/files/Doe-John"));
     served.get("/secret/Doe");
-    let odd = format!("SECRETDOE / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", served.address);
+    let odd =
+        format!("SECRETDOE / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", served.address);
     assert!(served.raw(odd.as_bytes()).starts_with("HTTP/1.1 405 "));
     served.post("/v1/answers", &json!({ "secret": "Doe" }));
     let log = served.log.lock().unwrap().join("\n");
