@@ -7,6 +7,7 @@ mod options;
 mod outcome;
 mod problem;
 mod target;
+mod whole;
 
 pub use job::{ImageRef, Job, LONGEST_ID, LONGEST_LINE, LONGEST_TEXT, MOST_IMAGES, MOST_TARGETS};
 pub use options::{
@@ -18,3 +19,4 @@ pub use outcome::{
 };
 pub use problem::{Problem, ProblemKind};
 pub use target::{All, Occurrence, Target, Yes};
+pub use whole::Whole;

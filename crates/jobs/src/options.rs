@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Problem, ProblemKind};
+use crate::{Problem, ProblemKind, whole};
 
 /// How a job is answered, explained and shown. Whatever is left out is as the command does it.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -18,14 +18,14 @@ pub struct Options {
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100_000))]
     pub system: Option<String>,
     /// Most tokens of the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "whole::optional")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100_000))]
     pub max_new_tokens: Option<u32>,
     /// Sample tokens instead of taking the most likely one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<bool>,
     /// Seed of sampling.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "whole::optional")]
     pub seed: Option<u64>,
 
     /// Grey values that become black and white, such as `lung` or `-1000,400`.
@@ -38,7 +38,7 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slices: Option<String>,
     /// The only frame that is shown, from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "whole::optional")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub frame: Option<u32>,
 
@@ -65,7 +65,7 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<String>,
     /// Points of the way from the mean cells to the picture.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "whole::optional")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 64))]
     pub path_points: Option<usize>,
     /// Resolution of the maps.
@@ -84,14 +84,14 @@ pub struct Options {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificate: Vec<CertificateOperator>,
     /// Controls of a certificate.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "whole::optional")]
     #[cfg_attr(feature = "openapi", schema(minimum = 19, maximum = 999))]
     pub certificate_controls: Option<usize>,
     /// Percent of the cells that a certificate takes away, ascending.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificate_percent: Vec<f64>,
     /// Seed of a certificate.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "whole::optional")]
     pub certificate_seed: Option<u64>,
 
     /// Regions that the relevancy is summed over: `halves`, `quadrants`, `grid3x3` or `cxr`.
@@ -136,7 +136,8 @@ impl Options {
             .filter_map(|(name, number, least, most)| Some((name, number?, least, most, "")));
         for (name, value, least, most, unit) in texts.chain(numbers) {
             if !(least..=most).contains(&value) {
-                let message = format!("options.{name}: {value}{unit}; it has to be {least} to {most}");
+                let message =
+                    format!("options.{name}: {value}{unit}; it has to be {least} to {most}");
                 return Err(Problem::new(ProblemKind::Option, message));
             }
         }

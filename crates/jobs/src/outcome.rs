@@ -76,6 +76,7 @@ pub struct AnswerToken {
     pub position: usize,
     /// Where it stands in the text: its first character and the one after the last, as [`Target::Characters`](crate::Target) counts. `None`:
     /// not in the text (a stop token, the trace).
+    #[cfg_attr(feature = "openapi", schema(min_items = 2, max_items = 2))]
     pub span: Option<[usize; 2]>,
     /// Its text.
     pub text: String,
@@ -111,6 +112,7 @@ pub struct Row {
     /// The positions of its tokens.
     pub positions: Vec<usize>,
     /// Where it stands in the answer: its first character and the one after the last.
+    #[cfg_attr(feature = "openapi", schema(min_items = 2, max_items = 2))]
     pub span: Option<[usize; 2]>,
     /// Its probability: the product over its tokens.
     pub probability: Option<f64>,
@@ -146,6 +148,7 @@ pub struct ImageMap {
     /// Index of the picture that the image shows.
     pub picture: usize,
     /// The part of the picture that it shows, in pixels: x, y, width, height.
+    #[cfg_attr(feature = "openapi", schema(min_items = 4, max_items = 4))]
     pub region: [f64; 4],
     /// Rows of cells.
     pub rows: usize,

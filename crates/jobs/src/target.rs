@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Problem, ProblemKind};
+use crate::{Problem, ProblemKind, Whole, whole};
 
 /// A part of the answer. In JSON an object of one field: `{"keyword": "opacity"}`, `{"answer_span": true}`; some take a second:
 /// `{"keyword": "left", "occurrence": 2}`, `{"phrase": "left lung", "against": "right lung"}`.
@@ -33,6 +33,7 @@ pub enum Target {
     /// The tokens of some positions together.
     Tokens {
         /// The first position, and the one after the last.
+        #[cfg_attr(feature = "openapi", schema(min_items = 2, max_items = 2))]
         tokens: [usize; 2],
     },
     /// A sentence of the answer.
@@ -44,6 +45,7 @@ pub enum Target {
     /// Characters of the answer.
     Characters {
         /// The first character, counted from 0, and the one after the last.
+        #[cfg_attr(feature = "openapi", schema(min_items = 2, max_items = 2))]
         characters: [usize; 2],
     },
     /// The values of a field in JSON that the answer holds.
@@ -74,7 +76,7 @@ pub enum Target {
 #[serde(untagged)]
 pub enum Occurrence {
     /// The number, from 1.
-    Number(usize),
+    Number(#[serde(deserialize_with = "whole::one")] usize),
     /// Every one, each a target of its own.
     Every(All),
 }
@@ -117,10 +119,10 @@ struct Fields {
     keyword: Option<String>,
     occurrence: Option<Occurrence>,
     substring: Option<String>,
-    position: Option<usize>,
-    tokens: Option<[usize; 2]>,
-    sentence: Option<usize>,
-    characters: Option<[usize; 2]>,
+    position: Option<Whole<usize>>,
+    tokens: Option<[Whole<usize>; 2]>,
+    sentence: Option<Whole<usize>>,
+    characters: Option<[Whole<usize>; 2]>,
     field: Option<String>,
     answer_span: Option<bool>,
     phrase: Option<String>,
@@ -156,10 +158,10 @@ impl TryFrom<Fields> for Target {
         let found = [
             keyword.map(|keyword| Self::Keyword { keyword, occurrence }),
             substring.map(|substring| Self::Substring { substring }),
-            position.map(|position| Self::Position { position }),
-            tokens.map(|tokens| Self::Tokens { tokens }),
-            sentence.map(|sentence| Self::Sentence { sentence }),
-            characters.map(|characters| Self::Characters { characters }),
+            position.map(|Whole(position)| Self::Position { position }),
+            tokens.map(|tokens| Self::Tokens { tokens: tokens.map(|Whole(at)| at) }),
+            sentence.map(|Whole(sentence)| Self::Sentence { sentence }),
+            characters.map(|range| Self::Characters { characters: range.map(|Whole(at)| at) }),
             field.map(|field| Self::Field { field }),
             answer_span,
             phrase.map(|(phrase, against)| Self::Phrase { phrase, against }),

@@ -4,7 +4,6 @@
 
 #[path = "../tests/support/fake.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
-#[expect(missing_docs, reason = "of tests")]
 #[expect(unreachable_pub, reason = "a module of tests")]
 #[expect(clippy::unwrap_used, reason = "a module of tests")]
 mod fake;

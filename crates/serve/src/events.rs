@@ -9,6 +9,7 @@ use axum::{
 use futures_util::{Stream, stream};
 use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use crate::{
     item::{Item, Phase},
@@ -16,26 +17,33 @@ use crate::{
     view::PictureView,
 };
 
-#[derive(Serialize)]
-struct Queued {
+/// It waits.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Queued {
+    /// How many stand before it.
     position: usize,
+    /// About how long it will wait; null where that is not known.
+    #[schema(required)]
     waits_seconds: Option<f64>,
 }
 
-#[derive(Serialize)]
-struct Pictures {
+/// The pictures as the model sees them.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Pictures {
     pictures: Vec<PictureView>,
 }
 
-#[derive(Serialize)]
-struct Token<'a> {
+/// More of the answer.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Token<'a> {
     text: &'a str,
     /// Where it stands in all text so far, in bytes.
     from: usize,
 }
 
-#[derive(Serialize)]
-struct Nothing {}
+/// The name of the event says all.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Nothing {}
 
 /// What a listener was told. What has changed since is found by comparison, so a slow listener costs nothing and misses nothing that is
 /// still true.
@@ -48,7 +56,6 @@ struct Cursor {
     answered: bool,
     progress: u64,
     row: u64,
-    ended: bool,
 }
 
 /// The events of an item: its present state, then what changes, until its end.
@@ -62,6 +69,7 @@ pub(crate) fn stream(
         listening: Listening::to(hub, item),
         cursor: Cursor::resumed(headers, item),
         pending: VecDeque::new(),
+        ended: false,
     };
     let events = stream::unfold(listener, |mut listener| async move {
         let event = listener.next().await?;
@@ -75,6 +83,7 @@ struct Listener {
     listening: Listening,
     cursor: Cursor,
     pending: VecDeque<Event>,
+    ended: bool,
 }
 
 impl Listener {
@@ -83,11 +92,11 @@ impl Listener {
             if let Some(event) = self.pending.pop_front() {
                 return Some(event);
             }
-            if self.cursor.ended {
+            if self.ended {
                 return None;
             }
             self.changes.mark_unchanged();
-            self.cursor.news(&self.listening.item, &mut self.pending);
+            self.ended = self.cursor.news(&self.listening.item, &mut self.pending);
             if self.pending.is_empty() {
                 // The item holds the sender, and this holds the item.
                 self.changes.changed().await.ok()?;
@@ -109,7 +118,8 @@ impl Cursor {
         Self { text, row, ..Self::default() }
     }
 
-    fn news(&mut self, item: &Item, events: &mut VecDeque<Event>) {
+    /// Whether the last of them is the item's end.
+    fn news(&mut self, item: &Item, events: &mut VecDeque<Event>) -> bool {
         let state = item.state();
         if let Phase::Queued { position, .. } = state.phase
             && self.position != Some(position)
@@ -149,13 +159,13 @@ impl Cursor {
             self.row = row.number;
             events.push_back(self.event("row", &row.what));
         }
-        self.ended = state.phase.is_final();
         match &state.phase {
             Phase::Queued { .. } | Phase::Running => {}
             Phase::Done => events.push_back(self.event("done", &Nothing {})),
             Phase::Failed(problem) => events.push_back(self.event("failed", problem)),
             Phase::Cancelled => events.push_back(self.event("cancelled", &Nothing {})),
         }
+        state.phase.is_final()
     }
 
     fn event(&self, name: &str, data: &impl Serialize) -> Event {

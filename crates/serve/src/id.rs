@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// 128 random bits: nobody finds an item by trying.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Id(u128);
 
 /// Hexadecimal digits of an id.

@@ -34,6 +34,10 @@ use crate::{problem::PROBLEM_JSON, routes, view::AnswerView};
         explanation_jobs::Row,
         explanation_jobs::Run,
         crate::problem::ProblemView<'static>,
+        crate::events::Queued,
+        crate::events::Pictures,
+        crate::events::Token<'static>,
+        crate::events::Nothing,
     ))
 )]
 struct Description;
@@ -42,15 +46,30 @@ struct Description;
 pub(crate) fn description(token: bool) -> serde_json::Result<Vec<u8>> {
     let mut all = serde_json::to_value(Description::openapi())?;
     refine(&mut all);
+    narrow(&mut all["components"]["schemas"]);
     if token {
         all["components"]["securitySchemes"] =
             json!({ "token": { "type": "http", "scheme": "bearer" } });
     }
+    let links = links(&all["paths"]);
     if let Some(paths) = all["paths"].as_object_mut() {
         for (path, operations) in paths {
             let operations = operations.as_object_mut().into_iter().flatten();
             for (method, operation) in operations {
                 complete(path, method, operation, token);
+                if path.ends_with("/events") {
+                    operation["responses"]["200"]["content"]["text/event-stream"]["schema"] =
+                        event();
+                }
+                if let Some(links) =
+                    links.get(path).filter(|_| method != "get" || path.ends_with("/files"))
+                {
+                    for status in ["200", "202"] {
+                        if let Some(response) = operation["responses"].get_mut(status) {
+                            response["links"] = links.clone();
+                        }
+                    }
+                }
             }
         }
     }
@@ -110,6 +129,121 @@ fn complete(path: &str, method: &str, operation: &mut Value, token: bool) {
             _ => {}
         }
         operation["responses"][status] = response;
+    }
+}
+
+/// An event of a stream, as its fields.
+fn event() -> Value {
+    let named = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    let data =
+        ["Queued", "Pictures", "Token", "AnswerView", "ProgressView", "Row", "Problem", "Nothing"];
+    let names = [
+        "queued",
+        "started",
+        "pictures",
+        "token",
+        "answered",
+        "progress",
+        "row",
+        "done",
+        "failed",
+        "cancelled",
+    ];
+    json!({
+        "type": "object",
+        "description": "queued: Queued; started, done, cancelled: Nothing; pictures: Pictures; token: Token; answered: AnswerView; progress: ProgressView; row: Row; failed: Problem",
+        "required": ["event", "data", "id"],
+        "properties": {
+            "event": { "type": "string", "enum": names },
+            "id": { "type": "string", "pattern": r"^[0-9]+\.[0-9]+$", "description": "For Last-Event-ID" },
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": { "anyOf": data.map(named) },
+            },
+        },
+    })
+}
+
+/// By path: which operations take what it answers.
+fn links(paths: &Value) -> Map<String, Value> {
+    let mut all = Map::new();
+    for path in ["/v1/answers", "/v1/explanations"] {
+        let mut links = Map::new();
+        let below = paths.as_object().into_iter().flatten();
+        let below = below.filter(|(other, _)| other.starts_with(&format!("{path}/{{id}}")));
+        for operation in below.filter_map(|(_, operations)| operations.as_object()).flatten() {
+            let Some(name) = operation.1["operationId"].as_str() else { continue };
+            // Of a file the name is to be known; of a picture, that there is one.
+            if name == "file" || name.ends_with("_picture") {
+                continue;
+            }
+            let parameters = json!({ "id": "$response.body#/id" });
+            links.insert(name.to_owned(), json!({ "operationId": name, "parameters": parameters }));
+        }
+        all.insert(path.to_owned(), links.into());
+    }
+    let parameters = json!({ "id": "$request.path.id", "name": "$response.body#/files/0/name" });
+    let link = json!({ "file": { "operationId": "file", "parameters": parameters } });
+    all.insert("/v1/explanations/{id}/files".to_owned(), link);
+    all
+}
+
+/// What a request may be is a choice of forms, and what stands in none of them is refused.
+fn narrow(schemas: &mut Value) {
+    let asking: [(&[&str], &[&str]); 3] =
+        [(&["prompt"], &["images"]), (&["phantom", "prompt"], &[]), (&["messages"], &[])];
+    let kept: (&[&str], &[&str]) = (&["answer"], &[]);
+    choose(&mut schemas["AnswerRequest"], &asking, &["options", "cancel_when_left"]);
+    let all = [kept, asking[0], asking[1], asking[2]];
+    choose(&mut schemas["ExplanationRequest"], &all, &["targets", "options", "cancel_when_left"]);
+    for name in ["Target", "ContentData"] {
+        for variant in schemas[name]["oneOf"].as_array_mut().into_iter().flatten() {
+            variant["additionalProperties"] = json!(false);
+            if name == "Target" {
+                let properties = variant["properties"].as_object_mut();
+                properties.into_iter().flat_map(Map::values_mut).for_each(not_blank);
+            }
+        }
+    }
+    for name in ["AnswerForm", "ExplanationForm"] {
+        schemas[name]["additionalProperties"] = json!(false);
+    }
+    not_blank(&mut schemas["ContentData"]["oneOf"][1]["properties"]["text"]);
+    not_null(&mut schemas["ContentData"]["oneOf"][0]["properties"]["name"]);
+    not_null(&mut schemas["ImageData"]["properties"]["name"]);
+    schemas["Occurrence"]["oneOf"][0]["minimum"] = json!(1);
+}
+
+/// Makes an object with optional fields a choice of objects: what each needs, what else it may have, what all may have.
+fn choose(schema: &mut Value, forms: &[(&[&str], &[&str])], common: &[&str]) {
+    let properties = schema["properties"].take();
+    let forms = forms.iter().map(|(required, optional)| {
+        let mut own = Map::new();
+        for name in required.iter().chain(*optional).chain(common) {
+            let mut property = properties[*name].clone();
+            not_null(&mut property);
+            if *name == "prompt" {
+                not_blank(&mut property);
+            }
+            own.insert((*name).to_owned(), property);
+        }
+        json!({ "type": "object", "required": required, "properties": own, "additionalProperties": false })
+    });
+    let description = schema["description"].take();
+    *schema =
+        json!({ "type": "object", "description": description, "anyOf": forms.collect::<Vec<_>>() });
+}
+
+fn not_null(schema: &mut Value) {
+    if let Some([kind, _]) = schema["type"].as_array().map(Vec::as_slice) {
+        schema["type"] = kind.clone();
+    }
+}
+
+fn not_blank(schema: &mut Value) {
+    if schema["type"] == "string" {
+        schema["pattern"] = json!(r"\S");
     }
 }
 

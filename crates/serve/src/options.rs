@@ -78,7 +78,7 @@ impl Default for Limits {
             targets: explanation_jobs::MOST_TARGETS,
             queue: 16,
             kept_bytes: 2 << 30,
-            kept: Duration::from_secs(3600),
+            kept: Duration::from_hours(1),
             connections: 256,
             patience: Duration::from_secs(15),
             left: Duration::from_secs(3),

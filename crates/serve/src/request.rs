@@ -2,8 +2,8 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use explanation_jobs::{LONGEST_TEXT, Options, Problem, ProblemKind, Target};
-use serde::Deserialize;
+use explanation_jobs::{LONGEST_TEXT, Options, Problem, ProblemKind, Target, Whole};
+use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use crate::{Asked, Content, Limits, Message, Picture, Role, id::Id};
@@ -13,15 +13,19 @@ use crate::{Asked, Content, Limits, Message, Picture, Role, id::Id};
 #[serde(deny_unknown_fields)]
 pub(crate) struct AnswerRequest {
     /// Pictures, before the prompt.
-    #[serde(default)]
-    images: Vec<ImageData>,
+    #[serde(default, deserialize_with = "present")]
+    images: Option<Vec<ImageData>>,
     /// The seed of a synthetic radiograph in the place of images; only where the model says `phantoms`.
-    phantom: Option<u64>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u64>)]
+    phantom: Option<Whole<u64>>,
     /// The question.
     #[schema(min_length = 1, max_length = 1_048_576)]
+    #[serde(default, deserialize_with = "present")]
     prompt: Option<String>,
     /// A conversation in the place of images and prompt.
     #[schema(min_items = 1, max_items = 1000)]
+    #[serde(default, deserialize_with = "present")]
     messages: Option<Vec<MessageData>>,
     /// How it is answered.
     #[serde(default)]
@@ -37,17 +41,22 @@ pub(crate) struct AnswerRequest {
 pub(crate) struct ExplanationRequest {
     /// The id of an answer that is done; then everything that asks is left out.
     #[schema(pattern = "^[0-9a-f]{32}$")]
+    #[serde(default, deserialize_with = "present")]
     answer: Option<String>,
     /// Pictures, before the prompt.
-    #[serde(default)]
-    images: Vec<ImageData>,
+    #[serde(default, deserialize_with = "present")]
+    images: Option<Vec<ImageData>>,
     /// The seed of a synthetic radiograph in the place of images; only where the model says `phantoms`.
-    phantom: Option<u64>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u64>)]
+    phantom: Option<Whole<u64>>,
     /// The question.
     #[schema(min_length = 1, max_length = 1_048_576)]
+    #[serde(default, deserialize_with = "present")]
     prompt: Option<String>,
     /// A conversation in the place of images and prompt.
     #[schema(min_items = 1, max_items = 1000)]
+    #[serde(default, deserialize_with = "present")]
     messages: Option<Vec<MessageData>>,
     /// What is explained; where it is empty, the content words of the answer.
     #[serde(default)]
@@ -68,6 +77,7 @@ pub(crate) struct ImageData {
     #[schema(format = Byte, min_length = 4)]
     data: String,
     /// For people.
+    #[serde(default, deserialize_with = "present")]
     #[schema(max_length = 255)]
     name: Option<String>,
 }
@@ -90,6 +100,7 @@ pub(crate) enum ContentData {
         #[schema(format = Byte, min_length = 4)]
         data: String,
         /// For people.
+        #[serde(default, deserialize_with = "present")]
         #[schema(max_length = 255)]
         name: Option<String>,
     },
@@ -135,14 +146,21 @@ pub(crate) enum Of {
     Kept(Id),
 }
 
+/// A field that may be left out, and is not null.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    field: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(field).map(Some)
+}
+
 /// Messages and parts of a message of one request.
 const MOST_PARTS: usize = 1000;
 /// Characters of the name of a picture.
 const LONGEST_NAME: usize = 255;
 
 struct Words {
-    images: Vec<ImageData>,
-    phantom: Option<u64>,
+    images: Option<Vec<ImageData>>,
+    phantom: Option<Whole<u64>>,
     prompt: Option<String>,
     messages: Option<Vec<MessageData>>,
 }
@@ -191,7 +209,7 @@ impl ExplanationRequest {
 
 impl Words {
     fn is_empty(&self) -> bool {
-        self.images.is_empty()
+        self.images.is_none()
             && self.phantom.is_none()
             && self.prompt.is_none()
             && self.messages.is_none()
@@ -205,7 +223,7 @@ impl Words {
                 question("messages stand in the place of images and prompt: leave one of them out")
             }
             (Some(messages), None) => {
-                if !(images.is_empty() && files.is_empty() && phantom.is_none()) {
+                if !(images.is_none() && files.is_empty() && phantom.is_none()) {
                     return question(
                         "messages have their own pictures: leave images and phantom out",
                     );
@@ -214,16 +232,18 @@ impl Words {
             }
             (None, Some(prompt)) => {
                 text(&prompt, "the prompt")?;
-                if let Some(seed) = phantom {
-                    return if images.is_empty() && files.is_empty() {
+                if let Some(Whole(seed)) = phantom {
+                    return if images.is_none() && files.is_empty() {
                         Ok(Asked::Phantom { seed, prompt })
                     } else {
                         question("a phantom stands in the place of images: leave one of them out")
                     };
                 }
                 let mut decoder = Decoder { limits, seen: 0 };
-                let images =
-                    images.into_iter().map(|ImageData { data, name }| decoder.decode(data, name));
+                let images = images
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|ImageData { data, name }| decoder.decode(data, name));
                 let mut all = images.collect::<Result<Vec<_>, _>>()?;
                 for file in files {
                     all.push(decoder.file(file)?);

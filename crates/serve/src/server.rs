@@ -128,6 +128,9 @@ async fn sweep(hub: Arc<Hub>) {
     }
 }
 
+/// A connection that is cut when the client takes nothing of what is sent to it.
+type Stream = TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>;
+
 /// What stands between the network and the routes.
 struct Front {
     router: Router,
@@ -173,8 +176,7 @@ impl Front {
     fn connection(
         &self,
         stream: TcpStream,
-    ) -> http1::Connection<TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>, TowerToHyperService<Router>>
-    {
+    ) -> http1::Connection<Stream, TowerToHyperService<Router>> {
         _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.patience));

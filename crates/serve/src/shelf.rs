@@ -67,9 +67,8 @@ impl Shelf {
                 item.touch();
                 Found::Item(Arc::clone(item))
             }
-            Some(_) => Found::Nothing,
             None if inner.gone.all.contains(&id) => Found::Expired,
-            None => Found::Nothing,
+            _ => Found::Nothing,
         }
     }
 

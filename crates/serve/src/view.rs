@@ -197,6 +197,7 @@ pub(crate) struct ModelView {
     /// Tokens of a picture.
     image_tokens: usize,
     /// Rows and columns of a picture's tokens.
+    #[schema(min_items = 2, max_items = 2)]
     grid: [usize; 2],
     /// What the program may use; null: what the machine has.
     #[schema(required)]

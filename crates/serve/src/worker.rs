@@ -54,7 +54,9 @@ impl Listener for Ear {
 
 fn do_one(hub: &Hub, work: Work) {
     let items = work.items();
-    items.iter().for_each(|item| item.started());
+    for item in &items {
+        item.started();
+    }
     let ear = Arc::new(Ear { items: items.clone(), tokens: AtomicU64::new(0) });
     let watch = Watch::new(Arc::clone(&work.cancel), ear.clone());
     let Work { options, answer, explanation, .. } = work;
@@ -74,7 +76,9 @@ fn do_one(hub: &Hub, work: Work) {
         hub.took(Effort::of_answer(&options), start.elapsed(), tokens);
         hub.metrics.answered(start.elapsed());
         item.keep(kept);
-        items.iter().for_each(|item| item.answered(view.clone()));
+        for item in &items {
+            item.answered(view.clone());
+        }
     }
     let Some(ToExplain { item, answer, targets }) = explanation else { return };
     let Some(mut kept) = answer.0.take_kept() else {

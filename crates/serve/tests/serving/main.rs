@@ -1,13 +1,21 @@
 //! The server with a model that answers a fixed text, as a client sees it.
 
-#![expect(missing_docs, unreachable_pub, reason = "tests")]
+#![expect(unreachable_pub, clippy::unwrap_used, reason = "modules of tests")]
 
 #[path = "../support/client.rs"]
 mod client;
 #[path = "../support/fake.rs"]
 mod fake;
 
+#[path = "../support/load.rs"]
+mod load;
+
+mod ending;
+mod keeping;
 mod life;
+mod loaded;
+mod refused;
+mod schemathesis;
 
 use std::{
     sync::{Arc, Mutex},

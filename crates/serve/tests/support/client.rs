@@ -51,7 +51,7 @@ impl Client {
     pub fn new(address: SocketAddr) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)));
+            .timeout_global(Some(Duration::from_mins(1)));
         Self { agent: config.build().into(), address, token: None }
     }
 
@@ -175,8 +175,8 @@ impl Iterator for Events {
                 return None;
             }
             match line.trim_end().split_once(": ") {
-                Some(("event", name)) => event.name = name.to_owned(),
-                Some(("id", id)) => event.id = id.to_owned(),
+                Some(("event", name)) => name.clone_into(&mut event.name),
+                Some(("id", id)) => id.clone_into(&mut event.id),
                 Some(("data", data)) => event.data = serde_json::from_str(data).unwrap(),
                 _ if line == "\n" && !event.name.is_empty() => return Some(event),
                 _ => {}
