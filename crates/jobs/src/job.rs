@@ -128,7 +128,8 @@ impl Job {
     }
 }
 
-fn is_id(id: &str) -> bool {
+/// Whether a text may be an id.
+pub(crate) fn is_id(id: &str) -> bool {
     (1..=LONGEST_ID).contains(&id.len()) && !id.chars().any(char::is_control)
 }
 

@@ -3,12 +3,15 @@
 #![doc = include_str!("../README.md")]
 
 mod job;
+mod lines;
 mod options;
 mod outcome;
 mod problem;
+mod shard;
 mod target;
 
 pub use job::{ImageRef, Job, LONGEST_ID, LONGEST_TEXT, MOST_IMAGES, MOST_TARGETS};
+pub use lines::{Entries, Entry, JobFile, LONGEST_LINE};
 pub use options::{
     CertificateOperator, Method, Objective, Options, Record, RelianceBlank, Resolution, SpanRule,
     Words,
@@ -17,4 +20,5 @@ pub use outcome::{
     AnswerText, AnswerToken, CertificateRow, Files, ImageMap, Outcome, Row, RowKind, Run,
 };
 pub use problem::{Problem, ProblemKind};
+pub use shard::{MOST_SHARDS, Shard, ShardFromEnv};
 pub use target::{All, Occurrence, Target, Yes};
