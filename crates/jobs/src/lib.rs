@@ -2,6 +2,8 @@
 //!
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "parquet")]
+pub mod dataset;
 mod job;
 mod lines;
 mod options;
@@ -10,6 +12,8 @@ mod problem;
 mod shard;
 mod target;
 
+#[cfg(feature = "parquet")]
+pub use dataset::{DataKind, DataRow, DataSet, Header, Opening, Summary};
 pub use job::{ImageRef, Job, LONGEST_ID, LONGEST_TEXT, MOST_IMAGES, MOST_TARGETS};
 pub use lines::{Entries, Entry, JobFile, LONGEST_LINE};
 pub use options::{
