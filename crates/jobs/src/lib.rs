@@ -4,6 +4,8 @@
 
 #[cfg(feature = "parquet")]
 pub mod dataset;
+#[cfg(feature = "page")]
+mod index;
 mod job;
 mod lines;
 mod options;
@@ -14,6 +16,8 @@ mod target;
 
 #[cfg(feature = "parquet")]
 pub use dataset::{DataKind, DataRow, DataSet, Header, Opening, Summary};
+#[cfg(feature = "page")]
+pub use index::{Index, MOST_SHOWN, Shown, write_index};
 pub use job::{ImageRef, Job, LONGEST_ID, LONGEST_TEXT, MOST_IMAGES, MOST_TARGETS};
 pub use lines::{Entries, Entry, JobFile, LONGEST_LINE};
 pub use options::{

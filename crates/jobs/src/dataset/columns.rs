@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,8 +24,8 @@ pub(crate) const FORMAT: &str = "1";
 pub(crate) const FORMAT_KEY: &str = "explanation-jobs.format";
 /// Most bytes of a row group that is read, uncompressed. Parts of this crate have far less.
 const LARGEST_GROUP: i64 = 2 << 30;
-/// Most rows of a row group that is read.
-const MOST_ROWS: i64 = 10_000_000;
+/// Most rows of a row group.
+const MOST_ROWS: usize = 50_000;
 
 macro_rules! columns {
     ($($name:ident: $shape:ty,)*) => {
@@ -130,7 +131,7 @@ pub(crate) fn write_part(rows: &[Flat]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut file =
         SerializedFileWriter::new(&mut bytes, Arc::new(schema()?), Arc::new(properties))?;
-    write_columns(rows, &mut file)?;
+    rows.chunks(MOST_ROWS).try_for_each(|rows| write_columns(rows, &mut file))?;
     file.close()?;
     Ok(bytes)
 }
@@ -142,7 +143,10 @@ pub(crate) struct Part {
 
 impl Part {
     pub(crate) fn open(file: File) -> Result<Self> {
-        let reader = SerializedFileReader::new(file)?;
+        guarded(|| Self::checked(SerializedFileReader::new(file)?))
+    }
+
+    fn checked(reader: SerializedFileReader<File>) -> Result<Self> {
         let metadata = reader.metadata();
         let format = metadata
             .file_metadata()
@@ -153,7 +157,9 @@ impl Part {
         }
         for group in metadata.row_groups() {
             let sizes = (group.num_rows(), group.total_byte_size());
-            if !((0..=MOST_ROWS).contains(&sizes.0) && (0..=LARGEST_GROUP).contains(&sizes.1)) {
+            if !((0..=MOST_ROWS as i64).contains(&sizes.0)
+                && (0..=LARGEST_GROUP).contains(&sizes.1))
+            {
                 return Err(broken("a row group of it is too large to be of this program"));
             }
         }
@@ -167,8 +173,13 @@ impl Part {
 
     /// The rows of a row group; columns that are not wanted are empty in them.
     pub(crate) fn rows(&self, group: usize, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Flat>> {
-        read_columns(self.reader.get_row_group(group)?.as_ref(), wanted)
+        guarded(|| read_columns(self.reader.get_row_group(group)?.as_ref(), wanted))
     }
+}
+
+/// Numbers in a damaged file make the reader panic.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(broken("it is damaged")))
 }
 
 /// What of a row cannot stand in its column.

@@ -452,4 +452,10 @@ fn lists_are_told_from_what_is_in_them() {
     let some = part.rows(0, &|name| name == "notes").unwrap();
     assert_eq!(some[2].notes, ["", ""]);
     assert!(some[2].maps.is_empty());
+    // Row groups have an end.
+    let many = vec![rows[3].clone(); 50_001];
+    fs::write(&path, write_part(&many).unwrap()).unwrap();
+    let part = columns::Part::open(File::open(&path).unwrap()).unwrap();
+    assert_eq!(part.n_groups(), 2);
+    assert_eq!(part.rows(1, &|_| true).unwrap(), many[..1]);
 }

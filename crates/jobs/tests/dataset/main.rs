@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[cfg(feature = "page")]
+mod browser;
 mod killed;
+#[cfg(feature = "page")]
+mod page;
 mod python;
 mod support;
