@@ -98,7 +98,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
         stopper.stop();
     };
     thread::Builder::new().name("stopper".to_owned()).spawn(watch)?;
-    if running.wait(GRACE) == Stopped::Cut {
+    if running.wait(GRACE) != Stopped::Finished {
         output::note("what was running was cut off");
     }
     Ok(())

@@ -5,8 +5,6 @@ use serde_json::Value;
 
 use crate::{Options, Problem, ProblemKind, Target};
 
-/// Bytes of a job as JSON, pictures that it holds included.
-pub const LONGEST_LINE: usize = 64 << 20;
 /// Bytes of the id of a job.
 pub const LONGEST_ID: usize = 200;
 /// Pictures of one job.
@@ -131,7 +129,8 @@ impl Job {
     }
 }
 
-fn is_id(id: &str) -> bool {
+/// Whether a text may be an id.
+pub(crate) fn is_id(id: &str) -> bool {
     (1..=LONGEST_ID).contains(&id.len()) && !id.chars().any(char::is_control)
 }
 

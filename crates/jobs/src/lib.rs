@@ -2,14 +2,25 @@
 //!
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "parquet")]
+pub mod dataset;
+#[cfg(feature = "page")]
+mod index;
 mod job;
+mod lines;
 mod options;
 mod outcome;
 mod problem;
+mod shard;
 mod target;
 mod whole;
 
-pub use job::{ImageRef, Job, LONGEST_ID, LONGEST_LINE, LONGEST_TEXT, MOST_IMAGES, MOST_TARGETS};
+#[cfg(feature = "parquet")]
+pub use dataset::{DataKind, DataRow, DataSet, Header, Opening, Summary};
+#[cfg(feature = "page")]
+pub use index::{Index, MOST_SHOWN, Shown, write_index};
+pub use job::{ImageRef, Job, LONGEST_ID, LONGEST_TEXT, MOST_IMAGES, MOST_TARGETS};
+pub use lines::{Entries, Entry, JobFile, LONGEST_LINE};
 pub use options::{
     CertificateOperator, Method, Objective, Options, Record, RelianceBlank, Resolution, SpanRule,
     Words,
@@ -18,5 +29,6 @@ pub use outcome::{
     AnswerText, AnswerToken, CertificateRow, Files, ImageMap, Outcome, Row, RowKind, Run,
 };
 pub use problem::{Problem, ProblemKind};
+pub use shard::{MOST_SHARDS, Shard, ShardFromEnv};
 pub use target::{All, Occurrence, Target, Yes};
 pub use whole::Whole;
