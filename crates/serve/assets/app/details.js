@@ -1,0 +1,97 @@
+// What is known of the target that is shown: numbers, the words it relied on, regions.
+
+import { pin, problemText, statusOf } from './answer.js';
+import { byId, button, facts, fill, isolated, make, meter, setText, visible } from './dom.js';
+import { pictureName, scene, sharesOf } from './maps.js';
+import { percent, probability } from './numbers.js';
+import { shownEntry, state } from './state.js';
+
+/** Words of prompt and answer that a target relied on most. */
+const N_STRONGEST = 6;
+
+let drawn = '';
+
+export function drawDetails() {
+  const entry = shownEntry();
+  byId('word-card').hidden = entry === null;
+  if (!entry) {
+    drawn = '';
+    return;
+  }
+  const { current } = state;
+  setText(byId('word-heading'), entry.kind === 'part' && entry.isWord ? 'Word' : entry.kind === 'answer' ? 'Answer' : 'Phrase');
+  const key = [current.number, entry.key, entry.state, statusOf(entry), current.text.length, current.tokens ? 1 : 0, state.pinned === entry.key];
+  if (drawn === key.join('\n')) return;
+  drawn = key.join('\n');
+  fill(byId('details'), head(entry), entry.row ? null : waiting(entry), ...(entry.row ? rowOf(current, entry) : []));
+}
+
+function head(entry) {
+  const name = make('bdi', 'word-name', visible(state.current.textOf(entry)).trim() || '(space)');
+  const kept = state.pinned === entry.key ? make('span', 'badge', 'kept') : null;
+  return make('p', 'word-head', name, kept);
+}
+
+function waiting(entry) {
+  if (entry.state !== 'failed') return make('p', 'hint waiting-text', statusOf(entry));
+  const again = button('Try again', '', () => pin(entry));
+  const phrases = entry.isContrast
+    ? button('Compare as phrases instead', '', () => pin(state.current.against(entry, entry.against, false)))
+    : null;
+  return make('div', 'failed-box', make('p', 'problem', problemText(entry.problem)), make('p', 'row', again, phrases));
+}
+
+function rowOf(current, { row }) {
+  const several = scene.pictures().length > 1;
+  const numbers = facts([
+    ['Probability', row.probability === null ? null : probability(row.probability)],
+    [several ? 'In the pictures' : 'In the picture', row.image_share === null ? 'it has none' : `${percent(row.image_share)} of all relevancy`],
+    ['Set against', settingOf(current)],
+    ...(several ? sharesOf(row.maps).map((share, index) => [visible(pictureName(index)), `${percent(share)} of what is in the pictures`]) : []).slice(0, 6),
+  ]);
+  return [numbers, ...strongest(current, row), ...regions(row)];
+}
+
+function settingOf(current) {
+  const entry = shownEntry();
+  if (entry.against !== undefined) return isolated(entry.against);
+  const { contrast } = current.question.options.explanation;
+  return contrast ? isolated(contrast) : 'the words that could stand there';
+}
+
+/** Text of a token; null while it is not known. */
+function textOf(current, position) {
+  const token = current.tokens?.get(position) ?? current.answer?.tokens.find((other) => other.position === position);
+  return token ? token.text : null;
+}
+
+/** Whether the chat template wrote a token. It stands between angle brackets, or before the question. */
+function isTemplate(current, position, text) {
+  if (current.answer.tokens.some((token) => token.position === position)) return false;
+  const pieces = current.questionPieces;
+  return pieces ? !pieces.some((piece) => piece.position === position) : /^\s*(<[^>]*>)?\s*$/.test(text);
+}
+
+function strongest(current, row) {
+  const inPictures = row.maps.reduce((sum, map) => map.values.reduce((a, b) => a + Math.abs(b), sum), 0);
+  const all = inPictures + row.text_relevancy.reduce((a, b) => a + Math.abs(b), 0);
+  const known = row.text_positions.map((position, i) => ({ position, part: all > 0 ? row.text_relevancy[i] / all : 0, text: textOf(current, position) }));
+  const named = known.filter(({ text }) => text !== null);
+  const template = named.filter(({ position, text }) => isTemplate(current, position, text));
+  const words = named.filter((token) => !template.includes(token) && token.text.trim() !== '').sort((a, b) => b.part - a.part).slice(0, N_STRONGEST);
+  if (words.length === 0) return [];
+  const largest = words[0].part;
+  const items = words.map(({ text, part }) =>
+    make('li', '', make('bdi', '', visible(text.trim())), meter(largest > 0 ? part / largest : 0), make('span', '', percent(part))));
+  const sum = template.reduce((total, { part }) => total + part, 0);
+  const hidden = template.length > 0 ? ` Not listed: the chat template, ${percent(sum)}.` : '';
+  const hint = current.tokens ? `Percent of all relevancy, pictures included.${hidden}` : 'Words of the question follow.';
+  return [make('h2', 'inner', 'Words it relied on'), make('ol', 'strongest', ...items), make('p', 'hint', hint)];
+}
+
+function regions({ regions: found }) {
+  const names = Object.entries(found ?? {}).sort((a, b) => b[1] - a[1]);
+  if (names.length === 0) return [];
+  const items = names.map(([name, share]) => make('li', '', make('bdi', '', visible(name)), meter(share), make('span', '', percent(share))));
+  return [make('h2', 'inner', 'Regions'), make('ol', 'strongest', ...items), make('p', 'hint', 'Percent of the relevancy in the first picture. Regions may overlap.')];
+}
