@@ -1,7 +1,7 @@
 // The answer as it comes in: every word can be pointed at from the moment it stands there.
 
 import { byId, button, fill, isolated, make, say, setText, visible } from './dom.js';
-import { duration, ordinal, percent, probability } from './numbers.js';
+import { about, duration, ordinal, percent, probability } from './numbers.js';
 import { shownEntry, shownKey, state, update } from './state.js';
 import { cut, unitsOfBytes } from './words.js';
 
@@ -122,7 +122,7 @@ export function statusOf(entry) {
 export function placeText({ position, waits }) {
   if (position === null || position === undefined) return 'Waits in the queue.';
   const place = position === 0 ? 'Next in the queue' : `${ordinal(position + 1)} in the queue`;
-  return `${place}${Number.isFinite(waits) ? `, about ${duration(waits)}` : ''}.`;
+  return `${place}${Number.isFinite(waits) ? `, ${about(waits)}` : ''}.`;
 }
 
 const STEPS = {
@@ -134,7 +134,7 @@ export function runningText({ progress }) {
   if (!progress) return 'Explaining …';
   const step = STEPS[progress.step] ?? 'Working';
   const of = progress.total > 1 ? ` ${Math.min(progress.done + 1, progress.total)} of ${progress.total}` : '';
-  const left = Number.isFinite(progress.seconds_left) ? `, about ${duration(progress.seconds_left)} left` : '';
+  const left = Number.isFinite(progress.seconds_left) ? `, ${about(progress.seconds_left)} left` : '';
   return `${step}${of}${left} …`;
 }
 
@@ -325,6 +325,8 @@ function drawStatus(current) {
   bar.classList.toggle('unseen-bar', part === null);
   if (Number.isFinite(part)) bar.value = part;
   else bar.removeAttribute('value');
+  byId('answer-hint').hidden = current.text === '';
+  byId('whole').hidden = !current.answer;
   byId('stop').hidden = !current.isBusy;
   byId('resume').hidden = current.isBusy || !current.stopped || !current.answer || current.counts().done === current.counts().all;
   byId('retry').hidden = !(current.state === 'failed' || (current.state === 'cancelled' && !current.answer));
@@ -339,7 +341,7 @@ function whatGoesOn(current) {
   if (current.state === 'queued') return { text: placeText(current), part: NaN, tone: '' };
   if (current.isAnswering) {
     const part = progress?.total ? progress.done / progress.total : NaN;
-    const left = Number.isFinite(progress?.seconds_left) ? `, at most ${duration(progress.seconds_left)} left` : '';
+    const left = Number.isFinite(progress?.seconds_left) ? `, ${about(progress.seconds_left)} left at most` : '';
     const step = STEPS[progress?.step] ?? 'Working';
     return { text: progress?.step === 'answering' ? `Answering: ${progress.done} tokens${left}` : `${step}${left} …`, part, tone: '' };
   }
@@ -365,13 +367,7 @@ function explainingText(current) {
   return { text, part: null, tone: '' };
 }
 
-const ADVICE = {
-  busy: 'Wait a little, then try again.',
-  memory: 'Fewer or smaller pictures need less.',
-  gone: 'Start it again, then try again.',
-};
-
 export function problemText(problem) {
-  const wait = problem.retryAfter ? `Try again in ${duration(problem.retryAfter)}.` : (ADVICE[problem.kind] ?? '');
+  const wait = problem.retryAfter ? `Try again in ${duration(problem.retryAfter)}.` : '';
   return `${visible(problem.message).replace(/[.\s]*$/, '.')} ${wait}`.trim();
 }

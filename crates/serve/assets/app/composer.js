@@ -1,6 +1,6 @@
 // What the next question is made of: pictures, and the question itself.
 
-import { byId, button, fill, isolated, make, say, setText, visible } from './dom.js';
+import { byId, button, fill, isolated, make, say, visible } from './dom.js';
 import { filesOfDrop, filesOfInput, sourcesOf } from './files.js';
 import { bytes, count } from './numbers.js';
 import { readOptions, writeOptions } from './options.js';
@@ -151,7 +151,13 @@ function refuse(list) {
   fill(byId('refusals'), ...rows, ...more);
 }
 
+let drawn = '';
+
 function drawSources() {
+  const key = sources.map(({ name, url, isShown }) => `${name} ${url} ${isShown}`).join('\n');
+  if (drawn === key) return;
+  drawn = key;
+  byId('ask').classList.toggle('empty', sources.length === 0);
   fill(byId('sources'), ...sources.map((source, index) => {
     const name = visible(source.name);
     const tools = [];
@@ -205,8 +211,8 @@ function remove(index) {
 }
 
 /** The chosen pictures as the viewer shows them before a question is asked. */
-export function draftPictures() {
-  return sources.map((source) => ({
+export function draftPictures(of = sources) {
+  return of.map((source) => ({
     name: source.name,
     width: source.width ?? 1,
     height: source.height ?? 1,
@@ -246,6 +252,7 @@ export function drawComposer() {
     })));
   }
   examples.hidden = current !== null;
+  drawSources();
   byId('send').disabled = model === null;
-  setText(byId('ask-hint'), model === null ? 'Waiting for the server …' : 'Enter asks, Shift and Enter begin a new line.');
+  byId('welcome').hidden = current !== null;
 }

@@ -1,6 +1,6 @@
 // What things cost on this machine, as far as it was measured: by the server, and by this page.
 
-import { duration } from './numbers.js';
+import { about } from './numbers.js';
 import { state } from './state.js';
 
 const measured = new Map();
@@ -12,12 +12,12 @@ export function measure(name, seconds) {
 
 /** Seconds of one thing; null where nobody measured it. */
 export function secondsFor(name) {
-  const said = state.model?.seconds?.[name];
+  const said = state.model?.seconds?.[name.split(' ')[0]];
   return measured.get(name) ?? (Number.isFinite(said) ? said : null);
 }
 
 /** "about 4 s here", or that nobody knows yet. */
 export function costText(name, times = 1) {
   const seconds = secondsFor(name);
-  return seconds === null ? 'not measured here yet' : `about ${duration(seconds * times)} here`;
+  return seconds === null ? 'not measured here yet' : `${about(seconds * times)} here`;
 }

@@ -44,9 +44,10 @@ function drawPanel(context, panel, [x, width, height], size) {
   Object.assign(view, { width, height });
   paint(view.getContext('2d'), panel, scene.pictures()[panel.picture], width, height);
   let y = MARGIN + 1.2 * size;
-  write(context, panel.word.textContent, x, y, 1.2 * size, { bold: true, colour: '#fff', room: width });
+  const [word, sub] = ['stage-word', 'stage-sub'].map((id) => byId(id).textContent);
+  write(context, panel.head.hidden ? word : `${word} · ${panel.name.textContent}`, x, y, 1.2 * size, { bold: true, colour: '#fff', room: width });
   y += 1.6 * size;
-  write(context, panel.sub.textContent, x, y, size, { room: width });
+  write(context, panel.head.hidden ? sub : panel.share.textContent, x, y, size, { room: width });
   y += 0.8 * size;
   context.drawImage(view, x, y);
   y += height + 0.6 * size;
@@ -67,7 +68,7 @@ function slug(text) {
 export function savePicture() {
   const [panel] = shownPanels();
   const picture = slug(pictureName(panel.picture).replace(/\.[^.]*$/, ''));
-  const words = slug(panel.word.textContent);
+  const words = slug(byId('stage-word').textContent);
   const name = words === slug(pictureName(panel.picture)) ? `${picture}.png` : `${words}_${picture}.png`;
   drawn().toBlob((blob) => {
     save(blob, name);

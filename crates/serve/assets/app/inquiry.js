@@ -109,18 +109,31 @@ export class Inquiry {
 
   #takePictures(pictures) {
     if (this.pictures.length > 0) return;
-    this.pictures = pictures.map((picture) => ({ ...picture, image: null }));
-    this.pictures.forEach(async (picture) => {
+    // Until the server's picture is here, the browser's own stands in its place.
+    const { sources } = this.question;
+    const own = (n) => (sources.length === pictures.length ? (sources[n].image ?? null) : null);
+    this.pictures = pictures.map((picture, n) => ({ ...picture, image: own(n), isOwn: false }));
+    this.pictures.forEach(async (picture, n) => {
       try {
         const image = new Image();
         image.src = URL.createObjectURL(await blobOf(picture.png, this.abort.signal));
         await image.decode();
-        picture.image = image;
+        Object.assign(picture, { image, isOwn: true });
+        this.#showSource(n, picture);
       } catch (error) {
         picture.unreadable = Problem.of(error).message;
       }
       update();
     });
+  }
+
+  /** What only the server could read is shown by its picture from now on. */
+  #showSource(n, picture) {
+    const source = this.question.sources.length === this.pictures.length ? this.question.sources[n] : null;
+    if (!source || source.isShown) return;
+    const { image, width, height } = picture;
+    Object.assign(source, { image, width, height, url: image.src, isShown: true });
+    picture.isOwn = false; // the source frees it
   }
 
   async #answered() {
@@ -248,13 +261,13 @@ export class Inquiry {
   }
 
   /** Asks more of an entry: options such as reliance, beside those of the question. Gives the job, which has ended. */
-  async study(entry, name, options) {
+  async study(entry, name, options, cost = name) {
     const contrast = entry.isContrast ? { contrast: entry.against } : {};
     const job = new Job(this, [entry], { ...this.question.options.explanation, ...contrast, ...options, words: 'none' });
     job.study = name;
     entry.studies = { ...entry.studies, [name]: job };
     await job.run();
-    if (!job.problem && !job.cancelled) measure(name, job.seconds);
+    if (!job.problem && !job.cancelled) measure(cost, job.seconds);
     this.pump();
     update();
     return job;
@@ -295,7 +308,7 @@ export class Inquiry {
     this.stop();
     this.abort.abort();
     this.jobs.forEach((job) => job.cancel());
-    this.pictures.forEach(({ image }) => { if (image) URL.revokeObjectURL(image.src); });
+    this.pictures.forEach(({ image, isOwn }) => { if (isOwn) URL.revokeObjectURL(image.src); });
   }
 }
 

@@ -4,7 +4,14 @@ import { isSigned, largestOf } from './heat.js';
 import { state, shownEntry } from './state.js';
 
 /** The pictures that are shown: those of the question, or those that are chosen for the next one. */
-export const scene = { draft: () => [], pictures: () => (state.current ? state.current.pictures : scene.draft()) };
+export const scene = {
+  /** Pictures that are chosen, as far as the browser can show them; `main.js` puts the composer's function here. */
+  draft: () => [],
+  pictures() {
+    if (!state.current) return scene.draft();
+    return state.current.pictures.length > 0 ? state.current.pictures : scene.draft(state.current.question.sources);
+  },
+};
 
 /** The maps of the target that is shown; null where there are none yet. */
 export function shownMaps() {

@@ -42,9 +42,13 @@ export function bytes(count) {
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)}\u00a0${units[unit]}`;
 }
 
+/** An estimate: "about 4 s". */
+export function about(seconds) {
+  return seconds < 1 ? 'under a second' : `about ${duration(seconds)}`;
+}
+
 /** A time for people: nobody needs a fraction of a second of an estimate. */
 export function duration(seconds) {
-  if (seconds < 1) return 'less than a second';
   if (seconds < 90) return `${Math.round(seconds)}\u00a0s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)}\u00a0min`;
   return `${(seconds / 3600).toFixed(1)}\u00a0h`;

@@ -2,10 +2,10 @@
 
 import { byId, fill, make, setText } from './dom.js';
 import { costText, secondsFor } from './costs.js';
-import { duration } from './numbers.js';
+import { about } from './numbers.js';
 
 /**
- * `of`: whether it concerns the answer or the explanation. `value`: what it says when it is left alone, which is not sent.
+ * `of`: whether it concerns the answer, the explanation, or this page alone. `value`: what it says when it is left alone, which is not sent.
  * `cost`: a sentence, made anew when something was measured.
  */
 const OPTIONS = [
@@ -68,7 +68,7 @@ const OPTIONS = [
   {
     id: 'max_new_tokens', label: 'Most tokens of the answer', of: 'answer', value: '', number: [1, 100000], text: '300',
     send: (value) => ({ max_new_tokens: Number(value) }),
-    cost: () => (secondsFor('answer_token') === null ? 'Each token is a run of the model; not measured here yet.' : `100 tokens take about ${duration(100 * secondsFor('answer_token'))} here.`),
+    cost: () => (secondsFor('answer_token') === null ? 'Each token is a run of the model; not measured here yet.' : `100 tokens take ${about(100 * secondsFor('answer_token'))} here.`),
   },
   {
     id: 'seed_of_sampling', label: 'Sample with the seed', of: 'answer', value: '', number: [0, 2 ** 32], text: 'no sampling',
@@ -86,12 +86,12 @@ const OPTIONS = [
     cost: () => 'Stands before the question. Costs its tokens.',
   },
   {
-    id: 'window', label: 'Window', of: 'answer', value: '', text: 'as the file says', list: ['lung', 'bone', 'soft-tissue', 'brain', 'mediastinum', 'liver'],
+    id: 'window', label: 'Window', of: 'answer', group: 'reading', value: '', text: 'as the file says', list: ['lung', 'bone', 'soft-tissue', 'brain', 'mediastinum', 'liver'],
     send: (value) => ({ window: value }),
-    cost: () => 'DICOM and NIfTI: a name, or the values that become black and white, such as -1000,400. Costs nothing.',
+    cost: () => 'A name, or the values that become black and white, such as -1000,400. Costs nothing.',
   },
   {
-    id: 'slices', label: 'Slices', of: 'answer', value: '', text: 'as the recipe says',
+    id: 'slices', label: 'Slices', of: 'answer', group: 'reading', value: '', text: 'as the recipe says',
     send: (value) => ({ slices: value }),
     cost: () => 'Of a series: all, at most a number, or a list such as 3,7-12. Each slice is 256 more tokens of the question.',
   },
@@ -100,7 +100,11 @@ const OPTIONS = [
 const fields = new Map();
 
 export function buildOptions() {
-  fill(byId('option-fields'), make('div', 'option-grid', ...OPTIONS.map(optionField)));
+  const groups = [['Explaining', (of) => of !== 'answer' && of !== 'reading'], ['Answering', (of) => of === 'answer'], ['Reading DICOM and NIfTI', (of) => of === 'reading']];
+  fill(byId('option-fields'), ...groups.flatMap(([title, isIn]) => [
+    make('h3', 'option-group', title),
+    make('div', 'option-grid', ...OPTIONS.filter((option) => isIn(option.group ?? option.of)).map(optionField)),
+  ]));
   byId('option-fields').addEventListener('input', drawOptions);
   byId('options').addEventListener('toggle', drawOptions);
 }

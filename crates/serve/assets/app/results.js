@@ -3,7 +3,7 @@
 import { placeText, problemText, runningText } from './answer.js';
 import { costText, secondsFor } from './costs.js';
 import { byId, button, fill, isolated, link, make, save, say, setText, visible } from './dom.js';
-import { bytes, duration } from './numbers.js';
+import { about, bytes } from './numbers.js';
 import { Problem, blobOf, get, hasToken } from './server.js';
 import { shownEntry, state, update } from './state.js';
 
@@ -40,7 +40,7 @@ function wholeReport(current, job, isRunning) {
   make1.disabled = isRunning;
   const { all } = current.counts();
   const seconds = secondsFor('explanation');
-  const cost = secondsFor('report') !== null ? costText('report') : seconds !== null && all > 0 ? `about ${duration(seconds * all)} here` : 'not measured here yet';
+  const cost = secondsFor('report') !== null ? costText('report') : seconds !== null && all > 0 ? `${about(seconds * all)} here` : 'not measured here yet';
   const parts = [make('p', 'hint', `One page with all words of this answer, for keeping and passing on: every word is explained once more, ${cost}.`)];
   if (isRunning) {
     const text = make('p', 'hint', '');

@@ -87,7 +87,7 @@ async function start(name) {
   if (!entry) return;
   if (state.pinned !== entry.key) update({ pinned: entry.key, last: entry.key });
   const choice = choiceOf(name);
-  const job = await current.study(entry, name, STUDIES[name].options(choice));
+  const job = await current.study(entry, name, STUDIES[name].options(choice), choice ? `${name} ${choice}` : name);
   if (job.problem || job.cancelled) return;
   entry.results = { ...entry.results, [name]: { row: job.rows[0] ?? entry.row, choice } };
   if (name === 'methods') {

@@ -15,8 +15,9 @@ export function listenToViewer() {
 }
 
 function newPanel(number) {
-  const word = make('bdi', 'stage-word');
-  const sub = make('span', 'stage-sub');
+  const name = make('bdi', 'stage-name');
+  const share = make('span', 'stage-sub');
+  const head = make('figcaption', 'stage-head', name, share);
   const canvas = make('canvas', 'view');
   canvas.tabIndex = 0;
   canvas.setAttribute('role', 'application');
@@ -26,9 +27,9 @@ function newPanel(number) {
   Object.assign(bar, { width: 511, height: 1 });
   const foot = make('div', 'bar', low, bar, high);
   const note = make('p', 'stage-note');
-  const figure = make('figure', 'stage', make('figcaption', 'stage-head', word, sub), canvas, make('div', 'stage-foot', foot, note));
+  const figure = make('figure', 'stage', head, canvas, make('div', 'stage-foot', foot, note));
   byId('stages').append(figure);
-  const panel = { number, figure, word, sub, canvas, low, high, bar, foot, note, picture: 0, heat: null, key: null };
+  const panel = { number, figure, head, name, share, canvas, low, high, bar, foot, note, picture: 0, heat: null, key: null };
   listenToPanel(panel);
   return panel;
 }
@@ -38,19 +39,20 @@ export function drawViewer() {
   const shown = shownPictures();
   // While a question is sent, its own pictures are not read yet; the stage keeps its place.
   byId('drop-zone').hidden = pictures.length > 0 || state.current !== null;
-  byId('stages').hidden = !byId('drop-zone').hidden;
+  byId('stage-wrap').hidden = !byId('drop-zone').hidden;
+  drawTitle();
   while (panels.length < Math.max(1, shown.length)) panels.push(newPanel(panels.length));
   panels.forEach((panel, index) => {
     panel.figure.hidden = index > 0 && index >= shown.length;
     panel.picture = shown[index] ?? 0;
-    if (!panel.figure.hidden) drawPanel(panel, pictures[panel.picture] ?? null, index === 0);
+    if (!panel.figure.hidden) drawPanel(panel, pictures[panel.picture] ?? null);
   });
   byId('display').hidden = pictures.length === 0;
 }
 
-function drawPanel(panel, picture, isFirst) {
+function drawPanel(panel, picture) {
   const maps = shownMaps();
-  label(panel, isFirst, maps);
+  label(panel, maps);
   drawFoot(panel, picture, maps);
   const { canvas } = panel;
   const ratio = picture ? picture.width / picture.height : 1;
@@ -140,19 +142,26 @@ function drawPointed(context, panel, picture, width, height) {
   context.strokeRect(...box);
 }
 
-/** The first panel bears the word; each bears its picture's name and share where there are several. */
-function label(panel, isFirst, maps) {
+/** The word that is shown stands above all pictures; before there is one, the name of the picture. */
+function drawTitle() {
   const entry = shownEntry();
-  const several = scene.pictures().length > 1;
-  const name = visible(pictureName(panel.picture));
-  const word = entry && state.current.text ? state.current.textOf(entry).trim() : '';
   const method = entry?.methods?.find(({ id }) => id === state.method);
-  setText(panel.word, isFirst && word ? visible(word) : name);
-  const share = maps && several ? `${percent(sharesOf(maps)[panel.picture])} of it` : '';
-  const status = entry ? statusOf(entry) : '';
-  const parts = isFirst && word ? [method ? method.name : '', method ? '' : status, several ? isolated(name) : '', share] : [share];
-  setText(panel.sub, parts.filter((part) => part).join(' · '));
-  const what = maps ? `with the map of ${isolated(word)}. Arrow keys move between cells.` : 'without a map.';
+  const pictures = scene.pictures();
+  setText(byId('stage-word'), entry ? wordOf(entry) : pictures.length === 1 ? visible(pictureName(0)) : '');
+  setText(byId('stage-sub'), !entry ? '' : method ? visible(method.name) : statusOf(entry));
+  byId('stage-sub').title = byId('stage-sub').textContent;
+}
+
+const wordOf = (entry) => visible(state.current.textOf(entry)).trim();
+
+/** Where there are several pictures, each panel bears its picture's name and share. */
+function label(panel, maps) {
+  const entry = shownEntry();
+  const name = visible(pictureName(panel.picture));
+  panel.head.hidden = scene.pictures().length < 2;
+  setText(panel.name, name);
+  setText(panel.share, maps ? `${percent(sharesOf(maps)[panel.picture])} of what is in the pictures` : '');
+  const what = maps ? `with the map of ${isolated(wordOf(entry))}. Arrow keys move between cells.` : 'without a map.';
   panel.canvas.setAttribute('aria-label', `${name} ${what}`);
 }
 
@@ -171,9 +180,9 @@ function drawFoot(panel, picture, maps) {
 }
 
 function noteOf(picture, maps, here, { max }) {
-  if (!picture) return state.current?.isAnswering ? 'The picture is shown once the server has read it.' : '';
-  if (picture.unreadable) return visible(picture.unreadable);
-  if (!picture.image) return 'Loading the picture …';
+  if (!picture) return '';
+  if (picture.unreadable) return state.current?.isAnswering ? 'The server reads it …' : visible(picture.unreadable);
+  if (!picture.image) return 'The picture is on its way …';
   if (maps && !here) return 'There is no map over this picture.';
   if (maps && !(max > 0)) return 'There is no relevancy in this picture.';
   return '';
