@@ -259,6 +259,7 @@ function drawMarks(current) {
     const isShown = Boolean(inPhrase(part));
     node.style.setProperty('--share', isShown ? 0 : shade.of(part));
     node.classList.toggle('shown', isShown);
+    node.classList.toggle('in-phrase', isShown && !entry.isWord);
     node.classList.toggle('pinned', isShown && state.pinned === entry.key && state.preview === null);
     node.classList.toggle('explained', own?.state === 'done');
     node.classList.toggle('failed', own?.state === 'failed');
@@ -369,5 +370,6 @@ function explainingText(current) {
 
 export function problemText(problem) {
   const wait = problem.retryAfter ? `Try again in ${duration(problem.retryAfter)}.` : '';
-  return `${visible(problem.message).replace(/[.\s]*$/, '.')} ${wait}`.trim();
+  const said = visible(problem.message).trim();
+  return `${/[.!?…]$/.test(said) ? said : `${said}.`} ${wait}`.trim();
 }

@@ -2,7 +2,7 @@
 
 import { pin, problemText, statusOf } from './answer.js';
 import { byId, button, facts, fill, isolated, make, meter, setText, visible } from './dom.js';
-import { pictureName, scene, sharesOf } from './maps.js';
+import { oneAtATime, pictureName, scene, sharesOf } from './maps.js';
 import { percent, probability } from './numbers.js';
 import { shownEntry, state } from './state.js';
 
@@ -20,7 +20,7 @@ export function drawDetails() {
   }
   const { current } = state;
   setText(byId('word-heading'), entry.kind === 'part' && entry.isWord ? 'Word' : entry.kind === 'answer' ? 'Answer' : 'Phrase');
-  const key = [current.number, entry.key, entry.state, statusOf(entry), current.text.length, current.tokens ? 1 : 0, state.pinned === entry.key];
+  const key = [current.number, entry.key, entry.state, statusOf(entry), current.text.length, current.tokens ? 1 : 0, oneAtATime(), entry.methodsProblem?.message, state.pinned === entry.key];
   if (drawn === key.join('\n')) return;
   drawn = key.join('\n');
   fill(byId('details'), head(entry), entry.row ? null : waiting(entry), ...(entry.row ? rowOf(current, entry) : []));
@@ -41,15 +41,17 @@ function waiting(entry) {
   return make('div', 'failed-box', make('p', 'problem', problemText(entry.problem)), make('p', 'row', again, phrases));
 }
 
-function rowOf(current, { row }) {
+function rowOf(current, entry) {
+  const { row } = entry;
   const several = scene.pictures().length > 1;
   const numbers = facts([
     ['Probability', row.probability === null ? null : probability(row.probability)],
     [several ? 'In the pictures' : 'In the picture', row.image_share === null ? 'it has none' : `${percent(row.image_share)} of all relevancy`],
     ['Set against', settingOf(current)],
-    ...(several ? sharesOf(row.maps).map((share, index) => [visible(pictureName(index)), `${percent(share)} of what is in the pictures`]) : []).slice(0, 6),
+    ...(several && !oneAtATime() ? sharesOf(row.maps).map((share, index) => [visible(pictureName(index)), `${percent(share)} of what is in the pictures`]) : []),
   ]);
-  return [numbers, ...strongest(current, row), ...regions(row)];
+  const less = entry.methodsProblem ? [make('p', 'problem', problemText(entry.methodsProblem))] : [];
+  return [numbers, ...less, ...strongest(current, row), ...regions(row)];
 }
 
 function settingOf(current) {

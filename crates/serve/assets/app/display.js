@@ -87,13 +87,15 @@ function drawMethods() {
   const key = others.map(({ id }) => id).join();
   if (select.dataset.drawn !== key) {
     select.dataset.drawn = key;
-    fill(select, ...[{ id: '', name: 'relevancy' }, ...others].map(({ id, name }) => {
+    const byPatch = others.some(({ id }) => id === 'patches');
+    const own = byPatch ? { id: 'tokens', name: 'relevancy by token' } : { id: '', name: 'relevancy' };
+    fill(select, ...[own, ...others].map(({ id, name }) => {
       const option = make('option', '', visible(name));
       option.value = id;
       return option;
     }));
   }
-  select.value = state.method ?? '';
+  select.value = state.method ?? (others.some(({ id }) => id === 'patches') ? 'patches' : '');
 }
 
 /** Bars of the share of each picture, and a slider through them. */

@@ -45,9 +45,9 @@ function drawPanel(context, panel, [x, width, height], size) {
   paint(view.getContext('2d'), panel, scene.pictures()[panel.picture], width, height);
   let y = MARGIN + 1.2 * size;
   const [word, sub] = ['stage-word', 'stage-sub'].map((id) => byId(id).textContent);
-  write(context, panel.head.hidden ? word : `${word} · ${panel.name.textContent}`, x, y, 1.2 * size, { bold: true, colour: '#fff', room: width });
+  write(context, scene.pictures().length < 2 ? word : `${word} · ${panel.name.textContent}`, x, y, 1.2 * size, { bold: true, colour: '#fff', room: width });
   y += 1.6 * size;
-  write(context, panel.head.hidden ? sub : panel.share.textContent, x, y, size, { room: width });
+  write(context, scene.pictures().length < 2 ? sub : panel.share.textContent, x, y, size, { room: width });
   y += 0.8 * size;
   context.drawImage(view, x, y);
   y += height + 0.6 * size;

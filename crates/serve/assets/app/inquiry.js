@@ -3,6 +3,7 @@
 import { Problem, blobOf, follow, forget, get, request } from './server.js';
 import { bytesBefore, charactersBefore, cut, isContent } from './words.js';
 import { measure, secondsFor } from './costs.js';
+import { readMethods } from './methods.js';
 import { say, isolated } from './dom.js';
 import { update } from './state.js';
 
@@ -256,7 +257,21 @@ export class Inquiry {
     if (!job.problem && !job.cancelled) measure('explanation', job.seconds / entries.length);
     else if (job.problem && !urgent) this.stopped = true;
     this.#readTokens(job);
+    this.#readMore(job);
     this.pump();
+    update();
+  }
+
+  /** Finer maps and those of other methods, where every map has them: rows of results hold neither. */
+  async #readMore(job) {
+    const { method, resolution } = job.options;
+    if ((!method && !resolution) || job.problem || job.cancelled) return;
+    try {
+      const all = await readMethods(job);
+      job.entries.forEach((entry, index) => { entry.methods = all[index]; });
+    } catch (error) {
+      job.entries.forEach((entry) => { entry.methodsProblem = Problem.of(error); });
+    }
     update();
   }
 

@@ -13,12 +13,17 @@ export const scene = {
   },
 };
 
+/** The map that the reader chose beside the relevancy by token; patches without being asked, since they were asked for. */
+export function shownMethod(entry) {
+  if (state.method === 'tokens') return null;
+  return entry.methods?.find(({ id }) => id === (state.method ?? 'patches')) ?? null;
+}
+
 /** The maps of the target that is shown; null where there are none yet. */
 export function shownMaps() {
   const entry = shownEntry();
   if (!entry?.row) return null;
-  if (state.method === null) return entry.row.maps;
-  return entry.methods?.find(({ id }) => id === state.method)?.maps ?? entry.row.maps;
+  return shownMethod(entry)?.maps ?? entry.row.maps;
 }
 
 /** Largest value of any relevancy map of the question. */

@@ -3,7 +3,7 @@
 import { placeText, problemText, runningText } from './answer.js';
 import { costText, secondsFor } from './costs.js';
 import { byId, button, fill, isolated, link, make, save, say, setText, visible } from './dom.js';
-import { about, bytes } from './numbers.js';
+import { about, bytes, count } from './numbers.js';
 import { Problem, blobOf, get, hasToken } from './server.js';
 import { shownEntry, state, update } from './state.js';
 
@@ -103,7 +103,17 @@ function fileList(job) {
     return make('p', 'hint', 'Files …');
   }
   if (known.problem) return make('p', 'problem', problemText(known.problem));
-  const items = known.files.map(({ name, bytes: size, media_type: kind }) => {
+  const files = known.files.filter(({ name }) => name !== 'report.html'); // it has a button
+  const [first, others] = [files.filter(({ name }) => MAIN_FILES.includes(name)), files.filter(({ name }) => !MAIN_FILES.includes(name))];
+  if (others.length === 0) return fileRows(job, first);
+  const details = make('details', '', make('summary', '', `${count(others.length, 'more file')}: pictures, figures${others.some(({ media_type: kind }) => /dicom/.test(kind)) ? ', DICOM' : ''}`), fileRows(job, others));
+  return make('div', '', fileRows(job, first), details);
+}
+
+const MAIN_FILES = ['explanation.json', 'explanation.npz'];
+
+function fileRows(job, files) {
+  const items = files.map(({ name, bytes: size, media_type: kind }) => {
     const file = button(visible(name), 'file', () => saveFile(`${job.path}/files/${encodeURIComponent(name)}`, name));
     file.setAttribute('aria-label', `Save ${isolated(name)}`);
     return make('li', '', file, make('span', 'hint', `${bytes(size)}${explained(name, kind)}`));

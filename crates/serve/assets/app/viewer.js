@@ -3,7 +3,7 @@
 import { statusOf } from './answer.js';
 import { byId, isolated, make, setText, visible } from './dom.js';
 import { drawScale, heat } from './heat.js';
-import { pictureName, scaleOf, scene, sharesOf, shownMaps, shownPictures } from './maps.js';
+import { oneAtATime, pictureName, scaleOf, scene, sharesOf, shownMaps, shownMethod, shownPictures } from './maps.js';
 import { number, percent } from './numbers.js';
 import { listenToPanel } from './pointer.js';
 import { shownEntry, state, update } from './state.js';
@@ -47,7 +47,7 @@ export function drawViewer() {
     panel.picture = shown[index] ?? 0;
     if (!panel.figure.hidden) drawPanel(panel, pictures[panel.picture] ?? null);
   });
-  byId('display').hidden = pictures.length === 0;
+  byId('display').hidden = pictures.every(({ image }) => !image);
 }
 
 function drawPanel(panel, picture) {
@@ -145,10 +145,10 @@ function drawPointed(context, panel, picture, width, height) {
 /** The word that is shown stands above all pictures; before there is one, the name of the picture. */
 function drawTitle() {
   const entry = shownEntry();
-  const method = entry?.methods?.find(({ id }) => id === state.method);
+  const method = entry ? shownMethod(entry) : null;
   const pictures = scene.pictures();
   setText(byId('stage-word'), entry ? wordOf(entry) : pictures.length === 1 ? visible(pictureName(0)) : '');
-  setText(byId('stage-sub'), !entry ? '' : method ? visible(method.name) : statusOf(entry));
+  setText(byId('stage-sub'), !entry ? '' : method && method.id !== 'patches' ? visible(method.name) : statusOf(entry));
   byId('stage-sub').title = byId('stage-sub').textContent;
 }
 
@@ -158,7 +158,7 @@ const wordOf = (entry) => visible(state.current.textOf(entry)).trim();
 function label(panel, maps) {
   const entry = shownEntry();
   const name = visible(pictureName(panel.picture));
-  panel.head.hidden = scene.pictures().length < 2;
+  panel.head.hidden = scene.pictures().length < 2 || oneAtATime();
   setText(panel.name, name);
   setText(panel.share, maps ? `${percent(sharesOf(maps)[panel.picture])} of what is in the pictures` : '');
   const what = maps ? `with the map of ${isolated(wordOf(entry))}. Arrow keys move between cells.` : 'without a map.';

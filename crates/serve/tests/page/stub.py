@@ -17,6 +17,7 @@ import json
 import math
 import queue
 import re
+import secrets
 import struct
 import threading
 import time
@@ -106,7 +107,7 @@ class Item:
 
     def __init__(self, kind, body, pictures):
         self.kind, self.body, self.pictures = kind, body, pictures
-        self.id = f"{kind[0]}{next(COUNTER)}"
+        self.id = f"{kind[0]}{secrets.token_hex(6)}"  # one that was restarted knows nothing of before
         self.state, self.problem, self.progress, self.answer, self.rows = "queued", None, None, None, []
         self.prompt_tokens, self.origin = [], None
         self.text, self.events, self.listeners = "", [], 0
@@ -148,14 +149,7 @@ class Item:
         }
 
 
-def counter():
-    n = 0
-    while True:
-        n += 1
-        yield n
-
-
-COUNTER, STORE, QUEUE, LOG = counter(), {}, queue.Queue(), []
+STORE, QUEUE, LOG = {}, queue.Queue(), []
 SETTINGS = argparse.Namespace()
 
 
