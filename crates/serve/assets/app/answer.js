@@ -59,9 +59,10 @@ export function choose(word, toPhrase) {
   clearTimeout(resting);
   const entry = entryOf(word);
   const from = pinned !== null ? current.entries.get(pinned) : null;
-  if (toPhrase && from) {
+  if ((toPhrase || state.extending) && from) {
     const [start, end] = [Math.min(from.start, entry.start), Math.max(from.end, entry.end)];
     pin(current.part(start, end, false));
+    update({ extending: false });
   } else if (pinned === entry.key) {
     update({ pinned: null, last: entry.key });
   } else {
@@ -151,6 +152,9 @@ export function drawAnswer() {
   drawChips(current);
   drawMarks(current);
   drawStatus(current);
+  const trace = current.answer?.trace ?? '';
+  byId('trace').hidden = trace === '';
+  setText(byId('trace-text'), visible(trace));
 }
 
 /** Text only grows: what stands there stays the same element, so that pointer and focus stay where they are. */
@@ -349,6 +353,12 @@ function whatGoesOn(current) {
   return explainingText(current);
 }
 
+/** Why an answer ends before its end. */
+const STOPS = {
+  max_new_tokens: 'The answer was cut off at the most tokens that were allowed.',
+  'context full': 'The answer was cut off: the context of the model is full.',
+};
+
 function explainingText(current) {
   const { done, all } = current.counts();
   const jobs = [...current.jobs];
@@ -359,13 +369,15 @@ function explainingText(current) {
     const of = all > 0 ? `${done} of ${all} words explained · ` : '';
     return { text: `${of}${name}${what}`, part: all > 0 ? done / all : NaN, tone: '' };
   }
+  if (current.full && !current.stopped) return { text: `The queue of the server is full: the rest is explained when there is room. ${done} of ${all} words explained.`, part: null, tone: 'mixed' };
   const failed = [...current.entries.values()].find((entry) => entry.state === 'failed');
   if (current.stopped && done < all) {
     const why = failed ? problemText(failed.problem) : 'Stopped.';
     return { text: `${why} ${done} of ${all} words are explained.`, part: null, tone: failed ? 'poor' : 'mixed' };
   }
   const text = all > 0 ? `${done} of ${all} words explained.` : 'Point at a word to have it explained.';
-  return { text, part: null, tone: '' };
+  const cut = STOPS[current.answer?.stop];
+  return { text: cut ? `${text} ${cut}` : text, part: null, tone: cut ? 'mixed' : '' };
 }
 
 export function problemText(problem) {

@@ -102,10 +102,12 @@ async function add(found) {
   const left = [...read.refused];
   const before = sources.filter((source) => source.kind !== 'phantom');
   if (before.length < sources.length && read.sources.length > 0) left.push({ name: '', why: 'the picture took the place of the synthetic radiograph' });
-  const { images = Infinity, body_bytes: most = Infinity } = state.model?.limits ?? {};
+  const { images = Infinity, body_bytes: most = Infinity, picture_bytes: mostOfOne = Infinity } = state.model?.limits ?? {};
   let room = most - before.reduce((sum, source) => sum + sizeOf(source), 0);
   const taken = read.sources.filter((source, index) => {
-    const why = sizeOf(source) > room ? `too large: ${bytes(sizeOf(source))}, and a question may have ${bytes(most)} in all`
+    const isLarge = source.files.some((file) => file.size > mostOfOne);
+    const why = isLarge ? `too large: a file may have ${bytes(mostOfOne)}`
+      : sizeOf(source) > room ? `too large: ${bytes(sizeOf(source))}, and a question may have ${bytes(most)} in all`
       : before.length + index >= images ? `a question has at most ${images} pictures` : null;
     if (why) left.push({ name: source.name, why });
     else room -= sizeOf(source);

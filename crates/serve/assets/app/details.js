@@ -3,8 +3,8 @@
 import { pin, problemText, statusOf } from './answer.js';
 import { byId, button, facts, fill, isolated, make, meter, setText, visible } from './dom.js';
 import { oneAtATime, pictureName, scene, sharesOf } from './maps.js';
-import { percent, probability } from './numbers.js';
-import { shownEntry, state } from './state.js';
+import { number, percent, probability, signed } from './numbers.js';
+import { shownEntry, state, update } from './state.js';
 
 /** Words of prompt and answer that a target relied on most. */
 const N_STRONGEST = 6;
@@ -20,7 +20,7 @@ export function drawDetails() {
   }
   const { current } = state;
   setText(byId('word-heading'), entry.kind === 'part' && entry.isWord ? 'Word' : entry.kind === 'answer' ? 'Answer' : 'Phrase');
-  const key = [current.number, entry.key, entry.state, statusOf(entry), current.text.length, current.tokens ? 1 : 0, oneAtATime(), entry.methodsProblem?.message, state.pinned === entry.key];
+  const key = [current.number, entry.key, entry.state, statusOf(entry), current.text.length, current.tokens ? 1 : 0, oneAtATime(), entry.methodsProblem?.message, entry.favours, state.extending, Boolean(entry.job?.made), state.pinned === entry.key];
   if (drawn === key.join('\n')) return;
   drawn = key.join('\n');
   fill(byId('details'), head(entry), entry.row ? null : waiting(entry), ...(entry.row ? rowOf(current, entry) : []));
@@ -28,8 +28,13 @@ export function drawDetails() {
 
 function head(entry) {
   const name = make('bdi', 'word-name', visible(state.current.textOf(entry)).trim() || '(space)');
-  const kept = state.pinned === entry.key ? make('span', 'badge', 'kept') : null;
-  return make('p', 'word-head', name, kept);
+  const isKept = state.pinned === entry.key;
+  const kept = isKept ? make('span', 'badge', 'kept') : null;
+  // For screens without a Shift key.
+  const extend = isKept && entry.kind === 'part' ? button('Extend to a phrase', '', () => update({ extending: !state.extending })) : null;
+  extend?.setAttribute('aria-pressed', String(Boolean(state.extending)));
+  const hint = extend && state.extending ? make('span', 'hint', 'Now choose the other end in the answer.') : null;
+  return make('p', 'word-head', name, kept, extend, hint);
 }
 
 function waiting(entry) {
@@ -48,10 +53,19 @@ function rowOf(current, entry) {
     ['Probability', row.probability === null ? null : probability(row.probability)],
     [several ? 'In the pictures' : 'In the picture', row.image_share === null ? 'it has none' : `${percent(row.image_share)} of all relevancy`],
     ['Set against', settingOf(current)],
+    ['The model favours', favourText(current, entry)],
     ...(several && !oneAtATime() ? sharesOf(row.maps).map((share, index) => [visible(pictureName(index)), `${percent(share)} of what is in the pictures`]) : []),
   ]);
   const less = entry.methodsProblem ? [make('p', 'problem', problemText(entry.methodsProblem))] : [];
-  return [numbers, ...less, ...strongest(current, row), ...regions(row)];
+  return [numbers, ...less, ...notes(entry.job?.made), ...strongest(current, row), ...regions(row)];
+}
+
+/** Which of two phrases is more likely, where they were compared. */
+function favourText(current, entry) {
+  if (entry.favours === undefined) return null;
+  const own = current.text.slice(entry.start, entry.end);
+  const nats = Math.abs(entry.favours);
+  return `${isolated(entry.favours >= 0 ? own : entry.against)} by ${signed(nats).replace('+', '')} nats, ${number(Math.exp(nats))} times as likely`;
 }
 
 function settingOf(current) {
@@ -89,6 +103,11 @@ function strongest(current, row) {
   const hidden = template.length > 0 ? ` Not listed: the chat template, ${percent(sum)}.` : '';
   const hint = current.tokens ? `Percent of all relevancy, pictures included.${hidden}` : 'Words of the question follow.';
   return [make('h2', 'inner', 'Words it relied on'), make('ol', 'strongest', ...items), make('p', 'hint', hint)];
+}
+
+/** What the program says that a reader must know. */
+function notes(run) {
+  return run?.notes?.length > 0 ? [make('ul', 'notes', ...run.notes.map((note) => make('li', '', visible(note))))] : [];
 }
 
 function regions({ regions: found }) {

@@ -1,9 +1,9 @@
 // One question: it is asked, its answer comes in, and its words are explained, those first that the reader points at.
 
 import { Problem, blobOf, follow, forget, get, request } from './server.js';
-import { bytesBefore, charactersBefore, cut, isContent } from './words.js';
+import { bytesBefore, charactersBefore, cut, firstBytes, isContent } from './words.js';
 import { measure, secondsFor } from './costs.js';
-import { readMethods } from './methods.js';
+import { readMethods, readVersus } from './methods.js';
 import { say, isolated } from './dom.js';
 import { update } from './state.js';
 
@@ -13,6 +13,11 @@ const MOST_OF_A_BATCH = 16;
 const FIRST_BATCH = 2;
 
 let made = 0;
+
+/** A name as the server takes it: without control characters, and not endless. */
+function plainName(name) {
+  return [...name.replace(/\p{Cc}/gu, ' ')].slice(-200).join('');
+}
 
 export class Inquiry {
   /** `question`: prompt, sources, options { answer, explanation, words }. */
@@ -77,7 +82,7 @@ export class Inquiry {
     if (files.length === 0) return (await request(path, { method: 'POST', json: whole, signal: this.abort.signal })).json();
     const form = new FormData();
     form.append('job', JSON.stringify(whole));
-    files.forEach((file) => form.append('image', file, file.name));
+    files.forEach((file) => form.append('image', file, plainName(file.name)));
     return (await request(path, { method: 'POST', form, signal: this.abort.signal })).json();
   }
 
@@ -94,12 +99,17 @@ export class Inquiry {
     else if (name === 'started') Object.assign(this, { state: 'running', position: null });
     else if (name === 'pictures') this.#takePictures(data.pictures);
     else if (name === 'progress') this.progress = data;
-    else if (name === 'token') this.text = (data.from === undefined ? this.text : this.text.slice(0, data.from)) + data.text;
+    else if (name === 'token') this.#grow(data);
     else if (name === 'answered') Object.assign(this, { answer: data, id: data.id, text: data.text });
     else if (name === 'done') this.state = 'done';
     else if (name === 'cancelled') this.state = 'cancelled';
     else if (name === 'failed') this.#fail(new Problem({ kind: data.kind, detail: data.message }));
     update();
+  }
+
+  /** More text. `from`: the bytes that stand before it, so that a stream that was taken up again repeats nothing. */
+  #grow({ text, from }) {
+    this.text = (from === undefined ? this.text : firstBytes(this.text, from)) + text;
   }
 
   #fail(problem) {
@@ -218,7 +228,7 @@ export class Inquiry {
       this.#start([entry], true);
       return;
     }
-    if (this.stopped || running.some((job) => !job.study)) return;
+    if (this.stopped || this.full || running.some((job) => !job.study)) return;
     const batch = this.#batch();
     if (batch.length > 0) this.#start(batch, false);
   }
@@ -255,6 +265,7 @@ export class Inquiry {
     job.urgent = urgent;
     await job.run();
     if (!job.problem && !job.cancelled) measure('explanation', job.seconds / entries.length);
+    else if (job.problem?.kind === 'busy') this.#wait(job);
     else if (job.problem && !urgent) this.stopped = true;
     this.#readTokens(job);
     this.#readMore(job);
@@ -262,13 +273,30 @@ export class Inquiry {
     update();
   }
 
+  /** The queue is full: the same is asked again when there may be room. */
+  #wait({ entries, problem }) {
+    const seconds = problem.retryAfter ?? 5;
+    entries.forEach((entry) => Object.assign(entry, { state: 'idle', problem: null }));
+    this.full = true;
+    setTimeout(() => {
+      this.full = false;
+      if (this.stopped) return;
+      this.pump();
+      update();
+    }, 1000 * seconds);
+  }
+
   /** Finer maps and those of other methods, where every map has them: rows of results hold neither. */
   async #readMore(job) {
     const { method, resolution } = job.options;
-    if ((!method && !resolution) || job.problem || job.cancelled) return;
+    const [first] = job.entries;
+    const isPair = first?.kind === 'against' && !first.isContrast;
+    if ((!method && !resolution && !isPair) || job.problem || job.cancelled) return;
     try {
-      const all = await readMethods(job);
+      const all = isPair ? [] : await readMethods(job);
       job.entries.forEach((entry, index) => { entry.methods = all[index]; });
+      const pair = isPair ? await readVersus(job) : null;
+      if (pair) Object.assign(first, { favours: pair.favours, methods: pair.maps });
     } catch (error) {
       job.entries.forEach((entry) => { entry.methodsProblem = Problem.of(error); });
     }
@@ -333,7 +361,8 @@ export class Job {
     Object.assign(this, { inquiry, entries, options, state: 'posting', position: null, progress: null, problem: null });
     this.abort = new AbortController();
     this.cancelled = false;
-    this.rows = [];
+    this.rows = new Map();
+    this.owners = new Map();
   }
 
   async run() {
@@ -348,7 +377,7 @@ export class Job {
       this.path = `/v1/explanations/${item.id}`;
       Object.assign(this, { state: item.state, position: item.position, progress: item.progress });
       await follow(this.path, (name, data) => this.#event(name, data), this.abort.signal);
-      if (this.state === 'done') await this.#complete();
+      if (this.state === 'done') this.#complete(await get(this.path, this.abort.signal));
     } catch (error) {
       if (!this.abort.signal.aborted) this.problem = Problem.of(error);
     }
@@ -374,33 +403,34 @@ export class Job {
     update();
   }
 
+  /** A row that is ready. One with the same number takes the place of an earlier one. */
   #row(row) {
-    this.rows.push(row);
-    const waiting = this.entries.filter((entry) => !entry.row || this.study);
-    // Rows say where they stand in the answer; only one that has no place there is told by its number.
-    const first = (entry) => bytesBefore(this.inquiry.text, entry.start);
-    const last = (entry) => bytesBefore(this.inquiry.text, entry.end);
-    const overlaps = (entry) => row.span && first(entry) < row.span[1] && row.span[0] < last(entry);
-    const entry = waiting.find(overlaps) ?? (this.entries.length === 1 ? this.entries[0] : this.entries[row.index]);
-    if (!entry) return;
+    this.rows.set(row.index, row);
     if (row.kind === 'missing') {
       this.problem ??= new Problem({ kind: 'not-in-answer', detail: row.text });
       return;
     }
-    if (this.study) return;
-    if (entry.row) return;
+    const entry = this.study ? null : this.#entryOf(row);
+    if (!entry) return;
+    this.owners.set(row.index, entry);
+    const isFirst = entry.state !== 'done';
     Object.assign(entry, { row, state: 'done', problem: null });
     this.inquiry.lastShown ??= entry.key;
-    this.onRow?.(entry);
-    if (this.urgent) say(`Map of ${isolated(this.inquiry.textOf(entry))} ready.`);
+    if (isFirst && this.urgent) say(`Map of ${isolated(this.inquiry.textOf(entry))} ready.`);
   }
 
-  /** Rows that a broken connection lost. */
-  async #complete() {
-    if (this.rows.length > 0 && this.entries.every((entry) => this.study || entry.row)) return;
-    const item = await get(this.path, this.abort.signal);
-    this.rows = [];
-    (item.rows ?? []).forEach((row) => this.#row(row));
+  /** Rows say where they stand in the answer; one that stands at none of the places that were asked for is the next in turn. */
+  #entryOf(row) {
+    const { text } = this.inquiry;
+    const waiting = this.entries.filter((entry) => entry.state !== 'done');
+    const overlaps = ({ start, end }) => row.span && bytesBefore(text, start) < row.span[1] && row.span[0] < bytesBefore(text, end);
+    return this.owners.get(row.index) ?? waiting.find(overlaps) ?? waiting[0];
+  }
+
+  /** What stands in the result alone, and rows that a broken connection lost. */
+  #complete({ rows, run }) {
+    this.made = run;
+    (rows ?? []).filter((row) => !this.rows.has(row.index)).forEach((row) => this.#row(row));
   }
 
   #end() {

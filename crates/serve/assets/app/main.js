@@ -104,6 +104,7 @@ function drawModel() {
   const picture = sees && grid ? ` · ${grid[0]} × ${grid[1]} cells a picture` : sees ? ` · ${cells} cells a picture` : ' · sees no pictures';
   setText(byId('model'), `${name} · ${device}, ${dtype}${picture}`);
   setText(byId('program'), program);
+  byId('main').classList.toggle('text-only', !sees);
 }
 
 function listenToPage() {

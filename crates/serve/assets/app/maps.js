@@ -27,16 +27,23 @@ export function shownMaps() {
 }
 
 /** Largest value of any relevancy map of the question. */
-function commonLargest(pictures) {
+function commonLargest() {
   const rows = [...state.current.entries.values()].filter(({ row }) => row).map(({ row }) => row.maps);
-  return Math.max(0, ...rows.map((maps) => largestOf(maps, pictures)));
+  return Math.max(0, ...rows.map((maps) => ownScale(maps).max));
 }
 
 /** The end of the scale, and whether it has two. */
 export function scaleOf(maps) {
-  const pictures = scene.pictures();
   const common = state.common && state.method === null;
-  return { max: common ? commonLargest(pictures) : largestOf(maps, pictures), signed: isSigned(maps) };
+  return { max: common ? commonLargest() : ownScale(maps).max, signed: ownScale(maps).signed };
+}
+
+/** Maps do not change, and are drawn often. */
+const ownScales = new WeakMap();
+
+function ownScale(maps) {
+  if (!ownScales.has(maps)) ownScales.set(maps, { max: largestOf(maps, scene.pictures()), signed: isSigned(maps) });
+  return ownScales.get(maps);
 }
 
 /** The part of a target's relevancy in the pictures that lies in each of them. */

@@ -2,7 +2,7 @@
 
 import { placeText, problemText, runningText } from './answer.js';
 import { costText, secondsFor } from './costs.js';
-import { byId, button, fill, isolated, link, make, save, say, setText, visible } from './dom.js';
+import { byId, button, facts, fill, isolated, link, make, save, say, setText, visible } from './dom.js';
 import { about, bytes, count } from './numbers.js';
 import { Problem, blobOf, get, hasToken } from './server.js';
 import { shownEntry, state, update } from './state.js';
@@ -24,10 +24,10 @@ export function drawResults() {
   const isRunning = Boolean(job && current.jobs.has(job));
   const entry = shownEntry();
   const ofWord = entry?.state === 'done' ? entry.job : null;
-  const key = [current.number, job?.path, isRunning, job?.problem?.message, ofWord?.path, entry?.key, listKey(job), listKey(ofWord), current.counts().done];
+  const key = [current.number, job?.path, isRunning, job?.problem?.message, ofWord?.path, entry?.key, listKey(job), listKey(ofWord), Boolean(ofWord?.made), current.counts().done];
   if (drawn !== key.join('\n')) {
     drawn = key.join('\n');
-    fill(byId('results'), wholeReport(current, job, isRunning), ofWord ? wordFiles(current, entry, ofWord) : null);
+    fill(byId('results'), wholeReport(current, job, isRunning), ofWord ? wordFiles(current, entry, ofWord) : null, ofWord?.made ? provenance(current, ofWord.made) : null);
   }
   if (isRunning) setText(byId('report-progress'), job.state === 'queued' ? placeText(job) : runningText(job));
 }
@@ -68,6 +68,25 @@ function wordFiles(current, entry, job) {
   return details;
 }
 
+/** With what a map was made. */
+function provenance(current, run) {
+  const list = facts([
+    ['Program', visible(run.program)],
+    ['Model', visible(run.model)],
+    ['Weights, SHA-256', run.model_sha256.join('\n') || null],
+    ['Pictures, SHA-256 of their pixels', run.pictures_sha256.join('\n') || null],
+    ['Options', visible(run.settings)],
+    ['Seconds', run.seconds.toFixed(2)],
+    ['The answer ended at', visible(current.answer.stop)],
+    ['Tokens of the answer', String(current.answer.tokens.length)],
+  ]);
+  const details = make('details', '', make('summary', '', 'How this map was made'), list);
+  details.open = provenanceOpen;
+  details.addEventListener('toggle', () => { provenanceOpen = details.open; });
+  return details;
+}
+
+let provenanceOpen = false;
 let wordFilesOpen = false;
 
 function reportButtons(job, ...more) {

@@ -7,6 +7,7 @@ export const state = {
   preview: null, // key of the target under pointer or focus
   pinned: null,
   last: null, // what is shown when nothing is pointed at
+  extending: false, // the next word that is chosen ends a phrase
   method: null, // null: the relevancy; else the id of another method of the shown target
   picture: 0,
   layout: null, // 'side' or 'one'; null: as fits the number of pictures
@@ -55,7 +56,7 @@ export function shownEntry() {
 /** Another question, or none, is shown from now on. */
 export function showInquiry(inquiry) {
   const last = inquiry ? inquiry.lastShown : null;
-  update({ current: inquiry, preview: null, pinned: null, last, method: null, picture: 0, layout: null, cell: null, ...WHOLE });
+  update({ current: inquiry, preview: null, pinned: null, last, extending: false, method: null, picture: 0, layout: null, cell: null, ...WHOLE });
 }
 
 const WHOLE = { zoom: 1, x: 0.5, y: 0.5 };

@@ -89,7 +89,7 @@ async function start(name) {
   const choice = choiceOf(name);
   const job = await current.study(entry, name, STUDIES[name].options(choice), choice ? `${name} ${choice}` : name);
   if (job.problem || job.cancelled) return;
-  entry.results = { ...entry.results, [name]: { row: job.rows[0] ?? entry.row, choice } };
+  entry.results = { ...entry.results, [name]: { row: job.rows.get(0) ?? entry.row, choice } };
   if (name === 'methods') {
     try {
       [entry.methods] = await readMethods(job);
@@ -164,13 +164,14 @@ function methodsResult(_, entry) {
   if (!entry.methods) return [make('p', 'hint', 'Reading the maps …')];
   if (entry.methods.length === 0) return [make('p', 'hint', 'No method has a map of it.')];
   const agreement = (method) => percentOverlap(entry.row.maps, method.maps);
-  const tiles = entry.methods.map((method) => {
+  const all = [{ id: '', name: 'relevancy', maps: entry.row.maps }, ...entry.methods];
+  const tiles = all.map((method) => {
     const canvas = tile(method.maps);
     const name = make('bdi', 'name', visible(method.name));
-    const same = method.id.startsWith('relevancy') ? null : make('span', 'share', `${percent(agreement(method))} of the hottest tenth in common`);
-    const element = button('', 'tile', () => update({ method: state.method === method.id ? null : method.id, cell: null }));
+    const same = method.id === '' ? null : make('span', 'share', `${percent(agreement(method))} of the hottest tenth in common`);
+    const element = button('', 'tile', () => update({ method: method.id || null, cell: null }));
     element.append(canvas, name, ...(same ? [same] : []));
-    element.setAttribute('aria-pressed', String(state.method === method.id));
+    element.setAttribute('aria-pressed', String((state.method ?? '') === method.id));
     return element;
   });
   return [make('div', 'tiles', ...tiles), make('p', 'hint', 'A click shows a map in the large. Values of different methods have no common unit; where they disagree, none of them decides.')];

@@ -86,7 +86,7 @@ export function geometry(picture, width, height) {
   return { scale, left, top, box: [left, top, picture.width * scale, picture.height * scale] };
 }
 
-/** Picture and heat, without what is pointed at. */
+/** Picture, heat and letters, without what is pointed at. */
 export function paint(context, panel, picture, width, height) {
   context.fillStyle = '#000';
   context.fillRect(0, 0, width, height);
@@ -95,10 +95,32 @@ export function paint(context, panel, picture, width, height) {
   context.imageSmoothingEnabled = scale < 3;
   context.imageSmoothingQuality = 'high';
   context.drawImage(picture.image, ...box);
-  if (state.original || !panel.heat) return;
-  context.imageSmoothingEnabled = state.smooth;
-  context.drawImage(panel.heat, ...box);
-  if (!state.smooth) panel.here.forEach((map) => drawCellLines(context, map, geometry(picture, width, height)));
+  if (!state.original && panel.heat) {
+    context.imageSmoothingEnabled = state.smooth;
+    context.drawImage(panel.heat, ...box);
+    if (!state.smooth) panel.here.forEach((map) => drawCellLines(context, map, geometry(picture, width, height)));
+  }
+  drawLetters(context, box, [width, height]);
+}
+
+const LETTERS = { pa: ['R', 'L'], ap: ['R', 'L'], flipped: ['L', 'R'] };
+
+/** The patient's sides where an orientation was named: light tabs halfway along the sides, so that nobody takes them for letters of the film. */
+function drawLetters(context, [left, top, width, height], [canvasWidth, canvasHeight]) {
+  const letters = LETTERS[state.current?.question.options.explanation.orientation];
+  if (!letters) return;
+  const size = 12 * Math.max(1, Math.min(canvasWidth, canvasHeight) / 320);
+  const [tab, tall] = [1.3 * size, 1.5 * size];
+  const y = (Math.max(0, top) + Math.min(canvasHeight, top + height) - tall) / 2;
+  const places = [Math.max(0, left), Math.min(canvasWidth, left + width) - tab];
+  context.font = `700 ${size}px system-ui, sans-serif`;
+  context.textAlign = 'center';
+  letters.forEach((letter, side) => {
+    context.fillStyle = 'rgb(240 243 246 / 0.92)';
+    context.fillRect(places[side], y, tab, tall);
+    context.fillStyle = '#10161b';
+    context.fillText(letter, places[side] + tab / 2, y + tall / 2 + 0.36 * size);
+  });
 }
 
 /** The box of a cell in pixels of the canvas. */

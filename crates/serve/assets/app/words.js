@@ -36,6 +36,11 @@ export function bytesBefore(text, unit) {
   return encoder.encode(text.slice(0, unit)).length;
 }
 
+/** The first bytes of a text, as text. */
+export function firstBytes(text, bytes) {
+  return new TextDecoder().decode(encoder.encode(text).subarray(0, bytes));
+}
+
 /** For each byte of a text, and its end, the UTF-16 unit that it belongs to. */
 export function unitsOfBytes(text) {
   const units = [];

@@ -6,7 +6,7 @@ use crate::harness::{LAPTOP, Page, Server};
 
 #[test]
 fn what_is_pointed_at_while_the_answer_comes_is_explained_first() {
-    let Some(server) = Server::stand_in(&["--pace", "0.1"]) else { return };
+    let Some(server) = Server::stand_in(&["--pace", "0.3", "--explain", "0.01"]) else { return };
     let Some(mut page) = Page::open(&server, LAPTOP) else { return };
     page.drop_picture("chest.png");
     page.ask("Is there a nodule?");
@@ -25,7 +25,7 @@ fn what_is_pointed_at_while_the_answer_comes_is_explained_first() {
 
 #[test]
 fn a_word_that_waits_says_its_place() {
-    let Some(server) = Server::stand_in(&["--pace", "0.05"]) else { return };
+    let Some(server) = Server::stand_in(&["--pace", "0.01", "--explain", "0.8"]) else { return };
     let Some(mut page) = Page::open(&server, LAPTOP) else { return };
     page.drop_picture("chest.png");
     page.ask("Is there a nodule?");

@@ -245,7 +245,9 @@ impl Page {
         let complaints = self.browser.complaints();
         let refused =
             complaints.iter().filter(|text| text.contains("Failed to load resource")).count();
-        assert_eq!((complaints.len(), refused), (refusals, refusals), "{complaints:?}");
+        let short: Vec<String> =
+            complaints.iter().map(|text| text.chars().take(600).collect()).collect();
+        assert_eq!((complaints.len(), refused), (refusals, refusals), "{short:#?}");
         let url = self.url.clone();
         let foreign: Vec<_> =
             self.browser.requests().into_iter().filter(|other| !other.starts_with(&url)).collect();

@@ -1,6 +1,6 @@
 """A stand-in for the server, so that the page can be looked at and tested without a model.
 
-    python3 stub.py [--port N] [--token TEXT] [--pace SECONDS] [--report FILE] [--picture FILE]
+    python3 stub.py [--port N] [--token TEXT] [--pace SECONDS] [--explain SECONDS] [--report FILE] [--picture FILE]
 
 It prints its address, answers a question with made-up words at a steady pace and makes made-up maps: a hill for each word. Words of
 the question decide what happens: "fail", "busy", "hostile", "long", "blank". `GET /stub/log` lists what was asked of it.
@@ -140,12 +140,21 @@ class Item:
             for i, p in enumerate(self.pictures)
         ]
 
+    def run(self):
+        if self.kind != "explanation" or self.state != "done":
+            return None
+        return {
+            "program": MODEL["program"], "model": MODEL["name"], "model_sha256": MODEL["weights_sha256"],
+            "pictures_sha256": [p["sha256"] for p in self.described_pictures()], "settings": json.dumps(self.options),
+            "notes": ["made up by a stand-in: it means nothing"], "seconds": 1.25,
+        }
+
     def json(self):
         return {
             "id": self.id, "kind": self.kind, "state": self.state, "position": self.position(), "waits_seconds": None,
             "progress": self.progress, "created": "2026-01-01T00:00:00Z", "expires": None, "answer": self.answer,
             "pictures": self.described_pictures(), "rows": self.rows if self.kind == "explanation" else None,
-            "run": None, "problem": self.problem,
+            "run": self.run(), "problem": self.problem,
         }
 
 
@@ -212,7 +221,7 @@ def answer(item):
         if item.cancelled:
             return
         item.text += part
-        item.send("token", {"text": part})
+        item.send("token", {"text": part, "from": len(item.text[:-len(part)].encode())})
         size = len(part.encode())
         tokens.append({"position": start + n, "span": [at, at + size], "text": part, "probability": 0.99 - 0.3 * (n % 3 == 1)})
         at += size
@@ -220,7 +229,8 @@ def answer(item):
         pause(item, SETTINGS.pace)
     if item.cancelled:
         return
-    item.answer = {"text": item.text, "stop": "stop token 6", "tokens": tokens, "id": item.id}
+    stop = "stop token 6" if most >= len(parts) else "max_new_tokens"
+    item.answer = {"text": item.text, "stop": stop, "trace": "First look at both lungs." if "think" in prompt else "", "tokens": tokens, "id": item.id}
     item.send("answered", item.answer)
 
 
@@ -288,6 +298,10 @@ def make_row(item, index, target):
     return row
 
 
+def explain_seconds():
+    return 4 * SETTINGS.pace if SETTINGS.explain is None else SETTINGS.explain
+
+
 def explain(item):
     if item.origin is None:
         source = Item("answer", item.body, item.pictures)
@@ -302,8 +316,8 @@ def explain(item):
     if any("fail" in str(t.get("against", "")) for t in targets) or item.options.get("contrast") == "fail":
         raise Problem(422, "", "\"fail\" is not one token of this model: name another word", "option")
     for index, target in enumerate(targets):
-        progress(item, "explaining", index, len(targets), (len(targets) - index) * 4 * SETTINGS.pace)
-        pause(item, 4 * SETTINGS.pace)
+        progress(item, "explaining", index, len(targets), (len(targets) - index) * explain_seconds())
+        pause(item, explain_seconds())
         for step in ("reliance", "certificate"):
             if item.options.get(step):
                 for n in range(5):
@@ -327,18 +341,22 @@ def record(item):
         {"picture": n, "positions": [4 + 256 * n, 260 + 256 * n], "grid": [16, 16], "region": [0, 0, p["width"], p["height"]]}
         for n, p in enumerate(item.pictures)
     ]
-    methods = ["relevancy-additive"] + (item.options.get("method") or [])
+    methods = item.options.get("method") or []
     start = {"position": 0, "id": 2, "text": "<bos>", "kind": "prompt", "characters": None}
     return {
         "schema": "medgemma-explainer/explanation", "version": 1, "prompt": item.origin.body["prompt"],
         "tokens": [start] + image_tokens + item.origin.prompt_tokens + written, "images": images,
         "targets": [{"text": r["text"], "methods": []} for r in item.rows],
+        "versus": [
+            {"phrase": {"text": t["phrase"]}, "against": {"text": t["against"]}, "log_ratio": 3.2}
+            for t in item.body.get("targets") or [] if "phrase" in t
+        ],
         "settings": {"methods": [m.replace("-", " ") for m in methods], "method_ids": methods},
     }
 
 
 def arrays(item):
-    methods = ["relevancy-additive"] + (item.options.get("method") or [])
+    methods = item.options.get("method") or []
     last = item.origin.answer["tokens"][-1]["position"] + 1
     values = []
     for method in methods:
@@ -351,6 +369,15 @@ def arrays(item):
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("method_rows.npy", npy((len(methods), len(item.rows), last), values))
         archive.writestr("targets.npy", npy((len(item.rows), 2), [0] * 2 * len(item.rows), "<i8", "q"))
+        pairs = [t for t in item.body.get("targets") or [] if "phrase" in t]
+        for name in ("versus_a", "versus_b", "versus_contrast") if pairs else ():
+            lines = []
+            for pair in pairs:
+                line = [0.0] * last
+                for n in range(len(item.pictures)):
+                    line[4 + 256 * n:260 + 256 * n] = hill(pair["against"] + name, n)
+                lines += line
+            archive.writestr(f"{name}.npy", npy((len(pairs), last), lines))
         if item.options.get("resolution") in ("patches", "pixels"):
             fine = []
             for row in item.rows:
@@ -614,6 +641,7 @@ def main():
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--token", default="")
     parser.add_argument("--pace", type=float, default=0.08, help="seconds for a token")
+    parser.add_argument("--explain", type=float, help="seconds for a map; four times the pace by default")
     parser.add_argument("--left", type=float, default=0.5, help="seconds after which what nobody listens to is cancelled")
     parser.add_argument("--report", help="a report.html to serve")
     parser.add_argument("--picture", help="a PNG for every phantom")
