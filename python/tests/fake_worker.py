@@ -11,8 +11,7 @@ ANSWER = "Ja, »Trübung« rechts <b>oben</b>."
 
 
 def outcome(job: dict[str, object], pages: bool) -> dict[str, object]:
-    start = len("Ja, »".encode())
-    span = [start, start + len("Trübung".encode())]
+    span = [5, 12]
     rows = []
     for index, target in enumerate(job.get("targets", [{"keyword": "Trübung"}])):  # type: ignore[var-annotated, arg-type]
         row = {"index": index, "kind": "target", "asked": json.dumps(target), "text": "Trübung", "positions": [9, 10], "span": span}

@@ -91,12 +91,12 @@ class Explainer:
         job |= {"options": options} if options else {}
         line = json.dumps(job, default=_plain, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
         outcome = self._outcome(line, self._timeout if timeout is None else timeout)
-        if outcome.get("id") != job["id"]:
-            self._drop()
-            raise ExplainError("internal", f"the worker answered job {outcome.get('id')!r} in the place of {job['id']!r}")
+        # First: where a line is no job at all, the worker does not know the id either.
         problem = outcome.get("problem")
         if problem is not None:
             raise ExplainError(str(problem["kind"]), str(problem["message"]))
+        if outcome.get("id") != job["id"]:
+            raise ExplainError("internal", f"the worker answered job {outcome.get('id')!r} in the place of {job['id']!r}")
         return Explanation.from_outcome(outcome, given)
 
     def close(self) -> None:

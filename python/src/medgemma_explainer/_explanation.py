@@ -147,13 +147,12 @@ class Explanation:
         """From what a worker says of a job that it did. ``pictures`` are those of the job."""
         try:
             answer = outcome["answer"]
-            characters = _Characters(answer["text"])
             return cls(
                 answer=answer["text"],
                 trace=answer.get("trace", ""),
                 stop=answer["stop"],
-                tokens=tuple(Token(it["position"], it["text"], characters.of(it["span"])) for it in answer["tokens"]),
-                rows=tuple(_row(it, characters) for it in outcome["rows"]),
+                tokens=tuple(Token(it["position"], it["text"], pair(it["span"])) for it in answer["tokens"]),
+                rows=tuple(_row(it) for it in outcome["rows"]),
                 run=_run(outcome["run"]) if outcome.get("run") is not None else None,
                 page=outcome.get("page"),
                 raw={key: value for key, value in outcome.items() if key != "page"},
@@ -224,7 +223,7 @@ class Explanation:
         if ax is None:
             _, ax = plt.subplots()
         if picture is not None:
-            ax.imshow(picture)
+            ax.imshow(picture, extent=(0, picture.width, picture.height, 0))
         ax.imshow(
             shown.values,
             extent=(x, x + width, y + height, y),
@@ -232,6 +231,8 @@ class Explanation:
             cmap=cmap,
             interpolation=interpolation,
         )
+        if picture is not None:  # the whole of it, of which a crop shows a part
+            ax.set(xlim=(0, picture.width), ylim=(picture.height, 0))
         share = "" if row.image_share is None else f" – {row.image_share:.0%} in pictures"
         alone = "" if picture is not None else "\nthe map alone: the picture cannot be read here"
         ax.set_title(f"{row.text}{share}{alone}", parse_math=False)
@@ -271,27 +272,19 @@ class Explanation:
         )
 
 
-class _Characters:
-    """Spans of bytes in a text as spans of characters."""
-
-    def __init__(self, text: str) -> None:
-        self._bytes = text.encode("utf-8")
-
-    def of(self, span: Sequence[int] | None) -> tuple[int, int] | None:
-        if span is None:
-            return None
-        start, end = (len(self._bytes[:at].decode("utf-8", "ignore")) for at in span)
-        return start, end
+def pair(span: Sequence[int] | None) -> tuple[int, int] | None:
+    """The first character and the one after the last."""
+    return None if span is None else (span[0], span[1])
 
 
-def _row(row: Mapping[str, Any], characters: _Characters) -> Row:
+def _row(row: Mapping[str, Any]) -> Row:
     return Row(
         index=row["index"],
         kind=row["kind"],
         asked=row["asked"],
         text=row["text"],
         positions=np.array(row["positions"], np.int64),
-        characters=characters.of(row["span"]),
+        characters=pair(row["span"]),
         probability=row["probability"],
         log_ratio=row.get("log_ratio"),
         image_share=row["image_share"],

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._errors import ExplainError
-from ._explanation import OUTCOME, PAGE, Explanation, ImageMap, Row, Run, Token
+from ._explanation import OUTCOME, PAGE, Explanation, ImageMap, Row, Run, Token, pair
 from ._images import Source
 
 _RECORD, _SCHEMA, _VERSION = "explanation.json", "medgemma-explainer/explanation", 1
@@ -64,7 +64,7 @@ def _of_record(root: Path) -> Explanation:
         trace=record["trace"],
         stop=record["stop"],
         tokens=tuple(
-            Token(token["position"], token["text"], _pair(token["characters"])) for token in record["tokens"] if token["kind"] == "answer"
+            Token(token["position"], token["text"], pair(token["characters"])) for token in record["tokens"] if token["kind"] == "answer"
         ),
         rows=tuple(_Rows(record, arrays).all()),
         run=Run(
@@ -120,7 +120,7 @@ class _Rows:
 
     def _explained(self, index: int, kind: str, target: Mapping[str, Any], row: npt.NDArray[np.float32], asked: str | None = None) -> Row:
         start, end = target["positions"]
-        spans = [span for span in (_pair(token["characters"]) for token in self._tokens[start:end]) if span is not None]
+        spans = [span for span in (pair(token["characters"]) for token in self._tokens[start:end]) if span is not None]
         text = np.flatnonzero(self._is_text & (row != 0))
         reliance = target.get("reliance") or {}
         certificate = target.get("certificate") or {}
@@ -151,10 +151,6 @@ class _Rows:
     def _bare(index: int, kind: str, asked: str, text: str) -> Row:
         nothing = (np.zeros(0, np.int64), np.zeros(0, np.float32))
         return Row(index, kind, asked, text, nothing[0], None, None, None, None, (), *nothing)
-
-
-def _pair(span: Sequence[int] | None) -> tuple[int, int] | None:
-    return None if span is None else (span[0], span[1])
 
 
 def _name(name: str) -> str:

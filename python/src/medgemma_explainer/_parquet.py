@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._errors import ExplainError
-from ._explanation import ImageMap, Row, _Characters
+from ._explanation import ImageMap, Row
 
 if TYPE_CHECKING:
     import pandas
@@ -67,11 +67,12 @@ class BatchResults:
             import pandas
         except ImportError as error:
             raise ImportError("to_pandas needs pandas: pip install pandas") from error
-        frames = []
+        frames: list[pandas.DataFrame] = []
         for path in self._files:
             with _open(path) as part:
                 frames.append(part.read(columns=list(columns) if columns is not None else None).to_pandas())
-        return pandas.concat(frames, ignore_index=True)
+        whole: pandas.DataFrame = pandas.concat(frames, ignore_index=True)
+        return whole
 
 
 def read_parquet(folder: str | os.PathLike[str]) -> BatchResults:
@@ -130,7 +131,7 @@ def _explained(columns: Mapping[str, Any]) -> Row:
         asked=columns["asked"],
         text=columns["text"],
         positions=np.array(columns["positions"], np.int64),
-        characters=_Characters(columns["answer"] or "").of(span),
+        characters=span,
         probability=columns["probability"],
         log_ratio=columns.get("log_ratio"),
         image_share=columns["image_share"],
