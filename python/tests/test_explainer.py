@@ -223,7 +223,7 @@ def test_a_map_is_drawn_over_its_picture(fake: list[str], grey: Path, tmp_path: 
         explanation = explainer.explain(grey, "?")
         alone = explainer.explain([tmp_path / "none.dcm"], "?")
     axes = explanation.plot()
-    assert [image.get_extent() for image in axes.get_images()] == [[0, 64, 48, 0]] * 2
+    assert [tuple(image.get_extent()) for image in axes.get_images()] == [(0, 64, 48, 0)] * 2
     assert axes.get_title() == "Trübung – 50% in pictures"
     axes = alone.plot("Trübung")
     assert len(axes.get_images()) == 1 and "the map alone" in axes.get_title()

@@ -41,7 +41,7 @@ class Token:
     characters: tuple[int, int] | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageMap:
     """The relevancy of the cells of an image: of a picture, or of a crop of one."""
 
@@ -52,8 +52,12 @@ class ImageMap:
     #: The relevancy, ``[rows, columns]``, float32.
     values: Floats
 
+    def __repr__(self) -> str:
+        rows, columns = self.values.shape
+        return f"<ImageMap of picture {self.picture}, {rows} × {columns}>"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Row:
     """The explanation of one target."""
 
@@ -90,6 +94,9 @@ class Row:
     #: What its certificate says by each operator, where it was asked for: ``operator``, ``srg``, ``p``, ``ahead``.
     certificate: tuple[Mapping[str, Any], ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Row {self.index}, {self.kind} {self.text!r}, {len(self.maps)} maps>"
+
     @property
     def map(self) -> Floats:
         """The map over the first image, ``[rows, columns]``."""
@@ -118,7 +125,7 @@ class Run:
     seconds: float | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """An answer, and for each target what it relied on. A notebook shows its report."""
 
@@ -135,12 +142,15 @@ class Explanation:
     #: With what it was made.
     run: Run | None
     #: The self-contained HTML report; ``None`` where none was asked for.
-    page: str | None = field(repr=False, default=None)
+    page: str | None = field(default=None)
     #: What the program wrote: the outcome of a job, or the record of a folder (docs/record.md).
-    raw: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    raw: Mapping[str, Any] = field(default_factory=dict)
     #: The arrays of a folder that ``explain`` wrote, by name (docs/record.md); empty otherwise.
-    arrays: Mapping[str, npt.NDArray[Any]] = field(repr=False, default_factory=dict)
-    _sources: tuple[Source, ...] = field(repr=False, default=())
+    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    _sources: tuple[Source, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        return f"<Explanation of {self.answer!r}: {', '.join(f'{row.kind} {row.text!r}' for row in self.rows)}>"
 
     @classmethod
     def from_outcome(cls, outcome: Mapping[str, Any], pictures: Sequence[Source] = ()) -> Explanation:
