@@ -45,10 +45,10 @@ def explained(index: int) -> dict[str, Any]:
 
 
 def test_rows_come_with_their_arrays(tmp_path: Path) -> None:
-    part(tmp_path / "results" / "b.parquet", [{"id": "c", "index": 0, "kind": "error", "error_kind": "picture", "error_message": "no picture"}])
-    part(tmp_path / "results" / "a.parquet", [explained(0), explained(1), {"id": "b", "index": 0, "kind": "answer", "answer": "y"}])
+    part(tmp_path / "results" / "part-1-of-2-000000.parquet", [{"id": "c", "index": 0, "kind": "error", "error_kind": "picture", "error_message": "no picture"}])
+    part(tmp_path / "results" / "part-0-of-2-000000.parquet", [explained(0), explained(1), {"id": "b", "index": 0, "kind": "answer", "answer": "y"}])
     results = read_parquet(tmp_path)
-    assert [path.name for path in results.files] == ["a.parquet", "b.parquet"]
+    assert [path.name for path in results.files] == ["part-0-of-2-000000.parquet", "part-1-of-2-000000.parquet"]
     rows = list(results)
     assert [(row.id, row.kind) for row in rows] == [("a", "target"), ("a", "target"), ("b", "answer"), ("c", "error")]
     row = rows[0].row
@@ -67,7 +67,7 @@ def test_rows_come_with_their_arrays(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ExplainError, match="no folder that batch wrote"):
         read_parquet(tmp_path)
-    path = tmp_path / "results" / "a.parquet"
+    path = tmp_path / "results" / "part-0-of-2-000000.parquet"
     for form, expected in ((None, "no results of this program"), (b"2", "of format b'2'")):
         part(path, [explained(0)], form)
         with pytest.raises(ExplainError, match=expected):

@@ -76,14 +76,14 @@ class BatchResults:
 
 
 def read_parquet(folder: str | os.PathLike[str]) -> BatchResults:
-    """The results that ``medgemma-explainer batch`` wrote into a folder: its ``results/*.parquet``. Needs pyarrow.
+    """The results that ``medgemma-explainer batch`` wrote into a folder: its ``results/part-*.parquet``. Needs pyarrow.
 
     Raises :class:`ExplainError` (``file``) where there are none.
     """
     _pyarrow()
-    files = sorted((Path(folder) / "results").glob("*.parquet"))
+    files = sorted((Path(folder) / "results").glob("part-*.parquet"))
     if not files:
-        raise ExplainError("file", f"{folder} holds no results/*.parquet: it is no folder that batch wrote, or nothing is done yet")
+        raise ExplainError("file", f"{folder} holds no results/part-*.parquet: it is no folder that batch wrote, or nothing is done yet")
     return BatchResults(files)
 
 
@@ -102,7 +102,7 @@ def _open(path: Path) -> Any:
         part = _pyarrow().ParquetFile(path)
     except (OSError, pyarrow.ArrowException) as error:
         raise ExplainError("file", f"{path} cannot be read: {error}") from error
-    found = (part.schema_arrow.metadata or {}).get(_FORMAT)
+    found = (part.metadata.metadata or {}).get(_FORMAT)
     if found != _VERSION:
         part.close()
         of = "no results of this program" if found is None else f"of format {found!r}"
