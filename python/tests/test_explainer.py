@@ -6,6 +6,7 @@ import base64
 import gc
 import io
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_a_timeout_ends_the_worker_also_while_it_is_written_to(fake: list[str]) 
                 explainer.explain(prompt="hang", timeout=0.3)
             assert caught.value.kind == "timeout"
             assert job_of(explainer.explain(images, "?"))["prompt"] == "?"
-    deaf = ["python3", "-c", "import time; time.sleep(60)"]
+    deaf = [sys.executable, "-c", "import time; time.sleep(60)"]
     with Explainer(command=deaf) as explainer:
         with pytest.raises(ExplainError) as caught:
             explainer.explain([large], "?", timeout=0.3)
@@ -213,6 +214,10 @@ def test_what_is_saved_is_read_again(fake: list[str], grey: Path, tmp_path: Path
     with np.load(folder / "maps.npz") as arrays:
         assert np.array_equal(arrays["row_0_image_0"], explanation.rows[0].map)
     assert again.save(folder) == folder
+    # The report of another explanation does not stay beside the numbers of this one.
+    with Explainer(command=fake, pages=False) as explainer:
+        explainer.explain(grey, "?").save(folder)
+    assert read_folder(folder).page is None
 
 
 def test_a_map_is_drawn_over_its_picture(fake: list[str], grey: Path, tmp_path: Path) -> None:

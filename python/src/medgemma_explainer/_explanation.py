@@ -263,6 +263,8 @@ class Explanation:
         _write(root / MAPS, packed.getvalue())
         if self.page is not None:
             _write(root / PAGE, self.page.encode("utf-8"))
+        else:  # that of another explanation, saved here before
+            (root / PAGE).unlink(missing_ok=True)
         _write(root / OUTCOME, json.dumps(self._outcome(), ensure_ascii=False, indent=1).encode("utf-8"))
         return root
 

@@ -76,7 +76,8 @@ class BatchResults:
 
 
 def read_parquet(folder: str | os.PathLike[str]) -> BatchResults:
-    """The results that ``medgemma-explainer batch`` wrote into a folder: its ``results/part-*.parquet``. Needs pyarrow.
+    """The results that ``medgemma-explainer batch`` wrote into a folder: its ``results/part-*.parquet``. Needs pyarrow. While a batch runs, its
+    latest jobs are in no part yet.
 
     Raises :class:`ExplainError` (``file``) where there are none.
     """

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What a member of the workspace may depend on among the other members.
-const TABLE: [(&str, &[&str]); 17] = [
+const TABLE: [(&str, &[&str]); 18] = [
     ("attention-relevancy", &[]),
     ("gemma3-processor", &["medical-pictures", "quantised-weights"]),
     ("quantised-weights", &[]),
@@ -32,6 +32,7 @@ const TABLE: [(&str, &[&str]); 17] = [
     ),
     ("medgemma-explainer-cli", &["medgemma-explainer", "model-audit", "phantom-radiograph"]),
     ("checkpoint-files", &[]),
+    ("medgemma-explainer-python", &["attention-relevancy"]),
     ("xtask", &["checkpoint-files"]),
     ("integration-tests", ANY),
     ("benchmarks", ANY),
@@ -70,7 +71,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
 const WITHOUT_SERDE: [&str; 2] = ["attention-relevancy", "attention-capture"];
 
 /// Members that build on a machine without libtorch, with all their tests.
-const WITHOUT_TORCH: [&str; 10] = [
+const WITHOUT_TORCH: [&str; 11] = [
     "medical-pictures",
     "quantised-weights",
     "attention-relevancy",
@@ -80,6 +81,7 @@ const WITHOUT_TORCH: [&str; 10] = [
     "model-audit",
     "phantom-radiograph",
     "checkpoint-files",
+    "medgemma-explainer-python",
     "xtask",
 ];
 
