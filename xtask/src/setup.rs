@@ -13,7 +13,7 @@ mod project;
 pub(crate) mod real;
 mod user;
 pub(crate) mod validators;
-mod wanted;
+pub(crate) mod wanted;
 mod wheel;
 
 use std::process::Command;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What a member of the workspace may depend on among the other members.
-const TABLE: [(&str, &[&str]); 19] = [
+const TABLE: [(&str, &[&str]); 20] = [
     ("attention-relevancy", &[]),
     ("gemma3-processor", &["medical-pictures", "quantised-weights"]),
     ("quantised-weights", &[]),
@@ -43,6 +43,7 @@ const TABLE: [(&str, &[&str]); 19] = [
         ],
     ),
     ("checkpoint-files", &[]),
+    ("medgemma-explainer-python", &["attention-relevancy"]),
     ("xtask", &["checkpoint-files"]),
     ("integration-tests", ANY),
     ("benchmarks", ANY),
@@ -81,7 +82,7 @@ const RESERVED: [(&str, &[&str]); 5] = [
 const WITHOUT_SERDE: [&str; 2] = ["attention-relevancy", "attention-capture"];
 
 /// Members that build on a machine without libtorch, with all their tests.
-const WITHOUT_TORCH: [&str; 12] = [
+const WITHOUT_TORCH: [&str; 13] = [
     "explanation-jobs",
     "explanation-server",
     "medical-pictures",
@@ -93,6 +94,7 @@ const WITHOUT_TORCH: [&str; 12] = [
     "model-audit",
     "phantom-radiograph",
     "checkpoint-files",
+    "medgemma-explainer-python",
     "xtask",
 ];
 
