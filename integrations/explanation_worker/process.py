@@ -71,7 +71,7 @@ class Worker:
         suspects: set[str] = set()
         deaths: Counter[str] = Counter()
         while waiting or sent:
-            process = self._ready()
+            process = self.start()
             room = 1 if suspects else AHEAD
             while waiting and len(sent) < room:
                 process.send(waiting[0].line)
@@ -104,8 +104,8 @@ class Worker:
         """The number of the process that is at work, if one is."""
         return None if self._process is None else self._process.id
 
-    def _ready(self) -> _Process:
-        """The process, with its model loaded."""
+    def start(self) -> _Process:
+        """The process, with its model loaded; what does jobs calls this itself."""
         starts = 0
         while self._process is None:
             starts += 1

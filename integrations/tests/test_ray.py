@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import has, job, missing, write_jobs
+from conftest import ANSWER, has, job, missing, write_jobs
 from pyarrow import parquet
 
 from explanation_worker import results
@@ -26,6 +26,8 @@ HERE = Path(__file__).resolve().parent
 EXPLAIN = HERE.parent / "ray" / "explain.py"
 COUNT = 200
 POISON = "poison-77"
+#: Stands in the command lines of the workers of the first test and of nothing else.
+POISONED_WORKER = HERE / "poisoned_worker.py"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,19 @@ def ray_is_here() -> None:
 
 
 def explain(folder: Path, out: Path, command: str, *arguments: str) -> subprocess.Popen[str]:
-    line = [sys.executable, EXPLAIN, "--jobs", folder / "jobs.jsonl", "--out", out, "--model", "phantom", "--command", command, *arguments]
+    line: list[str | Path] = [
+        sys.executable,
+        EXPLAIN,
+        "--jobs",
+        folder / "jobs.jsonl",
+        "--out",
+        out,
+        "--model",
+        "phantom",
+        "--command",
+        command,
+        *arguments,
+    ]
     environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
     return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -45,13 +59,13 @@ def test_killed_workers_lose_nothing(ray_is_here: None, phantoms: tuple[str, Pat
     jobs = [job(number, POISON if number == 77 else None) for number in range(COUNT)]
     write_jobs(folder / "jobs.jsonl", jobs)
     poisoned = tmp_path / "poisoned"
-    poisoned.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "poisoned_worker.py"}" "{command}" "$@"\n')
+    poisoned.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{POISONED_WORKER}" "{command}" "$@"\n')
     poisoned.chmod(0o755)
     out = tmp_path / "out"
 
     started = time.monotonic()
     run = explain(folder, out, str(poisoned), "--workers", "2", "--batch-size", "10", "--tries", "2")
-    killed = Killer(run, out, str(poisoned_marker()))
+    killed = Killer(run, out, str(POISONED_WORKER))
     stdout, stderr = run.communicate(timeout=900)
     killed.join()
     print(f"two actors, {COUNT} jobs: {time.monotonic() - started:.0f} s; killed: {killed.what}")
@@ -84,13 +98,13 @@ def test_rows_are_those_of_batch(ray_is_here: None, phantoms: tuple[str, Path], 
         missing(f"{command} has no batch", "REQUIRE_BATCH")
     jobs = [job(number) for number in range(8)]
     jobs += [{"id": "nothing", "prompt": "Is there an opacity?", "images": ["none.png"]}]
-    jobs += [job(9) | {"id": "words", "targets": [{"keyword": "nodule"}], "options": {}}]
-    jobs += [job(10) | {"id": "phrase", "targets": [{"phrase": "opacity", "against": "nodule"}], "options": {"words": "none"}}]
+    jobs += [job(9) | {"id": "words", "targets": [{"keyword": "nodule"}], "options": {"answer": ANSWER}}]
+    jobs += [job(10) | {"id": "phrase", "targets": [{"phrase": "opacity", "against": "nodule"}]}]
     write_jobs(folder / "jobs.jsonl", jobs)
     run = explain(folder, tmp_path / "ray", command, "--batch-size", "4")
-    stdout, stderr = run.communicate(timeout=300)
+    _, stderr = run.communicate(timeout=300)
     assert run.returncode == 3, stderr
-    batch = [command, "batch", "--jobs", folder / "jobs.jsonl", "--out", tmp_path / "batch", "--model", "phantom", "--threads", "1"]
+    batch: list[str | Path] = [command, "batch", "--jobs", folder / "jobs.jsonl", "--out", tmp_path / "batch", "--model", "phantom", "--threads", "1"]
     assert subprocess.run(batch, check=False).returncode == 3
     assert_equal(rows(tmp_path / "ray"), rows(tmp_path / "batch"))
     schemas = [parquet.read_schema(next(iter(results.parts(place_of(str(tmp_path / of))))).path) for of in ("ray", "batch")]
@@ -101,7 +115,18 @@ def test_rows_are_those_of_batch(ray_is_here: None, phantoms: tuple[str, Path], 
 def test_a_model_that_is_not_there_stops_the_run(ray_is_here: None, phantoms: tuple[str, Path], tmp_path: Path) -> None:
     command, folder = phantoms
     write_jobs(folder / "jobs.jsonl", [job(0)])
-    line = [sys.executable, EXPLAIN, "--jobs", folder / "jobs.jsonl", "--out", tmp_path / "out", "--model", tmp_path / "no", "--command", command]
+    line: list[str | Path] = [
+        sys.executable,
+        EXPLAIN,
+        "--jobs",
+        folder / "jobs.jsonl",
+        "--out",
+        tmp_path / "out",
+        "--model",
+        tmp_path / "no",
+        "--command",
+        command,
+    ]
     run = subprocess.run(line, check=False, capture_output=True, text=True, timeout=300)
     assert run.returncode == 1
     assert "error: the worker ended with exit code 1 before it was ready" in run.stderr
@@ -138,11 +163,6 @@ class Killer(threading.Thread):
             if self._marker.encode() in arguments and b"--model" in arguments and os.fsencode(EXPLAIN) not in arguments:
                 return int(path.name)
         return None
-
-
-def poisoned_marker() -> Path:
-    """What stands in the command line of every worker of the first test and of nothing else."""
-    return HERE / "poisoned_worker.py"
 
 
 def parent(process: int) -> int:
