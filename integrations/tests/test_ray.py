@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 import signal
 import subprocess
@@ -13,14 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+from compare import assert_equal, by_one_worker, rows
 from conftest import ANSWER, has, job, missing, write_jobs
 from pyarrow import parquet
 
 from explanation_worker import results
-from explanation_worker.jobs import jobs_of, unique
 from explanation_worker.places import place_of
-from explanation_worker.process import Job, Worker
-from explanation_worker.results import DataRow
 
 HERE = Path(__file__).resolve().parent
 EXPLAIN = HERE.parent / "ray" / "explain.py"
@@ -80,7 +77,7 @@ def test_killed_workers_lose_nothing(ray_is_here: None, phantoms: tuple[str, Pat
         (POISON, "internal", "its worker was killed by signal 9, 2 times"),
     ]
     started = time.monotonic()
-    assert_equal(found, by_one_worker(command, folder))
+    assert_equal([row for row in found if row["id"] != POISON], by_one_worker(command, folder, without=POISON))
     print(f"one worker, {COUNT - 1} jobs: {time.monotonic() - started:.0f} s")
 
     again = explain(folder, out, str(poisoned))
@@ -168,36 +165,3 @@ class Killer(threading.Thread):
 def parent(process: int) -> int:
     # After the name, which is in parentheses: the state, then the parent.
     return int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1])
-
-
-def rows(out: Path) -> list[DataRow]:
-    found = [row for part in results.parts(place_of(str(out))) for row in parquet.read_table(part.path).to_pylist()]
-    return sorted(found, key=lambda row: (row["id"], row["index"]))
-
-
-def by_one_worker(command: str, folder: Path) -> list[DataRow]:
-    """The rows of all jobs but the poisoned one, by one worker that lives on."""
-    jobs = jobs_of(str(folder / "jobs.jsonl"))
-    worker = Worker([command, "worker", "--model", "phantom", "--threads", "1", "--folder", str(folder)])
-    todo = [Job(id, jobs.at(place)) for id, place in unique(jobs) if id != POISON]
-    found = [row for outcome in worker.outcomes(todo) for row in results.rows_of(outcome)]
-    worker.close()
-    return sorted(found, key=lambda row: (row["id"], row["index"]))
-
-
-def assert_equal(found: list[DataRow], expected: list[DataRow]) -> None:
-    """Whether the rows of jobs are the same, times and the poisoned job aside."""
-    found = [row for row in found if row["id"] != POISON]
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
-        assert one.keys() == other.keys()
-        for column in one.keys() - {"seconds", "thumbnail"}:
-            assert close(one[column], other[column]), (one["id"], column, one[column], other[column])
-
-
-def close(one: object, other: object) -> bool:
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(close, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=0, abs_tol=1e-6)
-    return one == other
