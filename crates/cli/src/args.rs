@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use crate::asked::Asked;
 use crate::audit::{self, AuditArgs};
+use crate::batch::{self, BatchArgs};
 use crate::demo::{self, DemoArgs};
 use crate::diagnose::{self, DiagnoseArgs};
 use crate::explain_args::{self, ExplainArgs};
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure, 2 incorrect usage, 3 something requested is not in the answer (explain --strict), 70 internal error, 128 + N ended by signal N (130: Ctrl-C). Data goes to stdout, everything else to stderr.";
+const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure, 2 incorrect usage, 3 something requested is not in the answer (explain --strict) or some jobs failed (batch), 70 internal error, 128 + N ended by signal N (130: Ctrl-C). Data goes to stdout, everything else to stderr.";
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
@@ -54,6 +55,9 @@ pub(crate) enum Command {
     /// Serve a page in the browser and an HTTP interface, with a model that is loaded once
     #[command(after_help = serve::INTERFACE)]
     Serve(Box<ServeArgs>),
+    /// Do a file of jobs with a model that is loaded once; results are one Parquet data set
+    #[command(after_help = batch::JOBS)]
+    Batch(Box<BatchArgs>),
     /// Do jobs that come as lines of JSON on stdin, with a model that is loaded once; outcomes are lines on stdout
     #[command(after_help = worker::LINES)]
     Worker(Box<WorkerArgs>),
@@ -268,6 +272,7 @@ impl Args {
             Command::Diagnose(args) => Some(&args.question.model),
             Command::Inspect(args) => Some(&args.model),
             Command::Audit(args) => Some(&args.model),
+            Command::Batch(args) => Some(&args.model),
             Command::Worker(args) => Some(&args.model),
             Command::Serve(args) => Some(&args.model),
             Command::Report(_) | Command::Phantom(_) | Command::Demo(_) => None,

@@ -171,10 +171,6 @@ pub(crate) struct Incomplete {
     missing: usize,
 }
 
-impl Incomplete {
-    pub(crate) const EXIT_CODE: u8 = 3;
-}
-
 /// The files that the work is about, which must stay as they are.
 fn inputs(job: &Job, question: &Question, presentation: &Presentation) -> Vec<PathBuf> {
     let shown = question.pictures.iter().map(|picture| PathBuf::from(picture.name()));

@@ -8,10 +8,10 @@ mod loaded;
 mod rows;
 mod spool;
 
-pub(crate) use ahead::{Ahead, Read};
+pub(crate) use ahead::{Ahead, Read, Ready};
 pub(crate) use asked::{Folders, Material, Posing, message, of_kind, task};
 pub(crate) use desk::{Blanks, Desk, Ended, Told, Wants, png, problem};
-pub(crate) use loaded::WorkArgs;
+pub(crate) use loaded::{Loaded, WorkArgs};
 pub(crate) use rows::answer_text;
 pub(crate) use spool::Spool;
 

@@ -6,6 +6,7 @@ mod archive;
 mod args;
 mod asked;
 mod audit;
+mod batch;
 mod certificate;
 mod compare;
 mod crash;
@@ -42,6 +43,9 @@ mod worker;
 use args::{Args, Command};
 use std::process::ExitCode;
 
+/// Not all that was asked for was there.
+const PARTIAL: u8 = 3;
+
 fn main() -> ExitCode {
     // First: this process may be the one that renders a checkpoint's chat template, with nothing to lose.
     medgemma_explainer::worker::serve_if_asked();
@@ -51,15 +55,14 @@ fn main() -> ExitCode {
         return ExitCode::from(crash::EXIT_CODE);
     };
     if let Err(error) = outcome {
-        let incomplete = error.downcast_ref::<explain::Incomplete>();
+        let partial = error.is::<explain::Incomplete>() || error.is::<batch::Failed>();
         // Where all was done or written, a signal that came stopped nothing.
-        if let (None, Some(code)) = (incomplete, interrupt::exit_code()) {
+        if let (false, Some(code)) = (partial, interrupt::exit_code()) {
             output::interrupted();
             return ExitCode::from(code);
         }
         output::failed(&error);
-        let code = incomplete.map(|_| explain::Incomplete::EXIT_CODE);
-        return code.map_or(ExitCode::FAILURE, ExitCode::from);
+        return if partial { ExitCode::from(PARTIAL) } else { ExitCode::FAILURE };
     }
     if let Some(reason) = output::failure() {
         output::error(format_args!("cannot write to stdout: {reason}"));
@@ -80,6 +83,7 @@ fn run() -> anyhow::Result<()> {
         Command::Phantom(args) => phantom::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Batch(args) => batch::run(args),
         Command::Worker(args) => worker::run(args),
         Command::Demo(args) => demo::run(args),
     }

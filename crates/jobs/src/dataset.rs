@@ -12,12 +12,13 @@
 //! |---|---|---|
 //! | `id` | string | The id of the job |
 //! | `index` | int64 | The number of the row within the job, from 0 |
-//! | `kind` | string | `target`, `word`, `missing`, `answer` (nothing was explained of it) or `error` (the job failed) |
+//! | `kind` | string | `target`, `phrase` (against another in its place), `word`, `missing`, `answer` (nothing was explained of it) or `error` (the job failed) |
 //! | `asked` | string? | What was asked for, such as `keyword "opacity"` |
 //! | `text` | string? | The text that is explained; for `missing`, why there is none |
 //! | `positions` | list of int64 | The positions of its tokens over prompt and answer, from 0 |
-//! | `start`, `end` | int64? | Where it stands in `answer`: bytes of UTF-8, the first and the one after the last |
+//! | `start`, `end` | int64? | Where it stands in `answer`: its first character and the one after the last |
 //! | `probability` | double? | Its probability |
+//! | `log_ratio` | double? | Of a phrase against another: the logarithm of its probability less that of the other, in nats |
 //! | `image_share` | double? | The part of the relevancy that is in the pictures, from 0 to 1 |
 //! | `picture` | list of int32 | For each image (a picture, or a crop of one): the number of the picture, from 0 |
 //! | `region` | list of list of double | For each image: the part of the picture that it shows, in pixels: x, y, width, height |

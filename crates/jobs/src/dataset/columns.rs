@@ -88,6 +88,7 @@ columns! {
     start: Option<i64>,
     end: Option<i64>,
     probability: Option<f64>,
+    log_ratio: Option<f64>,
     image_share: Option<f64>,
     picture: Vec<i32>,
     region: Vec<Vec<f64>>,
@@ -228,6 +229,7 @@ impl Flat {
             (self.start, self.end) = (Some(integer(start, "start")?), Some(integer(end, "end")?));
         }
         self.probability = row.probability.map(|it| finite(it, "probability")).transpose()?;
+        self.log_ratio = row.log_ratio.map(|it| finite(it, "log_ratio")).transpose()?;
         self.image_share = row.image_share.map(|it| finite(it, "image_share")).transpose()?;
         for map in &row.maps {
             self.picture.push(small(map.picture, "picture")?);
@@ -278,6 +280,7 @@ impl Flat {
         let index = index.ok_or_else(|| needed("index"))?;
         let row = match kind {
             DataKind::Target => Some(self.take_row(index, RowKind::Target)?),
+            DataKind::Phrase => Some(self.take_row(index, RowKind::Phrase)?),
             DataKind::Word => Some(self.take_row(index, RowKind::Word)?),
             DataKind::Missing => Some(self.take_row(index, RowKind::Missing)?),
             DataKind::Answer | DataKind::Error => None,
@@ -329,6 +332,7 @@ impl Flat {
             positions: naturals(&self.positions)?,
             span,
             probability: self.probability,
+            log_ratio: self.log_ratio,
             image_share: self.image_share,
             maps: self.take_maps()?,
             text_positions: naturals(&self.text_positions)?,

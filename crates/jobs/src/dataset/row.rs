@@ -7,6 +7,8 @@ use crate::{AnswerText, Outcome, Problem, ProblemKind, Row, RowKind, Run};
 pub enum DataKind {
     /// What was asked for.
     Target,
+    /// A phrase against another in its place.
+    Phrase,
     /// A word of the answer, explained beside the targets.
     Word,
     /// What was asked for and is not in the answer.
@@ -19,12 +21,13 @@ pub enum DataKind {
 
 impl DataKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Target, Self::Word, Self::Missing, Self::Answer, Self::Error];
+    pub const ALL: [Self; 6] = [Self::Target, Self::Phrase, Self::Word, Self::Missing, Self::Answer, Self::Error];
 
     /// Its name, as in the column `kind`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Target => "target",
+            Self::Phrase => "phrase",
             Self::Word => "word",
             Self::Missing => "missing",
             Self::Answer => "answer",
@@ -79,6 +82,7 @@ pub(crate) fn rows_of(outcome: Outcome, thumbnails: Vec<Option<Vec<u8>>>) -> Vec
             index: row.index,
             kind: match row.kind {
                 RowKind::Target => DataKind::Target,
+                RowKind::Phrase => DataKind::Phrase,
                 RowKind::Word => DataKind::Word,
                 RowKind::Missing => DataKind::Missing,
             },

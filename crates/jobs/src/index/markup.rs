@@ -82,6 +82,7 @@ pub(super) fn counts(found: &Found) -> String {
     let _infallible = write!(out, "<li>{}</li>", counted(found.n_jobs, "job", "jobs"));
     for (kind, one, many) in [
         (DataKind::Target, "target", "targets"),
+        (DataKind::Phrase, "phrase against another", "phrases against others"),
         (DataKind::Word, "word", "words"),
         (DataKind::Missing, "target that is missing", "targets that are missing"),
         (DataKind::Answer, "answer alone", "answers alone"),
