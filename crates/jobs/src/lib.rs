@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 mod job;
+mod object;
 mod options;
 mod outcome;
 mod problem;
@@ -10,6 +11,7 @@ mod target;
 mod whole;
 
 pub use job::{ImageRef, Job, LONGEST_ID, LONGEST_TEXT, MOST_IMAGES, MOST_TARGETS};
+pub use object::Object;
 pub use options::{
     CertificateOperator, Method, Objective, Options, Record, RelianceBlank, Resolution, SpanRule,
     Words,

@@ -17,7 +17,7 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use explanation_jobs::{Problem, ProblemKind};
+use explanation_jobs::{Object, Problem, ProblemKind};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::{Instant, timeout_at};
 use utoipa::IntoParams;
@@ -175,8 +175,8 @@ fn wanted(
     }
 
     match kind {
-        Kind::Answer => parse::<AnswerRequest>(json)?.check(files, limits),
-        Kind::Explanation => parse::<ExplanationRequest>(json)?.check(files, limits),
+        Kind::Answer => parse::<Object<AnswerRequest>>(json)?.0.check(files, limits),
+        Kind::Explanation => parse::<Object<ExplanationRequest>>(json)?.0.check(files, limits),
     }
 }
 
