@@ -251,8 +251,12 @@ fn narrow(schemas: &mut Value) {
         schemas[name]["additionalProperties"] = json!(false);
     }
     not_blank(&mut schemas["ContentData"]["oneOf"][1]["properties"]["text"]);
-    not_null(&mut schemas["ContentData"]["oneOf"][0]["properties"]["name"]);
-    not_null(&mut schemas["ImageData"]["properties"]["name"]);
+    for place in ["/ContentData/oneOf/0/properties/name", "/ImageData/properties/name"] {
+        if let Some(name) = schemas.pointer_mut(place) {
+            not_null(name);
+            name["pattern"] = json!(r"^[^\u0000-\u001f\u007f-\u009f]*$");
+        }
+    }
     schemas["Occurrence"]["oneOf"][0]["minimum"] = json!(1);
 }
 

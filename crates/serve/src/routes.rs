@@ -24,7 +24,7 @@ use utoipa::IntoParams;
 
 use crate::{
     Limits, Picture,
-    body::receive,
+    body::{drain, receive},
     events,
     guard::{REPORT_POLICY, guard},
     id::Id,
@@ -144,7 +144,13 @@ pub(crate) async fn post_explanation(
 }
 
 async fn post(hub: &Arc<Hub>, kind: Kind, wait: Wait, request: Request) -> Answer {
-    let place = hub.reserve()?;
+    let place = match hub.reserve() {
+        Ok(place) => place,
+        Err(problem) => {
+            drain(request.into_body()).await;
+            return Err(problem);
+        }
+    };
     let received = receive(hub, request).await?;
     let permit = hub.decoding.acquire().await.map_err(|_| HttpProblem::stopping())?;
     let reader = Arc::clone(hub);
