@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Options, Problem, ProblemKind, Target};
+use crate::{Object, Options, Problem, ProblemKind, Target, object};
 
 /// Bytes of the id of a job.
 pub const LONGEST_ID: usize = 200;
@@ -34,7 +34,11 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Target>,
     /// How it is answered and explained.
-    #[serde(default, skip_serializing_if = "Options::is_default")]
+    #[serde(
+        default,
+        skip_serializing_if = "Options::is_default",
+        deserialize_with = "object::object"
+    )]
     pub options: Options,
 }
 
@@ -60,7 +64,7 @@ impl Job {
     /// # Errors
     /// [`ProblemKind::Job`] where the text is no job, else as [`Job::check`].
     pub fn parse(json: &str) -> Result<Self, Problem> {
-        let job: Self = serde_json::from_str(json)
+        let Object(job): Object<Self> = serde_json::from_str(json)
             .map_err(|error| Problem::new(ProblemKind::Job, error.to_string()))?;
         job.check()?;
         Ok(job)

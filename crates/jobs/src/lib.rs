@@ -8,6 +8,7 @@ pub mod dataset;
 mod index;
 mod job;
 mod lines;
+mod object;
 mod options;
 mod outcome;
 mod problem;
@@ -21,6 +22,7 @@ pub use dataset::{DataKind, DataRow, DataSet, Header, Opening, Summary};
 pub use index::{Index, MOST_SHOWN, Shown, write_index};
 pub use job::{ImageRef, Job, LONGEST_ID, LONGEST_TEXT, MOST_IMAGES, MOST_TARGETS};
 pub use lines::{Entries, Entry, JobFile, LONGEST_LINE};
+pub use object::Object;
 pub use options::{
     CertificateOperator, Method, Objective, Options, Record, RelianceBlank, Resolution, SpanRule,
     Words,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Problem, ProblemKind, Whole, whole};
+use crate::{Object, Problem, ProblemKind, Whole, whole};
 
 /// A part of the answer. In JSON an object of one field: `{"keyword": "opacity"}`, `{"answer_span": true}`; some take a second:
 /// `{"keyword": "left", "occurrence": 2}`, `{"phrase": "left lung", "against": "right lung"}`.
@@ -177,7 +177,8 @@ impl TryFrom<Fields> for Target {
 
 impl<'de> Deserialize<'de> for Target {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Fields::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
+        let Object(fields) = Object::<Fields>::deserialize(deserializer)?;
+        fields.try_into().map_err(serde::de::Error::custom)
     }
 }
 

@@ -10,7 +10,7 @@ pub struct Whole<T>(pub T);
 
 impl<'de, T: TryFrom<u64>> Deserialize<'de> for Whole<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_u64(Visitor(PhantomData)).map(Self)
+        deserializer.deserialize_any(Visitor(PhantomData)).map(Self)
     }
 }
 

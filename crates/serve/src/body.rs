@@ -44,7 +44,13 @@ enum Form {
 
 pub(crate) async fn receive(hub: &Hub, request: Request) -> Result<Received, HttpProblem> {
     let (head, body) = request.into_parts();
-    let form = form(&head.headers)?;
+    let form = match form(&head.headers) {
+        Ok(form) => form,
+        Err(problem) => {
+            drain(body).await;
+            return Err(problem);
+        }
+    };
     let (body, permits) = all(hub, &head.headers, body).await?;
     let (json, files) = match form {
         Form::Json => (body, Vec::new()),
@@ -127,7 +133,7 @@ async fn all(
 }
 
 /// Reads some more of a body that is refused, so that the client gets to read why.
-async fn drain(mut body: Body) {
+pub(crate) async fn drain(mut body: Body) {
     let end = Instant::now() + Duration::from_secs(2);
     let mut left: usize = 64 << 20;
     while let Ok(Some(Ok(frame))) = timeout_at(end, body.frame()).await {

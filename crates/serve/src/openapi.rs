@@ -57,6 +57,24 @@ pub(crate) fn description(token: bool) -> serde_json::Result<Vec<u8>> {
             let operations = operations.as_object_mut().into_iter().flatten();
             for (method, operation) in operations {
                 complete(path, method, operation, token);
+                if method == "post" {
+                    operation["requestBody"]["content"]["application/json"]["examples"] =
+                        examples(path);
+                }
+                if path.ends_with("/files/{name}") {
+                    let content = &mut operation["responses"]["200"]["content"];
+                    for (_, kind) in crate::page::MEDIA_TYPES {
+                        content[kind] = json!({ "schema": {} });
+                    }
+                }
+                let content = operation.pointer_mut("/responses/200/content");
+                for (kind, content) in content.and_then(Value::as_object_mut).into_iter().flatten()
+                {
+                    if ["application/octet-stream", "image/png"].contains(&kind.as_str()) {
+                        // Bytes have no schema.
+                        content["schema"] = json!({});
+                    }
+                }
                 if path.ends_with("/events") {
                     operation["responses"]["200"]["content"]["text/event-stream"]["schema"] =
                         event();
@@ -130,6 +148,29 @@ fn complete(path: &str, method: &str, operation: &mut Value, token: bool) {
         }
         operation["responses"][status] = response;
     }
+}
+
+/// A grey picture of one pixel.
+const PIXEL: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
+
+/// Requests as one would send them.
+fn examples(path: &str) -> Value {
+    let prompt = "Is there an opacity?";
+    let image = json!({ "type": "image", "data": PIXEL });
+    let content = json!([image, { "type": "text", "text": prompt }]);
+    let mut all = json!({
+        "picture": { "value": { "images": [{ "data": PIXEL, "name": "chest.png" }], "prompt": prompt } },
+        "phantom": { "value": { "phantom": 7, "prompt": prompt, "options": { "max_new_tokens": 50 } } },
+        "messages": { "value": { "messages": [{ "role": "user", "content": content }] } },
+    });
+    if path == "/v1/explanations" {
+        for example in all.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            example["value"]["targets"] =
+                json!([{ "keyword": "opacity" }, { "answer_span": true }]);
+        }
+    }
+    all
 }
 
 /// An event of a stream, as its fields.
@@ -210,8 +251,12 @@ fn narrow(schemas: &mut Value) {
         schemas[name]["additionalProperties"] = json!(false);
     }
     not_blank(&mut schemas["ContentData"]["oneOf"][1]["properties"]["text"]);
-    not_null(&mut schemas["ContentData"]["oneOf"][0]["properties"]["name"]);
-    not_null(&mut schemas["ImageData"]["properties"]["name"]);
+    for place in ["/ContentData/oneOf/0/properties/name", "/ImageData/properties/name"] {
+        if let Some(name) = schemas.pointer_mut(place) {
+            not_null(name);
+            name["pattern"] = json!(r"^[^\u0000-\u001f\u007f-\u009f]*$");
+        }
+    }
     schemas["Occurrence"]["oneOf"][0]["minimum"] = json!(1);
 }
 

@@ -31,17 +31,21 @@ fn file(name: &str) -> Result<Response, HttpProblem> {
 }
 
 /// By the end of a file's name.
+pub(crate) const MEDIA_TYPES: [(&str, &str); 9] = [
+    ("html", "text/html; charset=utf-8"),
+    ("css", "text/css; charset=utf-8"),
+    ("js", "text/javascript; charset=utf-8"),
+    ("json", "application/json"),
+    ("csv", "text/csv; charset=utf-8"),
+    ("svg", "image/svg+xml"),
+    ("png", "image/png"),
+    ("woff2", "font/woff2"),
+    ("dcm", "application/dicom"),
+];
+
+/// The media type of a file.
 pub(crate) fn media_type(name: &str) -> &'static str {
-    match name.rsplit_once('.').map(|(_, end)| end) {
-        Some("html") => "text/html; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("json") => "application/json",
-        Some("csv") => "text/csv; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        Some("png") => "image/png",
-        Some("woff2") => "font/woff2",
-        Some("dcm") => "application/dicom",
-        _ => "application/octet-stream",
-    }
+    let end = name.rsplit_once('.').map_or("", |(_, end)| end);
+    let known = MEDIA_TYPES.iter().find(|(known, _)| *known == end);
+    known.map_or("application/octet-stream", |(_, kind)| kind)
 }

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use explanation_jobs::{LONGEST_TEXT, Options, Problem, ProblemKind, Target, Whole};
+use explanation_jobs::{LONGEST_TEXT, Object, Options, Problem, ProblemKind, Target, Whole};
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
@@ -14,7 +14,8 @@ use crate::{Asked, Content, Limits, Message, Picture, Role, id::Id};
 pub(crate) struct AnswerRequest {
     /// Pictures, before the prompt.
     #[serde(default, deserialize_with = "present")]
-    images: Option<Vec<ImageData>>,
+    #[schema(value_type = Option<Vec<ImageData>>)]
+    images: Option<Vec<Object<ImageData>>>,
     /// The seed of a synthetic radiograph in the place of images; only where the model says `phantoms`.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u64>)]
@@ -24,12 +25,13 @@ pub(crate) struct AnswerRequest {
     #[serde(default, deserialize_with = "present")]
     prompt: Option<String>,
     /// A conversation in the place of images and prompt.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[schema(min_items = 1, max_items = 1000, value_type = Option<Vec<MessageData>>)]
     #[serde(default, deserialize_with = "present")]
-    messages: Option<Vec<MessageData>>,
+    messages: Option<Vec<Object<MessageData>>>,
     /// How it is answered.
     #[serde(default)]
-    options: Options,
+    #[schema(value_type = Options)]
+    options: Object<Options>,
     /// Cancelled when the last listener of its events has gone for 3 s.
     #[serde(default)]
     cancel_when_left: bool,
@@ -45,7 +47,8 @@ pub(crate) struct ExplanationRequest {
     answer: Option<String>,
     /// Pictures, before the prompt.
     #[serde(default, deserialize_with = "present")]
-    images: Option<Vec<ImageData>>,
+    #[schema(value_type = Option<Vec<ImageData>>)]
+    images: Option<Vec<Object<ImageData>>>,
     /// The seed of a synthetic radiograph in the place of images; only where the model says `phantoms`.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u64>)]
@@ -55,15 +58,16 @@ pub(crate) struct ExplanationRequest {
     #[serde(default, deserialize_with = "present")]
     prompt: Option<String>,
     /// A conversation in the place of images and prompt.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[schema(min_items = 1, max_items = 1000, value_type = Option<Vec<MessageData>>)]
     #[serde(default, deserialize_with = "present")]
-    messages: Option<Vec<MessageData>>,
+    messages: Option<Vec<Object<MessageData>>>,
     /// What is explained; where it is empty, the content words of the answer.
     #[serde(default)]
     targets: Vec<Target>,
     /// How it is answered and explained.
     #[serde(default)]
-    options: Options,
+    #[schema(value_type = Options)]
+    options: Object<Options>,
     /// Cancelled when the last listener of its events has gone for 3 s.
     #[serde(default)]
     cancel_when_left: bool,
@@ -87,8 +91,8 @@ pub(crate) struct ImageData {
 #[serde(deny_unknown_fields)]
 pub(crate) struct MessageData {
     role: Role,
-    #[schema(min_items = 1, max_items = 1000)]
-    content: Vec<ContentData>,
+    #[schema(min_items = 1, max_items = 1000, value_type = Vec<ContentData>)]
+    content: Vec<Object<ContentData>>,
 }
 
 /// A part of a message.
@@ -159,16 +163,17 @@ const MOST_PARTS: usize = 1000;
 const LONGEST_NAME: usize = 255;
 
 struct Words {
-    images: Option<Vec<ImageData>>,
+    images: Option<Vec<Object<ImageData>>>,
     phantom: Option<Whole<u64>>,
     prompt: Option<String>,
-    messages: Option<Vec<MessageData>>,
+    messages: Option<Vec<Object<MessageData>>>,
 }
 
 impl AnswerRequest {
     /// `files`: the pictures of a form.
     pub(crate) fn check(self, files: Vec<Picture>, limits: &Limits) -> Result<Wanted, Problem> {
-        let Self { images, phantom, prompt, messages, options, cancel_when_left } = self;
+        let Self { images, phantom, prompt, messages, options: Object(options), cancel_when_left } =
+            self;
         options.check()?;
         let words = Words { images, phantom, prompt, messages };
         let of = Of::Question(words.check(files, limits)?);
@@ -181,6 +186,7 @@ impl ExplanationRequest {
     pub(crate) fn check(self, files: Vec<Picture>, limits: &Limits) -> Result<Wanted, Problem> {
         let Self { answer, images, phantom, prompt, messages, targets, options, cancel_when_left } =
             self;
+        let Object(options) = options;
         options.check()?;
         if limits.targets < targets.len() {
             let message = format!("an explanation has at most {} targets", limits.targets);
@@ -243,7 +249,7 @@ impl Words {
                 let images = images
                     .unwrap_or_default()
                     .into_iter()
-                    .map(|ImageData { data, name }| decoder.decode(data, name));
+                    .map(|Object(ImageData { data, name })| decoder.decode(data, name));
                 let mut all = images.collect::<Result<Vec<_>, _>>()?;
                 for file in files {
                     all.push(decoder.file(file)?);
@@ -254,14 +260,14 @@ impl Words {
     }
 }
 
-fn conversation(messages: Vec<MessageData>, limits: &Limits) -> Result<Asked, Problem> {
+fn conversation(messages: Vec<Object<MessageData>>, limits: &Limits) -> Result<Asked, Problem> {
     let mut parts = messages.len();
     if messages.is_empty() {
         return question("messages has no message");
     }
     let mut decoder = Decoder { limits, seen: 0 };
     let mut read = Vec::new();
-    for MessageData { role, content } in messages {
+    for Object(MessageData { role, content }) in messages {
         parts += content.len();
         if content.is_empty() {
             return question("a message has no content");
@@ -269,7 +275,7 @@ fn conversation(messages: Vec<MessageData>, limits: &Limits) -> Result<Asked, Pr
         if MOST_PARTS < parts {
             return question(format!("messages have more than {MOST_PARTS} parts"));
         }
-        let content = content.into_iter().map(|part| match part {
+        let content = content.into_iter().map(|Object(part)| match part {
             ContentData::Image { data, name } => decoder.decode(data, name).map(Content::Image),
             ContentData::Text { text: words } => {
                 text(&words, "a text of messages").map(|()| Content::Text(words))

@@ -17,14 +17,14 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use explanation_jobs::{Problem, ProblemKind};
+use explanation_jobs::{Object, Problem, ProblemKind};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::{Instant, timeout_at};
 use utoipa::IntoParams;
 
 use crate::{
     Limits, Picture,
-    body::receive,
+    body::{drain, receive},
     events,
     guard::{REPORT_POLICY, guard},
     id::Id,
@@ -144,7 +144,13 @@ pub(crate) async fn post_explanation(
 }
 
 async fn post(hub: &Arc<Hub>, kind: Kind, wait: Wait, request: Request) -> Answer {
-    let place = hub.reserve()?;
+    let place = match hub.reserve() {
+        Ok(place) => place,
+        Err(problem) => {
+            drain(request.into_body()).await;
+            return Err(problem);
+        }
+    };
     let received = receive(hub, request).await?;
     let permit = hub.decoding.acquire().await.map_err(|_| HttpProblem::stopping())?;
     let reader = Arc::clone(hub);
@@ -175,8 +181,8 @@ fn wanted(
     }
 
     match kind {
-        Kind::Answer => parse::<AnswerRequest>(json)?.check(files, limits),
-        Kind::Explanation => parse::<ExplanationRequest>(json)?.check(files, limits),
+        Kind::Answer => parse::<Object<AnswerRequest>>(json)?.0.check(files, limits),
+        Kind::Explanation => parse::<Object<ExplanationRequest>>(json)?.0.check(files, limits),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The thread that asks the model, one piece of work after the other.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,7 +25,14 @@ use crate::{
 /// Works until the queue is closed.
 pub(crate) fn work(hub: &Hub) {
     while let Some(work) = hub.next_work() {
-        do_one(hub, work);
+        let items = work.items();
+        // The model's panics are problems already; this is for our own, and for those of what is dropped.
+        if catch_unwind(AssertUnwindSafe(|| do_one(hub, work))).is_err() {
+            let problem = Problem::new(ProblemKind::Internal, "the program made a mistake");
+            for item in items {
+                fail(&item, problem.clone());
+            }
+        }
         hub.shelf.sweep();
     }
 }

@@ -343,3 +343,26 @@ fn slow_clients_are_cut() {
     assert!(answers[2].starts_with("HTTP/1.1 408 "), "{answers:?}");
     assert_eq!(served.get("/healthz").status, 200);
 }
+
+#[test]
+fn a_client_that_takes_nothing_is_cut() {
+    let limits =
+        Limits { patience: Duration::from_millis(700), connections: 1, ..Limits::default() };
+    let served =
+        Served::with(Fake::default(), ServerOptions { limits, ..ServerOptions::default() });
+    let place = served.ask("/v1/explanations?wait=60", &question());
+    // It asks for much more than fits on the way, reads none of it, and has the only connection.
+    let request = format!("GET {place} HTTP/1.1\r\nHost: {}\r\n\r\n", served.address);
+    let mut stuck = TcpStream::connect(served.address).unwrap();
+    let writer = stuck.try_clone().unwrap();
+    writer.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    let thread = std::thread::spawn(move || (&writer).write_all(request.repeat(3000).as_bytes()));
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(crate::client::Client::new(served.address).get("/healthz").status, 200);
+    _ = thread.join().unwrap();
+    // What was on the way is still there, and then there is an end.
+    let mut got = Vec::new();
+    _ = stuck.read_to_end(&mut got);
+    let one = served.get(&place).body.len();
+    assert!(got.len() < 3000 * one, "all {} bytes came", got.len());
+}
