@@ -121,8 +121,11 @@ impl<T> Pending<T> {
     ///
     /// # Panics
     /// Where the work panicked, with its panic.
-    pub fn wait(self) -> Result<T, Error> {
-        match self.outcome.recv() {
+    pub fn wait(mut self) -> Result<T, Error> {
+        let outcome = self.outcome.recv();
+        // What has ended is not cancelled: the flag may be its asker's, and serve for what is asked next.
+        self.cancel = Arc::default();
+        match outcome {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => resume_unwind(panic),
             Err(_) => Err(ended()),
