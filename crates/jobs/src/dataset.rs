@@ -4,41 +4,34 @@
 //! `part-<shard>-of-<shards>-<number>.parquet`, which any program that reads Parquet reads as one table:
 //! `pyarrow.parquet.read_table("DIR/results")`, `duckdb: select * from 'DIR/results/*.parquet'`.
 //!
+//! ```
+//! use explanation_jobs::{DataSet, Header, Opening, Outcome, Problem, ProblemKind, Shard};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let header = Header {
+//!     program: "my-explainer 1.0".to_owned(),
+//!     model: "google/medgemma-4b-it".to_owned(),
+//!     model_sha256: vec!["4f5c…".to_owned()],
+//!     settings: serde_json::Value::Null,
+//! };
+//! let mut set = DataSet::open(folder, &header, Shard::WHOLE, Opening::default())?;
+//! if !set.is_done("a") {
+//!     let problem = Some(Problem::new(ProblemKind::Picture, "x.png is truncated"));
+//!     let outcome = Outcome { id: "a".to_owned(), answer: None, rows: Vec::new(), run: None, problem };
+//!     set.add(&outcome, &[])?;
+//! }
+//! assert_eq!(set.finish()?.errors, 1);
+//! let rows: Vec<_> = explanation_jobs::dataset::read(folder)?.collect::<Result<_, _>>()?;
+//! assert_eq!(rows[0].kind, explanation_jobs::DataKind::Error);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Columns
 //! An [`Outcome`] becomes a row for each of its rows and one for its problem; an answer of which nothing was explained is a row too.
 //! Lists that belong together have the same length. "?" is null where there is none.
 //!
-//! | Column | Type | What it is |
-//! |---|---|---|
-//! | `id` | string | The id of the job |
-//! | `index` | int64 | The number of the row within the job, from 0 |
-//! | `kind` | string | `target`, `phrase` (against another in its place), `word`, `missing`, `answer` (nothing was explained of it) or `error` (the job failed) |
-//! | `asked` | string? | What was asked for, such as `keyword "opacity"` |
-//! | `text` | string? | The text that is explained; for `missing`, why there is none |
-//! | `positions` | list of int64 | The positions of its tokens over prompt and answer, from 0 |
-//! | `start`, `end` | int64? | Where it stands in `answer`: its first character and the one after the last |
-//! | `probability` | double? | Its probability |
-//! | `log_ratio` | double? | Of a phrase against another: the logarithm of its probability less that of the other, in nats |
-//! | `image_share` | double? | The part of the relevancy that is in the pictures, from 0 to 1 |
-//! | `picture` | list of int32 | For each image (a picture, or a crop of one): the number of the picture, from 0 |
-//! | `region` | list of list of double | For each image: the part of the picture that it shows, in pixels: x, y, width, height |
-//! | `grid_rows`, `grid_columns` | list of int32 | For each image: rows and columns of its cells |
-//! | `maps` | list of list of float | For each image: the relevancy of its cells, row by row |
-//! | `text_positions`, `text_relevancy` | list of int64, list of float | The relevancy of tokens of text; what is zero is left out |
-//! | `region_names`, `region_shares` | list of string, list of double | The relevancy by region of the first picture |
-//! | `gain_blanks`, `gain_nats` | list of string, list of double | What the pictures add to the log-probability, by what stood in their place |
-//! | `depends_on_picture` | string? | `yes`, `no` or `unknown` |
-//! | `certificate_operator` | list of string | The ways to take cells away of the certificate |
-//! | `certificate_srg`, `certificate_p` | list of double? | By operator: AUC(LeRF) − AUC(MoRF), and its p among the controls |
-//! | `certificate_ahead` | list of boolean? | By operator: whether it is ahead of its controls |
-//! | `answer`, `trace`, `stop` | string? | The answer, the thinking trace, and why it ended |
-//! | `model`, `program` | string? | The checkpoint and the program |
-//! | `model_sha256`, `pictures_sha256` | list of string | Of the files of the weights, and of the pixels of each picture, in hexadecimal |
-//! | `settings` | string? | The options of the job, as JSON |
-//! | `notes` | list of string | What a reader must know |
-//! | `seconds` | double? | From pictures to rows |
-//! | `error_kind`, `error_message` | string? | What kept the job from being explained: a [`ProblemKind`] and a text |
-//! | `thumbnail` | binary? | A small PNG |
+#![doc = include_str!("dataset/columns.md")]
 //!
 //! The version of this form is in the metadata of each part, as `explanation-jobs.format`. Compression is Snappy. The tokens of answers are
 //! not in the data set.
@@ -478,14 +471,17 @@ fn refuse_foreign(results: &Path) -> Result<(), Problem> {
     };
     for entry in entries {
         let name = entry.map_err(|error| file_problem("read", results, error))?.file_name();
-        // What a process leaves that ends while it makes a data set.
-        let own = |name: &str| name == LOCK || store::is_temporary(name);
-        if !name.to_str().is_some_and(own) {
+        if !name.to_str().is_some_and(is_left_by_opening) {
             let why = format!("it holds {} and no data set", name.display());
             return Err(foreign(results, &why));
         }
     }
     Ok(())
+}
+
+/// Whether a process leaves a file of this name that ends while it makes a data set.
+pub(crate) fn is_left_by_opening(name: &str) -> bool {
+    name == LOCK || store::is_temporary(name)
 }
 
 /// Compares the header of a store with that of this run, or puts it there.
@@ -562,6 +558,18 @@ impl Lock {
         locked.map_err(|error| file_problem("lock", &path, error))?;
         Ok(Self(file))
     }
+}
+
+/// Writes a file of a folder of journals, whole or not at all.
+#[cfg(feature = "cloud")]
+pub(crate) fn put_local(
+    local: &Path,
+    shard: Shard,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(), Problem> {
+    let temporary = local.join(store::temporary_name(shard));
+    disk::put(&temporary, path, bytes).map_err(|error| file_problem("write", path, error))
 }
 
 fn busy(what: String) -> Problem {

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::dataset::columns::Flat;
 use crate::dataset::rows::{Flats, local};
+use crate::dataset::store::Store;
 use crate::dataset::{DataKind, file_problem};
 use crate::{Problem, ProblemKind};
 
@@ -68,8 +69,7 @@ pub fn write_index(folder: impl AsRef<Path>, index: &Index<'_>) -> Result<Shown,
     let folder = folder.as_ref();
     let path = folder.join(FILE);
     refuse_foreign(&path)?;
-    let found = Found::read(Flats::new(local(folder)?, is_shown)?)?;
-    let page = page(&found, index);
+    let (page, shown) = made(local(folder)?, index)?;
     let failed = |error| file_problem("write", &path, error);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".index-").suffix(".partial");
@@ -83,7 +83,43 @@ pub fn write_index(folder: impl AsRef<Path>, index: &Index<'_>) -> Result<Shown,
     file.write_all(page.as_bytes()).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&path).map_err(|error| failed(error.error))?;
-    Ok(Shown { shown: found.rows.len(), rows: found.n_rows })
+    Ok(shown)
+}
+
+/// Writes the page of a data set in an object store, in its place.
+///
+/// # Errors
+/// Those of [`write_index`], and [`ProblemKind::File`] when the store cannot be reached.
+#[cfg(feature = "cloud")]
+pub fn write_index_remote(
+    cloud: &crate::cloud::Cloud,
+    address: &crate::cloud::Address,
+    index: &Index<'_>,
+) -> Result<Shown, Problem> {
+    let place = address.join(FILE);
+    if let Some(begin) = cloud.begin(&place)?
+        && !is_own(&begin)
+    {
+        return Err(foreign(&place.to_string()));
+    }
+    let (page, shown) = made(crate::cloud::bucket(cloud, address)?, index)?;
+    cloud.replace(&place, page.into_bytes())?;
+    Ok(shown)
+}
+
+fn made(store: Box<dyn Store>, index: &Index<'_>) -> Result<(String, Shown), Problem> {
+    let found = Found::read(Flats::new(store, is_shown)?)?;
+    let shown = Shown { shown: found.rows.len(), rows: found.n_rows };
+    Ok((page(&found, index), shown))
+}
+
+fn is_own(begin: &[u8]) -> bool {
+    String::from_utf8_lossy(begin).contains(MARK)
+}
+
+fn foreign(place: &str) -> Problem {
+    let message = format!("{place} is not of this program: move it away");
+    Problem::new(ProblemKind::File, message)
 }
 
 fn refuse_foreign(path: &Path) -> Result<(), Problem> {
@@ -98,11 +134,7 @@ fn refuse_foreign(path: &Path) -> Result<(), Problem> {
         }
         Ok(_) => {}
     }
-    if String::from_utf8_lossy(&begin).contains(MARK) {
-        return Ok(());
-    }
-    let message = format!("{} is not of this program: move it away", path.display());
-    Err(Problem::new(ProblemKind::File, message))
+    if is_own(&begin) { Ok(()) } else { Err(foreign(&path.display().to_string())) }
 }
 
 /// The columns that a page needs.

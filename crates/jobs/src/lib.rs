@@ -2,6 +2,8 @@
 //!
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "cloud")]
+pub mod cloud;
 #[cfg(feature = "parquet")]
 pub mod dataset;
 #[cfg(feature = "page")]
@@ -11,6 +13,7 @@ mod lines;
 mod object;
 mod options;
 mod outcome;
+mod place;
 mod problem;
 mod shard;
 mod target;
@@ -18,6 +21,8 @@ mod whole;
 
 #[cfg(feature = "parquet")]
 pub use dataset::{DataKind, DataRow, DataSet, Header, Opening, Summary};
+#[cfg(all(feature = "page", feature = "cloud"))]
+pub use index::write_index_remote;
 #[cfg(feature = "page")]
 pub use index::{Index, MOST_SHOWN, Shown, write_index};
 pub use job::{ImageRef, Job, LONGEST_ID, LONGEST_TEXT, MOST_IMAGES, MOST_TARGETS};
@@ -30,6 +35,7 @@ pub use options::{
 pub use outcome::{
     AnswerText, AnswerToken, CertificateRow, Files, ImageMap, Outcome, Row, RowKind, Run,
 };
+pub use place::Place;
 pub use problem::{Problem, ProblemKind};
 pub use shard::{MOST_SHARDS, Shard, ShardFromEnv};
 pub use target::{All, Occurrence, Target, Yes};

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "page")]
 mod browser;
+#[cfg(feature = "cloud")]
+mod cloud;
 mod killed;
 #[cfg(feature = "page")]
 mod page;
