@@ -1,6 +1,6 @@
 // The answer as it comes in: every word can be pointed at from the moment it stands there.
 
-import { byId, button, fill, isolated, make, say, setText, visible } from './dom.js';
+import { byId, button, fill, make, say, setText, visible, wrapped } from './dom.js';
 import { about, duration, ordinal, percent, probability } from './numbers.js';
 import { shownEntry, shownKey, state, update } from './state.js';
 import { cut, unitsOfBytes } from './words.js';
@@ -53,7 +53,7 @@ function leave() {
 }
 
 /** Pins a word; with Shift, all from the pinned word to this one. */
-export function choose(word, toPhrase) {
+function choose(word, toPhrase) {
   const { current, pinned } = state;
   rove(word);
   clearTimeout(resting);
@@ -239,7 +239,7 @@ function drawChips(current) {
   if (place.dataset.drawn !== key) {
     place.dataset.drawn = key;
     fill(place, ...entries.map((entry) => {
-      const chip = button(current.textOf(entry), 'chip word', () => pin(entry));
+      const chip = button(current.nameOf(entry), 'chip word', () => pin(entry));
       chip.dataset.key = entry.key;
       return chip;
     }));
@@ -286,7 +286,7 @@ function reliedOn(current, { row, key }) {
   const question = (questionTokens(current) ?? []).map(({ position }) => values.get(position) ?? 0);
   const largest = Math.max(0, ...sums.values(), ...question);
   const part = (value) => (largest > 0 ? (value ?? 0) / largest : 0);
-  const name = isolated(current.textOf(current.entries.get(key)));
+  const name = wrapped(current.nameOf(current.entries.get(key)));
   return {
     of: ({ start }) => part(sums.get(start)),
     ofToken: (position) => part(values.get(position)),
@@ -364,7 +364,7 @@ function explainingText(current) {
   const jobs = [...current.jobs];
   const job = jobs.find((other) => other.urgent) ?? jobs.find((other) => !other.study) ?? jobs[0];
   if (job) {
-    const name = job.entries.length === 1 ? `${isolated(current.textOf(job.entries[0]))}: ` : '';
+    const name = job.entries.length === 1 ? `${wrapped(current.nameOf(job.entries[0]))}: ` : '';
     const what = job.state === 'queued' ? placeText(job) : runningText(job);
     const of = all > 0 ? `${done} of ${all} words explained · ` : '';
     return { text: `${of}${name}${what}`, part: all > 0 ? done / all : NaN, tone: '' };

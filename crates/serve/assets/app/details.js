@@ -27,7 +27,7 @@ export function drawDetails() {
 }
 
 function head(entry) {
-  const name = make('bdi', 'word-name', visible(state.current.textOf(entry)).trim() || '(space)');
+  const name = make('bdi', 'word-name', state.current.nameOf(entry).trim() || '(space)');
   const isKept = state.pinned === entry.key;
   const kept = isKept ? make('span', 'badge', 'kept') : null;
   // For screens without a Shift key.

@@ -37,7 +37,12 @@ export function setText(element, text) {
 
 /** A name of others inside our own text, without influence on its direction. */
 export function isolated(text) {
-  return `\u2068${visible(text)}\u2069`;
+  return wrapped(visible(text));
+}
+
+/** The same of a text in which nothing unseen is left. */
+export function wrapped(text) {
+  return `\u2068${text}\u2069`;
 }
 
 // Control characters but line ends and tabs, overrides and isolates of direction, and what is no character.

@@ -20,7 +20,7 @@ const KINDS = [
 const SHOWN = new Set(['png', 'jpeg', 'webp', 'bmp']);
 
 /** The kind of a file; null: none that the server takes. */
-export async function kindOf(file) {
+async function kindOf(file) {
   const bytes = new Uint8Array(await file.slice(0, 352).arrayBuffer());
   return KINDS.find(([, is]) => is(bytes, file.name))?.[0] ?? null;
 }

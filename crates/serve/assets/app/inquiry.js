@@ -4,7 +4,7 @@ import { Problem, blobOf, follow, forget, get, request } from './server.js';
 import { bytesBefore, charactersBefore, cut, firstBytes, isContent } from './words.js';
 import { measure, secondsFor } from './costs.js';
 import { readMethods, readVersus } from './methods.js';
-import { say, isolated } from './dom.js';
+import { isolated, say, visible, wrapped } from './dom.js';
 import { update } from './state.js';
 
 /** How long a batch of words may keep others waiting. */
@@ -66,6 +66,7 @@ export class Inquiry {
       const job = { prompt, options: options.answer, cancel_when_left: true };
       const item = await this.#post('/v1/answers', job, sources);
       this.path = `/v1/answers/${item.id}`;
+      if (this.abort.signal.aborted) return await forget(this.path);
       this.#take(item);
       await follow(this.path, (name, data) => this.#answerEvent(name, data), this.abort.signal);
       if (this.state === 'done') this.#answered();
@@ -79,11 +80,12 @@ export class Inquiry {
     const phantom = sources.find((source) => source.kind === 'phantom');
     const whole = phantom ? { ...job, phantom: phantom.seed } : job;
     const files = sources.flatMap((source) => source.files ?? []);
-    if (files.length === 0) return (await request(path, { method: 'POST', json: whole, signal: this.abort.signal })).json();
+    // A request is not called back once it is sent: what came of it would run on, and nobody would know its name.
+    if (files.length === 0) return (await request(path, { method: 'POST', json: whole })).json();
     const form = new FormData();
     form.append('job', JSON.stringify(whole));
     files.forEach((file) => form.append('image', file, plainName(file.name)));
-    return (await request(path, { method: 'POST', form, signal: this.abort.signal })).json();
+    return (await request(path, { method: 'POST', form })).json();
   }
 
   #take(item) {
@@ -127,7 +129,7 @@ export class Inquiry {
     this.pictures.forEach(async (picture, n) => {
       try {
         const image = new Image();
-        image.src = URL.createObjectURL(await blobOf(picture.png, this.abort.signal));
+        image.src = URL.createObjectURL(await blobOf(picture.png));
         await image.decode();
         Object.assign(picture, { image, isOwn: true });
         this.#showSource(n, picture);
@@ -159,16 +161,20 @@ export class Inquiry {
 
   /** Ends all that goes on for this question. What was explained stays. */
   stop() {
-    this.stopped = true;
-    this.wishes = [];
-    this.jobs.forEach((job) => job.cancel());
-    if (this.isAnswering) {
-      this.abort.abort();
-      if (this.path) forget(this.path);
-      Object.assign(this, { state: 'cancelled', progress: null });
-    }
+    this.#stop();
     say('Stopped.');
     update();
+  }
+
+  #stop() {
+    this.stopped = true;
+    this.wishes.forEach((entry) => { entry.state = 'idle'; });
+    this.wishes = [];
+    this.jobs.forEach((job) => job.cancel());
+    if (!this.isAnswering) return;
+    this.abort.abort();
+    if (this.path) forget(this.path);
+    Object.assign(this, { state: 'cancelled', progress: null });
   }
 
   /** Explains by itself again, after a stop or a failure. */
@@ -187,11 +193,11 @@ export class Inquiry {
     return entry;
   }
 
-  /** The text of an entry. */
-  textOf(entry) {
+  /** What an entry is called; nothing unseen is left in it. */
+  nameOf(entry) {
     if (entry.kind === 'answer') return 'whole answer';
     const text = this.text.slice(entry.start, entry.end);
-    return entry.against === undefined ? text : `${isolated(text)} against ${isolated(entry.against)}`;
+    return entry.against === undefined ? visible(text) : `${isolated(text)} against ${isolated(entry.against)}`;
   }
 
   /** The entry of a part against other words in its place. */
@@ -254,6 +260,9 @@ export class Inquiry {
 
   targetOf(entry) {
     if (entry.kind === 'answer') return { answer_span: true };
+    // It may have been pointed at while its last letters were still to come.
+    const word = entry.isWord ? this.words().find(({ start }) => start === entry.start) : null;
+    if (word) entry.end = word.start + word.text.length;
     const characters = [entry.start, entry.end].map((unit) => charactersBefore(this.text, unit));
     if (entry.kind === 'against' && !entry.isContrast) return { phrase: this.text.slice(entry.start, entry.end), against: entry.against };
     return { characters };
@@ -348,15 +357,14 @@ export class Inquiry {
 
   /** Takes a question that is not shown any more off the server and out of memory. */
   drop() {
-    this.stop();
+    this.#stop();
     this.abort.abort();
-    this.jobs.forEach((job) => job.cancel());
     this.pictures.forEach(({ image, isOwn }) => { if (isOwn) URL.revokeObjectURL(image.src); });
   }
 }
 
 /** An explanation on the server, of one or several entries. */
-export class Job {
+class Job {
   constructor(inquiry, entries, options) {
     Object.assign(this, { inquiry, entries, options, state: 'posting', position: null, progress: null, problem: null });
     this.abort = new AbortController();
@@ -373,8 +381,9 @@ export class Job {
     try {
       const targets = this.targets ?? this.entries.map((entry) => this.inquiry.targetOf(entry));
       const json = { answer: this.inquiry.id, targets, options: this.options, cancel_when_left: true };
-      const item = await (await request('/v1/explanations', { method: 'POST', json, signal: this.abort.signal })).json();
+      const item = await (await request('/v1/explanations', { method: 'POST', json })).json();
       this.path = `/v1/explanations/${item.id}`;
+      if (this.abort.signal.aborted) await forget(this.path);
       Object.assign(this, { state: item.state, position: item.position, progress: item.progress });
       await follow(this.path, (name, data) => this.#event(name, data), this.abort.signal);
       if (this.state === 'done') this.#complete(await get(this.path, this.abort.signal));
@@ -416,7 +425,7 @@ export class Job {
     const isFirst = entry.state !== 'done';
     Object.assign(entry, { row, state: 'done', problem: null });
     this.inquiry.lastShown ??= entry.key;
-    if (isFirst && this.urgent) say(`Map of ${isolated(this.inquiry.textOf(entry))} ready.`);
+    if (isFirst && this.urgent) say(`Map of ${wrapped(this.inquiry.nameOf(entry))} ready.`);
   }
 
   /** Rows say where they stand in the answer; one that stands at none of the places that were asked for is the next in turn. */

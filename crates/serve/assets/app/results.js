@@ -2,7 +2,7 @@
 
 import { placeText, problemText, runningText } from './answer.js';
 import { costText, secondsFor } from './costs.js';
-import { byId, button, facts, fill, isolated, link, make, save, say, setText, visible } from './dom.js';
+import { byId, button, facts, fill, isolated, link, make, save, say, setText, visible, wrapped } from './dom.js';
 import { about, bytes, count } from './numbers.js';
 import { Problem, blobOf, get, hasToken } from './server.js';
 import { shownEntry, state, update } from './state.js';
@@ -24,10 +24,10 @@ export function drawResults() {
   const isRunning = Boolean(job && current.jobs.has(job));
   const entry = shownEntry();
   const ofWord = entry?.state === 'done' ? entry.job : null;
-  const key = [current.number, job?.path, isRunning, job?.problem?.message, ofWord?.path, entry?.key, listKey(job), listKey(ofWord), Boolean(ofWord?.made), current.counts().done];
+  const key = [current.number, job?.path, isRunning, job?.problem?.message, ofWord?.path, entry?.key, listKey(job), listKey(ofWord), Boolean(ofWord?.made), ...Object.values(entry?.studies ?? {}).map((study) => `${study.path} ${Boolean(study.made)} ${listKey(study)}`), current.counts().done];
   if (drawn !== key.join('\n')) {
     drawn = key.join('\n');
-    fill(byId('results'), wholeReport(current, job, isRunning), ofWord ? wordFiles(current, entry, ofWord) : null, ofWord?.made ? provenance(current, ofWord.made) : null);
+    fill(byId('results'), wholeReport(current, job, isRunning), ...(ofWord ? wordFiles(current, entry, ofWord) : []), ofWord?.made ? provenance(current, ofWord.made) : null);
   }
   if (isRunning) setText(byId('report-progress'), job.state === 'queued' ? placeText(job) : runningText(job));
 }
@@ -57,14 +57,30 @@ function wholeReport(current, job, isRunning) {
 
 /** What is there of one word is there already. */
 function wordFiles(current, entry, job) {
-  const names = job.entries.map((other) => isolated(current.textOf(other)));
-  const title = make('summary', '', job.entries.length === 1 ? `Files of the map of ${names[0]}` : `Files of the maps of ${names.length} words`);
-  const hint = make('p', 'hint', job.entries.length === 1 ? 'They are there already.' : `They are there already: ${names.join(', ')} were explained together.`);
+  const names = job.entries.map((other) => wrapped(current.nameOf(other)));
+  const isOne = names.length === 1;
+  const own = isOne ? `Files of the map of ${names[0]}` : `Files of the maps of ${names.length} words`;
+  const together = isOne ? '' : `${names.join(', ')} were explained together.`;
+  const studies = Object.entries(entry.studies ?? {}).filter(([, study]) => study.made);
+  return [jobFiles('map', own, together, job), ...studies.map(([name, study]) => jobFiles(name, `Files of ${STUDIES[name]}`, '', study))];
+}
+
+const STUDIES = { reliance: 'the test of reliance', certificate: 'the certificate', methods: 'the comparison of methods' };
+
+/** Which lists of files are open. */
+const openLists = new Set();
+
+function jobFiles(name, title, hint, job) {
   const body = make('div', 'result');
-  const details = make('details', '', title, body);
-  const open = () => fill(body, hint, reportButtons(job), fileList(job));
-  details.addEventListener('toggle', () => { wordFilesOpen = details.open; if (details.open) open(); });
-  if (wordFilesOpen) details.open = true;
+  const details = make('details', '', make('summary', '', title), body);
+  details.open = openLists.has(name);
+  const open = () => fill(body, make('p', 'hint', hint), reportButtons(job), fileList(job));
+  if (details.open) open();
+  details.addEventListener('toggle', () => {
+    if (details.open) openLists.add(name);
+    else openLists.delete(name);
+    if (details.open && !body.hasChildNodes()) open();
+  });
   return details;
 }
 
@@ -87,7 +103,6 @@ function provenance(current, run) {
 }
 
 let provenanceOpen = false;
-let wordFilesOpen = false;
 
 function reportButtons(job, ...more) {
   const path = `${job.path}/report`;
@@ -151,10 +166,9 @@ function explained(name, kind) {
 async function saveFile(path, name) {
   try {
     save(await blobOf(path), name);
-    say(`${name} saved.`);
+    setText(byId('results-problem'), '');
+    say(`${visible(name)} saved.`);
   } catch (error) {
-    const { message } = Problem.of(error);
-    say(message);
-    fill(byId('refusals'), make('li', '', `${name}: ${visible(message)}`));
+    setText(byId('results-problem'), `${visible(name)} was not saved. ${problemText(Problem.of(error))}`);
   }
 }

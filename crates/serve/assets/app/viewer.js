@@ -1,7 +1,7 @@
 // Panels: a heading, a picture with its map, a colour bar.
 
 import { statusOf } from './answer.js';
-import { byId, isolated, make, setText, visible } from './dom.js';
+import { byId, make, setText, visible, wrapped } from './dom.js';
 import { drawScale, heat } from './heat.js';
 import { oneAtATime, pictureName, scaleOf, scene, sharesOf, shownMaps, shownMethod, shownPictures } from './maps.js';
 import { number, percent } from './numbers.js';
@@ -174,7 +174,7 @@ function drawTitle() {
   byId('stage-sub').title = byId('stage-sub').textContent;
 }
 
-const wordOf = (entry) => visible(state.current.textOf(entry)).trim();
+const wordOf = (entry) => state.current.nameOf(entry).trim();
 
 /** Where there are several pictures, each panel bears its picture's name and share. */
 function label(panel, maps) {
@@ -183,7 +183,7 @@ function label(panel, maps) {
   panel.head.hidden = scene.pictures().length < 2 || oneAtATime();
   setText(panel.name, name);
   setText(panel.share, maps ? `${percent(sharesOf(maps)[panel.picture])} of what is in the pictures` : '');
-  const what = maps ? `with the map of ${isolated(wordOf(entry))}. Arrow keys move between cells.` : 'without a map.';
+  const what = maps ? `with the map of ${wrapped(wordOf(entry))}. Arrow keys move between cells.` : 'without a map.';
   panel.canvas.setAttribute('aria-label', `${name} ${what}`);
 }
 

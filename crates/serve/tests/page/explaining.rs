@@ -88,6 +88,13 @@ fn a_word_is_held_against_another_and_a_phrase_against_a_phrase() {
     let body = page.log("/v1/explanations").pop().unwrap();
     let target = json!([{ "phrase": "left middle zone", "against": "right lower zone" }]);
     assert_eq!(body["targets"], target);
+    page.until("document.querySelector('#details').textContent.includes('by 3.20 nats')");
+    page.until("document.querySelectorAll('#method option').length === 4");
+    assert_eq!(
+        page.eval("document.body.textContent.includes('U+20')"),
+        false,
+        "own marks stay unseen"
+    );
     assert_eq!(
         page.count("#chips .chip"),
         3,
