@@ -187,22 +187,36 @@ def parts(out: Place) -> Iterator[Place]:
 
 
 def done(out: Place) -> dict[str, bool]:
-    """The jobs that a folder has rows of, and whether they failed."""
+    """The jobs that a folder has rows of, and whether they failed.
+
+    Raises:
+        ValueError: a part cannot be read, or a job stands in two, as where two runs wrote into one folder at once.
+    """
     found: dict[str, bool] = {}
     for part in parts(out):
-        with parquet.ParquetFile(part.open()) as file:
-            rows = file.read(columns=["id", "kind"])
+        rows = _read(part, ["id", "kind"])
+        here: dict[str, bool] = {}
         for id, kind in zip(rows["id"].to_pylist(), rows["kind"].to_pylist(), strict=True):
-            found[id] = found.get(id, False) or kind == "error"
+            here[id] = here.get(id, False) or kind == "error"
+        if twice := here.keys() & found.keys():
+            raise ValueError(f"job {min(twice)!r} stands in {part.path} and in another part: remove one of them")
+        found |= here
     return found
+
+
+def _read(part: Place, columns: list[str] | None = None) -> pa.Table:
+    try:
+        with parquet.ParquetFile(part.open()) as file:
+            return file.read(columns=columns)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise ValueError(f"cannot read {part.path}: {error}; move it away, its jobs are then done again") from error
 
 
 def forget_errors(out: Place) -> None:
     """Takes the jobs that failed out of the parts, so that they are done again."""
     failed = {id for id, is_error in done(out).items() if is_error}
     for part in parts(out):
-        with parquet.ParquetFile(part.open()) as file:
-            table = file.read()
+        table = _read(part)
         rows = pa.array([id not in failed for id in table["id"].to_pylist()])
         kept = table.filter(rows)
         if kept.num_rows == 0:

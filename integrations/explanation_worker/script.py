@@ -103,7 +103,11 @@ def _agree(args: argparse.Namespace, out: Place) -> None:
 
 def report(args: argparse.Namespace, todo: Todo, seconds: float) -> int:
     """Says what is there now, and gives the exit code."""
-    found = results.done(place_of(args.out))
+    try:
+        found = results.done(place_of(args.out))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     if lost := {id for id, _ in todo.jobs} - found.keys():
         print(f"error: {len(lost)} jobs have no row, {min(lost)!r} for one; run it again", file=sys.stderr)
         return 1

@@ -5,7 +5,7 @@
 #
 # For trying out the script of the array where there is no cluster. Needs root and Debian's packages slurm-wlm and munge.
 set -euo pipefail
-folder=$(mktemp -d /tmp/one-node-XXXXXX)
+folder=$(mktemp -d -t one-node-XXXXXX)
 chmod 755 "$folder"
 export SLURM_CONF="$folder/slurm.conf"
 daemons=()

@@ -111,3 +111,17 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         (blocked / "part.parquet").put(b"x")
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["part.parquet"]
+
+
+def test_parts_that_are_broken_or_doubled_are_named(tmp_path: Path) -> None:
+    out = place_of(str(tmp_path))
+    name = results.write([outcome("a", [0.5, 1.0])], out)
+    whole = (tmp_path / "results" / name).read_bytes()
+    other = tmp_path / "results" / "part-other.parquet"
+    other.write_bytes(whole)
+    with pytest.raises(ValueError, match="'a' stands in .*part-other.* another part"):
+        results.done(out)
+    for broken in (whole[: len(whole) // 2], b""):
+        other.write_bytes(broken)
+        with pytest.raises(ValueError, match="cannot read .*part-other.*move it away"):
+            results.done(out)
