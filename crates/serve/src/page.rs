@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use include_dir::{Dir, include_dir};
+use relevancy_visualization::report::{COMMON_STYLE, REPORT_STYLE};
 
 use crate::problem::HttpProblem;
 
@@ -25,9 +26,14 @@ pub(crate) async fn asset(
 }
 
 fn file(name: &str) -> Result<Response, HttpProblem> {
-    let file = ASSETS.get_file(name).ok_or_else(HttpProblem::not_found)?;
+    let contents = match name {
+        // What the page shares with the reports that it shows.
+        "common.css" => COMMON_STYLE.as_bytes(),
+        "report.css" => REPORT_STYLE.as_bytes(),
+        name => ASSETS.get_file(name).ok_or_else(HttpProblem::not_found)?.contents(),
+    };
     let kind = HeaderValue::from_static(media_type(name));
-    Ok(([(header::CONTENT_TYPE, kind)], file.contents()).into_response())
+    Ok(([(header::CONTENT_TYPE, kind)], contents).into_response())
 }
 
 /// By the end of a file's name.

@@ -56,6 +56,11 @@ use crate::pages::picture::{self, Embedded, Limits};
 pub use crate::pages::{Fact, Tone};
 use crate::{Error, png};
 
+/// How every page of this crate looks, for other pages that want to look like it: a style sheet without rules for a page's own parts.
+pub const COMMON_STYLE: &str = include_str!("pages/assets/common.css");
+/// How the parts of a report look, behind [`COMMON_STYLE`].
+pub const REPORT_STYLE: &str = include_str!("report/assets/style.css");
+
 mod error;
 mod input;
 

@@ -1,7 +1,7 @@
 // One question: it is asked, its answer comes in, and its words are explained, those first that the reader points at.
 
 import { Problem, blobOf, follow, forget, get, request } from './server.js';
-import { bytesBefore, charactersBefore, cut, firstBytes, isContent } from './words.js';
+import { charactersBefore, cut, firstBytes, isContent } from './words.js';
 import { measure, secondsFor } from './costs.js';
 import { readMethods, readVersus } from './methods.js';
 import { isolated, say, visible, wrapped } from './dom.js';
@@ -432,7 +432,7 @@ class Job {
   #entryOf(row) {
     const { text } = this.inquiry;
     const waiting = this.entries.filter((entry) => entry.state !== 'done');
-    const overlaps = ({ start, end }) => row.span && bytesBefore(text, start) < row.span[1] && row.span[0] < bytesBefore(text, end);
+    const overlaps = ({ start, end }) => row.span && charactersBefore(text, start) < row.span[1] && row.span[0] < charactersBefore(text, end);
     return this.owners.get(row.index) ?? waiting.find(overlaps) ?? waiting[0];
   }
 

@@ -31,23 +31,17 @@ export function charactersBefore(text, unit) {
 
 const encoder = new TextEncoder();
 
-/** The number of bytes before a UTF-16 unit. */
-export function bytesBefore(text, unit) {
-  return encoder.encode(text.slice(0, unit)).length;
-}
-
 /** The first bytes of a text, as text. */
 export function firstBytes(text, bytes) {
   return new TextDecoder().decode(encoder.encode(text).subarray(0, bytes));
 }
 
-/** For each byte of a text, and its end, the UTF-16 unit that it belongs to. */
-export function unitsOfBytes(text) {
+/** For each character of a text, and its end, the UTF-16 unit that it begins at. */
+export function unitsOfCharacters(text) {
   const units = [];
   let unit = 0;
   for (const character of text) {
-    const length = encoder.encode(character).length;
-    for (let i = 0; i < length; i += 1) units.push(unit);
+    units.push(unit);
     unit += character.length;
   }
   units.push(unit);

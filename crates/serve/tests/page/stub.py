@@ -222,7 +222,7 @@ def answer(item):
             return
         item.text += part
         item.send("token", {"text": part, "from": len(item.text[:-len(part)].encode())})
-        size = len(part.encode())
+        size = len(part)
         tokens.append({"position": start + n, "span": [at, at + size], "text": part, "probability": 0.99 - 0.3 * (n % 3 == 1)})
         at += size
         progress(item, "answering", n + 1, most, (most - n - 1) * SETTINGS.pace)
@@ -266,7 +266,7 @@ def make_row(item, index, target):
     if span is None:
         return {"index": index, "kind": "missing", "asked": asked, "text": "it is not in the answer", "positions": [],
                 "span": None, "probability": None, "image_share": None, "maps": [], "text_positions": [], "text_relevancy": []}
-    start, end = (len(text[:n].encode()) for n in span)
+    start, end = span
     tokens = [t for t in source.answer["tokens"] if t["span"][0] < end and start < t["span"][1]]
     first = tokens[0]["position"]
     before = source.prompt_tokens + [t for t in source.answer["tokens"] if t["position"] < first]
