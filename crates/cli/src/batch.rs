@@ -28,6 +28,7 @@ pub(crate) const JOBS: &str = concat!(
 );
 
 #[derive(clap::Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct BatchArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -53,6 +54,9 @@ pub(crate) struct BatchArgs {
     /// Also write the folder of each job, as explain does
     #[arg(long, help_heading = "Output")]
     folders: bool,
+    /// Keep no small pictures of the maps in the data set, which are most of its bytes
+    #[arg(long, help_heading = "Output")]
+    no_thumbnails: bool,
     /// Do not write index.html, which reads the whole data set
     #[arg(long, help_heading = "Output")]
     no_index: bool,
@@ -60,7 +64,9 @@ pub(crate) struct BatchArgs {
 
 /// Not every job has its rows.
 #[derive(Debug, thiserror::Error)]
-#[error("{failed} of {jobs} jobs failed; their rows say why (kind = 'error'), and --retry-errors does them again")]
+#[error(
+    "{failed} of {jobs} jobs failed; their rows say why (kind = 'error'), and --retry-errors does them again"
+)]
 pub(crate) struct Failed {
     failed: u64,
     jobs: u64,
@@ -134,7 +140,7 @@ impl BatchArgs {
     /// Where paths of jobs lead.
     fn paths(&self) -> Folders {
         let folder = self.jobs.parent().unwrap_or(Path::new(""));
-        Folders::These(vec![folder.to_owned(), PathBuf::new()])
+        Folders(vec![folder.to_owned(), PathBuf::new()])
     }
 
     /// What came of a job, with its thumbnails; `None` where a signal ended it. Its page and folder are there before its rows.
@@ -147,7 +153,7 @@ impl BatchArgs {
         let folder = self.out.join("folders").join(&name);
         let wants = Wants {
             page: self.pages,
-            thumbnails: true,
+            thumbnails: !self.no_thumbnails,
             folder: self.folders.then_some(folder.as_path()),
             archive: None,
         };
@@ -275,7 +281,9 @@ fn progress_line((done, of, failed): (u64, u64, u64), elapsed: Duration) -> Stri
     let minutes = elapsed.as_secs_f64() / 60.0;
     let rate = done as f64 / minutes;
     let left = (of - done) as f64 / rate;
-    format!("{done} of {of} jobs, {failed} failed; {rate:.1} a minute, about {left:.0} minutes left")
+    format!(
+        "{done} of {of} jobs, {failed} failed; {rate:.1} a minute, about {left:.0} minutes left"
+    )
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ struct Line {
 pub(crate) fn run(args: &WorkerArgs) -> Result<()> {
     let loaded = args.work.load(&args.model, &args.pictures)?;
     let folder = args.folder.clone().unwrap_or_default();
-    let folders = Folders::These(vec![folder]);
+    let folders = Folders(vec![folder]);
     let mut jobs = Ahead::start(Lines::default(), args.pictures.clone(), folders)?;
     let wants = Wants { page: args.pages, ..Wants::default() };
     while let Some(ready) = jobs.next()? {

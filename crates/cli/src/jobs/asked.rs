@@ -25,14 +25,9 @@ use crate::reliance::RelianceArgs;
 use crate::targets::TargetArgs;
 use crate::versus::Pair;
 
-/// Where the paths of a job lead.
+/// Folders that the paths of a job are relative to: the first that has the file.
 #[derive(Clone, Debug)]
-pub(crate) enum Folders {
-    /// To these folders, the first that has the file.
-    These(Vec<PathBuf>),
-    /// Nowhere: pictures are bytes.
-    None,
-}
+pub(crate) struct Folders(pub(crate) Vec<PathBuf>);
 
 /// A task with its pictures read.
 #[derive(Debug)]
@@ -289,22 +284,10 @@ fn turns_of(turns: &[Value], folders: &Folders, material: &mut Material) -> Resu
             let name = item.remove("name");
             let path = material.take_base64(text, name.as_ref().and_then(Value::as_str))?;
             item.insert("path".to_owned(), json!(path));
-        } else if item.get("type").and_then(Value::as_str) != Some("text")
-            && matches!(folders, Folders::None)
-        {
-            return Err(no_paths());
         }
     }
-    let folder = match folders {
-        Folders::These(folders) => folders.first().cloned().unwrap_or_default(),
-        Folders::None => PathBuf::new(),
-    };
+    let folder = folders.0.first().cloned().unwrap_or_default();
     Ok(json!({ "turns": { "turns": turns, "folder": folder } }))
-}
-
-fn no_paths() -> Problem {
-    let message = "pictures are sent as data here, in base64; no file is read by its path";
-    Problem::new(ProblemKind::Picture, message)
 }
 
 /// The last part of a path of somebody else's, which may have either kind of separator.
@@ -318,8 +301,7 @@ fn found(place: &str, folders: &Folders) -> Result<PathBuf, Problem> {
         let message = format!("{place:?}: pictures at {scheme}:// are not read here");
         return Err(Problem::new(ProblemKind::Picture, message));
     }
-    let Folders::These(folders) = folders else { return Err(no_paths()) };
-    let places = || folders.iter().map(|folder| folder.join(place));
+    let places = || folders.0.iter().map(|folder| folder.join(place));
     let there = places().find(|path| path.exists());
     let first = there.or_else(|| places().next());
     first.ok_or_else(|| Problem::new(ProblemKind::Picture, format!("there is no {place:?}")))

@@ -19,7 +19,7 @@ use crate::job::{Answering, Task};
 use crate::task::{Follower, Page, Step};
 
 /// The longer side of a thumbnail, in pixels.
-const THUMBNAIL: u32 = 112;
+const THUMBNAIL: u32 = 80;
 
 /// What is made of an explained answer beside its rows.
 #[derive(Clone, Copy, Debug, Default)]

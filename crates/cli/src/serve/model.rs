@@ -125,7 +125,7 @@ fn card(explainer: &Explainer) -> Result<ModelCard, medgemma_explainer::Error> {
     let side = tokens.isqrt();
     Ok(ModelCard {
         name: record.source,
-        program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
+        program: concat!("medgemma-explainer ", env!("CARGO_PKG_VERSION")).to_owned(),
         device: inspection.device(),
         dtype: inspection.dtype(),
         parameters: inspection.parameters().total,

@@ -213,3 +213,194 @@ fn a_worker_explains_as_explain_does() {
     assert_eq!(by_bytes["run"]["pictures_sha256"], by_path["run"]["pictures_sha256"]);
     assert!(!by_bytes.to_string().contains("secret"), "a path of the client's");
 }
+
+/// A file of jobs about phantoms, in a folder of its own.
+fn job_file(pictures: &Pictures, jobs: &[Value]) -> PathBuf {
+    let lines: String = jobs.iter().map(|job| format!("{job}\n")).collect();
+    let path = pictures.root.path().join("jobs.jsonl");
+    std::fs::write(&path, lines).unwrap();
+    path
+}
+
+fn batch(jobs: &Path, out: &Path, more: &[&str]) -> Vec<String> {
+    let start = [
+        "batch",
+        "--model",
+        "phantom",
+        "--dtype",
+        "float32",
+        "--jobs",
+        &text(jobs),
+        "--out",
+        &text(out),
+    ];
+    start.iter().chain(more).map(|arg| (*arg).to_owned()).collect()
+}
+
+/// All rows of a data set but what differs from run to run, by job and number.
+fn rows(out: &Path) -> Vec<(String, usize, Value)> {
+    let rows = explanation_jobs::dataset::read(out).unwrap();
+    let plain = |row: explanation_jobs::DataRow| {
+        let kind = json!({ "kind": row.kind.name(), "row": row.row, "problem": row.problem });
+        (row.id, row.index, kind)
+    };
+    let mut rows: Vec<_> = rows.map(|row| plain(row.unwrap())).collect();
+    rows.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+    rows
+}
+
+#[test]
+fn a_batch_is_one_data_set_with_a_row_for_every_job() {
+    let pictures = Pictures::new(2);
+    let target = json!([{ "keyword": "nodule" }]);
+    // Relative to the folder of the file.
+    let place = |index: usize| PathBuf::from(format!("set/{index:03}.png"));
+    let jobs = [
+        job("a", &place(0), target.clone()),
+        job("b", &place(1), json!([{ "keyword": "nodule" }, { "keyword": "zebra" }])),
+        job("../c d", &place(0), json!([{ "answer_span": true }])),
+    ];
+    let file = job_file(&pictures, &jobs);
+    let out = pictures.root.path().join("out");
+    let done = run(batch(&file, &out, &["--pages", "--folders"])).done();
+    assert!(done.stdout.contains("4 rows of 3 jobs, of which 0 failed"), "{}", done.stdout);
+    let found = rows(&out);
+    let kinds: Vec<_> =
+        found.iter().map(|(id, _, row)| (id.as_str(), row["kind"].as_str().unwrap())).collect();
+    assert_eq!(kinds, [("../c d", "target"), ("a", "target"), ("b", "target"), ("b", "missing")]);
+
+    // The same numbers as a worker's.
+    let mut worker = Worker::start(&["--folder", &text(pictures.root.path())]);
+    let outcome = worker.ask(&jobs[0]);
+    let of_batch: explanation_jobs::Row =
+        serde_json::from_value(found[1].2["row"].clone()).unwrap();
+    let of_worker: explanation_jobs::Row =
+        serde_json::from_value(outcome["rows"][0].clone()).unwrap();
+    assert_eq!(of_batch, of_worker);
+
+    // Pages and folders under names that nobody's id can lead out of.
+    let pages = crate::support::names(&out.join("pages"));
+    assert_eq!(pages.len(), 3);
+    assert!(
+        pages[0].starts_with("_c_d-")
+            || pages[0].starts_with("_.._c_d")
+            || pages[0].contains("c_d-"),
+        "{pages:?}"
+    );
+    assert!(out.join("folders/a/explanation.npz").is_file());
+    let index = std::fs::read_to_string(out.join("index.html")).unwrap();
+    assert!(index.contains("pages/a.html") && index.contains("data:image/png;base64,"));
+
+    // Nothing is left to do, and nothing is done twice.
+    let again = run(batch(&file, &out, &[])).done();
+    assert!(again.stdout.contains("4 rows of 3 jobs"), "{}", again.stdout);
+    // Another model does not go into it.
+    let other = batch(&file, &out, &[])
+        .iter()
+        .map(|arg| arg.replace("phantom", "phantom-shortcut"))
+        .collect::<Vec<_>>();
+    run(other.iter().map(|arg| arg.replace("phantom-shortcut-shortcut", "phantom-shortcut")))
+        .failed(&["model"]);
+}
+
+#[test]
+fn failed_jobs_are_rows_and_exit_code_3() {
+    let pictures = Pictures::new(1);
+    let good = job("a", &pictures.file(0), json!([{ "keyword": "nodule" }]));
+    let bad = job("b", Path::new("nowhere.png"), json!([{ "keyword": "nodule" }]));
+    let file = pictures.root.path().join("jobs.jsonl");
+    std::fs::write(&file, format!("{good}\nnonsense\n\n{bad}\n")).unwrap();
+    let out = pictures.root.path().join("out");
+    for _ in 0..2 {
+        // Also when nothing was left to do.
+        let run = run(batch(&file, &out, &[]));
+        assert_eq!(run.code, 3, "{run:?}");
+        assert!(run.stdout.contains("3 rows of 3 jobs, of which 2 failed"), "{}", run.stdout);
+        assert!(run.stderr.contains("2 of 3 jobs failed"), "{}", run.stderr);
+    }
+    let found: Vec<_> =
+        rows(&out).into_iter().map(|(id, _, row)| (id, row["problem"]["kind"].clone())).collect();
+    let expected = [("a", Value::Null), ("b", json!("file")), ("line 2", json!("job"))];
+    assert_eq!(found, expected.map(|(id, kind)| (id.to_owned(), kind)));
+    // What was wrong is put right, and only that is done again.
+    std::fs::copy(pictures.file(0), pictures.root.path().join("nowhere.png")).unwrap();
+    let run_again = run(batch(&file, &out, &["--retry-errors"]));
+    assert_eq!(run_again.code, 3);
+    assert!(run_again.stdout.contains("of which 1 failed"), "{}", run_again.stdout);
+    // An id that stands twice is refused before anything is done.
+    std::fs::write(&file, format!("{good}\n{good}\n")).unwrap();
+    run(batch(&file, &pictures.root.path().join("other"), &[]))
+        .failed(&["lines 1 and 2", "same id"]);
+    assert!(!pictures.root.path().join("other").exists());
+}
+
+/// Killed at any moment, it goes on: nothing is lost, nothing is twice.
+#[cfg(unix)]
+#[test]
+fn a_batch_that_is_killed_goes_on() {
+    let pictures = Pictures::new(2);
+    let jobs: Vec<Value> = (0..12)
+        .map(|n| job(&format!("j{n}"), &pictures.file(n % 2), json!([{ "keyword": "nodule" }])))
+        .collect();
+    let file = job_file(&pictures, &jobs);
+    let [whole, killed] = ["whole", "killed"].map(|name| pictures.root.path().join(name));
+    run(batch(&file, &whole, &["--no-index"])).done();
+    let journal = killed.join("results");
+    let mut kills = 0;
+    for lines in [1, 4, 9] {
+        let mut child = command(batch(&file, &killed, &["--no-index"]))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Until so many jobs are in the journal, or it has ended.
+        while child.try_wait().unwrap().is_none() {
+            let text = std::fs::read_dir(&journal).into_iter().flatten().flatten();
+            let journals =
+                text.filter(|entry| entry.file_name().to_string_lossy().starts_with(".journal"));
+            let done: usize = journals
+                .map(|entry| std::fs::read(entry.path()).unwrap_or_default())
+                .map(|text| text.iter().filter(|byte| **byte == b'\n').count())
+                .sum();
+            if lines <= done {
+                child.kill().unwrap();
+                kills += 1;
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        child.wait().unwrap();
+    }
+    assert!(0 < kills, "it was never killed");
+    run(batch(&file, &killed, &["--no-index"])).done();
+    assert_eq!(rows(&killed), rows(&whole));
+}
+
+/// Shards are what schedulers say, and together they are everything.
+#[test]
+fn shards_come_from_the_variables_of_schedulers() {
+    let pictures = Pictures::new(1);
+    let jobs: Vec<Value> = (0..6)
+        .map(|n| job(&format!("j{n}"), &pictures.file(0), json!([{ "keyword": "nodule" }])))
+        .collect();
+    let file = job_file(&pictures, &jobs);
+    let [whole, parts] = ["whole", "parts"].map(|name| pictures.root.path().join(name));
+    run(batch(&file, &whole, &["--no-index"])).done();
+    let slurm = [
+        ("SLURM_ARRAY_TASK_ID", "1"),
+        ("SLURM_ARRAY_TASK_MIN", "1"),
+        ("SLURM_ARRAY_TASK_MAX", "2"),
+    ];
+    let kubernetes = [("JOB_COMPLETION_INDEX", "1"), ("JOB_COMPLETIONS", "2")];
+    for variables in [&slurm[..], &kubernetes[..]] {
+        let mut start = command(batch(&file, &parts, &["--no-index"]));
+        let output = start.envs(variables.iter().copied()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(variables[0].0), "{told}");
+    }
+    assert_eq!(rows(&parts), rows(&whole));
+    let mut start = command(batch(&file, &parts, &[]));
+    let output = start.env("JOB_COMPLETION_INDEX", "1").output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("JOB_COMPLETIONS"));
+}

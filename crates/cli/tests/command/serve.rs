@@ -23,10 +23,10 @@ struct Server {
 impl Server {
     fn start(folder: &Path, more: &[&str]) -> Self {
         let ready = folder.join("ready");
-        let mut start = command(["serve", "--model", "phantom", "--dtype", "float32", "--port", "0"]);
+        let mut start =
+            command(["serve", "--model", "phantom", "--dtype", "float32", "--port", "0"]);
         start.arg("--ready-file").arg(&ready).args(more);
-        let mut process =
-            start.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process = start.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let begun = Instant::now();
         while !ready.exists() {
             assert_eq!(process.try_wait().unwrap(), None, "it ended before it answered");
@@ -41,7 +41,10 @@ impl Server {
     /// Status, headers and body of a request.
     fn send(&self, request: &str, headers: &[(&str, &str)], body: &str) -> (u16, String, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let mut head = format!("{request} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+        let mut head = format!(
+            "{request} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n",
+            body.len()
+        );
         if !headers.iter().any(|(name, _)| *name == "Host") {
             head += &format!("Host: {}\r\n", self.address);
         }
@@ -54,7 +57,8 @@ impl Server {
         let end = answer.windows(4).position(|part| part == b"\r\n\r\n").unwrap();
         let head = String::from_utf8(answer[..end].to_vec()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, head, unchunked(&answer[end + 4..], &head))
+        let body = unchunked(&answer[end + 4..], &head);
+        (status, head, body)
     }
 
     fn json(&self, request: &str, body: &Value) -> (u16, Value) {
@@ -101,7 +105,10 @@ fn it_answers_explains_and_ends_in_good_order() {
     let picture = phantom(root.path());
     let mut server = Server::start(root.path(), &[]);
     let (status, model) = server.json("GET /v1/model", &Value::Null);
-    assert_eq!((status, &model["name"], &model["sees_pictures"]), (200, &json!("phantom"), &json!(true)));
+    assert_eq!(
+        (status, &model["name"], &model["sees_pictures"]),
+        (200, &json!("phantom"), &json!(true))
+    );
 
     let data = STANDARD.encode(std::fs::read(&picture).unwrap());
     let images = json!([{ "data": data, "name": "/home/somebody/Doe^Jane.png" }]);
@@ -133,8 +140,12 @@ fn it_answers_explains_and_ends_in_good_order() {
     let report = String::from_utf8(report).unwrap();
     assert!(status == 200 && head.contains("text/html") && report.contains("nodule"));
     let (_, files) = server.json(&format!("GET {place}/files"), &Value::Null);
-    let files: Vec<&str> =
-        files["files"].as_array().unwrap().iter().map(|file| file["name"].as_str().unwrap()).collect();
+    let files: Vec<&str> = files["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["name"].as_str().unwrap())
+        .collect();
     for name in ["explanation.json", "explanation.npz", "picture-0.png", "overlay-0-0.png"] {
         assert!(files.contains(&name), "{files:?}");
     }
@@ -176,7 +187,10 @@ fn requests_of_others_are_refused() {
         for request in ["GET /v1/model", "POST /v1/answers", "GET /"] {
             let (status, head, _) = server.send(request, &headers, "");
             let is_refused = [400, 401, 403, 421].contains(&status);
-            assert!(is_refused || (request == "GET /" && status != 200), "{request} {headers:?}: {head}");
+            assert!(
+                is_refused || (request == "GET /" && status != 200),
+                "{request} {headers:?}: {head}"
+            );
             assert!(!head.to_lowercase().contains("access-control-allow"), "{head}");
         }
     }
