@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use explanation_jobs::{
-    DataSet, Entry, Header, Index, JobFile, Opening, Outcome, Shard, Summary, write_index,
+    DataSet, Entry, Header, Index, JobFile, Opening, Outcome, Place, Shard, Summary, write_index,
 };
 use indicatif::ProgressBar;
 use medgemma_explainer::sha256;
@@ -36,18 +36,22 @@ pub(crate) struct BatchArgs {
     pictures: PictureArgs,
     #[command(flatten)]
     work: WorkArgs,
-    /// File of jobs, one a line
+    /// File of jobs, one a line; in a build with the feature cloud also an address (s3://, gs://, az://)
     #[arg(long, value_name = "FILE", help_heading = "Jobs")]
-    jobs: PathBuf,
+    jobs: Place,
     /// Only part I of N of the jobs, counted from 0; by default what variables of Slurm or Kubernetes say, else all
     #[arg(long, value_name = "I/N", help_heading = "Jobs")]
     shard: Option<Shard>,
     /// Do jobs again that failed in an earlier run
     #[arg(long, help_heading = "Jobs")]
     retry_errors: bool,
-    /// Folder for the results; created if needed. A batch of the same model in it is gone on with
+    /// Folder for the results; created if needed. A batch of the same model in it is gone on with. In a build with the feature cloud
+    /// also an address
     #[arg(long, value_name = "DIR", help_heading = "Output")]
-    out: PathBuf,
+    out: Place,
+    /// Folder of this machine for what is done and not yet at an --out that is an address; a batch is gone on with in the same one
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    journal: Option<PathBuf>,
     /// Also write the interactive page of each job
     #[arg(long, help_heading = "Output")]
     pages: bool,
@@ -72,16 +76,21 @@ pub(crate) struct Failed {
     jobs: u64,
 }
 
+/// Bytes of a file of jobs that is fetched.
+#[cfg(feature = "cloud")]
+const LARGEST_FILE: u64 = 64 << 30;
+
 /// How often a line says how far the batch is, where there is no terminal.
 const LINE: Duration = Duration::from_secs(30);
 
 /// Does all jobs that are not done.
 pub(crate) fn run(args: &BatchArgs) -> Result<()> {
-    let file = JobFile::open(&args.jobs)?;
+    args.check()?;
+    let (file, _fetched) = args.job_file()?;
     let shard = args.shard()?;
     let loaded = args.work.load(&args.model, &args.pictures)?;
     let opening = Opening { retry_errors: args.retry_errors, ..Opening::default() };
-    let mut set = DataSet::open(&args.out, &args.header(&loaded)?, shard, opening)?;
+    let mut set = args.data_set(&args.header(&loaded)?, shard, opening)?;
 
     let todo = todo(&file, |id| shard.has(id) && !set.is_done(id))?;
     let left = todo.iter().filter(|is_wanted| **is_wanted).count() as u64;
@@ -137,10 +146,67 @@ impl BatchArgs {
         })
     }
 
+    /// What does not go with an address.
+    fn check(&self) -> Result<()> {
+        let is_local = self.local_out().is_some();
+        if !is_local && (self.pages || self.folders) {
+            bail!(
+                "--pages and --folders are written to a folder of this machine: give one as --out"
+            );
+        }
+        if !is_local && self.journal.is_none() {
+            bail!(
+                "--out is an address: add --journal DIR, a folder of this machine for what is done and not yet there"
+            );
+        }
+        if is_local && self.journal.is_some() {
+            bail!("--journal is for an --out that is an address; a folder has its own");
+        }
+        Ok(())
+    }
+
+    /// The folder for results, where it is one of this machine.
+    fn local_out(&self) -> Option<&Path> {
+        match &self.out {
+            Place::Local(path) => Some(path),
+            #[cfg(feature = "cloud")]
+            Place::Remote(_) => None,
+        }
+    }
+
+    /// The jobs; and the temporary file that holds them, where they were fetched.
+    fn job_file(&self) -> Result<(JobFile, Option<NamedTempFile>)> {
+        match &self.jobs {
+            Place::Local(path) => Ok((JobFile::open(path)?, None)),
+            #[cfg(feature = "cloud")]
+            Place::Remote(address) => {
+                let file = crate::stores::cloud()?.download(address, LARGEST_FILE)?;
+                Ok((JobFile::open(file.path())?, Some(file)))
+            }
+        }
+    }
+
+    fn data_set(&self, header: &Header, shard: Shard, opening: Opening) -> Result<DataSet> {
+        match &self.out {
+            Place::Local(path) => Ok(DataSet::open(path, header, shard, opening)?),
+            #[cfg(feature = "cloud")]
+            Place::Remote(address) => {
+                let local = self.journal.as_deref().unwrap_or(Path::new("."));
+                let cloud = crate::stores::cloud()?;
+                let set = explanation_jobs::cloud::RemoteSet { cloud, address, local };
+                Ok(DataSet::open_remote(set, header, shard, opening)?)
+            }
+        }
+    }
+
     /// Where paths of jobs lead.
     fn paths(&self) -> Folders {
-        let folder = self.jobs.parent().unwrap_or(Path::new(""));
-        Folders(vec![folder.to_owned(), PathBuf::new()])
+        let folder = match &self.jobs {
+            Place::Local(path) => path.parent().map(Path::to_owned),
+            #[cfg(feature = "cloud")]
+            Place::Remote(_) => None,
+        };
+        Folders(folder.into_iter().chain([PathBuf::new()]).collect())
     }
 
     /// What came of a job, with its thumbnails; `None` where a signal ended it. Its page and folder are there before its rows.
@@ -150,7 +216,8 @@ impl BatchArgs {
         ready: Ready,
     ) -> Result<Option<(Outcome, Vec<Option<Vec<u8>>>)>> {
         let name = file_name(&ready.id);
-        let folder = self.out.join("folders").join(&name);
+        let out = self.local_out().unwrap_or(Path::new(""));
+        let folder = out.join("folders").join(&name);
         let wants = Wants {
             page: self.pages,
             thumbnails: !self.no_thumbnails,
@@ -162,7 +229,7 @@ impl BatchArgs {
             return Ok(None); // what is half done is nobody's result
         }
         if let Some(page) = page {
-            let path = self.out.join("pages").join(format!("{name}.html"));
+            let path = out.join("pages").join(format!("{name}.html"));
             write_whole(&path, page.as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
@@ -171,23 +238,29 @@ impl BatchArgs {
 
     fn print(&self, summary: &Summary) -> Result<()> {
         let Summary { rows, jobs, errors } = summary;
-        let results = self.out.join("results");
         output::line(format_args!(
-            "{}  {rows} rows of {jobs} jobs, of which {errors} failed",
-            results.display()
+            "{}/results  {rows} rows of {jobs} jobs, of which {errors} failed",
+            self.out
         ));
         if self.no_index {
             return Ok(());
         }
+        let out = self.local_out();
         let link = |id: &str| {
             let name = file_name(id);
             let page = format!("pages/{name}.html");
             let report = format!("folders/{name}/report.html");
-            [page, report].into_iter().find(|path| self.out.join(path).is_file())
+            [page, report].into_iter().find(|path| out.is_some_and(|out| out.join(path).is_file()))
         };
-        let title = "Explanations";
-        write_index(&self.out, &Index { title, link: &link })?;
-        output::line(self.out.join("index.html").display());
+        let index = Index { title: "Explanations", link: &link };
+        match &self.out {
+            Place::Local(path) => write_index(path, &index)?,
+            #[cfg(feature = "cloud")]
+            Place::Remote(address) => {
+                explanation_jobs::write_index_remote(crate::stores::cloud()?, address, &index)?
+            }
+        };
+        output::line(format_args!("{}/index.html", self.out));
         Ok(())
     }
 }

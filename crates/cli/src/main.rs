@@ -34,6 +34,8 @@ mod shades;
 mod sinks;
 mod size;
 mod spelled;
+#[cfg(feature = "cloud")]
+mod stores;
 mod targets;
 mod task;
 mod versus;

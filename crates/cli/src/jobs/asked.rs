@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use explanation_jobs::{
-    All, ImageRef, Job, MOST_IMAGES, Occurrence, Options, Problem, ProblemKind, Target,
+    All, ImageRef, Job, MOST_IMAGES, Occurrence, Options, Place, Problem, ProblemKind, Target,
 };
 use medgemma_explainer::Ask;
 use medgemma_explainer::medical::is_medical;
@@ -251,11 +251,11 @@ fn conversation(job: &Job, folders: &Folders, material: &mut Material) -> Result
         }
         return turns_of(turns, folders, material);
     }
-    let path = |image: &ImageRef| match image {
-        ImageRef::Place(place) => found(place, folders),
+    let mut path = |image: &ImageRef| match image {
+        ImageRef::Place(place) => found(place, folders, material),
         ImageRef::Data { data, name } => material.take_base64(data, name.as_deref()),
     };
-    let mut paths = job.images.iter().map(path).collect::<Result<Vec<_>, _>>()?;
+    let mut paths = job.images.iter().map(&mut path).collect::<Result<Vec<_>, _>>()?;
     if job.images.iter().all(|image| matches!(image, ImageRef::Data { .. })) {
         paths = material.together(paths)?;
     }
@@ -295,14 +295,20 @@ fn file_name(path: &str) -> String {
     path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned()
 }
 
-/// Where a picture lies: in the first of the folders that has it.
-fn found(place: &str, folders: &Folders) -> Result<PathBuf, Problem> {
-    if let Some((scheme, _)) = place.split_once("://") {
-        let message = format!("{place:?}: pictures at {scheme}:// are not read here");
-        return Err(Problem::new(ProblemKind::Picture, message));
+/// Where a picture lies: in the first of the folders that has it, or where it was put when it came from a store.
+fn found(place: &str, folders: &Folders, material: &mut Material) -> Result<PathBuf, Problem> {
+    let parsed: Result<Place, Problem> = place.parse();
+    match parsed.map_err(|problem| Problem { kind: ProblemKind::Picture, ..problem })? {
+        Place::Local(path) => {
+            let places = || folders.0.iter().map(|folder| folder.join(&path));
+            let there = places().find(|path| path.exists());
+            Ok(there.or_else(|| places().next()).unwrap_or(path))
+        }
+        #[cfg(feature = "cloud")]
+        Place::Remote(address) => {
+            let cloud = crate::stores::cloud()?;
+            let bytes = cloud.read(&address, explanation_jobs::cloud::LARGEST_PICTURE)?;
+            material.take(&bytes, Some(place))
+        }
     }
-    let places = || folders.0.iter().map(|folder| folder.join(place));
-    let there = places().find(|path| path.exists());
-    let first = there.or_else(|| places().next());
-    first.ok_or_else(|| Problem::new(ProblemKind::Picture, format!("there is no {place:?}")))
 }
