@@ -91,7 +91,7 @@ def test_a_batch_of_the_command_is_read(command: list[str], phantom: Path, tmp_p
     rows = {(row.id, row.row.text if row.row is not None else row.kind): row for row in read_parquet(tmp_path / "out")}
     row = rows["a", "opacity"].row
     error = rows["b", "error"].error
-    assert row is not None and error is not None and error.kind == "picture"
+    assert row is not None and error is not None and error.kind == "file"
     with Explainer("phantom", device="cpu") as explainer:
         lived = explainer.explain(phantom, "Is there an opacity?", "opacity").targets[0]
     assert np.array_equal(lived.map, row.map) and np.array_equal(lived.text_relevancy, row.text_relevancy)

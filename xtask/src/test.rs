@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::workspace::Workspace;
-use crate::{attack, process, setup, tidy};
+use crate::{attack, process, setup, tidy, wheel};
 
 /// Stops at the first check that fails; names at the end what could not be checked here.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -57,6 +57,10 @@ enum Action {
     Docs(&'static [&'static str]),
     /// All tests, those of the report in a browser and of kernels on a GPU only where there is one.
     Tests(&'static [&'static str]),
+    /// The scripts for engines of many machines, with the command that the tests built.
+    Integrations,
+    /// The Python package as a wheel, installed and tested, with the command that the tests built.
+    Wheel,
 }
 
 impl Action {
@@ -67,6 +71,11 @@ impl Action {
             Self::Tidy => tidy::run(workspace)?,
             Self::Attack => attack::in_tests(workspace)?,
             Self::Deny => return deny(workspace),
+            Self::Integrations => return integrations(workspace),
+            Self::Wheel => {
+                let command = built(workspace)?;
+                wheel::run(workspace, &wheel::Options::tested(command))?;
+            }
             Self::Cargo(args) => process::run(&mut workspace.cargo(args))?,
             Self::Docs(args) => {
                 process::run(workspace.cargo(args).env("RUSTDOCFLAGS", "-D warnings"))?;
@@ -113,7 +122,29 @@ fn steps() -> Vec<Step> {
         step("doc tests", Action::Cargo(&["test", "--workspace", "--doc"])),
         step("tests", Action::Tests(tests)),
         step("attack", Action::Attack),
+        step("integrations", Action::Integrations),
+        step("wheel", Action::Wheel),
     ]
+}
+
+/// The command that the tests built.
+fn built(workspace: &Workspace) -> Result<PathBuf> {
+    Ok(workspace.target_folder()?.join("debug/medgemma-explainer"))
+}
+
+/// What only some machines have (a Java for Spark, a Slurm) is skipped, and the tests say so.
+fn integrations(workspace: &Workspace) -> Result<Option<String>> {
+    let Some(python) = setup::validators::find(workspace) else {
+        return Ok(Some(setup::validators::advice().to_owned()));
+    };
+    let mut pytest = Command::new(python);
+    pytest.args(["-m", "pytest", "-q", "-rs", "integrations/tests"]);
+    pytest.current_dir(workspace.root()).env("MEDGEMMA_EXPLAINER", built(workspace)?);
+    for required in ["REQUIRE_RAY", "REQUIRE_KUBERNETES", "REQUIRE_BATCH"] {
+        pytest.env(required, "1");
+    }
+    process::run(&mut pytest)?;
+    Ok(None)
 }
 
 fn deny(workspace: &Workspace) -> Result<Option<String>> {
@@ -160,10 +191,15 @@ fn tests(mut command: Command, found: Found) -> Result<Option<String>> {
         None => left_out.push(format!("a real model: {}", setup::real::advice())),
     }
     match found.validators {
-        Some(python) => _ = command.env("MEDICAL_PYTHON", python).env("REQUIRE_VALIDATORS", "1"),
+        Some(python) => {
+            command.env("MEDICAL_PYTHON", python);
+            for required in ["REQUIRE_VALIDATORS", "REQUIRE_PYARROW", "REQUIRE_SCHEMATHESIS"] {
+                command.env(required, "1");
+            }
+        }
         None => {
             left_out
-                .push(format!("DICOM against others' readers: {}", setup::validators::advice()));
+                .push(format!("files and interfaces against others' programs: {}", setup::validators::advice()));
         }
     }
     process::run(&mut command)?;

@@ -29,6 +29,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// To be tested, with a command that is built.
+    pub(crate) fn tested(command: PathBuf) -> Self {
+        Self { binary: Some(command), out: None, test: true, torch: None }
+    }
+
     pub(crate) fn parse(args: &mut Arguments) -> Result<Self> {
         let path = |text: &std::ffi::OsStr| Ok::<_, std::convert::Infallible>(PathBuf::from(text));
         let mut place = |name| args.opt_value_from_os_str(name, path);

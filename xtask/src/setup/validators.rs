@@ -1,4 +1,5 @@
-//! Other people's readers of DICOM and `NIfTI`, which the tests of the crate `medical-pictures` hold its numbers and files against.
+//! Other people's programs that tests hold this one against: readers of DICOM, `NIfTI` and Parquet, a tester of HTTP interfaces, a local
+//! store of objects, an engine for many machines.
 //!
 //! Only these tests use them: nothing else fails without. Python's packages go into a folder of the workspace; the programs of the system's
 //! packages are installed as Chromium is ([`super::chromium`]).
@@ -13,8 +14,8 @@ use super::chromium;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Versions that the numbers in `docs/dicom.md` are of.
-const PACKAGES: [&str; 8] = [
+/// Versions that the numbers in `docs/dicom.md` are of, and those that the tests of `integrations` were run with.
+const PACKAGES: [&str; 14] = [
     "pydicom==3.0.2",
     "pydicom-data==1.0.0",
     "highdicom==0.28.2",
@@ -23,6 +24,12 @@ const PACKAGES: [&str; 8] = [
     "pylibjpeg-libjpeg==2.5.0",
     "pylibjpeg-openjpeg==2.6.0",
     "pylibjpeg-rle==2.2.0",
+    "pyarrow==26.0.1",
+    "schemathesis==4.32.5",
+    "pytest==9.2.0",
+    "PyYAML==6.0.4",
+    "kubernetes-validate==1.37.0",
+    "ray[data]==2.60.0",
 ];
 
 /// Programs, and the packages of Debian that have them.
@@ -44,7 +51,7 @@ pub(crate) fn missing_programs() -> Vec<&'static str> {
 
 /// What to do where something is missing.
 pub(crate) fn advice() -> &'static str {
-    "pydicom, highdicom, nibabel, dciodvfy or dcmtk is missing (cargo xtask setup --validators)"
+    "pydicom, highdicom, nibabel, pyarrow, schemathesis, ray, dciodvfy or dcmtk is missing (cargo xtask setup --validators)"
 }
 
 /// Makes sure that they are there.
@@ -67,11 +74,11 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<()> {
         }
         chromium::install(&missing)?;
     }
-    println!("other readers of DICOM: {}", folder.display());
+    println!("other people's programs for tests: {}", folder.display());
     Ok(())
 }
 
 fn has_packages(python: &Path) -> bool {
-    let names = "import pydicom, highdicom, nibabel, data_store";
+    let names = "import pydicom, highdicom, nibabel, data_store, pyarrow, schemathesis, pytest, kubernetes_validate, ray";
     process::succeeds(Command::new(python).args(["-c", names]))
 }
