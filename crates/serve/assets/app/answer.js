@@ -3,7 +3,7 @@
 import { byId, button, fill, make, say, setText, visible, wrapped } from './dom.js';
 import { about, duration, ordinal, percent, probability } from './numbers.js';
 import { shownEntry, shownKey, state, update } from './state.js';
-import { cut, unitsOfBytes } from './words.js';
+import { cut, unitsOfCharacters } from './words.js';
 
 /** How long the pointer rests on a word before the word is put into explanation. */
 const REST_MILLISECONDS = 140;
@@ -296,13 +296,13 @@ function reliedOn(current, { row, key }) {
 
 /** The sum of the tokens of each word, by its start. */
 function wordSums(current, values) {
-  current.units ??= unitsOfBytes(current.text);
+  current.units ??= unitsOfCharacters(current.text);
   const words = drawn.parts.filter((part) => part.isWord);
   const sums = new Map();
   current.answer.tokens.forEach(({ position, span }) => {
     const value = values.get(position);
     if (!value || !span) return;
-    const [start, end] = span.map((byte) => current.units[byte]);
+    const [start, end] = span.map((character) => current.units[character]);
     const word = words.find((part) => part.start < end && start < part.start + part.text.length);
     if (word) sums.set(word.start, (sums.get(word.start) ?? 0) + value);
   });

@@ -1,7 +1,7 @@
 // One question: it is asked, its answer comes in, and its words are explained, those first that the reader points at.
 
 import { Problem, blobOf, follow, forget, get, request } from './server.js';
-import { bytesBefore, charactersBefore, cut, firstBytes, isContent } from './words.js';
+import { charactersBefore, cut, firstBytes, isContent } from './words.js';
 import { measure, secondsFor } from './costs.js';
 import { readMethods, readVersus } from './methods.js';
 import { isolated, say, visible, wrapped } from './dom.js';
@@ -305,7 +305,7 @@ export class Inquiry {
       const all = isPair ? [] : await readMethods(job);
       job.entries.forEach((entry, index) => { entry.methods = all[index]; });
       const pair = isPair ? await readVersus(job) : null;
-      if (pair) Object.assign(first, { favours: pair.favours, methods: pair.maps });
+      if (pair) first.methods = pair;
     } catch (error) {
       job.entries.forEach((entry) => { entry.methodsProblem = Problem.of(error); });
     }
@@ -432,7 +432,7 @@ class Job {
   #entryOf(row) {
     const { text } = this.inquiry;
     const waiting = this.entries.filter((entry) => entry.state !== 'done');
-    const overlaps = ({ start, end }) => row.span && bytesBefore(text, start) < row.span[1] && row.span[0] < bytesBefore(text, end);
+    const overlaps = ({ start, end }) => row.span && charactersBefore(text, start) < row.span[1] && row.span[0] < charactersBefore(text, end);
     return this.owners.get(row.index) ?? waiting.find(overlaps) ?? waiting[0];
   }
 

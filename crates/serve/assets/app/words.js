@@ -1,4 +1,4 @@
-// The words of a text, and the three ways to count where they stand: UTF-16 units here, characters in requests, bytes in results.
+// The words of a text, and the ways to count where they stand: UTF-16 units here, characters in requests and results, bytes in a stream.
 
 /** Words that say nothing of a picture by themselves; the list of the program. Negations are content. */
 const FUNCTION_WORDS = new Set(
@@ -29,28 +29,15 @@ export function charactersBefore(text, unit) {
   return [...text.slice(0, unit)].length;
 }
 
-const encoder = new TextEncoder();
-
-/** The number of bytes before a UTF-16 unit. */
-export function bytesBefore(text, unit) {
-  return encoder.encode(text.slice(0, unit)).length;
-}
-
 /** The first bytes of a text, as text. */
 export function firstBytes(text, bytes) {
-  return new TextDecoder().decode(encoder.encode(text).subarray(0, bytes));
+  return new TextDecoder().decode(new TextEncoder().encode(text).subarray(0, bytes));
 }
 
-/** For each byte of a text, and its end, the UTF-16 unit that it belongs to. */
-export function unitsOfBytes(text) {
-  const units = [];
-  let unit = 0;
-  for (const character of text) {
-    const length = encoder.encode(character).length;
-    for (let i = 0; i < length; i += 1) units.push(unit);
-    unit += character.length;
-  }
-  units.push(unit);
+/** For each character of a text, and its end, the UTF-16 unit that it begins at. */
+export function unitsOfCharacters(text) {
+  const units = [0];
+  for (const character of text) units.push(units[units.length - 1] + character.length);
   return units;
 }
 
