@@ -20,7 +20,7 @@ export function drawDetails() {
   }
   const { current } = state;
   setText(byId('word-heading'), entry.kind === 'part' && entry.isWord ? 'Word' : entry.kind === 'answer' ? 'Answer' : 'Phrase');
-  const key = [current.number, entry.key, entry.state, statusOf(entry), current.text.length, current.tokens ? 1 : 0, oneAtATime(), entry.methodsProblem?.message, entry.favours, state.extending, Boolean(entry.job?.made), state.pinned === entry.key];
+  const key = [current.number, entry.key, entry.state, statusOf(entry), current.text.length, current.tokens ? 1 : 0, oneAtATime(), entry.methodsProblem?.message, state.extending, Boolean(entry.job?.made), state.pinned === entry.key];
   if (drawn === key.join('\n')) return;
   drawn = key.join('\n');
   fill(byId('details'), head(entry), entry.row ? null : waiting(entry), ...(entry.row ? rowOf(current, entry) : []));
@@ -62,10 +62,11 @@ function rowOf(current, entry) {
 
 /** Which of two phrases is more likely, where they were compared. */
 function favourText(current, entry) {
-  if (entry.favours === undefined) return null;
+  const ratio = entry.row.log_ratio;
+  if (!Number.isFinite(ratio)) return null;
   const own = current.text.slice(entry.start, entry.end);
-  const nats = Math.abs(entry.favours);
-  return `${isolated(entry.favours >= 0 ? own : entry.against)} by ${signed(nats).replace('+', '')} nats, ${number(Math.exp(nats))} times as likely`;
+  const nats = Math.abs(ratio);
+  return `${isolated(ratio >= 0 ? own : entry.against)} by ${signed(nats).replace('+', '')} nats, ${number(Math.exp(nats))} times as likely`;
 }
 
 function settingOf(current) {

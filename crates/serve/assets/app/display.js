@@ -88,7 +88,8 @@ function drawMethods() {
   if (select.dataset.drawn !== key) {
     select.dataset.drawn = key;
     const byPatch = others.some(({ id }) => id === 'patches');
-    const own = byPatch ? { id: 'tokens', name: 'relevancy by token' } : { id: '', name: 'relevancy' };
+    const isPair = others.some(({ id }) => id === 'versus_a');
+    const own = byPatch ? { id: 'tokens', name: 'relevancy by token' } : { id: '', name: isPair ? 'for the one rather than the other' : 'relevancy' };
     fill(select, ...[own, ...others].map(({ id, name }) => {
       const option = make('option', '', visible(name));
       option.value = id;

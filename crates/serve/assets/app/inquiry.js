@@ -305,7 +305,7 @@ export class Inquiry {
       const all = isPair ? [] : await readMethods(job);
       job.entries.forEach((entry, index) => { entry.methods = all[index]; });
       const pair = isPair ? await readVersus(job) : null;
-      if (pair) Object.assign(first, { favours: pair.favours, methods: pair.maps });
+      if (pair) first.methods = pair;
     } catch (error) {
       job.entries.forEach((entry) => { entry.methodsProblem = Problem.of(error); });
     }

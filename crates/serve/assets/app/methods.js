@@ -15,24 +15,18 @@ export async function readMethods(job) {
   ].filter(({ maps }) => maps.some(({ values }) => values.some((value) => value !== 0))));
 }
 
-/**
- * Of a phrase against another: which of them the model favours, in nats, and the maps of what speaks for either. Null where the record
- * holds no such pair.
- */
+/** Of a phrase against another, the maps of what speaks for either. Null where the record holds no such pair. */
 export async function readVersus(job) {
   const record = await get(`${job.path}/files/explanation.json`);
-  const pair = record.versus?.[0];
-  if (!pair) return null;
+  if (!record.versus?.length) return null;
   const archive = new Uint8Array(await (await blobOf(`${job.path}/files/explanation.npz`)).arrayBuffer());
-  const names = [
-    ['versus_a', 'what speaks for the phrase'], ['versus_b', 'what speaks for the other'], ['versus_contrast', 'for the one rather than the other'],
-  ];
+  const names = [['versus_a', 'what speaks for the phrase'], ['versus_b', 'what speaks for the other']];
   const maps = [];
   for (const [id, name] of names) {
     const rows = await floats(archive, id);
     if (rows) maps.push({ id, name, maps: mapsOfRow(record, { shape: [1, ...rows.shape], values: rows.values }, 0, 0) });
   }
-  return { favours: pair.log_ratio, maps };
+  return maps;
 }
 
 /** A row over all tokens, cut into the cells of each image. */

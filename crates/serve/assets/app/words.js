@@ -1,4 +1,4 @@
-// The words of a text, and the three ways to count where they stand: UTF-16 units here, characters in requests, bytes in results.
+// The words of a text, and the ways to count where they stand: UTF-16 units here, characters in requests and results, bytes in a stream.
 
 /** Words that say nothing of a picture by themselves; the list of the program. Negations are content. */
 const FUNCTION_WORDS = new Set(
@@ -29,22 +29,15 @@ export function charactersBefore(text, unit) {
   return [...text.slice(0, unit)].length;
 }
 
-const encoder = new TextEncoder();
-
 /** The first bytes of a text, as text. */
 export function firstBytes(text, bytes) {
-  return new TextDecoder().decode(encoder.encode(text).subarray(0, bytes));
+  return new TextDecoder().decode(new TextEncoder().encode(text).subarray(0, bytes));
 }
 
 /** For each character of a text, and its end, the UTF-16 unit that it begins at. */
 export function unitsOfCharacters(text) {
-  const units = [];
-  let unit = 0;
-  for (const character of text) {
-    units.push(unit);
-    unit += character.length;
-  }
-  units.push(unit);
+  const units = [0];
+  for (const character of text) units.push(units[units.length - 1] + character.length);
   return units;
 }
 

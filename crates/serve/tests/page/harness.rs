@@ -134,6 +134,12 @@ impl Page {
         self.browser.click(selector, false);
     }
 
+    /// Clicks an element wherever it is, for places that move while something comes in above.
+    pub(crate) fn activate(&mut self, selector: &str) {
+        self.eval(&format!("document.querySelector({}).click(), 0", json!(selector)));
+        self.browser.settle();
+    }
+
     /// Types into what has the focus.
     pub(crate) fn type_text(&mut self, text: &str) {
         self.browser.call("Input.insertText", &json!({ "text": text }));

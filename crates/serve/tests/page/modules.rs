@@ -40,19 +40,20 @@ fn events_are_whole_however_they_are_cut() {
 }
 
 #[test]
-fn characters_and_units_are_told_apart() {
+fn characters_bytes_and_units_are_told_apart() {
     let Some(server) = Server::any() else { return };
     let Some(mut page) = Page::open(&server, LAPTOP) else { return };
-    // The picture of a lung is two UTF-16 units and one character.
+    // The picture of a lung is two UTF-16 units, four bytes, one character.
     let text = "\u{1fac1} Größe left Left";
     let found = page.eval(&format!(
         "import('/assets/app/words.js').then((m) => {{ const t = {0}; const at = t.indexOf('left'); \
-         return [m.charactersBefore(t, at), m.unitsOfCharacters(t)[m.charactersBefore(t, at)] === at, \
+         return [m.charactersBefore(t, at), m.firstBytes(t, {1}) === t.slice(0, at), m.unitsOfCharacters(t)[8] === at, \
          m.occurrenceOf(t, t.indexOf('Left'), t.indexOf('Left') + 4), m.cut(t).filter((p) => p.isWord).map((p) => p.text), \
          m.cut(t).map((p) => p.text).join('') === t, m.isContent('The'), m.isContent('no')]; }})",
-        json!(text)
+        json!(text),
+        text.find("left").unwrap()
     ));
-    assert_eq!(found, json!([8, true, 2, ["Größe", "left", "Left"], true, false, true]));
+    assert_eq!(found, json!([8, true, true, 2, ["Größe", "left", "Left"], true, false, true]));
 }
 
 #[test]

@@ -21,6 +21,7 @@ import secrets
 import struct
 import threading
 import time
+import traceback
 import zipfile
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -130,7 +131,7 @@ class Item:
         self.send(state, problem or {})
 
     def position(self):
-        waiting = [item for item in STORE.values() if item.state == "queued"]
+        waiting = [item for item in list(STORE.values()) if item.state == "queued"]
         return waiting.index(self) if self in waiting else None
 
     def described_pictures(self):
@@ -177,6 +178,9 @@ def work():
             item.end("cancelled" if item.cancelled else "done")
         except Problem as problem:
             item.end("failed", {"kind": problem.kind, "message": problem.detail})
+        except Exception as error:  # a mistake of the stand-in must be seen, and not be waited for
+            item.end("failed", {"kind": "internal", "message": f"the stand-in failed: {error!r}"})
+            traceback.print_exc()
 
 
 def pause(item, seconds):
@@ -223,7 +227,7 @@ def answer(item):
         item.text += part
         item.send("token", {"text": part, "from": len(item.text[:-len(part)].encode())})
         size = len(part)
-        tokens.append({"position": start + n, "span": [at, at + size], "text": part, "probability": 0.99 - 0.3 * (n % 3 == 1)})
+        tokens.append({"position": start + n, "span": [at, at + size], "text": part})
         at += size
         progress(item, "answering", n + 1, most, (most - n - 1) * SETTINGS.pace)
         pause(item, SETTINGS.pace)
@@ -279,11 +283,13 @@ def make_row(item, index, target):
     words = [(hashlib.sha256((key + str(t["position"])).encode()).digest()[0] / 255) ** 3 / 90 for t in before]
     inside, outside = sum(sum(m["values"]) for m in maps), sum(words)
     row = {
-        "index": index, "kind": "target", "asked": asked, "text": text[span[0]:span[1]], "positions": [t["position"] for t in tokens],
-        "span": [start, end], "probability": math.prod(t["probability"] for t in tokens),
+        "index": index, "kind": "phrase" if "against" in target else "target", "asked": asked, "text": text[span[0]:span[1]], "positions": [t["position"] for t in tokens],
+        "span": [start, end], "probability": 0.97 ** len(tokens),
         "image_share": inside / (inside + outside) if maps else None, "maps": maps,
         "text_positions": [t["position"] for t in before], "text_relevancy": words,
     }
+    if "against" in target:
+        row["log_ratio"] = 3.2
     if options.get("regions"):
         row["regions"] = {"left upper zone": 0.12, "left middle zone": 0.41, "right lower zone": 0.07}
     if options.get("reliance"):
@@ -348,7 +354,7 @@ def record(item):
         "tokens": [start] + image_tokens + item.origin.prompt_tokens + written, "images": images,
         "targets": [{"text": r["text"], "methods": []} for r in item.rows],
         "versus": [
-            {"phrase": {"text": t["phrase"]}, "against": {"text": t["against"]}, "log_ratio": 3.2}
+            {"phrase": {"text": t["phrase"]}, "against": {"text": t["against"]}}
             for t in item.body.get("targets") or [] if "phrase" in t
         ],
         "settings": {"methods": [m.replace("-", " ") for m in methods], "method_ids": methods},
@@ -370,7 +376,7 @@ def arrays(item):
         archive.writestr("method_rows.npy", npy((len(methods), len(item.rows), last), values))
         archive.writestr("targets.npy", npy((len(item.rows), 2), [0] * 2 * len(item.rows), "<i8", "q"))
         pairs = [t for t in item.body.get("targets") or [] if "phrase" in t]
-        for name in ("versus_a", "versus_b", "versus_contrast") if pairs else ():
+        for name in ("versus_a", "versus_b") if pairs else ():
             lines = []
             for pair in pairs:
                 line = [0.0] * last
@@ -480,7 +486,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/stub/log":
             self.json(200, LOG)
         elif path == "/stub/items":
-            self.json(200, [item.json() for item in STORE.values()])
+            self.json(200, [item.json() for item in list(STORE.values())])
         elif path == "/v1/model":
             self.json(200, MODEL)
         else:
