@@ -330,8 +330,8 @@ function drawStatus(current) {
   bar.classList.toggle('unseen-bar', part === null);
   if (Number.isFinite(part)) bar.value = part;
   else bar.removeAttribute('value');
-  byId('answer-hint').hidden = current.text === '';
-  byId('whole').hidden = !current.answer;
+  byId('answer-hint').hidden = current.state === 'failed';
+  byId('whole').classList.toggle('unseen-bar', !current.answer);
   byId('stop').hidden = !current.isBusy;
   byId('resume').hidden = current.isBusy || !current.stopped || !current.answer || current.counts().done === current.counts().all;
   byId('retry').hidden = !(current.state === 'failed' || (current.state === 'cancelled' && !current.answer));

@@ -219,7 +219,7 @@ export function draftPictures(of = sources) {
     width: source.width ?? 1,
     height: source.height ?? 1,
     image: source.image ?? null,
-    unreadable: source.isShown ? null : `${source.kind === 'phantom' ? 'It is drawn' : 'It is shown'} when you ask: the server reads it.`,
+    unreadable: source.isShown ? null : source.kind === 'phantom' ? 'It is drawn when you ask.' : 'It is shown when you ask: the server reads it.',
   }));
 }
 

@@ -13,8 +13,10 @@ let drawn = '';
 
 export function drawDetails() {
   const entry = shownEntry();
-  byId('word-card').hidden = entry === null;
-  if (!entry) {
+  // While the answer grows nothing stands below it that would move; the stage says what is to be said.
+  const isOn = entry !== null && !state.current.isAnswering;
+  byId('word-card').hidden = !isOn;
+  if (!isOn) {
     drawn = '';
     return;
   }
@@ -57,7 +59,8 @@ function rowOf(current, entry) {
     ...(several && !oneAtATime() ? sharesOf(row.maps).map((share, index) => [visible(pictureName(index)), `${percent(share)} of what is in the pictures`]) : []),
   ]);
   const less = entry.methodsProblem ? [make('p', 'problem', problemText(entry.methodsProblem))] : [];
-  return [numbers, ...less, ...notes(entry.job?.made), ...strongest(current, row), ...regions(row)];
+  // Notes come last: they come in after the map, and push nothing of it.
+  return [numbers, ...less, ...strongest(current, row), ...regions(row), ...notes(entry.job?.made)];
 }
 
 /** Which of two phrases is more likely, where they were compared. */

@@ -24,7 +24,10 @@ function ask(question) {
   state.inquiries.unshift(inquiry);
   state.inquiries.splice(MOST_INQUIRIES).forEach((old) => old.drop());
   showInquiry(inquiry);
-  if (matchMedia('(max-width: 900px)').matches) byId('answer-card').scrollIntoView({ block: 'start' });
+  // On a small screen the answer comes below; it is there with the next frame.
+  if (matchMedia('(max-width: 900px)').matches) {
+    requestAnimationFrame(() => requestAnimationFrame(() => byId('answer-card').scrollIntoView({ block: 'start' })));
+  }
   inquiry.ask();
 }
 
@@ -130,6 +133,7 @@ listenToViewer();
 listenToDisplay();
 listenToResults();
 listenToPage();
+onChange(() => byId('main').classList.toggle('asked', state.current !== null));
 [showFirst, drawViewer, drawReadout, drawDisplay, drawComposer, drawOptions, drawAnswer, drawDetails, drawStudies, drawResults].forEach(onChange);
 onChange(() => drawHistory(show));
 update();

@@ -55,6 +55,7 @@ function drawPanel(panel, picture) {
   label(panel, maps);
   drawFoot(panel, picture, maps);
   const { canvas } = panel;
+  panel.figure.classList.toggle('bare', !picture?.image);
   const ratio = picture ? picture.width / picture.height : 1;
   panel.figure.style.setProperty('--ratio', Math.min(2.2, Math.max(0.7, ratio || 1)));
   canvas.classList.toggle('zoomed', state.zoom > 1);

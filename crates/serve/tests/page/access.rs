@@ -85,6 +85,8 @@ fn a_phone_scrolls_down_only() {
     page.drop_picture(&format!("{}.png", "long-name-".repeat(12)));
     page.ask(&format!("Is there a long nodule {}?", "without-a-space".repeat(12)));
     page.wait_for_rest();
+    let top = page.eval("document.querySelector('#answer-card').getBoundingClientRect().top");
+    assert!((0.0..500.0).contains(&top.as_f64().unwrap()), "the answer is in view: {top}");
     let word = page.word("nodule");
     page.click(&word);
     page.wait_for_map("nodule");

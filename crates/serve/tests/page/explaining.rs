@@ -15,7 +15,7 @@ fn what_is_pointed_at_while_the_answer_comes_is_explained_first() {
     );
     let word = page.word("nodule");
     page.browser.hover(&word);
-    page.until("document.querySelector('#details').textContent.includes('as soon as the answer is finished')");
+    page.until("document.querySelector('#stage-sub').textContent.includes('as soon as the answer is finished')");
     page.wait_for_map("nodule");
     let first = &page.log("/v1/explanations")[0];
     assert_eq!(first["targets"], json!([{ "characters": [16, 22] }]));

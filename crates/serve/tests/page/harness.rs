@@ -107,7 +107,7 @@ impl Page {
     #[track_caller]
     pub(crate) fn until(&mut self, expression: &str) {
         let start = Instant::now();
-        while self.browser.eval(&format!("Boolean({expression})")) != true {
+        while self.browser.eval(&format!("Promise.resolve({expression}).then(Boolean)")) != true {
             assert!(start.elapsed() < PATIENCE, "never true: {expression}\n{}", self.status());
             std::thread::sleep(Duration::from_millis(30));
         }
