@@ -198,8 +198,10 @@ fn tests(mut command: Command, found: Found) -> Result<Option<String>> {
             }
         }
         None => {
-            left_out
-                .push(format!("files and interfaces against others' programs: {}", setup::validators::advice()));
+            left_out.push(format!(
+                "files and interfaces against others' programs: {}",
+                setup::validators::advice()
+            ));
         }
     }
     process::run(&mut command)?;

@@ -80,6 +80,9 @@ pub(crate) struct Failed {
 #[cfg(feature = "cloud")]
 const LARGEST_FILE: u64 = 64 << 30;
 
+/// What came of a job, and a small picture for each of its rows that has a map.
+type Finished = (Outcome, Vec<Option<Vec<u8>>>);
+
 /// How often a line says how far the batch is, where there is no terminal.
 const LINE: Duration = Duration::from_secs(30);
 
@@ -166,6 +169,10 @@ impl BatchArgs {
     }
 
     /// The folder for results, where it is one of this machine.
+    #[cfg_attr(
+        not(feature = "cloud"),
+        expect(clippy::unnecessary_wraps, reason = "there are no addresses")
+    )]
     fn local_out(&self) -> Option<&Path> {
         match &self.out {
             Place::Local(path) => Some(path),
@@ -210,11 +217,7 @@ impl BatchArgs {
     }
 
     /// What came of a job, with its thumbnails; `None` where a signal ended it. Its page and folder are there before its rows.
-    fn finish(
-        &self,
-        loaded: &Loaded,
-        ready: Ready,
-    ) -> Result<Option<(Outcome, Vec<Option<Vec<u8>>>)>> {
+    fn finish(&self, loaded: &Loaded, ready: Ready) -> Result<Option<Finished>> {
         let name = file_name(&ready.id);
         let out = self.local_out().unwrap_or(Path::new(""));
         let folder = out.join("folders").join(&name);
@@ -322,24 +325,24 @@ struct Told {
     done: u64,
     failed: u64,
     begun: Instant,
-    told: Instant,
+    last_line: Instant,
 }
 
 impl Told {
     fn new(of: u64) -> Result<Self> {
         let now = Instant::now();
         let bar = progress::counter("explaining", of)?;
-        Ok(Self { bar, of, done: 0, failed: 0, begun: now, told: now })
+        Ok(Self { bar, of, done: 0, failed: 0, begun: now, last_line: now })
     }
 
     fn done(&mut self, is_failed: bool) {
         self.bar.inc(1);
         self.done += 1;
         self.failed += u64::from(is_failed);
-        if output::shows_progress() || self.told.elapsed() < LINE {
+        if output::shows_progress() || self.last_line.elapsed() < LINE {
             return;
         }
-        self.told = Instant::now();
+        self.last_line = Instant::now();
         output::note(progress_line((self.done, self.of, self.failed), self.begun.elapsed()));
     }
 }
@@ -384,7 +387,7 @@ mod tests {
 
     #[test]
     fn the_end_is_reckoned_from_what_is_done() {
-        let line = progress_line((30, 90, 2), Duration::from_secs(60));
+        let line = progress_line((30, 90, 2), Duration::from_mins(1));
         assert_eq!(line, "30 of 90 jobs, 2 failed; 30.0 a minute, about 2 minutes left");
     }
 }

@@ -138,8 +138,11 @@ pub(crate) fn of_kind(error: &anyhow::Error, kind: ProblemKind) -> Problem {
     Problem::new(kind_of(error).unwrap_or(kind), reasons(error))
 }
 
-/// The sections of a task that options of a job belong to, each with the names of its fields.
-fn sections() -> Result<Vec<(&'static [&'static str], Map<String, Value>)>, Problem> {
+/// Where a section stands in a task, and its fields.
+type Section = (&'static [&'static str], Map<String, Value>);
+
+/// The sections of a task that options of a job belong to.
+fn sections() -> Result<Vec<Section>, Problem> {
     fn fields(section: &impl Serialize) -> Result<Map<String, Value>, Problem> {
         match serde_json::to_value(section) {
             Ok(Value::Object(fields)) => Ok(fields),
@@ -296,6 +299,10 @@ fn file_name(path: &str) -> String {
 }
 
 /// Where a picture lies: in the first of the folders that has it, or where it was put when it came from a store.
+#[cfg_attr(
+    not(feature = "cloud"),
+    expect(unused_variables, reason = "only what is fetched is material")
+)]
 fn found(place: &str, folders: &Folders, material: &mut Material) -> Result<PathBuf, Problem> {
     let parsed: Result<Place, Problem> = place.parse();
     match parsed.map_err(|problem| Problem { kind: ProblemKind::Picture, ..problem })? {

@@ -63,7 +63,7 @@ pub(crate) struct Desk<'a> {
 impl Desk<'_> {
     /// Does a job from question to rows. What goes wrong is in the outcome.
     pub(crate) fn finish(
-        &self,
+        self,
         id: &str,
         posing: Result<Posing, Problem>,
         wants: Wants<'_>,
@@ -88,7 +88,7 @@ impl Desk<'_> {
 
     /// The answer to a task.
     pub(crate) fn answer(
-        &self,
+        self,
         task: &Task,
         question: Question,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
@@ -112,7 +112,7 @@ impl Desk<'_> {
 
     /// Explains an answer and makes what is wanted of it.
     pub(crate) fn tell(
-        &self,
+        self,
         task: &Task,
         (answer, blanks): (&Answer, &Blanks),
         (wants, started): (Wants<'_>, Instant),
@@ -130,13 +130,12 @@ impl Desk<'_> {
         let explained = self.request.explained(answer, &explanations, &presentation);
         let explained = explained.map_err(option)?;
         let rows = rows::rows(&explained);
-        let page = match wants.page {
-            true => Some(explained.report().map_err(|error| option(error.into()))?),
-            false => None,
-        };
-        let thumbnails = match wants.thumbnails {
-            true => thumbnails(&explained, &rows, &presentation.overlay).map_err(option)?,
-            false => Vec::new(),
+        let page = wants.page.then(|| explained.report().map_err(|error| option(error.into())));
+        let page = page.transpose()?;
+        let thumbnails = if wants.thumbnails {
+            thumbnails(&explained, &rows, &presentation.overlay).map_err(option)?
+        } else {
+            Vec::new()
         };
         if let Some(folder) = wants.folder {
             let done = (answer, &explanations);
@@ -148,7 +147,7 @@ impl Desk<'_> {
     }
 
     fn write(
-        &self,
+        self,
         path: &Path,
         (answer, explanations): (&Answer, &Explanations),
         presentation: &Presentation,

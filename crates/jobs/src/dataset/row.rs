@@ -21,7 +21,8 @@ pub enum DataKind {
 
 impl DataKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [Self::Target, Self::Phrase, Self::Word, Self::Missing, Self::Answer, Self::Error];
+    pub const ALL: [Self; 6] =
+        [Self::Target, Self::Phrase, Self::Word, Self::Missing, Self::Answer, Self::Error];
 
     /// Its name, as in the column `kind`.
     pub fn name(self) -> &'static str {

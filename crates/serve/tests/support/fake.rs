@@ -176,7 +176,6 @@ impl Model for Fake {
                 position,
                 span: Some([start, start + piece.len()]),
                 text: piece.to_owned(),
-                probability: 0.5,
             });
             start += piece.len();
             watch.token(piece);
@@ -287,6 +286,7 @@ fn row(index: usize, kind: RowKind, text: &str, kept: &Kept) -> Row {
         positions: at.map(|_| vec![10 + index]).unwrap_or_default(),
         span: at.map(|at| [at, at + text.len()]),
         probability: at.map(|_| 0.5),
+        log_ratio: None,
         image_share: at.map(|_| 0.7),
         maps: if at.is_some() { maps } else { Vec::new() },
         text_positions: vec![1, 2],
