@@ -48,6 +48,17 @@ pub(crate) fn json(document: &str) {
     write("\n");
 }
 
+/// A line for a program that waits for it: whole and at once, and an error where nobody takes it.
+pub(crate) fn answer(line: &str) -> std::io::Result<()> {
+    let mut stdout = stdout().lock();
+    stdout.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdout.flush())
+}
+
+/// A line of a log.
+pub(crate) fn log(line: &str) {
+    tell(&format!("{}\n", escape_controls(line, &[])));
+}
+
 /// Whether somebody still reads stdout.
 pub(crate) fn is_read() -> bool {
     FAILURE.get().is_none()

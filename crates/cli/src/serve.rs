@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::builder::NonEmptyStringValueParser;
-use explanation_server::{Limits, ServerOptions, Stopped, Token, serve};
+use explanation_server::{Limits, Log, ServerOptions, Stopped, Token, serve};
 
 use crate::args::{ModelArgs, PictureArgs};
 use crate::jobs::WorkArgs;
@@ -133,7 +133,7 @@ impl ServeArgs {
             token,
             store: self.store.clone(),
             limits,
-            ..ServerOptions::default()
+            log: Log::new(output::log),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! `medgemma-explainer worker`: jobs as lines of JSON on stdin, outcomes as lines on stdout, in the same order.
 
-use std::io::{self, BufRead, Read as _, Write};
+use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -8,8 +8,8 @@ use explanation_jobs::{Job, LONGEST_LINE, Outcome, Problem, ProblemKind};
 use serde::Serialize;
 
 use crate::args::{ModelArgs, PictureArgs};
-use crate::interrupt;
 use crate::jobs::{Ahead, Ended, Folders, Read, Wants, WorkArgs};
+use crate::{interrupt, output};
 
 pub(crate) const LINES: &str = concat!(
     "Each line of stdin is a job: {\"id\": \"a\", \"images\": [\"x.png\"], \"prompt\": \"…\", \"targets\": [{\"keyword\": \"opacity\"}, ",
@@ -63,13 +63,9 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<()> {
     }
 }
 
-/// One line, whole and at once: whoever waits for it reads it now.
 fn write(line: &Line) -> Result<()> {
-    let mut text = serde_json::to_string(line).context("cannot write an outcome as JSON")?;
-    text.push('\n');
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    written.context("cannot write to stdout")
+    let text = serde_json::to_string(line).context("cannot write an outcome as JSON")?;
+    output::answer(&text).context("cannot write to stdout")
 }
 
 /// The jobs of stdin.

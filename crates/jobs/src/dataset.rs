@@ -509,7 +509,7 @@ fn agree(store: &dyn Store, header: &Header) -> Result<(), Problem> {
         return Ok(());
     };
     let message = format!(
-        "{named} says that the data set was made with {what}: take up the batch with that, or choose another --out"
+        "{named} says that the data set was made with {what}: take up the batch with that, or choose another folder"
     );
     Err(Problem::new(ProblemKind::Option, message))
 }
@@ -573,7 +573,7 @@ pub(crate) fn put_local(
 }
 
 fn busy(what: String) -> Problem {
-    Problem::new(ProblemKind::Busy, format!("{what}: wait for it, or choose another --out"))
+    Problem::new(ProblemKind::Busy, format!("{what}: wait for it, or choose another folder"))
 }
 
 pub(crate) fn file_problem(verb: &str, path: &Path, error: std::io::Error) -> Problem {

@@ -94,7 +94,7 @@ impl Shard {
             let parse = |text: String| {
                 text.trim().parse::<u64>().map_err(|_| {
                     wrong(format!(
-                        "{name} is {text:?}, and must be a whole number; give --shard I/N"
+                        "{name} is {text:?}, and must be a whole number; give the shard, such as 0/4"
                     ))
                 })
             };
@@ -124,15 +124,17 @@ fn slurm_array(number: Number<'_>) -> Result<Option<ShardFromEnv>, Problem> {
     let Some(id) = number("SLURM_ARRAY_TASK_ID")? else { return Ok(None) };
     let needed = |name| {
         number(name)?.ok_or_else(|| {
-            wrong(format!("SLURM_ARRAY_TASK_ID is set and {name} is not; give --shard I/N"))
+            wrong(format!(
+                "SLURM_ARRAY_TASK_ID is set and {name} is not; give the shard, such as 0/4"
+            ))
         })
     };
     let (first, last) = (needed("SLURM_ARRAY_TASK_MIN")?, needed("SLURM_ARRAY_TASK_MAX")?);
     let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
     let irregular = || {
         wrong(format!(
-            "task {id} of a Slurm array from {first} to {last}: only a regular array, such as --array=0-15, says which part of the \
-             jobs a task has; make it regular, or give --shard I/N"
+            "task {id} of a Slurm array from {first} to {last}: only a regular array, such as 0-15, says which part of the \
+             jobs a task has; make it regular, or give the shard, such as 0/4"
         ))
     };
     if id < first || last < id || !(id - first).is_multiple_of(step) {
@@ -163,7 +165,7 @@ fn kubernetes(number: Number<'_>) -> Result<Option<ShardFromEnv>, Problem> {
     let Some(index) = number("JOB_COMPLETION_INDEX")? else { return Ok(None) };
     let Some(count) = number("JOB_COMPLETIONS")? else {
         let message = "JOB_COMPLETION_INDEX is set and JOB_COMPLETIONS is not: set it in the manifest to the job's completions, or \
-                       give --shard I/N";
+                       give the shard, such as 0/4";
         return Err(wrong(message.to_owned()));
     };
     let variables = vec!["JOB_COMPLETION_INDEX", "JOB_COMPLETIONS"];
@@ -262,7 +264,7 @@ mod tests {
         };
         assert_eq!(array("3", "0", "15", "1", "16").unwrap().unwrap().0, "3/16");
         assert_eq!(array("5", "1", "31", "2", "16").unwrap().unwrap().0, "2/16");
-        // --array=0,1,3
+        // 0,1,3
         assert!(array("1", "0", "3", "1", "3").unwrap_err().contains("regular"));
         assert!(array("x", "0", "3", "1", "4").unwrap_err().contains("SLURM_ARRAY_TASK_ID"));
         let alone = from(&[("SLURM_ARRAY_TASK_ID", "3")]).unwrap_err();

@@ -8,7 +8,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 pub enum Error {
     /// Everybody on the network could ask.
     #[error(
-        "{0} can be reached by other machines, so a token is needed: give --token FILE or MEDGEMMA_EXPLAINER_TOKEN, or listen on 127.0.0.1"
+        "{0} can be reached by other machines, so a token is needed: give one, or listen on 127.0.0.1"
     )]
     Open(SocketAddr),
     /// The token is too easy.
@@ -23,9 +23,7 @@ pub enum Error {
         error: io::Error,
     },
     /// It is no name of a host.
-    #[error(
-        "--host-name {0} is not the name or address of a host, such as explainer.hospital.example"
-    )]
+    #[error("{0:?} is not the name or address of a host, such as explainer.hospital.example")]
     HostName(String),
     /// A limit that nothing fits.
     #[error("the limit {0} is 0: nothing would be served")]

@@ -112,7 +112,7 @@ fn allowed(hub: &Hub, route: &str, data: bool, request: &Request) -> Result<(), 
     let headers = request.headers();
     let host = host(headers, request.uri())?;
     if !hub.names.allow(host) {
-        let detail = "this server is not the one that was called: start it with --host-name for other names than localhost";
+        let detail = "this server is not the one that was called: start it with the other names that it is called by";
         return Err(HttpProblem::new(StatusCode::MISDIRECTED_REQUEST, ProblemKind::Job, detail));
     }
     let foreign = || {

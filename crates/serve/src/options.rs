@@ -38,7 +38,7 @@ impl Default for ServerOptions {
             token: None,
             store: None,
             limits: Limits::default(),
-            log: Log::stderr(),
+            log: Log::nowhere(),
         }
     }
 }
@@ -169,11 +169,9 @@ impl Log {
         Self(Arc::new(write))
     }
 
-    /// To standard error. What cannot be written there is lost, and the server goes on.
-    pub fn stderr() -> Self {
-        use std::io::Write;
-
-        Self::new(|line| _ = writeln!(std::io::stderr().lock(), "{line}"))
+    /// To nobody.
+    pub fn nowhere() -> Self {
+        Self::new(|_| {})
     }
 
     pub(crate) fn line(&self, line: &str) {

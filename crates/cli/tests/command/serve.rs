@@ -111,7 +111,7 @@ fn it_answers_explains_and_ends_in_good_order() {
     );
 
     let data = STANDARD.encode(std::fs::read(&picture).unwrap());
-    let images = json!([{ "data": data, "name": "/home/somebody/Doe^Jane.png" }]);
+    let images = json!([{ "data": data, "name": "C:\\patients\\somebody\\Doe^Jane.png" }]);
     let asked = json!({ "images": images, "prompt": "Is there a nodule?" });
     let (status, answer) = server.json("POST /v1/answers?wait=120", &asked);
     assert_eq!((status, &answer["state"]), (200, &json!("done")), "{answer}");

@@ -52,7 +52,7 @@ impl DataSet {
         belongs(local, address, shard)?;
         let store = Bucket { cloud: cloud.clone(), address: address.clone() };
         if store.header()?.is_none() && !store.parts()?.is_empty() {
-            let why = "it holds parts and no batch.json; choose another --out";
+            let why = "it holds parts and no batch.json; choose another address";
             return Err(problem(&address.join(RESULTS), "use", why));
         }
         if opening.retry_errors && shard != Shard::WHOLE {

@@ -196,7 +196,7 @@ fn whole_lines(file: &File, length: u64) -> std::io::Result<u64> {
 
 pub(crate) fn foreign(path: &Path, why: &str) -> Problem {
     let message = format!(
-        "{} is not of this program ({why}): move it away, or choose another --out",
+        "{} is not of this program ({why}): move it away, or choose another folder",
         path.display()
     );
     Problem::new(ProblemKind::File, message)

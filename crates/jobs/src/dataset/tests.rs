@@ -1,3 +1,5 @@
+//! Tests of the data set.
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -294,7 +296,7 @@ fn a_folder_of_something_else_is_left_alone() {
     fs::create_dir(&results).unwrap();
     let open = || DataSet::open(folder.path(), &header(), Shard::WHOLE, SMALL).unwrap_err();
     fs::write(results.join("part-0-of-1-000000.parquet"), "mine").unwrap();
-    assert!(open().message.contains("choose another --out"));
+    assert!(open().message.contains("choose another folder"));
     assert_eq!(names(folder.path()), ["part-0-of-1-000000.parquet"]);
     assert!(read(folder.path()).is_err());
     fs::remove_file(results.join("part-0-of-1-000000.parquet")).unwrap();

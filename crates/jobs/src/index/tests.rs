@@ -1,3 +1,5 @@
+//! Tests of the page.
+
 use super::*;
 use crate::dataset::columns::Flat;
 
