@@ -94,4 +94,5 @@ def test_a_batch_of_the_command_is_read(command: list[str], phantom: Path, tmp_p
     assert row is not None and error is not None and error.kind == "file"
     with Explainer("phantom", device="cpu") as explainer:
         lived = explainer.explain(phantom, "Is there an opacity?", "opacity").targets[0]
-    assert np.array_equal(lived.map, row.map) and np.array_equal(lived.text_relevancy, row.text_relevancy)
+    # Another process may share its sums out over threads in another way.
+    assert np.allclose(lived.map, row.map, rtol=1e-4, atol=1e-8) and np.allclose(lived.text_relevancy, row.text_relevancy, rtol=1e-4, atol=1e-8)

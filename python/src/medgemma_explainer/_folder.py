@@ -112,6 +112,11 @@ class _Rows:
             found.append(dataclasses.replace(row, log_ratio=float(versus["log_ratio"])))
         return found
 
+    def _trimmed(self, start: int, end: int) -> tuple[int, int]:
+        """The place of a text without the space before it, which its first token writes."""
+        text: str = self._record["answer"][start:end]
+        return start + len(text) - len(text.lstrip()), end
+
     def _row(self, array: str, number: int) -> npt.NDArray[np.float32]:
         row = np.asarray(self._arrays[array][number], np.float32)
         if row.shape != (len(self._tokens),):
@@ -128,7 +133,7 @@ class _Rows:
         return dataclasses.replace(
             self._bare(index, kind, target["text"] if asked is None else asked, target["text"]),
             positions=np.arange(start, end, dtype=np.int64),
-            characters=(min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None,
+            characters=self._trimmed(min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None,
             probability=math.exp(target["log_probability"]),
             image_share=target["image_share"],
             maps=tuple(self._map(image, row) for image in self._record["images"]),
