@@ -316,7 +316,10 @@ fn a_data_set_of_something_else_is_refused() {
         (Header { settings: Value::Null, ..header() }, "other settings"),
     ] {
         let problem = DataSet::open(folder.path(), &other, Shard::WHOLE, SMALL).unwrap_err();
-        assert!(problem.message.contains(what) && problem.message.contains("another folder"), "{problem}");
+        assert!(
+            problem.message.contains(what) && problem.message.contains("another folder"),
+            "{problem}"
+        );
     }
     let moved = Header { model: "elsewhere".to_owned(), ..header() };
     DataSet::open(folder.path(), &moved, Shard::WHOLE, SMALL).unwrap();
