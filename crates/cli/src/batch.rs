@@ -1,6 +1,5 @@
 //! `medgemma-explainer batch`: a file of jobs, done by a model that is loaded once; results as one Parquet data set.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use tempfile::NamedTempFile;
 
 use crate::args::{ModelArgs, PictureArgs};
 use crate::jobs::{Ahead, Ended, Folders, Loaded, Read, Ready, Wants, WorkArgs};
-use crate::{interrupt, output, progress};
+use crate::{interrupt, output, progress, whole};
 
 pub(crate) const JOBS: &str = concat!(
     "Each line of --jobs is a job: {\"id\": \"a\", \"images\": [\"x.png\"], \"prompt\": \"…\", \"targets\": [{\"keyword\": \"opacity\"}, ",
@@ -233,7 +232,7 @@ impl BatchArgs {
         }
         if let Some(page) = page {
             let path = out.join("pages").join(format!("{name}.html"));
-            write_whole(&path, page.as_bytes())
+            whole::write(&path, page.as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(Some((outcome, thumbnails)))
@@ -305,17 +304,6 @@ fn file_name(id: &str) -> String {
     let safe = id.chars().map(|c| if is_plain(c) { c } else { '_' }).take(LONGEST);
     let safe: String = safe.collect();
     format!("{}-{}", safe.trim_start_matches('.'), &sha256(id.as_bytes())[..16])
-}
-
-/// Writes a file under a temporary name, then gives it its own.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
 
 /// How far the batch is: a bar in a terminal, lines elsewhere.

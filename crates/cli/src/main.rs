@@ -40,6 +40,7 @@ mod targets;
 mod task;
 mod versus;
 mod waiting;
+mod whole;
 mod worker;
 
 use args::{Args, Command};

@@ -3,7 +3,7 @@
 mod model;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use explanation_server::{Limits, Log, ServerOptions, Stopped, Token, serve};
 use crate::args::{ModelArgs, PictureArgs};
 use crate::jobs::WorkArgs;
 use crate::size::size;
-use crate::{interrupt, output};
+use crate::{interrupt, output, whole};
 use model::Served;
 
 /// Where the token is looked for when no option names it.
@@ -86,7 +86,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     let running = serve(model, options)?;
     let url = format!("http://{}", running.address());
     if let Some(file) = &args.ready_file {
-        write_whole(file, &url).with_context(|| format!("--ready-file {}", file.display()))?;
+        whole::write(file, url.as_bytes())
+            .with_context(|| format!("--ready-file {}", file.display()))?;
     }
     output::line(format_args!("{url}/"));
     output::note("Ctrl-C ends the server; research use only, not for diagnosis");
@@ -136,13 +137,4 @@ impl ServeArgs {
             log: Log::new(output::log),
         })
     }
-}
-
-/// Writes a file so that whoever sees it sees all of it.
-fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    std::io::Write::write_all(&mut file, text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
 }

@@ -105,10 +105,33 @@ pub struct Options {
     pub colormap: Option<String>,
 }
 
+/// Options that say how pictures are read and the answer is made.
+const ANSWERING: [&str; 9] =
+    ["answer", "system", "max_new_tokens", "sample", "seed", "window", "recipe", "slices", "frame"];
+
 impl Options {
     /// Whether everything is left out.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The first option in use that says how pictures are read or the answer is made: what an answer that is there leaves nothing to do.
+    pub fn of_answering(&self) -> Option<String> {
+        self.used().find(|name| ANSWERING.contains(&name.as_str()))
+    }
+
+    /// The first option in use that is about explaining: what an answer alone leaves nothing to do.
+    pub fn of_explaining(&self) -> Option<String> {
+        self.used().find(|name| !ANSWERING.contains(&name.as_str()))
+    }
+
+    /// The names of what is not left out.
+    fn used(&self) -> impl Iterator<Item = String> {
+        let fields = match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        };
+        fields.into_iter().map(|(name, _)| name)
     }
 
     /// What is wrong with them, whatever the model.
@@ -271,6 +294,23 @@ pub enum CertificateOperator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_are_about_answering_or_explaining() {
+        let of = |json| {
+            let options: Options = serde_json::from_str(json).unwrap();
+            (options.of_answering(), options.of_explaining())
+        };
+        let named = |name: &str| Some(name.to_owned());
+        assert_eq!(of("{}"), (None, None));
+        for name in ANSWERING {
+            // Each is a field, and no other.
+            assert!(serde_json::from_value::<Options>(serde_json::json!({ name: null })).is_ok());
+        }
+        assert_eq!(of(r#"{"seed":1}"#), (named("seed"), None));
+        assert_eq!(of(r#"{"method":["tam"]}"#), (None, named("method")));
+        assert_eq!(of(r#"{"frame":1,"words":"all"}"#), (named("frame"), named("words")));
+    }
 
     #[test]
     fn what_is_out_of_its_range_is_named() {

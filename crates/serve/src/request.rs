@@ -28,7 +28,7 @@ pub(crate) struct AnswerRequest {
     #[schema(min_items = 1, max_items = 1000, value_type = Option<Vec<MessageData>>)]
     #[serde(default, deserialize_with = "present")]
     messages: Option<Vec<Object<MessageData>>>,
-    /// How it is answered.
+    /// How it is answered; options about explaining are refused.
     #[serde(default)]
     #[schema(value_type = Options)]
     options: Object<Options>,
@@ -175,6 +175,12 @@ impl AnswerRequest {
         let Self { images, phantom, prompt, messages, options: Object(options), cancel_when_left } =
             self;
         options.check()?;
+        if let Some(name) = options.of_explaining() {
+            let message = format!(
+                "nothing is explained of an answer alone: leave options.{name} out, and give it with the explanation"
+            );
+            return Err(Problem::new(ProblemKind::Option, message));
+        }
         let words = Words { images, phantom, prompt, messages };
         let of = Of::Question(words.check(files, limits)?);
         Ok(Wanted { of, targets: Vec::new(), options, cancel_when_left })
@@ -194,15 +200,17 @@ impl ExplanationRequest {
         }
         targets.iter().try_for_each(Target::check)?;
         let words = Words { images, phantom, prompt, messages };
+        if let (Some(_), Some(name)) = (&answer, options.of_answering()) {
+            return question(&format!(
+                "a kept answer was made already, and its pictures are read: leave options.{name} out"
+            ));
+        }
         let of = match answer {
             None => Of::Question(words.check(files, limits)?),
             Some(_) if !(words.is_empty() && files.is_empty()) => {
                 return question(
                     "a kept answer has its pictures and its words: leave images, phantom, prompt and messages out",
                 );
-            }
-            Some(_) if options.answer.is_some() => {
-                return question("a kept answer has its text: leave options.answer out");
             }
             Some(answer) => match Id::parse(&answer) {
                 Some(id) => Of::Kept(id),

@@ -319,3 +319,95 @@ fn found(place: &str, folders: &Folders, material: &mut Material) -> Result<Path
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The task of some options, about a picture and a word.
+    fn of(options: Value) -> Result<Task, Problem> {
+        let options: Options = serde_json::from_value(options).unwrap();
+        let targets = [Target::Keyword { keyword: "a".to_owned(), occurrence: None }];
+        let about = message(&[PathBuf::from("a.png")], "Describe.", None);
+        task(&options, &targets, (&PictureArgs::default(), about))
+    }
+
+    #[test]
+    fn every_value_of_every_option_is_known_to_the_command() {
+        let methods = [
+            "relevancy",
+            "relevancy-additive",
+            "relevancy-stochastic",
+            "rollout",
+            "raw-attention",
+            "value-norm",
+            "token-attention",
+            "object-attention",
+            "gradient-attention",
+            "legrad",
+            "dex-ar",
+            "grad-cam",
+            "grad-cam-hidden",
+            "input-gradient",
+            "mean-cell",
+            "tam",
+            "occlusion-mean-embedding",
+            "occlusion-knockout",
+        ];
+        let lists: [(&str, &[&str]); 4] = [
+            ("method", &methods),
+            ("record", &["layers", "heads"]),
+            ("reliance", &["mean", "blur", "mean-embedding", "knockout"]),
+            ("certificate", &["knock-out", "mean-embedding", "blur", "road", "full"]),
+        ];
+        for (name, values) in lists {
+            for value in values {
+                of(json!({ name: [value] })).unwrap_or_else(|why| panic!("{name} {value}: {why}"));
+            }
+        }
+        let words: [(&str, &[&str]); 12] = [
+            ("words", &["all", "content", "none"]),
+            ("span", &["mean", "sum", "reliance"]),
+            ("objective", &["contrast", "logit", "log-probability", "log-odds"]),
+            ("resolution", &["tokens", "patches", "pixels"]),
+            ("contrast", &["left", "runner-up", "alternatives"]),
+            ("layers", &["all", "global", "0..2"]),
+            ("recipe", &["cxr", "ct-notebook", "ct-server", "mr", "plain"]),
+            ("window", &["lung", "-1000,400"]),
+            ("slices", &["all", "5", "3,7-12"]),
+            ("regions", &["halves", "quadrants", "grid3x3", "cxr"]),
+            ("orientation", &["pa", "ap", "flipped", "none"]),
+            ("colormap", &["inferno", "viridis", "coolwarm"]),
+        ];
+        for (name, values) in words {
+            for value in values {
+                of(json!({ name: value })).unwrap_or_else(|why| panic!("{name} {value}: {why}"));
+            }
+        }
+        for options in [
+            json!({ "answer": "a", "system": "s", "frame": 1, "trace": true, "path_points": 2 }),
+            json!({ "max_new_tokens": 5, "sample": true, "seed": 7, "blank_control": true }),
+            json!({ "certificate": ["blur"], "certificate_controls": 39, "certificate_percent": [10.0], "certificate_seed": 1 }),
+        ] {
+            of(options).unwrap();
+        }
+    }
+
+    #[test]
+    fn nothing_that_was_asked_is_passed_over() {
+        for (options, part) in [
+            (json!({ "answer": "a", "max_new_tokens": 5 }), "the answer is given"),
+            (json!({ "seed": 1 }), "sample"),
+            (json!({ "regions": "my.json" }), "regions is one of"),
+            (json!({ "contrast": "b", "objective": "logit" }), "contrast"),
+            (json!({ "layers": "9..3" }), ""),
+        ] {
+            let problem = of(options).unwrap_err();
+            assert_eq!(problem.kind, ProblemKind::Option);
+            assert!(problem.message.contains(part), "{problem}");
+        }
+        // Details of a certificate that nobody asked for.
+        let task = of(json!({ "certificate_seed": 3 })).unwrap();
+        assert!(task.certificate.check().is_err());
+    }
+}

@@ -214,6 +214,32 @@ fn a_worker_explains_as_explain_does() {
     assert!(!by_bytes.to_string().contains("secret"), "a path of the client's");
 }
 
+/// The same with every default: the type that the weights are stored in.
+#[test]
+fn by_default_a_worker_explains_as_explain_does() {
+    let pictures = Pictures::new(1);
+    let picture = text(&pictures.file(0));
+    let out = pictures.root.path().join("out");
+    let asked = ["--prompt", "Is there a nodule?", "--keyword", "nodule", "--words", "none"];
+    let start = ["explain", "--model", "phantom", "--image", &picture, "--out", &text(&out)];
+    run(start.iter().chain(&asked)).done();
+    let target = &record(&out)["targets"][0];
+    let job = json!({
+        "id": "a", "images": [picture], "prompt": "Is there a nodule?",
+        "targets": [{ "keyword": "nodule" }], "options": { "words": "none" },
+    });
+    let mut start = command(["worker", "--model", "phantom"]);
+    let mut worker = start.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    writeln!(worker.stdin.take().unwrap(), "{job}").unwrap();
+    let output = worker.wait_with_output().unwrap();
+    let outcome: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = &outcome["rows"][0];
+    let share = |value: &Value| value["image_share"].as_f64().unwrap();
+    assert!((share(row) - share(target)).abs() < 1e-5, "{} {}", share(row), share(target));
+    let log_probability = row["probability"].as_f64().unwrap().ln();
+    assert!((log_probability - target["log_probability"].as_f64().unwrap()).abs() < 1e-4);
+}
+
 /// A file of jobs about phantoms, in a folder of its own.
 fn job_file(pictures: &Pictures, jobs: &[Value]) -> PathBuf {
     let lines: Vec<String> = jobs.iter().map(Value::to_string).collect();

@@ -70,6 +70,8 @@ fn what_is_wrong_with_a_question_is_said_at_once() {
         (json!({ "answer": "../x" }), 422, "question"),
         (json!({ "answer": nobody, "prompt": "P" }), 422, "question"),
         (json!({ "answer": nobody, "options": { "answer": "A" } }), 422, "question"),
+        (json!({ "answer": nobody, "options": { "max_new_tokens": 5 } }), 422, "question"),
+        (json!({ "answer": nobody, "options": { "window": "lung" } }), 422, "question"),
         (json!({ "phantom": 1, "prompt": "P", "targets": [{ "keyword": " " }] }), 422, "target"),
         (json!({ "phantom": 1, "prompt": "P", "targets": [{}] }), 400, "job"),
         (
