@@ -201,7 +201,7 @@ impl ExplanationRequest {
         targets.iter().try_for_each(Target::check)?;
         let words = Words { images, phantom, prompt, messages };
         if let (Some(_), Some(name)) = (&answer, options.of_answering()) {
-            return question(&format!(
+            return question(format!(
                 "a kept answer was made already, and its pictures are read: leave options.{name} out"
             ));
         }
