@@ -95,14 +95,21 @@ impl Action {
     }
 }
 
+/// Object stores, which the command has when asked for.
+const CLOUD: &str = "medgemma-explainer-cli/cloud";
+
 /// The whole workspace is built at once, so its members' default features add up: the feature `hub` is on and tested
-/// (tidy sees to that). `--all-features` would add features that need other machines.
+/// (tidy sees to that). `--all-features` would add features that need other machines; [`CLOUD`] needs none.
 fn steps() -> Vec<Step> {
     let step = |name, action| Step { name, action };
-    let clippy = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let clippy =
+        &["clippy", "--workspace", "--all-targets", "--features", CLOUD, "--", "-D", "warnings"];
     let without_svg = &["test", "--package", "relevancy-visualization", "--no-default-features"];
-    let docs = &["doc", "--workspace", "--no-deps", "--document-private-items"];
-    let tests = &["test", "--workspace", "--lib", "--bins", "--tests", "--examples"];
+    let docs =
+        &["doc", "--workspace", "--no-deps", "--document-private-items", "--features", CLOUD];
+    let doc_tests = &["test", "--workspace", "--doc", "--features", CLOUD];
+    let tests =
+        &["test", "--workspace", "--lib", "--bins", "--tests", "--examples", "--features", CLOUD];
     vec![
         step("setup", Action::Setup),
         step("format", Action::Cargo(&["fmt", "--all", "--check"])),
@@ -119,7 +126,7 @@ fn steps() -> Vec<Step> {
         step("figures without SVG", Action::Cargo(without_svg)),
         step("docs", Action::Docs(docs)),
         step("deny", Action::Deny),
-        step("doc tests", Action::Cargo(&["test", "--workspace", "--doc"])),
+        step("doc tests", Action::Cargo(doc_tests)),
         step("tests", Action::Tests(tests)),
         step("attack", Action::Attack),
         step("integrations", Action::Integrations),
@@ -193,7 +200,9 @@ fn tests(mut command: Command, found: Found) -> Result<Option<String>> {
     match found.validators {
         Some(python) => {
             command.env("MEDICAL_PYTHON", python);
-            for required in ["REQUIRE_VALIDATORS", "REQUIRE_PYARROW", "REQUIRE_SCHEMATHESIS"] {
+            for required in
+                ["REQUIRE_VALIDATORS", "REQUIRE_PYARROW", "REQUIRE_SCHEMATHESIS", "REQUIRE_MOTO"]
+            {
                 command.env(required, "1");
             }
         }
@@ -241,6 +250,7 @@ mod tests {
                 REAL_WEIGHTS,
                 "MEDICAL_PYTHON",
                 "REQUIRE_VALIDATORS",
+                "REQUIRE_MOTO",
             ] {
                 command.env_remove(name);
             }

@@ -1,6 +1,7 @@
 //! `cargo xtask wheel`: the command and the Python package as one wheel, which needs no compiler where it is installed.
 
 mod contents;
+mod notices;
 mod program;
 mod tools;
 
@@ -59,6 +60,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let program = Program::checked(&binary)?;
     let folder = package.join("src/medgemma_explainer/_bin");
     program.put(&folder, &torch, &tools.patchelf)?;
+    std::fs::write(folder.join(contents::NOTICES), notices::text(workspace)?)
+        .with_context(|| format!("could not write into {}", folder.display()))?;
 
     let out = options.out.clone().unwrap_or_else(|| target.join("wheels"));
     let out = std::path::absolute(&out)?;

@@ -15,7 +15,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Versions that the numbers in `docs/dicom.md` are of, and those that the tests of `integrations` were run with.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 16] = [
     "pydicom==3.0.2",
     "pydicom-data==1.0.0",
     "highdicom==0.28.2",
@@ -30,6 +30,8 @@ const PACKAGES: [&str; 14] = [
     "PyYAML==6.0.4",
     "kubernetes-validate==1.37.0",
     "ray[data]==2.60.0",
+    "moto[s3,server]==5.2.5",
+    "boto3==1.44.8",
 ];
 
 /// Programs, and the packages of Debian that have them.
@@ -51,7 +53,7 @@ pub(crate) fn missing_programs() -> Vec<&'static str> {
 
 /// What to do where something is missing.
 pub(crate) fn advice() -> &'static str {
-    "pydicom, highdicom, nibabel, pyarrow, schemathesis, ray, dciodvfy or dcmtk is missing (cargo xtask setup --validators)"
+    "pydicom, highdicom, nibabel, pyarrow, schemathesis, ray, moto, dciodvfy or dcmtk is missing (cargo xtask setup --validators)"
 }
 
 /// Makes sure that they are there.
@@ -79,6 +81,6 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<()> {
 }
 
 fn has_packages(python: &Path) -> bool {
-    let names = "import pydicom, highdicom, nibabel, data_store, pyarrow, schemathesis, pytest, kubernetes_validate, ray";
+    let names = "import pydicom, highdicom, nibabel, data_store, pyarrow, schemathesis, pytest, kubernetes_validate, ray, moto.server, boto3";
     process::succeeds(Command::new(python).args(["-c", names]))
 }

@@ -8,18 +8,21 @@ use anyhow::{Context, Result, ensure};
 use zip::ZipArchive;
 
 /// Ends of the names of members that a wheel must hold.
-const NEEDED: [&str; 10] = [
+const NEEDED: [&str; 11] = [
     "medgemma_explainer/__init__.py",
     "medgemma_explainer/py.typed",
     "medgemma_explainer/_native.pyi",
     "medgemma_explainer/_native.abi3.so",
     "medgemma_explainer/_bin/build.json",
     PROGRAM,
+    "medgemma_explainer/_bin/THIRD-PARTY-NOTICES.txt",
     ".dist-info/METADATA",
     ".dist-info/entry_points.txt",
     "/LICENSE-APACHE",
     "/LICENSE-MIT",
 ];
+/// Beside the program: the licences of what it is made of.
+pub(crate) const NOTICES: &str = "THIRD-PARTY-NOTICES.txt";
 const PROGRAM: &str = "medgemma_explainer/_bin/medgemma-explainer";
 
 /// The members with their sizes; an error where one is missing, is none of ours, or cannot be run.

@@ -1,5 +1,8 @@
 //! Jobs for a model that is loaded once: the worker's lines, a batch's data set.
 
+#[cfg(feature = "cloud")]
+mod stores;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};

@@ -19,6 +19,19 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// A panic is a failure of the test whatever else happens.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let output = command.output().expect("the command starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        assert!(!stderr.contains("panicked") && output.status.code() != Some(70), "{stderr}");
+        assert!(
+            !stderr.contains('\u{1b}'),
+            "control sequences though stderr is no terminal: {stderr:?}"
+        );
+        Self { code: output.status.code().expect("an exit code"), stdout, stderr }
+    }
+
     /// Stops the test unless the run succeeded.
     pub(crate) fn done(self) -> Self {
         assert_eq!(self.code, 0, "{}", self.stderr);
@@ -61,19 +74,10 @@ pub(crate) fn command(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Comm
     command
 }
 
-/// Runs the command; a panic is a failure of the test whatever else happens.
+/// Runs the command.
 pub(crate) fn run(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Run {
-    let output = command(args).output().expect("the command starts");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert!(!stderr.contains("panicked") && output.status.code() != Some(70), "{stderr}");
-    assert!(
-        !stderr.contains('\u{1b}'),
-        "control sequences though stderr is no terminal: {stderr:?}"
-    );
-    Run { code: output.status.code().expect("an exit code"), stdout, stderr }
+    Run::of(&mut command(args))
 }
-
 /// Model, pictures, prompt and settings of a fixture, as arguments.
 pub(crate) fn asked(fixture: &Fixture) -> Vec<String> {
     asked_of(&fixture.model(), fixture)

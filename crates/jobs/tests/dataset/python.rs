@@ -15,7 +15,8 @@ fn schema() -> Value {
     let (ints, doubles) = ("list<element: int32 not null>", "list<element: double not null>");
     json!({
         "id": "string", "index": "int64", "kind": "string", "asked": "string", "text": "string",
-        "positions": longs, "start": "int64", "end": "int64", "probability": "double", "image_share": "double",
+        "positions": longs, "start": "int64", "end": "int64", "probability": "double", "log_ratio": "double",
+        "image_share": "double",
         "picture": ints, "region": "list<element: list<element: double not null> not null>",
         "grid_rows": ints, "grid_columns": ints, "maps": "list<element: list<element: float not null> not null>",
         "text_positions": longs, "text_relevancy": "list<element: float not null>",

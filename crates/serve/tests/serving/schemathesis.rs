@@ -6,7 +6,8 @@ use explanation_server::{Limits, ServerOptions};
 
 use crate::{Served, fake::Fake};
 
-/// Needs a Python with schemathesis: `MEDICAL_PYTHON`. Skipped aloud without, unless `REQUIRE_SCHEMATHESIS` is set.
+/// Needs a Python with schemathesis: `MEDICAL_PYTHON`. Skipped aloud without, unless `REQUIRE_SCHEMATHESIS` is set. `SERVE_URL` names another
+/// server to hold to it, such as the command's.
 #[test]
 fn the_server_does_what_its_description_says() {
     let required = env::var_os("REQUIRE_SCHEMATHESIS").is_some();
@@ -26,6 +27,8 @@ fn the_server_does_what_its_description_says() {
     let model = Fake { strict: false, ..Fake::default() };
     let limits = Limits { queue: 1000, ..Limits::default() };
     let served = Served::with(model, ServerOptions { limits, ..ServerOptions::default() });
+    let address = env::var("SERVE_URL")
+        .map_or_else(|_| served.url("/openapi.json"), |url| url + "/openapi.json");
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis.toml");
     // It leaves notes where it is run.
     let folder = tempfile::tempdir().unwrap();
@@ -33,15 +36,7 @@ fn the_server_does_what_its_description_says() {
     let run = Command::new(python)
         .args(["-m", "schemathesis.cli", "--config-file"])
         .arg(config)
-        .args([
-            "run",
-            &served.url("/openapi.json"),
-            "--max-examples",
-            "10",
-            "--no-color",
-            "--seed",
-            "1",
-        ])
+        .args(["run", &address, "--max-examples", "10", "--no-color", "--seed", "1"])
         .current_dir(folder.path())
         .output()
         .unwrap();
@@ -49,4 +44,5 @@ fn the_server_does_what_its_description_says() {
     let said_wrong = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{said}\n{said_wrong}");
     assert!(said.contains("16 selected"), "{said}");
+    eprint!("{said}");
 }
