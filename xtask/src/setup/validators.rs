@@ -15,7 +15,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Versions that the numbers in `docs/dicom.md` are of, and those that the tests of `integrations` were run with.
-const PACKAGES: [&str; 16] = [
+const PACKAGES: [&str; 17] = [
     "pydicom==3.0.2",
     "pydicom-data==1.0.0",
     "highdicom==0.28.2",
@@ -30,8 +30,10 @@ const PACKAGES: [&str; 16] = [
     "PyYAML==6.0.4",
     "kubernetes-validate==1.37.0",
     "ray[data]==2.60.0",
-    "moto[s3,server]==5.2.5",
+    // Its server needs flask; the rest of what moto[server] names is for other services than S3.
+    "moto==5.2.5",
     "boto3==1.44.8",
+    "flask-cors==6.0.1",
 ];
 
 /// Programs, and the packages of Debian that have them.

@@ -103,9 +103,10 @@ impl Crate {
         );
         let body = mit.find("Permission is hereby granted").map(|start| &mit[start..]);
         let body = body.context("LICENSE-MIT is not that of MIT")?;
-        let authors = match self.authors.is_empty() {
-            true => format!("the authors of {}", self.name),
-            false => self.authors.join(", "),
+        let authors = if self.authors.is_empty() {
+            format!("the authors of {}", self.name)
+        } else {
+            self.authors.join(", ")
         };
         Ok(vec![format!("MIT License\n\nCopyright (c) {authors}\n\n{body}")])
     }
