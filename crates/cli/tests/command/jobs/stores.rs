@@ -91,6 +91,9 @@ fn a_batch_reads_from_and_writes_to_a_store() {
         assert!(done.stdout.contains("s3://bucket/out/index.html"), "{}", done.stdout);
     }
     let nowhere = batch(&file, Path::new("s3://no-such-bucket/out"), &[]);
+    store.run(&nowhere).failed(&["--journal DIR"]);
+    let other_journal = text(&root.join("journal of nowhere"));
+    let nowhere = [nowhere, vec!["--journal".into(), other_journal]].concat();
     store.run(&nowhere).failed(&["s3://no-such-bucket/out"]);
     let no_journal = batch(&file, &root.join("local"), &["--journal", "x"]);
     store.run(&no_journal).failed(&["--journal"]);
