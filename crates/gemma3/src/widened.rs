@@ -12,6 +12,9 @@ use tch::{Device, Kind, Tensor};
 
 /// Numbers of the matrix that are widened at a time: 4 MB.
 const STRETCH: i64 = 1 << 20;
+/// Rows of what it is multiplied with that are widened at a time: so many that widening the matrix again for each is little beside the
+/// product.
+const BLOCK: i64 = 1024;
 
 /// How good the processor is at products of bfloat16 matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,37 +74,59 @@ fn detected() -> Bfloat16 {
 
 /// `x·Wᵀ + b`: `[…, outputs]` from `[…, inputs]`, bfloat16.
 pub(crate) fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-    let x = x.to_kind(Kind::Float);
+    let [outputs, inputs] = size(weight);
     let bias = bias.map(|bias| bias.to_kind(Kind::Float));
-    let parts: Vec<Tensor> = stretches(weight)
-        .map(|rows| {
-            let (start, len) = (rows.start, rows.end - rows.start);
-            let bias = bias.as_ref().map(|bias| bias.narrow(0, start, len));
+    let flat = x.reshape([-1, inputs]);
+    let product = Tensor::empty([flat.size()[0], outputs], (Kind::BFloat16, Device::Cpu));
+    for (start, len) in blocks(&flat) {
+        let x = flat.narrow(0, start, len).to_kind(Kind::Float);
+        let product = product.narrow(0, start, len);
+        for rows in stretches(weight) {
+            let bias = bias.as_ref().map(|bias| bias.narrow(0, rows.start, rows.end - rows.start));
             let part = x.linear(&widened(weight, &rows), bias.as_ref());
-            part.to_kind(Kind::BFloat16)
-        })
-        .collect();
-    Tensor::cat(&parts, -1)
+            product.narrow(1, rows.start, rows.end - rows.start).copy_(&part);
+        }
+    }
+    product.view(with_last(x, outputs).as_slice())
 }
 
 /// `y·W`: `[…, inputs]` from `[…, outputs]`, bfloat16.
 pub(crate) fn product_back(y: &Tensor, weight: &Tensor) -> Tensor {
-    let mut shape = y.size();
-    let outputs = shape.pop().expect("at least one dimension");
-    let flat = y.to_kind(Kind::Float).reshape([-1, outputs]);
-    let inputs = weight.size()[1];
-    shape.push(inputs);
-    let mut sum = Tensor::zeros([flat.size()[0], inputs], (Kind::Float, Device::Cpu));
-    for rows in stretches(weight) {
-        let y = flat.narrow(1, rows.start, rows.end - rows.start);
-        sum = sum.addmm_(&y, &widened(weight, &rows));
+    let [outputs, inputs] = size(weight);
+    let flat = y.reshape([-1, outputs]);
+    let product = Tensor::empty([flat.size()[0], inputs], (Kind::BFloat16, Device::Cpu));
+    for (start, len) in blocks(&flat) {
+        let y = flat.narrow(0, start, len);
+        let mut sum = Tensor::zeros([len, inputs], (Kind::Float, Device::Cpu));
+        for rows in stretches(weight) {
+            let y = y.narrow(1, rows.start, rows.end - rows.start).to_kind(Kind::Float);
+            sum = sum.addmm_(&y, &widened(weight, &rows));
+        }
+        product.narrow(0, start, len).copy_(&sum);
     }
-    sum.to_kind(Kind::BFloat16).view(shape.as_slice())
+    product.view(with_last(y, inputs).as_slice())
 }
 
-/// Rows that are widened together.
+fn size(weight: &Tensor) -> [i64; 2] {
+    <[i64; 2]>::try_from(weight.size()).expect("weights are matrices")
+}
+
+/// The shape of `x` with another last dimension.
+fn with_last(x: &Tensor, last: i64) -> Vec<i64> {
+    let mut shape = x.size();
+    *shape.last_mut().expect("at least one dimension") = last;
+    shape
+}
+
+/// Rows of `x` that are widened together: the first, and how many.
+fn blocks(x: &Tensor) -> impl Iterator<Item = (i64, i64)> {
+    let rows = x.size()[0];
+    (0..rows).step_by(BLOCK as usize).map(move |start| (start, BLOCK.min(rows - start)))
+}
+
+/// Rows of the matrix that are widened together.
 fn stretches(weight: &Tensor) -> impl Iterator<Item = Range<i64>> {
-    let [outputs, inputs] = <[i64; 2]>::try_from(weight.size()).expect("weights are matrices");
+    let [outputs, inputs] = size(weight);
     let rows = (STRETCH / inputs.max(1)).max(1);
     (0..outputs).step_by(rows as usize).map(move |start| start..(start + rows).min(outputs))
 }
@@ -126,14 +151,14 @@ mod tests {
         assert!(excess.max().double_value(&[]) <= 0.0);
     }
 
-    /// More rows than are widened together, and gradients with dimensions in front.
+    /// More rows of both than are widened together, and gradients with dimensions in front.
     #[test]
     fn widened_products_are_those_in_float64_rounded_once() {
         tch::manual_seed(12);
         let (outputs, inputs) = (1500, 1024);
         assert!(STRETCH < outputs * inputs);
         let (weight, bias) = (random(&[outputs, inputs]), random(&[outputs]));
-        let (x, y) = (random(&[5, inputs]), random(&[2, 3, outputs]));
+        let (x, y) = (random(&[BLOCK + 5, inputs]), random(&[2, 600, outputs]));
         let wide = |tensor: &Tensor| tensor.to_kind(Kind::Double);
         let expected = wide(&x).matmul(&wide(&weight).tr());
         assert_rounded(&product(&x, &weight, None), &expected, inputs);
