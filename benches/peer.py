@@ -1,7 +1,7 @@
 """The Python way, measured: Hugging Face transformers and PyTorch. Only `cargo xtask bench` needs it, for comparison.
 
 Prints one line of JSON. Token shapes are those of `measure`: <bos>, pictures as random image features (the vision tower is not
-run), text, answer. Frozen weights and the logits of one row alone are what the method needs at least; `--unfrozen` lets every
+run, but for `--job question`, which takes a picture from its file), text, answer. Frozen weights and the logits of one row alone are what the method needs at least; `--unfrozen` lets every
 weight ask for its gradient, as published notebooks do.
 """
 
@@ -11,16 +11,18 @@ import inspect
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 
 try:
     import torch
     import transformers
+    from PIL import Image
     from transformers import Gemma3ForConditionalGeneration
     from transformers.modeling_outputs import BaseModelOutputWithPooling
 except ImportError as error:
-    sys.exit(f"the comparison needs Python with torch and transformers (5 or later): {error}")
+    sys.exit(f"the comparison needs Python with torch, transformers (5 or later) and Pillow: {error}")
 
 transformers.utils.logging.disable_progress_bar()
 
@@ -32,7 +34,7 @@ LAST_MEMORY = 600e6  # bytes of the machine that are left alone
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="checkpoint directory")
-    parser.add_argument("--job", required=True, choices=["explain", "generate"])
+    parser.add_argument("--job", required=True, choices=["explain", "generate", "question"])
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--images", type=int, default=1, help="pictures in the prompt")
     parser.add_argument("--text", type=int, default=25, help="text tokens of the prompt, beside <bos> and the pictures")
@@ -211,6 +213,127 @@ def generate(model, args):
     return {"prefill_s": first.at - started, "tokens_per_s": (args.answer - 1) / (ended - first.at)}
 
 
+def drawn(seed):
+    """A picture that compresses as photographs do, as `measure` draws it."""
+    x = torch.arange(1024)[None, :]
+    y = torch.arange(1024)[:, None]
+    wave = ((x + 37 * seed) / 61.0).sin() + (y / 47.0).cos()
+    grey = (127.0 + 50.0 * wave).to(torch.uint8) + ((x * 7919 + y * 104_729 + seed) % 7).to(torch.uint8)
+    return Image.fromarray(grey.numpy()).convert("RGB")
+
+
+class Session:
+    """What a person waits for, each thing done once: seconds by part in `seconds`."""
+
+    def __init__(self, model, processor, args, folder):
+        self.model, self.processor, self.args, self.folder = model, processor, args, folder
+        self.seconds, self.vision = {}, 0.0
+        tower = model.model.vision_tower
+        tower.register_forward_pre_hook(lambda *_: setattr(self, "since", time.perf_counter()))
+        tower.register_forward_hook(self.seen)
+
+    def seen(self, *_):
+        synchronise(self.model.device)
+        self.vision += time.perf_counter() - self.since
+
+    def part(self, name, work):
+        started = time.perf_counter()
+        result = work()
+        synchronise(self.model.device)
+        self.seconds[name] = time.perf_counter() - started
+        return result
+
+    def ask(self, picture, prompt):
+        """Ids of prompt and answer, what the processor made of the prompt, and the picture."""
+        image = self.part("decode_picture_s", lambda: Image.open(picture).convert("RGB"))
+        content = [{"type": "image", "image": image}, {"type": "text", "text": prompt}]
+        messages = [{"role": "user", "content": content}]
+        inputs = self.part(
+            "preprocess_s",
+            lambda: self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"),
+        ).to(self.model.device, torch.bfloat16)
+        self.model.set_attn_implementation("sdpa")
+        first, self.vision = FirstToken(self.model.device), 0.0
+        started = time.perf_counter()
+        with torch.inference_mode():
+            made = self.model.generate(
+                **inputs, max_new_tokens=self.args.answer, do_sample=False, eos_token_id=None, top_k=None, top_p=None, streamer=first
+            )
+        synchronise(self.model.device)
+        self.seconds |= {
+            "vision_s": self.vision,
+            "prefill_s": first.at - started - self.vision,
+            "decode_s": time.perf_counter() - first.at,
+        }
+        return made[0].clone(), inputs, image
+
+    def explain(self, asked, from_end, name):
+        """The token so many from the end: forward with every attention kept, backward, R ← R + Ā·R, and a picture of the map."""
+        ids, inputs, image = asked
+        row = self.part("explain_s", lambda: self.row(ids, inputs, len(ids) - 1 - from_end))
+        self.part("export_s", lambda: self.export(row, ids, image, name))
+
+    def row(self, ids, inputs, position):
+        model = self.model
+        model.set_attn_implementation("eager")
+        model.zero_grad(set_to_none=True)
+        before = ids[None, :position]
+        kinds = torch.nn.functional.pad(inputs["token_type_ids"], (0, position - inputs["token_type_ids"].shape[1]))
+        out = model(
+            input_ids=before,
+            token_type_ids=kinds,
+            attention_mask=torch.ones_like(before),
+            pixel_values=inputs["pixel_values"],
+            output_attentions=True,
+            use_cache=False,
+            logits_to_keep=1,
+        )
+        for attention in out.attentions:
+            attention.retain_grad()
+        out.logits[0, -1, ids[position]].float().backward()
+        relevancy = torch.eye(position, device=model.device)
+        with torch.no_grad():
+            for attention in out.attentions:
+                fused = (attention[0].float() * attention.grad[0].float()).relu().mean(0)
+                relevancy = relevancy + fused @ relevancy
+        return relevancy[-1].cpu()
+
+    def export(self, row, ids, image, name):
+        cells = row[(ids[: len(row)] == self.model.config.image_token_id).cpu()]
+        side = int(len(cells) ** 0.5)
+        grid = (cells / cells.max() * 255).to(torch.uint8).view(side, side).numpy()
+        heat = Image.fromarray(grid).resize(image.size, Image.BICUBIC).convert("RGB")
+        Image.blend(image, heat, 0.5).save(os.path.join(self.folder, name + ".png"))
+
+
+def question(model, processor, args):
+    """From a picture's file to a map on disk, then a second word, a second question, a second picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = [os.path.join(folder, f"{index}.png") for index in range(2)]
+        for index, picture in enumerate(pictures):
+            drawn(index).save(picture)
+        # The graph begins at the embeddings of tokens where weights ask for nothing.
+        model.enable_input_require_grads()
+        session = Session(model, processor, args, folder)
+
+        def whole(picture, prompt, name):
+            started = time.perf_counter()
+            asked = session.ask(picture, prompt)
+            session.explain(asked, 0, name)
+            return time.perf_counter() - started, asked
+
+        line = {}
+        line["median_s"], asked = whole(pictures[0], "Describe the picture.", "first")
+        line |= session.seconds
+        line["tokens"] = len(asked[0])
+        started = time.perf_counter()
+        session.explain(asked, 1, "second")
+        line["second_word_s"] = time.perf_counter() - started
+        line["second_question_s"] = whole(pictures[0], "Is there anything on the left side?", "question")[0]
+        line["second_picture_s"] = whole(pictures[1], "Describe the picture.", "picture")[0]
+        return line | {"runs": 1}
+
+
 def timed(work, model, args):
     gc.collect()
     synchronise(model.device)
@@ -264,6 +387,12 @@ def main():
     gc.collect()
     baseline = memory.used()
     memory.peak = baseline
+    if args.job == "question":
+        processor = transformers.AutoProcessor.from_pretrained(args.model)
+        line |= question(model, processor, args)
+        memory.close()
+        print(json.dumps(line | {"peak_bytes": max(memory.peak - baseline, 0), "load_bytes": baseline}))
+        return
     first, runs = repeat(explain if args.job == "explain" else generate, model, args)
     memory.close()
     line |= {"first_s": first, "median_s": median(runs, "s"), "runs": len(runs)}

@@ -1,5 +1,6 @@
 //! The fast attention: libtorch's fused kernel over blocks of queries, with the keys and values of earlier calls kept.
 
+use crate::dense;
 use crate::{Attend, Error, MaskRule, Qkv, Site, Tower, Watch};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
@@ -14,11 +15,12 @@ pub struct Fast;
 
 impl Attend for Fast {
     fn attend(&mut self, _: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
-        attend_in_blocks(
-            qkv,
-            &Kept { k: qkv.k.shallow_clone(), v: qkv.v.shallow_clone(), first: qkv.start },
-            mask,
-        )
+        let dense = if *mask == MaskRule::all() { dense::attend(qkv) } else { None };
+        dense.unwrap_or_else(|| {
+            let kept =
+                Kept { k: qkv.k.shallow_clone(), v: qkv.v.shallow_clone(), first: qkv.start };
+            attend_in_blocks(qkv, &kept, mask)
+        })
     }
 }
 

@@ -31,6 +31,7 @@ mod cached;
 mod checkpoint;
 mod config;
 mod decoder;
+mod dense;
 mod device;
 mod encoder;
 mod error;
@@ -60,6 +61,7 @@ mod text;
 mod vision;
 mod weight;
 mod weights;
+mod widened;
 
 pub use adapter::{Adapter, AppliedAdapter};
 pub use attention::{Attend, Qkv, Site, Tower, Watch};

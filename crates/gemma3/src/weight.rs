@@ -8,6 +8,7 @@ pub(crate) mod low_rank;
 mod shuffled;
 
 use crate::row_product::row_product;
+use crate::widened::{self, Bfloat16};
 use low_rank::{Adapted, stretches};
 use quantised_weights::{BlockType, Nf4};
 use rand_chacha::ChaCha8Rng;
@@ -91,14 +92,23 @@ impl Weight {
         match self {
             Self::Dense(weight) => {
                 let one_row = if bias.is_none() { row_product(x, weight) } else { None };
-                one_row.unwrap_or_else(|| x.linear(weight, bias))
+                one_row.unwrap_or_else(|| {
+                    if Bfloat16::here().widens(rows(x), weight) {
+                        widened::product(x, weight, bias)
+                    } else {
+                        x.linear(weight, bias)
+                    }
+                })
             }
             Self::Blocks(blocks) => {
+                let kind = blocks.sum_kind();
+                let x = x.to_kind(kind);
+                let bias = bias.map(|bias| bias.to_kind(kind));
                 let parts: Vec<Tensor> = blocks
-                    .tiles(blocks.kind)
+                    .tiles(kind)
                     .map(|(start, tile)| {
-                        let bias = bias.map(|bias| bias.narrow(0, start, tile.size()[0]));
-                        x.linear(&tile, bias.as_ref())
+                        let bias = bias.as_ref().map(|bias| bias.narrow(0, start, tile.size()[0]));
+                        x.linear(&tile, bias.as_ref()).to_kind(blocks.kind)
                     })
                     .collect();
                 Tensor::cat(&parts, -1)
@@ -111,10 +121,17 @@ impl Weight {
     /// `y·W`: `[…, inputs]` from `[…, outputs]`, in the type that products are made in.
     pub(crate) fn product_back(&self, y: &Tensor) -> Tensor {
         match self {
-            Self::Dense(weight) => y.to_kind(weight.kind()).matmul(weight),
+            Self::Dense(weight) => {
+                let y = y.to_kind(weight.kind());
+                if Bfloat16::here().widens(rows(&y), weight) {
+                    widened::product_back(&y, weight)
+                } else {
+                    y.matmul(weight)
+                }
+            }
             Self::Blocks(blocks) => {
-                let y = y.to_kind(blocks.kind);
-                let parts = blocks.tiles(blocks.kind).map(|(start, tile)| {
+                let y = y.to_kind(blocks.kind).to_kind(blocks.sum_kind());
+                let parts = blocks.tiles(blocks.sum_kind()).map(|(start, tile)| {
                     y.narrow(-1, start, tile.size()[0]).matmul(&tile).to_kind(Kind::Float)
                 });
                 sum(parts).to_kind(blocks.kind)
@@ -217,6 +234,15 @@ impl Weight {
 }
 
 impl Blocks {
+    /// What products are made in before they are rounded to `kind`: float32 where the processor is faster at it, since expanding makes float32
+    /// anyway.
+    fn sum_kind(&self) -> Kind {
+        let widens = self.kind == Kind::BFloat16
+            && self.device == Device::Cpu
+            && Bfloat16::here() != Bfloat16::Fast;
+        if widens { Kind::Float } else { self.kind }
+    }
+
     /// All rows, some at a time: the number of the first, and the rows expanded.
     fn tiles(&self, kind: Kind) -> impl Iterator<Item = (i64, Tensor)> {
         let outputs = self.bytes.size()[0];
@@ -242,6 +268,11 @@ impl Blocks {
         let tile = Tensor::from_slice(&numbers).view([rows, self.inputs]);
         tile.to_device_(self.device, kind, false, false)
     }
+}
+
+/// How many rows `x` has: all dimensions but the last.
+fn rows(x: &Tensor) -> i64 {
+    x.size().iter().rev().skip(1).product()
 }
 
 /// The smallest and the largest number; a NaN among them is both. An empty tensor has 0 and 0.

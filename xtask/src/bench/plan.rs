@@ -39,13 +39,28 @@ use Program::{Ours, Peer};
 
 impl Plan {
     pub(crate) fn measurements(&self) -> Vec<Planned> {
-        let mut list = self.answer();
+        let mut list = self.question();
+        list.extend(self.answer());
         list.extend(self.patches());
         list.extend(self.growth());
         if !self.cuda {
             list.extend(self.relevancy());
         }
         list
+    }
+
+    /// From a picture's file to a report on disk.
+    fn question(&self) -> Vec<Planned> {
+        let answer = if self.quick { 8 } else { 40 };
+        let plan = |row: &str, program, extra: &str| Planned {
+            section: "question",
+            row: row.to_owned(),
+            program,
+            job: "question",
+            model: Main,
+            args: words(&format!("--answer {answer} {extra}")),
+        };
+        vec![plan("ours", Ours, ""), plan("peer", Peer, ""), plan("unfrozen", Peer, "--unfrozen")]
     }
 
     /// One picture, a question, an answer: everything but the growth.

@@ -5,6 +5,7 @@ mod generation;
 mod growth;
 mod methods;
 mod patches;
+mod question;
 mod relevancy;
 mod targets;
 
@@ -12,8 +13,16 @@ use super::format::{NOTHING, Table, bytes, cell, count};
 use super::report::Report;
 
 /// As `--only` knows them.
-pub(crate) const NAMES: [&str; 7] =
-    ["generation", "explanation", "methods", "targets", "patches", "growth", "relevancy"];
+pub(crate) const NAMES: [&str; 8] = [
+    "question",
+    "generation",
+    "explanation",
+    "methods",
+    "targets",
+    "patches",
+    "growth",
+    "relevancy",
+];
 
 /// A part of the page.
 pub(crate) struct Section {
@@ -28,6 +37,7 @@ pub(crate) struct Section {
 /// Those that something was measured for.
 pub(crate) fn all(report: &Report) -> Vec<Section> {
     let sections = [
+        question::question,
         generation::generation,
         explanation::explanation,
         methods::methods,

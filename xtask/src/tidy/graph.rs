@@ -6,12 +6,13 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// What a member of the workspace may depend on among the other members.
-const TABLE: [(&str, &[&str]); 20] = [
+const TABLE: [(&str, &[&str]); 21] = [
     ("attention-relevancy", &[]),
     ("gemma3-processor", &["medical-pictures", "quantised-weights"]),
     ("quantised-weights", &[]),
-    ("gemma3-tch", &["gemma3-processor", "quantised-weights"]),
-    ("attention-capture", &["gemma3-tch", "attention-relevancy"]),
+    ("attention-kernels", &[]),
+    ("gemma3-tch", &["attention-kernels", "gemma3-processor", "quantised-weights"]),
+    ("attention-capture", &["attention-kernels", "gemma3-tch", "attention-relevancy"]),
     ("relevancy-visualization", &["attention-relevancy"]),
     ("explanation-record", &["attention-relevancy", "medical-pictures", "relevancy-visualization"]),
     ("medical-pictures", &[]),
@@ -79,10 +80,11 @@ const RESERVED: [(&str, &[&str]); 5] = [
 ];
 
 /// Members that know no format on disk. (`relevancy-visualization` reads region files, its own format; the record is that of `explanation-record`.)
-const WITHOUT_SERDE: [&str; 2] = ["attention-relevancy", "attention-capture"];
+const WITHOUT_SERDE: [&str; 3] = ["attention-relevancy", "attention-kernels", "attention-capture"];
 
 /// Members that build on a machine without libtorch, with all their tests.
-const WITHOUT_TORCH: [&str; 13] = [
+const WITHOUT_TORCH: [&str; 14] = [
+    "attention-kernels",
     "explanation-jobs",
     "explanation-server",
     "medical-pictures",

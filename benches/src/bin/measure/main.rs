@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "the measurement goes to stdout")]
 
 mod picture;
+mod question;
 
 use anyhow::{Context, ensure};
 use attention_capture::{
@@ -97,6 +98,8 @@ enum Job {
     PatchesKept,
     /// The same with nothing kept: a run of the vision tower is in it
     Patches,
+    /// From a picture's file to a report on disk, then a second word, question and picture
+    Question,
     /// Products of the shape of the MLP of Gemma3 4B in bfloat16, forward and pulled back
     Matmul,
     /// A gigabyte of memory is read
@@ -122,6 +125,7 @@ fn main() -> anyhow::Result<()> {
         Job::Picture | Job::PictureKeeping | Job::PatchesKept | Job::Patches => {
             picture::of_picture(&args)?
         }
+        Job::Question => question::of_question(&args)?,
         _ => of_model(&args)?,
     };
     line.insert("threads".to_owned(), json!(gemma3_tch::threads()));

@@ -1,17 +1,10 @@
 //! The pass over a layer of the vision tower on a CPU: attention and its gradient are made for some queries of one head at a time and
 //! dropped before the next are taken, so that they never leave the cache of a core.
 //!
-//! `cpu/scalar.rs` says in plain loops what `cpu/kernel.rs` does with vector registers.
+//! The arithmetic is that of `attention-kernels`.
 //!
 //! Symbols: T goals, H heads, m query rows, n keys, d head width.
 
-mod kernel;
-mod lanes;
-mod operands;
-#[cfg(target_arch = "x86_64")]
-mod pairs;
-#[cfg(test)]
-mod scalar;
 #[cfg(test)]
 mod tests;
 
@@ -20,13 +13,8 @@ use super::weights::row_weights;
 use super::{Pass, PassCost, RowFold, Rows, Setting, Swept};
 use crate::convert::numbers;
 use crate::seam::QkvGradient;
+use attention_kernels::{Goal, Head, Matrix, Processor, Pulled};
 use attention_relevancy::{Backward, HeadRule, RowRule};
-use kernel::{AtHead, Pull, RowSums};
-use lanes::Single;
-use operands::{Goal, Head, Matrix, Operands, Pulled};
-#[cfg(target_arch = "x86_64")]
-use pairs::Pairs;
-use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Kind, Tensor};
@@ -40,7 +28,7 @@ impl Backend for Cpu {
             && setting.relevancy.is_some_and(folds)
             && pulls(setting.backward)
             && setting.placement.on_cpu()
-            && !matches!(Processor::here().arch, Arch::Scalar)
+            && Processor::here().has_vectors()
     }
 
     /// It makes no blocks. What it holds in their place, copies of the layer's numbers, sums by head and some megabytes a thread, is
@@ -76,58 +64,6 @@ fn folds(RowFold { rule, heads }: RowFold) -> bool {
         HeadRule::Max | HeadRule::One(_) => false,
     };
     of_rows && of_heads
-}
-
-/// What the processor can do.
-#[derive(Clone, Copy, Debug)]
-struct Processor {
-    arch: Arch,
-    #[cfg(target_arch = "x86_64")]
-    pairs: Option<Pairs>,
-}
-
-impl Processor {
-    fn here() -> Self {
-        Self {
-            #[cfg(target_arch = "x86_64")]
-            pairs: Pairs::try_new(),
-            ..Self::without_pairs(Arch::new())
-        }
-    }
-
-    fn without_pairs(arch: Arch) -> Self {
-        Self {
-            arch,
-            #[cfg(target_arch = "x86_64")]
-            pairs: None,
-        }
-    }
-
-    /// `work` with the widest registers, and in pairs where the operands and the processor are such.
-    fn dispatch<W: AtHead>(self, work: W, operands: Operands<'_>) -> W::Output {
-        #[cfg(target_arch = "x86_64")]
-        if let (Arch::V4(v4), Some(pairs)) = (self.arch, self.pairs)
-            && operands.are_narrow()
-        {
-            return pairs.dispatch(v4, work, operands);
-        }
-        self.arch.dispatch(InSingles(work, operands))
-    }
-}
-
-struct InSingles<'a, W>(W, Operands<'a>);
-
-impl<W: AtHead> WithSimd for InSingles<'_, W> {
-    type Output = W::Output;
-
-    #[inline(always)]
-    #[expect(
-        clippy::inline_always,
-        reason = "what is not inlined is compiled without vector registers"
-    )]
-    fn with_simd<S: Simd>(self, simd: S) -> W::Output {
-        self.0.run(simd, Single, self.1)
-    }
 }
 
 /// The numbers of a layer in main memory.
@@ -170,7 +106,7 @@ impl Layer {
         let weights = numbers(&(&row * beta));
         let mut of_heads: Vec<Vec<Pulled>> = self.over_heads(|head| {
             let goals = self.goals(head, &weights);
-            self.processor.dispatch(Pull, Operands { head: self.head(head), goals: &goals })
+            self.processor.pull(self.head(head), &goals)
         });
 
         let [n_goals, n_heads] = [t, h].map(|size| size as i64);
@@ -207,7 +143,7 @@ impl Layer {
         let weights = vec![0.0; self.shape.t * self.shape.m]; // not looked at
         let sums = self.over_heads(|head| {
             let goals = self.goals(head, &weights);
-            self.processor.dispatch(RowSums, Operands { head: self.head(head), goals: &goals })
+            self.processor.row_sums(self.head(head), &goals)
         });
         let Shape { t, h, m, .. } = self.shape;
         let numbers: Vec<f32> = sums.into_iter().flatten().flatten().collect();

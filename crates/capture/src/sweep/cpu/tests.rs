@@ -1,4 +1,4 @@
-//! The kernel against plain loops, and the pass against the reference and the row rule, with every kind of vector registers that there is.
+//! The pass against the reference and the row rule, with every kind of vector registers that there is.
 
 use super::*;
 use crate::seam::{MaskRule, Qkv, SequenceLayout};
@@ -7,22 +7,11 @@ use crate::sweep::examples::{Example, assert_folded, assert_same, random};
 use attention_relevancy::{Backward, HeadFusion, Update};
 use tch::Device;
 
-/// Every kind of registers that there is here, and none.
-fn processors() -> Vec<Processor> {
-    let mut archs = vec![Arch::Scalar];
-    #[cfg(target_arch = "x86_64")]
-    archs.extend(pulp::x86::V3::try_new().map(Arch::V3));
-    archs.push(Arch::new());
-    let mut processors: Vec<_> = archs.into_iter().map(Processor::without_pairs).collect();
-    processors.push(Processor::here());
-    processors
-}
-
 /// With every kind of registers.
 fn swept(layer: &Example, update: Update) -> Vec<Swept> {
     let pass = layer.pass(update);
     let run = |processor| Layer::new(&pass, processor).run(&pass, &layer.rows, update.rule());
-    processors().into_iter().map(run).collect()
+    Processor::every().into_iter().map(run).collect()
 }
 
 #[test]
@@ -45,80 +34,12 @@ fn the_pass_gives_what_the_reference_gives() {
         {
             let layer = Example::new(shape, kind);
             let expected = layer.pass(update).run_by_reference(&layer.rows);
-            for (found, processor) in swept(&layer, update).iter().zip(processors()) {
+            for (found, processor) in swept(&layer, update).iter().zip(Processor::every()) {
                 let what = format!("{shape:?}, {update:?}, {kind:?}, {processor:?}");
                 assert_same(found, &expected, 5e-6, &what);
                 assert_folded(&layer, update, found, &what);
             }
         }
-    }
-}
-
-const PARTS: [&str; 4] = ["dq", "dk", "dv", "folded"];
-
-fn parts(pulled: &Pulled) -> [&[f32]; 4] {
-    [&pulled.dq, &pulled.dk, &pulled.dv, &pulled.folded]
-}
-
-/// The greatest difference over the greatest number.
-fn distance(found: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(found.len(), expected.len());
-    let greatest = expected.iter().fold(1e-2, |most: f32, x| most.max(x.abs()));
-    let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
-    differences.fold(0.0, |most, x| if x.is_nan() { f32::INFINITY } else { most.max(x) }) / greatest
-}
-
-#[test]
-fn the_kernel_does_what_the_plain_loops_do() {
-    // Queries, keys, width: one of each; less than a vector, a stretch of lanes and a group of keys; whole ones; one more than whole.
-    let shapes =
-        [[1, 1, 1], [3, 2, 5], [7, 47, 9], [31, 48, 16], [32, 49, 17], [33, 97, 72], [65, 145, 33]];
-    let kinds = [Kind::Float, Kind::BFloat16];
-    for (shape, kind) in shapes.into_iter().flat_map(|shape| kinds.map(|kind| (shape, kind))) {
-        tch::manual_seed(3);
-        let [m, n, d] = shape;
-        let make = |rows| numbers(&random(&[rows, d]).to_kind(kind));
-        let (q, k, v, dheads) = (make(m), make(n), make(n), [make(m), make(m)]);
-        let weights = numbers(&random(&[m]).abs());
-        let matrix = |numbers| Matrix { numbers, stride: d, width: d };
-        let head = Head { q: matrix(&q), k: matrix(&k), v: matrix(&v), scale: 0.7 };
-        let goals = dheads.each_ref().map(|x| Goal { dheads: matrix(x), weights: &weights });
-        let operands = Operands { head, goals: &goals };
-        let (expected, expected_sums) = (scalar::pull(operands), scalar::row_sums(operands));
-        for processor in processors() {
-            let what = format!("{shape:?}, {kind:?}, {processor:?}");
-            let found = processor.dispatch(Pull, operands);
-            for (found, expected) in found.iter().zip(&expected) {
-                let both = parts(found).into_iter().zip(parts(expected));
-                for (part, (found, expected)) in PARTS.into_iter().zip(both) {
-                    let distance = distance(found, expected);
-                    assert!(distance < 5e-6, "{part} of {what}: {distance:e}");
-                }
-            }
-            let sums = processor.dispatch(RowSums, operands);
-            for (found, expected) in sums.iter().zip(&expected_sums) {
-                let distance = distance(found, expected);
-                assert!(distance < 5e-6, "sums of {what}: {distance:e}");
-            }
-        }
-    }
-}
-
-#[test]
-fn only_numbers_of_bfloat16_are_taken_in_pairs() {
-    let numbers = |kind| numbers(&random(&[6, 4]).to_kind(kind));
-    let [wide, narrow] = [numbers(Kind::Float), numbers(Kind::BFloat16)];
-    let are_narrow = |operands: [&[f32]; 4]| {
-        let matrix = |numbers| Matrix { numbers, stride: 4, width: 4 };
-        let [q, k, v, dheads] = operands.map(matrix);
-        let goals = [matrix(&narrow), dheads].map(|dheads| Goal { dheads, weights: &[] });
-        Operands { head: Head { q, k, v, scale: 0.5 }, goals: &goals }.are_narrow()
-    };
-    assert!(are_narrow([&narrow; 4]));
-    for one in 0..4 {
-        let mut operands = [narrow.as_slice(); 4];
-        operands[one] = &wide;
-        assert!(!are_narrow(operands), "operand {one}");
     }
 }
 
@@ -163,7 +84,7 @@ fn what_it_is_not_made_for_is_left_to_the_reference() {
     for backward in Backward::ALL.into_iter().filter(|backward| backward.is_lrp()) {
         assert!(!by_rule(backward, &MaskRule::all(), mean, 0), "{backward}");
     }
-    assert_eq!(made_for(&MaskRule::all(), mean, 0), !matches!(Arch::new(), Arch::Scalar));
+    assert_eq!(made_for(&MaskRule::all(), mean, 0), Processor::here().has_vectors());
     assert!(!made_for(&causal, mean, 0));
     assert!(!made_for(&MaskRule::all(), fold(HeadFusion::Max), 0));
     assert!(!made_for(&MaskRule::all(), None, 0));

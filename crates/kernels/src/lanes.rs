@@ -14,10 +14,10 @@
 use pulp::Simd;
 
 /// Vectors of lanes that hold the queries of a stretch.
-pub(super) const V: usize = 2;
+pub(crate) const V: usize = 2;
 
 /// How the terms of a sum stand in words of 32 bits. Sums are float32, and so is every product of two numbers.
-pub(super) trait Terms<S: Simd>: Copy {
+pub(crate) trait Terms<S: Simd>: Copy {
     /// How many terms a word holds.
     const PER_WORD: usize;
 
@@ -30,7 +30,7 @@ pub(super) trait Terms<S: Simd>: Copy {
 
 /// One float32 in a word.
 #[derive(Clone, Copy)]
-pub(super) struct Single;
+pub(crate) struct Single;
 
 impl<S: Simd> Terms<S> for Single {
     const PER_WORD: usize = 1;
@@ -48,7 +48,7 @@ impl<S: Simd> Terms<S> for Single {
 
 /// `sums[t][lane] += Σ_c a[c][t]·x[c][lane]`: `J` rows of a result, over as many words `c` as `a` has groups of `J`.
 #[inline(always)]
-pub(super) fn into_lanes<S: Simd, P: Terms<S>, const J: usize>(
+pub(crate) fn into_lanes<S: Simd, P: Terms<S>, const J: usize>(
     simd: S,
     terms: P,
     sums: &mut [[S::f32s; V]; J],
@@ -70,7 +70,7 @@ pub(super) fn into_lanes<S: Simd, P: Terms<S>, const J: usize>(
 /// `out[t][column + r] += Σ_i a[t][i]·x[i][r]` for `J` rows of `out`, whose rows have `width` vectors, and `R` of their columns; rows
 /// of `a` have as many numbers as there are queries, the lanes.
 #[inline(always)]
-pub(super) fn out_of_lanes<S: Simd, const J: usize, const R: usize>(
+pub(crate) fn out_of_lanes<S: Simd, const J: usize, const R: usize>(
     simd: S,
     a: &[f32],
     x: &[S::f32s],
@@ -101,7 +101,7 @@ pub(super) fn out_of_lanes<S: Simd, const J: usize, const R: usize>(
 ///
 /// `x = n·ln 2 + r` with |r| ≤ ½ ln 2, and the Taylor polynomial of degree 7 for `eʳ`.
 #[inline(always)]
-pub(super) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     /// ln 2 in two parts: products of the first with small integers are exact.
     const LN_2: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
     /// A number this large has no fraction left: adding it rounds, and its lowest bits are the rounded number plus 127, the bias
@@ -124,7 +124,7 @@ pub(super) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 /// The greater of both; NaN where x is, whatever the processor takes for a maximum.
 #[inline(always)]
-pub(super) fn at_least<S: Simd>(simd: S, x: S::f32s, least: f32) -> S::f32s {
+pub(crate) fn at_least<S: Simd>(simd: S, x: S::f32s, least: f32) -> S::f32s {
     let least = simd.splat_f32s(least);
     simd.select_f32s(simd.less_than_f32s(x, least), least, x)
 }

@@ -1,15 +1,27 @@
-//! The pass over one head in plain loops, a query at a time and in double precision: what `kernel.rs` does, to be read beside it and
+//! The pass over one head in plain loops, a query at a time and in double precision: what `pull.rs` does, to be read beside it and
 //! compared with it.
 
-use super::operands::{Goal, Head, Matrix, Operands, Pulled};
+use crate::operands::{Goal, Head, Matrix, Operands, Pulled};
 
-/// What [`super::kernel::Pull`] gives: a [`Pulled`] for each goal.
-pub(super) fn pull(Operands { head, goals }: Operands<'_>) -> Vec<Pulled> {
+/// What [`crate::pull::Pull`] gives: a [`Pulled`] for each goal.
+pub(crate) fn pull(Operands { head, goals }: Operands<'_>) -> Vec<Pulled> {
     goals.iter().map(|goal| pull_goal(head, goal)).collect()
 }
 
-/// What [`super::kernel::RowSums`] gives: `Σ_j (A⊙∇A)⁺[i, j]` of each query i, for each goal.
-pub(super) fn row_sums(Operands { head, goals }: Operands<'_>) -> Vec<Vec<f32>> {
+/// What [`crate::forward::Attend`] gives: `softmax(scale·q·kᵀ)·v`.
+pub(crate) fn attend(head: Head<'_>) -> Vec<f32> {
+    let (keys, d) = (0..head.k.n_rows(), head.v.width);
+    let of_query = |i: usize| {
+        let attention = attention(head, i);
+        let mut sums = vec![0.0; d];
+        keys.clone().for_each(|j| add(&mut sums, attention[j], row(head.v, j)));
+        sums.into_iter().map(|x| x as f32)
+    };
+    (0..head.q.n_rows()).flat_map(of_query).collect()
+}
+
+/// What [`crate::pull::RowSums`] gives: `Σ_j (A⊙∇A)⁺[i, j]` of each query i, for each goal.
+pub(crate) fn row_sums(Operands { head, goals }: Operands<'_>) -> Vec<Vec<f32>> {
     let of_query = |goal: &Goal<'_>, i: usize| {
         let (_, weighted) = weighted(head, goal, i);
         weighted.iter().map(|x| x.max(0.0)).sum::<f64>() as f32
@@ -42,16 +54,20 @@ fn pull_goal(head: Head<'_>, goal: &Goal<'_>) -> Pulled {
     Pulled { dq, dk, dv, folded }
 }
 
-/// Attention of query i, `A[i, :] = softmax(scale·q_i·kᵀ)`, and `A⊙∇A` of it, `∇A[i, j] = dO_i·v_j`.
-fn weighted(Head { q, k, v, scale }: Head<'_>, goal: &Goal<'_>, i: usize) -> (Vec<f64>, Vec<f64>) {
+/// Attention of query i, `A[i, :] = softmax(scale·q_i·kᵀ)`.
+fn attention(Head { q, k, scale, .. }: Head<'_>, i: usize) -> Vec<f64> {
     let keys = 0..k.n_rows();
-    let scores: Vec<f64> =
-        keys.clone().map(|j| f64::from(scale) * product(row(q, i), row(k, j))).collect();
+    let scores: Vec<f64> = keys.map(|j| f64::from(scale) * product(row(q, i), row(k, j))).collect();
     let greatest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let powers: Vec<f64> = scores.iter().map(|score| (score - greatest).exp()).collect();
     let sum: f64 = powers.iter().sum();
-    let attention: Vec<f64> = powers.iter().map(|power| power / sum).collect();
-    let gradient = keys.map(|j| product(row(goal.dheads, i), row(v, j)));
+    powers.iter().map(|power| power / sum).collect()
+}
+
+/// Attention of query i, and `A⊙∇A` of it, `∇A[i, j] = dO_i·v_j`.
+fn weighted(head: Head<'_>, goal: &Goal<'_>, i: usize) -> (Vec<f64>, Vec<f64>) {
+    let attention = attention(head, i);
+    let gradient = (0..head.k.n_rows()).map(|j| product(row(goal.dheads, i), row(head.v, j)));
     let weighted = attention.iter().zip(gradient).map(|(a, gradient)| a * gradient).collect();
     (attention, weighted)
 }

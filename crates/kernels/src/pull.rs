@@ -1,8 +1,7 @@
-//! The pass over one head.
+//! The pass over one head: attention and its gradient.
 //!
-//! Queries are taken a stretch at a time, as many as fill [`V`] vectors. For a stretch all scores are made, then for each goal the
-//! gradient of its attention and, some keys at a time, the three products that take it on to queries, keys and values. Attention of a
-//! stretch and A⊙∇A have 0.5 MB each at 4096 keys and 16 lanes, what is packed of keys and values at most 3.5 MB at a width of 72.
+//! For a stretch of queries all scores are made, then for each goal the gradient of its attention and, some keys at a time, the three
+//! products that take it on to queries, keys and values.
 //!
 //! Symbols: m queries, n keys, d head width.
 
@@ -15,25 +14,16 @@
     reason = "several arrays are walked together, without closures"
 )]
 
-use super::lanes::{Single, Terms, V, at_least, exp, into_lanes, out_of_lanes};
-use super::operands::{Head, Matrix, Operands, Pulled};
+use crate::lanes::{Single, Terms, V, at_least, into_lanes, out_of_lanes};
+use crate::operands::{Matrix, Operands, Pulled};
+use crate::stretch::{AtHead, KEYS, Stretch, columns, groups, part, turn};
 use pulp::{Simd, bytemuck};
 
-/// Keys that are worked on together: their attention fits into the first cache. A multiple of every `J` and `T` below.
-const KEYS: usize = 48;
-
-/// What is done at a head; `terms` are those of products over its width.
-pub(super) trait AtHead {
-    type Output;
-
-    fn run<S: Simd, P: Terms<S>>(self, simd: S, terms: P, operands: Operands<'_>) -> Self::Output;
-}
-
 /// The pass: a [`Pulled`] for each goal.
-pub(super) struct Pull;
+pub(crate) struct Pull;
 
 /// Only the sums `Σ_j (A⊙∇A)⁺[i, j]` of rows, `[m]` for each goal; weights are not looked at.
-pub(super) struct RowSums;
+pub(crate) struct RowSums;
 
 impl AtHead for Pull {
     type Output = Vec<Pulled>;
@@ -70,6 +60,7 @@ fn pull<S: Simd, P: Terms<S>, const J: usize, const T: usize, const R: usize>(
     Operands { head, goals }: Operands<'_>,
 ) -> Vec<Pulled> {
     let mut stretch = Stretch::<S, P, J>::new(simd, terms, head);
+    let mut weighing = Weighing::<S>::new(simd, &stretch, head.v);
     let (d, lanes) = (head.k.width, V * S::F32_LANES);
     let (m, n) = (head.q.n_rows(), head.k.n_rows());
     let keys = columns(head.k, n.next_multiple_of(KEYS), J);
@@ -91,8 +82,13 @@ fn pull<S: Simd, P: Terms<S>, const J: usize, const T: usize, const R: usize>(
         by_columns::<S, R>(&mut queries, head.q.part(start, rows), factors);
         for (goal, sums) in goals.iter().zip(&mut sums) {
             let weights = part(goal.weights, start, rows);
-            let total =
-                stretch.weigh(simd, goal.dheads.part(start, rows), weights, &mut sums.folded);
+            let total = weighing.weigh(
+                simd,
+                &mut stretch,
+                goal.dheads.part(start, rows),
+                weights,
+                &mut sums.folded,
+            );
             by_columns::<S, R>(
                 &mut gradients,
                 goal.dheads.part(start, rows),
@@ -105,7 +101,7 @@ fn pull<S: Simd, P: Terms<S>, const J: usize, const T: usize, const R: usize>(
             dq.fill(zero);
             for at in (0..stretch.keys).step_by(KEYS) {
                 let attention = &stretch.attention[at * V..][..KEYS * V];
-                let dscores = &mut stretch.weighted[at * V..][..KEYS * V];
+                let dscores = &mut weighing.weighted[at * V..][..KEYS * V];
                 for (x, a) in dscores.chunks_exact_mut(V).zip(attention.chunks_exact(V)) {
                     for u in 0..V {
                         x[u] = simd.mul_add_e_f32s(a[u], minus[u], x[u]);
@@ -149,6 +145,7 @@ fn row_sums<S: Simd, P: Terms<S>, const J: usize>(
     Operands { head, goals }: Operands<'_>,
 ) -> Vec<Vec<f32>> {
     let mut stretch = Stretch::<S, P, J>::new(simd, terms, head);
+    let mut weighing = Weighing::<S>::new(simd, &stretch, head.v);
     let (m, lanes) = (head.q.n_rows(), V * S::F32_LANES);
     let zero = simd.splat_f32s(0.0);
     let mut sums = vec![Vec::with_capacity(m); goals.len()];
@@ -157,9 +154,9 @@ fn row_sums<S: Simd, P: Terms<S>, const J: usize>(
         let rows = lanes.min(m - start);
         stretch.score(simd, head.q.part(start, rows));
         for (goal, sums) in goals.iter().zip(&mut sums) {
-            stretch.weigh(simd, goal.dheads.part(start, rows), &[], &mut folded);
+            weighing.weigh(simd, &mut stretch, goal.dheads.part(start, rows), &[], &mut folded);
             let mut sum = [zero; V];
-            for weighted in stretch.weighted.chunks_exact(V) {
+            for weighted in weighing.weighted.chunks_exact(V) {
                 for u in 0..V {
                     sum[u] = simd.add_f32s(sum[u], at_least(simd, weighted[u], 0.0));
                 }
@@ -173,106 +170,53 @@ fn row_sums<S: Simd, P: Terms<S>, const J: usize>(
     sums
 }
 
-/// The attention of one stretch of queries, keys in rows and queries in lanes: `[n, V]` vectors. Rows beyond the last key are zero, and
-/// so is what lanes without a query give.
-struct Stretch<S: Simd, P: Terms<S>, const J: usize> {
-    terms: P,
-    /// Number of keys, filled up to whole groups.
-    keys: usize,
-    /// Number of keys.
-    n: usize,
-    scale: f32,
-    packed_keys: Vec<u32>,
-    packed_values: Vec<u32>,
-    /// `exp(score − greatest score)`: attention over `share`.
-    attention: Vec<S::f32s>,
-    /// One over the sums of it.
-    share: [S::f32s; V],
-    /// A⊙∇A of the goal that was weighed last, over `share`.
+/// A⊙∇A of one stretch of queries.
+struct Weighing<S: Simd> {
+    /// Values in words, in groups as keys are.
+    values: Vec<u32>,
+    /// A⊙∇A of the goal that was weighed last, over `share`: 0.5 MB at 4096 keys and 16 lanes.
     weighted: Vec<S::f32s>,
-    /// What the lanes stand for, transposed, in words.
-    turned: Vec<S::u32s>,
 }
 
-impl<S: Simd, P: Terms<S>, const J: usize> Stretch<S, P, J> {
+impl<S: Simd> Weighing<S> {
     #[inline(always)]
-    fn new(simd: S, terms: P, Head { k, v, scale, .. }: Head<'_>) -> Self {
-        let n = k.n_rows();
-        let keys = n.next_multiple_of(KEYS);
-        let zero = simd.splat_f32s(0.0);
+    fn new<P: Terms<S>, const J: usize>(
+        simd: S,
+        stretch: &Stretch<S, P, J>,
+        values: Matrix<'_>,
+    ) -> Self {
         Self {
-            terms,
-            keys,
-            n,
-            scale,
-            packed_keys: groups(terms, k, keys, J),
-            packed_values: groups(terms, v, keys, J),
-            attention: vec![zero; keys * V],
-            share: [zero; V],
-            weighted: vec![zero; keys * V],
-            turned: vec![simd.splat_u32s(0); k.width.div_ceil(P::PER_WORD) * V],
-        }
-    }
-
-    /// Attention of the queries `[rows, d]`.
-    #[inline(always)]
-    fn score(&mut self, simd: S, queries: Matrix<'_>) {
-        turn(self.terms, &mut self.turned, queries);
-        let zero = simd.splat_f32s(0.0);
-        let words = self.turned.len() / V;
-        let groups = self.packed_keys.chunks_exact(words * J);
-        for (keys, scores) in groups.zip(self.attention.chunks_exact_mut(J * V)) {
-            let mut sums = [[zero; V]; J];
-            into_lanes(simd, self.terms, &mut sums, keys, &self.turned);
-            scores.copy_from_slice(sums.as_flattened());
-        }
-        let (scores, rest) = self.attention.split_at_mut(self.n * V);
-        let mut greatest = [simd.splat_f32s(f32::NEG_INFINITY); V];
-        for scores in scores.chunks_exact(V) {
-            for u in 0..V {
-                greatest[u] = simd.max_f32s(greatest[u], scores[u]);
-            }
-        }
-        let scale = simd.splat_f32s(self.scale);
-        let mut sum = [zero; V];
-        for scores in scores.chunks_exact_mut(V) {
-            for u in 0..V {
-                let below = simd.sub_f32s(scores[u], greatest[u]);
-                scores[u] = exp(simd, simd.mul_f32s(below, scale));
-                sum[u] = simd.add_f32s(sum[u], scores[u]);
-            }
-        }
-        rest.fill(zero);
-        for u in 0..V {
-            self.share[u] = simd.div_f32s(simd.splat_f32s(1.0), sum[u]);
+            values: groups(stretch.terms, values, stretch.keys, J),
+            weighted: vec![simd.splat_f32s(0.0); stretch.keys * V],
         }
     }
 
     /// A⊙∇A from the gradient at the output of these queries, `[rows, d]`, and its sums over keys, both over `share`. The positive parts
     /// times `weights` are added to `folded`, key by key.
     #[inline(always)]
-    fn weigh(
+    fn weigh<P: Terms<S>, const J: usize>(
         &mut self,
         simd: S,
+        stretch: &mut Stretch<S, P, J>,
         dheads: Matrix<'_>,
         weights: &[f32],
         folded: &mut [f32],
     ) -> [S::f32s; V] {
-        turn(self.terms, &mut self.turned, dheads);
+        turn(stretch.terms, &mut stretch.turned, dheads);
         let zero = simd.splat_f32s(0.0);
         let mut of_lanes = [zero; V];
         bytemuck::cast_slice_mut(&mut of_lanes)[..weights.len()].copy_from_slice(weights);
         for u in 0..V {
-            of_lanes[u] = simd.mul_f32s(of_lanes[u], self.share[u]);
+            of_lanes[u] = simd.mul_f32s(of_lanes[u], stretch.share[u]);
         }
         let mut total = [zero; V];
-        let words = self.turned.len() / V;
-        let groups = self.packed_values.chunks_exact(words * J);
-        let groups = groups.zip(self.attention.chunks_exact(J * V));
+        let words = stretch.turned.len() / V;
+        let groups = self.values.chunks_exact(words * J);
+        let groups = groups.zip(stretch.attention.chunks_exact(J * V));
         let groups = groups.zip(self.weighted.chunks_exact_mut(J * V));
         for (((values, attention), weighted), folded) in groups.zip(folded.chunks_exact_mut(J)) {
             let mut sums = [[zero; V]; J];
-            into_lanes(simd, self.terms, &mut sums, values, &self.turned);
+            into_lanes(simd, stretch.terms, &mut sums, values, &stretch.turned);
             let mut positive = [zero; J];
             for t in 0..J {
                 for u in 0..V {
@@ -343,42 +287,6 @@ fn add<S: Simd, const T: usize, const R: usize>(
     }
 }
 
-/// Rows of `x` in words, filled up with zeros to `rows` rows, in groups of `size`: `[rows/size, words, size]`.
-#[inline(always)]
-fn groups<S: Simd, P: Terms<S>>(terms: P, x: Matrix<'_>, rows: usize, size: usize) -> Vec<u32> {
-    let words = x.width.div_ceil(P::PER_WORD);
-    let mut packed = vec![0; rows * words];
-    for (i, row) in x.rows().enumerate() {
-        let group = &mut packed[i / size * words * size..][..words * size];
-        let to = group.iter_mut().skip(i % size).step_by(size);
-        to.zip(terms.words(row)).for_each(|(to, word)| *to = word);
-    }
-    packed
-}
-
-/// Columns of `x`, filled up with zeros to `rows` rows and whole groups, in groups of `size`: `[d/size, rows, size]`.
-fn columns(x: Matrix<'_>, rows: usize, size: usize) -> Vec<f32> {
-    let mut packed = vec![0.0; rows * x.width.next_multiple_of(size)];
-    for (i, row) in x.rows().enumerate() {
-        for (group, x) in row.chunks(size).enumerate() {
-            packed[(group * rows + i) * size..][..x.len()].copy_from_slice(x);
-        }
-    }
-    packed
-}
-
-/// `x` in words with rows in lanes, `[words, V]`; lanes without a row are zero.
-#[inline(always)]
-fn turn<S: Simd, P: Terms<S>>(terms: P, turned: &mut [S::u32s], x: Matrix<'_>) {
-    let lanes = V * S::U32_LANES;
-    let turned: &mut [u32] = bytemuck::cast_slice_mut(turned);
-    turned.fill(0);
-    for (lane, row) in x.rows().enumerate() {
-        let to = turned.iter_mut().skip(lane).step_by(lanes);
-        to.zip(terms.words(row)).for_each(|(to, word)| *to = word);
-    }
-}
-
 /// Rows of `x` times a factor each, `R` vectors of columns of all of them below those of the last: `[width/R, lanes, R]`, and what is
 /// left of the width in the same way. Lanes without a row are zero.
 #[inline(always)]
@@ -394,9 +302,4 @@ fn by_columns<S: Simd, const R: usize>(packed: &mut [S::f32s], x: Matrix<'_>, fa
             to.zip(x).for_each(|(to, x)| *to = x * factor);
         }
     }
-}
-
-#[inline(always)]
-fn part<T>(x: &[T], start: usize, len: usize) -> &[T] {
-    &x[start..][..len]
 }

@@ -8,16 +8,16 @@
     reason = "what is not inlined is compiled without vector registers"
 )]
 
-use super::kernel::AtHead;
-use super::lanes::Terms;
-use super::operands::Operands;
+use crate::lanes::Terms;
+use crate::operands::Operands;
+use crate::stretch::AtHead;
 use pulp::x86::V4;
 use pulp::{NullaryFnOnce, Simd};
 use std::arch::x86_64::_mm512_dpbf16_ps;
 
 pulp::simd_type! {
     /// All that [`V4`] stands for, and AVX-512 for bfloat16.
-    pub(super) struct Pairs {
+    pub(crate) struct Pairs {
         sse: "sse",
         sse2: "sse2",
         fxsr: "fxsr",
@@ -43,7 +43,7 @@ pulp::simd_type! {
 
 impl Pairs {
     /// `work`, compiled for such a processor.
-    pub(super) fn dispatch<W: AtHead>(self, v4: V4, work: W, operands: Operands<'_>) -> W::Output {
+    pub(crate) fn dispatch<W: AtHead>(self, v4: V4, work: W, operands: Operands<'_>) -> W::Output {
         self.vectorize(InPairs { v4, pairs: self, work, operands })
     }
 }
