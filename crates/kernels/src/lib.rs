@@ -1,3 +1,5 @@
+//! Attention of one head and its pull-back, in vector registers.
+//!
 #![doc = include_str!("../README.md")]
 
 mod forward; // attention

@@ -15,7 +15,7 @@
 )]
 
 use crate::lanes::{Single, Terms, V, at_least, into_lanes, out_of_lanes};
-use crate::operands::{Matrix, Operands, Pulled};
+use crate::operands::{Goal, Matrix, Operands, Pulled};
 use crate::stretch::{AtHead, KEYS, Stretch, columns, groups, part, turn};
 use pulp::{Simd, bytemuck};
 
@@ -82,13 +82,8 @@ fn pull<S: Simd, P: Terms<S>, const J: usize, const T: usize, const R: usize>(
         by_columns::<S, R>(&mut queries, head.q.part(start, rows), factors);
         for (goal, sums) in goals.iter().zip(&mut sums) {
             let weights = part(goal.weights, start, rows);
-            let total = weighing.weigh(
-                simd,
-                &mut stretch,
-                goal.dheads.part(start, rows),
-                weights,
-                &mut sums.folded,
-            );
+            let some = Goal { dheads: goal.dheads.part(start, rows), weights };
+            let total = weighing.weigh(simd, &mut stretch, some, &mut sums.folded);
             by_columns::<S, R>(
                 &mut gradients,
                 goal.dheads.part(start, rows),
@@ -154,7 +149,8 @@ fn row_sums<S: Simd, P: Terms<S>, const J: usize>(
         let rows = lanes.min(m - start);
         stretch.score(simd, head.q.part(start, rows));
         for (goal, sums) in goals.iter().zip(&mut sums) {
-            weighing.weigh(simd, &mut stretch, goal.dheads.part(start, rows), &[], &mut folded);
+            let some = Goal { dheads: goal.dheads.part(start, rows), weights: &[] };
+            weighing.weigh(simd, &mut stretch, some, &mut folded);
             let mut sum = [zero; V];
             for weighted in weighing.weighted.chunks_exact(V) {
                 for u in 0..V {
@@ -198,8 +194,7 @@ impl<S: Simd> Weighing<S> {
         &mut self,
         simd: S,
         stretch: &mut Stretch<S, P, J>,
-        dheads: Matrix<'_>,
-        weights: &[f32],
+        Goal { dheads, weights }: Goal<'_>,
         folded: &mut [f32],
     ) -> [S::f32s; V] {
         turn(stretch.terms, &mut stretch.turned, dheads);

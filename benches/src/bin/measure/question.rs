@@ -32,7 +32,7 @@ pub(crate) fn of_question(args: &Args) -> anyhow::Result<Map<String, Value>> {
     }
     let place = place(args.device.resolve()?);
     let started = Instant::now();
-    let options = LoadOptions::default().with_device(args.device);
+    let options = LoadOptions::default().with_device(args.device.to_string().parse()?);
     let explainer =
         Explainer::load(&ModelSource::parse(&folder.to_string_lossy(), None, false), &options)?;
     let load = started.elapsed().as_secs_f64();
@@ -51,7 +51,7 @@ pub(crate) fn of_question(args: &Args) -> anyhow::Result<Map<String, Value>> {
     session.explained(&context, &answer, 1, "second")?;
     let second_word = started.elapsed().as_secs_f64();
 
-    let mut again = |asked: &Asked<'_>, name: &str| -> anyhow::Result<f64> {
+    let again = |asked: &Asked<'_>, name: &str| -> anyhow::Result<f64> {
         let started = Instant::now();
         let (answer, _) = session.asked(&context, asked)?;
         session.explained(&context, &answer, 0, name)?;
