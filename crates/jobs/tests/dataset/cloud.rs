@@ -28,13 +28,25 @@ fn cloud() -> Option<Cloud> {
 /// Set for the tests that are children of another.
 const CHILD: &str = "OBJECT_STORE_TEST";
 
+/// A megabyte.
+fn picture() -> Vec<u8> {
+    (0..=255).collect::<Vec<u8>>().repeat(4096)
+}
+
 #[test]
 fn a_store_takes_the_place_of_a_folder() {
     let Some(python) = support::python("moto.server, boto3") else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dataset/s3_server.py");
     let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+    let [files, end] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let input = files.path().join("in");
+    std::fs::create_dir(&input).unwrap();
+    std::fs::write(input.join("x ü.png"), picture()).unwrap();
+    let jobs = "{\"id\": \"a\", \"prompt\": \"P\"}\n{\"id\": \"b\", \"prompt\": \"P\"}\n";
+    std::fs::write(input.join("jobs.jsonl"), jobs).unwrap();
     let mut server = Command::new(python)
         .arg(script)
+        .args([files.path(), end.path()])
         .envs(keys)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -54,20 +66,20 @@ fn a_store_takes_the_place_of_a_folder() {
         .output()
         .unwrap();
     drop(server.stdin.take());
-    server.wait().unwrap();
+    let ended = server.wait().unwrap();
     let said = String::from_utf8_lossy(&children.stdout).into_owned()
         + &String::from_utf8_lossy(&children.stderr);
     assert!(children.status.success(), "{said}");
     assert!(said.contains("4 passed"), "{said}");
+    assert!(ended.success() && end.path().join("out").is_dir(), "what the children wrote is there");
 }
 
 #[test]
 fn child_files_are_read() {
     let Some(cloud) = cloud() else { return };
-    let picture = address("s3://bucket/in/x ü.png");
-    let whole: Vec<u8> = (0..=255).collect::<Vec<u8>>().repeat(4096);
-    assert_eq!(cloud.read(&picture, 1 << 20).unwrap(), whole);
-    let problem = cloud.read(&picture, (1 << 20) - 1).unwrap_err();
+    let place = address("s3://bucket/in/x ü.png");
+    assert_eq!(cloud.read(&place, 1 << 20).unwrap(), picture());
+    let problem = cloud.read(&place, (1 << 20) - 1).unwrap_err();
     assert!(problem.message.contains("more than 1048575 bytes"), "{problem}");
     for missing in ["s3://bucket/in/none.png", "s3://nobucket/x"] {
         let problem = cloud.read(&address(missing), 10).unwrap_err();

@@ -37,6 +37,8 @@ fn the_server_does_what_its_description_says() {
         .args(["-m", "schemathesis.cli", "--config-file"])
         .arg(config)
         .args(["run", &address, "--max-examples", "10", "--no-color", "--seed", "1"])
+        // Longer than any `?wait=`: a real model takes its time.
+        .args(["--request-timeout", "400"])
         .current_dir(folder.path())
         .output()
         .unwrap();

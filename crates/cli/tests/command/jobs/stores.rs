@@ -30,7 +30,8 @@ impl Store {
             eprintln!("SKIPPED: {why}");
             return None;
         };
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/command/jobs/s3_server.py");
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../jobs/tests/dataset/s3_server.py");
         let mut start = Command::new(python);
         start.arg(script).args([files, end]).envs(KEYS);
         start.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
