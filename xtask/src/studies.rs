@@ -63,7 +63,7 @@ impl Study {
 
     fn switches(self) -> &'static [&'static str] {
         match self {
-            Self::Localize => &["--objectives", "--tag"],
+            Self::Localize => &["--objectives", "--occlusions", "--tag"],
             Self::Audit => &["--page"],
             Self::Reliance
             | Self::Certificate

@@ -11,7 +11,7 @@ use experiments::hybrid::merged;
 use experiments::localize::benchmark::{self, Plan};
 use experiments::localize::case::{Language, Usual};
 use experiments::localize::page::{self, Results};
-use experiments::localize::settings::{Goals, Method, Setting};
+use experiments::localize::settings::{Effort, Goals, Method, Setting};
 use experiments::localize::tag::{self, Tagged};
 use experiments::localize::{randomized, sheet};
 use experiments::reader::Reader;
@@ -46,6 +46,9 @@ struct Args {
     /// Only the relevancy by each objective, without the studies; of a hybrid on words of what its reports name.
     #[arg(long, conflicts_with_all = ["study", "shortcut"])]
     objectives: bool,
+    /// Only how alike maps and occlusions are, on all words of what the reports of a hybrid name: some minutes a picture.
+    #[arg(long, requires = "hybrid", conflicts_with_all = ["study", "shortcut", "objectives"])]
+    occlusions: bool,
     /// Only the study of the tag, on --study phantoms, into the page and the data that are there.
     #[arg(long, requires = "shortcut", conflicts_with = "objectives")]
     tag: bool,
@@ -110,7 +113,7 @@ fn of_hybrid(args: &Args, seed: u64, trained: &Path, decoder: &Path) -> Result<(
     };
     let checkpoint = merged(trained)?;
     let language = Language::Natural(Usual::new(seed));
-    let settings = Setting::of_a_deep_model();
+    let mut settings = Setting::of_a_deep_model();
     let plan = Plan {
         first: args.first,
         pictures: args.pictures,
@@ -124,10 +127,16 @@ fn of_hybrid(args: &Args, seed: u64, trained: &Path, decoder: &Path) -> Result<(
         let plan = Plan { words: usize::MAX, only_reports: true, ..plan };
         return page.write_objectives(plan, checkpoint.path(), &language);
     }
+    if args.occlusions {
+        let (more, most) = (args.pictures, args.pictures);
+        let plan = Plan { more, most, words: usize::MAX, only_reports: true, ..plan };
+        return page.write_occlusions(plan, checkpoint.path(), &language);
+    }
     if let (true, Some(shortcut)) = (args.tag, &args.shortcut) {
         let shortcut = merged(shortcut)?;
         return page.write_tag(&tagged(args, [checkpoint.path(), shortcut.path()], &language)?);
     }
+    settings.retain(|setting| !setting.is_occlusion()); // they take a run of their own
     let found = measured(args, plan, (checkpoint.path(), &language), settings)?;
     let tagged = match &args.shortcut {
         Some(shortcut) => {
@@ -165,6 +174,18 @@ fn measured(
     Ok(Results { settings, benchmark, pictures, studied, stages, tagged: None })
 }
 
+/// The benchmark of reports alone.
+fn of_reports(
+    plan: Plan,
+    folder: &Path,
+    language: &Language,
+    settings: Vec<Setting>,
+) -> Result<Results> {
+    let benchmark = benchmark::measure(folder, &plan, language, &settings)?;
+    let (pictures, studied, stages) = (plan.pictures, Vec::new(), Vec::new());
+    Ok(Results { settings, benchmark, pictures, studied, stages, tagged: None })
+}
+
 /// A page with marks for tables; it is read before anything is measured.
 struct Page {
     path: PathBuf,
@@ -189,19 +210,29 @@ impl Page {
         Ok(Self { path, text })
     }
 
-    /// Measures the objectives alone; their table goes between its marks, and the data beside the page.
+    /// Measures the objectives alone.
     fn write_objectives(self, plan: Plan, folder: &Path, language: &Language) -> Result<()> {
         let settings = [Setting::objectives(), vec![Setting::TWO_POINTS]].concat();
-        let benchmark = benchmark::measure(folder, &plan, language, &settings)?;
-        let (pictures, studied, stages) = (plan.pictures, Vec::new(), Vec::new());
-        let results = Results { settings, benchmark, pictures, studied, stages, tagged: None };
-        let table = results.objectives();
+        let results = of_reports(plan, folder, language, settings)?;
+        self.write_one("objectives", &results.objectives(), &results)
+    }
+
+    /// Measures what every map has in common with the occlusions, alone.
+    fn write_occlusions(self, plan: Plan, folder: &Path, language: &Language) -> Result<()> {
+        let mut settings = Setting::of_a_deep_model();
+        settings.retain(|setting| setting.is_occlusion() || setting.effort() != Effort::Most);
+        let results = of_reports(plan, folder, language, settings)?;
+        self.write_one("occlusion", &results.occlusions(), &results)
+    }
+
+    /// Puts a table between its marks, and the data into a file of its own beside the page.
+    fn write_one(self, mark: &str, table: &str, results: &Results) -> Result<()> {
         println!("{table}");
-        let page = replaced(&self.text, "objectives", &table)
-            .with_context(|| format!("{} has no marks for objectives", self.path.display()))?;
+        let page = replaced(&self.text, mark, table)
+            .with_context(|| format!("{} has no marks for {mark}", self.path.display()))?;
         save(&self.path, &page)?;
         let data = format!("{:#}\n", results.to_json());
-        save(&self.path.with_extension("objectives.json"), &data)
+        save(&self.path.with_extension(format!("{mark}.json")), &data)
     }
 
     /// Puts the table of the tag between its marks, and the data in their place among those beside the page.
@@ -228,12 +259,11 @@ impl Page {
             results.pictures, results.benchmark.answers, results.benchmark.right
         );
         let tag = results.tagged.as_ref().map(|_| ("tag", results.tag()));
-        let tables = [
-            ("words", measured + &results.tables()),
-            ("occlusion", results.occlusions()),
-            ("random", results.randomization()),
-        ];
-        for (mark, table) in tables.into_iter().chain(tag) {
+        let occluded = results.settings.iter().any(|setting| setting.is_occlusion());
+        let occlusions = occluded.then(|| ("occlusion", results.occlusions()));
+        let tables =
+            [("words", measured + &results.tables()), ("random", results.randomization())];
+        for (mark, table) in tables.into_iter().chain(tag).chain(occlusions) {
             println!("{table}");
             page = replaced(&page, mark, &table)
                 .with_context(|| format!("{} has no marks for {mark}", path.display()))?;

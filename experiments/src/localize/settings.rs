@@ -356,6 +356,11 @@ impl Setting {
         Self { method: Method::Relevancy(Update::Additive), goals }
     }
 
+    /// Whether it is one of [`Self::occlusion`].
+    pub fn is_occlusion(self) -> bool {
+        matches!(self.method, Method::Occlusion(_))
+    }
+
     /// Passes without each cell, of the word against its alternatives: what other maps of it are estimates of.
     pub fn occlusion(operator: Occlusion) -> Self {
         Self { method: Method::Occlusion(operator), goals: Goals::Alternatives }
