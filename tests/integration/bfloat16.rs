@@ -1,7 +1,7 @@
 //! The default path, the streaming engine over products in bfloat16: methods, occlusions and the relevancy without some tokens stay near what
 //! they are in float32, and nearer than plausible mistakes are. That float32 is right is held elsewhere: methods.rs, occlusion.rs, sinks.rs.
 
-use crate::support::{answered, model, with_methods};
+use crate::support::{answered, answered_rounded, model, with_methods};
 use attention_capture::{
     Engine, Foil, Goal, Keep, Layers, Method, Objective, Occluder, Rules, States, Streaming,
     SweepOptions, alternatives,
@@ -180,40 +180,50 @@ fn relevancy_against_the_alternatives_is_near_that_in_float32() {
     }
 }
 
-/// A drop is a difference of two logits, each as coarse as its type: found are 0.17 to 0.23 and 0.24 of the largest drop,
-/// by the products of several processors. The other occlusion is at
+/// A drop is a difference of two logits, each as coarse as its type: of one run they are 0.11 to 0.32 of the largest drop away, as the features
+/// are rounded. The mean of eight runs, whose features are rounded otherwise each time, is 0.06 to 0.13 away. The other occlusion is at
 /// least 0.43 away, a row or a cell too early more. (With two-images drops are as small as the rounding, and nothing could be held.)
 #[test]
 fn drops_without_cells_are_near_those_in_float32() {
     let both = Both::open("old-names");
     let goals: Vec<Goal> = both.goals().into_iter().flatten().collect();
-    let drops = |(model, sequence): &(Gemma3, Sequence)| {
+    let drops = |model: &Gemma3, sequence: &Sequence, goals: &[Goal]| {
         Occlusion::ALL.map(|occlusion| {
             let rows = Occluder::new(model, sequence, SweepOptions::default());
-            let rows = rows.rows(&goals, Objective::Logit, occlusion, &mut |_, _| {}).unwrap();
+            let rows = rows.rows(goals, Objective::Logit, occlusion, &mut |_, _| {}).unwrap();
             rows.into_iter().map(Result::unwrap).collect::<Vec<_>>()
         })
     };
-    let (wide, narrow) = (drops(&both.float32), drops(&both.bfloat16));
+    let wide = drops(&both.float32.0, &both.float32.1, &goals);
+    let right: Vec<Goal> = goals.iter().step_by(2).cloned().collect();
+    let runs = (0..RUNS).map(|seed| {
+        let model = &both.bfloat16.0;
+        drops(model, &answered_rounded(&both.fixture, model, seed), &right)
+    });
+    let sum = |sum: [Vec<Array1<f32>>; 2], run: [Vec<Array1<f32>>; 2]| {
+        [0, 1].map(|of| sum[of].iter().zip(&run[of]).map(|(sum, row)| sum + row).collect())
+    };
+    let narrow =
+        runs.reduce(sum).unwrap().map(|rows| rows.into_iter().map(|row| row / RUNS as f32));
     let image = both.float32.1.images()[0].clone();
-    for (of, occlusion) in Occlusion::ALL.into_iter().enumerate() {
-        let limit = match occlusion {
-            Occlusion::MeanEmbedding => 0.25,
-            Occlusion::Knockout => 0.28,
-        };
-        for at in (0..goals.len()).step_by(2) {
-            let expected = &wide[of][at];
+    for ((narrow, wide), other) in narrow.into_iter().zip(&wide).zip([&wide[1], &wide[0]]) {
+        for (index, found) in narrow.enumerate() {
+            let at = 2 * index;
+            let expected = &wide[at];
             let mut shifted = expected.clone();
             shifted
                 .slice_mut(s![image.start..image.end - 1])
                 .assign(&expected.slice(s![image.start + 1..image.end]));
             let mistakes = [
-                ("a row too early", &wide[of][at + 1]),
+                ("a row too early", &wide[at + 1]),
                 ("a cell too early", &shifted),
-                ("the other occlusion", &wide[1 - of][at]),
+                ("the other occlusion", &other[at]),
             ];
-            let what = format!("{occlusion}, {}", position(&goals[at]));
-            assert_near_and_right(&what, limit, [&narrow[of][at], expected], &mistakes);
+            let what = format!("drops, {}", position(&goals[at]));
+            assert_near_and_right(&what, 0.2, [&found, expected], &mistakes);
         }
     }
 }
+
+/// Runs with features that are rounded differently.
+const RUNS: i64 = 8;

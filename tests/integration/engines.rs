@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tch::{Kind, Tensor};
 
-/// Both engines compute in float32, in another order.
-const TOLERANCE: f64 = 1e-5;
+/// Both engines compute in float32, in another order. Found are 1.2·10⁻⁵ on old-names, and 1.6·10⁻⁶ to 6·10⁻⁶ where the image features
+/// are moved at random by 3·10⁻⁷ of the largest: a row has terms that nearly cancel, and which do is decided by the last bits.
+const TOLERANCE: f64 = 2e-5;
 
 /// The fixture's targets one by one, and all of them summed.
 fn goals(fixture: &Fixture, sequence: &Sequence) -> Vec<Goal> {

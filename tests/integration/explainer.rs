@@ -385,6 +385,9 @@ fn spearman(a: &[f32], b: &[f32]) -> f64 {
     1.0 - 6.0 * squares / (n * (n * n - 1.0))
 }
 
+/// A single word is as near as its cells are far apart: where the features are rounded otherwise (by half a unit in the last place) the
+/// least of a checkpoint's words lies between 0.982 and 0.999, their mean above 0.993. The row of the token before has 0.43 to 0.82 in the
+/// mean, and up to 0.98 of a single word.
 #[test]
 fn bfloat16_keeps_the_ranks_of_the_cells() {
     for fixture in Fixture::all() {
@@ -394,23 +397,29 @@ fn bfloat16_keeps_the_ranks_of_the_cells() {
         let states = States::of(&model, &sequence, Keep::Everything).unwrap();
         let streaming = Streaming::new(&model, sequence.ids(), &states, SweepOptions::default());
         let relevancy = fixture.array::<Ix2>("relevancy");
-        for (index, position) in fixture.numbers("targets").into_iter().enumerate() {
+        let cells = || fixture.image_spans().into_iter().flatten();
+        let correlation = |position: usize, reference: usize| {
             let goal = Goal::token(Target::new(position, sequence.ids()[position]).unwrap());
-            let row = streaming
-                .explain_one(&goal, &Rules::new(Objective::Logit, Update::Additive))
-                .unwrap()
-                .relevancy;
-            let cells = || fixture.image_spans().into_iter().flatten();
+            let rules = Rules::new(Objective::Logit, Update::Additive);
+            let row = streaming.explain_one(&goal, &rules).unwrap().relevancy;
             let found: Vec<f32> = cells().map(|cell| row[cell]).collect();
-            let expected: Vec<f32> = cells().map(|cell| relevancy[[index, cell]] as f32).collect();
-            let rho = spearman(&found, &expected);
-            println!("{}, target {position}: rank correlation {rho:.4}", fixture.name());
-            assert!(
-                0.99 <= rho,
-                "{}, target {position}: rank correlation {rho:.4} with float32",
-                fixture.name()
-            );
-        }
+            let expected = cells().map(|cell| relevancy[[reference, cell]] as f32);
+            spearman(&found, &expected.collect::<Vec<_>>())
+        };
+        let targets = fixture.numbers("targets");
+        let of_all = |before: usize| -> Vec<f64> {
+            let targets = targets.iter().enumerate();
+            targets.map(|(index, position)| correlation(position - before, index)).collect()
+        };
+        let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64;
+        let (found, too_early) = (of_all(0), of_all(1));
+        println!(
+            "{}: rank correlations {found:.4?}, a row too early {too_early:.4?}",
+            fixture.name()
+        );
+        assert!(found.iter().all(|&rho| 0.97 <= rho), "{}: {found:.4?}", fixture.name());
+        assert!(0.99 <= mean(&found), "{}: {found:.4?}", fixture.name());
+        assert!(mean(&too_early) < 0.9, "{}: {too_early:.4?}", fixture.name());
     }
 }
 

@@ -2,13 +2,13 @@
 
 use attention_capture::{Attribution, Goal, Method, MethodRecorder, MethodRow, Rules, Streaming};
 use gemma3_processor::{
-    Message, Picture, PictureOptions, Prepared, Processor, ProcessorOptions, Resize,
+    Message, Picture, PictureOptions, Pixels, Prepared, Processor, ProcessorOptions, Resize,
 };
 use gemma3_tch::{Gemma3, Placement, Sequence};
 use integration_tests::Fixture;
 use medgemma_explainer::{Answer, Ask, ExplainOptions, Explainer, TargetExplanation};
 use ndarray::Array2;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// A reference checkpoint in float32, whatever it is stored in.
 pub(crate) fn model(fixture: &Fixture) -> Gemma3 {
@@ -44,6 +44,21 @@ pub(crate) fn prepare(fixture: &Fixture) -> Prepared {
 /// Prompt and answer of the reference, teacher-forced, with this project's image features.
 pub(crate) fn answered(fixture: &Fixture, model: &Gemma3) -> Sequence {
     let prompt = model.encode(&prepare(fixture)).unwrap();
+    prompt.followed_by(&fixture.ids("full_ids")[prompt.ids().len()..])
+}
+
+/// The same with image features that are rounded otherwise: each is moved at random by up to half a unit of the last place of bfloat16.
+pub(crate) fn answered_rounded(fixture: &Fixture, model: &Gemma3, seed: i64) -> Sequence {
+    let prepared = prepare(fixture);
+    tch::manual_seed(seed);
+    let rounded = |pixels: &Pixels| {
+        let x = model.encode_image(pixels).unwrap();
+        let moved = Tensor::rand(x.size(), (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
+        (x.to_kind(Kind::Float) * (moved / 256.0 + 1.0)).to_kind(x.kind())
+    };
+    let features = prepared.pixels.iter().map(rounded).collect();
+    let images = prepared.images.iter().map(|image| image.span.clone()).collect();
+    let prompt = model.sequence(prepared.ids.clone(), images, features).unwrap();
     prompt.followed_by(&fixture.ids("full_ids")[prompt.ids().len()..])
 }
 

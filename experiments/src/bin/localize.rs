@@ -261,8 +261,7 @@ impl Page {
         let tag = results.tagged.as_ref().map(|_| ("tag", results.tag()));
         let occluded = results.settings.iter().any(|setting| setting.is_occlusion());
         let occlusions = occluded.then(|| ("occlusion", results.occlusions()));
-        let tables =
-            [("words", measured + &results.tables()), ("random", results.randomization())];
+        let tables = [("words", measured + &results.tables()), ("random", results.randomization())];
         for (mark, table) in tables.into_iter().chain(tag).chain(occlusions) {
             println!("{table}");
             page = replaced(&page, mark, &table)
