@@ -38,25 +38,40 @@ fn products(row: &[f32], weights: &[u16], sums: &mut [f32]) {
         #[expect(unsafe_code, reason = "the compiler cannot know which processor it will be")]
         return unsafe { products_avx2(row, weights, sums) };
     }
-    products_plain(row, weights, sums);
+    products_plain(row, weights, sums, |_| ());
 }
 
 /// [`products_plain`], compiled for wide registers.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn products_avx2(row: &[f32], weights: &[u16], sums: &mut [f32]) {
-    products_plain(row, weights, sums);
+    products_plain(row, weights, sums, fetch_ahead);
+}
+
+/// Asks for the line of memory that is needed 4 KB later. What a processor fetches by itself ends with a page; with this the loop reads
+/// half as much again in a second (Intel Xeon, two threads: 18 GB/s for 12).
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "as `products_plain`")]
+fn fetch_ahead(weights: &[u16]) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: fetching ahead reads nothing and may be asked of any address.
+    #[expect(unsafe_code, reason = "it takes a pointer")]
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(weights.as_ptr().wrapping_add(2048).cast::<i8>());
+    }
 }
 
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "it is compiled as a part of each function above")]
-fn products_plain(row: &[f32], weights: &[u16], sums: &mut [f32]) {
+fn products_plain(row: &[f32], weights: &[u16], sums: &mut [f32], fetch: impl Fn(&[u16])) {
     for (sum, weights) in sums.iter_mut().zip(weights.chunks_exact(row.len())) {
         let (wide_row, wide_weights) = (row.chunks_exact(LANES), weights.chunks_exact(LANES));
         let rest = wide_row.remainder().iter().zip(wide_weights.remainder());
         let rest: f32 = rest.map(|(x, &w)| x * widened(w)).sum();
         let mut lanes = [0f32; LANES];
         for (x, w) in wide_row.zip(wide_weights) {
+            fetch(w);
             for lane in 0..LANES {
                 lanes[lane] += x[lane] * widened(w[lane]);
             }

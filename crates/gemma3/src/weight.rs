@@ -8,7 +8,8 @@ pub(crate) mod low_rank;
 mod shuffled;
 
 use crate::row_product::row_product;
-use crate::widened::{self, Bfloat16};
+use crate::widened;
+use attention_kernels::Bfloat16;
 use low_rank::{Adapted, stretches};
 use quantised_weights::{BlockType, Nf4};
 use rand_chacha::ChaCha8Rng;
@@ -93,7 +94,7 @@ impl Weight {
             Self::Dense(weight) => {
                 let one_row = if bias.is_none() { row_product(x, weight) } else { None };
                 one_row.unwrap_or_else(|| {
-                    if Bfloat16::here().widens(rows(x), weight) {
+                    if widened::widens(rows(x), weight) {
                         widened::product(x, weight, bias)
                     } else {
                         x.linear(weight, bias)
@@ -123,7 +124,7 @@ impl Weight {
         match self {
             Self::Dense(weight) => {
                 let y = y.to_kind(weight.kind());
-                if Bfloat16::here().widens(rows(&y), weight) {
+                if widened::widens(rows(&y), weight) {
                     widened::product_back(&y, weight)
                 } else {
                     y.matmul(weight)

@@ -6,8 +6,8 @@
 //! tenth of float32's speed. There a stretch of the matrix is widened and multiplied in float32, before the next one is: what is widened
 //! stays in the cache. A product of two bfloat16 numbers is a float32 without rounding, and sums are float32 in both ways.
 
+use attention_kernels::Bfloat16;
 use std::ops::Range;
-use std::sync::LazyLock;
 use tch::{Device, Kind, Tensor};
 
 /// Numbers of the matrix that are widened at a time: 4 MB.
@@ -16,60 +16,20 @@ const STRETCH: i64 = 1 << 20;
 /// product.
 const BLOCK: i64 = 1024;
 
-/// How good the processor is at products of bfloat16 matrices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bfloat16 {
-    /// At least as fast as at float32.
-    Fast,
-    /// Slower.
-    Slow,
-    /// It has no instruction for them.
-    Emulated,
-}
-
-impl Bfloat16 {
-    /// That of this processor.
-    pub(crate) fn here() -> Self {
-        static HERE: LazyLock<Bfloat16> = LazyLock::new(detected);
-        *HERE
-    }
-
-    /// The fewest rows for which widening pays: it costs as much as some rows do.
-    fn fewest_rows(self) -> Option<i64> {
-        match self {
-            Self::Fast => None,
-            Self::Slow => Some(64),
-            Self::Emulated => Some(2),
-        }
-    }
-
-    /// Whether `rows` rows are multiplied with that matrix in float32.
-    pub(crate) fn widens(self, rows: i64, weight: &Tensor) -> bool {
-        weight.kind() == Kind::BFloat16
-            && weight.device() == Device::Cpu
-            && self.fewest_rows().is_some_and(|fewest| fewest <= rows)
+/// The fewest rows for which widening pays: it costs as much as some rows do.
+fn fewest_rows() -> Option<i64> {
+    match Bfloat16::here() {
+        Bfloat16::Fast => None,
+        Bfloat16::Slow => Some(64),
+        Bfloat16::Emulated => Some(2),
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-fn detected() -> Bfloat16 {
-    use std::arch::x86_64::{__cpuid, __cpuid_count};
-    /// In EDX of leaf 7: products of bfloat16 tiles.
-    const AMX_BF16: u32 = 1 << 22;
-    if !is_x86_feature_detected!("avx512bf16") {
-        return Bfloat16::Emulated;
-    }
-    let vendor = __cpuid(0);
-    let is_intel =
-        [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"GenuineIntel";
-    let has_tiles = 7 <= vendor.eax && __cpuid_count(7, 0).edx & AMX_BF16 != 0;
-    if is_intel && !has_tiles { Bfloat16::Slow } else { Bfloat16::Fast }
-}
-
-/// Other processors are left to libtorch: none was measured.
-#[cfg(not(target_arch = "x86_64"))]
-fn detected() -> Bfloat16 {
-    Bfloat16::Fast
+/// Whether `rows` rows are multiplied with that matrix in float32.
+pub(crate) fn widens(rows: i64, weight: &Tensor) -> bool {
+    weight.kind() == Kind::BFloat16
+        && weight.device() == Device::Cpu
+        && fewest_rows().is_some_and(|fewest| fewest <= rows)
 }
 
 /// `x·Wᵀ + b`: `[…, outputs]` from `[…, inputs]`, bfloat16.

@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod bfloat16; // how good a processor is at them
 mod forward; // attention
 mod lanes; // products in vector registers, the exponential
 mod operands;
@@ -15,5 +16,6 @@ mod stretch; // scores of some queries
 #[cfg(test)]
 mod tests;
 
+pub use bfloat16::Bfloat16;
 pub use operands::{Goal, Head, Matrix, Pulled};
 pub use processor::Processor;

@@ -1,5 +1,6 @@
 //! What the processor can do, and work at a head with all of it.
 
+use crate::bfloat16::Bfloat16;
 use crate::forward::Attend;
 use crate::lanes::Single;
 use crate::operands::{Goal, Head, Operands, Pulled};
@@ -18,8 +19,16 @@ pub struct Processor {
 }
 
 impl Processor {
-    /// The widest of this machine.
+    /// The fastest of this machine: the widest, and products of bfloat16 numbers in pairs where it is [fast](Bfloat16::Fast) at them. (An Intel
+    /// Xeon without AMX, one thread, 4096 queries and keys of width 72: 92 GFLOP/s in float32, 72 in pairs.)
     pub fn here() -> Self {
+        match Bfloat16::here() {
+            Bfloat16::Fast => Self::with_pairs(),
+            Bfloat16::Slow | Bfloat16::Emulated => Self::without_pairs(Arch::new()),
+        }
+    }
+
+    fn with_pairs() -> Self {
         Self {
             #[cfg(target_arch = "x86_64")]
             pairs: Pairs::try_new(),
@@ -34,7 +43,7 @@ impl Processor {
         archs.extend(pulp::x86::V3::try_new().map(Arch::V3));
         archs.push(Arch::new());
         let mut processors: Vec<_> = archs.into_iter().map(Self::without_pairs).collect();
-        processors.push(Self::here());
+        processors.push(Self::with_pairs());
         processors
     }
 
