@@ -159,9 +159,10 @@ pub(crate) fn float16(bytes: &[u8]) -> f32 {
     f16::from_le_bytes(array(bytes)).to_f32()
 }
 
-/// Low and high half of each byte: the first and the second 16 weights of a block of 32.
-pub(crate) fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> {
-    bytes.iter().map(|byte| byte & 15).chain(bytes.iter().map(|byte| byte >> 4))
+/// Low and high half of each of 16 bytes: the first and the second 16 weights of a block of 32.
+pub(crate) fn nibbles(bytes: &[u8]) -> [u8; 32] {
+    let bytes: [u8; 16] = array(bytes);
+    std::array::from_fn(|index| bytes[index % 16] >> (index / 16 * 4) & 15)
 }
 
 /// d, 16 bytes: `d·(q − 8)`.

@@ -146,7 +146,7 @@ impl Activations {
         }
         #[cfg(target_arch = "x86_64")]
         {
-            let work: Option<unsafe fn(&Self, &[u8], &mut [f32])> = match instructions {
+            let work: Option<Products> = match instructions {
                 Instructions::Plain => None,
                 Instructions::Avx2 => Some(x86::avx2::products),
                 Instructions::AvxVnni => Some(x86::avx_vnni::products),
@@ -166,6 +166,10 @@ impl Activations {
         }
     }
 }
+
+/// [`Activations::products`], compiled for some processors.
+#[cfg(target_arch = "x86_64")]
+type Products = unsafe fn(&Activations, &[u8], &mut [f32]);
 
 /// The nearest whole number, of two equally near ones the even one, of a number from −127 to 127; anything for others.
 fn rounded(x: f32) -> i8 {

@@ -39,11 +39,11 @@ impl Parts {
         match blocks {
             BlockType::Q4_0 => {
                 self.one_scale(block, None);
-                self.fill(nibbles(&block[2..]).map(|q| q.cast_signed() - 8));
+                self.fill(nibbles(&block[2..]).into_iter().map(|q| q.cast_signed() - 8));
             }
             BlockType::Q4_1 => {
                 self.one_scale(block, Some(&block[2..]));
-                self.fill(nibbles(&block[4..]).map(u8::cast_signed));
+                self.fill(nibbles(&block[4..]).into_iter().map(u8::cast_signed));
             }
             BlockType::Q5_0 => {
                 self.one_scale(block, None);
@@ -136,6 +136,6 @@ impl Parts {
 /// The fifth bits of 32 codes, then the four others.
 fn five_bits(bytes: &[u8]) -> impl Iterator<Item = u8> {
     let fifth = u32::from_le_bytes(array(bytes));
-    let four = nibbles(&bytes[4..]).enumerate();
+    let four = nibbles(&bytes[4..]).into_iter().enumerate();
     four.map(move |(index, q)| q | ((fifth >> index & 1) << 4) as u8)
 }
