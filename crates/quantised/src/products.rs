@@ -1,9 +1,13 @@
 //! Products of a row of numbers with rows of quantised weights, read as they are stored.
 //!
-//! Expanding a matrix to multiply one row with it writes and reads eight times the bytes that the file has. Here the row is rounded to 8
-//! bits once, with a scale for as many numbers as share a scale in the weights, and each block is multiplied in integers where it lies:
-//! a weight is `scale·code + offset`, so a group of them gives `scale·Σ code·x + offset·Σ x`. Both sums are exact; what is rounded is x, by
-//! at most 1/254 of the largest number of its group, and the float32 sums over groups.
+//! Expanding a matrix to multiply one row with it writes and reads eight times the bytes that the file has. Here the row is rounded to
+//! whole numbers once, with a scale for as many of them as share a scale in the weights, and each block is multiplied in integers where it
+//! lies: a weight is `scale·code + offset`, so a group of them gives `scale·Σ code·x + offset·Σ x`. Both sums are exact; what is rounded is
+//! x, and the float32 sums over groups.
+//!
+//! Processors multiply bytes. One byte for a number of x would change a product by half a percent of its size, three times what rounding
+//! it to bfloat16 does. So a number of x has two bytes, of 8 and of 7 bits: the codes are multiplied with both, which costs two
+//! instructions more where memory is what is waited for, and a product is as good as one in float32 for any model's purpose.
 
 mod plain;
 #[cfg(target_arch = "x86_64")]
@@ -11,8 +15,10 @@ mod x86;
 
 use crate::BlockType;
 
-/// The largest number of 8 bits that is used: −128 is not, so that products of pairs fit into 16 bits.
-const LARGEST: f32 = 127.0;
+/// A whole number is `128·high + low`.
+const HIGH: i32 = 128;
+/// The largest: 127 and 63. In −128 no byte ends up, so that products of pairs fit into 16 bits.
+const LARGEST: f32 = 16_319.0;
 
 /// Instructions of a processor that products are made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +68,7 @@ impl Instructions {
     }
 }
 
-/// A row of numbers, rounded to 8 bits, that rows of weights of one type are multiplied with.
+/// A row of numbers, rounded to 15 bits, that rows of weights of one type are multiplied with.
 ///
 /// ```
 /// use quantised_weights::{Activations, BlockType};
@@ -80,8 +86,8 @@ impl Instructions {
 #[derive(Clone, Debug)]
 pub struct Activations {
     blocks: BlockType,
-    /// Whole numbers from −127 to 127.
-    quants: Vec<i8>,
+    /// Of each 32 numbers the high bytes, then the low ones.
+    bytes: Vec<i8>,
     /// What one of them stands for, by group.
     scales: Vec<f32>,
     /// What all numbers of a group stand for together.
@@ -90,18 +96,18 @@ pub struct Activations {
 
 impl Activations {
     /// `row`, prepared for weights of that type. A group of 16 or 32 numbers, those that share a scale in the weights, is rounded to
-    /// whole multiples of 1/127 of its largest.
+    /// whole multiples of 1/16319 of its largest.
     ///
-    /// A group with a number that is not finite makes every product NaN; one whose numbers are all smaller than 10⁻³⁶ counts as zero.
+    /// A group with a number that is not finite makes every product NaN; one whose numbers are all smaller than 10⁻³⁴ counts as zero.
     ///
     /// `None` where the type is not quantised (`F32`, `F16`, `BF16`), or where `row` does not fill whole blocks.
     pub fn of(row: &[f32], blocks: BlockType) -> Option<Self> {
         let group = group(blocks)?;
         blocks.row_bytes(row.len())?;
+        let mut wholes = vec![0_i32; row.len()];
         let groups = row.len() / group;
-        let mut quants = Vec::with_capacity(row.len());
         let (mut scales, mut sums) = (Vec::with_capacity(groups), Vec::with_capacity(groups));
-        for numbers in row.chunks_exact(group) {
+        for (numbers, wholes) in row.chunks_exact(group).zip(wholes.chunks_exact_mut(group)) {
             // Without the sign, the bits of floats are in the order of the numbers: infinity and NaN come last.
             let largest =
                 numbers.iter().fold(0, |largest, x| largest.max(x.abs().to_bits() as i32));
@@ -110,13 +116,23 @@ impl Activations {
             // The reciprocal of a number below the normal ones may be infinite.
             let (scale, per_scale) =
                 if scale < f32::MIN_POSITIVE { (0.0, 0.0) } else { (scale, 1.0 / scale) };
-            let start = quants.len();
-            quants.extend(numbers.iter().map(|x| rounded(x * per_scale)));
-            let sum: i32 = quants[start..].iter().map(|&q| i32::from(q)).sum();
+            if largest.is_finite() {
+                for (whole, x) in wholes.iter_mut().zip(numbers) {
+                    *whole = rounded(x * per_scale);
+                }
+            }
             scales.push(scale);
-            sums.push(scale * sum as f32);
+            sums.push(scale * wholes.iter().sum::<i32>() as f32);
         }
-        Some(Self { blocks, quants, scales, sums })
+        let mut bytes = vec![0_i8; 2 * row.len()];
+        for (bytes, wholes) in bytes.chunks_exact_mut(64).zip(wholes.chunks_exact(32)) {
+            let (high, low) = bytes.split_at_mut(32);
+            for ((high, low), whole) in high.iter_mut().zip(low).zip(wholes) {
+                *high = ((whole + HIGH / 2) >> HIGH.ilog2()) as i8;
+                *low = (whole - HIGH * i32::from(*high)) as i8;
+            }
+        }
+        Some(Self { blocks, bytes, scales, sums })
     }
 
     /// The type of the weights that it is prepared for.
@@ -138,7 +154,7 @@ impl Activations {
     /// # Panics
     /// Also where the processor does not have the instructions.
     pub fn products_with(&self, instructions: Instructions, weights: &[u8], out: &mut [f32]) {
-        let row = self.quants.len() / self.blocks.weights() * self.blocks.bytes();
+        let row = self.bytes.len() / 2 / self.blocks.weights() * self.blocks.bytes();
         assert_eq!(Some(weights.len()), row.checked_mul(out.len()), "bytes of the rows");
         assert!(instructions.are_here(), "{instructions:?}: the processor does not have them");
         if row == 0 {
@@ -171,11 +187,11 @@ impl Activations {
 #[cfg(target_arch = "x86_64")]
 type Products = unsafe fn(&Activations, &[u8], &mut [f32]);
 
-/// The nearest whole number, of two equally near ones the even one, of a number from −127 to 127; anything for others.
-fn rounded(x: f32) -> i8 {
-    /// Between 2²³ and 2²⁴ float32 has whole numbers alone, so that adding rounds; the low bits are then those of the whole number.
+/// The nearest whole number, of two equally near ones the even one, of a number whose size is below 2²¹; anything for others.
+fn rounded(x: f32) -> i32 {
+    /// Between 2²³ and 2²⁴ float32 has whole numbers alone, so that adding rounds, and they follow each other as their bits do.
     const WHOLE: f32 = 12_582_912.0;
-    (x + WHOLE).to_bits() as i8
+    (x + WHOLE).to_bits().wrapping_sub(WHOLE.to_bits()).cast_signed()
 }
 
 /// Weights that share a scale; `None` where none do.

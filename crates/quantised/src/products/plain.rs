@@ -1,6 +1,6 @@
 //! Products as they are defined: what every vector version is held against.
 
-use super::Activations;
+use super::{Activations, HIGH};
 use crate::blocks::{BlockType, array, float16, nibbles, six_bits};
 
 /// Codes, scales and offsets of a block: a weight is `scale·code + offset`.
@@ -24,13 +24,19 @@ pub(super) fn product(x: &Activations, weights: &[u8]) -> f32 {
         for part in 0..groups {
             let at = index * groups + part;
             let codes = parts.codes[part * group..][..group].iter();
-            let pairs = codes.zip(&x.quants[at * group..][..group]);
-            let dot: i32 = pairs.map(|(&code, &x)| i32::from(code) * i32::from(x)).sum();
+            let dot: i32 =
+                codes.zip(at * group..).map(|(&code, at)| i32::from(code) * whole(x, at)).sum();
             product += parts.scales[part] * x.scales[at] * dot as f32;
             product += parts.offsets[part] * x.sums[at];
         }
     }
     product
+}
+
+/// The whole number there.
+fn whole(x: &Activations, at: usize) -> i32 {
+    let [high, low] = [0, 32].map(|side| i32::from(x.bytes[at / 32 * 64 + side + at % 32]));
+    HIGH * high + low
 }
 
 impl Parts {

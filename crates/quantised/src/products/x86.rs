@@ -4,7 +4,7 @@
 //! they differ in, the sum of products of bytes, stands in the middle of them. That sum takes bytes without a sign on one side: codes as
 //! they are stored, before anything is taken off. What is taken off comes back in the offset of the group.
 
-use super::Activations;
+use super::{Activations, HIGH};
 use crate::BlockType;
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_add_ps, _mm_add_ss, _mm_cvtsi32_si128, _mm_cvtsi64x_si128,
@@ -15,14 +15,15 @@ use std::arch::x86_64::{
     _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_or_si256,
     _mm256_permutevar8x32_ps, _mm256_set_m128i, _mm256_set1_epi8, _mm256_set1_epi16,
     _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_sign_epi8, _mm256_slli_epi16, _mm256_srl_epi16, _mm256_xor_ps,
-    _mm256_zextps128_ps256,
+    _mm256_shuffle_epi8, _mm256_sign_epi8, _mm256_slli_epi16, _mm256_slli_epi32, _mm256_srl_epi16,
+    _mm256_xor_ps, _mm256_zextps128_ps256,
 };
 
 /// A block of 32 weights, with the numbers that its codes are multiplied with.
 struct Small {
     codes: __m256i,
-    x: __m256i,
+    /// High and low bytes.
+    x: [__m256i; 2],
     /// In every lane.
     scale: __m256,
     /// In every lane; `None` where it is zero.
@@ -65,21 +66,29 @@ macro_rules! instructions {
                 }
             }
 
+            /// `Σ codes·x`, in eight sums.
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn dot(codes: __m256i, [high, low]: [__m256i; 2]) -> __m256i {
+                let sums = $dot(_mm256_setzero_si256(), codes, high);
+                $dot(_mm256_slli_epi32::<{ HIGH.ilog2().cast_signed() }>(sums), codes, low)
+            }
+
             #[target_feature(enable = $features)]
             fn small<const BYTES: usize>(
                 x: &Activations,
                 weights: &[u8],
                 out: &mut [f32],
-                read: impl Fn(&[u8; BYTES], __m256i) -> Small,
+                read: impl Fn(&[u8; BYTES], [__m256i; 2]) -> Small,
             ) {
-                let (quants, _) = x.quants.as_chunks::<32>();
-                for (out, row) in out.iter_mut().zip(weights.chunks_exact(BYTES * quants.len())) {
+                let (bytes, _) = x.bytes.as_chunks::<64>();
+                for (out, row) in out.iter_mut().zip(weights.chunks_exact(BYTES * bytes.len())) {
                     let (mut sums, mut offsets) = (_mm256_setzero_ps(), _mm256_setzero_ps());
-                    let numbers = quants.iter().zip(x.scales.iter().zip(&x.sums));
+                    let numbers = bytes.iter().zip(x.scales.iter().zip(&x.sums));
                     let blocks = row.as_chunks::<BYTES>().0.iter().zip(numbers);
                     for (block, (x, (&scale, &sum))) in blocks {
                         let block = read(block, bytemuck::cast(*x));
-                        let dot = $dot(_mm256_setzero_si256(), block.codes, block.x);
+                        let dot = dot(block.codes, block.x);
                         let scale = _mm256_mul_ps(block.scale, _mm256_set1_ps(scale));
                         sums = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(dot), sums);
                         if let Some(offset) = block.offset {
@@ -99,15 +108,15 @@ macro_rules! instructions {
                 out: &mut [f32],
                 read: impl Fn(&[u8; BYTES]) -> Large<GROUPS>,
             ) {
-                let (quants, _) = x.quants.as_chunks::<32>();
-                let (quants, _) = quants.as_chunks::<8>();
+                let (bytes, _) = x.bytes.as_chunks::<64>();
+                let (bytes, _) = bytes.as_chunks::<8>();
                 let [scales, sums] = [&x.scales, &x.sums]
                     .map(|numbers| numbers.as_chunks::<8>().0.as_chunks::<GROUPS>().0);
-                for (out, row) in out.iter_mut().zip(weights.chunks_exact(BYTES * quants.len())) {
+                for (out, row) in out.iter_mut().zip(weights.chunks_exact(BYTES * bytes.len())) {
                     // Several sums: the next addition need not wait for the one before.
                     let mut products = [_mm256_setzero_ps(); 2];
                     let mut offsets = _mm256_setzero_ps();
-                    let numbers = quants.iter().zip(scales.iter().zip(sums));
+                    let numbers = bytes.iter().zip(scales.iter().zip(sums));
                     let blocks = row.as_chunks::<BYTES>().0.iter().zip(numbers);
                     for (block, (x, (x_scales, x_sums))) in blocks {
                         let block = read(block);
@@ -119,8 +128,7 @@ macro_rules! instructions {
                             offsets = _mm256_fmadd_ps(block.offsets[group], x_sums, offsets);
                         }
                         for part in 0..8 {
-                            let x = bytemuck::cast(x[part]);
-                            let dot = $dot(_mm256_setzero_si256(), block.codes[part], x);
+                            let dot = dot(block.codes[part], bytemuck::cast(x[part]));
                             let scales = spread(scales, part);
                             let products = &mut products[part % 2];
                             *products = _mm256_fmadd_ps(scales, _mm256_cvtepi32_ps(dot), *products);
@@ -257,28 +265,28 @@ fn five_bits(block: &[u8], start: usize) -> __m256i {
 
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn q4_0(block: &[u8; 18], x: __m256i) -> Small {
+fn q4_0(block: &[u8; 18], x: [__m256i; 2]) -> Small {
     let scale = float16(block, 0);
     Small { codes: nibbles(block, 2), x, scale, offset: Some(times(scale, -8.0)) }
 }
 
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn q4_1(block: &[u8; 20], x: __m256i) -> Small {
+fn q4_1(block: &[u8; 20], x: [__m256i; 2]) -> Small {
     let offset = Some(float16(block, 2));
     Small { codes: nibbles(block, 4), x, scale: float16(block, 0), offset }
 }
 
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn q5_0(block: &[u8; 22], x: __m256i) -> Small {
+fn q5_0(block: &[u8; 22], x: [__m256i; 2]) -> Small {
     let scale = float16(block, 0);
     Small { codes: five_bits(block, 2), x, scale, offset: Some(times(scale, -16.0)) }
 }
 
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn q5_1(block: &[u8; 24], x: __m256i) -> Small {
+fn q5_1(block: &[u8; 24], x: [__m256i; 2]) -> Small {
     let offset = Some(float16(block, 2));
     Small { codes: five_bits(block, 4), x, scale: float16(block, 0), offset }
 }
@@ -286,9 +294,10 @@ fn q5_1(block: &[u8; 24], x: __m256i) -> Small {
 /// Codes have a sign here; it goes over to x. The size of −128 is 128 without a sign.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn q8_0(block: &[u8; 34], x: __m256i) -> Small {
+fn q8_0(block: &[u8; 34], x: [__m256i; 2]) -> Small {
     let codes = bytes_32(block, 2);
-    let x = _mm256_sign_epi8(x, codes);
+    let [high, low] = x;
+    let x = [_mm256_sign_epi8(high, codes), _mm256_sign_epi8(low, codes)];
     Small { codes: _mm256_abs_epi8(codes), x, scale: float16(block, 0), offset: None }
 }
 
