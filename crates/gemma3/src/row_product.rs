@@ -89,16 +89,41 @@ fn widened(bits: u16) -> f32 {
 
 /// The bits of a dense bfloat16 tensor in main memory, without a copy.
 fn numbers(tensor: &Tensor) -> Option<&[u16]> {
-    let dense =
-        tensor.kind() == Kind::BFloat16 && tensor.device() == Device::Cpu && tensor.is_contiguous();
+    in_place(tensor, Kind::BFloat16)
+}
+
+/// The bytes of a dense tensor of bytes in main memory, without a copy.
+pub(crate) fn bytes(tensor: &Tensor) -> Option<&[u8]> {
+    in_place(tensor, Kind::Uint8)
+}
+
+/// `kind` must be that of numbers of the size of `T`, which is whole numbers: all bits are some number.
+fn in_place<T>(tensor: &Tensor, kind: Kind) -> Option<&[T]> {
+    let dense = tensor.kind() == kind && tensor.device() == Device::Cpu && tensor.is_contiguous();
+    if dense && tensor.numel() == 0 {
+        return Some(&[]); // without an address
+    }
     dense.then(|| {
-        // SAFETY: the tensor is dense, so `numel` numbers of 16 bits stand at `data_ptr`, and it is aligned to them. The storage
+        // SAFETY: the tensor is dense, so `numel` numbers of that size stand at `data_ptr`, and it is aligned to them. The storage
         // lives as long as the tensor that is borrowed here. Weights are frozen and `x` is this call's own: no one writes.
         #[expect(unsafe_code, reason = "a copy would cost as much as the product")]
         unsafe {
-            std::slice::from_raw_parts(tensor.data_ptr().cast::<u16>(), tensor.numel())
+            std::slice::from_raw_parts(tensor.data_ptr().cast::<T>(), tensor.numel())
         }
     })
+}
+
+/// A float32 tensor of main memory whose numbers `fill` writes in their place, over zeros.
+pub(crate) fn filled(shape: [i64; 2], fill: impl FnOnce(&mut [f32])) -> Tensor {
+    let tensor = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+    if tensor.numel() != 0 {
+        // SAFETY: the tensor was made here, so it is dense, `numel` numbers stand at `data_ptr`, and nobody else looks at it.
+        #[expect(unsafe_code, reason = "a copy would cost as much as expanding blocks does")]
+        fill(unsafe {
+            std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel())
+        });
+    }
+    tensor
 }
 
 #[cfg(test)]

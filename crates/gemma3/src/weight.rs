@@ -1,13 +1,14 @@
 //! A matrix that rows are multiplied with, in whatever form it is stored.
 //!
 //! Weights are frozen: beside the product only the one with the transpose is needed, which takes a gradient back. What is quantised
-//! stays as it is in its file and is expanded tile by tile, plainly; a faster product has its place in [`Blocks`]. What an adapter adds
-//! to such a matrix is a second product beside it ([`low_rank`]).
+//! stays as it is in its file: a few rows are multiplied with it there ([`few_rows`]), for many it is expanded tile by tile. What an
+//! adapter adds to such a matrix is a second product beside it ([`low_rank`]).
 
+mod few_rows;
 pub(crate) mod low_rank;
 mod shuffled;
 
-use crate::row_product::row_product;
+use crate::row_product::{self, row_product};
 use crate::widened;
 use attention_kernels::Bfloat16;
 use low_rank::{Adapted, stretches};
@@ -102,17 +103,7 @@ impl Weight {
                 })
             }
             Self::Blocks(blocks) => {
-                let kind = blocks.sum_kind();
-                let x = x.to_kind(kind);
-                let bias = bias.map(|bias| bias.to_kind(kind));
-                let parts: Vec<Tensor> = blocks
-                    .tiles(kind)
-                    .map(|(start, tile)| {
-                        let bias = bias.as_ref().map(|bias| bias.narrow(0, start, tile.size()[0]));
-                        x.linear(&tile, bias.as_ref()).to_kind(blocks.kind)
-                    })
-                    .collect();
-                Tensor::cat(&parts, -1)
+                few_rows::product(blocks, x, bias).unwrap_or_else(|| blocks.product(x, bias))
             }
             Self::Adapted(adapted) => with_bias(adapted.product(x), bias),
             Self::Shuffled(shuffled) => with_bias(shuffled.product(x), bias),
@@ -235,6 +226,21 @@ impl Weight {
 }
 
 impl Blocks {
+    /// `x·Wᵀ + b` by expanding W.
+    fn product(&self, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let kind = self.sum_kind();
+        let x = x.to_kind(kind);
+        let bias = bias.map(|bias| bias.to_kind(kind));
+        let parts: Vec<Tensor> = self
+            .tiles(kind)
+            .map(|(start, tile)| {
+                let bias = bias.as_ref().map(|bias| bias.narrow(0, start, tile.size()[0]));
+                x.linear(&tile, bias.as_ref()).to_kind(self.kind)
+            })
+            .collect();
+        Tensor::cat(&parts, -1)
+    }
+
     /// What products are made in before they are rounded to `kind`: float32 where the processor is faster at it, since expanding makes float32
     /// anyway.
     fn sum_kind(&self) -> Kind {
@@ -256,17 +262,17 @@ impl Blocks {
     /// `rows` rows from number `start` on, `[rows, inputs]`.
     fn expanded(&self, start: i64, rows: i64, kind: Kind) -> Tensor {
         let (width, inputs) = (self.bytes.size()[1] as usize, self.inputs as usize);
-        let mut bytes = vec![0_u8; rows as usize * width];
-        let numel = bytes.len();
-        self.bytes.narrow(0, start, rows).copy_data(&mut bytes, numel);
-        let mut numbers = vec![0_f32; rows as usize * inputs];
+        let all = row_product::bytes(&self.bytes).expect("a view of whole rows of a file");
+        let bytes = &all[start as usize * width..][..rows as usize * width];
         let code = &self.code; // plain data, which threads may share
         let expand = |(row, (bytes, numbers)): (usize, (&[u8], &mut [f32]))| match code {
             Code::Gguf(blocks) => blocks.dequantise(bytes, numbers),
             Code::Nf4(code) => code.dequantise((start as usize + row) * inputs, bytes, numbers),
         };
-        bytes.par_chunks(width).zip(numbers.par_chunks_mut(inputs)).enumerate().for_each(expand);
-        let tile = Tensor::from_slice(&numbers).view([rows, self.inputs]);
+        let tile = row_product::filled([rows, self.inputs], |numbers| {
+            let rows = bytes.par_chunks(width).zip(numbers.par_chunks_mut(inputs));
+            rows.enumerate().for_each(expand);
+        });
         tile.to_device_(self.device, kind, false, false)
     }
 }

@@ -151,17 +151,18 @@ impl BlockType {
     }
 }
 
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+pub(crate) fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes[..N].try_into().expect("as many bytes")
 }
 
-fn float16(bytes: &[u8]) -> f32 {
+pub(crate) fn float16(bytes: &[u8]) -> f32 {
     f16::from_le_bytes(array(bytes)).to_f32()
 }
 
-/// Low and high half of each byte: the first and the second 16 weights of a block of 32.
-fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> {
-    bytes.iter().map(|byte| byte & 15).chain(bytes.iter().map(|byte| byte >> 4))
+/// Low and high half of each of 16 bytes: the first and the second 16 weights of a block of 32.
+pub(crate) fn nibbles(bytes: &[u8]) -> [u8; 32] {
+    let bytes: [u8; 16] = array(bytes);
+    std::array::from_fn(|index| bytes[index % 16] >> (index / 16 * 4) & 15)
 }
 
 /// d, 16 bytes: `d·(q − 8)`.
@@ -250,7 +251,7 @@ fn q3_k(block: &[u8], out: &mut [f32]) {
 }
 
 /// Scale and offset of 32 weights, six bits each, out of 12 bytes.
-fn six_bits(packed: &[u8], index: usize) -> (f32, f32) {
+pub(crate) fn six_bits(packed: &[u8], index: usize) -> (f32, f32) {
     let (scale, offset) = if index < 4 {
         (packed[index] & 63, packed[index + 4] & 63)
     } else {
