@@ -37,8 +37,8 @@ mod encoder;
 mod error;
 #[cfg(test)]
 mod examples;
-mod files;
 mod features;
+mod files;
 mod fork;
 mod generate;
 mod guard;
