@@ -115,8 +115,6 @@ pub struct Answer {
     pub(crate) sequence: Sequence,
     /// What the layers computed, where it was recorded.
     pub(crate) states: Option<States>,
-    /// What names its pictures in the cache of the call that made it; empty where that had none.
-    pub(crate) pictures: Vec<String>,
     /// What is kept of the pictures ([`crate::LoadOptions::keep_patches`]): of all images or of none.
     pub(crate) patches: Vec<PatchStates>,
     pub(crate) generated: Generated,

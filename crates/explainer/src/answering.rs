@@ -2,7 +2,7 @@
 
 use crate::answer::longest_run;
 use crate::error::Cause;
-use crate::picture_cache::{self, Running};
+use crate::picture_cache;
 use crate::{
     Answer, AnswerOptions, Error, Generated, Profile, Question, Request, Sampling, StopReason,
     Token, TokenKind,
@@ -47,8 +47,7 @@ impl Request<'_> {
             None
         };
         let started = Instant::now();
-        let begun = self.begun(prompt, &prompted.pictures, keep)?;
-        let mut running = begun.unwrap_or_else(|| Running::new(self.model, keep));
+        let mut running = self.begun(prompt, &prompted.pictures, keep)?;
         let beginning = started.elapsed();
         let mut generated =
             self.model.generate(prompt, &generation, running.attend(), &mut on_token)?;
@@ -99,7 +98,9 @@ impl Request<'_> {
         if answer.states.is_some() || self.profile == Profile::PythonProgram {
             return Ok(());
         }
-        answer.states = Some(self.states_of(answer)?);
+        let pictures = answer.patches.iter().map(PatchStates::bytes).sum();
+        let keep = self.ledger().keep_states(answer.sequence.ids().len(), pictures)?;
+        answer.states = Some(States::of(self.model, &answer.sequence, keep)?);
         Ok(())
     }
 
@@ -158,7 +159,7 @@ impl Request<'_> {
         &self,
         question: Question,
         options: Option<AnswerOptions>,
-        Prompted { prepared, pictures, patches, preprocess, vision, .. }: Prompted,
+        Prompted { prepared, patches, preprocess, vision, .. }: Prompted,
         (generated, sequence, states): (Generated, Sequence, Option<States>),
     ) -> Answer {
         let (sequence, states) = match self.profile {
@@ -175,7 +176,6 @@ impl Request<'_> {
             prepared,
             sequence,
             states,
-            pictures,
             patches,
             generated,
             tokens,

@@ -1,64 +1,52 @@
 //! The beginning of a prompt, up to the end of its last picture: what stands behind does not change what the model makes of it, so that
 //! many questions go on from one run over it.
 
-use attention_capture::{Keep, PatchStates, States, key_bytes};
+use attention_capture::{Keep, key_bytes};
 use gemma3_tch::Sequence;
 
 use crate::picture_cache::{BeginningKey, Running};
-use crate::{Answer, Error, ErrorKind, Profile, Request};
+use crate::{Error, ErrorKind, Request};
 
 impl Request<'_> {
-    /// A run that has come through the beginning of a sequence with these pictures: one that goes on from what the cache of the call has
-    /// of it, or a new one, whose beginning the cache then has. `None` where there is nothing to keep, or no room for it: the sequence is
-    /// then better run in one piece.
+    /// A run that has come through the beginning of a prompt with these pictures: one that goes on from what the cache of the call has
+    /// of it, or a new one, whose beginning the cache then has, if there is room for it.
+    ///
+    /// A prompt with pictures is run in the same two pieces with a cache and without, for rounding depends on how many tokens are run at
+    /// once: in bfloat16 enough to be seen in a map. Without, the weights are read once more, as for another token of the answer.
+    /// What is given in the place of an answer is run in one piece, as all are that it is compared with: on blank pictures, by other
+    /// weights.
     pub(crate) fn begun(
         &self,
-        sequence: &Sequence,
+        prompt: &Sequence,
         pictures: &[String],
         keep: Option<Keep>,
-    ) -> Result<Option<Running<'_>>, Error> {
-        let end = sequence.images_end();
-        let is_known = 0 < end && pictures.len() == sequence.images().len();
-        if !is_known || end == sequence.ids().len() {
-            return Ok(None);
+    ) -> Result<Running<'_>, Error> {
+        let mut new = Running::new(self.model, keep);
+        let end = prompt.images_end();
+        if end == 0 || end == prompt.ids().len() {
+            return Ok(new);
         }
         let bytes = match keep {
             Some(keep) => keep.prefix_bytes(self.model, end),
             None => key_bytes(self.model, end),
         };
-        let Some(cache) = self.picture_cache().filter(|cache| cache.takes(bytes)) else {
-            return Ok(None);
+        let are_named = pictures.len() == prompt.images().len();
+        let cache = self.picture_cache().filter(|cache| are_named && cache.takes(bytes));
+        let Some(cache) = cache else {
+            self.model.prefill(prompt, end, new.attend())?;
+            return Ok(new);
         };
-        let (ids, pictures) = (sequence.ids()[..end].to_vec(), pictures.to_vec());
+        let (ids, pictures) = (prompt.ids()[..end].to_vec(), pictures.to_vec());
         let key = BeginningKey { ids, pictures, keep };
         if let Some(running) = cache.continuing(self.model, &key)? {
-            return Ok(Some(running));
+            return Ok(running);
         }
-        let mut running = Running::new(self.model, keep);
-        self.model.prefill(sequence, end, running.attend())?;
-        match cache.keep(key, &running) {
+        self.model.prefill(prompt, end, new.attend())?;
+        match cache.keep(key, &new) {
             // It is only to save time: what has no room beside the rest is not kept.
             Err(error) if error.kind() == ErrorKind::OutOfMemory => {}
             outcome => outcome?,
         }
-        Ok(Some(running))
-    }
-
-    /// What the layers compute for an answer, from a run that is made for it.
-    pub(crate) fn states_of(&self, answer: &Answer) -> Result<States, Error> {
-        let sequence = &answer.sequence;
-        let pictures = answer.patches.iter().map(PatchStates::bytes).sum();
-        let keep = self.ledger().keep_states(sequence.ids().len(), pictures)?;
-        // The other profile explains another sequence than those that are answered.
-        let begun = match self.profile {
-            Profile::Sound => self.begun(sequence, &answer.pictures, Some(keep))?,
-            Profile::PythonProgram => None,
-        };
-        let Some(mut running) = begun else {
-            return Ok(States::of(self.model, sequence, keep)?);
-        };
-        self.model.prefill(sequence, sequence.ids().len(), running.attend())?;
-        let recorder = running.recorder().expect("a run that keeps something is recorded");
-        Ok(States::recorded(recorder, sequence)?)
+        Ok(new)
     }
 }

@@ -52,7 +52,7 @@ impl Request<'_> {
         };
         let made;
         if run.states.is_none() && options.engine != Engine::Retained {
-            made = self.states_of(answer)?;
+            made = self.recorded(run)?;
             run.states = Some(&made);
         }
         let plans = match options.objective {

@@ -31,8 +31,9 @@ pub(crate) fn number() -> u64 {
 /// - What the language model made of a prompt up to the end of its last picture, for it does not depend on what stands behind: another
 ///   question about the same pictures, with the same text before and between them, is run from there. That is 38 MB of keys and values for
 ///   one picture in Gemma3 4B and bfloat16, and what is recorded for explanations
-///   ([`AnswerOptions::record`](crate::AnswerOptions)): 49 MB of layer inputs, or 590 MB where the memory budget lets an answer keep all
-///   that a layer computes. A beginning that is larger than the bound is not kept, and run again by every question.
+///   ([`AnswerOptions::record`](crate::AnswerOptions)): 48 MB of layer inputs, or 590 MB where the memory budget lets an answer keep all
+///   that a layer computes. A beginning that is larger than the bound is not kept, and run again by every question. Answers that are given
+///   ([`crate::Explainer::given`]) are explained by a run in one piece and take nothing from it.
 ///
 /// An answer shares what was recorded of its beginning with the cache, and it is counted for both.
 #[derive(Clone, Debug)]
