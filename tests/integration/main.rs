@@ -4,6 +4,7 @@
 mod adapters; // adapters against PEFT, in every spelling, on quantised weights, and damaged ones
 mod audit; // one case of an audit, against each change made by hand
 mod backward; // the backward rules, against a decoder with its graph cut, and what they conserve
+mod beginning; // the beginning of a prompt, kept for further questions about its pictures
 mod bfloat16; // the default path: methods and removed tokens in bfloat16 against float32
 mod certificate; // certificates of maps, against whole runs without the cells
 mod compared; // methods beside the relevancy, its heads and layers, the public Python program

@@ -1,7 +1,7 @@
 //! What a sweep costs, and how it is cut so that it fits into a memory budget.
 
 use crate::model::patch_count;
-use crate::seam::{Layer, Placement, PullCost};
+use crate::seam::{Dims, Layer, Placement, PullCost};
 use crate::sweep::{self, PassCost, PatchPass, Setting};
 use crate::{Error, Keep, LanguageModel, PictureTower};
 use tch::Kind;
@@ -180,10 +180,24 @@ impl Cost {
     }
 }
 
+/// Bytes of the keys and values that a token behind so many can see ([`gemma3_tch::Cached::branch`]).
+pub fn key_bytes<M: LanguageModel>(model: &M, tokens: usize) -> u64 {
+    let of_layer = |dims: Dims| {
+        let seen = dims.window.map_or(tokens, |window| tokens.min(window - 1));
+        2 * (seen * dims.key_heads * dims.width) as u64
+    };
+    width(model.placement()) * model.dims().into_iter().map(of_layer).sum::<u64>()
+}
+
 impl Keep {
     /// Bytes that recording a run of `model` over `tokens` tokens takes.
     pub fn bytes<M: LanguageModel>(self, model: &M, tokens: usize) -> u64 {
         width(model.placement()) * self.numbers(model.layers(), model.width(), tokens)
+    }
+
+    /// Bytes that a [`crate::Prefix`] of so many tokens takes.
+    pub fn prefix_bytes<M: LanguageModel>(self, model: &M, tokens: usize) -> u64 {
+        self.bytes(model, tokens) + key_bytes(model, tokens)
     }
 
     /// Bytes that [`crate::PatchStates`] of one picture take.

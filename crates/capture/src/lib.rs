@@ -85,12 +85,13 @@ pub use error::Error;
 pub use goal::{Attribution, Goal};
 pub use rules::Rules;
 
+pub use budget::key_bytes;
 pub use forced::{
     alternatives, forced_scores, forced_scores_barring, forced_scores_without_images,
 };
 pub use occlusion::Occluder;
 pub use sinks::find_sinks;
-pub use states::{Keep, Recorder, States, StatesSize};
+pub use states::{Keep, Prefix, Recorder, States, StatesSize};
 pub use witness::{AttentionBlock, witness_attention};
 
 pub use branches::branch_targets;

@@ -13,7 +13,7 @@ use std::ops::Range;
 use tch::Tensor;
 
 /// How much of every layer is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Keep {
     /// The layer's input `[S, D]`: the layer is rebuilt when the sweep comes to it.
     #[default]
@@ -33,6 +33,18 @@ pub struct Recorder<'m, A, M: LanguageModel = Joined> {
     outputs: Vec<Tensor>,
 }
 
+/// What a model made of the first tokens of a prompt, with keys, values and what a [`Recorder`] keeps: any number of recorded runs go on
+/// from it ([`Recorder::continuing`]), and none changes it. What was recorded is shared with them, keys and values are copied by each.
+///
+/// It says nothing of which tokens, pictures and model it is of.
+#[derive(Debug)]
+pub struct Prefix<M: LanguageModel = Joined> {
+    kept: Cached,
+    keep: Keep,
+    layers: Vec<Vec<Piece<TraceOf<M>>>>,
+    outputs: Vec<Tensor>,
+}
+
 /// What is known of a layer for the tokens of one call.
 #[derive(Debug)]
 enum Piece<T> {
@@ -40,11 +52,75 @@ enum Piece<T> {
     Trace(T),
 }
 
+impl<T: Trace> Piece<T> {
+    fn shared(&self) -> Self {
+        match self {
+            Self::Input(x) => Self::Input(x.shallow_clone()),
+            Self::Trace(trace) => {
+                let tensors = trace.tensors().into_iter().map(Tensor::shallow_clone);
+                Self::Trace(T::from_tensors(tensors.collect()))
+            }
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Input(x) => bytes_of(x),
+            Self::Trace(trace) => trace.tensors().into_iter().map(bytes_of).sum(),
+        }
+    }
+}
+
 impl<'m, M: LanguageModel> Recorder<'m, Cached, M> {
     /// Records while `model` generates an answer.
     pub fn generating(model: &'m M, keep: Keep) -> Self {
         Self::around(Cached::default(), model, keep)
     }
+
+    /// Records a run that goes on behind a prefix, as the run that the prefix was taken of would have.
+    ///
+    /// # Errors
+    /// Where there is no memory for it.
+    pub fn continuing(model: &'m M, prefix: &Prefix<M>) -> Result<Self, Error> {
+        let Prefix { kept, keep, layers, outputs } = prefix;
+        let (layers, outputs) = (shared(layers), shared_tensors(outputs));
+        Ok(Self { model, inner: kept.branch()?, keep: *keep, layers, outputs })
+    }
+
+    /// What was recorded so far, for other runs that begin alike.
+    ///
+    /// # Errors
+    /// Where there is no memory for the copy of keys and values.
+    pub fn prefix(&self) -> Result<Prefix<M>, Error> {
+        let (layers, outputs) = (shared(&self.layers), shared_tensors(&self.outputs));
+        Ok(Prefix { kept: self.inner.branch()?, keep: self.keep, layers, outputs })
+    }
+}
+
+impl<M: LanguageModel> Prefix<M> {
+    /// Tokens of it.
+    pub fn tokens(&self) -> usize {
+        self.kept.seen()
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> u64 {
+        let recorded = self.layers.iter().flatten().map(Piece::bytes).sum::<u64>();
+        self.kept.bytes() + recorded + self.outputs.iter().map(bytes_of).sum::<u64>()
+    }
+}
+
+/// The same tensors.
+fn shared<T: Trace>(layers: &[Vec<Piece<T>>]) -> Vec<Vec<Piece<T>>> {
+    layers.iter().map(|pieces| pieces.iter().map(Piece::shared).collect()).collect()
+}
+
+fn shared_tensors(tensors: &[Tensor]) -> Vec<Tensor> {
+    tensors.iter().map(Tensor::shallow_clone).collect()
+}
+
+fn bytes_of(tensor: &Tensor) -> u64 {
+    (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64
 }
 
 impl<'m, A: Attend, M: LanguageModel> Recorder<'m, A, M> {
@@ -64,6 +140,10 @@ impl<A: Attend, M: LanguageModel> Attend for Recorder<'_, A, M> {
 
     fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor {
         self.inner.attend(site, qkv, mask)
+    }
+
+    fn seen(&self) -> usize {
+        self.inner.seen()
     }
 }
 
@@ -153,12 +233,11 @@ impl<M: LanguageModel> States<M> {
 
     /// Bytes that they take.
     pub fn bytes(&self) -> u64 {
-        let of = |tensor: &Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
         let layer = |kept: &Kept<TraceOf<M>>| match kept {
-            Kept::Input(x) => of(x),
-            Kept::Trace(pieces) => pieces.iter().flat_map(Trace::tensors).map(of).sum(),
+            Kept::Input(x) => bytes_of(x),
+            Kept::Trace(pieces) => pieces.iter().flat_map(Trace::tensors).map(bytes_of).sum(),
         };
-        of(&self.output) + self.layers.iter().map(layer).sum::<u64>()
+        bytes_of(&self.output) + self.layers.iter().map(layer).sum::<u64>()
     }
 
     /// What the ledger counts of them.

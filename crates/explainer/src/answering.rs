@@ -7,9 +7,9 @@ use crate::{
     Answer, AnswerOptions, Error, Generated, Profile, Question, Request, Sampling, StopReason,
     Token, TokenKind,
 };
-use attention_capture::{Ledger, PatchStates, Recorder, States};
+use attention_capture::{Ledger, PatchStates, States};
 use gemma3_processor::Prepared;
-use gemma3_tch::{Cached, GenerationOptions, Sequence};
+use gemma3_tch::{Features, GenerationOptions, Sequence};
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -38,24 +38,27 @@ impl Request<'_> {
             None => ControlFlow::Continue(()),
         };
         // What is kept is of the run that made the answer, and a profile may explain another.
-        let (generated, states) = if options.record && self.profile == Profile::Sound {
+        let keep = if options.record && self.profile == Profile::Sound {
             let context = self.model.config().text.max_position_embeddings;
             let planned = longest_run(n_prompt, options.max_new_tokens, context);
             let pictures = prompted.patches.iter().map(PatchStates::bytes).sum();
-            let keep = self.ledger().keep_states(planned, pictures)?;
-            let mut recorder = Recorder::generating(self.model, keep);
-            let generated =
-                self.model.generate(prompt, &generation, &mut recorder, &mut on_token)?;
-            (generated, Some(recorder))
+            Some(self.ledger().keep_states(planned, pictures)?)
         } else {
-            (self.model.generate(prompt, &generation, &mut Cached::default(), &mut on_token)?, None)
+            None
         };
+        let started = Instant::now();
+        let mut running = self.begun(prompt, &prompted.pictures, keep)?;
+        let beginning = started.elapsed();
+        let mut generated =
+            self.model.generate(prompt, &generation, running.attend(), &mut on_token)?;
+        generated.prefill += beginning;
         if let Some(text) = stream.finish() {
             let _ended = on_text(&text);
         }
 
         let sequence = prompt.followed_by(&generated.tokens);
-        let states = states.map(|recorder| States::recorded(recorder, &sequence)).transpose()?;
+        let recorder = running.recorder();
+        let states = recorder.map(|recorder| States::recorded(recorder, &sequence)).transpose()?;
         Ok(self.answered(
             question,
             Some(*options),
@@ -117,25 +120,35 @@ impl Request<'_> {
         }
         let preprocess = started.elapsed();
         let started = Instant::now();
-        let (prompt, patches) = self.encode(&prepared)?;
+        let pictures = match self.picture_cache() {
+            Some(_) => prepared.pixels.iter().map(picture_cache::key).collect(),
+            None => Vec::new(),
+        };
+        let (prompt, patches) = self.encode(&prepared, &pictures)?;
         prepared.pixels = Vec::new();
-        Ok(Prompted { prepared, prompt, patches, preprocess, vision: started.elapsed() })
+        Ok(Prompted { prepared, prompt, pictures, patches, preprocess, vision: started.elapsed() })
     }
 
-    /// Prompt and pictures as the language model gets them, and what is kept of the pictures: of all of them or of none.
-    fn encode(&self, prepared: &Prepared) -> Result<(Sequence, Vec<PatchStates>), Error> {
-        let Some(keep) = self.ledger().keep_pictures(prepared.images.len())? else {
-            let sequence = match self.picture_cache() {
-                Some(cache) => self.model.encode_cached(prepared, cache, picture_cache::key)?,
-                None => self.model.encode(prepared)?,
-            };
-            return Ok((sequence, Vec::new()));
-        };
+    /// Prompt and pictures as the language model gets them, and what is kept of the pictures: of all of them or of none. `keys` name the
+    /// pictures in the cache, where there is one.
+    fn encode(
+        &self,
+        prepared: &Prepared,
+        keys: &[String],
+    ) -> Result<(Sequence, Vec<PatchStates>), Error> {
         let (mut features, mut patches) = (Vec::new(), Vec::new());
-        for pixels in &prepared.pixels {
-            let states = PatchStates::of(self.model, &self.model.picture(pixels)?, keep)?;
-            features.push(states.tokens(self.model)?);
-            patches.push(states);
+        let keep = self.ledger().keep_pictures(prepared.images.len())?;
+        for (index, pixels) in prepared.pixels.iter().enumerate() {
+            let look = || Ok::<_, Error>(Features::of(&self.model.encode_image(pixels)?));
+            if let Some(keep) = keep {
+                let states = PatchStates::of(self.model, &self.model.picture(pixels)?, keep)?;
+                features.push(states.tokens(self.model)?);
+                patches.push(states);
+            } else if let Some(cache) = self.picture_cache() {
+                features.push(cache.features(&keys[index], look)?.tokens());
+            } else {
+                features.push(look()?.tokens());
+            }
         }
         let spans = prepared.images.iter().map(|image| image.span.clone()).collect();
         Ok((self.model.sequence(prepared.ids.clone(), spans, features)?, patches))
@@ -197,6 +210,8 @@ impl Request<'_> {
 pub(crate) struct Prompted {
     prepared: Prepared,
     pub(crate) prompt: Sequence,
+    /// What names the pictures in the cache of the call; empty where it has none.
+    pictures: Vec<String>,
     patches: Vec<PatchStates>,
     preprocess: Duration,
     vision: Duration,

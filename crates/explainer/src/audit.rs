@@ -8,7 +8,7 @@ use attention_capture::{Occluder, SweepOptions, forced_scores};
 use attention_relevancy::{Occlusion, Target};
 use explanation_record::{Operator, TargetExplanation};
 use gemma3_processor::{Content, Message, Picture, PreparedImage};
-use gemma3_tch::{Cached, GenerationOptions, Sequence};
+use gemma3_tch::{GenerationOptions, Sequence};
 use model_audit::{
     Certified, Change, Changed, Choice, DecisiveWord, Hidden, Mask, MethodAgreement, Observed,
     Purpose, TraceUse, Unchanged, WordMap, is_same, stated, yes_or_no,
@@ -325,8 +325,10 @@ impl Look<'_> {
         let mut on_token = |_| {
             if request.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
+        // As the answer itself was made.
+        let mut running = request.begun(&prompt, &[], None)?;
         let generated =
-            request.model.generate(&prompt, &generation, &mut Cached::default(), &mut on_token)?;
+            request.model.generate(&prompt, &generation, running.attend(), &mut on_token)?;
         request.check_running()?;
         let tokenizer = request.processor.tokenizer();
         let proper = tokenizer.split_trace(&generated.tokens).answer;

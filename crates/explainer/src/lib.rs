@@ -8,6 +8,7 @@ mod answering;
 mod archive;
 mod ask;
 mod audit;
+mod beginning;
 mod blank;
 mod certificate;
 mod check;

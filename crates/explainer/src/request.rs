@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use explanation_record::{Exported, Gain, OutputFolder, Presentation};
-use gemma3_tch::{FeatureCache, Gemma3};
+use gemma3_tch::Gemma3;
 use model_audit::Observed;
 
 use crate::setters::setters;
@@ -26,7 +26,8 @@ pub struct Context {
     pub cancel: Option<Arc<AtomicBool>>,
     /// Bytes that explaining may take beside the weights; `None`: as the model was loaded ([`LoadOptions::context`](crate::LoadOptions)).
     pub memory_budget: Option<u64>,
-    /// Pictures that were seen before, of the explainer that made it ([`Explainer::picture_cache`]); others pass it by.
+    /// Pictures that were seen before and beginnings of prompts that were read, of the explainer that made it
+    /// ([`Explainer::picture_cache`]); others pass it by.
     pub pictures: Option<PictureCache>,
     /// Called after every layer of a sweep that explains, with the layers of all explained tokens done and in all; only by the
     /// streaming engine. Methods of comparison with sweeps of their own begin again at zero; occlusion, by either engine, tells of cells in
@@ -74,9 +75,10 @@ impl Request<'_> {
         self.context.memory_budget.unwrap_or(self.explainer.default_budget)
     }
 
-    /// The cache of pictures, where it is this explainer's.
-    pub(crate) fn picture_cache(&self) -> Option<&FeatureCache> {
-        self.context.pictures.as_ref()?.of(self.explainer)
+    /// The cache of pictures, where it is this explainer's, and the call is computed by this explainer's model ([`Request::by`]).
+    pub(crate) fn picture_cache(&self) -> Option<&PictureCache> {
+        let is_own = std::ptr::eq(self.model, &raw const self.explainer.model);
+        self.context.pictures.as_ref().filter(|cache| is_own && cache.is_of(self.explainer))
     }
 
     /// The same call, computed by another model of the same tokens and layers.

@@ -59,6 +59,12 @@ pub trait Attend {
     /// `softmax(q·kᵀ·scale + mask)·v`, `[H, n, d]`, in the dtype of `v`.
     fn attend(&mut self, site: Site, qkv: &Qkv, mask: &MaskRule) -> Tensor;
 
+    /// How many tokens, from the first of a sequence on, it has seen and remembers: a run that goes on from them begins behind. What wraps
+    /// another one says what that one says.
+    fn seen(&self) -> usize {
+        0
+    }
+
     /// Whether it can compute the attention of that transformer; whoever runs one asks before the first layer.
     ///
     /// Fails with [`Error::Tower`] where it cannot.

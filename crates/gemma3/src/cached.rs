@@ -1,7 +1,7 @@
 //! The fast attention: libtorch's fused kernel over blocks of queries, with the keys and values of earlier calls kept.
 
 use crate::dense;
-use crate::{Attend, Error, MaskRule, Qkv, Site, Tower, Watch};
+use crate::{Attend, Error, MaskRule, Qkv, Site, Tower, Watch, guard};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
@@ -29,13 +29,32 @@ impl<Trace> Watch<Trace> for Fast {}
 /// Plain attention that remembers keys and values by layer, so that a sequence can be continued token by token. It serves the language
 /// model alone: the vision tower continues nothing, and its keys would be taken for those of tokens.
 ///
-/// A layer with a window of `w` keys keeps no more than it can still see.
+/// A layer with a window of `w` keys keeps no more than it can still see. Runs may part ([`Cached::branch`]).
 #[derive(Debug, Default)]
 pub struct Cached {
     layers: Vec<Cache>,
 }
 
 impl Cached {
+    /// Another run from the same point: what either takes from now on, the other does not see. Keys and values are copied once, in a
+    /// buffer that they fill, and only those that a later token can still see; branches of a branch share that buffer until they take
+    /// something.
+    ///
+    /// # Errors
+    /// Where there is no memory for the copy.
+    pub fn branch(&self) -> Result<Self, Error> {
+        let _no_grad = tch::no_grad_guard();
+        guard("copying keys and values", || Self {
+            layers: self.layers.iter().map(Cache::branch).collect(),
+        })
+    }
+
+    /// Bytes of the keys and values, with the room for more.
+    pub fn bytes(&self) -> u64 {
+        let buffers = self.layers.iter().filter_map(|layer| layer.buffer.as_ref());
+        buffers.map(|x| (x.numel() * x.kind().elt_size_in_bytes()) as u64).sum()
+    }
+
     /// The attention of tokens that follow what is kept here, of which it keeps nothing: any number of continuations may start from the
     /// same point, each in one go.
     pub fn ahead(&self) -> Ahead<'_> {
@@ -183,6 +202,10 @@ impl Attend for Cached {
         cache.append(qkv, mask.window().filter(|_| mask.layout().fork().is_none()));
         attend_in_blocks(qkv, &cache.kept(), mask)
     }
+
+    fn seen(&self) -> usize {
+        self.layers.first().map_or(0, Cache::end)
+    }
 }
 
 impl<Trace> Watch<Trace> for Cached {}
@@ -194,23 +217,27 @@ struct Kept {
     first: usize,
 }
 
-/// The keys and values of one layer, in a buffer that grows by doubling.
+/// The keys and values of one layer, in a buffer that grows by doubling. A full buffer is never written again, so it may be shared.
 #[derive(Debug, Default)]
 struct Cache {
     /// `[2, K, capacity, d]`: keys, values.
     buffer: Option<Tensor>,
     len: usize,
     first: usize,
+    /// How many keys a query sees, where older ones may go.
+    window: Option<usize>,
 }
 
 impl Cache {
     fn append(&mut self, qkv: &Qkv, window: Option<usize>) {
         let (n, capacity) = (qkv.tokens(), self.capacity());
-        if self.len == 0 {
+        if self.buffer.is_none() {
             self.first = qkv.start;
         }
+        assert_eq!(qkv.start, self.end(), "tokens follow those that are kept (`Attend::seen`)");
+        self.window = window;
         if capacity < self.len + n {
-            self.make_room(qkv, window);
+            self.make_room(qkv);
         }
         let buffer = self.buffer.as_ref().expect("room was made");
         for (side, new) in [&qkv.k, &qkv.v].into_iter().enumerate() {
@@ -220,9 +247,9 @@ impl Cache {
     }
 
     /// Drops what no later query sees, then moves the rest into a buffer with room for as much again.
-    fn make_room(&mut self, qkv: &Qkv, window: Option<usize>) {
+    fn make_room(&mut self, qkv: &Qkv) {
         let [n_heads, n, d] = <[i64; 3]>::try_from(qkv.k.size()).expect("keys are [K, n, d]");
-        let keep = window.map_or(self.len, |window| self.len.min(window - 1));
+        let keep = self.in_sight();
         let capacity = (2 * (keep as i64 + n)).max(256);
         let grown = Tensor::empty([2, n_heads, capacity, d], (qkv.k.kind(), qkv.k.device()));
         if let Some(old) = self.buffer.take() {
@@ -235,6 +262,30 @@ impl Cache {
         self.first += self.len - keep;
         self.len = keep;
         self.buffer = Some(grown);
+    }
+
+    /// The last of the keys, that a token behind them can see.
+    fn in_sight(&self) -> usize {
+        self.window.map_or(self.len, |window| self.len.min(window - 1))
+    }
+
+    /// The same keys and values in a buffer that they fill.
+    fn branch(&self) -> Self {
+        let len = self.in_sight();
+        let of = |buffer: &Tensor| {
+            if len == self.capacity() {
+                buffer.shallow_clone()
+            } else {
+                buffer.narrow(2, (self.len - len) as i64, len as i64).copy()
+            }
+        };
+        let buffer = self.buffer.as_ref().map(of);
+        Self { buffer, len, first: self.end() - len, window: self.window }
+    }
+
+    /// One behind the last token.
+    fn end(&self) -> usize {
+        self.first + self.len
     }
 
     fn capacity(&self) -> usize {
@@ -369,6 +420,64 @@ mod tests {
                 distance(&Tensor::cat(&outputs, 1), &plain(&qkv, &mask)) < 2e-6,
                 "window {window:?}"
             );
+        }
+    }
+
+    /// Two runs part and part again, neither sees what the others take, and what all start from stays what it was.
+    #[test]
+    fn branches_do_not_see_each_other() {
+        tch::manual_seed(5);
+        let (prefill, total) = (90, 400);
+        for window in [None, Some(1), Some(16), Some(60), Some(91), Some(300)] {
+            let mask = causal(window, &[5..37, 60..88]);
+            let whole = [random(total as i64, 0), random(total as i64, 0)];
+            let start = piece(&whole[0], 0..prefill);
+            // The second run has the first one's beginning.
+            let own = |run: usize, rows: Range<usize>| piece(&whole[run], rows);
+            let mut first = Cached::default();
+            let _ = first.attend(SITE, &start, &mask);
+            let kept = first.branch().unwrap();
+            assert_eq!((kept.seen(), first.seen()), (prefill, prefill));
+            let keys = window.map_or(prefill, |window| prefill.min(window - 1));
+            assert_eq!(kept.bytes(), 4 * (2 * 2 * keys * 8) as u64, "window {window:?}");
+            let before = kept.layers[0].buffer.as_ref().unwrap().copy();
+            let mut runs = [first, kept.branch().unwrap(), kept.branch().unwrap()];
+            let mut outputs = [vec![], vec![], vec![]];
+            for at in (prefill..total).step_by(10) {
+                for (run, of) in [0, 1, 1].into_iter().enumerate() {
+                    outputs[run].push(runs[run].attend(SITE, &own(of, at..at + 10), &mask));
+                }
+            }
+            let joined = |of: usize| {
+                let join = |x: &Tensor, y: &Tensor| {
+                    let rest = y.narrow(1, prefill as i64, (total - prefill) as i64);
+                    Tensor::cat(&[x.narrow(1, 0, prefill as i64), rest], 1)
+                };
+                let [a, b] = [&whole[0], &whole[of]];
+                Qkv {
+                    q: join(&a.q, &b.q),
+                    k: join(&a.k, &b.k),
+                    v: join(&a.v, &b.v),
+                    ..own(0, 0..1)
+                }
+            };
+            for (of, found) in [0, 1, 1].into_iter().zip(&outputs) {
+                let expected =
+                    plain(&joined(of), &mask).narrow(1, prefill as i64, (total - prefill) as i64);
+                let distance = distance(&Tensor::cat(found, 1), &expected);
+                assert!(distance < 2e-6, "window {window:?}, run {of}: {distance}");
+            }
+            assert_eq!(kept.layers[0].buffer.as_ref().unwrap(), &before);
+            assert_eq!(kept.seen(), prefill);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "tokens follow those that are kept")]
+    fn a_run_that_begins_again_is_no_continuation() {
+        let mut cached = Cached::default();
+        for _ in 0..2 {
+            let _ = cached.attend(SITE, &random(3, 0), &causal(None, &[]));
         }
     }
 

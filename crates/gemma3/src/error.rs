@@ -353,6 +353,16 @@ pub enum Error {
         /// One behind the last image token.
         images_end: usize,
     },
+    /// A part of a sequence cannot be run for itself.
+    #[error(
+        "tokens {part:?} of {tokens} cannot be run: the part is empty, goes too far, or cuts a picture"
+    )]
+    Part {
+        /// The part, as asked.
+        part: std::ops::Range<usize>,
+        /// Length of the sequence.
+        tokens: usize,
+    },
     /// The model computed NaN or infinity.
     #[error(
         "the logits at position {position} are not finite{}; the weights are damaged or overflow in this dtype, try float32",

@@ -42,15 +42,38 @@ pub struct Generated {
     pub tokens: Vec<u32>,
     /// Why it ended.
     pub stop: StopReason,
-    /// From the embeddings of the prompt to its last logits.
+    /// From the embeddings of what `attend` had not seen of the prompt to its last logits.
     pub prefill: Duration,
     /// From there to the end.
     pub decode: Duration,
 }
 
 impl Gemma3 {
+    /// Runs the tokens of a sequence up to `end` that `attend` has not seen ([`Attend::seen`](crate::Attend::seen)), and makes none:
+    /// [`Gemma3::generate`] goes on from there, and so does whatever branches off.
+    ///
+    /// # Errors
+    /// [`Error::Part`] where the part is empty, goes beyond the sequence, or cuts a picture.
+    pub fn prefill(
+        &self,
+        sequence: &Sequence,
+        end: usize,
+        attend: &mut dyn Watch<DecoderTrace>,
+    ) -> Result<(), Error> {
+        let _no_grad = tch::no_grad_guard();
+        let part = sequence.part(attend.seen()..end)?;
+        guard("running the beginning of a prompt", || {
+            let embeddings = self.embed_part(sequence, part.clone());
+            drop(self.text().forward(&embeddings, part.start, sequence.layout(), attend));
+        })
+    }
+
     /// Generates an answer to `prompt`; `on_token` sees each token as it is made and may end the answer after it. `attend` must
-    /// remember earlier tokens: a new [`Cached`](crate::Cached), or an observer around one.
+    /// remember earlier tokens: a [`Cached`](crate::Cached), or an observer around one, which is new or has seen the beginning of the
+    /// prompt ([`Gemma3::prefill`]).
+    ///
+    /// # Errors
+    /// [`Error::Part`] where `attend` has seen all of the prompt, [`Error::NonFinite`] where the numbers break.
     pub fn generate(
         &self,
         prompt: &Sequence,
@@ -60,12 +83,13 @@ impl Gemma3 {
     ) -> Result<Generated, Error> {
         let _no_grad = tch::no_grad_guard();
         let mut started = Instant::now();
+        let part = prompt.part(attend.seen()..prompt.ids().len())?;
         let mut decoder = Decoder::new(self, attend, options.sampling);
         // Where the numbers break is looked for only when they did: the sequence is run once more, layer by layer.
         let locate =
             |error, tokens: &[u32]| self.locate_overflow(error, &prompt.followed_by(tokens));
         let mut next = decoder
-            .step(|| self.embed(prompt), prompt.layout())
+            .step(|| self.embed_part(prompt, part), prompt.layout())
             .map_err(|error| locate(error, &[]))?;
         let prefill = started.elapsed();
         started = Instant::now();
@@ -121,7 +145,8 @@ impl<'m> Decoder<'m> {
     ) -> Self {
         let sampling =
             sampling.map(|sampling| (sampling, ChaCha8Rng::seed_from_u64(sampling.seed)));
-        Self { model, attend, position: 0, sampling }
+        let position = attend.seen();
+        Self { model, attend, position, sampling }
     }
 
     /// Takes the embeddings `[n, D]` of the next `n` tokens of a sequence that begins with that layout, and returns the token that

@@ -37,7 +37,7 @@ mod encoder;
 mod error;
 #[cfg(test)]
 mod examples;
-mod feature_cache;
+mod features;
 mod files;
 mod fork;
 mod generate;
@@ -72,7 +72,7 @@ pub use decoder::{DecoderLayer, DecoderTrace};
 pub use device::{DeviceSpec, DtypeSpec, set_threads, threads};
 pub use encoder::{EncoderLayer, EncoderTrace};
 pub use error::Error;
-pub use feature_cache::FeatureCache;
+pub use features::Features;
 pub use fork::{Fork, Place};
 pub use generate::{Generated, GenerationOptions, StopReason};
 pub use guard::guard;

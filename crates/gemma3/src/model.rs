@@ -201,18 +201,26 @@ impl Gemma3 {
 
     /// Input embeddings `[S, D]`: token embeddings, with the features in place of the image tokens.
     pub fn embed(&self, sequence: &Sequence) -> Tensor {
-        let (mut pieces, mut done) = (Vec::new(), 0);
+        self.embed_part(sequence, 0..sequence.ids.len())
+    }
+
+    /// The same for some of its tokens, at least one, which begin and end outside of images.
+    pub(crate) fn embed_part(&self, sequence: &Sequence, part: Range<usize>) -> Tensor {
+        let (mut pieces, mut done) = (Vec::new(), part.start);
         let add_words = |pieces: &mut Vec<Tensor>, range: Range<usize>| {
             if !range.is_empty() {
                 pieces.push(self.text.embed(&sequence.ids[range]));
             }
         };
-        for (span, features) in sequence.images().iter().zip(&sequence.features) {
+        let images = sequence.images().iter().zip(&sequence.features);
+        for (span, features) in
+            images.filter(|(span, _)| part.start <= span.start && span.end <= part.end)
+        {
             add_words(&mut pieces, done..span.start);
             pieces.push(features.to_kind(self.kind()));
             done = span.end;
         }
-        add_words(&mut pieces, done..sequence.ids.len());
+        add_words(&mut pieces, done..part.end);
         Tensor::cat(&pieces, 0)
     }
 
@@ -268,6 +276,11 @@ impl Sequence {
     /// The spans of image tokens, in order.
     pub fn images(&self) -> &[Range<usize>] {
         self.layout.images()
+    }
+
+    /// One behind the last image token; 0 where there is none. What stands before does not see what stands behind.
+    pub fn images_end(&self) -> usize {
+        self.images().last().map_or(0, |span| span.end)
     }
 
     /// The features that fill the spans, `[t, D]` each.
@@ -341,13 +354,23 @@ impl Sequence {
         }
     }
 
+    /// That part, where it can be run for itself.
+    pub(crate) fn part(&self, part: Range<usize>) -> Result<Range<usize>, Error> {
+        let cuts = |at: usize| self.images().iter().any(|span| span.start < at && at < span.end);
+        let is_whole = part.start < part.end && part.end <= self.ids.len();
+        if !is_whole || cuts(part.start) || cuts(part.end) {
+            return Err(Error::Part { part, tokens: self.ids.len() });
+        }
+        Ok(part)
+    }
+
     /// Two continuations of the first `prefix` tokens, packed into one sequence: neither branch knows of the other, and each is what
     /// it would be alone behind the prefix.
     ///
     /// # Errors
     /// [`Error::Prefix`] where the sequence is shorter, forks already, or has a picture behind the prefix or across its end.
     pub fn forked(&self, prefix: usize, [first, second]: [&[u32]; 2]) -> Result<Self, Error> {
-        let images_end = self.images().last().map_or(0, |span| span.end);
+        let images_end = self.images_end();
         if self.ids.len() < prefix || prefix < images_end || self.fork().is_some() {
             return Err(Error::Prefix { prefix, tokens: self.ids.len(), images_end });
         }

@@ -17,10 +17,13 @@ pub(crate) struct WorkArgs {
     /// Memory that a job may use in addition to the weights, such as 800MB or 2GiB; a quarter of the free memory by default
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Method")]
     memory_budget: Option<u64>,
-    /// Memory for what the vision tower made of pictures, so that equal ones are looked at once; 0: none
-    #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = size_or_nothing, help_heading = "Method")]
-    picture_cache: u64,
+    /// Memory, beside that of a job, for what the model made of pictures, so that equal ones are looked at and read once for all questions about them; 0: none. Half of a job's by default, and 256MB at the least
+    #[arg(long, value_name = "SIZE", value_parser = size_or_nothing, help_heading = "Method")]
+    picture_cache: Option<u64>,
 }
+
+/// The least that is for pictures where nothing is said: image tokens of many, or a few with keys, values and layer inputs.
+const LEAST_CACHE: u64 = 256_000_000;
 
 /// A model, with what it has seen.
 #[derive(Debug)]
@@ -44,7 +47,10 @@ impl WorkArgs {
 
     /// What calls of this explainer share.
     pub(crate) fn context(&self, explainer: &Explainer) -> Context {
-        let cache = (0 < self.picture_cache).then(|| explainer.picture_cache(self.picture_cache));
+        // States of an answer take no more than half of a budget, and the beginning is a part of them.
+        let share = || (explainer.request().memory_budget() / 2).max(LEAST_CACHE);
+        let bytes = self.picture_cache.unwrap_or_else(share);
+        let cache = (0 < bytes).then(|| explainer.picture_cache(bytes));
         Context::default().with_memory_budget(self.memory_budget).with_pictures(cache)
     }
 }
@@ -74,4 +80,51 @@ impl Follower for Quiet {
     fn begins(&self, _: Step) {}
 
     fn note(&self, _: &str) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::{Folders, Posing};
+    use clap::Parser as _;
+    use serde_json::json;
+
+    #[derive(clap::Parser, Debug)]
+    struct Given {
+        #[command(flatten)]
+        model: ModelArgs,
+        #[command(flatten)]
+        pictures: PictureArgs,
+        #[command(flatten)]
+        work: WorkArgs,
+    }
+
+    /// Two questions about one picture, a given answer, for which nothing is kept, and a question about another picture.
+    #[test]
+    fn a_second_question_begins_behind_the_picture() {
+        let args = ["test", "--model", "phantom", "--memory-budget", "1GB"];
+        let Given { model, pictures, work } = Given::parse_from(args);
+        let loaded = work.load(&model, &pictures).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let ask = |picture: u8, prompt: &str, answer: Option<&str>| {
+            let path = folder.path().join(format!("{picture}.png"));
+            let side = |x: u32, y: u32| image::Luma([(x + y * u32::from(picture)) as u8]);
+            image::GrayImage::from_fn(90, 90, side).save(&path).unwrap();
+            let job = json!({
+                "id": prompt, "images": [path], "prompt": prompt, "targets": [{ "answer_span": true }],
+                "options": { "words": "none", "answer": answer },
+            });
+            let job = serde_json::from_value(job).unwrap();
+            let posing = Posing::new(&job, &pictures, &Folders(Vec::new()));
+            let ready = Ready { id: prompt.to_owned(), posing };
+            let ended = loaded.finish(ready, Wants::default());
+            assert!(ended.outcome.problem.is_none(), "{:?}", ended.outcome);
+        };
+        ask(1, "Is there a nodule?", None);
+        ask(1, "Is there an effusion?", None);
+        ask(1, "What is there?", Some("A nodule."));
+        ask(2, "Is there a nodule?", None);
+        let cache = loaded.context.pictures.unwrap();
+        assert_eq!((cache.beginnings(), cache.counts()), ((1, 2), (2, 2)));
+    }
 }

@@ -184,6 +184,7 @@ fn of_model(error: &Model) -> ErrorKind {
         Model::Tower { .. }
         | Model::ImageSpans { .. }
         | Model::Prefix { .. }
+        | Model::Part { .. }
         | Model::Torch { .. } => ErrorKind::Internal,
         // Its files, from the folder to the types of tensors, and parts that do not fit each other.
         _ => ErrorKind::Checkpoint,
