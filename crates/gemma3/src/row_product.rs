@@ -52,7 +52,6 @@ fn products_avx2(row: &[f32], weights: &[u16], sums: &mut [f32]) {
 /// half as much again in a second (Intel Xeon, two threads: 18 GB/s for 12).
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "as `products_plain`")]
 fn fetch_ahead(weights: &[u16]) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     // SAFETY: fetching ahead reads nothing and may be asked of any address.
