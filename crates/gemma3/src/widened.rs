@@ -17,8 +17,8 @@ const STRETCH: i64 = 1 << 20;
 const BLOCK: i64 = 1024;
 
 /// The fewest rows for which widening pays: it costs as much as some rows do.
-fn fewest_rows() -> Option<i64> {
-    match Bfloat16::here() {
+fn fewest_rows(processor: Bfloat16) -> Option<i64> {
+    match processor {
         Bfloat16::Fast => None,
         Bfloat16::Slow => Some(64),
         Bfloat16::Emulated => Some(2),
@@ -27,9 +27,13 @@ fn fewest_rows() -> Option<i64> {
 
 /// Whether `rows` rows are multiplied with that matrix in float32.
 pub(crate) fn widens(rows: i64, weight: &Tensor) -> bool {
+    widens_on(Bfloat16::here(), rows, weight)
+}
+
+fn widens_on(processor: Bfloat16, rows: i64, weight: &Tensor) -> bool {
     weight.kind() == Kind::BFloat16
         && weight.device() == Device::Cpu
-        && fewest_rows().is_some_and(|fewest| fewest <= rows)
+        && fewest_rows(processor).is_some_and(|fewest| fewest <= rows)
 }
 
 /// `x·Wᵀ + b`: `[…, outputs]` from `[…, inputs]`, bfloat16.
@@ -141,9 +145,10 @@ mod tests {
     #[test]
     fn only_narrow_matrices_in_main_memory_are_widened() {
         let weight = random(&[8, 8]);
-        assert!(!Bfloat16::Fast.widens(1000, &weight));
-        assert!(Bfloat16::Slow.widens(64, &weight) && !Bfloat16::Slow.widens(63, &weight));
-        assert!(Bfloat16::Emulated.widens(2, &weight) && !Bfloat16::Emulated.widens(1, &weight));
-        assert!(!Bfloat16::Emulated.widens(1000, &weight.to_kind(Kind::Float)));
+        let on = |processor, rows| widens_on(processor, rows, &weight);
+        assert!(!on(Bfloat16::Fast, 1000));
+        assert!(on(Bfloat16::Slow, 64) && !on(Bfloat16::Slow, 63));
+        assert!(on(Bfloat16::Emulated, 2) && !on(Bfloat16::Emulated, 1));
+        assert!(!widens_on(Bfloat16::Emulated, 1000, &weight.to_kind(Kind::Float)));
     }
 }
