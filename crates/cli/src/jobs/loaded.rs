@@ -110,9 +110,13 @@ mod tests {
             let path = folder.path().join(format!("{picture}.png"));
             let side = |x: u32, y: u32| image::Luma([(x + y * u32::from(picture)) as u8]);
             image::GrayImage::from_fn(90, 90, side).save(&path).unwrap();
+            let options = match answer {
+                Some(text) => json!({ "words": "none", "answer": text }),
+                None => json!({ "words": "none", "max_new_tokens": 4 }),
+            };
             let job = json!({
                 "id": prompt, "images": [path], "prompt": prompt, "targets": [{ "answer_span": true }],
-                "options": { "words": "none", "answer": answer },
+                "options": options,
             });
             let job = serde_json::from_value(job).unwrap();
             let posing = Posing::new(&job, &pictures, &Folders(Vec::new()));
