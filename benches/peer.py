@@ -312,8 +312,9 @@ def question(model, processor, args):
         pictures = [os.path.join(folder, f"{index}.png") for index in range(2)]
         for index, picture in enumerate(pictures):
             drawn(index).save(picture)
-        # The graph begins at the embeddings of tokens where weights ask for nothing.
-        model.enable_input_require_grads()
+        # Where weights ask for nothing the graph begins at the embeddings of tokens, so that none is made of the vision tower: with one
+        # `enable_input_require_grads` keeps 27 × 16 maps of 4096 × 4096, which no machine of 25 GB holds.
+        model.get_input_embeddings().register_forward_hook(lambda module, inputs, output: output.requires_grad_() if torch.is_grad_enabled() else output)
         session = Session(model, processor, args, folder)
 
         def whole(picture, prompt, name):

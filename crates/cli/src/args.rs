@@ -142,7 +142,7 @@ pub(crate) struct ModelArgs {
     #[arg(long, default_value_t)]
     #[serde(default, with = "crate::spelled")]
     pub(crate) dtype: DtypeSpec,
-    /// Number of threads; one per core by default
+    /// Number of threads; one per core by default, and one alone for a model of less than 32 MB
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     #[serde(default)]
     pub(crate) threads: Option<usize>,

@@ -8,6 +8,7 @@
 use crate::Qkv;
 use attention_kernels::{Head, Matrix, Processor};
 use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Device, Kind, Tensor};
 
 /// Fewer tokens are not worth copies of queries, keys and values, and other threads.
@@ -50,9 +51,18 @@ fn attend_with(processor: Processor, qkv: &Qkv) -> Tensor {
             scale,
         })
     };
-    let made: Vec<Vec<f32>> =
-        pieces.par_iter().with_min_len(pieces.len().div_ceil(4 * threads)).map(piece).collect();
-    let parts: Vec<Tensor> = made.iter().map(|part| Tensor::from_slice(part)).collect();
+    let next = AtomicUsize::new(0);
+    let in_turn = |_| {
+        std::iter::from_fn(|| {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            pieces.get(at).map(|one| (at, piece(one)))
+        })
+    };
+    let workers = threads.min(pieces.len());
+    let mut made: Vec<(usize, Vec<f32>)> =
+        (0..workers).into_par_iter().with_max_len(1).flat_map_iter(in_turn).collect();
+    made.sort_by_key(|(at, _)| *at);
+    let parts: Vec<Tensor> = made.iter().map(|(_, part)| Tensor::from_slice(part)).collect();
     let heads = Tensor::cat(&parts, 0).view([h, n, d].map(|size| size as i64));
     heads.to_kind(qkv.v.kind())
 }

@@ -40,7 +40,8 @@ pub(crate) fn of_question(args: &Args) -> anyhow::Result<Map<String, Value>> {
     let watch = Watch::start(place);
 
     let session = Session { explainer: &explainer, args, scratch: scratch.path() };
-    let context = Context::default().with_pictures(Some(explainer.picture_cache(1 << 28)));
+    let room = explainer.request().memory_budget() / 2; // as `serve` and `batch` have it
+    let context = Context::default().with_pictures(Some(explainer.picture_cache(room)));
     let first = Asked { picture: &pictures[0], prompt: "Describe the picture." };
     let started = Instant::now();
     let (answer, mut parts) = session.asked(&context, &first)?;

@@ -88,7 +88,9 @@ impl Served {
         let load = move || {
             // Threads are counted for the one that computes.
             threads.map_or(Ok(()), medgemma_explainer::set_threads)?;
-            Explainer::load(&source, &options)
+            let explainer = Explainer::load(&source, &options)?;
+            answer::alone_if_small(&explainer, threads)?;
+            Ok(explainer)
         };
         let start = || Service::start(load, WAITING);
         let service = progress::step("loading the model", start)?;
