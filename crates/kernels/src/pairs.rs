@@ -1,7 +1,8 @@
 //! Products of bfloat16 numbers, two to an instruction, with float32 sums.
 //!
 //! Queries, keys and values of a model in bfloat16, and what comes back through its weights, have eight bits of precision. A product of
-//! two such numbers is a float32 without rounding, so sums of them are as good as those of float32 products, at twice the speed.
+//! two such numbers is a float32 without rounding, so sums of them are as good as those of float32 products, and faster on some processors
+//! ([`crate::Bfloat16`]).
 
 #![expect(
     clippy::inline_always,
